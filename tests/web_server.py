@@ -1,4 +1,4 @@
-"""Servers on the loopback that answer as a test wants them to, and fetchers that may go there."""
+"""Servers on the loopback interface with given responses, and fetchers that may connect to them."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ from previewops.worker.assets.ip_policy import rejection_reason
 
 LOOPBACK = "127.0.0.1"
 
-Answer = Callable[[socket.socket, str], None]
+Responder = Callable[[socket.socket, str], None]
 
 
 @dataclass
 class WebServer:
-    """``answer`` is given each connection and the path that it asks for. ``asked`` are the requests as they came."""
+    """A running server. ``requests`` has the received requests in order."""
 
     port: int
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     def url(self, path: str = "/a.png", host: str = "pictures.test") -> str:
         return f"http://{host}:{self.port}{path}"
 
 
 @contextmanager
-def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[WebServer]:
-    """Runs a server until the block ends; what it has begun to answer then breaks off."""
+def serving(respond: Responder, tls: ssl.SSLContext | None = None) -> Iterator[WebServer]:
+    """Runs a server inside the context; unfinished responses break off at its end."""
     listener = socket.create_server((LOOPBACK, 0))
     server = WebServer(listener.getsockname()[1])
-    ended = threading.Event()
+    stopped = threading.Event()
     open_now: list[socket.socket] = []
 
-    def talk(plain: socket.socket) -> None:
+    def handle_connection(plain: socket.socket) -> None:
         with plain, suppress(OSError), tls.wrap_socket(plain, True) if tls else plain as connection:
             request = b""
             while b"\r\n\r\n" not in request:
-                piece = connection.recv(4096)
-                if not piece:
+                chunk = connection.recv(4096)
+                if not chunk:
                     return
-                request += piece
+                request += chunk
                 if not request.startswith(b"GET "[: len(request)]):
                     return
-            server.asked.append(request.decode("latin-1"))
-            answer(connection, request.split(b" ")[1].decode())
+            server.requests.append(request.decode("latin-1"))
+            respond(connection, request.split(b" ")[1].decode())
 
     def accept() -> None:
-        while not ended.is_set():
+        while not stopped.is_set():
             with suppress(OSError):
                 connection, _ = listener.accept()
                 open_now.append(connection)
-                threading.Thread(target=talk, args=(connection,), daemon=True).start()
+                threading.Thread(target=handle_connection, args=(connection,), daemon=True).start()
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
     try:
         yield server
     finally:
-        ended.set()
+        stopped.set()
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
@@ -73,28 +73,28 @@ def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[WebSe
         thread.join(5)
 
 
-def whole(content: bytes, status: str = "200 OK", **headers: str) -> Answer:
-    """Answers with ``content``, its length announced."""
+def complete_response(content: bytes, status: str = "200 OK", **headers: str) -> Responder:
+    """Responds with ``content`` and its length."""
     lines = {"Content-Length": str(len(content)), "Connection": "close", **headers}
     head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in lines.items())
     return lambda connection, _path: connection.sendall(f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + content)
 
 
-def moved(to: str, status: str = "302 Found") -> Answer:
-    """Answers with a redirect."""
-    return whole(b"", status, Location=to)
+def redirect_to(to: str, status: str = "302 Found") -> Responder:
+    """Responds with a redirect."""
+    return complete_response(b"", status, Location=to)
 
 
-def dripping(head: bytes, drop: bytes, pause_s: float) -> Answer:
-    """Answers with ``head``, and then a drop at a time for as long as anybody listens."""
+def slow_response(head: bytes, drop: bytes, pause_s: float) -> Responder:
+    """Responds with ``head``, and then with one ``drop`` at a time until the client closes."""
 
-    def answer(connection: socket.socket, _path: str) -> None:
+    def respond(connection: socket.socket, _path: str) -> None:
         connection.sendall(head)
         while True:
             connection.sendall(drop)
             time.sleep(pause_s)
 
-    return answer
+    return respond
 
 
 def loopback_is_open(address: str) -> str | None:
@@ -107,7 +107,7 @@ def web_assets(server: WebServer, *, timeout_s: float = 10, **changes: object) -
     given: dict[str, object] = {
         "hosts": (HostPattern("pictures.test", port=server.port),),
         "resolve": lambda _host, _port: [LOOPBACK],
-        "closed": loopback_is_open,
+        "address_policy": loopback_is_open,
         **changes,
     }
     return WebFetcher(timeout_s=timeout_s, **given)  # type: ignore[arg-type]

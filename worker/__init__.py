@@ -1,14 +1,16 @@
 """The arq worker, the render sandbox and the renderer. Import name: ``previewops.worker``.
 
-``from previewops.worker import render`` gives the renderer as a function, see ``previewops.worker.render_api``.
+``from previewops.worker import render`` imports the render function, see ``previewops.worker.render_api``.
 Importing this package loads neither arq nor the imaging library.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if __name__ != "previewops.worker":
-    # Under a second name every class here would exist twice, and isinstance would fail far from the cause.
-    raise ImportError(f"import previewops.worker, not {__name__}: the folder is reached through the package")
+    # Under a second name every class would exist twice, and isinstance would fail far from the cause.
+    raise ImportError(
+        f"import previewops.worker, not {__name__}: this folder is part of the package previewops"
+    )
 
 if TYPE_CHECKING:
     from previewops.worker.render_api import render as render

@@ -1,7 +1,6 @@
-"""A payload to a whole bundle, or to the plan of one. Knows no queue.
+"""Builds a complete bundle, or a dry-run plan, from a payload. Independent of the queue.
 
-``build`` is what a render process runs; ``make_bundle`` is the same for whoever has assets and a place for
-files of their own.
+``build`` is the task of a render process; ``build_bundle`` does the same with a given asset opener and output.
 """
 
 from __future__ import annotations
@@ -23,26 +22,26 @@ from previewops.worker.sandbox.child import TaskContext
 from previewops.worker.sandbox.file_client import RemoteAssets, RemoteOutput, RemoteThumbnails
 
 
-def build(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
-    """Builds what ``spec`` asks for and returns a short summary, all in JSON values.
+def build(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
+    """Builds a bundle and returns a short summary, as JSON values.
 
-    ``spec``: ``payload`` (valid by contract); ``limits`` (optional, names and values as in ``Limits``);
-    ``thumbnails``, whether ``host`` may know some; ``fonts`` (optional) as ``FontSources.as_json`` has it. Assets
-    and files are asked of ``host``; whoever publishes the files flushes them first.
+    ``spec``: ``payload`` (valid); ``limits`` (optional, fields of ``RenderLimits``); ``thumbnails``, whether the
+    worker caches some; ``fonts`` (optional), see ``FontSources.as_json``. ``context`` opens assets and creates files;
+    the publisher flushes them.
 
     Raises:
         PermanentJobError, TransientJobError: as ``render``.
-        MemoryError: as it comes.
+        MemoryError: not converted.
     """
-    with closing(RemoteOutput(host)) as output:
+    with closing(RemoteOutput(context)) as output:
         return build_bundle(
             spec["payload"],
-            opener=RemoteAssets(host),
+            opener=RemoteAssets(context),
             output=output,
             limits=RenderLimits.from_mapping(spec.get("limits")),
             fonts=FontSources.from_json(spec.get("fonts")),
-            progress=host,
-            cached_thumbnails=RemoteThumbnails(host) if spec.get("thumbnails") else None,
+            progress=context,
+            cached_thumbnails=RemoteThumbnails(context) if spec.get("thumbnails") else None,
         )
 
 
@@ -56,11 +55,11 @@ def build_bundle(
     fonts: FontSources | None = None,
     cached_thumbnails: ThumbnailCache | None = None,
 ) -> dict[str, Any]:
-    """Renders a valid payload and its manifests to ``output``, or plans it; the summary in JSON values.
+    """Renders a valid payload and its manifests to ``output``, or plans a dry run. Returns a summary in JSON values.
 
     Raises:
         PermanentJobError, TransientJobError: as ``render``.
-        MemoryError: as it comes.
+        MemoryError: not converted.
     """
     if payload["dryRun"]:
         progress(0.0, "plan")
@@ -78,7 +77,7 @@ def build_bundle(
         thumbnail_cache=cached_thumbnails,
     )
     write_manifests(result, writer, payload)
-    artifacts = sorted(writer.written, key=lambda each: each.path)
+    artifacts = sorted(writer.written, key=lambda artifact: artifact.path)
     return {
         "dryRun": False,
         "artifacts": [artifact.as_json() for artifact in artifacts],

@@ -1,4 +1,4 @@
-"""Boots one worker process: settings, logs, render processes, signals, and the worker itself."""
+"""Starts one worker process: settings, logs, render processes, signals, and the worker itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from arq.worker import func
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-import previewops.contract.schema_validation  # noqa: F401 - else imported by the first job, which would fail without it
+import previewops.contract.schema_validation  # noqa: F401 - imported now, or the first job would import it and could fail
 from previewops.clock import system_rng
 from previewops.errors import REINSTALL, JobError, PreviewopsError, StartupFailed, UsageError
 from previewops.process.sd_notify import SystemdNotifier
@@ -49,7 +49,7 @@ MIB = 1024 * 1024
 
 
 def make_worker_id(name: str | None = None) -> str:
-    """An id that no other worker has, now or later: host, process id and dice."""
+    """An id that no other worker ever has: host, process id and random digits."""
     if name is not None:
         return name
     return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
@@ -66,25 +66,25 @@ def run_worker(
 ) -> None:
     """Runs a worker until SIGTERM or SIGINT, or until the queue is empty with ``burst``.
 
-    ``build_task`` is "module:function", what a render process runs in place of
-    ``previewops.worker.bundle_builder:build``; one that opens files itself has to run with ``confined`` False.
+    ``build_task`` is "module:function", the task of render processes instead of
+    ``previewops.worker.bundle_builder:build``. A task that opens files itself needs ``confined`` False.
 
     Raises:
         UsageError: DATA_DIR cannot be used.
-        CannotBoot: a render process cannot import what it needs.
+        CannotBoot: a render process cannot import its task.
         PreviewopsError: no render process can be started.
-        RedisUnavailable: Redis answers that it will never take us (a wrong password, say). While it is merely
-            away, the worker waits for it.
+        RedisUnavailable: Redis rejects the worker for good (a wrong password, say). While Redis is away, the worker
+            waits.
     """
-    # A supervisor sends SIGABRT to a worker that hangs: its stack goes to its log.
+    # A supervisor sends SIGABRT to a hanging worker: the log gets its stack.
     faulthandler.enable()
     identity = make_worker_id(worker_id)
     structlog.contextvars.bind_contextvars(worker=identity)
     _prepare_data_dir(settings)
     fonts = find_fonts(settings.fonts).with_stamps()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        renders = _renders(settings, build_task, fonts, confined=confined)
-        runner.run(_run(settings, redis_url, identity, burst, renders, fonts=fonts))
+        render_pool = _make_pool(settings, build_task, fonts, confined=confined)
+        runner.run(_run(settings, redis_url, identity, burst, render_pool, fonts=fonts))
 
 
 def _prepare_data_dir(settings: Settings) -> None:
@@ -98,11 +98,11 @@ def _prepare_data_dir(settings: Settings) -> None:
     except OSError as error:
         raise UsageError(
             f"DATA_DIR {settings.data_dir} cannot be used: {error.strerror}",
-            hint="set DATA_DIR to a folder that this user may write to",
+            hint="set DATA_DIR to a folder that this user can write to",
         ) from error
 
 
-def _renders(settings: Settings, build_task: str, fonts: FontSources, *, confined: bool) -> RenderPool:
+def _make_pool(settings: Settings, build_task: str, fonts: FontSources, *, confined: bool) -> RenderPool:
     return RenderPool(
         build_task,
         size=settings.worker_concurrency,
@@ -119,8 +119,8 @@ def _renders(settings: Settings, build_task: str, fonts: FontSources, *, confine
     )
 
 
-def _web(settings: Settings) -> Fetcher | None:
-    """What fetches assets; nothing where no host is allowed, so that the client is not even loaded."""
+def _make_fetcher(settings: Settings) -> Fetcher | None:
+    """The fetcher of assets; None if no host is allowed, so that the HTTP client is not imported."""
     if not settings.asset_hosts:
         return None
     from previewops.worker.assets.fetch import WebFetcher  # noqa: PLC0415 - takes a tenth of a second to import
@@ -128,7 +128,7 @@ def _web(settings: Settings) -> Fetcher | None:
     return WebFetcher(settings.asset_hosts, settings.fetch_timeout_s)
 
 
-def _reuse(settings: Settings) -> RenderCache | None:
+def _make_cache(settings: Settings) -> RenderCache | None:
     if settings.cache_max_mb == 0:
         return None
     return RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache())
@@ -139,13 +139,13 @@ async def _run(
     redis_url: str,
     worker_id: str,
     burst: bool,
-    renders: RenderPool,
+    render_pool: RenderPool,
     *,
     fonts: FontSources,
 ) -> None:
     pool = connection_pool(redis_url, role="worker")
     roots = tuple(root.resolve() for root in settings.effective_asset_roots(Path.cwd()))
-    jobs = RenderJobs(settings, renders, roots, fonts, _web(settings), _reuse(settings))
+    jobs = RenderJobs(settings, render_pool, roots, fonts, _make_fetcher(settings), _make_cache(settings))
     notifier = SystemdNotifier(os.environ)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],
@@ -153,26 +153,26 @@ async def _run(
         pool=pool,
         worker_id=worker_id,
         burst=burst,
-        on_startup=_at_start(settings, notifier),
-        helper_pids=renders.all_pids,
-        confined_by=detect_support().layers if renders.confined else (RESOURCE_LIMITS,),
+        on_startup=_make_startup_hook(settings, notifier),
+        helper_pids=render_pool.all_pids,
+        confined_by=detect_support().layers if render_pool.confined else (RESOURCE_LIMITS,),
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, worker.drain, signum)
-    beside = [
+    background_tasks = [
         asyncio.create_task(_feed_watchdog(notifier), name="watchdog"),
-        asyncio.create_task(_keep_swept(worker.leases, settings), name="sweep"),
+        asyncio.create_task(_sweep_periodically(worker.leases, settings), name="sweep"),
     ]
     try:
-        await _start(renders)
+        await _start(render_pool)
         log.info(
-            "worker.reads",
+            "worker.configured",
             roots=[str(root) for root in roots],
             hosts=[str(host) for host in settings.asset_hosts],
             redis=redact_url(redis_url),
         )
-        _tell_protection(renders)
+        _log_confinement(render_pool)
         async with redis_errors(redis_url):
             await worker.main()
     finally:
@@ -180,37 +180,38 @@ async def _run(
         try:
             await worker.close()
         finally:
-            await renders.close()
-            await cancel_and_wait(beside)
+            await render_pool.close()
+            await cancel_and_wait(background_tasks)
             notifier.close()
 
 
-async def _start(renders: RenderPool) -> None:
-    """Starts the render processes before anything is said to Redis: who cannot render takes no job."""
+async def _start(render_pool: RenderPool) -> None:
+    """Starts the render processes before the worker registers: a worker that cannot render takes no jobs."""
     try:
-        await renders.start()
+        await render_pool.start()
     except TaskImportError as error:
         if error.error_class not in (ImportError.__name__, ModuleNotFoundError.__name__):
-            log.error("render.broken", exception=error.remote_traceback)  # of a module, its name says it all
+            # Not for a missing module: the message names it.
+            log.error("render.process-failed", exception=error.remote_traceback)
         raise StartupFailed(error.message, remedy=error.hint or REINSTALL) from error
     except JobError as error:
         raise PreviewopsError(error.message, hint=error.hint) from error
 
 
-def _tell_protection(renders: RenderPool) -> None:
-    """Says in the log what the render processes are denied, and what this kernel cannot deny them."""
-    protection = detect_support()
-    if not renders.confined:
-        log.warning("worker.unconfined", by=RESOURCE_LIMITS)
-    elif protection.complete:
-        log.info("worker.confined", by=protection.describe())
+def _log_confinement(render_pool: RenderPool) -> None:
+    """Logs how the render processes are confined, and what this kernel does not support."""
+    support = detect_support()
+    if not render_pool.confined:
+        log.warning("sandbox.unavailable", by=RESOURCE_LIMITS)
+    elif support.complete:
+        log.info("sandbox.confined", by=support.describe())
     else:
-        log.warning("worker.half-confined", by=protection.describe())
+        log.warning("sandbox.partial", by=support.describe())
 
 
-def _at_start(settings: Settings, notifier: SystemdNotifier) -> StartupShutdown:
+def _make_startup_hook(settings: Settings, notifier: SystemdNotifier) -> StartupShutdown:
     async def start(ctx: dict[Any, Any]) -> None:
-        await retry_until_connected(lambda: _warn_of_eviction(ctx["redis"]), system_rng())
+        await retry_until_connected(lambda: _warn_if_redis_evicts(ctx["redis"]), system_rng())
         await _sweep(ctx["leases"], settings)
         notifier.ready(f"working on queue {settings.queue_name}")
 
@@ -218,56 +219,55 @@ def _at_start(settings: Settings, notifier: SystemdNotifier) -> StartupShutdown:
 
 
 async def _feed_watchdog(notifier: SystemdNotifier) -> None:
-    """In the worker's own loop, so that a loop that hangs is found out."""
+    """Runs in the worker's own loop, so that systemd notices a hanging loop."""
     while notifier.watchdog_s is not None:
         notifier.feed_watchdog()
         await asyncio.sleep(notifier.watchdog_s / 3)
 
 
-async def _keep_swept(leases: Leases, settings: Settings) -> None:
-    """Sweeps as often as a job may take, as a long-lived worker would otherwise leave it to the next start."""
+async def _sweep_periodically(leases: Leases, settings: Settings) -> None:
+    """Sweeps once per job timeout: a long-lived worker would otherwise leave it to the next start."""
     while True:
         await asyncio.sleep(settings.job_timeout_s)
         await _sweep(leases, settings)
 
 
-async def _warn_of_eviction(redis: Redis) -> None:
-    """Says in the log when Redis is free to drop jobs for want of memory. Not every server tells."""
+async def _warn_if_redis_evicts(redis: Redis) -> None:
+    """Logs a warning if Redis may evict jobs when memory is full. Some servers do not report the policy."""
     try:
         policy = (await redis.info("memory")).get("maxmemory_policy")
     except ResponseError:
         return
     if policy not in (None, "noeviction"):
         log.warning(
-            "redis.evicts",
+            "redis.eviction-enabled",
             found=policy,
             allowed="noeviction",
-            hint="it may drop jobs: CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
+            hint="Redis can drop jobs: CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
         )
 
 
 async def _sweep(leases: Leases, settings: Settings) -> None:
-    """Removes what dead attempts left in the staging folder.
+    """Removes leftovers of dead attempts from the staging folder.
 
-    What an active job writes stays, and so does what is younger than a job may become: another queue may
-    share DATA_DIR.
+    Keeps the folders of active jobs, and those younger than the longest job: another queue may use this DATA_DIR.
     """
     active = await retry_until_connected(leases.active_attempts, system_rng())
     staging = settings.data_dir / ".staging"
-    oldest = time.time() - 2 * settings.job_timeout_s
+    live_after_s = time.time() - 2 * settings.job_timeout_s
 
     def is_live(name: str) -> bool:
         if name in active:
             return True
         try:
-            return (staging / name).lstat().st_mtime > oldest
-        except FileNotFoundError:  # it is published, and left behind only what it had replaced
+            return (staging / name).lstat().st_mtime > live_after_s
+        except FileNotFoundError:  # it was published; only what it replaced is left
             return False
 
     with suppress(OSError):
         removed = sweep_staging(settings.data_dir, is_live)
         if removed:
             log.info("staging.swept", folders=removed)
-    forgotten = await asyncio.to_thread(prune_cache, settings, time.time())
-    if forgotten:
-        log.info("cache.pruned", entries=len(forgotten))
+    evicted = await asyncio.to_thread(prune_cache, settings, time.time())
+    if evicted:
+        log.info("cache.pruned", entries=len(evicted))

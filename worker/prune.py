@@ -1,4 +1,4 @@
-"""Removing what is no longer wanted under DATA_DIR: what is kept for reuse, and bundles of long ago."""
+"""Removes expired cache entries and bundles under DATA_DIR."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MIB = 1024 * 1024
 
 
 def cache_dir(data_dir: Path) -> Path:
-    """Where results are kept for reuse."""
+    """The folder of the render cache."""
     return data_dir / "cache"
 
 
 def cache_to_evict(settings: Settings, now_s: float) -> list[SizedFolder]:
-    """Entries beyond PREVIEW_CACHE_MAX_MB and PREVIEW_CACHE_MAX_AGE_S; all of them, if nothing is to be reused."""
+    """Cache entries beyond PREVIEW_CACHE_MAX_MB and PREVIEW_CACHE_MAX_AGE_S; all if the cache is disabled."""
     return select_evictions(
         CacheStore(cache_dir(settings.data_dir)).list_entries(),
         now_s=now_s,
@@ -32,52 +32,52 @@ def cache_to_evict(settings: Settings, now_s: float) -> list[SizedFolder]:
 
 
 def prune_cache(settings: Settings, now_s: float) -> list[SizedFolder]:
-    """Removes ``surplus_cache`` and returns what has gone."""
-    gone = []
+    """Removes the entries of ``cache_to_evict`` and returns those removed."""
+    removed = []
     for entry in cache_to_evict(settings, now_s):
         with suppress(OSError):
             remove(entry.folder)
-            gone.append(entry)
-    return gone
+            removed.append(entry)
+    return removed
 
 
 def expired_bundles(
     data_dir: Path, *, project: str | None, now_s: float, older_than_s: float
 ) -> list[SizedFolder]:
-    """Published bundles of ``project`` (None: of all) that were made longer than ``older_than_s`` ago."""
-    found = []
+    """Published bundles of ``project`` (None: all) rendered more than ``older_than_s`` ago."""
+    bundles = []
     for folder in (data_dir / "previews").glob("*/*"):
         if project is not None and folder.parent.name != project:
             continue
-        with suppress(OSError):  # a folder that has no such file is no bundle
+        with suppress(OSError):  # a folder without this file is not a bundle
             size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
-            found.append(SizedFolder(folder, size, _made_s(folder)))
-    return select_evictions(found, now_s=now_s, max_age_s=older_than_s)
+            bundles.append(SizedFolder(folder, size, _rendered_at_s(folder)))
+    return select_evictions(bundles, now_s=now_s, max_age_s=older_than_s)
 
 
 def remove_bundle(data_dir: Path, bundle: SizedFolder) -> bool:
-    """Removes a bundle, unless it has been published anew since or is being so. Readers see it whole or not at all.
+    """Removes a bundle atomically, unless it was or is being published again. Returns whether it was removed.
 
-    Its fence stays, so that no late attempt brings it back.
+    Its fence stays, so that no late attempt publishes it again.
 
     Raises:
         OSError: it cannot be removed.
     """
-    with _unpublished(fence_path(data_dir, bundle.folder.parent.name, bundle.folder.name)) as free:
-        if not free or _made_s(bundle.folder) != bundle.last_used_s:
+    with _locked_fence(fence_path(data_dir, bundle.folder.parent.name, bundle.folder.name)) as unlocked:
+        if not unlocked or _rendered_at_s(bundle.folder) != bundle.last_used_s:
             return False
         remove(bundle.folder, trash_dir=data_dir / ".staging")
         return True
 
 
-def _made_s(bundle: Path) -> float:
-    """When the bundle was made: of its files this is the one that is written for every job, reused or not."""
+def _rendered_at_s(bundle: Path) -> float:
+    """When the bundle was rendered: preview.json is the file that every job writes, reused or not."""
     return (bundle / "preview.json").stat().st_mtime
 
 
 @contextmanager
-def _unpublished(fence: Path) -> Iterator[bool]:
-    """Whether nobody publishes behind ``fence``, which is held meanwhile."""
+def _locked_fence(fence: Path) -> Iterator[bool]:
+    """Locks ``fence``. Yields False if another process publishes."""
     try:
         handle = os.open(fence, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:

@@ -1,12 +1,12 @@
-"""The renderer as a function: a request and its assets in, a folder of pictures out. No Redis, no worker, no process.
+"""The renderer as a function: a request and its assets in, a folder of pictures out. No Redis, no worker process.
 
     from previewops.worker import render
 
     bundle = render({"title": "A trip", "steps": [...], "assets": [...], "audio": {}}, out="trip")
     bundle.sheet
 
-It runs in the process that calls it, which decodes the pictures: for files of strangers, a worker with its
-confined processes is the safer place.
+It decodes the pictures in the calling process. For files from untrusted sources, use a worker with its confined
+processes.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from previewops.worker.render.text.fontfiles import FontSources
 
 @dataclass(frozen=True, slots=True)
 class RenderedBundle:
-    """What ``render`` made. Sizes are in pixels, times in ms.
+    """The result of ``render``. Sizes are in pixels, times in ms.
 
-    ``files`` has path (relative to ``folder``), bytes, sha256 and mediaType of each file; ``about`` is the content of
-    ``preview.json``; ``warnings`` says, a sentence each, what the bundle does not show of the request.
+    ``files`` has path (relative to ``folder``), bytes, sha256 and mediaType of each file; ``preview`` is the content
+    of ``preview.json``; ``warnings`` are sentences about parts of the request that the bundle does not show.
     """
 
     folder: Path
@@ -45,7 +45,7 @@ class RenderedBundle:
 
     @property
     def poster(self) -> Path:
-        """The picture to show for the whole."""
+        """The picture that represents the whole bundle."""
         return self.folder / str(self.preview["poster"]["path"])
 
     @property
@@ -60,12 +60,12 @@ class RenderedBundle:
 
     @property
     def animation(self) -> Path | None:
-        """The animation, unless the format is one of stills."""
-        found = self.preview["animation"]
-        return self.folder / str(found["path"]) if found else None
+        """The animation; None if the format has stills only."""
+        animation = self.preview["animation"]
+        return self.folder / str(animation["path"]) if animation else None
 
     def _repr_html_(self) -> str:
-        """The contact sheet, for a notebook."""
+        """The contact sheet, for notebooks."""
         kind = next(file["mediaType"] for file in self.files if file["path"] == self.preview["sheet"]["path"])
         content = base64.b64encode(self.sheet.read_bytes()).decode("ascii")
         return f'<img alt="Contact sheet" style="max-width: 100%" src="data:{kind};base64,{content}">'
@@ -80,23 +80,22 @@ def render(
     fonts: FontSources | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> RenderedBundle:
-    """Renders ``request`` into the folder ``out``, made with those above it if need be, and says what is there.
+    """Renders ``request`` into the folder ``out``, which it creates, and returns what it has made.
 
-    ``request`` is a payload, or its ``previewRequest`` alone; ``dryRun`` is not heeded. ``opener`` is where assets
-    come from: by default ``data:`` uris and files under the current folder. ``fonts`` are those beside
-    the package's own: by default none, so that the pictures are the same on every machine. ``progress`` is called
-    with the share that is done, 0..1, and a word. Files of an earlier bundle in ``out`` are replaced where the names
-    are the same.
+    ``request`` is a payload, or its ``previewRequest`` alone; ``dryRun`` is ignored. ``opener`` opens assets: by
+    default ``data:`` uris and files under the current folder. ``fonts`` are used beside the package's own: by default
+    none, so that every machine renders the same pictures. ``progress`` receives the completed share, 0..1, and a
+    phase. Files of an earlier bundle in ``out`` with the same names are replaced.
 
     Raises:
-        InvalidPayload: ``request`` breaks the contract.
-        PermanentJobError, TransientJobError: an asset or a limit, see the code; or the disk.
+        InvalidPayload: ``request`` violates the contract.
+        PermanentJobError, TransientJobError: an asset, a limit or the disk, see the code.
     """
     payload = _as_payload(request)
     if opener is None:
-        here = (Path.cwd(),)
-        validate(payload, policy=AssetPolicy(here))
-        opener = FileAssetOpener(here)
+        roots = (Path.cwd(),)
+        validate(payload, policy=AssetPolicy(roots))
+        opener = FileAssetOpener(roots)
     folder = Path(out)
     with storage_errors():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +105,7 @@ def render(
         output=FolderOutput(folder),
         limits=limits or RenderLimits(),
         fonts=fonts.with_stamps() if fonts else None,
-        progress=progress or _unheard,
+        progress=progress or _ignore_progress,
     )
     return RenderedBundle(
         folder=folder,
@@ -127,5 +126,5 @@ def _as_payload(request: Mapping[str, Any]) -> dict[str, Any]:
     return {**ids, "dryRun": False, "previewRequest": dict(request)}
 
 
-def _unheard(share: float, word: str) -> None:
-    """The progress that nobody wants to hear of."""
+def _ignore_progress(share: float, word: str) -> None:
+    """The default ``progress``."""

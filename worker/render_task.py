@@ -1,4 +1,4 @@
-"""The work of one job, up to the files in its staging folder: done before, or rendered now in a child process."""
+"""Prepares one job, looks it up in the cache, or renders it in a child process, up to its staging folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from previewops.worker.sandbox.file_server import FileServer
 
 
 class RenderRunner(Protocol):
-    """What runs a build in a process that can be killed."""
+    """Runs a build in a process that can be killed."""
 
     async def run(
         self,
@@ -44,9 +44,9 @@ class RenderRunner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RenderTask:
-    """One job's work.
+    """The render of one job.
 
-    ``deadline_s`` bounds the whole of ``done`` but the keeping: what fetching and hashing took, the render has less.
+    ``deadline_s`` limits ``run`` except storing in the cache: the render gets what fetching and hashing leave.
     """
 
     request: Payload
@@ -54,10 +54,10 @@ class RenderTask:
     limits: RenderLimits
     deadline_s: float
     file_server: FileServer
-    digests: dict[str, str]  # by asset id, once they are known
+    digests: dict[str, str]  # by asset id; empty until the assets are hashed
     cache: RenderCache | None
     fonts: FontSources
-    allow_gaps: bool  # whether an asset that cannot be had leaves a gap
+    allow_gaps: bool  # whether a missing asset leaves a gap
     clock: Clock
 
     @classmethod
@@ -72,32 +72,32 @@ class RenderTask:
         fonts: FontSources | None = None,
         clock: Clock | None = None,
     ) -> RenderTask:
-        """The work that a valid ``request`` asks for; nothing is opened yet.
+        """Prepares the task of a valid ``request``; opens nothing yet.
 
         Raises:
-            PermanentJobError: it asks for more than the settings allow, see ``check_bounds``.
+            PermanentJobError: it exceeds the limits of the settings, see ``check_limits``.
         """
-        limits, board = RenderLimits.from_settings(settings), read_storyboard(request.raw)
-        check_limits(board, limits)
+        limits, storyboard = RenderLimits.from_settings(settings), read_storyboard(request.raw)
+        check_limits(storyboard, limits)
         digests: dict[str, str] = {}
-        desk = FileServer(
-            {name: asset.ref for name, asset in board.assets.items()},
+        file_server = FileServer(
+            {name: asset.ref for name, asset in storyboard.assets.items()},
             opener,
             max_bytes=limits.asset_bytes,
             output=None if request.dry_run else FolderOutput(staging),
             store=cache.store if cache else None,
-            thumbnail_key=partial(_thumbnail_key, board, digests),
+            thumbnail_key=partial(_thumbnail_key, storyboard, digests),
         )
         return cls(
             request,
             staging,
             limits,
             settings.job_timeout_s,
-            desk,
+            file_server,
             digests,
             None if request.dry_run else cache,
             fonts or FontSources(),
-            board.allow_gaps,
+            storyboard.allow_gaps,
             clock or SystemClock(),
         )
 
@@ -105,19 +105,19 @@ class RenderTask:
         """Fills the staging folder, and returns the summary.
 
         Raises:
-            PermanentJobError, TransientJobError, RenderCrashed: as the renderer and the sandbox do.
+            PermanentJobError, TransientJobError, RenderCrashed: from the renderer and the sandbox.
         """
         started_s = self.clock.monotonic()
         fonts = await asyncio.to_thread(self.fonts.with_stamps)
-        key = None if self.cache is None else await self._key(fonts)
+        key = None if self.cache is None else await self._cache_key(fonts)
         if self.cache is None or key is None:
-            return await self._rendered(renders, progress, started_s, fonts, thumbnails=False)
-        found = await asyncio.to_thread(self.cache.find, key, self.request, self.staging)
-        if found is not None:
-            return found
-        summary = await self._rendered(renders, progress, started_s, fonts, thumbnails=True)
+            return await self._render(renders, progress, started_s, fonts, thumbnails=False)
+        summary = await asyncio.to_thread(self.cache.find, key, self.request, self.staging)
+        if summary is not None:
+            return summary
+        summary = await self._render(renders, progress, started_s, fonts, thumbnails=True)
         if self.file_server.asset_changed or await asyncio.to_thread(self.fonts.with_stamps) != fonts:
-            return summary  # made from other assets or fonts than the key was
+            return summary  # the key was made from other assets or fonts
         await asyncio.to_thread(
             self.cache.put,
             key,
@@ -128,7 +128,7 @@ class RenderTask:
         )
         return summary
 
-    async def _rendered(
+    async def _render(
         self,
         renders: RenderRunner,
         progress: ProgressCallback,
@@ -151,8 +151,8 @@ class RenderTask:
             handle_request=self.file_server.handle,
         )
 
-    async def _key(self, fonts: FontSources) -> str | None:
-        """What the bundle is kept under; None where an asset cannot be had, and leaves a gap that is not kept."""
+    async def _cache_key(self, fonts: FontSources) -> str | None:
+        """The bundle's cache key; None if an asset is missing and leaves a gap: such a bundle is not cached."""
         assert self.cache is not None
         deadline = asyncio.timeout(self.deadline_s)
         try:
@@ -167,7 +167,7 @@ class RenderTask:
                 raise
             raise TransientJobError(
                 "deadline-exceeded",
-                f"the assets were not all there after {self.deadline_s:g} s",
+                f"the assets were not complete after {self.deadline_s:g} s",
                 hint="use fewer or smaller assets, or raise PREVIEW_JOB_TIMEOUT_S",
                 found=f"not done after {self.deadline_s:g} s",
                 allowed=self.deadline_s,
@@ -182,6 +182,6 @@ class RenderTask:
 
 
 def _thumbnail_key(
-    board: Storyboard, digests: Mapping[str, str], asset_id: str, decoded: tuple[int, int]
+    storyboard: Storyboard, digests: Mapping[str, str], asset_id: str, decoded: tuple[int, int]
 ) -> str:
-    return thumbnail_key(board, digests[asset_id], decoded)
+    return thumbnail_key(storyboard, digests[asset_id], decoded)

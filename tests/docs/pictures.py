@@ -18,8 +18,7 @@ from PIL import Image
 
 from previewops.contract import validate
 from previewops.worker.assets.opener import FileAssetOpener
-from previewops.worker.demo.assets import FOLDER, MEN, write_assets
-from previewops.worker.demo.jobs import jobs
+from previewops.worker.demo import FOLDER, jobs, write_assets
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.artifacts import ArtifactWriter
 from previewops.worker.render.limits import RenderLimits
@@ -30,11 +29,11 @@ from tests.docs.documents import ROOT
 IMAGES = ROOT / "docs" / "images"
 SIDE = 480  # pixels at most of each picture on the page
 FILES = {
-    "board": "board.png",
-    "mill": "mill.png",
+    "board": "board.webp",
+    "mill": "mill.webp",
     "placing": "placing.jpg",
     "flying": "flying.jpg",
-    "men": MEN,
+    "men": "men.webp",
     "lost": "nobody-has-this.png",
 }
 TITLES = {"board": "Before the first move", "mill": "The mill", "lost": "Left out"}

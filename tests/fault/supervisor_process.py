@@ -114,7 +114,7 @@ def environment(settings: Settings) -> dict[str, str]:
 def suspend(worker_pid: int, which: str) -> None:
     """Suspends a worker, its fork server or one of its render processes, so that only SIGKILL has an effect."""
     worker = psutil.Process(worker_pid)
-    server = next(child for child in worker.children() if "forkserver" in " ".join(child.cmdline()))
+    server = next(child for child in worker.children() if "fork_server" in " ".join(child.cmdline()))
     targets = {
         "nobody": [],
         "worker": [worker],

@@ -265,7 +265,7 @@ async def test_row_13_a_server_that_may_evict_is_named_at_start_and_by_health(
     server = redis_process(options=("--maxmemory-policy", "allkeys-lru"))
     async with Cluster(server.url, tmp_path) as cluster:
         (worker,) = await cluster.start_workers(1)
-        await cluster.eventually(lambda: "redis.evicts" in worker.log_text, "the worker logs it")
+        await cluster.eventually(lambda: "redis.eviction-enabled" in worker.log_text, "the worker logs it")
         health = program_for(cluster).run("health")
         assert health.code == 1
         assert "maxmemory-policy is allkeys-lru" in health.out.splitlines()[0]

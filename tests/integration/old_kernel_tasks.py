@@ -1,4 +1,4 @@
-"""The tasks of ``sandbox_tasks`` on a kernel whose Landlock judges no signals: imported before confinement."""
+"""``sandbox_tasks`` on a kernel whose Landlock does not restrict signals: imported before confinement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that misbehave in every way a renderer could, run in real render processes."""
+"""Tasks that fail in every way a renderer could, run in real render processes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Progress = Callable[[float, str], None]
 
 
 def run(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Does what ``spec["act"]`` names."""
+    """Calls the function that ``spec["act"]`` names."""
     act: Callable[[dict[str, Any], Progress], dict[str, Any]] = globals()[f"act_{spec['act']}"]
     return act(spec, progress)
 
@@ -97,7 +97,7 @@ def act_leave(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def act_loop_in_c(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Stays in one C call that holds the interpreter's lock; exponential, so for ever."""
+    """Stays in one exponential C call that holds the interpreter's lock."""
     progress(0.0, str(os.getpid()))
     return {"match": bool(re.match(r"(a+)+$", "a" * 64 + "b"))}
 
@@ -109,7 +109,7 @@ def act_wait(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def act_await_file(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Works until ``spec["path"]`` is there."""
+    """Runs until the file ``spec["path"]`` exists."""
     progress(0.0, str(os.getpid()))
     while not Path(spec["path"]).exists():
         time.sleep(0.005)
@@ -123,7 +123,7 @@ def act_bomb(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def act_describe(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """What the process looks like from inside."""
+    """The state of the process, seen from inside."""
     umask = os.umask(0)
     os.umask(umask)
     status = Path("/proc/self/status").read_text(encoding="ascii")
@@ -140,15 +140,15 @@ def act_describe(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _open_descriptors() -> dict[str, str]:
-    found = {}
+    descriptors = {}
     for entry in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # the one that lists this folder is gone
-            found[entry.name] = str(entry.readlink())
-    return found
+        with suppress(OSError):  # the descriptor of this listing
+            descriptors[entry.name] = str(entry.readlink())
+    return descriptors
 
 
 def act_babble(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Writes ``spec["raw"]`` where frames belong, as a child that a hostile image has taken over might."""
+    """Writes ``spec["raw"]`` instead of a frame, like a compromised child."""
     _channel().sendall(bytes.fromhex(spec["raw"]))
     return act_wait(spec, lambda fraction, text: None)
 
@@ -168,8 +168,8 @@ def _channel() -> socket.socket:
     return socket.socket(fileno=os.dup(fd))
 
 
-def act_try(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
-    """The error number of each attempt at something that a confined process may not do, 0 where it worked."""
+def act_try(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
+    """The errno of each attempt at something denied to a confined process, 0 where it succeeded."""
     folder = Path(spec["folder"])
     attempts: dict[str, Callable[[], object]] = {
         "read a file": (folder / "secret").read_bytes,
@@ -203,7 +203,7 @@ def act_try(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
 
 
 def _calls() -> dict[str, Callable[[], object]]:
-    """Ways to reach another process, here the one that has started this one; none has an effect that lasts."""
+    """Ways to reach another process, here the parent; none has a lasting effect."""
     parent, libc = os.getppid(), ctypes.CDLL(None, use_errno=True)
     x86 = platform.machine() == "x86_64"
 
@@ -258,20 +258,20 @@ def _in_a_thread() -> None:
     thread.join()
 
 
-def act_ask(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
-    """Asks ``spec["questions"]``, and reads or writes what it is given."""
-    said = []
+def act_ask(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
+    """Sends ``spec["questions"]``, and reads or writes the files of the answers."""
+    answers = []
     for question in spec["questions"]:
-        answer, handles = host.request(**question)
-        for handle in handles:
-            with os.fdopen(handle, "r+b" if "create" in question else "rb") as file:
+        answer, fds = context.request(**question)
+        for fd in fds:
+            with os.fdopen(fd, "r+b" if "create" in question else "rb") as file:
                 answer["content"] = file.write(b"made") if "create" in question else file.read().decode()
-        said.append(answer)
-    return {"said": said}
+        answers.append(answer)
+    return {"said": answers}
 
 
-def act_ask_and_leave(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
-    """Asks for open files and takes none of them."""
+def act_ask_and_leave(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
+    """Requests descriptors and receives none of them."""
     job = {"job": spec["job"], "ask": spec["question"]}
     body = json.dumps(job).encode()
     with _channel() as channel:
@@ -280,24 +280,24 @@ def act_ask_and_leave(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]
     return act_wait(spec, lambda fraction, text: None)
 
 
-def act_burn(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
-    """Uses a processor until somebody ends it, or for ``spec["seconds"]`` of its time."""
+def act_burn(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
+    """Uses a processor for ``spec["seconds"]`` of its time, unless killed."""
     until = time.process_time() + spec["seconds"]
     while time.process_time() < until:
         pass
     return {"burnt": True}
 
 
-def act_write_much(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
+def act_write_much(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     return {"number": _number_of(lambda: Path(spec["path"]).write_bytes(bytes(spec["bytes"])))}
 
 
-def act_decode_all(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
-    """Decodes every asset that is named; the code of each, "" where a picture or a sound came of it."""
-    return {"codes": [_decoded(host, name, sound=spec["sound"]) for name in spec["names"]]}
+def act_decode_all(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
+    """Decodes every named asset. Returns the error code of each, "" for success."""
+    return {"codes": [_decoded(context, name, sound=spec["sound"]) for name in spec["names"]]}
 
 
-def _decoded(host: TaskContext, name: str, *, sound: bool) -> str:
+def _decoded(context: TaskContext, name: str, *, sound: bool) -> str:
     from previewops.worker.assets.opener import AssetRef
     from previewops.worker.render.encode.sound import SoundTrack
     from previewops.worker.render.layout.geometry import Size
@@ -308,7 +308,7 @@ def _decoded(host: TaskContext, name: str, *, sound: bool) -> str:
 
     ref = AssetRef(name, name)
     try:
-        with RemoteAssets(host).open(ref, max_bytes=1).file as file:
+        with RemoteAssets(context).open(ref, max_bytes=1).file as file:
             if sound:
                 for _ in SoundTrack(ref, file, Sound(name, 0, 0.0), 2_000).frames():
                     pass
@@ -316,6 +316,6 @@ def _decoded(host: TaskContext, name: str, *, sound: bool) -> str:
                 decode_picture(ref, file, RenderLimits(), Size(20, 20))
     except JobError as error:
         return error.code
-    except MemoryError:  # a size that is allowed, and more than this process may have
+    except MemoryError:  # an allowed size that exceeds this process's memory
         return "out-of-memory"
     return ""

@@ -1,4 +1,4 @@
-"""Assets from real files: what is allowed is opened, everything else is refused with its code, and nothing hangs."""
+"""Assets from real files: allowed ones are opened, others are rejected with their code, and nothing blocks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read(uri: str, *roots: Path, max_bytes: int = BOUND) -> bytes:
     return content
 
 
-def refused(uri: str, *roots: Path, max_bytes: int = BOUND) -> JobError:
+def rejection(uri: str, *roots: Path, max_bytes: int = BOUND) -> JobError:
     with pytest.raises(JobError) as caught:
         read(uri, *roots, max_bytes=max_bytes)
     error = caught.value
@@ -56,7 +56,7 @@ def test_relative_absolute_and_file_uris_are_read(root: Path) -> None:
     assert read(f"file://{root}/sub%20folder/%C3%BC.png", root) == b"other"
 
 
-def test_a_relative_uri_is_looked_up_under_each_root_in_order(root: Path, tmp_path: Path) -> None:
+def test_a_relative_uri_is_searched_under_each_root_in_order(root: Path, tmp_path: Path) -> None:
     second = tmp_path / "second"
     second.mkdir()
     (second / "here.png").write_bytes(b"second")
@@ -71,27 +71,27 @@ def test_a_link_that_stays_under_a_root_is_followed(root: Path) -> None:
     assert read("link.png", root) == CONTENT
 
 
-def test_data_uris_are_decoded_within_their_bound() -> None:
+def test_data_uris_are_decoded_up_to_their_limit() -> None:
     uri = "data:image/png;base64," + base64.b64encode(CONTENT).decode()
     assert read(uri) == CONTENT
-    assert refused(uri, max_bytes=5).code == "asset-too-large"
-    assert refused("data:image/png;base64,@@@").code == "asset-uri-unsupported"
+    assert rejection(uri, max_bytes=5).code == "asset-too-large"
+    assert rejection("data:image/png;base64,@@@").code == "asset-uri-unsupported"
 
 
-def test_a_missing_file_says_where_it_was_looked_for(root: Path, tmp_path: Path) -> None:
-    error = refused("no.png", root, tmp_path)
+def test_a_missing_file_reports_the_searched_paths(root: Path, tmp_path: Path) -> None:
+    error = rejection("no.png", root, tmp_path)
     assert isinstance(error, PermanentJobError)
     assert error.code == "asset-missing"
     assert str(root / "no.png") in str(error.hint)
     assert str(tmp_path / "no.png") in str(error.hint)
-    assert refused("here.png/x.png", root).code == "asset-missing"
-    assert refused("n" * 300, root).code == "asset-missing"
-    assert refused("here.png").code == "asset-missing"
+    assert rejection("here.png/x.png", root).code == "asset-missing"
+    assert rejection("n" * 300, root).code == "asset-missing"
+    assert rejection("here.png").code == "asset-missing"
 
 
-def test_an_upload_under_way_is_waited_for(root: Path) -> None:
+def test_an_unfinished_upload_is_transient(root: Path) -> None:
     (root / "coming.png.part").write_bytes(b"half")
-    error = refused("coming.png", root)
+    error = rejection("coming.png", root)
     assert isinstance(error, TransientJobError)
     assert error.code == "asset-incomplete"
     (root / "coming.png").write_bytes(b"whole")
@@ -118,12 +118,12 @@ def folder_link_out(root: Path, outside: Path) -> str:
     ],
     ids=["link", "link of a folder", "absolute", "file uri"],
 )
-def test_what_lies_outside_the_roots_is_refused(
+def test_files_outside_of_the_roots_are_rejected(
     root: Path, tmp_path: Path, lead_out: Callable[[Path, Path], str]
 ) -> None:
     outside = tmp_path / "secret.png"
     outside.write_bytes(b"secret")
-    error = refused(lead_out(root, outside), root)
+    error = rejection(lead_out(root, outside), root)
     assert isinstance(error, PermanentJobError)
     assert error.code == "asset-outside-roots"
     assert str(tmp_path) in str(error.hint)
@@ -134,7 +134,7 @@ def test_a_root_is_not_a_prefix_of_names(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     (tmp_path / "rootless").mkdir()
     (tmp_path / "rootless" / "a.png").write_bytes(CONTENT)
-    assert refused(str(tmp_path / "rootless" / "a.png"), tmp_path / "root").code == "asset-outside-roots"
+    assert rejection(str(tmp_path / "rootless" / "a.png"), tmp_path / "root").code == "asset-outside-roots"
 
 
 def make_fifo(path: Path) -> None:
@@ -147,41 +147,41 @@ def make_socket(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "found"),
+    ("make", "kind"),
     [(Path.mkdir, "a folder"), (make_fifo, "a named pipe"), (make_socket, "a socket")],
 )
 @pytest.mark.timeout(20)
-def test_only_regular_files_are_opened(root: Path, make: Callable[[Path], None], found: str) -> None:
+def test_only_regular_files_are_opened(root: Path, make: Callable[[Path], None], kind: str) -> None:
     make(root / "x")
-    error = refused("x", root)
-    assert (error.code, error.data["found"]) == ("asset-not-a-file", found)
+    error = rejection("x", root)
+    assert (error.code, error.data["found"]) == ("asset-not-a-file", kind)
 
 
-def test_a_device_is_refused() -> None:
-    error = refused("/dev/zero", Path("/dev"))
+def test_a_device_is_rejected() -> None:
+    error = rejection("/dev/zero", Path("/dev"))
     assert (error.code, error.data["found"]) == ("asset-not-a-file", "a character device")
 
 
-def test_a_link_to_itself_is_no_file(root: Path) -> None:
+def test_a_link_to_itself_is_missing(root: Path) -> None:
     (root / "loop").symlink_to("loop")
-    assert refused("loop", root).code in ("asset-not-a-file", "asset-missing")
+    assert rejection("loop", root).code in ("asset-not-a-file", "asset-missing")
 
 
-def test_size_is_bounded(root: Path) -> None:
+def test_size_is_limited(root: Path) -> None:
     assert read("here.png", root, max_bytes=len(CONTENT)) == CONTENT
-    error = refused("here.png", root, max_bytes=len(CONTENT) - 1)
+    error = rejection("here.png", root, max_bytes=len(CONTENT) - 1)
     assert (error.code, error.data["found"]) == ("asset-too-large", f"{len(CONTENT)} bytes")
 
 
 @pytest.mark.parametrize("uri", ["http://example.org/a.png", "ftp://x/y", "../here.png", "file://host/a.png"])
-def test_other_addresses_are_refused(root: Path, uri: str) -> None:
-    assert refused(uri, root).code == "asset-uri-unsupported"
+def test_other_uris_are_rejected(root: Path, uri: str) -> None:
+    assert rejection(uri, root).code == "asset-uri-unsupported"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(root: Path) -> None:
+def test_an_unreadable_file_is_rejected(root: Path) -> None:
     (root / "here.png").chmod(0)
-    assert refused("here.png", root).code == "asset-unreadable"
+    assert rejection("here.png", root).code == "asset-unreadable"
 
 
 def test_checksums_are_compared(root: Path) -> None:
@@ -222,7 +222,7 @@ def test_identity_changes_with_the_content(root: Path) -> None:
         (errno.EROFS, "io-error"),
     ],
 )
-def test_trouble_with_the_disk_is_transient(number: int, code: str) -> None:
+def test_disk_errors_are_transient(number: int, code: str) -> None:
     with pytest.raises(TransientJobError) as caught, storage_errors():
         raise OSError(number, os.strerror(number), "file")
     assert caught.value.code == code
@@ -230,15 +230,15 @@ def test_trouble_with_the_disk_is_transient(number: int, code: str) -> None:
 
 
 @pytest.mark.timeout(20)
-def test_a_name_that_changes_hands_while_it_is_opened_gains_nothing(
+def test_a_file_replaced_between_check_and_open_is_rejected(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     regular = os.lstat(root / "here.png")
     make_fifo(root / "pipe")
     with monkeypatch.context() as patched:
         patched.setattr("previewops.worker.assets.opener.os.lstat", lambda _path: regular)
-        assert refused("pipe", root).code == "asset-not-a-file"
+        assert rejection("pipe", root).code == "asset-not-a-file"
     outside = tmp_path / "secret.png"
     outside.write_bytes(b"secret")
     monkeypatch.setattr(FileAssetOpener, "_resolve", lambda *_args: str(outside))
-    assert refused("here.png", root).code == "asset-outside-roots"
+    assert rejection("here.png", root).code == "asset-outside-roots"

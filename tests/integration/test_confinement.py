@@ -1,4 +1,4 @@
-"""What a confined render process may not do, tried from inside real ones."""
+"""Restrictions of confined render processes, tried from inside real ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from previewops.worker.sandbox.file_server import FileServer
 from previewops.worker.sandbox.pool import RenderPool
 from tests.render_support import payload, quarters
 from tests.sample_sounds import encode_sound, tone
-from tests.web_server import serving, web_assets, whole
+from tests.web_server import complete_response, serving, web_assets
 
 MIB = 1024 * 1024
 PNG = "data:image/png;base64,aGVsbG8="
@@ -62,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def tried(folder: Path, task: str) -> dict[str, Any]:
+async def attempt_all(folder: Path, task: str) -> dict[str, Any]:
     async with pool_of(confined=True, task=task) as pool:
         return await pool.run({"act": "try", "folder": str(folder)}, deadline_s=60)
 
@@ -105,13 +105,13 @@ STILL = ("signal itself", "bound itself", "pin itself", "read python", "start a 
 
 @pytest.mark.skipif(not detect_support().complete, reason="this kernel lacks Landlock or seccomp")
 @pytest.mark.parametrize("task", ["sandbox_tasks:run", "old_kernel_tasks:run"])
-async def test_a_confined_process_opens_nothing_and_reaches_nobody(folder: Path, task: str) -> None:
-    found = await tried(folder, task)
-    assert {name: found[name] for name in FILES} == dict.fromkeys(FILES, errno.EACCES)
-    assert {name: found[name] for name in CALLS} == dict.fromkeys(CALLS, errno.EPERM)
-    assert found["run a program"] in (errno.EPERM, errno.EACCES)
-    assert {name: found[name] for name in STILL} == dict.fromkeys(STILL, 0)
-    assert set(found) == {*FILES, *CALLS, *STILL, "run a program"}
+async def test_a_confined_process_can_open_no_file_and_reach_no_process(folder: Path, task: str) -> None:
+    results = await attempt_all(folder, task)
+    assert {name: results[name] for name in FILES} == dict.fromkeys(FILES, errno.EACCES)
+    assert {name: results[name] for name in CALLS} == dict.fromkeys(CALLS, errno.EPERM)
+    assert results["run a program"] in (errno.EPERM, errno.EACCES)
+    assert {name: results[name] for name in STILL} == dict.fromkeys(STILL, 0)
+    assert set(results) == {*FILES, *CALLS, *STILL, "run a program"}
     assert (folder / "secret").read_bytes() == b"secret"
 
 
@@ -132,7 +132,7 @@ except PermissionError:
 
 
 @pytest.mark.skipif(not detect_support().complete, reason="this kernel lacks Landlock or seccomp")
-def test_libraries_that_are_installed_elsewhere_can_be_read_and_nothing_beside_them(folder: Path) -> None:
+def test_libraries_installed_elsewhere_are_readable_and_nothing_beside_them(folder: Path) -> None:
     for name in ("PIL/__init__.py", "PIL/late.py", "av/__init__.py", "pillow.libs/some.so"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"library" if name.endswith(".so") else b"FOUND = __name__")
@@ -148,18 +148,18 @@ def test_libraries_that_are_installed_elsewhere_can_be_read_and_nothing_beside_t
     assert (done.stdout, done.stderr) == ("PIL.late av\n", "")
 
 
-async def test_the_same_process_unconfined_could_have(folder: Path) -> None:
+async def test_an_unconfined_process_can_do_all_that(folder: Path) -> None:
     async with pool_of(confined=False) as pool:
-        found = await pool.run({"act": "write_much", "path": str(folder / "new"), "bytes": 10}, deadline_s=60)
-        assert found == {"number": 0}
+        results = await pool.run(
+            {"act": "write_much", "path": str(folder / "new"), "bytes": 10}, deadline_s=60
+        )
+        assert results == {"number": 0}
     assert (folder / "new").stat().st_size == 10
 
 
-def test_protection_is_told_in_words() -> None:
+def test_kernel_support_is_described() -> None:
     assert KernelSupport(7, True).describe() == "Landlock 7, seccomp, resource limits"
-    assert (
-        KernelSupport(0, False).describe().endswith("without Landlock and seccomp, which this kernel lacks")
-    )
+    assert KernelSupport(0, False).describe().endswith("; this kernel lacks Landlock and seccomp")
     assert [KernelSupport(version, True).complete for version in (0, 1, 2, 3, 7)] == [
         False,
         False,
@@ -167,41 +167,39 @@ def test_protection_is_told_in_words() -> None:
         True,
         True,
     ]
-    assert (
-        KernelSupport(2, True).describe().endswith("; this Landlock lets files that may be read be emptied")
-    )
+    assert KernelSupport(2, True).describe().startswith("Landlock 2, seccomp, resource limits; ")
 
 
-async def test_assets_and_output_come_through_the_hatch(folder: Path) -> None:
-    with serving(whole(b"from the web")) as server:
+async def test_assets_and_output_are_passed_as_descriptors(folder: Path) -> None:
+    with serving(complete_response(b"from the web")) as server:
         assets = {
             "file": AssetRef("file", "secret"),
             "inline": AssetRef("inline", PNG),
             "web": AssetRef("web", server.url()),
             "none": AssetRef("none", "missing"),
         }
-        fetched = DownloadCache(web_assets(server), spool=folder)
-        opener = FileAssetOpener((folder,), fetched)
-        desk = FileServer(assets, opener, max_bytes=100, output=FolderOutput(folder / "out"))
+        downloads = DownloadCache(web_assets(server), spool=folder)
+        opener = FileAssetOpener((folder,), downloads)
+        file_server = FileServer(assets, opener, max_bytes=100, output=FolderOutput(folder / "out"))
         try:
             async with pool_of(confined=True) as pool:
                 names = ["file", "inline", "web", "web", "file"]
                 questions = [*({"open": name} for name in names), {"create": ["sub/made.bin"]}]
                 answer = await pool.run(
-                    {"act": "ask", "questions": questions}, deadline_s=60, handle_request=desk.handle
+                    {"act": "ask", "questions": questions}, deadline_s=60, handle_request=file_server.handle
                 )
                 with pytest.raises(PermanentJobError) as caught:
                     await pool.run(
                         {"act": "ask", "questions": [{"open": "none"}]},
                         deadline_s=60,
-                        handle_request=desk.handle,
+                        handle_request=file_server.handle,
                     )
                 assert caught.value.code == "asset-missing"
                 assert caught.value.data["assetId"] == "none"
         finally:
-            fetched.close()
-        assert len(server.asked) == 1, "fetched once, whatever it was asked for"
-    contents = [said["content"] for said in answer["said"]]
+            downloads.close()
+        assert len(server.requests) == 1, "fetched once, whatever it was asked for"
+    contents = [entry["content"] for entry in answer["said"]]
     assert contents == ["secret", "hello", "from the web", "from the web", "secret", 4]
     assert (folder / "out" / "sub" / "made.bin").read_bytes() == b"made"
     assert (folder / "out" / "sub" / "made.bin").stat().st_mode & 0o777 == 0o644
@@ -225,8 +223,8 @@ async def test_assets_and_output_come_through_the_hatch(folder: Path) -> None:
         ({"create": ["a" * 300]}, "unsafe-output"),
     ],
 )
-async def test_nothing_else_is_handed_out(folder: Path, question: dict[str, Any], code: str | None) -> None:
-    desk = FileServer(
+async def test_other_requests_are_rejected(folder: Path, question: dict[str, Any], code: str | None) -> None:
+    file_server = FileServer(
         {"file": AssetRef("file", "secret")},
         FileAssetOpener((folder,)),
         max_bytes=100,
@@ -235,23 +233,25 @@ async def test_nothing_else_is_handed_out(folder: Path, question: dict[str, Any]
     async with pool_of(confined=True) as pool:
         error = RenderCrashed if code is None else PermanentJobError
         with pytest.raises(error) as caught:
-            await pool.run({"act": "ask", "questions": [question]}, deadline_s=60, handle_request=desk.handle)
+            await pool.run(
+                {"act": "ask", "questions": [question]}, deadline_s=60, handle_request=file_server.handle
+            )
         if code is not None:
             assert caught.value.code == code
     assert not (folder / "out").exists()
 
 
 async def built_confined(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The summary of a bundle that a confined process has built in ``out``, of assets in ``folder``."""
+    """The summary of a bundle that a confined process has built in ``out`` from assets in ``folder``."""
     board = read_storyboard(job)
-    desk = FileServer(
+    file_server = FileServer(
         {name: asset.ref for name, asset in board.assets.items()},
         FileAssetOpener((folder,)),
         max_bytes=MIB,
         output=FolderOutput(folder / "out"),
     )
     async with pool_of(confined=True, task="previewops.worker.bundle_builder:build") as pool:
-        return await pool.run({"payload": job}, deadline_s=60, handle_request=desk.handle)
+        return await pool.run({"payload": job}, deadline_s=60, handle_request=file_server.handle)
 
 
 def _files(folder: Path) -> set[str]:
@@ -259,7 +259,7 @@ def _files(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", ["webp", "gif", "apng", "webm", "mp4"])
-async def test_every_format_is_rendered_in_confinement_as_outside_of_it(folder: Path, kind: str) -> None:
+async def test_a_confined_process_renders_every_format_the_same(folder: Path, kind: str) -> None:
     quarters((400, 300)).save(folder / "picture.avif")
     (folder / "sound").write_bytes(encode_sound(tone(1), "m4a"))
     job = payload(
@@ -287,7 +287,7 @@ async def test_every_format_is_rendered_in_confinement_as_outside_of_it(folder: 
             assert content == (folder / "outside" / entry["path"]).read_bytes()
 
 
-async def test_a_lost_picture_leaves_no_empty_file(folder: Path) -> None:
+async def test_a_missing_picture_leaves_no_empty_file(folder: Path) -> None:
     quarters((400, 300)).save(folder / "there.png")
     uris = {"there": "there.png", "gone": "gone.png", "broken": "secret"}
     job = payload(
@@ -296,42 +296,42 @@ async def test_a_lost_picture_leaves_no_empty_file(folder: Path) -> None:
         onAssetError="gap",
     )
     summary = await built_confined(job, folder)
-    found = _files(folder / "out")
-    assert found == {entry["path"] for entry in summary["artifacts"]}
-    assert "thumbs/there.webp" in found
-    assert not any("gone" in path or "broken" in path for path in found)
+    results = _files(folder / "out")
+    assert results == {entry["path"] for entry in summary["artifacts"]}
+    assert "thumbs/there.webp" in results
+    assert not any("gone" in path or "broken" in path for path in results)
 
 
 async def test_links_in_the_output_folder_are_not_followed(folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out" / "poster.webp").symlink_to(folder / "secret")
-    desk = FileServer({}, FileAssetOpener(()), max_bytes=1, output=FolderOutput(folder / "out"))
+    file_server = FileServer({}, FileAssetOpener(()), max_bytes=1, output=FolderOutput(folder / "out"))
     async with pool_of(confined=True) as pool:
         with pytest.raises(Exception, match="symbolic"):
             await pool.run(
                 {"act": "ask", "questions": [{"create": ["poster.webp"]}]},
                 deadline_s=60,
-                handle_request=desk.handle,
+                handle_request=file_server.handle,
             )
     assert (folder / "secret").read_bytes() == b"secret"
 
 
-async def test_files_that_are_asked_for_and_never_taken_end_the_process(folder: Path) -> None:
+async def test_descriptors_that_are_never_received_end_the_process(folder: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-    desk = FileServer(
+    file_server = FileServer(
         {"file": AssetRef("file", "secret")}, FileAssetOpener((folder,)), max_bytes=100, output=None
     )
     async with pool_of(confined=False) as pool:
         spec = {"act": "ask_and_leave", "job": 1, "question": {"open": "file"}, "times": 1_000}
         with pytest.raises(RenderCrashed):
-            await pool.run(spec, deadline_s=60, handle_request=desk.handle)
+            await pool.run(spec, deadline_s=60, handle_request=file_server.handle)
     await asyncio.sleep(0)
     assert len(os.listdir("/proc/self/fd")) <= before + 4  # noqa: PTH208 - the fork server's own
 
 
-async def test_processor_time_is_bounded_for_each_job() -> None:
+async def test_processor_time_is_limited_per_job() -> None:
     async with pool_of(confined=False, limits=ChildLimits(512 * MIB, cpu_s=1)) as pool:
-        for _ in range(3):  # of one process, whose whole time passes the bound
+        for _ in range(3):  # in one process, whose total time exceeds the limit
             assert await pool.run({"act": "burn", "seconds": 0.45}, deadline_s=60) == {"burnt": True}
         with pytest.raises(PermanentJobError) as caught:
             await pool.run({"act": "burn", "seconds": 50}, deadline_s=60)
@@ -341,7 +341,7 @@ async def test_processor_time_is_bounded_for_each_job() -> None:
         assert await pool.run({"act": "burn", "seconds": 0}, deadline_s=60) == {"burnt": True}
 
 
-async def test_files_are_bounded(folder: Path) -> None:
+async def test_file_size_is_limited(folder: Path) -> None:
     async with pool_of(confined=False, limits=ChildLimits(512 * MIB, file_bytes=1_000)) as pool:
         spec = {"act": "write_much", "path": str(folder / "much"), "bytes": 2_000}
         assert await pool.run(spec, deadline_s=60) == {"number": errno.EFBIG}

@@ -1,4 +1,4 @@
-"""Assets from the web: real servers on the loopback, hostile ones among them."""
+"""Assets from the web: real servers on the loopback interface, hostile ones among them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,17 @@ from previewops.worker.assets.download_cache import DownloadCache
 from previewops.worker.assets.fetch import MAX_REDIRECTS, WebFetcher
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener
 from tests.certificates import certificate, needs_openssl
-from tests.web_server import LOOPBACK, WebServer, dripping, moved, serving, web_assets, whole
+from tests.web_server import (
+    LOOPBACK,
+    WebServer,
+    complete_response,
+    redirect_to,
+    serving,
+    slow_response,
+    web_assets,
+)
 
-CONTENT = b"what the server has" * 100
+CONTENT = b"content from the server" * 100
 
 
 def read(url: str, web: WebFetcher, max_bytes: int = 10_000, spool: Path | None = None) -> bytes:
@@ -35,7 +43,7 @@ def read(url: str, web: WebFetcher, max_bytes: int = 10_000, spool: Path | None 
     return content
 
 
-def refused(url: str, web: WebFetcher, max_bytes: int = 10_000, spool: Path | None = None) -> JobError:
+def rejection(url: str, web: WebFetcher, max_bytes: int = 10_000, spool: Path | None = None) -> JobError:
     with pytest.raises(JobError) as caught:
         read(url, web, max_bytes, spool)
     error = caught.value
@@ -44,47 +52,47 @@ def refused(url: str, web: WebFetcher, max_bytes: int = 10_000, spool: Path | No
     return error
 
 
-def test_a_file_is_fetched_from_the_address_that_was_looked_up_under_its_own_name() -> None:
-    with serving(whole(CONTENT)) as server:
+def test_a_file_is_fetched_from_the_resolved_address_with_its_host_name() -> None:
+    with serving(complete_response(CONTENT)) as server:
         assert read(server.url("/a.png?size=2"), web_assets(server)) == CONTENT
-        (request,) = server.asked
+        (request,) = server.requests
         assert request.startswith("GET /a.png?size=2 HTTP/1.1\r\n")
         assert f"host: pictures.test:{server.port}\r\n" in request.lower()
         assert "accept-encoding: identity" in request.lower()
 
 
-def test_a_server_of_this_machine_is_refused_before_anything_is_sent() -> None:
-    with serving(whole(CONTENT)) as server:
+def test_a_loopback_server_is_rejected_before_a_request_is_sent() -> None:
+    with serving(complete_response(CONTENT)) as server:
         strict = WebFetcher((HostPattern("localhost", port=server.port),), timeout_s=10)
-        error = refused(server.url(host="localhost"), strict)
+        error = rejection(server.url(host="localhost"), strict)
         assert isinstance(error, PermanentJobError)
         assert error.code == "asset-address-refused"
         assert "loopback" in error.message
-        assert server.asked == []
+        assert server.requests == []
 
 
-def test_one_closed_address_among_open_ones_is_enough() -> None:
-    with serving(whole(CONTENT)) as server:
+def test_one_private_address_among_public_ones_is_rejected() -> None:
+    with serving(complete_response(CONTENT)) as server:
         web = web_assets(server, resolve=lambda _host, _port: [LOOPBACK, "10.0.0.1"])
-        assert refused(server.url(), web).code == "asset-address-refused"
-        assert server.asked == []
+        assert rejection(server.url(), web).code == "asset-address-refused"
+        assert server.requests == []
 
 
-def test_a_name_that_changes_its_address_is_looked_up_once() -> None:
+def test_a_name_is_resolved_once() -> None:
     answers = iter([[LOOPBACK], ["169.254.169.254"], ["169.254.169.254"]])
-    with serving(whole(CONTENT)) as server:
+    with serving(complete_response(CONTENT)) as server:
         web = web_assets(server, resolve=lambda _host, _port: next(answers))
         assert read(server.url(), web) == CONTENT
-        assert refused(server.url(), web).code == "asset-address-refused"
+        assert rejection(server.url(), web).code == "asset-address-refused"
 
 
-def test_a_host_that_is_not_listed_is_refused() -> None:
-    with serving(whole(CONTENT)) as server:
+def test_a_host_that_is_not_allowed_is_rejected() -> None:
+    with serving(complete_response(CONTENT)) as server:
         for url in (server.url(host="other.test"), server.url(host=LOOPBACK), "http://pictures.test/a.png"):
-            error = refused(url, web_assets(server))
+            error = rejection(url, web_assets(server))
             assert error.code == "asset-host-refused"
             assert error.data["allowed"] == f"pictures.test:{server.port}"
-        assert server.asked == []
+        assert server.requests == []
 
 
 @pytest.mark.parametrize(
@@ -92,14 +100,14 @@ def test_a_host_that_is_not_listed_is_refused() -> None:
 )
 def test_redirects_are_followed(status: str) -> None:
     def answer(connection: socket.socket, path: str) -> None:
-        (whole(CONTENT) if path == "/b.png" else moved("/b.png", status))(connection, path)
+        (complete_response(CONTENT) if path == "/b.png" else redirect_to("/b.png", status))(connection, path)
 
     with serving(answer) as server:
         assert read(server.url(), web_assets(server)) == CONTENT
 
 
 def redirecting(target: str) -> JobError:
-    with serving(moved(target)) as server:
+    with serving(redirect_to(target)) as server:
         web = web_assets(
             server,
             hosts=(
@@ -109,7 +117,7 @@ def redirecting(target: str) -> JobError:
             ),
             resolve=lambda host, _port: [LOOPBACK if host == "pictures.test" else "127.0.0.2"],
         )
-        return refused(server.url(), web)
+        return rejection(server.url(), web)
 
 
 @pytest.mark.parametrize(
@@ -128,14 +136,14 @@ def redirecting(target: str) -> JobError:
         ("", "asset-redirect-refused"),
     ],
 )
-def test_a_redirect_is_judged_like_the_first_address(target: str, code: str) -> None:
+def test_a_redirect_is_checked_like_the_first_address(target: str, code: str) -> None:
     assert redirecting(target).code == code
 
 
-def test_redirects_come_to_an_end() -> None:
-    with serving(moved("/again.png")) as server:
-        error = refused(server.url(), web_assets(server))
-        assert (error.code, len(server.asked)) == ("asset-redirect-refused", MAX_REDIRECTS + 1)
+def test_redirects_are_limited() -> None:
+    with serving(redirect_to("/again.png")) as server:
+        error = rejection(server.url(), web_assets(server))
+        assert (error.code, len(server.requests)) == ("asset-redirect-refused", MAX_REDIRECTS + 1)
 
 
 @pytest.mark.parametrize(
@@ -149,29 +157,29 @@ def test_redirects_come_to_an_end() -> None:
         ("503 Service Unavailable", TransientJobError),
     ],
 )
-def test_the_status_decides_whether_it_is_tried_again(status: str, family: type[JobError]) -> None:
-    with serving(whole(b"", status)) as server:
-        error = refused(server.url(), web_assets(server))
+def test_the_status_decides_between_permanent_and_transient(status: str, family: type[JobError]) -> None:
+    with serving(complete_response(b"", status)) as server:
+        error = rejection(server.url(), web_assets(server))
         assert error.code == "asset-http-status"
         assert isinstance(error, family)
         assert status[:3] in str(error.data["found"])
 
 
-def test_size_is_bounded_whether_it_is_announced_or_not() -> None:
-    with serving(whole(b"x" * 20_000)) as server:
-        assert refused(server.url(), web_assets(server)).data["found"] == "20000 bytes"
-    endless = dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 1_000, 0)
+def test_size_is_limited_with_and_without_content_length() -> None:
+    with serving(complete_response(b"x" * 20_000)) as server:
+        assert rejection(server.url(), web_assets(server)).data["found"] == "20000 bytes"
+    endless = slow_response(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 1_000, 0)
     with serving(endless) as server:
-        error = refused(server.url(), web_assets(server))
+        error = rejection(server.url(), web_assets(server))
         assert (error.code, error.data["allowed"]) == ("asset-too-large", "at most 10000 bytes")
 
 
 @pytest.mark.parametrize(
     "head", [b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Slow: "]
 )
-def test_a_slow_drip_is_given_up(head: bytes) -> None:
-    with serving(dripping(head, b"x", 0.01)) as server:
-        error = refused(server.url(), web_assets(server, timeout_s=0.3))
+def test_a_slow_download_times_out(head: bytes) -> None:
+    with serving(slow_response(head, b"x", 0.01)) as server:
+        error = rejection(server.url(), web_assets(server, timeout_s=0.3))
         assert isinstance(error, TransientJobError)
         assert error.code == "asset-fetch-timeout"
 
@@ -179,41 +187,41 @@ def test_a_slow_drip_is_given_up(head: bytes) -> None:
 @pytest.mark.parametrize(
     "content", [b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nshort", b"SSH-2.0-OpenSSH_9.0\r\n", b""]
 )
-def test_an_answer_that_breaks_off_or_is_none_is_transient(content: bytes) -> None:
+def test_a_truncated_or_invalid_response_is_transient(content: bytes) -> None:
     with serving(lambda connection, _path: connection.sendall(content)) as server:
-        error = refused(server.url(), web_assets(server))
+        error = rejection(server.url(), web_assets(server))
         assert isinstance(error, TransientJobError)
         assert error.code == "asset-unreachable"
 
 
-def test_a_server_that_is_not_there_is_transient() -> None:
-    with serving(whole(CONTENT)) as server:
+def test_an_unreachable_server_is_transient() -> None:
+    with serving(complete_response(CONTENT)) as server:
         pass
-    assert refused(server.url(), web_assets(server)).code == "asset-unreachable"
+    assert rejection(server.url(), web_assets(server)).code == "asset-unreachable"
 
     def unknown(_host: str, _port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    error = refused(server.url(), web_assets(server, resolve=unknown))
-    assert (error.code, "looked up" in error.message) == ("asset-unreachable", True)
+    error = rejection(server.url(), web_assets(server, resolve=unknown))
+    assert (error.code, "Name or service not known" in error.message) == ("asset-unreachable", True)
 
 
 def test_another_address_of_the_host_is_tried() -> None:
-    with serving(whole(CONTENT)) as server:
+    with serving(complete_response(CONTENT)) as server:
         web = web_assets(
             server,
             resolve=lambda _host, _port: ["127.0.0.9", LOOPBACK],
-            closed=lambda _address: None,
+            address_policy=lambda _address: None,
         )
         assert read(server.url(), web) == CONTENT
 
 
-def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
-    with serving(whole(CONTENT)) as server, ExitStack() as opened:
+def test_an_unresponsive_address_leaves_time_for_the_next() -> None:
+    with serving(complete_response(CONTENT)) as server, ExitStack() as opened:
         hole = opened.enter_context(socket.socket())
         hole.bind(("127.0.0.9", server.port))
         hole.listen(0)
-        for _ in range(3):  # its queue is full: the kernel answers nobody any more
+        for _ in range(3):  # its backlog is full: the kernel accepts no more connections
             caller = opened.enter_context(socket.socket())
             caller.setblocking(False)
             caller.connect_ex(("127.0.0.9", server.port))
@@ -221,12 +229,12 @@ def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
             server,
             timeout_s=3,
             resolve=lambda _host, _port: ["127.0.0.9", LOOPBACK],
-            closed=lambda _address: None,
+            address_policy=lambda _address: None,
         )
         assert read(server.url(), web) == CONTENT
 
 
-def test_a_lookup_that_does_not_end_is_given_up() -> None:
+def test_a_hanging_name_resolution_times_out() -> None:
     release, ended = threading.Event(), threading.Event()
 
     def hanging(_host: str, _port: int) -> list[str]:
@@ -235,79 +243,77 @@ def test_a_lookup_that_does_not_end_is_given_up() -> None:
         return [LOOPBACK]
 
     try:
-        with serving(whole(CONTENT)) as server:
-            error = refused(server.url(), web_assets(server, timeout_s=0.2, resolve=hanging))
+        with serving(complete_response(CONTENT)) as server:
+            error = rejection(server.url(), web_assets(server, timeout_s=0.2, resolve=hanging))
         assert error.code == "asset-fetch-timeout"
-        assert not ended.is_set(), "the lookup was waited for"
+        assert not ended.is_set(), "the resolver was awaited"
     finally:
         release.set()
     assert ended.wait(60), "its thread ends in peace"
 
 
 @pytest.mark.parametrize(
-    ("written", "asked"),
+    ("written", "requested"),
     [("☃", "xn--n3h"), ("straße", "strasse"), ("Bücher", "xn--bcher-kva"), ("xn--a", "xn--a")],
 )
-def test_a_server_is_asked_for_the_name_that_was_judged(written: str, asked: str) -> None:
+def test_a_request_names_the_host_that_was_checked(written: str, requested: str) -> None:
     names: list[str] = []
 
     def resolve(host: str, _port: int) -> list[str]:
         names.append(host)
         return [LOOPBACK]
 
-    with serving(whole(CONTENT)) as server:
-        web = web_assets(server, hosts=(HostPattern(f"{asked}.test", port=server.port),), resolve=resolve)
+    with serving(complete_response(CONTENT)) as server:
+        web = web_assets(server, hosts=(HostPattern(f"{requested}.test", port=server.port),), resolve=resolve)
         assert read(server.url(host=f"{written}.test"), web) == CONTENT
-        assert names == [f"{asked}.test"]
-        assert f"host: {asked}.test:{server.port}\r\n" in server.asked[0].lower()
+        assert names == [f"{requested}.test"]
+        assert f"host: {requested}.test:{server.port}\r\n" in server.requests[0].lower()
 
 
-def test_an_address_that_cannot_be_asked_for_is_refused() -> None:
-    with serving(whole(CONTENT)) as server:
-        error = refused(server.url("/\ud800.png"), web_assets(server))
+def test_a_uri_that_no_request_can_carry_is_rejected() -> None:
+    with serving(complete_response(CONTENT)) as server:
+        error = rejection(server.url("/\ud800.png"), web_assets(server))
         assert (type(error), error.code) == (PermanentJobError, "asset-uri-unsupported")
-        assert server.asked == []
+        assert server.requests == []
 
 
-def test_a_server_without_tls_is_no_https_server() -> None:
-    with serving(whole(CONTENT)) as server:
+def test_https_to_a_server_without_tls_fails() -> None:
+    with serving(complete_response(CONTENT)) as server:
         url = server.url().replace("http:", "https:")
-        assert refused(url, web_assets(server)).code == "asset-unreachable"
+        assert rejection(url, web_assets(server)).code == "asset-unreachable"
 
 
 @needs_openssl
 @pytest.mark.parametrize(("name", "trusted"), [("pictures.test", True), ("other.test", False)])
-def test_a_certificate_is_held_against_the_name_and_not_the_address(
-    tmp_path: Path, name: str, trusted: bool
-) -> None:
+def test_a_certificate_is_verified_against_the_name(tmp_path: Path, name: str, trusted: bool) -> None:
     made, ours = certificate(tmp_path, name)
-    with serving(whole(CONTENT), ours) as server:
-        web = web_assets(server, tls=lambda: ssl.create_default_context(cafile=made))
+    with serving(complete_response(CONTENT), ours) as server:
+        web = web_assets(server, make_ssl_context=lambda: ssl.create_default_context(cafile=made))
         url = server.url().replace("http:", "https:")
         if trusted:
             assert read(url, web) == CONTENT
         else:
-            assert refused(url, web).code == "asset-unreachable"
-            assert server.asked == []
-        assert refused(url, web_assets(server)).code == "asset-unreachable"
+            assert rejection(url, web).code == "asset-unreachable"
+            assert server.requests == []
+        assert rejection(url, web_assets(server)).code == "asset-unreachable"
 
 
-def test_nothing_is_left_in_the_spool(tmp_path: Path) -> None:
-    with serving(whole(CONTENT)) as server:
+def test_the_spool_folder_is_empty_afterwards(tmp_path: Path) -> None:
+    with serving(complete_response(CONTENT)) as server:
         assert read(server.url(), web_assets(server), spool=tmp_path) == CONTENT
-        refused(server.url(), web_assets(server), 5, tmp_path)
+        rejection(server.url(), web_assets(server), 5, tmp_path)
         assert list(tmp_path.iterdir()) == []
         with pytest.raises(TransientJobError) as caught:
             read(server.url(), web_assets(server), spool=tmp_path / "missing")
         assert caught.value.code == "io-error"
 
 
-def spooled(folder: Path) -> list[Path]:
+def spool_files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_an_asset_is_fetched_once_and_holds_no_descriptor(tmp_path: Path) -> None:
-    answers = iter([whole(CONTENT), whole(b"something else")])
+def test_an_asset_is_downloaded_once_and_holds_no_descriptor(tmp_path: Path) -> None:
+    answers = iter([complete_response(CONTENT), complete_response(b"something else")])
 
     def answer(connection: socket.socket, path: str) -> None:
         next(answers)(connection, path)
@@ -327,14 +333,14 @@ def test_an_asset_is_fetched_once_and_holds_no_descriptor(tmp_path: Path) -> Non
             opener.open(asset, max_bytes=5)
         assert caught.value.code == "asset-too-large"
         assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
-        assert len(server.asked) == 1
-        assert len(spooled(tmp_path)) == 1
+        assert len(server.requests) == 1
+        assert len(spool_files(tmp_path)) == 1
         fetched.close()
         assert list(tmp_path.iterdir()) == []
 
 
-def test_what_one_job_fetches_is_bounded_in_all(tmp_path: Path) -> None:
-    with serving(whole(CONTENT)) as server:
+def test_the_downloads_of_a_job_are_limited_in_total(tmp_path: Path) -> None:
+    with serving(complete_response(CONTENT)) as server:
         fetched = DownloadCache(web_assets(server), total_bytes=2 * len(CONTENT) + 5, spool=tmp_path)
         opener = FileAssetOpener((), fetched)
         for number in (1, 2):
@@ -342,7 +348,7 @@ def test_what_one_job_fetches_is_bounded_in_all(tmp_path: Path) -> None:
         with pytest.raises(PermanentJobError) as caught:
             opener.open(AssetRef("3", server.url()), max_bytes=10_000)
         assert caught.value.code == "fetched-too-large"
-        assert caught.value.data["allowed"] == f"at most {2 * len(CONTENT) + 5} bytes in all"
+        assert caught.value.data["allowed"] == f"at most {2 * len(CONTENT) + 5} bytes in total"
         opener.open(AssetRef("1", server.url()), max_bytes=10_000).file.close()
         with pytest.raises(PermanentJobError) as caught:
             opener.open(AssetRef("4", server.url()), max_bytes=3)
@@ -350,13 +356,13 @@ def test_what_one_job_fetches_is_bounded_in_all(tmp_path: Path) -> None:
         fetched.close()
 
 
-def test_a_fetch_that_ends_after_its_job_leaves_nothing(tmp_path: Path) -> None:
+def test_a_download_that_ends_after_its_job_leaves_no_file(tmp_path: Path) -> None:
     asked, go_on = threading.Event(), threading.Event()
 
     def answer(connection: socket.socket, path: str) -> None:
         asked.set()
         go_on.wait(10)
-        whole(CONTENT)(connection, path)
+        complete_response(CONTENT)(connection, path)
 
     with serving(answer) as server, ThreadPoolExecutor(1) as threads:
         fetched = DownloadCache(web_assets(server), spool=tmp_path)
@@ -371,7 +377,7 @@ def test_a_fetch_that_ends_after_its_job_leaves_nothing(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_fetcher_nothing_is_fetched() -> None:
+def test_web_uris_without_a_fetcher_are_rejected() -> None:
     server = WebServer(1)
     with pytest.raises(PermanentJobError) as caught:
         FileAssetOpener(()).open(AssetRef("it", server.url()), max_bytes=1)

@@ -35,9 +35,9 @@ def make(program: Path, script: str) -> None:
 
 def test_upright_faces_are_listed_once_in_fontconfig_order(program: Path) -> None:
     make(program, FC_MATCH)
-    found = find_fonts([])
-    assert found.preferred == ()
-    assert found.system == (FontFile("/f/sans.ttf"), FontFile("/f/cjk.ttc", 2), FontFile("/f/emoji.ttf"))
+    fonts = find_fonts([])
+    assert fonts.preferred == ()
+    assert fonts.system == (FontFile("/f/sans.ttf"), FontFile("/f/cjk.ttc", 2), FontFile("/f/emoji.ttf"))
 
 
 @pytest.mark.parametrize("script", ["#!/bin/sh\nexit 1\n", "#!/bin/sh\nprintf '\\377\\376'\n", "no program"])
@@ -56,13 +56,13 @@ def test_font_folders_are_searched_in_order(tmp_path: Path, program: Path) -> No
     (tmp_path / "fonts" / "deep").mkdir(parents=True)
     for name in ("fonts/b.otf", "fonts/a.TTF", "fonts/deep/c.ttc", "fonts/readme.txt", "single.ttf"):
         (tmp_path / name).write_bytes(b"")
-    found = find_fonts([tmp_path / "single.ttf", tmp_path / "fonts", tmp_path / "absent.ttf"])
-    names = [Path(file.path).name for file in found.preferred]
+    fonts = find_fonts([tmp_path / "single.ttf", tmp_path / "fonts", tmp_path / "absent.ttf"])
+    names = [Path(file.path).name for file in fonts.preferred]
     assert names == ["single.ttf", "a.TTF", "b.otf", "c.ttc", "absent.ttf"]
 
 
 @pytest.mark.skipif(shutil.which("fc-match") is None, reason="fontconfig is not installed")
 def test_fontconfig_of_the_host_lists_files() -> None:
-    found = find_fonts([])
-    assert all(Path(file.path).is_file() for file in found.system)
-    assert len(set(found.system)) == len(found.system)
+    fonts = find_fonts([])
+    assert all(Path(file.path).is_file() for file in fonts.system)
+    assert len(set(fonts.system)) == len(fonts.system)

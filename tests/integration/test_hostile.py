@@ -1,4 +1,4 @@
-"""Hostile input through confined render processes: a typed error each, and the process goes on."""
+"""Hostile input to confined render processes: a typed error each, and the process survives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from previewops.worker.sandbox.pool import RenderPool
 from tests.hostile import corpus, damaged, harmless, no_files, pictures
 from tests.render_support import payload
 from tests.sample_sounds import KINDS, encode_sound, tone
-from tests.web_server import dripping, moved, serving, web_assets, whole
+from tests.web_server import complete_response, redirect_to, serving, slow_response, web_assets
 
 MIB = 1024 * 1024
 SEED = 20261124
@@ -32,7 +32,7 @@ CORPUS = corpus()
 
 
 class Renderer:
-    """One confined render process and the jobs that it is given, as a worker gives them."""
+    """One confined render process, given jobs as by a worker."""
 
     def __init__(self, pool: RenderPool, folder: Path) -> None:
         self.pool = pool
@@ -57,7 +57,7 @@ class Renderer:
             if fetched is not None:
                 fetched.close()
 
-    async def refused(self, uri: str, web: WebFetcher | None = None, *, sound: bool = False) -> JobError:
+    async def rejection(self, uri: str, web: WebFetcher | None = None, *, sound: bool = False) -> JobError:
         with pytest.raises(JobError) as caught:
             await self.render(uri, web, sound=sound)
         error = caught.value
@@ -87,17 +87,17 @@ async def renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         await pool.close()
 
 
-async def test_a_corpus_of_hostile_files_ends_in_its_codes_and_one_process_sees_it_all(
+async def test_one_process_rejects_a_corpus_of_hostile_files_with_their_codes(
     renderer: Renderer,
 ) -> None:
     pid = renderer.pool.child_pids()
-    found = {}
+    results = {}
     for name, (content, _) in CORPUS.items():
         (renderer.folder / "assets" / name).write_bytes(content)
-        error = await renderer.refused(name)
+        error = await renderer.rejection(name)
         assert isinstance(error, PermanentJobError)
-        found[name] = error.code
-    assert found == {name: code for name, (_, code) in CORPUS.items()}
+        results[name] = error.code
+    assert results == {name: code for name, (_, code) in CORPUS.items()}
     assert renderer.pool.child_pids() == pid
     assert renderer.pool.crashes == 0
 
@@ -109,40 +109,40 @@ async def test_odd_files_that_are_pictures_are_rendered(renderer: Renderer) -> N
         assert any(entry["path"] == "poster.png" for entry in summary["artifacts"]), name
 
 
-async def test_what_is_no_file_ends_in_its_code_and_holds_nobody_up(renderer: Renderer) -> None:
+async def test_special_files_are_rejected_with_their_code_without_blocking(renderer: Renderer) -> None:
     outside = renderer.folder / "secret" / "secret.png"
     outside.parent.mkdir()
     outside.write_bytes(pictures()[4])
     for name, code in no_files(renderer.folder / "assets", outside).items():
-        error = await renderer.refused(name)
+        error = await renderer.rejection(name)
         assert (name, error.code) == (name, code)
         assert isinstance(error, TransientJobError if code == "asset-incomplete" else PermanentJobError)
 
 
-async def test_hostile_servers_end_in_their_codes(renderer: Renderer) -> None:
+async def test_hostile_servers_are_rejected_with_their_codes(renderer: Renderer) -> None:
     good = pictures()[4]
-    with serving(moved("http://127.0.0.1/")) as server:
-        assert (await renderer.refused(server.url(), web_assets(server))).code == "asset-host-refused"
-    with serving(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", b"\x89", 0.01)) as server:
-        error = await renderer.refused(server.url(), web_assets(server, timeout_s=0.3))
+    with serving(redirect_to("http://127.0.0.1/")) as server:
+        assert (await renderer.rejection(server.url(), web_assets(server))).code == "asset-host-refused"
+    with serving(slow_response(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", b"\x89", 0.01)) as server:
+        error = await renderer.rejection(server.url(), web_assets(server, timeout_s=0.3))
         assert (error.code, type(error)) == ("asset-fetch-timeout", TransientJobError)
     answers = iter([["127.0.0.1"], ["10.0.0.1"]])
-    with serving(whole(good)) as server:
+    with serving(complete_response(good)) as server:
         changing = web_assets(server, resolve=lambda _host, _port: next(answers))
         assert (await renderer.render(server.url(), changing))["artifacts"], "looked up once for one job"
-        assert (await renderer.refused(server.url(), changing)).code == "asset-address-refused"
-    with serving(whole(b"<html>Log in first</html>" * 10, Content_Type="image/png")) as server:
-        assert (await renderer.refused(server.url(), web_assets(server))).code == "asset-unsupported"
+        assert (await renderer.rejection(server.url(), changing)).code == "asset-address-refused"
+    with serving(complete_response(b"<html>Log in first</html>" * 10, Content_Type="image/png")) as server:
+        assert (await renderer.rejection(server.url(), web_assets(server))).code == "asset-unsupported"
 
 
 async def fuzzed(renderer: Renderer, originals: list[bytes], count: int, *, sound: bool) -> Counter[str]:
-    """The codes that ``count`` mutants of ``originals`` end in, a hundred a job."""
+    """The codes of ``count`` mutants of ``originals``, a hundred per job."""
     dice = random.Random(SEED)
     limits = ChildLimits(512 * MIB, cpu_s=60)
     pool = RenderPool(
         "sandbox_tasks:run", size=2, limits=limits, recycle_jobs=1_000, preload=[], confined=True
     )
-    found: Counter[str] = Counter()
+    results: Counter[str] = Counter()
     try:
         await pool.start()
         pids = pool.child_pids()
@@ -159,31 +159,31 @@ async def fuzzed(renderer: Renderer, originals: list[bytes], count: int, *, soun
             )
             spec = {"act": "decode_all", "names": names, "sound": sound}
             answer = await pool.run(spec, deadline_s=120, handle_request=desk.handle)
-            found.update(answer["codes"])
+            results.update(answer["codes"])
         assert pool.child_pids() == pids, "a process was lost"
         assert (pool.crashes, pool.deadline_kills) == (0, 0)
     finally:
         await pool.close()
-    return found
+    return results
 
 
-async def test_two_thousand_mutated_pictures_lose_no_process(renderer: Renderer) -> None:
-    found = await fuzzed(renderer, pictures(), 2_000, sound=False)
-    assert found.total() == 2_000
+async def test_two_thousand_mutated_pictures_crash_no_process(renderer: Renderer) -> None:
+    results = await fuzzed(renderer, pictures(), 2_000, sound=False)
+    assert results.total() == 2_000
     sizes = {"asset-too-many-pixels", "asset-too-many-frames", "out-of-memory"}
-    assert set(found) <= {"", "asset-corrupt", "asset-unsupported"} | sizes
-    assert found["asset-corrupt"] > 300, "the mutations prove little"
-    assert found[""] > 100
+    assert set(results) <= {"", "asset-corrupt", "asset-unsupported"} | sizes
+    assert results["asset-corrupt"] > 300, "the mutations prove little"
+    assert results[""] > 100
 
 
-async def test_mutated_sounds_lose_no_process(renderer: Renderer) -> None:
+async def test_mutated_sounds_crash_no_process(renderer: Renderer) -> None:
     originals = [encode_sound(tone(0.3), kind) for kind in KINDS]
-    found = await fuzzed(renderer, originals, 300, sound=True)
-    assert set(found) <= {"", "asset-corrupt", "asset-unsupported"}
-    assert found[""] > 20
+    results = await fuzzed(renderer, originals, 300, sound=True)
+    assert set(results) <= {"", "asset-corrupt", "asset-unsupported"}
+    assert results[""] > 20
 
 
-async def test_a_sound_that_claims_hours_is_read_no_further_than_needed(renderer: Renderer) -> None:
+async def test_a_sound_of_claimed_hours_is_read_only_as_far_as_needed(renderer: Renderer) -> None:
     content = bytearray(tone(1))
     content[40:44] = (0x7FFFFFF0).to_bytes(4, "little")
     (renderer.folder / "assets" / "long.wav").write_bytes(bytes(content))

@@ -39,11 +39,11 @@ async def test_every_line_of_a_job_has_its_ids(program: Program, redis_url: str)
     assert {line["worker"] for line in lines} == {"w-7"}
     assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)
     of_jobs = {line["event"]: line for line in lines if "jobId" in line}
-    assert set(of_jobs) == {"job.rendered", "job.died"}
-    for name, line in (("good", of_jobs["job.rendered"]), ("bad", of_jobs["job.died"])):
+    assert set(of_jobs) == {"job.rendered", "job.dead-lettered"}
+    for name, line in (("good", of_jobs["job.rendered"]), ("bad", of_jobs["job.dead-lettered"])):
         assert (line["jobId"], line["projectId"], line["requestId"]) == (name, "lessons", f"{name}-request")
         assert line["attempt"] == 1
-    assert of_jobs["job.died"]["error"] == "asset-missing"
+    assert of_jobs["job.dead-lettered"]["error"] == "asset-missing"
     assert "Not for logs" not in done.err
     assert [line["event"] for line in lines if "jobId" not in line][-1] == "worker.stopped"
 
@@ -54,7 +54,7 @@ async def test_secrets_of_addresses_are_redacted(program: Program, redis_url: st
     async with queue_driver(redis_url) as driver:
         await driver.submit(stranger)
     done = program.run("worker", "--burst")
-    assert "job.died" in done.err
+    assert "job.dead-lettered" in done.err
     assert SECRET not in done.err
 
 
@@ -162,5 +162,5 @@ asyncio.run(main())
 def test_lines_about_several_jobs_have_no_job_id() -> None:
     done = subprocess.run([sys.executable, "-c", SENDING], capture_output=True, text=True, check=True)
     away, rendered = lines_of(done.stderr)
-    assert (away["event"], "jobId" in away) == ("redis.away", False)
+    assert (away["event"], "jobId" in away) == ("redis.unavailable", False)
     assert rendered["jobId"] == "a"

@@ -1,4 +1,4 @@
-"""Publication on a real file system: whole or not at all, whatever happens and whoever comes late."""
+"""Publication on a real file system: atomic, also when processes are killed, race or come late."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def observe(step):
 
 publish(
     staging_path(data, "j", token), bundle_path(data, "p", "j"), fence=fence_path(data, "p", "j"),
-    token=token, observe=observe, exchange=rename_exchange if exchange == "yes" else lambda one, other:
+    token=token, on_step=observe, swap_folders=rename_exchange if exchange == "yes" else lambda one, other:
     False,
 )
 """
 
 
 def stage(data: Path, token: int, text: str) -> Path:
-    """A rendered bundle of which every file says ``text``, and a manifest that can convict a half."""
+    """A rendered bundle whose files all contain ``text``, and a manifest that reveals a partial bundle."""
     staging = staging_path(data, "j", token)
     (staging / "frames").mkdir(parents=True)
     manifest = {}
@@ -69,9 +69,9 @@ def put(data: Path, token: int, text: str) -> Publication:
 
 
 def read(data: Path) -> str | None:
-    """What the bundle says; None when there is none. Fails on a half.
+    """The text of the bundle; None if there is none. Fails on a partial bundle.
 
-    As a careful reader does it: by a descriptor of the folder, again if the path has come to lead elsewhere.
+    Reads by a descriptor of the folder, and starts again if the path leads to another folder afterwards.
     """
     target = bundle_path(data, "p", "j")
     while True:
@@ -144,7 +144,7 @@ def test_a_bundle_that_replaces_another(tmp_path: Path) -> None:
     assert left_in_staging(tmp_path) == []
 
 
-def test_the_same_bytes_again_leave_the_old_bundle_and_move_the_fence(tmp_path: Path) -> None:
+def test_the_same_bytes_keep_the_old_bundle_and_move_the_fence(tmp_path: Path) -> None:
     put(tmp_path, 1, "one")
     before = bundle_path(tmp_path, "p", "j").stat().st_ino
     assert put(tmp_path, 3, "one").result is PublishResult.UNCHANGED
@@ -166,11 +166,11 @@ def test_a_damaged_bundle_is_repaired_by_the_same_bytes(tmp_path: Path, damage: 
     assert read(tmp_path) == "one"
 
 
-def test_a_late_token_is_refused_and_touches_nothing(tmp_path: Path) -> None:
+def test_a_stale_token_is_rejected_and_changes_nothing(tmp_path: Path) -> None:
     put(tmp_path, 2, "two")
-    with pytest.raises(StaleToken) as refused:
+    with pytest.raises(StaleToken) as caught:
         put(tmp_path, 1, "one")
-    assert (refused.value.found, refused.value.newest) == (1, 2)
+    assert (caught.value.found, caught.value.newest) == (1, 2)
     assert read(tmp_path) == "two"
     assert left_in_staging(tmp_path) == []
 
@@ -206,7 +206,7 @@ STEPS_TWO_RENAMES = ["locked", "flushed", "fenced", "aside", "exchanged", "durab
     + [(step, "one", True) for step in STEPS_EXCHANGE]
     + [(step, "one", False) for step in STEPS_TWO_RENAMES],
 )
-def test_a_publisher_killed_at_any_step_leaves_a_whole_bundle_or_none(
+def test_a_publisher_killed_at_any_step_leaves_a_complete_bundle_or_none(
     tmp_path: Path, step: str, old: str | None, exchange: bool
 ) -> None:
     if old is not None:
@@ -219,10 +219,10 @@ def test_a_publisher_killed_at_any_step_leaves_a_whole_bundle_or_none(
     expected = "two" if reached else None if step == "aside" else old
     assert read(tmp_path) == expected
     if reached:
-        with pytest.raises(StaleToken):  # the fence moved before the bundle did
+        with pytest.raises(StaleToken):  # the fence moved before the bundle
             put(tmp_path, 1, "late")
         assert read(tmp_path) == "two"
-    # The next attempt is not hindered, and what the dead one left is swept.
+    # The next attempt succeeds, and the sweep removes leftovers.
     put(tmp_path, 3, "three")
     assert read(tmp_path) == "three"
     publishing.sweep_staging(tmp_path, lambda attempt: False)
@@ -230,7 +230,7 @@ def test_a_publisher_killed_at_any_step_leaves_a_whole_bundle_or_none(
 
 
 @pytest.mark.parametrize(("exchange", "last"), [(True, 201), (False, 51)])
-def test_a_reader_that_polls_never_sees_a_half(tmp_path: Path, exchange: bool, last: int) -> None:
+def test_a_polling_reader_never_sees_a_partial_bundle(tmp_path: Path, exchange: bool, last: int) -> None:
     put(tmp_path, 1, "1")
     script = PUBLISHER.replace("publish(\n", "for token in range(2, token + 1): publish(\n")
     for token in range(2, last + 1):
@@ -249,8 +249,8 @@ def test_a_reader_that_polls_never_sees_a_half(tmp_path: Path, exchange: bool, l
 
 
 @pytest.mark.parametrize("first", [1, 2])
-def test_of_two_racing_attempts_the_later_token_stays(tmp_path: Path, first: int) -> None:
-    """The one holds the lock while the other comes; then each goes its way."""
+def test_the_later_token_of_two_racing_attempts_wins(tmp_path: Path, first: int) -> None:
+    """One attempt holds the lock while the other starts."""
     stage(tmp_path, 1, "one")
     stage(tmp_path, 2, "two")
     with start_publisher(tmp_path, first, stop_at="locked") as holder:
@@ -260,21 +260,21 @@ def test_of_two_racing_attempts_the_later_token_stays(tmp_path: Path, first: int
             stream(holder.stdin).write("\n")
             stream(holder.stdin).close()
             errors = {first: holder.stderr, 3 - first: comer.stderr}
-            told = {token: stream(pipe).read() for token, pipe in errors.items()}
+            stderr = {token: stream(pipe).read() for token, pipe in errors.items()}
     assert read(tmp_path) == "two"
-    assert told[2] == ""
-    assert ("StaleToken" in told[1]) is (first == 2)
+    assert stderr[2] == ""
+    assert ("StaleToken" in stderr[1]) is (first == 2)
     assert left_in_staging(tmp_path) == []
 
 
-def test_a_frozen_holder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fence_locked_for_too_long_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "LOCK_TIMEOUT_S", 0.0)
     put(tmp_path, 1, "one")
     with fence_path(tmp_path, "p", "j").open() as fence:
         fcntl.flock(fence, fcntl.LOCK_EX)
-        with pytest.raises(TransientJobError) as refused:
+        with pytest.raises(TransientJobError) as caught:
             put(tmp_path, 2, "two")
-    assert refused.value.code == "publication-locked"
+    assert caught.value.code == "publication-locked"
     assert read(tmp_path) == "one"
     assert put(tmp_path, 3, "three").result is PublishResult.REPLACED
 
@@ -296,7 +296,7 @@ def test_without_an_exchange_two_renames_replace(tmp_path: Path) -> None:
     assert left_in_staging(tmp_path) == []
 
 
-def test_a_second_rename_that_fails_takes_the_first_back(tmp_path: Path) -> None:
+def test_a_failed_second_rename_undoes_the_first(tmp_path: Path) -> None:
     put(tmp_path, 1, "one")
     staging = stage(tmp_path, 2, "two")
 
@@ -327,13 +327,13 @@ def test_a_second_rename_that_fails_takes_the_first_back(tmp_path: Path) -> None
         (errno.EXDEV, "data-dir-unusable"),
     ],
 )
-def test_what_the_file_system_refuses_is_typed(tmp_path: Path, code: int, expected: str) -> None:
+def test_file_system_errors_are_typed(tmp_path: Path, code: int, expected: str) -> None:
     put(tmp_path, 1, "one")
 
     def refuse(one: Path, other: Path) -> bool:
         raise OSError(code, os.strerror(code), str(one))
 
-    with pytest.raises(TransientJobError) as refused:
+    with pytest.raises(TransientJobError) as caught:
         publish(
             stage(tmp_path, 2, "two"),
             bundle_path(tmp_path, "p", "j"),
@@ -341,24 +341,24 @@ def test_what_the_file_system_refuses_is_typed(tmp_path: Path, code: int, expect
             token=2,
             swap_folders=refuse,
         )
-    assert refused.value.code == expected
-    assert refused.value.hint
-    assert set(refused.value.data) == {"found", "allowed"}
+    assert caught.value.code == expected
+    assert caught.value.hint
+    assert set(caught.value.data) == {"found", "allowed"}
     assert read(tmp_path) == "one"
     assert left_in_staging(tmp_path) == []
 
 
-def test_a_data_dir_that_has_gone_is_not_made_anew(tmp_path: Path) -> None:
+def test_a_missing_data_dir_is_not_created(tmp_path: Path) -> None:
     data = tmp_path / "data"
     staging = stage(data, 1, "one")
     shutil.rmtree(data)
-    with pytest.raises(TransientJobError) as refused:
+    with pytest.raises(TransientJobError) as caught:
         publish(staging, bundle_path(data, "p", "j"), fence=fence_path(data, "p", "j"), token=1)
-    assert refused.value.code == "data-dir-unusable"
+    assert caught.value.code == "data-dir-unusable"
     assert not data.exists()
 
 
-def test_a_link_in_a_bundle_is_refused(tmp_path: Path) -> None:
+def test_a_link_in_a_bundle_is_rejected(tmp_path: Path) -> None:
     put(tmp_path, 1, "one")
     staging = stage(tmp_path, 2, "two")
     (staging / "frames/9.txt").symlink_to("/etc/passwd")
@@ -367,16 +367,16 @@ def test_a_link_in_a_bundle_is_refused(tmp_path: Path) -> None:
     assert read(tmp_path) == "one"
 
 
-def test_a_damaged_fence_is_named_not_guessed(tmp_path: Path) -> None:
+def test_a_damaged_fence_is_an_error(tmp_path: Path) -> None:
     put(tmp_path, 5, "five")
     fence_path(tmp_path, "p", "j").write_text("garbage")
-    with pytest.raises(TransientJobError) as refused:
+    with pytest.raises(TransientJobError) as caught:
         put(tmp_path, 6, "six")
-    assert refused.value.data["found"] == "garbage"
+    assert caught.value.data["found"] == "garbage"
     assert read(tmp_path) == "five"
 
 
-def test_the_kernel_here_has_the_exchange(tmp_path: Path) -> None:
+def test_this_kernel_supports_rename_exchange(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()

@@ -22,20 +22,20 @@ from previewops.worker.assets.opener import FileAssetOpener
 from previewops.worker.render.limits import RenderLimits
 from tests.integration.cli_program import Program
 from tests.render_support import open_picture, payload, quarters
-from tests.web_server import serving, web_assets, whole
+from tests.web_server import complete_response, serving, web_assets
 
 STEPS: list[dict[str, Any]] = [{"title": "One", "assetIds": ["it"]}, {"title": "Two"}]
 ASSETS = [{"id": "it", "uri": "picture.png"}]
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     quarters((80, 60)).save(tmp_path / "picture.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_a_request_is_rendered_into_a_folder(here: Path) -> None:
+def test_a_request_is_rendered_into_a_folder(folder: Path) -> None:
     seen: list[float] = []
     request = payload(STEPS, ASSETS)["previewRequest"]
     bundle = render(request, out="out", progress=lambda share, _word: seen.append(share))
@@ -50,34 +50,34 @@ def test_a_request_is_rendered_into_a_folder(here: Path) -> None:
     assert seen[-1] == 1.0
 
 
-def test_a_whole_payload_gives_the_bytes_that_a_worker_would_publish(here: Path) -> None:
+def test_a_payload_gives_the_bytes_that_a_worker_publishes(folder: Path) -> None:
     job = {**payload(STEPS, ASSETS, dry_run=True, format="png"), "projectId": "library"}
-    bundle = render(job, out=here / "out", opener=FileAssetOpener((here,)))
+    bundle = render(job, out=folder / "out", opener=FileAssetOpener((folder,)))
     assert bundle.preview["jobId"] == "job-1"
     assert bundle.animation is None
-    again = render(job["previewRequest"], out=here / "once" / "again")
+    again = render(job["previewRequest"], out=folder / "once" / "again")
     hashes = [{file["path"]: file["sha256"] for file in each.files} for each in (bundle, again)]
-    assert all(found.pop("preview.json") for found in hashes)
+    assert all(files.pop("preview.json") for files in hashes)
     assert hashes[0] == hashes[1]
 
 
-def test_a_picture_from_the_web_is_the_one_whose_checksum_was_compared(here: Path) -> None:
-    good = (here / "picture.png").read_bytes()
-    answers = iter([whole(good), whole(b"something else")])
+def test_a_downloaded_picture_is_the_one_whose_checksum_was_verified(folder: Path) -> None:
+    good = (folder / "picture.png").read_bytes()
+    answers = iter([complete_response(good), complete_response(b"something else")])
 
     def answer(connection: socket.socket, path: str) -> None:
         next(answers)(connection, path)
 
     with serving(answer) as server:
         asset = {"id": "it", "uri": server.url(), "sha256": hashlib.sha256(good).hexdigest()}
-        fetched = DownloadCache(web_assets(server), spool=here)
+        fetched = DownloadCache(web_assets(server), spool=folder)
         bundle = render(payload(STEPS, [asset]), out="out", opener=FileAssetOpener((), fetched))
         fetched.close()
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
     assert bundle.warnings == ()
 
 
-def test_errors_are_those_of_the_contract_and_the_renderer(here: Path) -> None:
+def test_errors_are_those_of_the_contract_and_the_renderer(folder: Path) -> None:
     with pytest.raises(InvalidPayload):
         render({"steps": 1}, out="out")
     with pytest.raises(InvalidPayload):
@@ -88,7 +88,7 @@ def test_errors_are_those_of_the_contract_and_the_renderer(here: Path) -> None:
     assert not Path("out").exists()
 
 
-def test_the_signature_is_there_to_be_looked_at() -> None:
+def test_the_signature_is_visible() -> None:
     parameters = inspect.signature(render).parameters
     assert list(parameters) == ["request", "out", "opener", "limits", "fonts", "progress"]
 
@@ -96,7 +96,7 @@ def test_the_signature_is_there_to_be_looked_at() -> None:
 @pytest.mark.parametrize(
     "way", ["from previewops.worker import render", "import previewops.worker as w; w.render"]
 )
-def test_importing_it_is_cheap_and_it_can_be_called_in_any_order(here: Path, way: str) -> None:
+def test_importing_it_is_cheap_and_it_can_be_called_in_any_order(folder: Path, way: str) -> None:
     script = (
         f"import sys; {way}\n"
         "heavy = [name for name in ('PIL', 'arq', 'redis', 'av', 'httpx', 'jsonschema') if name in sys.modules]\n"
@@ -106,7 +106,7 @@ def test_importing_it_is_cheap_and_it_can_be_called_in_any_order(here: Path, way
         "print(render({'steps': [], 'assets': [], 'audio': {}, 'options': {'resolution': '64x64'}}, out='x').width)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=here
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=folder
     )
     assert (done.stdout, done.stderr) == ("64\n", "")
     wrong = "from previewops.worker import renderer"
@@ -119,8 +119,8 @@ def program(tmp_path: Path) -> Program:
 
 
 @pytest.fixture
-def job(here: Path) -> Path:
-    file = here / "job.json"
+def job(folder: Path) -> Path:
+    file = folder / "job.json"
     file.write_text(json.dumps(payload(STEPS, ASSETS)), "utf-8")
     return file
 
@@ -137,7 +137,7 @@ def test_the_command_renders_without_redis(program: Program, job: Path) -> None:
     assert json.loads(as_json.out)["bundle"] == str(out)
 
 
-def test_what_is_in_the_way_is_not_touched(program: Program, job: Path) -> None:
+def test_other_files_in_the_folder_stay(program: Program, job: Path) -> None:
     out = job.parent / "out"
     out.mkdir()
     (out / "mine").write_bytes(b"mine")
@@ -155,7 +155,7 @@ def test_a_plan_is_printed(program: Program, job: Path) -> None:
     assert not (job.parent / "out").exists()
 
 
-def test_failures_are_told_without_a_traceback_and_leave_nothing(program: Program, job: Path) -> None:
+def test_failures_are_reported_without_a_traceback_and_leave_no_files(program: Program, job: Path) -> None:
     (job.parent / "picture.png").write_bytes(b"%PDF-1.4")
     out = job.parent / "out"
     done = program.run("render", str(job), "-o", str(out))
@@ -171,7 +171,7 @@ def test_failures_are_told_without_a_traceback_and_leave_nothing(program: Progra
     assert sorted(path.name for path in job.parent.iterdir() if path.name.startswith(".out")) == []
 
 
-def test_a_terminal_sees_a_bar(job: Path) -> None:
+def test_a_terminal_shows_a_progress_bar(job: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "previewops", "render", str(job), "-o", str(job.parent / "out")]
     with subprocess.Popen(command, stderr=theirs, stdout=subprocess.DEVNULL) as running:
@@ -180,7 +180,7 @@ def test_a_terminal_sees_a_bar(job: Path) -> None:
         while True:
             try:
                 piece = os.read(ours, 4096)
-            except OSError:  # EIO: the other side is gone
+            except OSError:  # EIO: the other side has closed
                 break
             if not piece:
                 break

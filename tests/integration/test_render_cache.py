@@ -1,4 +1,4 @@
-"""Work that was done before is linked, and only if it is the same; what is kept is bounded and can be pruned."""
+"""The render cache: equal work is linked, different work is not; entries are limited and pruned."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ STEPS = [{"title": "One", "assetIds": ["a"]}, {"title": "Two"}]
 ASSETS = [{"id": "a", "uri": "a.png"}, {"id": "b", "uri": "b.png"}]
 
 
-class Bench:
-    """Renders jobs as a worker does, but for the queue."""
+class CacheHarness:
+    """Renders jobs like a worker, without a queue."""
 
     def __init__(self, folder: Path, renders: RenderPool) -> None:
         self.folder = folder
@@ -74,12 +74,12 @@ class Bench:
     def bundle(self, job_id: str) -> Path:
         return bundle_path(self.settings.data_dir, "project", job_id)
 
-    def kept(self, kind: str) -> list[Path]:
+    def entries(self, kind: str) -> list[Path]:
         return sorted((self.store.root / kind).glob("*/*"))
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+async def harness(tmp_path: Path) -> AsyncIterator[CacheHarness]:
     quarters((80, 60)).save(tmp_path / "a.png")
     quarters((60, 80)).save(tmp_path / "b.png")
     shutil.copy(FONT, tmp_path / "own.ttf")
@@ -94,7 +94,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         readable=[str(tmp_path / "own.ttf")],
     )
     try:
-        yield Bench(tmp_path, pool)
+        yield CacheHarness(tmp_path, pool)
     finally:
         await pool.close()
 
@@ -103,13 +103,13 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-async def test_the_same_again_under_another_id_is_linked(bench: Bench) -> None:
+async def test_the_same_request_under_another_id_is_linked(harness: CacheHarness) -> None:
     job = payload(STEPS, ASSETS)
-    first = await bench.render(job, "one")
-    again = await bench.render(job, "two")
+    first = await harness.render(job, "one")
+    again = await harness.render(job, "two")
     assert "reused" not in first
     assert again["reused"] is True
-    one, two = files_in(bench.bundle("one")), files_in(bench.bundle("two"))
+    one, two = files_in(harness.bundle("one")), files_in(harness.bundle("two"))
     previews = [json.loads(found.pop("preview.json")) for found in (one, two)]
     assert one == two
     assert [preview["jobId"] for preview in previews] == ["one", "two"]
@@ -118,92 +118,94 @@ async def test_the_same_again_under_another_id_is_linked(bench: Bench) -> None:
         del each["jobId"], each["timingsMs"]
     assert previews[0] == previews[1]
     entry = next(item for item in again["artifacts"] if item["path"] == "preview.json")
-    assert entry["bytes"] == (bench.bundle("two") / "preview.json").stat().st_size
-    posters = [(bench.bundle(name) / "poster.webp").stat() for name in ("one", "two")]
+    assert entry["bytes"] == (harness.bundle("two") / "preview.json").stat().st_size
+    posters = [(harness.bundle(name) / "poster.webp").stat() for name in ("one", "two")]
     assert posters[0].st_ino == posters[1].st_ino
 
 
-async def test_the_project_counts_as_it_is_on_the_title_card(bench: Bench) -> None:
+async def test_the_key_depends_on_the_project(harness: CacheHarness) -> None:
     job = payload(STEPS, ASSETS)
-    await bench.render(job, "one")
-    assert "reused" not in await bench.render({**job, "projectId": "elsewhere"}, "two")
-    posters = [(bench.bundle(name) / "poster.webp").read_bytes() for name in ("one", "two")]
+    await harness.render(job, "one")
+    assert "reused" not in await harness.render({**job, "projectId": "elsewhere"}, "two")
+    posters = [(harness.bundle(name) / "poster.webp").read_bytes() for name in ("one", "two")]
     assert posters[0] != posters[1]
 
 
-async def test_fonts_count_and_a_confined_process_reads_them(bench: Bench) -> None:
+async def test_the_key_depends_on_fonts_and_a_confined_process_reads_them(harness: CacheHarness) -> None:
     job = payload(STEPS, ASSETS)
-    own = bench.folder / "own.ttf"
+    own = harness.folder / "own.ttf"
     fonts = FontSources(preferred=(FontFile(str(own)),))
-    await bench.render(job, "plain")
-    drawn = await bench.render(job, "own", fonts)
+    await harness.render(job, "plain")
+    drawn = await harness.render(job, "own", fonts)
     assert "reused" not in drawn
-    preview = json.loads((bench.bundle("own") / "preview.json").read_bytes())
-    assert drawn["warnings"] == [], "the process may read the font"
+    preview = json.loads((harness.bundle("own") / "preview.json").read_bytes())
+    assert drawn["warnings"] == [], "the process can read the font"
     assert any("DejaVu" in name for name in preview["fonts"])
-    posters = [(bench.bundle(name) / "poster.webp").read_bytes() for name in ("plain", "own")]
+    posters = [(harness.bundle(name) / "poster.webp").read_bytes() for name in ("plain", "own")]
     assert posters[0] != posters[1]
-    assert (await bench.render(job, "again", fonts))["reused"]
+    assert (await harness.render(job, "again", fonts))["reused"]
     os.utime(own, (1, 1))
-    assert "reused" not in await bench.render(job, "touched", fonts)
+    assert "reused" not in await harness.render(job, "touched", fonts)
 
 
-async def test_a_font_that_was_replaced_is_drawn_by_a_process_that_may_read_it(bench: Bench) -> None:
-    own = bench.folder / "own.ttf"
+async def test_a_replaced_font_is_drawn_by_a_process_that_can_read_it(harness: CacheHarness) -> None:
+    own = harness.folder / "own.ttf"
     fonts = FontSources(preferred=(FontFile(str(own)),))
-    await bench.render(payload(STEPS, ASSETS), "one", fonts)
-    shutil.copy(FONT.with_name("Inter-Regular.ttf"), bench.folder / "new")
-    (bench.folder / "new").replace(own)
-    drawn = await bench.render(payload(STEPS, ASSETS), "two", fonts)
+    await harness.render(payload(STEPS, ASSETS), "one", fonts)
+    shutil.copy(FONT.with_name("Inter-Regular.ttf"), harness.folder / "new")
+    (harness.folder / "new").replace(own)
+    drawn = await harness.render(payload(STEPS, ASSETS), "two", fonts)
     assert "reused" not in drawn
     assert drawn["warnings"] == [], "the process may read the new file"
-    names = [json.loads((bench.bundle(job) / "preview.json").read_bytes())["fonts"] for job in ("one", "two")]
+    names = [
+        json.loads((harness.bundle(job) / "preview.json").read_bytes())["fonts"] for job in ("one", "two")
+    ]
     assert any("DejaVu" in name for name in names[0])
     assert not any("DejaVu" in name for name in names[1])
-    assert (await bench.render(payload(STEPS, ASSETS), "three", fonts))["reused"]
+    assert (await harness.render(payload(STEPS, ASSETS), "three", fonts))["reused"]
 
 
-async def test_a_font_that_is_replaced_meanwhile_leaves_nothing_behind(bench: Bench) -> None:
-    own, renders = bench.folder / "own.ttf", bench.renders
+async def test_a_font_replaced_during_the_render_is_not_cached(harness: CacheHarness) -> None:
+    own, renders = harness.folder / "own.ttf", harness.renders
     fonts = FontSources(preferred=(FontFile(str(own)),))
-    bench.renders = Replacing(renders, lambda: shutil.copy(FONT.with_name("Inter-Regular.ttf"), own))
-    await bench.render(payload(STEPS, ASSETS), "one", fonts)
-    assert bench.kept("bundles") == []
+    harness.renders = ReplacingOpener(renders, lambda: shutil.copy(FONT.with_name("Inter-Regular.ttf"), own))
+    await harness.render(payload(STEPS, ASSETS), "one", fonts)
+    assert harness.entries("bundles") == []
 
 
-async def test_a_bundle_with_gaps_is_made_anew_each_time(bench: Bench) -> None:
+async def test_a_bundle_with_gaps_is_rendered_each_time(harness: CacheHarness) -> None:
     job = payload(STEPS, ASSETS, onAssetError="gap")
-    lost = bench.folder / "b.png"
+    lost = harness.folder / "b.png"
     whole = lost.read_bytes()
     lost.unlink()
     for name in ("one", "two"):
-        summary = await bench.render(job, name)
+        summary = await harness.render(job, name)
         assert "reused" not in summary
         assert "shown as a gap (asset-missing)" in summary["warnings"][0]
-    lost.write_bytes(b"%PDF-1.4")  # which is there, and found out by the process alone
+    lost.write_bytes(b"%PDF-1.4")  # the file exists; only the render process notices that it is broken
     for name in ("three", "four"):
-        summary = await bench.render(job, name)
+        summary = await harness.render(job, name)
         assert "reused" not in summary
         assert "(asset-unsupported)" in summary["warnings"][0]
     lost.write_bytes(whole)
-    assert (await bench.render(job, "five"))["warnings"] == []
-    assert (await bench.render(job, "six"))["reused"]
+    assert (await harness.render(job, "five"))["warnings"] == []
+    assert (await harness.render(job, "six"))["reused"]
 
 
-async def test_content_counts_and_not_where_it_is(bench: Bench) -> None:
+async def test_the_key_depends_on_content_and_not_on_the_path(harness: CacheHarness) -> None:
     job = payload(STEPS, ASSETS)
-    await bench.render(job, "one")
-    shutil.copy(bench.folder / "a.png", bench.folder / "copy.png")
+    await harness.render(job, "one")
+    shutil.copy(harness.folder / "a.png", harness.folder / "copy.png")
     elsewhere = deepcopy(job)
     elsewhere["previewRequest"]["assets"][0]["uri"] = "copy.png"
     elsewhere["previewRequest"]["metadata"] = {"free": True}
-    assert (await bench.render(elsewhere, "two"))["reused"]
-    shutil.copy(bench.folder / "b.png", bench.folder / "a.png")
-    assert "reused" not in await bench.render(job, "three"), "another content at the same place"
+    assert (await harness.render(elsewhere, "two"))["reused"]
+    shutil.copy(harness.folder / "b.png", harness.folder / "a.png")
+    assert "reused" not in await harness.render(job, "three"), "another content at the same path"
 
 
-class Replacing:
-    """Renders, but has somebody replace an asset after it was hashed and before it is read."""
+class ReplacingOpener:
+    """Renders, but replaces an asset after it was hashed and before it is read."""
 
     def __init__(self, renders: RenderRunner, replace_it: Callable[[], object]) -> None:
         self._renders = renders
@@ -214,19 +216,19 @@ class Replacing:
         return await self._renders.run(spec, **how)
 
 
-async def test_what_was_made_of_an_asset_that_changed_meanwhile_is_not_kept(bench: Bench) -> None:
-    job, renders = payload(STEPS, ASSETS), bench.renders
-    first = bench.folder / "a.png"
-    shutil.copy(first, bench.folder / "saved.png")
-    bench.renders = Replacing(renders, lambda: shutil.copy(bench.folder / "b.png", first))
-    assert "reused" not in await bench.render(job, "one")
-    assert bench.kept("bundles") == bench.kept("thumbnails") == []
-    shutil.copy(bench.folder / "saved.png", first)
-    bench.renders = renders
-    assert "reused" not in await bench.render(job, "two")
-    thumbnails = [(bench.bundle(name) / "thumbs" / "a.webp").read_bytes() for name in ("one", "two")]
+async def test_an_asset_changed_during_the_render_is_not_cached(harness: CacheHarness) -> None:
+    job, renders = payload(STEPS, ASSETS), harness.renders
+    first = harness.folder / "a.png"
+    shutil.copy(first, harness.folder / "saved.png")
+    harness.renders = ReplacingOpener(renders, lambda: shutil.copy(harness.folder / "b.png", first))
+    assert "reused" not in await harness.render(job, "one")
+    assert harness.entries("bundles") == harness.entries("thumbnails") == []
+    shutil.copy(harness.folder / "saved.png", first)
+    harness.renders = renders
+    assert "reused" not in await harness.render(job, "two")
+    thumbnails = [(harness.bundle(name) / "thumbs" / "a.webp").read_bytes() for name in ("one", "two")]
     assert thumbnails[0] != thumbnails[1]
-    assert (await bench.render(job, "three"))["reused"]
+    assert (await harness.render(job, "three"))["reused"]
 
 
 @pytest.mark.parametrize(
@@ -238,30 +240,30 @@ async def test_what_was_made_of_an_asset_that_changed_meanwhile_is_not_kept(benc
         {"steps": STEPS[:1]},
     ],
 )
-async def test_whatever_is_drawn_counts(bench: Bench, change: dict[str, Any]) -> None:
+async def test_the_key_depends_on_everything_drawn(harness: CacheHarness, change: dict[str, Any]) -> None:
     job = payload(STEPS, ASSETS)
-    await bench.render(job, "one")
+    await harness.render(job, "one")
     other = deepcopy(job)
     other["previewRequest"].update(change)
-    assert "reused" not in await bench.render(other, "two")
+    assert "reused" not in await harness.render(other, "two")
 
 
-async def test_a_file_that_was_changed_in_place_is_not_used_again(bench: Bench) -> None:
+async def test_a_file_changed_in_place_is_not_reused(harness: CacheHarness) -> None:
     job = payload(STEPS, ASSETS)
-    await bench.render(job, "one")
-    poster = bench.bundle("one") / "poster.webp"
+    await harness.render(job, "one")
+    poster = harness.bundle("one") / "poster.webp"
     whole = poster.read_bytes()
     poster.write_bytes(whole[:100])
-    assert "reused" not in await bench.render(job, "two")
-    assert (bench.bundle("two") / "poster.webp").read_bytes() == whole
-    assert (await bench.render(job, "three"))["reused"], "the entry was made anew"
+    assert "reused" not in await harness.render(job, "two")
+    assert (harness.bundle("two") / "poster.webp").read_bytes() == whole
+    assert (await harness.render(job, "three"))["reused"], "the entry was rendered again"
 
 
 async def test_thumbnails_are_reused_by_content_and_are_the_same(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await bench.render(payload(STEPS, ASSETS), "one")
-    assert len(bench.kept("thumbnails")) == 2
+    await harness.render(payload(STEPS, ASSETS), "one")
+    assert len(harness.entries("thumbnails")) == 2
     job = payload([*STEPS, {"title": "Three"}], ASSETS)
     found: list[bool] = []
     find = CacheStore.find
@@ -273,11 +275,11 @@ async def test_thumbnails_are_reused_by_content_and_are_the_same(
         return kept
 
     monkeypatch.setattr(CacheStore, "find", watched)
-    await bench.render(job, "two")
+    await harness.render(job, "two")
     assert found == [True, True]
-    shutil.rmtree(bench.store.root)
-    await bench.render(job, "three")
-    two, three = files_in(bench.bundle("two")), files_in(bench.bundle("three"))
+    shutil.rmtree(harness.store.root)
+    await harness.render(job, "three")
+    two, three = files_in(harness.bundle("two")), files_in(harness.bundle("three"))
     assert {name: two[name] for name in two if name != "preview.json"} == {
         name: three[name] for name in three if name != "preview.json"
     }
@@ -285,20 +287,20 @@ async def test_thumbnails_are_reused_by_content_and_are_the_same(
     assert told[0] == told[1]
 
 
-class Watched:
-    """Renders nothing: says what it was given, and how much of the deadline had gone."""
+class RecordingRunner:
+    """Renders nothing; records its deadline and the elapsed time."""
 
-    spent_s = deadline_s = -1.0
+    elapsed_s = deadline_s = -1.0
 
     async def run(
-        self, _spec: dict[str, Any], *, deadline_s: float, spent_s: float = 0.0, **_: Any
+        self, _spec: dict[str, Any], *, deadline_s: float, elapsed_s: float = 0.0, **_: Any
     ) -> dict[str, Any]:
-        self.deadline_s, self.spent_s = deadline_s, spent_s
+        self.deadline_s, self.elapsed_s = deadline_s, elapsed_s
         return {"artifacts": []}
 
 
 class SlowAssets(FileAssetOpener):
-    """Each opening takes 50 s, by the clock that it is."""
+    """Advances its own clock by 50 s with each opening."""
 
     def __init__(self, root: Path) -> None:
         super().__init__((root,))
@@ -315,22 +317,22 @@ class SlowAssets(FileAssetOpener):
         return round(self.now_s * 1000)
 
 
-async def test_what_reading_the_assets_took_is_the_render_s_no_more(tmp_path: Path) -> None:
+async def test_time_spent_reading_assets_is_taken_from_the_deadline(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"a")
-    slow, renders = SlowAssets(tmp_path), Watched()
+    slow, renders = SlowAssets(tmp_path), RecordingRunner()
     settings = Settings(data_dir=tmp_path, job_timeout_s=120)
     reuse = RenderCache(CacheStore(tmp_path / "cache"), DigestCache())
     request = validate(payload([], [{"id": "a", "uri": "a.png"}]))
     work = RenderTask.prepare(settings, request, tmp_path / "staging", opener=slow, cache=reuse, clock=slow)
     await work.run(renders, lambda _share, _word: None)
-    assert (renders.deadline_s, renders.spent_s) == (120, 50)
+    assert (renders.deadline_s, renders.elapsed_s) == (120, 50)
 
 
 @pytest.mark.parametrize(
     ("bounds", "code"),
     [({"assets_max": 1}, "too-many-assets"), ({"steps_max": 1}, "too-many-steps")],
 )
-def test_what_is_too_much_is_refused_before_an_asset_is_opened(
+def test_limits_are_checked_before_an_asset_is_opened(
     tmp_path: Path, bounds: dict[str, int], code: str
 ) -> None:
     request, slow = validate(payload(STEPS, ASSETS)), SlowAssets(tmp_path)
@@ -341,8 +343,8 @@ def test_what_is_too_much_is_refused_before_an_asset_is_opened(
     assert slow.now_s == 1_000
 
 
-def lying(preview: Any = None, **summary: Any) -> tuple[Any, dict[str, Any]]:
-    """A preview.json and a summary of a render process that was handed ``thumbs/a.webp`` and itself."""
+def manifest_of(preview: Any = None, **summary: Any) -> tuple[Any, dict[str, Any]]:
+    """A preview.json and a summary of a render process that was given ``thumbs/a.webp`` and preview.json."""
     asset = {"id": "a", "thumbnail": "thumbs/a.webp", "thumbhash": "h", "dominantColour": "#000000"}
     return preview or {"assets": [asset]}, summary or {"artifacts": [{"path": "thumbs/a.webp"}]}
 
@@ -350,23 +352,25 @@ def lying(preview: Any = None, **summary: Any) -> tuple[Any, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("preview", "summary"),
     [
-        lying({"assets": [{"id": "a", "thumbnail": "/proc/self/environ", "thumbhash": "h"}]}),
-        lying(
+        manifest_of({"assets": [{"id": "a", "thumbnail": "/proc/self/environ", "thumbhash": "h"}]}),
+        manifest_of(
             {"assets": [{"id": "a", "thumbnail": "../secret", "thumbhash": "h", "dominantColour": "c"}]},
         ),
-        lying({"assets": [{"id": "a", "thumbnail": "secret", "thumbhash": "h", "dominantColour": "c"}]}),
-        lying({"assets": [{"id": ["a"]}]}),
-        lying({"assets": 1}),
-        lying({"assets": [{"id": "a", "thumbnail": "thumbs/a.webp", "thumbhash": "h"}]}),
-        lying(["assets"]),
-        lying(artifacts=[{"path": "../secret"}]),
-        lying(artifacts=[{"path": ["thumbs/a.webp"]}]),
-        lying(artifacts=[{}]),
-        lying(artifacts=None),
-        lying(none=1),
+        manifest_of(
+            {"assets": [{"id": "a", "thumbnail": "secret", "thumbhash": "h", "dominantColour": "c"}]}
+        ),
+        manifest_of({"assets": [{"id": ["a"]}]}),
+        manifest_of({"assets": 1}),
+        manifest_of({"assets": [{"id": "a", "thumbnail": "thumbs/a.webp", "thumbhash": "h"}]}),
+        manifest_of(["assets"]),
+        manifest_of(artifacts=[{"path": "../secret"}]),
+        manifest_of(artifacts=[{"path": ["thumbs/a.webp"]}]),
+        manifest_of(artifacts=[{}]),
+        manifest_of(artifacts=None),
+        manifest_of(none=1),
     ],
 )
-def test_only_files_that_were_handed_out_are_kept(
+def test_only_files_given_to_the_process_are_cached(
     tmp_path: Path, preview: Any, summary: dict[str, Any]
 ) -> None:
     staging = tmp_path / "staging"
@@ -388,15 +392,15 @@ def test_only_files_that_were_handed_out_are_kept(
         (staging / "preview.json").write_text(deep)
         reuse.put("0" * 64, staging, summary, missed, created_paths=created)
     assert not list(store.root.glob("*/*/*"))
-    keep(*lying())
+    keep(*manifest_of())
     kept = store.find("thumbnails", "1" * 64)
     assert kept is not None
     assert (kept.folder / "thumbnail").read_bytes() == b"made"
     assert store.find("bundles", "0" * 64) is not None
 
 
-class Pruning(CacheStore):
-    """A store of which another worker removes each entry as soon as it was found."""
+class PruningStore(CacheStore):
+    """A store in which another worker removes each entry as soon as it was found."""
 
     def find(self, kind: str, key: str) -> CacheEntry | None:
         kept = super().find(kind, key)
@@ -405,54 +409,54 @@ class Pruning(CacheStore):
         return kept
 
 
-async def test_a_thumbnail_that_is_pruned_meanwhile_is_made_anew(bench: Bench) -> None:
-    await bench.render(payload(STEPS, ASSETS), "one")
-    shutil.rmtree(bench.store.root / "bundles")
-    bench.reuse = RenderCache(Pruning(bench.store.root), DigestCache())
-    assert "reused" not in await bench.render(payload(STEPS, ASSETS), "two")
+async def test_a_thumbnail_pruned_during_the_render_is_rendered_again(harness: CacheHarness) -> None:
+    await harness.render(payload(STEPS, ASSETS), "one")
+    shutil.rmtree(harness.store.root / "bundles")
+    harness.reuse = RenderCache(PruningStore(harness.store.root), DigestCache())
+    assert "reused" not in await harness.render(payload(STEPS, ASSETS), "two")
     for name in ("thumbs/a.webp", "thumbs/b.webp"):
-        one, two = ((bench.bundle(job) / name).read_bytes() for job in ("one", "two"))
+        one, two = ((harness.bundle(job) / name).read_bytes() for job in ("one", "two"))
         assert one == two
-    assert len(bench.kept("thumbnails")) == 2
+    assert len(harness.entries("thumbnails")) == 2
 
 
-async def test_what_is_wrong_with_an_asset_is_told_as_ever(bench: Bench) -> None:
-    await bench.render(payload(STEPS, ASSETS), "one")
-    (bench.folder / "b.png").unlink()
+async def test_asset_errors_are_the_same_with_the_cache(harness: CacheHarness) -> None:
+    await harness.render(payload(STEPS, ASSETS), "one")
+    (harness.folder / "b.png").unlink()
     with pytest.raises(PermanentJobError) as caught:
-        await bench.render(payload(STEPS, ASSETS), "two")
+        await harness.render(payload(STEPS, ASSETS), "two")
     assert caught.value.code == "asset-missing"
 
 
-async def test_it_is_bounded_by_size_and_age_and_the_longest_unused_goes_first(bench: Bench) -> None:
+async def test_size_and_age_are_limited_and_the_least_recently_used_is_evicted(harness: CacheHarness) -> None:
     jobs = {name: payload(STEPS, ASSETS, title=name) for name in ("one", "two", "three")}
     for number, (name, job) in enumerate(jobs.items()):
-        await bench.render(job, name)
-        for entry in set(bench.kept("bundles")):
+        await harness.render(job, name)
+        for entry in set(harness.entries("bundles")):
             os.utime(entry / "entry.json", (number, number))
-    assert (await bench.render(jobs["one"], "again"))["reused"]
+    assert (await harness.render(jobs["one"], "again"))["reused"]
     now_s = time.time()
-    assert cache_to_evict(bench.settings, now_s) != []
-    kept = prune_cache(replace(bench.settings, cache_max_age_s=60), now_s)
-    assert len(kept) == 2, "those that were last used in 1970"
-    assert (await bench.render(jobs["one"], "more"))["reused"]
-    assert prune_cache(replace(bench.settings, cache_max_mb=0), now_s) != []
-    assert bench.kept("bundles") == bench.kept("thumbnails") == []
-    assert (bench.bundle("one") / "poster.webp").exists(), "a bundle needs no entry"
+    assert cache_to_evict(harness.settings, now_s) != []
+    kept = prune_cache(replace(harness.settings, cache_max_age_s=60), now_s)
+    assert len(kept) == 2, "entries last used in 1970"
+    assert (await harness.render(jobs["one"], "more"))["reused"]
+    assert prune_cache(replace(harness.settings, cache_max_mb=0), now_s) != []
+    assert harness.entries("bundles") == harness.entries("thumbnails") == []
+    assert (harness.bundle("one") / "poster.webp").exists(), "a bundle needs no entry"
 
 
-async def test_a_store_that_cannot_be_written_fails_no_job(bench: Bench) -> None:
-    bench.store.root.parent.mkdir(exist_ok=True)
-    bench.store.root.write_bytes(b"in the way")
-    await bench.render(payload(STEPS, ASSETS), "one")
-    await bench.render(payload(STEPS, ASSETS), "two")
-    assert (bench.bundle("two") / "poster.webp").exists()
+async def test_an_unwritable_store_fails_no_job(harness: CacheHarness) -> None:
+    harness.store.root.parent.mkdir(exist_ok=True)
+    harness.store.root.write_bytes(b"in the way")
+    await harness.render(payload(STEPS, ASSETS), "one")
+    await harness.render(payload(STEPS, ASSETS), "two")
+    assert (harness.bundle("two") / "poster.webp").exists()
 
 
-async def test_bundles_are_removed_whole_unless_they_are_being_published(bench: Bench) -> None:
-    await bench.render(payload(STEPS, ASSETS), "one")
-    await bench.render(payload(STEPS, ASSETS), "two")
-    data_dir, now_s = bench.settings.data_dir, time.time()
+async def test_bundles_are_removed_atomically_unless_they_are_being_published(harness: CacheHarness) -> None:
+    await harness.render(payload(STEPS, ASSETS), "one")
+    await harness.render(payload(STEPS, ASSETS), "two")
+    data_dir, now_s = harness.settings.data_dir, time.time()
     assert expired_bundles(data_dir, project=None, now_s=now_s, older_than_s=60) == []
     assert expired_bundles(data_dir, project="other", now_s=now_s, older_than_s=-60) == []
     one, two = sorted(
@@ -469,14 +473,14 @@ async def test_bundles_are_removed_whole_unless_they_are_being_published(bench: 
     assert list((data_dir / ".staging").iterdir()) == []
 
 
-async def test_a_bundle_that_was_made_again_counts_as_new(bench: Bench) -> None:
-    job, data_dir = payload(STEPS, ASSETS), bench.settings.data_dir
-    await bench.render(job, "one")
-    preview = bench.bundle("one") / "preview.json"
+async def test_a_bundle_rendered_again_counts_as_new(harness: CacheHarness) -> None:
+    job, data_dir = payload(STEPS, ASSETS), harness.settings.data_dir
+    await harness.render(job, "one")
+    preview = harness.bundle("one") / "preview.json"
     os.utime(preview, (1, 1))
     before = preview.stat().st_ino
     (old,) = expired_bundles(data_dir, project=None, now_s=time.time(), older_than_s=3_600)
-    await bench.render(job, "one")
+    await harness.render(job, "one")
     assert preview.stat().st_ino == before, "the bundle was kept"
     assert not remove_bundle(data_dir, old), "it was confirmed since it was listed"
     assert expired_bundles(data_dir, project=None, now_s=time.time(), older_than_s=3_600) == []
@@ -486,7 +490,7 @@ def test_the_renderer_has_a_fingerprint_of_its_files() -> None:
     assert len(renderer_fingerprint()) == 64
 
 
-def test_the_renderer_s_fingerprint_knows_of_python_and_of_the_contract_s_defaults(
+def test_the_renderer_fingerprint_covers_python_and_the_contract_defaults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fresh = renderer_fingerprint.__wrapped__
@@ -504,15 +508,15 @@ def program(tmp_path: Path) -> Program:
     return Program(tmp_path)
 
 
-async def test_the_command_says_first_and_does_it_when_told(bench: Bench, program: Program) -> None:
-    await bench.render(payload(STEPS, ASSETS), "one")
-    data_dir = ("--data-dir", str(bench.settings.data_dir))
-    said = await asyncio.to_thread(
+async def test_the_command_lists_first_and_removes_with_yes(harness: CacheHarness, program: Program) -> None:
+    await harness.render(payload(STEPS, ASSETS), "one")
+    data_dir = ("--data-dir", str(harness.settings.data_dir))
+    result = await asyncio.to_thread(
         program.run, *data_dir, "prune", "--all-cache", "--bundles", "0s", "--json"
     )
-    told = json.loads(said.out)
+    told = json.loads(result.out)
     assert (told["applied"], told["cache"]["count"], told["bundles"]["count"]) == (False, 3, 1)
-    assert bench.bundle("one").exists()
+    assert harness.bundle("one").exists()
     plain = await asyncio.to_thread(program.run, *data_dir, "prune")
     assert plain.out.splitlines() == ["0 entries kept for reuse would be removed, 0.0 MiB"]
     done = await asyncio.to_thread(
@@ -520,13 +524,13 @@ async def test_the_command_says_first_and_does_it_when_told(bench: Bench, progra
     )
     assert (done.code, done.err) == (0, "")
     assert "1 bundle removed" in done.out
-    assert not bench.bundle("one").exists()
-    assert bench.kept("bundles") == []
+    assert not harness.bundle("one").exists()
+    assert harness.entries("bundles") == []
     assert (await asyncio.to_thread(program.run, "prune", "--bundles", "soon")).code == 2
 
 
 class Reader:
-    """Polls a bundle as a web server might, and holds every file of what it finds against the manifest."""
+    """Polls a bundle like a web server, and compares every file with the manifest."""
 
     def __init__(self, bundle: Path) -> None:
         self._bundle = bundle
@@ -540,7 +544,7 @@ class Reader:
             try:
                 self._look(handle)
             except FileNotFoundError:
-                # A bundle that was replaced is removed under its reader, which starts over; a half stays where it is.
+                # A replaced bundle is removed under its reader, which starts again; a partial bundle would stay.
                 if self._is_there_still(handle):
                     self.halves.append("a file is missing")
             finally:
@@ -568,16 +572,18 @@ class Reader:
 
 
 @pytest.mark.slow
-async def test_a_reader_that_polls_during_500_renders_never_sees_a_half(bench: Bench) -> None:
+async def test_a_reader_that_polls_during_500_renders_never_sees_a_partial_bundle(
+    harness: CacheHarness,
+) -> None:
     jobs = [
         payload(title=title, resolution="64x64", thumbnails=False, format="png") for title in ("even", "odd")
     ]
-    await bench.render(jobs[0], "job")
-    reader = Reader(bench.bundle("job"))
+    await harness.render(jobs[0], "job")
+    reader = Reader(harness.bundle("job"))
     polling = asyncio.ensure_future(asyncio.to_thread(reader.poll))
     try:
         for number in range(500):
-            await bench.render(jobs[number % 2], "job")
+            await harness.render(jobs[number % 2], "job")
     finally:
         reader.stop()
         await polling

@@ -1,8 +1,9 @@
-"""The render sandbox with real processes: what they return, how they end, and that none is left."""
+"""The pool with real render processes: results, errors, deaths, and that no process is left."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import os
 import select
@@ -22,15 +23,15 @@ import uvloop
 from structlog.testing import capture_logs
 
 from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
-from previewops.worker.sandbox import forkserver
 from previewops.worker.sandbox.child import MAX_LOG_LINES, ChildLimits
 from previewops.worker.sandbox.error_codec import MESSAGE_LIMIT, TRACEBACK_LIMIT
+from previewops.worker.sandbox.fork_server import ForkedProcess, ForkServer
 from previewops.worker.sandbox.framing import HEADER, MAX_FRAME_BYTES
 from previewops.worker.sandbox.pool import RenderPool
 
 MIB = 1024 * 1024
 MEMORY_LIMIT = 512 * MIB
-LONG_S = 60.0  # no test waits for it
+LONG_S = 60.0  # no test waits that long
 HERE = str(Path(__file__).parent)
 
 MakePool = Callable[..., RenderPool]
@@ -71,19 +72,19 @@ async def do(pool: RenderPool, act: str, **spec: Any) -> dict[str, Any]:
     return await pool.run({"act": act, **spec}, deadline_s=LONG_S)
 
 
-async def begun(
+async def start_job(
     pool: RenderPool, act: str, *, deadline_s: float = LONG_S, **spec: Any
 ) -> tuple[asyncio.Task[dict[str, Any]], int]:
-    """A job that is running, and the pid that the job itself has told."""
-    told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    """A running job, and the pid that it has reported."""
+    pid_reported: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     job = asyncio.ensure_future(
         pool.run(
             {"act": act, **spec},
             deadline_s=deadline_s,
-            progress=lambda fraction, text: told.done() or told.set_result(int(text)),
+            progress=lambda fraction, text: pid_reported.done() or pid_reported.set_result(int(text)),
         )
     )
-    return job, await told
+    return job, await pid_reported
 
 
 async def still_works(pool: RenderPool) -> None:
@@ -91,7 +92,7 @@ async def still_works(pool: RenderPool) -> None:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether no such process runs. An orphan may stay a zombie until the machine's init has looked."""
+    """Whether the process has ended. An orphan stays a zombie until init reaps it."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -99,14 +100,14 @@ def has_ended(pid: int) -> bool:
 
 
 def wait_gone(pidfds: list[int], timeout_s: float = 20.0) -> None:
-    """Waits for the ends of processes, by their pidfds."""
+    """Waits until the processes of these pidfds have ended."""
     for pidfd in pidfds:
         poller = select.poll()
         poller.register(pidfd, select.POLLIN)
-        assert poller.poll(timeout_s * 1000), "a process is still there"
+        assert poller.poll(timeout_s * 1000), "a process still runs"
 
 
-async def test_what_a_library_logs_is_logged_by_the_worker_as_of_the_job(make_pool: MakePool) -> None:
+async def test_library_log_lines_are_logged_by_the_worker(make_pool: MakePool) -> None:
     pool = make_pool()
     with capture_logs() as lines:
         for lines_wanted in (2, MAX_LOG_LINES + 5):
@@ -152,14 +153,14 @@ async def test_more_jobs_than_slots_wait_for_one(make_pool: MakePool) -> None:
 
 async def test_slots_work_at_the_same_time(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(size=2)
-    one, one_pid = await begun(pool, "await_file", path=str(tmp_path / "go"))
-    two, two_pid = await begun(pool, "await_file", path=str(tmp_path / "go"))
+    one, one_pid = await start_job(pool, "await_file", path=str(tmp_path / "go"))
+    two, two_pid = await start_job(pool, "await_file", path=str(tmp_path / "go"))
     assert one_pid != two_pid
     (tmp_path / "go").touch()
     await asyncio.gather(one, two)
 
 
-async def test_progress_arrives_in_order_and_within_bounds(make_pool: MakePool) -> None:
+async def test_progress_arrives_in_order_and_clamped(make_pool: MakePool) -> None:
     seen: list[tuple[float, str]] = []
     reports = [[0.25, "a"], [1, "b"], [7, "c"], [-1, "d"], [0.5, "x" * 10_000]]
     await make_pool().run(
@@ -171,7 +172,7 @@ async def test_progress_arrives_in_order_and_within_bounds(make_pool: MakePool) 
     assert len(seen[4][1]) == 200
 
 
-async def test_typed_errors_come_back_as_they_were(make_pool: MakePool) -> None:
+async def test_typed_errors_are_raised_unchanged(make_pool: MakePool) -> None:
     pool = make_pool()
     with pytest.raises(PermanentJobError) as caught:
         await do(pool, "permanent")
@@ -186,7 +187,7 @@ async def test_typed_errors_come_back_as_they_were(make_pool: MakePool) -> None:
     assert pool.crashes == 0
 
 
-async def test_data_that_cannot_be_sent_costs_the_data_alone(make_pool: MakePool) -> None:
+async def test_error_data_that_is_not_json_is_dropped(make_pool: MakePool) -> None:
     with pytest.raises(PermanentJobError) as caught:
         await do(make_pool(), "unsendable_data")
     assert (caught.value.code, caught.value.data) == ("odd", {})
@@ -235,7 +236,7 @@ async def test_a_bomb_is_out_of_memory_and_its_child_is_replaced(
 
 async def test_a_loop_in_c_is_killed_at_its_deadline(make_pool: MakePool) -> None:
     pool = make_pool()
-    job, pid = await begun(pool, "loop_in_c", deadline_s=0.2)
+    job, pid = await start_job(pool, "loop_in_c", deadline_s=0.2)
     with pytest.raises(TransientJobError) as caught:
         await job
     assert caught.value.code == "deadline-exceeded"
@@ -245,7 +246,7 @@ async def test_a_loop_in_c_is_killed_at_its_deadline(make_pool: MakePool) -> Non
     await still_works(pool)
 
 
-async def test_what_a_job_has_used_of_its_deadline_is_gone(make_pool: MakePool) -> None:
+async def test_elapsed_time_is_taken_from_the_deadline(make_pool: MakePool) -> None:
     pool = make_pool()
     with pytest.raises(TransientJobError) as caught:
         async with asyncio.timeout(LONG_S):
@@ -254,7 +255,7 @@ async def test_what_a_job_has_used_of_its_deadline_is_gone(make_pool: MakePool) 
     await still_works(pool)
 
 
-async def test_a_child_of_another_edition_of_its_files_is_replaced(make_pool: MakePool) -> None:
+async def test_a_child_of_another_generation_is_replaced(make_pool: MakePool) -> None:
     pool = make_pool()
 
     async def renderer(edition: str) -> int:
@@ -290,7 +291,7 @@ async def test_a_timeout_of_the_caller_is_not_the_deadline(make_pool: MakePool) 
         ("leave", {"status": 7}, None, 7),
     ],
 )
-async def test_a_death_is_a_crash_and_says_how(
+async def test_a_death_is_a_crash_with_signal_or_status(
     make_pool: MakePool, act: str, spec: dict[str, Any], signal_name: str | None, status: int | None
 ) -> None:
     pool = make_pool()
@@ -306,7 +307,7 @@ async def test_a_death_is_a_crash_and_says_how(
 
 async def test_a_crash_harms_no_other_job(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(size=2)
-    neighbour, pid = await begun(pool, "await_file", path=str(tmp_path / "go"))
+    neighbour, pid = await start_job(pool, "await_file", path=str(tmp_path / "go"))
     for _ in range(3):
         with pytest.raises(RenderCrashed):
             await do(pool, "segfault")
@@ -325,7 +326,9 @@ def framed(text: str) -> str:
         HEADER.pack(MAX_FRAME_BYTES + 1).hex(),
         framed("not json"),
         framed("[1]"),
-        pytest.param(framed("[" * 100_000), id="deep"),  # ids go into the environment, which is bounded
+        pytest.param(
+            framed("[" * 100_000), id="deep"
+        ),  # pytest puts ids into the environment, which is limited
         (HEADER.pack(2) + b"\xff\xfe").hex(),
         framed('{"job": 2, "result": {}}'),
         framed('{"result": {}}'),
@@ -340,10 +343,10 @@ def framed(text: str) -> str:
         framed('{"job": 1, "error": {"kind": "permanent", "message": "m", "data": {}}}'),
         framed('{"job": 1, "error": {"kind": "permanent", "code": 1, "message": "m", "data": {}}}'),
     ],
-    # Pytest puts the whole id into the environment, and with a long variable nothing can be executed.
+    # pytest puts the id into the environment; with a longer variable no program can be executed.
     ids=lambda raw: raw[:80],
 )
-async def test_a_child_that_breaks_the_protocol_is_killed(make_pool: MakePool, raw: str) -> None:
+async def test_a_child_that_violates_the_protocol_is_killed(make_pool: MakePool, raw: str) -> None:
     pool = make_pool()
     await pool.start()
     (pid,) = pool.child_pids()
@@ -354,11 +357,11 @@ async def test_a_child_that_breaks_the_protocol_is_killed(make_pool: MakePool, r
     await still_works(pool)
 
 
-async def test_a_child_that_hangs_up_and_stays_is_killed(make_pool: MakePool) -> None:
+async def test_a_child_that_closes_its_socket_and_stays_is_killed(make_pool: MakePool) -> None:
     pool = make_pool()
     await pool.start()
     (pid,) = pool.child_pids()
-    with pytest.raises(RenderCrashed, match="hung up"):
+    with pytest.raises(RenderCrashed, match="closed its connection"):
         await do(pool, "hang_up")
     assert has_ended(pid)
     await still_works(pool)
@@ -366,7 +369,7 @@ async def test_a_child_that_hangs_up_and_stays_is_killed(make_pool: MakePool) ->
 
 async def test_cancelling_the_job_kills_the_child_first(make_pool: MakePool) -> None:
     pool = make_pool()
-    job, pid = await begun(pool, "loop_in_c")
+    job, pid = await start_job(pool, "loop_in_c")
     job.cancel()
     with pytest.raises(asyncio.CancelledError):
         await job
@@ -375,7 +378,7 @@ async def test_cancelling_the_job_kills_the_child_first(make_pool: MakePool) -> 
     await still_works(pool)
 
 
-async def test_cancelling_a_job_that_waits_for_its_child_costs_nothing(make_pool: MakePool) -> None:
+async def test_cancelling_a_job_that_waits_for_its_child_kills_no_child(make_pool: MakePool) -> None:
     pool = make_pool()
     job = asyncio.ensure_future(do(pool, "echo"))
     await asyncio.sleep(0)
@@ -385,7 +388,7 @@ async def test_cancelling_a_job_that_waits_for_its_child_costs_nothing(make_pool
     await still_works(pool)
 
 
-async def test_an_observer_that_fails_ends_its_job(make_pool: MakePool) -> None:
+async def test_a_progress_callback_that_raises_ends_its_job(make_pool: MakePool) -> None:
     def fail(fraction: float, text: str) -> None:
         raise LookupError(text)
 
@@ -408,13 +411,13 @@ async def test_children_are_recycled(make_pool: MakePool) -> None:
         assert pids[0::2] == pids[1::2]
         assert len(set(pids)) == 3
         assert pool.recycled == 3
-        await still_works(pool)  # and the loop has got to hanging up
+        await still_works(pool)  # and the loop has closed the sockets
         wait_gone(pidfds)
 
 
 async def test_the_successor_is_ready_before_the_last_job_ends(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(recycle_jobs=1)
-    job, pid = await begun(pool, "await_file", path=str(tmp_path / "go"))
+    job, pid = await start_job(pool, "await_file", path=str(tmp_path / "go"))
     server = psutil.Process(pid).parent()
     assert server is not None
     successor = await asyncio.wait_for(_sibling(server, pid), 20)
@@ -431,7 +434,7 @@ async def _sibling(server: psutil.Process, pid: int) -> int:
         await asyncio.sleep(0)
 
 
-async def test_a_child_that_dies_at_rest_is_replaced_without_a_crash(make_pool: MakePool) -> None:
+async def test_a_child_that_dies_while_idle_is_replaced_without_a_crash(make_pool: MakePool) -> None:
     pool = make_pool()
     await pool.start()
     (pid,) = pool.child_pids()
@@ -439,7 +442,7 @@ async def test_a_child_that_dies_at_rest_is_replaced_without_a_crash(make_pool: 
     os.kill(pid, signal.SIGKILL)
     wait_gone([pidfd])
     os.close(pidfd)
-    for _ in range(3):  # the loop looks at its sockets
+    for _ in range(3):  # the loop reads its sockets
         await asyncio.sleep(0)
     await still_works(pool)
     assert pool.crashes == 0
@@ -447,7 +450,7 @@ async def test_a_child_that_dies_at_rest_is_replaced_without_a_crash(make_pool: 
 
 async def test_a_fork_server_that_dies_is_started_again(make_pool: MakePool) -> None:
     pool = make_pool(size=2)
-    job, pid = await begun(pool, "loop_in_c")
+    job, pid = await start_job(pool, "loop_in_c")
     server = psutil.Process(pid).ppid()
     assert server != os.getpid()
     os.kill(server, signal.SIGKILL)
@@ -458,7 +461,7 @@ async def test_a_fork_server_that_dies_is_started_again(make_pool: MakePool) -> 
     assert psutil.Process(pool.child_pids()[0]).ppid() != server
 
 
-async def test_what_a_child_may_and_has(make_pool: MakePool) -> None:
+async def test_restrictions_and_descriptors_of_a_child(make_pool: MakePool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as redis_like:
         redis_like.set_inheritable(True)
         seen = await do(make_pool(), "describe")
@@ -490,43 +493,67 @@ async def test_a_child_has_no_secret_in_its_environment(
     assert await _finds(pool, "PATH")
     assert not await _finds(pool, "hush")
     assert os.environ["REDIS_URL"] == "redis://:hush@localhost"
-    await _lose_the_server(pool)
+    await _kill_fork_server(pool)
     assert not await _finds(pool, "hush")
 
 
-async def test_nor_has_one_whose_server_dies_while_it_is_asked(
-    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REDIS_URL", "redis://:hush@localhost")
-    pool = make_pool()
-    await do(pool, "echo")
-    await _lose_the_server(pool)
-    answers = iter([True])  # as a look would have found it just before
-    honest = forkserver._server_lives
-    monkeypatch.setattr(forkserver, "_server_lives", lambda: next(answers, None) or honest())
-    assert not await _finds(pool, "hush")
+async def test_a_request_to_a_dead_fork_server_fails_and_the_next_one_starts_another() -> None:
+    server = ForkServer(())
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(each) for _ in range(2) for each in socket.socketpair()]
+        process = server.fork(*sockets[::2])
+        assert await process.started
+        first, pidfds = server.pid, [os.pidfd_open(pid) for pid in (server.pid or 0, process.pid)]
+        os.kill(first or 0, signal.SIGKILL)
+        wait_gone(pidfds)  # the loop has not noticed
+        with pytest.raises(ConnectionError):
+            server.fork(*sockets[::2])
+        assert await process.exited is None
+        other = server.fork(*sockets[::2])
+        assert await other.started
+        assert server.pid != first
+        other.kill()
+        assert await other.exited == -signal.SIGKILL
+        for pidfd in pidfds:
+            os.close(pidfd)
+    server.close()
+
+
+async def test_a_fork_that_fails_is_reported(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ForkServer, "fork", lambda server, one, _two: _fork_with_one_socket(server, one))
+    with pytest.raises(TransientJobError) as caught:
+        await do(make_pool(), "echo")
+    assert caught.value.code == "render-process-unavailable"
+    assert os.strerror(errno.EMFILE) in caught.value.message
+
+
+_fork = ForkServer.fork
+
+
+def _fork_with_one_socket(server: ForkServer, one: socket.socket) -> ForkedProcess:
+    """A request without its second descriptor, which the kernel drops when the server has too many open files."""
+    return _fork(server, one)
 
 
 async def _finds(pool: RenderPool, word: str) -> bool:
-    """Whether a child's environment has ``word`` in it; the environment itself goes into no report."""
+    """Whether a child's environment contains ``word``; the environment itself is not shown."""
     environment: str = (await do(pool, "describe"))["environment"]
     return word in environment
 
 
-async def _lose_the_server(pool: RenderPool) -> None:
-    """Kills the fork server, and waits until it and the pool's children are gone."""
-    server = forkserver.server_pid()
-    assert server is not None
+async def _kill_fork_server(pool: RenderPool) -> None:
+    """Kills the fork server, and waits until it and the pool's children have ended."""
+    (server,) = set(pool.all_pids()) - set(pool.child_pids())
     pidfds = [os.pidfd_open(pid) for pid in (server, *pool.child_pids())]
     os.kill(server, signal.SIGKILL)
     wait_gone(pidfds)
     for pidfd in pidfds:
         os.close(pidfd)
-    for _ in range(3):  # the loop looks at its sockets
+    for _ in range(3):  # the loop reads its sockets
         await asyncio.sleep(0)
 
 
-async def test_a_task_that_cannot_be_imported_is_named(make_pool: MakePool) -> None:
+async def test_a_task_that_cannot_be_imported_is_reported(make_pool: MakePool) -> None:
     pool = make_pool("no_such_module:run")
     with pytest.raises(TransientJobError) as caught:
         await do(pool, "echo")
@@ -536,7 +563,7 @@ async def test_a_task_that_cannot_be_imported_is_named(make_pool: MakePool) -> N
     assert pool.child_pids() == []
 
 
-async def test_a_job_that_fits_in_no_frame_is_refused(make_pool: MakePool) -> None:
+async def test_a_job_too_large_for_a_frame_is_rejected(make_pool: MakePool) -> None:
     pool = make_pool()
     for value in ("x" * MAX_FRAME_BYTES, math.nan):
         with pytest.raises(PermanentJobError) as caught:
@@ -551,17 +578,17 @@ async def test_a_large_job_and_a_large_result_pass(make_pool: MakePool) -> None:
 
 
 def descriptors() -> dict[str, str]:
-    found = {}
+    descriptors_by_fd = {}
     for entry in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # the one that lists this folder is gone
-            found[entry.name] = str(entry.readlink())
-    return found
+        with suppress(FileNotFoundError):  # the descriptor of this listing
+            descriptors_by_fd[entry.name] = str(entry.readlink())
+    return descriptors_by_fd
 
 
 async def test_close_leaves_no_process_and_no_descriptor(make_pool: MakePool) -> None:
     first = make_pool()
     await still_works(first)
-    await first.close()  # libuv has its reserve descriptor from now on, one a loop
+    await first.close()  # from now on libuv has its spare descriptor, one per loop
     before = descriptors()
     children = set(psutil.Process().children(recursive=True))
     pool, other = make_pool(size=2, recycle_jobs=2), make_pool()
@@ -570,7 +597,7 @@ async def test_close_leaves_no_process_and_no_descriptor(make_pool: MakePool) ->
     await still_works(other)
     with pytest.raises(RenderCrashed):
         await do(pool, "segfault")
-    running, _ = await begun(pool, "loop_in_c")
+    running, _ = await start_job(pool, "loop_in_c")
     await pool.close()
     with pytest.raises(JobError) as caught:
         await running
@@ -579,15 +606,15 @@ async def test_close_leaves_no_process_and_no_descriptor(make_pool: MakePool) ->
     await other.close()
     await other.close()
     assert set(psutil.Process().children(recursive=True)) <= children
-    await asyncio.sleep(0)  # transports close in the loop's next turn
+    await asyncio.sleep(0)  # transports close in the next iteration of the loop
     assert descriptors().items() <= before.items()
     with pytest.raises(RuntimeError):
         await do(pool, "echo")
 
 
-async def test_a_gentle_close_lets_the_job_end(make_pool: MakePool, tmp_path: Path) -> None:
+async def test_close_without_kill_lets_the_job_finish(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(size=2)
-    job, pid = await begun(pool, "await_file", path=str(tmp_path / "go"))
+    job, pid = await start_job(pool, "await_file", path=str(tmp_path / "go"))
     closing = asyncio.ensure_future(pool.close(kill=False))
     await asyncio.sleep(0)
     assert not closing.done()
@@ -602,11 +629,11 @@ async def test_a_gentle_close_lets_the_job_end(make_pool: MakePool, tmp_path: Pa
     [
         test_results_come_back_from_one_long_lived_child,
         test_more_jobs_than_slots_wait_for_one,
-        test_progress_arrives_in_order_and_within_bounds,
+        test_progress_arrives_in_order_and_clamped,
         test_a_loop_in_c_is_killed_at_its_deadline,
-        test_a_child_that_hangs_up_and_stays_is_killed,
+        test_a_child_that_closes_its_socket_and_stays_is_killed,
         test_cancelling_the_job_kills_the_child_first,
-        test_cancelling_a_job_that_waits_for_its_child_costs_nothing,
+        test_cancelling_a_job_that_waits_for_its_child_kills_no_child,
         test_children_are_recycled,
         test_a_fork_server_that_dies_is_started_again,
         test_a_large_job_and_a_large_result_pass,
@@ -630,7 +657,6 @@ WORKER = """
 import asyncio, signal, sys
 
 sys.path.insert(0, sys.argv[1])
-from previewops.worker import forkserver
 from previewops.worker.sandbox.child import ChildLimits
 from previewops.worker.sandbox.pool import RenderPool
 
@@ -682,12 +708,12 @@ def test_a_killed_worker_leaves_no_orphan(act: str, tmp_path: Path) -> None:
     with start_worker(act, tmp_path) as worker, ExitStack() as stack:
         assert line_of(worker).isdecimal()
         pidfds = family(worker, stack)
-        assert len(pidfds) >= 3, "fork server and two children at least"
+        assert len(pidfds) >= 3, "at least the fork server and two children"
         worker.kill()
         wait_gone(pidfds)
 
 
-def test_a_worker_that_forgets_to_close_still_ends_with_its_family(tmp_path: Path) -> None:
+def test_a_worker_that_does_not_close_its_pool_leaves_no_process(tmp_path: Path) -> None:
     with (
         start_worker("await_file", tmp_path / "go", close=False) as worker,
         ExitStack() as stack,
@@ -699,7 +725,7 @@ def test_a_worker_that_forgets_to_close_still_ends_with_its_family(tmp_path: Pat
         wait_gone(pidfds)
 
 
-def test_signals_to_the_whole_group_are_the_workers_to_decide(tmp_path: Path) -> None:
+def test_signals_to_the_process_group_reach_only_the_worker(tmp_path: Path) -> None:
     with start_worker("await_file", tmp_path / "go") as worker:
         pid = line_of(worker)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

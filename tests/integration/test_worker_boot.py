@@ -1,4 +1,4 @@
-"""What a worker says, and how it exits, when it cannot work as it is installed."""
+"""Output and exit status of a worker that cannot start."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ABSENCE = str(Path(__file__).parents[1] / "missing_module")
         "click",
     ],
 )
-async def test_a_missing_module_is_named_in_one_line_and_no_job_is_taken(
+async def test_a_missing_module_is_reported_in_one_line_and_no_job_is_claimed(
     redis_url: str, tmp_path: Path, module: str
 ) -> None:
     program = Program(tmp_path, redis_url, {"PYTHONPATH": ABSENCE, "PYTHON_MISSING_MODULE": module})
@@ -48,14 +48,12 @@ async def test_a_missing_module_is_named_in_one_line_and_no_job_is_taken(
         assert (await Queue(hand.redis, Settings()).status("job-1")).state == "waiting"
 
 
-def test_with_every_module_there_it_works(redis_url: str, tmp_path: Path) -> None:
+def test_a_worker_with_every_module_renders(redis_url: str, tmp_path: Path) -> None:
     done = Program(tmp_path, redis_url, {"PYTHONPATH": ABSENCE}).run("worker", "--burst")
     assert done.code == 0
 
 
-def test_a_task_that_breaks_as_it_is_imported_leaves_its_traceback_on_one_line(
-    redis_url: str, tmp_path: Path
-) -> None:
+def test_a_task_that_raises_on_import_logs_its_traceback_in_one_line(redis_url: str, tmp_path: Path) -> None:
     (tmp_path / "breaks.py").write_text("raise ValueError('first\\nsecond')\n")
     script = (
         "import sys; from previewops.cli.program import run; from previewops.worker.main import run_worker\n"
@@ -73,12 +71,12 @@ def test_a_task_that_breaks_as_it_is_imported_leaves_its_traceback_on_one_line(
     )
     assert done.returncode == EXIT_CONFIG
     broken = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
-    assert [line["event"] for line in broken] == ["render.broken"]
+    assert [line["event"] for line in broken] == ["render.process-failed"]
     assert broken[0]["exception"].endswith("ValueError: first\nsecond\n")
     assert "Traceback" not in "".join(x for x in done.stderr.splitlines() if not x.startswith("{"))
 
 
-def test_a_render_process_that_dies_at_its_start_is_told_of(redis_url: str, tmp_path: Path) -> None:
+def test_a_render_process_that_dies_at_its_start_is_reported(redis_url: str, tmp_path: Path) -> None:
     (tmp_path / "dies.py").write_text("import os\nos._exit(3)\n")
     script = (
         "import sys; from previewops.cli.program import run; from previewops.worker.main import run_worker\n"
@@ -95,12 +93,14 @@ def test_a_render_process_that_dies_at_its_start_is_told_of(redis_url: str, tmp_
         check=False,
     )
     assert done.returncode == EXIT_FAILED
-    told, hint = done.stderr.splitlines()
-    assert told == ("previewops: no render process could be started: the render process exited with status 3")
-    assert hint.startswith("hint: look at the worker's log")
+    message, hint = done.stderr.splitlines()
+    assert message == (
+        "previewops: no render process could be started: the render process exited with status 3"
+    )
+    assert hint.startswith("hint: ")
 
 
-def test_what_dead_attempts_left_is_swept_at_the_start(redis_url: str, tmp_path: Path) -> None:
+def test_leftovers_of_dead_attempts_are_swept_at_the_start(redis_url: str, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     old = [data_dir / ".staging" / name for name in ("job-a.5.replaced", "job-b.3", "job-c.1")]
     young = data_dir / ".staging" / "job-d.2"

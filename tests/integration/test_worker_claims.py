@@ -1,4 +1,4 @@
-"""How work comes to a worker: woken and not polling, many jobs a round trip, and what it tells of itself."""
+"""How a worker claims: woken instead of polling, many jobs a round trip; and its status in the heartbeat."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from previewops.queue.records import JobRecord
 from previewops.snapshot.model import WorkerState
 from previewops.states import JobState
-from previewops.worker.engine import worker
+from previewops.worker.engine import worker as worker_module
 from tests.integration.worker_support import (
     HOUR_MS,
     PATIENCE_S,
@@ -38,15 +38,15 @@ async def noop(_ctx: dict[Any, Any], _argument: Any) -> None:
     return None
 
 
-class Held:
-    """A function whose jobs stay until they are let go."""
+class BlockingFunction:
+    """A function whose jobs run until released."""
 
     def __init__(self) -> None:
         self.started: asyncio.Queue[str] = asyncio.Queue()
         self.let_go = asyncio.Event()
 
     async def held(self, ctx: dict[Any, Any], _argument: Any) -> None:
-        ctx["run"].report(0.25, "held")
+        ctx["run"].report_progress(0.25, "held")
         self.started.put_nowait(ctx["job_id"])
         await self.let_go.wait()
 
@@ -55,10 +55,10 @@ class Held:
             return await self.started.get()
 
 
-def patient(
+def make_waiting_worker(
     url: str, queue: QueueFixture, function: Any, name: str = "w1", **settings: Any
-) -> worker.PreviewWorker:
-    """A worker that would not look by itself within this test."""
+) -> worker_module.PreviewWorker:
+    """A worker that does not poll during this test."""
     return make_worker(
         url,
         make_settings(queue, **{"heartbeat_ms": HOUR_MS, "lease_ms": 3 * HOUR_MS, **settings}),
@@ -70,13 +70,16 @@ def patient(
 
 @pytest.fixture
 def never_idle_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "IDLE_WAIT_S", NEVER_S)
+    monkeypatch.setattr(worker_module, "IDLE_WAIT_S", NEVER_S)
 
 
 @pytest.mark.usefixtures("never_idle_over")
 async def test_an_idle_worker_is_woken_by_a_submit(redis_url: str) -> None:
-    held = Held()
-    async with queue_fixture(redis_url) as queue, running_worker(patient(redis_url, queue, held.held)):
+    held = BlockingFunction()
+    async with (
+        queue_fixture(redis_url) as queue,
+        running_worker(make_waiting_worker(redis_url, queue, held.held)),
+    ):
         await wait_for_blocked_clients(queue.redis, 1)
         await enqueue(queue.redis, "held", "job")
         assert await held.next_start() == "job"
@@ -85,12 +88,12 @@ async def test_an_idle_worker_is_woken_by_a_submit(redis_url: str) -> None:
 
 
 @pytest.mark.usefixtures("never_idle_over")
-async def test_a_worker_that_leaves_work_behind_wakes_the_next(redis_url: str) -> None:
-    held = Held()
+async def test_a_worker_that_leaves_jobs_waiting_wakes_the_next(redis_url: str) -> None:
+    held = BlockingFunction()
     async with (
         queue_fixture(redis_url) as queue,
-        running_worker(patient(redis_url, queue, held.held, "w1")),
-        running_worker(patient(redis_url, queue, held.held, "w2")),
+        running_worker(make_waiting_worker(redis_url, queue, held.held, "w1")),
+        running_worker(make_waiting_worker(redis_url, queue, held.held, "w2")),
     ):
         await wait_for_blocked_clients(queue.redis, 2)
         await enqueue(queue.redis, "held", "a", "b")
@@ -101,15 +104,15 @@ async def test_a_worker_that_leaves_work_behind_wakes_the_next(redis_url: str) -
 
 
 @pytest.mark.usefixtures("never_idle_over")
-async def test_a_paused_queue_gives_nothing_and_a_resume_wakes(redis_url: str) -> None:
-    held = Held()
+async def test_a_paused_queue_is_not_claimed_from_and_a_resume_wakes(redis_url: str) -> None:
+    held = BlockingFunction()
     async with queue_fixture(redis_url) as queue:
         await queue.queue.pause(who="test")
-        async with running_worker(patient(redis_url, queue, held.held)):
+        async with running_worker(make_waiting_worker(redis_url, queue, held.held)):
             await wait_for_blocked_clients(queue.redis, 1)
             await enqueue(queue.redis, "held", "job")
 
-            # Woken by the submit, it looks, finds the pause, and sleeps again.
+            # The submit wakes it; it finds the pause and blocks again.
             async def wake_taken() -> bool:
                 return not await queue.redis.llen(queue.keys.wake)
 
@@ -138,7 +141,7 @@ async def test_a_stock_client_s_job_starts_without_a_wake_up(redis_url: str) -> 
 
 
 @pytest.mark.usefixtures("never_idle_over")
-async def test_a_job_that_backs_off_becomes_due_without_a_wake_up(redis_url: str) -> None:
+async def test_a_job_in_backoff_becomes_due_without_a_wake_up(redis_url: str) -> None:
     tries = 0
 
     async def heals(_ctx: dict[Any, Any], _argument: Any) -> None:
@@ -149,13 +152,13 @@ async def test_a_job_that_backs_off_becomes_due_without_a_wake_up(redis_url: str
 
     async with (
         queue_fixture(redis_url) as queue,
-        running_worker(patient(redis_url, queue, heals, backoff_base_ms=30, backoff_max_ms=30)),
+        running_worker(make_waiting_worker(redis_url, queue, heals, backoff_base_ms=30, backoff_max_ms=30)),
     ):
         await enqueue(queue.redis, "heals", "job")
         assert (await wait_for_end(queue, "job")).state is JobState.COMPLETED
 
 
-async def test_a_finish_brings_the_next_job_in_the_same_round_trip(redis_url: str) -> None:
+async def test_a_finish_claims_the_next_job_in_the_same_round_trip(redis_url: str) -> None:
     jobs = 60
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "noop", *(f"job-{n}" for n in range(jobs)))
@@ -164,14 +167,14 @@ async def test_a_finish_brings_the_next_job_in_the_same_round_trip(redis_url: st
         await run_burst(worker)
         after = await queue.calls()
         scripts = sum(after.get(name, 0) - before.get(name, 0) for name in ("eval", "evalsha"))
-        # One a job, and a few to say hello, look, keep up, and say good-bye. Commands that are told of a script
-        # that the server does not know are counted twice.
+        # One per job, and a few to register, claim, maintain and deregister. Commands of a script that the server
+        # does not have are counted twice.
         assert jobs <= scripts <= jobs + 16
         assert after.get("blpop", 0) - before.get("blpop", 0) <= 2
         assert (await queue.snapshots.read()).counters["completed"] == jobs
 
 
-async def test_finishes_that_come_together_go_together(redis_url: str) -> None:
+async def test_concurrent_finishes_are_sent_together(redis_url: str) -> None:
     jobs = 64
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "noop", *(f"job-{n}" for n in range(jobs)))
@@ -184,7 +187,7 @@ async def test_finishes_that_come_together_go_together(redis_url: str) -> None:
         assert (await queue.snapshots.read()).counters["completed"] == jobs
 
 
-async def test_the_sequence_of_ends_never_leaves_a_finish_behind(redis_url: str) -> None:
+async def test_concurrent_ends_leave_no_finish_unsent(redis_url: str) -> None:
     async def some(_ctx: dict[Any, Any], turns: int) -> None:
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -201,7 +204,7 @@ async def test_the_next_job_is_held_while_after_job_end_runs(redis_url: str) -> 
     seen: list[list[str]] = []
 
     async def look(_ctx: dict[Any, Any]) -> None:
-        # Renewed by heartbeats, and not given back as a claim that got lost.
+        # Heartbeats renew it, and it is not released as an unknown claim.
         seen.append([run.claim.job_id for run in worker.runs.values()])
         assert await worker.leases.release_unknown_claims([run.claim for run in worker.runs.values()]) == []
 
@@ -216,7 +219,7 @@ async def test_the_next_job_is_held_while_after_job_end_runs(redis_url: str) -> 
 # ------------------------------------------------------- burst
 
 
-async def test_a_burst_waits_for_what_backs_off(redis_url: str) -> None:
+async def test_a_burst_waits_for_jobs_in_backoff(redis_url: str) -> None:
     tries = 0
 
     async def heals(_ctx: dict[Any, Any], _argument: Any) -> None:
@@ -232,21 +235,21 @@ async def test_a_burst_waits_for_what_backs_off(redis_url: str) -> None:
         assert await queue.state("job") == "completed"
 
 
-async def test_a_burst_waits_for_what_is_paused_or_runs_elsewhere(redis_url: str) -> None:
+async def test_a_burst_waits_for_paused_jobs_and_jobs_running_elsewhere(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "noop", "elsewhere")
         claim = await queue.claim_one("another")
         await queue.queue.pause(who="test")
         await enqueue(queue.redis, "noop", "waiting")
         worker = make_worker(redis_url, make_settings(queue), noop, burst=True)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             await wait_for_blocked_clients(queue.redis, 1)
             await queue.queue.resume(who="test")
             assert (await wait_for_end(queue, "waiting")).state is JobState.COMPLETED
-            assert not living.done()
+            assert not main_task.done()
             await queue.worker("another").release([claim])
             async with asyncio.timeout(PATIENCE_S):
-                await living
+                await main_task
         assert await queue.state("elsewhere") == "completed"
 
 
@@ -259,8 +262,8 @@ async def test_a_burst_over_an_empty_queue_ends(redis_url: str) -> None:
 # ------------------------------------------------------- heartbeats
 
 
-async def test_a_heartbeat_tells_of_the_worker_and_of_how_far_its_jobs_are(redis_url: str) -> None:
-    held = Held()
+async def test_a_heartbeat_reports_the_worker_and_its_jobs_progress(redis_url: str) -> None:
+    held = BlockingFunction()
     async with queue_fixture(redis_url) as queue:
         settings = make_settings(queue, worker_concurrency=3)
         async with running_worker(make_worker(redis_url, settings, held.held)):
@@ -294,7 +297,7 @@ async def test_a_heartbeat_tells_of_the_worker_and_of_how_far_its_jobs_are(redis
 
 
 async def test_one_lost_lease_of_several_stops_only_that_job(redis_url: str) -> None:
-    held, journal = Held(), JobLog()
+    held, journal = BlockingFunction(), JobLog()
     async with queue_fixture(redis_url) as queue:
         settings = make_settings(queue, worker_concurrency=3)
         worker = make_worker(redis_url, settings, held.held, after_job_end=journal.record)
@@ -305,7 +308,7 @@ async def test_one_lost_lease_of_several_stops_only_that_job(redis_url: str) -> 
             assert await queue.queue.cancel("b", who="test") is JobState.ACTIVE
             assert await journal.wait_for(1) == ["b"]
             assert {run.claim.job_id for run in worker.runs.values()} == {"a", "c"}
-            # The slot is usable again, and the job did not take another with it.
+            # The slot is free again, and the other job still runs.
             await enqueue(queue.redis, "held", "d")
             assert await held.next_start() == "d"
             held.let_go.set()
@@ -315,10 +318,10 @@ async def test_one_lost_lease_of_several_stops_only_that_job(redis_url: str) -> 
         assert (worker.jobs_complete, worker.jobs_failed) == (3, 0)
 
 
-async def test_a_job_that_comes_back_to_the_worker_that_lost_it(redis_url: str) -> None:
-    held, journal = Held(), JobLog()
+async def test_a_lost_job_can_be_claimed_again_by_the_same_worker(redis_url: str) -> None:
+    held, journal = BlockingFunction(), JobLog()
     async with queue_fixture(redis_url) as queue:
-        # No heartbeat tells the worker in time: it holds the job twice, once in vain.
+        # No heartbeat informs the worker in time: it holds the job twice, once with a lost lease.
         settings = make_settings(queue, worker_concurrency=2, heartbeat_ms=HOUR_MS, lease_ms=HOUR_MS)
         worker = make_worker(redis_url, settings, held.held, after_job_end=journal.record)
         async with running_worker(worker):
@@ -341,7 +344,7 @@ async def test_a_job_that_comes_back_to_the_worker_that_lost_it(redis_url: str) 
         assert worker.jobs_complete == 1
 
 
-async def test_the_end_of_a_worker_is_told(redis_url: str) -> None:
+async def test_a_stopped_worker_is_deregistered(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         started = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""However a job fails, it is retried or a dead letter, and the worker lives."""
+"""Every failure of a job ends in a retry or a dead letter, and the worker survives."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def echo(_ctx: dict[Any, Any], argument: Any) -> Any:
 async def outcome(
     url: str, function: Any, *, name: str | None = None, argument: Any = None, **settings: Any
 ) -> JobRecord:
-    """What becomes of one job of ``function`` in a burst worker; the worker has to survive it."""
+    """The record of one job of ``function`` in a burst worker, which has to survive it."""
     async with queue_fixture(url) as queue:
         await enqueue(
             queue.redis,
@@ -63,15 +63,15 @@ async def test_an_unknown_function_is_a_dead_letter(redis_url: str) -> None:
 async def test_a_pickled_body_is_a_dead_letter_and_never_unpickled(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         async with stock_pool(redis_url, job_serializer=pickle.dumps, job_deserializer=pickle.loads) as stock:
-            await stock.enqueue_job("echo", Explosive(), _job_id="job", _queue_name="preview-jobs")
+            await stock.enqueue_job("echo", UnpickleBomb(), _job_id="job", _queue_name="preview-jobs")
         await run_burst(make_worker(redis_url, make_settings(queue), echo, burst=True))
         record = await queue.queue.status("job")
     assert (record.state, record.code, record.attempts) == (JobState.DEAD, "payload-unreadable", 1)
-    assert "pickle is never read" in (record.reason or "")
+    assert "pickle is not read" in (record.reason or "")
 
 
-class Explosive:
-    """Unpickling it fails the test."""
+class UnpickleBomb:
+    """Fails the test when unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return pytest.fail, ("a body was unpickled",)
@@ -80,7 +80,7 @@ class Explosive:
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{}", b"[" * 100_000, b"\xff", b'{"f":1,"a":[],"k":{},"t":1,"et":1}']
 )
-async def test_a_body_that_is_no_job_record_is_a_dead_letter(redis_url: str, body: bytes) -> None:
+async def test_a_body_that_is_not_a_job_record_is_a_dead_letter(redis_url: str, body: bytes) -> None:
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "echo", "job")
         await queue.redis.set("arq:job:job", body)
@@ -89,7 +89,7 @@ async def test_a_body_that_is_no_job_record_is_a_dead_letter(redis_url: str, bod
     assert (record.state, record.code) == (JobState.DEAD, "payload-unreadable")
 
 
-async def test_a_body_that_is_gone_is_a_dead_letter(redis_url: str) -> None:
+async def test_a_missing_body_is_a_dead_letter(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "echo", "job")
         await queue.redis.delete("arq:job:job")
@@ -121,7 +121,7 @@ async def test_the_function_s_own_max_tries_counts(redis_url: str) -> None:
 # ------------------------------------------------------- what a job may raise
 
 
-async def test_a_plain_exception_is_retried_and_may_heal(redis_url: str) -> None:
+async def test_an_exception_is_retried_and_can_succeed(redis_url: str) -> None:
     tries: list[int] = []
 
     async def heals(ctx: dict[Any, Any], _argument: Any) -> str:
@@ -161,7 +161,7 @@ async def test_a_retry_backs_off(redis_url: str) -> None:
             assert 1_190_000 < due_ms - await queue.now_ms() <= 1_200_000
 
 
-async def test_arq_s_retry_comes_back_when_it_says(redis_url: str) -> None:
+async def test_arq_s_retry_keeps_its_delay(redis_url: str) -> None:
     journal = JobLog()
 
     async def later(_ctx: dict[Any, Any], _argument: Any) -> None:
@@ -180,7 +180,7 @@ async def test_arq_s_retry_comes_back_when_it_says(redis_url: str) -> None:
         assert record.history[0].code == "retry-asked"
 
 
-async def test_arq_s_retry_is_bounded_by_the_attempts(redis_url: str) -> None:
+async def test_arq_s_retry_is_limited_by_the_attempts(redis_url: str) -> None:
     async def later(_ctx: dict[Any, Any], _argument: Any) -> None:
         raise Retry(defer=0)
 
@@ -229,7 +229,7 @@ async def test_the_function_s_own_timeout_ends_it(redis_url: str) -> None:
     assert stopped == ["cancelled"] * 2
 
 
-async def test_a_timeout_that_the_job_met_itself_is_not_its_deadline(redis_url: str) -> None:
+async def test_a_timeout_inside_the_job_is_not_its_deadline(redis_url: str) -> None:
     async def raises(_ctx: dict[Any, Any], _argument: Any) -> None:
         raise TimeoutError("a server of the job's own is slow")
 
@@ -237,7 +237,7 @@ async def test_a_timeout_that_the_job_met_itself_is_not_its_deadline(redis_url: 
     assert (record.code, record.error_class) == ("unexpected", "TimeoutError")
 
 
-async def test_a_crash_of_the_render_process_is_counted_apart(redis_url: str) -> None:
+async def test_a_crash_of_the_render_process_counts_as_a_crash(redis_url: str) -> None:
     async def crashes(_ctx: dict[Any, Any], _argument: Any) -> None:
         raise RenderCrashed("was killed by SIGSEGV", signal_name="SIGSEGV")
 
@@ -245,7 +245,7 @@ async def test_a_crash_of_the_render_process_is_counted_apart(redis_url: str) ->
     assert (record.state, record.cause, record.attempts, record.crashes) == (JobState.DEAD, "crashes", 0, 2)
 
 
-async def test_a_cancellation_out_of_the_job_itself_is_a_failure(redis_url: str) -> None:
+async def test_a_cancellation_inside_the_job_is_a_failure(redis_url: str) -> None:
     async def lets_through(_ctx: dict[Any, Any], _argument: Any) -> None:
         inner = asyncio.get_running_loop().create_future()
         inner.cancel()
@@ -263,7 +263,7 @@ async def test_sys_exit_within_a_job_does_not_end_the_worker(redis_url: str) -> 
     assert (record.state, record.error_class, record.reason) == (JobState.DEAD, "SystemExit", "3")
 
 
-class Wordless(Exception):
+class ErrorWithoutText(Exception):
     def __str__(self) -> str:
         raise ValueError
 
@@ -273,14 +273,12 @@ class Wordless(Exception):
     [
         (FileNotFoundError("caf\udce9.png"), "caf\\udce9.png"),
         (PermanentJobError("bad-name", "\ud800", hint="\udfff"), "\\ud800 (\\udfff)"),
-        (Wordless(), "its text raises ValueError"),
+        (ErrorWithoutText(), "its text raises ValueError"),
     ],
 )
-async def test_a_message_that_has_no_utf_8_is_kept_readable(
-    redis_url: str, error: Exception, reason: str
-) -> None:
+async def test_a_message_that_is_not_utf_8_is_escaped(redis_url: str, error: Exception, reason: str) -> None:
     async def raises(ctx: dict[Any, Any], _argument: Any) -> None:
-        ctx["run"].report(0.5, "caf\udce9")
+        ctx["run"].report_progress(0.5, "caf\udce9")
         raise error
 
     record = await outcome(redis_url, raises, max_attempts=1)
@@ -294,17 +292,17 @@ async def test_a_job_that_breaks_the_finish_is_a_failure_of_that_job_alone(redis
         worker = make_worker(redis_url, settings, echo)
         worker.leases.fast_runner = FailingRunner(worker.leases.fast_runner, "bad")
         await enqueue(queue.redis, "echo", "a", "bad", "b", "c")
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             for job_id in ("a", "b", "c"):
                 record = await wait_for_end(queue, job_id)
                 assert (record.state, record.attempts, record.crashes) == (JobState.COMPLETED, 0, 0)
             bad = await wait_for_end(queue, "bad")
             assert (bad.state, bad.cause, bad.error_class) == (JobState.DEAD, "attempts", "ResponseError")
-            assert not living.done()
+            assert not main_task.done()
             assert worker.runs == {}
 
 
-async def test_an_outcome_that_cannot_be_recorded_costs_a_crash_and_not_the_worker(
+async def test_an_outcome_that_cannot_be_recorded_counts_as_a_crash(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def raises(_ctx: dict[Any, Any], _argument: Any) -> None:
@@ -318,20 +316,20 @@ async def test_an_outcome_that_cannot_be_recorded_costs_a_crash_and_not_the_work
         worker = make_worker(redis_url, settings, raises, echo)
         monkeypatch.setattr(worker.leases, "retry", breaks)
         await enqueue(queue.redis, "raises", "bad")
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             bad = await wait_for_end(queue, "bad")
             assert (bad.state, bad.cause, bad.crashes) == (JobState.DEAD, "crashes", 2)
             await enqueue(queue.redis, "echo", "next")
             assert (await wait_for_end(queue, "next")).state is JobState.COMPLETED
-            assert not living.done()
+            assert not main_task.done()
             assert worker.runs == {}
 
 
 # ------------------------------------------------------- hooks
 
 
-class Hooked:
-    """Hooks that keep a record, and raise where they are told to."""
+class RecordingHooks:
+    """Hooks that record their calls, and raise where requested."""
 
     def __init__(self, raising: str = "") -> None:
         self.calls: list[str] = []
@@ -353,7 +351,7 @@ class Hooked:
 ALL_HOOKS = ("on_startup", "on_job_start", "on_job_end", "after_job_end", "on_shutdown")
 
 
-async def hooked(queue: QueueFixture, url: str, function: Any, hooks: Hooked) -> JobRecord:
+async def hooked(queue: QueueFixture, url: str, function: Any, hooks: RecordingHooks) -> JobRecord:
     await enqueue(queue.redis, function.__name__, "job")
     worker = make_worker(
         url, make_settings(queue, max_attempts=1), function, burst=True, **hooks.options(*ALL_HOOKS)
@@ -363,7 +361,7 @@ async def hooked(queue: QueueFixture, url: str, function: Any, hooks: Hooked) ->
 
 
 async def test_hooks_are_called_in_order(redis_url: str) -> None:
-    hooks = Hooked()
+    hooks = RecordingHooks()
     async with queue_fixture(redis_url) as queue:
         record = await hooked(queue, redis_url, echo, hooks)
     assert record.state is JobState.COMPLETED
@@ -374,7 +372,7 @@ async def test_hooks_are_called_around_a_job_that_fails(redis_url: str) -> None:
     async def raises(_ctx: dict[Any, Any], _argument: Any) -> None:
         raise RuntimeError("the job's own")
 
-    hooks = Hooked()
+    hooks = RecordingHooks()
     async with queue_fixture(redis_url) as queue:
         record = await hooked(queue, redis_url, raises, hooks)
     assert (record.state, record.reason) == (JobState.DEAD, "the job's own")
@@ -383,7 +381,7 @@ async def test_hooks_are_called_around_a_job_that_fails(redis_url: str) -> None:
 
 @pytest.mark.parametrize("raising", ["on_job_start", "on_job_end"])
 async def test_a_hook_that_raises_fails_the_job_and_not_the_worker(redis_url: str, raising: str) -> None:
-    hooks = Hooked(raising)
+    hooks = RecordingHooks(raising)
     async with queue_fixture(redis_url) as queue:
         record = await hooked(queue, redis_url, echo, hooks)
     assert (record.state, record.reason) == (JobState.DEAD, f"{raising} raised")
@@ -395,18 +393,18 @@ async def test_on_job_end_that_raises_does_not_hide_the_job_s_failure(redis_url:
         raise RuntimeError("the job's own")
 
     async with queue_fixture(redis_url) as queue:
-        record = await hooked(queue, redis_url, raises, Hooked("on_job_end"))
+        record = await hooked(queue, redis_url, raises, RecordingHooks("on_job_end"))
     assert record.reason == "the job's own"
 
 
 async def test_after_job_end_that_raises_changes_nothing(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
-        record = await hooked(queue, redis_url, echo, Hooked("after_job_end"))
+        record = await hooked(queue, redis_url, echo, RecordingHooks("after_job_end"))
     assert record.state is JobState.COMPLETED
 
 
 async def test_on_startup_that_raises_ends_the_worker(redis_url: str) -> None:
-    hooks = Hooked("on_startup")
+    hooks = RecordingHooks("on_startup")
     async with queue_fixture(redis_url) as queue:
         with pytest.raises(RuntimeError, match="on_startup raised"):
             await hooked(queue, redis_url, echo, hooks)

@@ -1,4 +1,4 @@
-"""Redis goes away, freezes, loses replies or locks the worker out; and the worker is stopped at any moment."""
+"""Redis is killed, frozen, loses replies or rejects the worker; and the worker is stopped at any moment."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ async def noop(_ctx: dict[Any, Any], _argument: Any) -> None:
     return None
 
 
-class Held:
-    """A function whose jobs stay until they are let go, and that tells when they are stopped."""
+class BlockingFunction:
+    """A function whose jobs run until released, and that records when they are stopped."""
 
     def __init__(self) -> None:
         self.started, self.stopped, self.let_go = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -64,12 +64,12 @@ class Held:
 
 
 async def birth(queue: QueueFixture) -> int:
-    """When the queue that Redis has was born, in server µs."""
+    """Creation time of the queue in Redis, in server µs."""
     return int(await queue.redis.hget(queue.keys.meta, "born") or 0)
 
 
 async def worker_is_at(queue: QueueFixture, jobs: int) -> bool:
-    """Whether a heartbeat has told of so many running jobs: that the queue is known to a worker."""
+    """Whether a heartbeat has reported this number of running jobs: the worker has seen the queue."""
     return [worker.busy for worker in (await queue.snapshots.read()).workers] == [jobs]
 
 
@@ -78,10 +78,10 @@ async def worker_is_at(queue: QueueFixture, jobs: int) -> bool:
 
 async def test_a_worker_survives_redis_killed_and_started_again(redis_process: MakeRedis) -> None:
     server = redis_process(persistent=True, options=("--appendfsync", "always"))
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(server.url) as queue:
         worker = make_worker(server.url, make_settings(queue), held.held)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             await enqueue(queue.redis, "held", "running")
             await wait_for_event(held.started)
             server.kill()
@@ -92,16 +92,16 @@ async def test_a_worker_survives_redis_killed_and_started_again(redis_process: M
             assert (record.state, record.attempts, record.crashes) == (JobState.COMPLETED, 0, 0)
             await enqueue(queue.redis, "held", "later")
             assert (await wait_for_end(queue, "later")).state is JobState.COMPLETED
-            assert not living.done()
+            assert not main_task.done()
             assert worker.jobs_complete == 2
         assert (await queue.snapshots.read()).unaccounted == 0
 
 
-async def test_a_worker_under_which_redis_is_emptied_says_so_once_and_works_on(
+async def test_a_worker_logs_a_flushed_redis_once_and_continues(
     redis_process: MakeRedis,
 ) -> None:
     server = redis_process()
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(server.url) as queue:
         with capture_logs() as log:
             worker = make_worker(server.url, make_settings(queue, worker_concurrency=2), held.held)
@@ -115,29 +115,31 @@ async def test_a_worker_under_which_redis_is_emptied_says_so_once_and_works_on(
                 held.let_go.set()
                 await enqueue(queue.redis, "held", "three")
                 assert (await wait_for_end(queue, "three")).state is JobState.COMPLETED
-                # Heartbeats after the one that noticed.
+                # Heartbeats after the one that noticed it.
                 await worker.heartbeat.send()
                 await worker.heartbeat.send()
         assert (await queue.snapshots.read()).data_lost_ms is not None
-    (told,) = [line for line in log if line["event"] == "queue.replaced"]
-    knew, found = (iso_from_ms(us // 1000) for us in born)
-    assert told == {
+    (event,) = [line for line in log if line["event"] == "queue.replaced"]
+    knew, replaced_by = (iso_from_ms(us // 1000) for us in born)
+    assert event == {
         "event": "queue.replaced",
         "log_level": "error",
         "knew": knew,
-        "found": found,
+        "found": replaced_by,
         "jobs": 2,
     }
 
 
-async def test_a_worker_stops_trusting_its_lease_while_redis_is_frozen(redis_process: MakeRedis) -> None:
+async def test_a_worker_stops_runs_with_expired_leases_while_redis_is_frozen(
+    redis_process: MakeRedis,
+) -> None:
     server = redis_process()
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(server.url) as queue:
         settings = make_settings(queue, lease_ms=600, heartbeat_ms=100)
-        # The call under way when the lease ends would go on for an hour.
+        # The call in flight at the end of the lease would take an hour.
         worker = make_worker(server.url, settings, held.held, socket_timeout_s=3600.0)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             await enqueue(queue.redis, "held", "job")
             await wait_for_event(held.started)
             server.freeze()
@@ -147,15 +149,15 @@ async def test_a_worker_stops_trusting_its_lease_while_redis_is_frozen(redis_pro
             record = await wait_for_end(queue, "job")
             assert (record.state, record.attempts) == (JobState.COMPLETED, 0)
             assert held.starts == 2
-            assert not living.done()
+            assert not main_task.done()
         assert (await queue.snapshots.read()).unaccounted == 0
 
 
-async def test_calls_to_a_frozen_redis_time_out_and_the_worker_works_on(redis_process: MakeRedis) -> None:
+async def test_calls_to_a_frozen_redis_time_out_and_the_worker_continues(redis_process: MakeRedis) -> None:
     server = redis_process()
     async with queue_fixture(server.url) as queue:
         worker = make_worker(server.url, make_settings(queue), noop, socket_timeout_s=0.2)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             await wait_for_blocked_clients(queue.redis, 1)
             server.freeze()
             async with asyncio.timeout(PATIENCE_S):
@@ -164,11 +166,11 @@ async def test_calls_to_a_frozen_redis_time_out_and_the_worker_works_on(redis_pr
             server.thaw()
             await enqueue(queue.redis, "noop", "job")
             assert (await wait_for_end(queue, "job")).state is JobState.COMPLETED
-            assert not living.done()
+            assert not main_task.done()
 
 
-async def test_a_job_let_go_for_distrust_is_given_back_and_costs_nothing(redis_url: str) -> None:
-    held = Held()
+async def test_a_run_stopped_for_an_expired_lease_is_released_without_an_attempt(redis_url: str) -> None:
+    held = BlockingFunction()
     async with queue_fixture(redis_url) as queue:
         worker = make_worker(redis_url, make_settings(queue), held.held)
         async with running_worker(worker):
@@ -185,8 +187,8 @@ async def test_a_job_let_go_for_distrust_is_given_back_and_costs_nothing(redis_u
         assert (record.state, record.attempts, record.crashes) == (JobState.COMPLETED, 0, 0)
 
 
-async def test_a_job_claimed_since_is_trusted(redis_url: str) -> None:
-    held = Held()
+async def test_a_run_claimed_after_the_last_renewal_is_not_stopped(redis_url: str) -> None:
+    held = BlockingFunction()
     async with queue_fixture(redis_url) as queue:
         worker = make_worker(redis_url, make_settings(queue), held.held)
         async with running_worker(worker):
@@ -203,7 +205,7 @@ async def test_a_job_claimed_since_is_trusted(redis_url: str) -> None:
 # ------------------------------------------------------- replies lost
 
 
-async def test_a_claim_whose_reply_was_lost_is_given_back_and_runs(redis_url: str) -> None:
+async def test_a_claim_with_a_lost_reply_is_released_and_runs(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "noop", "job")
         worker = make_worker(redis_url, make_settings(queue, heartbeat_ms=HOUR_MS), noop, burst=True)
@@ -214,7 +216,7 @@ async def test_a_claim_whose_reply_was_lost_is_given_back_and_runs(redis_url: st
         assert worker.jobs_complete == 1
 
 
-async def test_a_finish_whose_reply_was_lost_counts_once_and_its_claim_is_given_back(redis_url: str) -> None:
+async def test_a_finish_with_a_lost_reply_counts_once_and_its_claim_is_released(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "noop", "a", "b", "c")
         worker = make_worker(redis_url, make_settings(queue, heartbeat_ms=HOUR_MS), noop, burst=True)
@@ -246,19 +248,19 @@ async def test_many_lost_replies_under_load_lose_nothing(redis_url: str) -> None
 # ------------------------------------------------------- locked out
 
 
-async def test_a_worker_that_is_locked_out_ends_with_a_typed_error(redis_process: MakeRedis) -> None:
+async def test_a_worker_with_a_rejected_password_ends_with_a_typed_error(redis_process: MakeRedis) -> None:
     server = redis_process()
     async with queue_fixture(server.url) as queue:
         worker = make_worker(server.url, make_settings(queue), noop)
-        living = asyncio.create_task(worker.main())
+        main_task = asyncio.create_task(worker.main())
         await wait_for_blocked_clients(queue.redis, 1)
         await queue.redis.config_set("requirepass", "secret")
         await queue.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(RedisUnavailable, match="asks for a user name and password"):
                 async with redis_errors(server.url):
-                    await living
-        # The good-bye cannot be said, which shall not hide that error.
+                    await main_task
+        # The failed deregistration must not hide that error.
         await worker.close()
         await worker.close()
 
@@ -266,21 +268,21 @@ async def test_a_worker_that_is_locked_out_ends_with_a_typed_error(redis_process
 # ------------------------------------------------------- stopping
 
 
-async def test_sigterm_while_redis_has_never_been_there(redis_process: MakeRedis) -> None:
+async def test_sigterm_before_redis_is_available(redis_process: MakeRedis) -> None:
     server = redis_process(start=False)
     async with queue_fixture(server.url) as queue:
         worker = make_worker(server.url, make_settings(queue), noop)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             worker.drain()
             async with asyncio.timeout(PATIENCE_S):
-                await living
+                await main_task
 
 
-# asyncio leaves the socket of a connection attempt that is cancelled to the collector.
+# asyncio leaves the socket of a cancelled connection attempt to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_closing_while_redis_is_away(redis_process: MakeRedis) -> None:
+async def test_closing_while_redis_is_unavailable(redis_process: MakeRedis) -> None:
     server = redis_process()
-    held = Held()
+    held = BlockingFunction()
     async with queue_fixture(server.url) as queue:
         worker = make_worker(server.url, make_settings(queue, lease_ms=300, heartbeat_ms=50), held.held)
         async with running_worker(worker):
@@ -294,48 +296,48 @@ async def test_closing_while_redis_is_away(redis_process: MakeRedis) -> None:
 async def test_a_drain_of_an_idle_worker_ends_at_once(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         worker = make_worker(redis_url, make_settings(queue, drain_timeout_s=86_400), noop)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             await wait_for_blocked_clients(queue.redis, 1)
             worker.drain()
             async with asyncio.timeout(PATIENCE_S):
-                await living
+                await main_task
 
 
-async def test_a_drain_lets_a_running_job_end_and_takes_no_other(redis_url: str) -> None:
-    held = Held()
+async def test_a_drain_lets_a_running_job_finish_and_claims_no_other(redis_url: str) -> None:
+    held = BlockingFunction()
     async with queue_fixture(redis_url) as queue:
         worker = make_worker(redis_url, make_settings(queue), held.held)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             await enqueue(queue.redis, "held", "running", "waiting")
             await wait_for_event(held.started)
             worker.drain()
             held.let_go.set()
             async with asyncio.timeout(PATIENCE_S):
-                await living
+                await main_task
         assert await queue.state("running") == "completed"
         assert await queue.state("waiting") == "waiting"
         assert held.starts == 1
 
 
-async def test_a_second_drain_gives_running_jobs_back_at_once(redis_url: str) -> None:
-    held = Held()
+async def test_a_second_drain_releases_running_jobs_at_once(redis_url: str) -> None:
+    held = BlockingFunction()
     async with queue_fixture(redis_url) as queue:
         worker = make_worker(redis_url, make_settings(queue, drain_timeout_s=86_400), held.held)
-        async with running_worker(worker) as living:
+        async with running_worker(worker) as main_task:
             await enqueue(queue.redis, "held", "job")
             await wait_for_event(held.started)
             worker.drain()
             worker.drain()
             async with asyncio.timeout(PATIENCE_S):
-                await living
+                await main_task
         record = await queue.queue.status("job")
         assert (record.state, record.attempts, record.crashes) == (JobState.WAITING, 0, 0)
         assert held.stopped.is_set()
         assert (worker.jobs_complete, worker.jobs_failed) == (0, 0)
 
 
-async def test_a_claim_that_was_under_way_when_the_drain_began_is_given_back(redis_url: str) -> None:
-    held = Held()
+async def test_a_claim_in_flight_when_the_drain_begins_is_released(redis_url: str) -> None:
+    held = BlockingFunction()
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "held", "job")
         worker = make_worker(redis_url, make_settings(queue, drain_timeout_s=86_400), held.held)
@@ -347,43 +349,43 @@ async def test_a_claim_that_was_under_way_when_the_drain_began_is_given_back(red
             return claims
 
         worker.leases.claim = drained_meanwhile  # type: ignore[method-assign]
-        async with running_worker(worker) as living, asyncio.timeout(PATIENCE_S):
-            await living
+        async with running_worker(worker) as main_task, asyncio.timeout(PATIENCE_S):
+            await main_task
         record = await queue.queue.status("job")
         assert (record.state, record.attempts, record.crashes) == (JobState.WAITING, 0, 0)
         assert held.starts == 0
 
 
 @pytest.mark.parametrize("where", ["finish", "after_job_end"])
-async def test_a_drain_while_a_job_is_settled_leaves_it_settled(redis_url: str, where: str) -> None:
+async def test_a_drain_does_not_stop_the_recording_of_an_outcome(redis_url: str, where: str) -> None:
     journal = JobLog()
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "noop", "job")
 
-        async def hurry(ctx: dict[Any, Any]) -> None:
+        async def drain_twice(ctx: dict[Any, Any]) -> None:
             if where == "after_job_end":
                 worker.drain()
                 worker.drain()
             await journal.record(ctx)
 
-        worker = make_worker(redis_url, make_settings(queue), noop, after_job_end=hurry)
+        worker = make_worker(redis_url, make_settings(queue), noop, after_job_end=drain_twice)
         finish = worker.leases.finish
 
-        async def hurried(*args: Any) -> Any:
+        async def finish_then_drain(*args: Any) -> Any:
             if where == "finish":
                 worker.drain()
                 worker.drain()
             return await finish(*args)
 
-        worker.leases.finish = hurried  # type: ignore[method-assign]
-        async with running_worker(worker) as living, asyncio.timeout(PATIENCE_S):
-            await living
+        worker.leases.finish = finish_then_drain  # type: ignore[method-assign]
+        async with running_worker(worker) as main_task, asyncio.timeout(PATIENCE_S):
+            await main_task
         assert await queue.state("job") == "completed"
         assert journal.ids == ["job"]
         assert worker.jobs_complete == 1
 
 
-async def test_a_job_that_ignores_its_cancellation_does_not_keep_the_worker(redis_url: str) -> None:
+async def test_a_job_that_ignores_its_cancellation_does_not_block_the_worker(redis_url: str) -> None:
     started, over = asyncio.Event(), asyncio.Event()
 
     async def stubborn(_ctx: dict[Any, Any], _argument: Any) -> None:
@@ -401,11 +403,11 @@ async def test_a_job_that_ignores_its_cancellation_does_not_keep_the_worker(redi
             await wait_for_event(started)
         over.set()
         await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
-        # The worker is gone, and with it its lease.
+        # The worker has ended, and its lease with it.
         assert await queue.state("job") == "waiting"
 
 
-async def test_an_exchange_that_closes_leaves_nobody_waiting(redis_url: str) -> None:
+async def test_closing_the_claim_channel_cancels_waiting_finishes(redis_url: str) -> None:
     under_way = asyncio.Event()
 
     async def hangs(*_args: Any) -> Any:
@@ -416,15 +418,15 @@ async def test_an_exchange_that_closes_leaves_nobody_waiting(redis_url: str) -> 
         await enqueue(queue.redis, "noop", "a", "b")
         leases = queue.worker()
         leases.finish = hangs  # type: ignore[method-assign]
-        exchange = ClaimChannel(
+        channel = ClaimChannel(
             leases, max_calls=1, batch_size=1, held_claims=list, accepts_jobs=lambda: True, rng=MaxRng()
         )
         waiting = [
-            asyncio.create_task(exchange.finish(CompletedJob(claim, "null", 1.0), lambda _: None))
+            asyncio.create_task(channel.finish(CompletedJob(claim, "null", 1.0), lambda _: None))
             for claim in (await leases.claim(2)).claims
         ]
         await wait_for_event(under_way)
-        await exchange.close()
+        await channel.close()
         async with asyncio.timeout(PATIENCE_S):
             ends = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(end) for end in ends] == [asyncio.CancelledError] * 2

@@ -1,4 +1,4 @@
-"""The job of rendering a preview, with renders that only pretend."""
+"""The job function render_preview with a fake renderer."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from tests.queue_support import QueueFixture, payload, queue_fixture
 pytestmark = [pytest.mark.redis]
 
 
-class PretendedRenders:
-    """Asks for one file and writes it, then does what the test wants."""
+class FakeRenderRunner:
+    """Requests one file and writes it, then calls ``then``."""
 
     def __init__(self, then: Callable[[], Any] | None = None) -> None:
         self.stagings: list[Path] = []
@@ -47,14 +47,14 @@ class PretendedRenders:
         spec: dict[str, Any],
         *,
         deadline_s: float,
-        spent_s: float = 0.0,
-        edition: Hashable = None,
+        elapsed_s: float = 0.0,
+        generation: Hashable = None,
         progress: ProgressCallback | None = None,
-        answer: RequestHandler | None = None,
+        handle_request: RequestHandler | None = None,
     ) -> dict[str, Any]:
-        assert answer is not None
+        assert handle_request is not None
         if not spec["payload"]["dryRun"]:
-            _, (handle,) = await answer({"create": ["poster.png"]})
+            _, (handle,) = await handle_request({"create": ["poster.png"]})
             assert handle is not None
             self.stagings.append(Path(os.readlink(f"/proc/self/fd/{handle}")).parent)  # noqa: PTH115
             with os.fdopen(handle, "wb") as file:
@@ -71,7 +71,7 @@ def raw(job_id: str, *, dry_run: bool = False) -> dict[str, Any]:
 
 
 def rendering(
-    queue: QueueFixture, url: str, folder: Path, renders: PretendedRenders, **settings: Any
+    queue: QueueFixture, url: str, folder: Path, renders: FakeRenderRunner, **settings: Any
 ) -> PreviewWorker:
     (folder / ".staging").mkdir(exist_ok=True)
     chosen = make_settings(queue, data_dir=folder, **{"max_attempts": 1, "max_crashes": 1, **settings})
@@ -83,7 +83,7 @@ def rendering(
     return make_worker(url, chosen, render_preview)
 
 
-async def rendered(url: str, folder: Path, renders: PretendedRenders, body: Any) -> JobRecord:
+async def rendered(url: str, folder: Path, renders: FakeRenderRunner, body: Any) -> JobRecord:
     async with queue_fixture(url) as queue:
         await enqueue(queue.redis, "render_preview", "job", argument=body)
         async with running_worker(rendering(queue, url, folder, renders)):
@@ -94,16 +94,16 @@ def published(folder: Path) -> bool:
     return bundle_path(folder, "p", "job").exists()
 
 
-async def test_a_bundle_is_published_and_told_of(redis_url: str, tmp_path: Path) -> None:
-    renders = PretendedRenders()
+async def test_a_bundle_is_published_and_the_job_completed(redis_url: str, tmp_path: Path) -> None:
+    renders = FakeRenderRunner()
     record = await rendered(redis_url, tmp_path, renders, raw("job"))
     assert record.state is JobState.COMPLETED
     assert (bundle_path(tmp_path, "p", "job") / "poster.png").read_bytes() == b"pixels"
     assert not renders.stagings[0].exists()
 
 
-async def test_a_payload_that_breaks_the_contract_is_permanent(redis_url: str, tmp_path: Path) -> None:
-    renders = PretendedRenders()
+async def test_an_invalid_payload_is_permanent(redis_url: str, tmp_path: Path) -> None:
+    renders = FakeRenderRunner()
     record = await rendered(redis_url, tmp_path, renders, {**raw("job"), "surprise": 1})
     assert (record.state, record.cause, record.code) == (JobState.DEAD, "permanent", "invalid-payload")
     assert "surprise" in (record.reason or "")
@@ -111,12 +111,12 @@ async def test_a_payload_that_breaks_the_contract_is_permanent(redis_url: str, t
 
 
 async def test_a_payload_of_another_job_is_permanent(redis_url: str, tmp_path: Path) -> None:
-    record = await rendered(redis_url, tmp_path, PretendedRenders(), raw("other"))
+    record = await rendered(redis_url, tmp_path, FakeRenderRunner(), raw("other"))
     assert (record.state, record.cause, record.code) == (JobState.DEAD, "permanent", "job-id-mismatch")
 
 
 async def test_a_dry_run_publishes_nothing(redis_url: str, tmp_path: Path) -> None:
-    record = await rendered(redis_url, tmp_path, PretendedRenders(), raw("job", dry_run=True))
+    record = await rendered(redis_url, tmp_path, FakeRenderRunner(), raw("job", dry_run=True))
     assert record.state is JobState.COMPLETED
     assert not published(tmp_path)
     async with queue_fixture(redis_url) as b:
@@ -128,7 +128,7 @@ async def test_a_failed_render_leaves_no_staging(redis_url: str, tmp_path: Path,
     def fail() -> None:
         raise error
 
-    renders = PretendedRenders(fail)
+    renders = FakeRenderRunner(fail)
     record = await rendered(redis_url, tmp_path, renders, raw("job"))
     assert record.state is JobState.DEAD
     assert not renders.stagings[0].exists()
@@ -146,7 +146,7 @@ async def test_a_lease_lost_before_publication_publishes_and_records_nothing(
                 await queue.queue.cancel("job", who="test")
                 cancelled.set()
 
-        renders = PretendedRenders(cancel)
+        renders = FakeRenderRunner(cancel)
         await enqueue(queue.redis, "render_preview", "job", "next", argument=raw("job"))
         async with running_worker(rendering(queue, redis_url, tmp_path, renders, heartbeat_ms=100_000)):
             await wait_for_end(queue, "next")
@@ -156,7 +156,7 @@ async def test_a_lease_lost_before_publication_publishes_and_records_nothing(
         assert not renders.stagings[0].exists()
 
 
-async def test_a_fence_ahead_of_a_forgetful_redis_is_overtaken_by_the_next_attempt(
+async def test_a_fence_ahead_of_redis_is_overtaken_by_the_next_attempt(
     redis_url: str, tmp_path: Path
 ) -> None:
     ahead = 2**52
@@ -167,46 +167,46 @@ async def test_a_fence_ahead_of_a_forgetful_redis_is_overtaken_by_the_next_attem
         await enqueue(queue.redis, "render_preview", "job", argument=raw("job"))
         with capture_logs() as log:
             async with running_worker(
-                rendering(queue, redis_url, tmp_path, PretendedRenders(), max_attempts=2)
+                rendering(queue, redis_url, tmp_path, FakeRenderRunner(), max_attempts=2)
             ):
                 record = await wait_for_end(queue, "job")
     assert record.state is JobState.COMPLETED
     assert [attempt.code for attempt in record.history] == ["stale-token"]
-    (told,) = [line for line in log if line["event"] == "fence.ahead"]
-    assert (told["log_level"], told["newest"]) == ("error", ahead)
-    assert 0 < told["token"] < ahead
+    (event,) = [line for line in log if line["event"] == "fence.token-ahead"]
+    assert (event["log_level"], event["newest"]) == ("error", ahead)
+    assert 0 < event["token"] < ahead
     assert published(tmp_path)
     assert int(fence.read_text()) > ahead
 
 
-async def test_a_publication_under_way_is_carried_through_a_drain(
+async def test_a_publication_in_progress_survives_a_drain(
     redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish = job_module.publish
     loop = asyncio.get_running_loop()
-    begun, go_on = asyncio.Event(), threading.Event()
+    started, go_on = asyncio.Event(), threading.Event()
 
     def slow(*args: Any, **kwargs: Any) -> Any:
-        loop.call_soon_threadsafe(begun.set)
+        loop.call_soon_threadsafe(started.set)
         assert go_on.wait(PATIENCE_S)
         return publish(*args, **kwargs)
 
     monkeypatch.setattr(job_module, "publish", slow)
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "render_preview", "job", argument=raw("job"))
-        worker = rendering(queue, redis_url, tmp_path, PretendedRenders())
-        async with running_worker(worker) as living:
-            await wait_for_event(begun)
+        worker = rendering(queue, redis_url, tmp_path, FakeRenderRunner())
+        async with running_worker(worker) as main_task:
+            await wait_for_event(started)
             worker.drain()
             worker.drain()
             (slot,) = worker.tasks.values()
-            # The interruption of the drain, and one more: the staging folder stays under the thread.
+            # The drain cancels, and then the test: the staging folder stays while the thread publishes.
             await asyncio.wait({slot}, timeout=0)
             slot.cancel()
             await asyncio.wait({slot}, timeout=0)
             go_on.set()
             async with asyncio.timeout(PATIENCE_S):
-                await living
+                await main_task
         assert (bundle_path(tmp_path, "p", "job") / "poster.png").read_bytes() == b"pixels"
         record = await queue.queue.status("job")
         assert record.state in (JobState.WAITING, JobState.COMPLETED)

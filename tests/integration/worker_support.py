@@ -1,4 +1,4 @@
-"""Workers within the test's own process, with tiny functions, and what it takes to watch them."""
+"""Workers in the test's own process with small functions, and helpers to observe them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ HOUR_MS = 3_600_000
 
 
 class MaxRng:
-    """Backoff without luck: always the upper bound."""
+    """An Rng that always returns the upper bound."""
 
     def uniform(self, a: float, b: float) -> float:
         return b
 
 
-def make_settings(bench: QueueFixture, **changes: Any) -> Settings:
-    """Short times, so that retries and heartbeats come soon."""
+def make_settings(fixture: QueueFixture, **changes: Any) -> Settings:
+    """Settings with short times, so that retries and heartbeats come soon."""
     given = {
         "worker_concurrency": 1,
         "backoff_base_ms": 1,
@@ -47,11 +47,11 @@ def make_settings(bench: QueueFixture, **changes: Any) -> Settings:
         "drain_timeout_s": 20,
         **changes,
     }
-    return replace(bench.settings, **given)
+    return replace(fixture.settings, **given)
 
 
 class JobLog:
-    """What a worker has ended, in order, told by its ``after_job_end`` hook."""
+    """The jobs whose attempts have ended, in order, recorded by the ``after_job_end`` hook."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -78,7 +78,7 @@ def make_worker(
     socket_timeout_s: float = 5.0,
     **options: Any,
 ) -> PreviewWorker:
-    """A worker on a pool of its own; the caller closes it."""
+    """A worker with its own connection pool; the caller closes it."""
     return PreviewWorker(
         [each if isinstance(each, Function) else func(each, name=each.__name__) for each in functions],  # type: ignore[arg-type, attr-defined]
         settings=settings,
@@ -91,7 +91,7 @@ def make_worker(
 
 @asynccontextmanager
 async def running_worker(worker: PreviewWorker) -> AsyncIterator[asyncio.Task[None]]:
-    """Runs a worker meanwhile; hurries it out at the end and closes it."""
+    """Runs a worker inside the context; stops it at once at the end and closes it."""
     living = asyncio.create_task(worker.main())
     try:
         yield living
@@ -113,22 +113,22 @@ async def run_burst(worker: PreviewWorker) -> None:
 
 
 async def enqueue(redis: Redis, function: str, *job_ids: str, argument: Any = None) -> None:
-    """Submits jobs of any function by the queue's own script, all in one call."""
+    """Submits jobs of any function in one call of the queue's script."""
     args: list[ScriptArgument] = [1_000_000, function, 0, 0]
     for job_id in job_ids:
         args += (job_id, "normal", "p", f"digest-{job_id}", json.dumps(argument))
     await Scripts(redis, Keys(QUEUE)).run(ScriptName.SUBMIT, *args)
 
 
-async def wait_for_end(bench: QueueFixture, job_id: str) -> JobRecord:
-    """Waits until a job has ended for good."""
+async def wait_for_end(fixture: QueueFixture, job_id: str) -> JobRecord:
+    """Waits until a job is completed, dead or cancelled."""
     async with asyncio.timeout(PATIENCE_S):
-        await bench.queue.wait_until_ended(job_id, poll_interval_s=0.2)
-    return await bench.queue.status(job_id)
+        await fixture.queue.wait_until_ended(job_id, poll_interval_s=0.2)
+    return await fixture.queue.status(job_id)
 
 
 async def wait_for_blocked_clients(redis: Redis, count: int) -> None:
-    """Waits until ``count`` clients are blocked in Redis, which is how workers are idle."""
+    """Waits until ``count`` clients block in Redis, as idle workers do."""
 
     async def blocked() -> bool:
         return bool((await redis.info("clients"))["blocked_clients"] == count)
@@ -137,7 +137,7 @@ async def wait_for_blocked_clients(redis: Redis, count: int) -> None:
 
 
 async def poll_until(look: Callable[[], Awaitable[T]]) -> T:
-    """Looks, a round trip at a time, until there is something to be seen, and returns it."""
+    """Repeats ``look``, one round trip each, until it returns a value; returns that."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             found = await look()
@@ -146,13 +146,13 @@ async def poll_until(look: Callable[[], Awaitable[T]]) -> T:
 
 
 async def wait_for_event(event: asyncio.Event) -> None:
-    """Waits for an event that has to come."""
+    """Waits for an event, with a timeout."""
     async with asyncio.timeout(PATIENCE_S):
         await event.wait()
 
 
 class ReplyDroppingRunner:
-    """Calls scripts, and loses the first reply of each that is named: the server has done the work."""
+    """Calls scripts, and drops the first reply of each named script: the server has executed it."""
 
     def __init__(self, runner: ScriptRunner, *names: ScriptName) -> None:
         self._runner = runner
@@ -167,7 +167,7 @@ class ReplyDroppingRunner:
 
 
 class FailingRunner:
-    """Calls scripts; finishes that name a certain job break in the script."""
+    """Calls scripts; finishes of a certain job raise an error in the script."""
 
     def __init__(self, runner: ScriptRunner, job_id: str) -> None:
         self._runner = runner
@@ -180,7 +180,7 @@ class FailingRunner:
 
 
 class CountingRunner:
-    """Calls scripts and keeps how many jobs each finish carried."""
+    """Calls scripts and records the number of jobs in each finish."""
 
     def __init__(self, runner: ScriptRunner) -> None:
         self._runner = runner

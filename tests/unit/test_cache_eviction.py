@@ -1,4 +1,4 @@
-"""What goes first: what is too old, then what was longest unused."""
+"""Eviction order: expired items, then the least recently used."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from previewops.worker.cache.eviction import select_evictions
 
 
 @dataclass(frozen=True)
-class Thing:
+class Item:
     name: str
-    size: int
-    used_s: float
+    size_bytes: int
+    last_used_s: float
 
 
-THINGS = [Thing("new", 10, 900), Thing("old", 10, 100), Thing("middle", 10, 500)]
+ITEMS = [Item("new", 10, 900), Item("old", 10, 100), Item("middle", 10, 500)]
 
 
 @pytest.mark.parametrize(
-    ("bounds", "gone"),
+    ("limits", "evicted"),
     [
         ({}, []),
         ({"max_age_s": 10_000, "max_bytes": 30}, []),
@@ -32,5 +32,5 @@ THINGS = [Thing("new", 10, 900), Thing("old", 10, 100), Thing("middle", 10, 500)
         ({"max_age_s": 600, "max_bytes": 15}, ["old", "middle"]),
     ],
 )
-def test_surplus(bounds: dict[str, int], gone: list[str]) -> None:
-    assert [thing.name for thing in select_evictions(THINGS, now_s=1_000, **bounds)] == gone
+def test_evictions_come_in_order_of_last_use(limits: dict[str, int], evicted: list[str]) -> None:
+    assert [item.name for item in select_evictions(ITEMS, now_s=1_000, **limits)] == evicted

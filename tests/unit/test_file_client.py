@@ -1,4 +1,4 @@
-"""Output of a render process that asks for each file: few questions, few files at a time, none left behind."""
+"""Output of a confined render process: few requests, few open files at a time, none left open."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from previewops.worker.sandbox.child import TaskContext
 from previewops.worker.sandbox.file_client import RemoteOutput
 
 
-class _Desk:
-    """Answers as a worker does, and remembers what it was asked."""
+class _FakeContext:
+    """Answers like a worker, and records the requests."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.asked: list[list[str]] = []
+        self.requests: list[list[str]] = []
         self.handles: set[int] = set()
-        self.refuses = False
+        self.fails = False
 
-    def ask(self, *, create: list[str]) -> tuple[dict[str, Any], tuple[int, ...]]:
-        self.asked.append(create)
-        if self.refuses:
-            raise TransientJobError("disk-full", "there is no room")
+    def request(self, *, create: list[str]) -> tuple[dict[str, Any], tuple[int, ...]]:
+        self.requests.append(create)
+        if self.fails:
+            raise TransientJobError("disk-full", "the disk is full")
         handles = tuple(os.open(self.folder / path, os.O_RDWR | os.O_CREAT) for path in create)
         self.handles.update(handles)
         return {}, handles
@@ -38,12 +38,12 @@ class _Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> _Desk:
-    return _Desk(tmp_path)
+def context(tmp_path: Path) -> _FakeContext:
+    return _FakeContext(tmp_path)
 
 
-def _output(desk: _Desk) -> RemoteOutput:
-    return RemoteOutput(cast("TaskContext", desk))
+def _output(context: _FakeContext) -> RemoteOutput:
+    return RemoteOutput(cast("TaskContext", context))
 
 
 def _write(output: RemoteOutput, path: str) -> None:
@@ -51,52 +51,52 @@ def _write(output: RemoteOutput, path: str) -> None:
         file.write(path.encode())
 
 
-def test_what_is_expected_is_asked_for_together(desk: _Desk) -> None:
-    output = _output(desk)
+def test_expected_files_are_requested_together(context: _FakeContext) -> None:
+    output = _output(context)
     names = [f"{number:03d}" for number in range(40)]
     output.expect(names)
     for name in names:
         _write(output, name)
-    assert len(desk.asked) == 3
-    assert all(len(each) <= MAX_CREATE_BATCH for each in desk.asked)
-    assert sorted(chain.from_iterable(desk.asked)) == names
-    assert all((desk.folder / name).read_text() == name for name in names)
-    assert desk.open == 0
+    assert len(context.requests) == 3
+    assert all(len(each) <= MAX_CREATE_BATCH for each in context.requests)
+    assert sorted(chain.from_iterable(context.requests)) == names
+    assert all((context.folder / name).read_text() == name for name in names)
+    assert context.open == 0
 
 
-def test_in_any_order_no_more_than_one_question_s_worth_is_open(desk: _Desk) -> None:
-    output = _output(desk)
+def test_open_files_are_limited_to_one_request_in_any_order(context: _FakeContext) -> None:
+    output = _output(context)
     names = [f"{number:03d}" for number in range(60)]
     output.expect(names)
     for name in reversed(names):
         _write(output, name)
-        assert desk.open <= MAX_CREATE_BATCH
-    assert sorted(chain.from_iterable(desk.asked)) == names, "each once"
-    assert all((desk.folder / name).read_text() == name for name in names)
+        assert context.open <= MAX_CREATE_BATCH
+    assert sorted(chain.from_iterable(context.requests)) == names, "each once"
+    assert all((context.folder / name).read_text() == name for name in names)
 
 
-def test_what_nobody_expects_is_asked_for_by_itself(desk: _Desk) -> None:
-    output = _output(desk)
+def test_an_unexpected_file_is_requested_alone(context: _FakeContext) -> None:
+    output = _output(context)
     _write(output, "one")
     output.expect(["three"])
     _write(output, "two")
     _write(output, "three")
-    assert desk.asked == [["one"], ["two", "three"]]
+    assert context.requests == [["one"], ["two", "three"]]
 
 
-def test_a_failed_job_lets_go_of_what_it_did_not_write(desk: _Desk) -> None:
-    output = _output(desk)
+def test_closing_closes_files_that_were_not_written(context: _FakeContext) -> None:
+    output = _output(context)
     output.expect(["one", "two", "three"])
     _write(output, "one")
-    assert desk.open == 2
+    assert context.open == 2
     output.close()
-    assert desk.open == 0
+    assert context.open == 0
 
 
-def test_a_refusal_is_the_renderer_s(desk: _Desk) -> None:
-    output = _output(desk)
+def test_an_error_of_the_worker_is_raised(context: _FakeContext) -> None:
+    output = _output(context)
     output.expect(["one", "two"])
-    desk.refuses = True
+    context.fails = True
     with pytest.raises(TransientJobError):
         output.create("one")
     output.close()

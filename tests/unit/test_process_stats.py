@@ -1,4 +1,4 @@
-"""A worker's memory and processor time, of itself and of processes that it names."""
+"""Memory and processor time of a worker and its helpers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ sys.stdin.read()
 """
 
 
-class Ticking:
-    """Monotonic time that moves on by a second with each look."""
+class TickingClock:
+    """Monotonic time that advances by a second with each call."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -36,7 +36,7 @@ class Ticking:
 
 @pytest.fixture
 def helper() -> Iterator[subprocess.Popen[str]]:
-    """A process with 32 MiB that has used 0.3 s of a processor."""
+    """A process with 32 MiB that has used 0.3 s of processor time."""
     with subprocess.Popen(
         [sys.executable, "-c", HELPER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -46,17 +46,17 @@ def helper() -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_worker_alone_holds_what_the_kernel_says() -> None:
-    usage = ProcessStatsReader(list, Ticking()).read()
+def test_stats_of_a_worker_alone_are_the_kernels() -> None:
+    usage = ProcessStatsReader(list, TickingClock()).read()
     assert usage.rss_bytes == usage.own_rss_bytes
-    found = psutil.Process(os.getpid()).memory_info().rss
-    assert abs(usage.own_rss_bytes - found) < 8 * 1024 * 1024
-    assert usage.cpu_percent == 0.0, "the first reading has nothing to compare with"
+    rss_bytes = psutil.Process(os.getpid()).memory_info().rss
+    assert abs(usage.own_rss_bytes - rss_bytes) < 8 * 1024 * 1024
+    assert usage.cpu_percent == 0.0, "the first reading has no predecessor"
 
 
-def test_helpers_count_with_their_memory_and_their_time(helper: subprocess.Popen[str]) -> None:
+def test_memory_and_time_of_helpers_are_added(helper: subprocess.Popen[str]) -> None:
     helpers: list[int] = []
-    meter = ProcessStatsReader(lambda: helpers, Ticking())
+    meter = ProcessStatsReader(lambda: helpers, TickingClock())
     meter.read()
     helpers.append(helper.pid)
     usage = meter.read()
@@ -64,8 +64,8 @@ def test_helpers_count_with_their_memory_and_their_time(helper: subprocess.Popen
     assert usage.cpu_percent >= 29.0, "0.3 s of a second, to the clock tick"
 
 
-def test_a_helper_that_has_gone_takes_nothing_along(helper: subprocess.Popen[str]) -> None:
-    meter = ProcessStatsReader(lambda: [helper.pid], Ticking())
+def test_a_helper_that_has_exited_is_skipped(helper: subprocess.Popen[str]) -> None:
+    meter = ProcessStatsReader(lambda: [helper.pid], TickingClock())
     meter.read()
     helper.kill()
     helper.wait()

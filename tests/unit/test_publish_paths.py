@@ -1,4 +1,4 @@
-"""Where bundles, fences and staging folders are, and that no name leads out of DATA_DIR."""
+"""Paths of bundles, fences and staging folders: none leaves DATA_DIR."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_the_layout(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/etc", "a\0b"])
-def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_name_that_leaves_the_folder_is_rejected(tmp_path: Path, name: str) -> None:
     for path in (bundle_path, fence_path):
         for ids in ((name, "j"), ("p", name)):
             with pytest.raises(PermanentJobError) as refused:
@@ -26,12 +26,12 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "/etc", "a\0b"])
-def test_a_staging_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_staging_name_that_leaves_the_folder_is_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(PermanentJobError):
         staging_path(tmp_path, name, 1)
 
 
-def test_a_link_that_leads_out_of_the_data_dir_is_refused(tmp_path: Path) -> None:
+def test_a_link_out_of_the_data_dir_is_rejected(tmp_path: Path) -> None:
     data = tmp_path / "data"
     (data / "previews").mkdir(parents=True)
     (data / "previews" / "p").symlink_to(tmp_path)
@@ -39,14 +39,14 @@ def test_a_link_that_leads_out_of_the_data_dir_is_refused(tmp_path: Path) -> Non
         bundle_path(data, "p", "j")
 
 
-def test_a_data_dir_that_is_itself_a_link_is_fine(tmp_path: Path) -> None:
+def test_a_data_dir_can_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     data = tmp_path / "data"
     data.symlink_to(tmp_path / "disk")
     assert bundle_path(data, "p", "j") == data / "previews/p/j"
 
 
-def test_the_sweep_spares_the_living(tmp_path: Path) -> None:
+def test_the_sweep_keeps_live_attempts(tmp_path: Path) -> None:
     for name in ("a.1", "a.2", "b.x.1", "b.x.1.replaced"):
         (tmp_path / ".staging" / name / "frames").mkdir(parents=True)
     outside = tmp_path / "outside"
@@ -64,5 +64,5 @@ def test_the_sweep_spares_the_living(tmp_path: Path) -> None:
     assert asked == ["a.1", "a.2", "b.x.1", "b.x.1", "link.1"]
 
 
-def test_a_sweep_of_nothing(tmp_path: Path) -> None:
+def test_a_sweep_without_a_staging_folder(tmp_path: Path) -> None:
     assert sweep_staging(tmp_path, lambda attempt: False) == 0

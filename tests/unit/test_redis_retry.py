@@ -1,4 +1,4 @@
-"""Which errors of Redis are waited out, and for how long."""
+"""Which errors of Redis are retried, and the delays."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from previewops.worker.engine.redis_retry import (
 )
 
 
-class Dice:
-    """Always the bound that is asked for."""
+class MaxRng:
+    """Always returns the upper bound."""
 
     def __init__(self, upper: bool = True) -> None:
         self._upper = upper
@@ -41,7 +41,7 @@ class Dice:
         "ERR max number of clients reached",
     ],
 )
-def test_replies_that_time_heals(reply: str) -> None:
+def test_temporary_replies(reply: str) -> None:
     assert is_temporary(BaseParser.parse_error(reply))
 
 
@@ -55,7 +55,7 @@ def test_replies_that_time_heals(reply: str) -> None:
         "ERR user_script:1: attempt to concatenate a nil value",
     ],
 )
-def test_replies_that_time_does_not_heal(reply: str) -> None:
+def test_other_replies_are_permanent(reply: str) -> None:
     error = BaseParser.parse_error(reply)
     assert not is_temporary(error)
     hidden = RedisConnectionError(error)
@@ -73,24 +73,24 @@ def test_replies_that_time_does_not_heal(reply: str) -> None:
         OSError(5),
     ],
 )
-def test_connections_come_back(error: Exception) -> None:
+def test_connection_errors_are_temporary(error: Exception) -> None:
     assert is_temporary(error)
 
 
 @pytest.mark.parametrize("error", [ValueError(), TypeError(), RuntimeError()])
-def test_bugs_do_not_heal(error: Exception) -> None:
+def test_bugs_are_permanent(error: Exception) -> None:
     assert not is_temporary(error)
 
 
-def test_pauses_double_up_to_a_bound_and_are_never_short() -> None:
-    longest = [retry_delay_s(failures, Dice()) for failures in range(1, 9)]
-    shortest = [retry_delay_s(failures, Dice(upper=False)) for failures in range(1, 9)]
+def test_delays_double_up_to_a_limit_with_bounded_jitter() -> None:
+    longest = [retry_delay_s(failures, MaxRng()) for failures in range(1, 9)]
+    shortest = [retry_delay_s(failures, MaxRng(upper=False)) for failures in range(1, 9)]
     assert longest == [0.05, 0.1, 0.2, 0.4, 0.8, MAX_DELAY_S, MAX_DELAY_S, MAX_DELAY_S]
     assert shortest == [pause / 2 for pause in longest]
-    assert retry_delay_s(10_000, Dice()) == MAX_DELAY_S
+    assert retry_delay_s(10_000, MaxRng()) == MAX_DELAY_S
 
 
-async def test_a_call_is_made_until_it_gets_through() -> None:
+async def test_a_call_is_repeated_until_it_succeeds() -> None:
     failures = [RedisConnectionError("lost")] * 3
 
     async def call() -> str:
@@ -106,7 +106,7 @@ async def test_a_call_is_made_until_it_gets_through() -> None:
     assert not failures
 
 
-async def test_an_error_that_does_not_heal_is_raised_at_once() -> None:
+async def test_a_permanent_error_is_raised_at_once() -> None:
     calls = 0
 
     async def call() -> None:
@@ -115,5 +115,5 @@ async def test_an_error_that_does_not_heal_is_raised_at_once() -> None:
         raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):
-        await retry_until_connected(call, Dice())
+        await retry_until_connected(call, MaxRng())
     assert calls == 1

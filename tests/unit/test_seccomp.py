@@ -1,4 +1,4 @@
-"""The program that judges system calls, run step by step, for processors that this machine has not too."""
+"""The seccomp filter, interpreted for every architecture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ X86, ARM = (ARCHITECTURES[name] for name in ("x86_64", "aarch64"))
 
 
 def verdict(machine: str, number: int, *arguments: int, audit: int | None = None) -> int:
-    """What the program says of a call, as linux/filter.h has it run."""
+    """The filter's verdict on a call, interpreted as linux/filter.h defines."""
     architecture = ARCHITECTURES[machine]
     data = struct.pack("<II8x6Q", number, audit or architecture.audit, *(*arguments, *[0] * 6)[:6])
     steps = list(struct.iter_unpack("<HBBI", build_filter(architecture, OWN)))
@@ -36,12 +36,12 @@ def verdict(machine: str, number: int, *arguments: int, audit: int | None = None
             case 0x45:
                 held = bool(value & operand)
             case _:
-                raise AssertionError(f"an unknown step {code:#x}")
+                raise AssertionError(f"an unknown instruction {code:#x}")
         at += 1 + (if_true if held else if_false)
 
 
 @pytest.mark.parametrize(
-    ("x86", "arm", "arguments", "told"),
+    ("x86", "arm", "arguments", "expected"),
     [
         (0, 63, (), ALLOWED),  # read
         (1, 64, (), ALLOWED),  # write
@@ -54,7 +54,7 @@ def verdict(machine: str, number: int, *arguments: int, audit: int | None = None
         (56, 220, (0x3D0F00,), ALLOWED),  # clone: a thread
         (234, 131, (OWN, 1, 6), ALLOWED),  # tgkill
         (234, 131, (OWN + 1, OWN + 1, 9), REFUSED),
-        (234, 131, (OWN | 1 << 32, 1, 6), ALLOWED),  # of which the kernel sees the lower half
+        (234, 131, (OWN | 1 << 32, 1, 6), ALLOWED),  # the kernel uses the lower half
         (302, 261, (0, 7), ALLOWED),  # prlimit64
         (302, 261, (OWN + 1, 7), REFUSED),
         (203, 122, (0,), ALLOWED),  # sched_setaffinity
@@ -65,15 +65,15 @@ def verdict(machine: str, number: int, *arguments: int, audit: int | None = None
         *((16, 29, (3, command), REFUSED) for command in (0x8901, 0x8902, 0x5412, 0x541C)),
     ],
 )
-def test_calls_are_judged_alike_on_every_processor(
-    x86: int, arm: int, arguments: tuple[int, ...], told: int
+def test_verdicts_are_the_same_on_every_architecture(
+    x86: int, arm: int, arguments: tuple[int, ...], expected: int
 ) -> None:
-    assert verdict("x86_64", x86, *arguments) == told
-    assert verdict("aarch64", arm, *arguments) == told
+    assert verdict("x86_64", x86, *arguments) == expected
+    assert verdict("aarch64", arm, *arguments) == expected
 
 
-def test_calls_by_another_table_do_not_pass() -> None:
-    assert verdict("x86_64", 0, audit=0x40000003) == KILLED  # as a program of 32 bits
+def test_calls_of_another_table_are_denied() -> None:
+    assert verdict("x86_64", 0, audit=0x40000003) == KILLED  # as a 32-bit program
     assert verdict("aarch64", 63, audit=X86.audit) == KILLED
     assert verdict("x86_64", 0x40000000) == REFUSED  # x32
     assert verdict("aarch64", 63, audit=ARM.audit) == ALLOWED

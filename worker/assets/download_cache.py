@@ -1,7 +1,7 @@
-"""What one job fetches from the web: each asset once, into a file that stays until the job has ended.
+"""Downloads of one job: each asset once, into a file that stays until the job has ended.
 
-A render opens an asset several times. It would be fetched as often, and nobody vouches that a server gives the same
-twice. The files have names, so that no job holds a descriptor for each of some hundred assets.
+A render opens an asset several times, and a server need not return the same content twice. The files have names, so
+that no job holds a descriptor for each of hundreds of assets.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ DEFAULT_TOTAL_BYTES = 500 * 1024 * 1024
 
 
 class Fetcher(Protocol):
-    """What gets assets from the web. Raises the typed errors of the job family and no others."""
+    """Downloads assets. Raises only the typed errors of jobs."""
 
     def fetch(self, asset: AssetRef, address: HttpUri, into: BinaryIO, *, max_bytes: int) -> int:
         """Writes the content of ``address`` to ``into``, and returns its length in bytes."""
 
 
 class DownloadCache:
-    """The fetched assets of one job, ``total_bytes`` at most, in a new folder below ``spool`` (None: the system's).
+    """Downloads of one job by asset id: at most ``total_bytes``, in a new folder below ``spool`` (None: system's).
 
-    The folder goes with ``close``, or else with the process that used it. An asset is told by its id.
+    ``close`` removes the folder, otherwise the end of the process does.
     """
 
     def __init__(
         self, fetcher: Fetcher, *, total_bytes: int = DEFAULT_TOTAL_BYTES, spool: Path | None = None
     ) -> None:
         self._fetcher = fetcher
-        self._left = self._total_bytes = total_bytes
+        self._remaining_bytes = self._total_bytes = total_bytes
         self._spool = spool
         self._folder: Path | None = None
         self._files: dict[str, Path] = {}
         self._closed = False
 
     def open(self, asset: AssetRef, address: HttpUri, *, max_bytes: int) -> OpenedAsset:
-        """The content of ``address``, fetched unless it was before; the caller closes the file.
+        """Opens the content of ``address``, downloaded the first time; the caller closes the file.
 
         Raises:
-            PermanentJobError: fetched-too-large, asset-too-large, and what the fetcher raises.
-            TransientJobError: disk-full, io-error, and what the fetcher raises.
+            PermanentJobError: fetched-too-large, asset-too-large, and those of the fetcher.
+            TransientJobError: disk-full, io-error, and those of the fetcher.
         """
         path = self._files.get(asset.id) or self._fetch(asset, address, max_bytes)
         with storage_errors():
@@ -70,40 +70,40 @@ class DownloadCache:
         return OpenedAsset(file, status.st_size, identity)
 
     def close(self) -> None:
-        """Removes what was fetched. A fetch that is still under way removes its own when it ends."""
+        """Removes the downloads. One that is in progress removes its own file at its end."""
         self._closed = True
         self._remove()
 
     def _fetch(self, asset: AssetRef, address: HttpUri, max_bytes: int) -> Path:
         try:
             with storage_errors():
-                path = self._place() / str(len(self._files))
+                path = self._make_folder() / str(len(self._files))
                 file = path.open("wb")
             with storage_errors(), file:
-                self._left -= self._fetch_into(file, asset, address, max_bytes)
+                self._remaining_bytes -= self._fetch_into(file, asset, address, max_bytes)
         finally:
-            if self._closed:  # the job was cancelled while this thread fetched
+            if self._closed:  # the job was cancelled while this thread downloaded
                 self._remove()
         self._files[asset.id] = path
         return path
 
     def _fetch_into(self, file: BinaryIO, asset: AssetRef, address: HttpUri, max_bytes: int) -> int:
-        most = min(max_bytes, self._left)
+        limit_bytes = min(max_bytes, self._remaining_bytes)
         try:
-            return self._fetcher.fetch(asset, address, file, max_bytes=most)
-        except PermanentJobError as refused:
-            if refused.code != "asset-too-large" or most == max_bytes:
+            return self._fetcher.fetch(asset, address, file, max_bytes=limit_bytes)
+        except PermanentJobError as error:
+            if error.code != "asset-too-large" or limit_bytes == max_bytes:
                 raise
             raise permanent_asset_error(
                 "fetched-too-large",
                 asset,
-                f"with it the job would have fetched more than {self._total_bytes} bytes",
+                f"the job's downloads would exceed {self._total_bytes} bytes",
                 found=f"more than {self._total_bytes} bytes",
-                allowed=f"at most {self._total_bytes} bytes in all",
+                allowed=f"at most {self._total_bytes} bytes in total",
                 hint="use fewer or smaller files, or raise PREVIEW_FETCH_MAX_MB",
-            ) from refused
+            ) from error
 
-    def _place(self) -> Path:
+    def _make_folder(self) -> Path:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="fetched.", dir=self._spool))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""Assets over http and https, from hosts that are listed and at addresses that are open.
+"""Fetches assets over http and https, from allowed hosts and public addresses.
 
-A name is looked up once, every address that comes back has to be open, and the connection goes to one of these
-very addresses: a name that answers differently the next time gains nothing. TLS still holds the certificate
-against the name. A redirect is a new address and is judged like the first.
+A host name is resolved once. Every resolved address must be public, and the connection goes to one of them, so a name
+that resolves differently the next time gains nothing. TLS verifies the certificate against the name. A redirect is
+checked like the first address.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from previewops.worker.assets.opener import (
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
-_MAY_HEAL = (408, 425, 429)  # and every 5xx
+_TRANSIENT_STATUSES = (408, 425, 429)  # and every 5xx
 _HEADERS = {"User-Agent": "previewops", "Accept": "image/*, audio/*", "Accept-Encoding": "identity"}
 _T = TypeVar("_T")
 
@@ -42,18 +42,17 @@ AddressPolicy = Callable[[str], str | None]
 
 
 def resolve_host(host: str, port: int) -> Sequence[str]:
-    """The addresses of ``host``, as the system finds them. Raises OSError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    """The addresses of ``host``, from the system's resolver. Raises OSError."""
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
 @dataclass(frozen=True, slots=True)
 class WebFetcher:
     """Fetches assets.
 
-    ``timeout_s`` bounds the whole of one fetch, redirects included. ``resolve`` finds a host's addresses,
-    ``closed`` says why one of them is not to be used; both are the system's and the strict ones unless a test
-    has others.
+    ``timeout_s`` limits one fetch, redirects included. ``resolve`` returns the addresses of a host.
+    ``address_policy`` returns why an address must not be used. Tests replace both.
     """
 
     hosts: tuple[HostPattern, ...]
@@ -68,52 +67,58 @@ class WebFetcher:
         Raises:
             PermanentJobError: asset-host-refused, asset-address-refused, asset-redirect-refused,
                 asset-http-status, asset-too-large, asset-uri-unsupported.
-            TransientJobError: asset-http-status (a server in trouble), asset-unreachable, asset-fetch-timeout,
+            TransientJobError: asset-http-status (an error of the server), asset-unreachable, asset-fetch-timeout,
                 asset-incomplete, disk-full, io-error.
         """
-        return _in_a_loop_of_its_own(self._within_time(asset, address, into, max_bytes))
+        return _run_in_new_loop(self._fetch_with_timeout(asset, address, into, max_bytes))
 
-    async def _within_time(self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int) -> int:
+    async def _fetch_with_timeout(
+        self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int
+    ) -> int:
         try:
             async with asyncio.timeout(self.timeout_s):
-                return await self._follow(asset, address, file, max_bytes)
+                return await self._follow_redirects(asset, address, file, max_bytes)
         except TimeoutError:
             raise transient_asset_error(
                 "asset-fetch-timeout",
                 asset,
-                f"it was not there whole after {self.timeout_s:g} s",
-                found=f"not whole after {self.timeout_s:g} s",
+                f"the download did not finish within {self.timeout_s:g} s",
+                found=f"not finished after {self.timeout_s:g} s",
                 allowed=f"{self.timeout_s:g} s",
                 hint="try again later, use a smaller file, or raise PREVIEW_FETCH_TIMEOUT_S",
             ) from None
 
-    async def _follow(self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int) -> int:
+    async def _follow_redirects(
+        self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int
+    ) -> int:
         for _ in range(MAX_REDIRECTS + 1):
-            found = await self._ask(asset, address, file, max_bytes)
-            if isinstance(found, int):
-                return found
-            address = _redirected(asset, address, found)
-        raise _redirect_refused(asset, f"more than {MAX_REDIRECTS} redirects", f"{MAX_REDIRECTS} redirects")
+            result = await self._request_once(asset, address, file, max_bytes)
+            if isinstance(result, int):
+                return result
+            address = _resolve_redirect(asset, address, result)
+        raise _redirect_error(asset, f"more than {MAX_REDIRECTS} redirects", f"{MAX_REDIRECTS} redirects")
 
-    async def _ask(self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int) -> int | str:
-        """The number of bytes that were written to ``file``, or where the answer says to look instead."""
+    async def _request_once(
+        self, asset: AssetRef, address: HttpUri, file: BinaryIO, max_bytes: int
+    ) -> int | str:
+        """The number of bytes written to ``file``, or the location of a redirect."""
         addresses = await self._addresses(asset, address)
-        # An address that swallows everything must leave time for the others, and for the content.
+        # One unresponsive address must leave time for the others, and for the content.
         connect_s = self.timeout_s / (len(addresses) + 1)
-        requests = [_request(asset, address, each, connect_s) for each in addresses]
-        # The transport alone, as a client would look into redirects and keep cookies.
+        requests = [_request(asset, address, ip, connect_s) for ip in addresses]
+        # The transport alone: a client would follow redirects and keep cookies.
         async with httpx.AsyncHTTPTransport(verify=self._verify(address), trust_env=False) as transport:
             try:
-                answer = await _first_that_answers(transport, requests)
+                response = await _first_response(transport, requests)
                 try:
-                    if answer.status_code in _REDIRECTS:
-                        return str(answer.headers.get("location", ""))
-                    _demand_success(asset, answer.status_code)
-                    return await _store(asset, answer, file, max_bytes)
+                    if response.status_code in _REDIRECTS:
+                        return str(response.headers.get("location", ""))
+                    _check_status(asset, response.status_code)
+                    return await _store(asset, response, file, max_bytes)
                 finally:
-                    await answer.aclose()
+                    await response.aclose()
             except (httpx.TransportError, ssl.SSLError) as failure:
-                raise _unreachable(asset, address, str(failure) or type(failure).__name__) from failure
+                raise _unreachable_error(asset, address, str(failure) or type(failure).__name__) from failure
 
     def _verify(self, address: HttpUri) -> ssl.SSLContext | bool:
         return self.make_ssl_context() if address.scheme == "https" else True
@@ -123,39 +128,39 @@ class WebFetcher:
             raise permanent_asset_error(
                 "asset-host-refused",
                 asset,
-                f"{address.host}:{address.port} is no host that assets may come from",
+                f"host: found {address.host}:{address.port}, which is not an allowed asset host",
                 found=f"{address.host}:{address.port}",
                 allowed=format_hosts(self.hosts),
                 hint=f"add {address.host} to PREVIEW_ASSET_HOSTS, or submit with --import",
             )
         try:
-            found = await _in_a_daemon(lambda: self.resolve(address.host, address.port))
+            ips = await _run_in_daemon_thread(lambda: self.resolve(address.host, address.port))
         except (OSError, UnicodeError) as failure:
-            raise _unreachable(asset, address, f"its name cannot be looked up: {failure}") from failure
-        for each in found:
-            why = self.address_policy(each)
-            if why is not None:
+            raise _unreachable_error(asset, address, f"its name cannot be resolved: {failure}") from failure
+        for ip in ips:
+            reason = self.address_policy(ip)
+            if reason is not None:
                 raise permanent_asset_error(
                     "asset-address-refused",
                     asset,
-                    f"{address.host} leads to {each}, which is {why}",
-                    found=each,
-                    allowed="addresses of the open internet",
+                    f"{address.host} resolves to {ip}, which is {reason}",
+                    found=ip,
+                    allowed="public addresses",
                     hint="serve the file from a public address, or put it under an asset root",
                 )
-        if not found:
-            raise _unreachable(asset, address, "its name has no address")
-        return found
+        if not ips:
+            raise _unreachable_error(asset, address, "its name does not resolve to an address")
+        return ips
 
 
-def _in_a_loop_of_its_own(work: Coroutine[Any, Any, _T]) -> _T:
-    """Runs a coroutine to its end from a thread that may have a running loop already, as in a notebook."""
+def _run_in_new_loop(work: Coroutine[Any, Any, _T]) -> _T:
+    """Runs a coroutine in a new thread, since this one may have a running loop, as in a notebook."""
     with ThreadPoolExecutor(1, thread_name_prefix="asset-fetch") as threads:
         return threads.submit(asyncio.run, work).result()
 
 
-async def _in_a_daemon(work: Callable[[], _T]) -> _T:
-    """What ``work`` gives. Nobody waits for its thread who has stopped waiting for that: a lookup has no deadline."""
+async def _run_in_daemon_thread(work: Callable[[], _T]) -> _T:
+    """The result of ``work``. Runs it in a daemon thread, which a cancelled caller leaves: it has no timeout."""
     done: Future[_T] = Future()
     done.set_running_or_notify_cancel()
 
@@ -169,112 +174,116 @@ async def _in_a_daemon(work: Callable[[], _T]) -> _T:
     return await asyncio.wrap_future(done)
 
 
-async def _first_that_answers(
+async def _first_response(
     transport: httpx.AsyncHTTPTransport, requests: Sequence[httpx.Request]
 ) -> httpx.Response:
-    """Asks the addresses of a server in turn until a connection comes about. Raises httpx.TransportError."""
+    """Tries the addresses of a server in order until one connects. Raises httpx.TransportError."""
     for number, request in enumerate(requests, start=1):
         try:
             return await transport.handle_async_request(request)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             if number == len(requests):
                 raise
-    raise AssertionError("no address was given")
+    raise AssertionError("no address")
 
 
-def _request(asset: AssetRef, address: HttpUri, to: str, connect_s: float) -> httpx.Request:
-    """What asks the server at ``to`` for ``address``, under the name that it has there.
+def _request(asset: AssetRef, address: HttpUri, ip: str, connect_s: float) -> httpx.Request:
+    """The request for ``address`` at the server's ``ip``.
 
-    The name goes by what ``parse_web`` found, which is what was judged: httpx reads some names otherwise.
+    Its host is the one that ``parse_uri`` returned and the checks used: httpx parses some names differently.
     """
     ports = "" if address.port == DEFAULT_PORTS[address.scheme] else f":{address.port}"
     try:
         return httpx.Request(
             "GET",
-            urlsplit(address.url)._replace(netloc=_bracketed(to) + ports).geturl(),
-            headers={**_HEADERS, "Host": _bracketed(address.host) + ports},
+            urlsplit(address.url)._replace(netloc=_url_host(ip) + ports).geturl(),
+            headers={**_HEADERS, "Host": _url_host(address.host) + ports},
             extensions={"sni_hostname": address.host, "timeout": {"connect": connect_s}},
         )
     except (httpx.InvalidURL, UnicodeError) as failure:
         raise permanent_asset_error(
             "asset-uri-unsupported",
             asset,
-            "it holds what no server can be asked for",
+            "its uri cannot be sent in a request",
             found=str(failure),
-            allowed="an address in ASCII, other characters percent-encoded",
+            allowed="ASCII, other characters percent-encoded",
             hint="correct the uri, or copy the file under an asset root and submit with --import",
         ) from failure
 
 
-def _bracketed(host: str) -> str:
+def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-async def _store(asset: AssetRef, answer: httpx.Response, file: BinaryIO, max_bytes: int) -> int:
-    announced = answer.headers.get("content-length", "")
-    if announced.isdecimal():
-        check_size(asset, int(announced), max_bytes)
+async def _store(asset: AssetRef, response: httpx.Response, file: BinaryIO, max_bytes: int) -> int:
+    content_length = response.headers.get("content-length", "")
+    if content_length.isdecimal():
+        check_size(asset, int(content_length), max_bytes)
     size = 0
-    async for piece in _body(answer):
-        size += len(piece)
+    async for chunk in _body(response):
+        size += len(chunk)
         check_size(asset, size, max_bytes)
         with storage_errors():
-            file.write(piece)
+            file.write(chunk)
     with storage_errors():
         file.flush()
     return size
 
 
-def _body(answer: httpx.Response) -> AsyncIterable[bytes]:
-    """The content as it is sent, never unpacked: no bomb is inflated here."""
-    assert isinstance(answer.stream, httpx.AsyncByteStream)
-    return answer.stream
+def _body(response: httpx.Response) -> AsyncIterable[bytes]:
+    """The content as sent, never decompressed, so that no decompression bomb is inflated."""
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    return response.stream
 
 
-def _redirected(asset: AssetRef, address: HttpUri, location: str) -> HttpUri:
+def _resolve_redirect(asset: AssetRef, address: HttpUri, location: str) -> HttpUri:
     try:
-        found = parse_uri(urljoin(address.url, location.partition("#")[0]) if location else "")
+        target = parse_uri(urljoin(address.url, location.partition("#")[0]) if location else "")
     except (UriNotAllowed, ValueError):
-        found = None
-    if not isinstance(found, HttpUri):
-        raise _redirect_refused(asset, "a redirect that leads to no web address", "http and https addresses")
-    if address.scheme == "https" and found.scheme == "http":
-        raise _redirect_refused(asset, "a redirect from https to http", "redirects that stay encrypted")
-    return found
+        target = None
+    if not isinstance(target, HttpUri):
+        raise _redirect_error(
+            asset, "a redirect to another scheme than http and https", "http and https uris"
+        )
+    if address.scheme == "https" and target.scheme == "http":
+        raise _redirect_error(asset, "a redirect from https to http", "redirects that stay on https")
+    return target
 
 
-def _redirect_refused(asset: AssetRef, found: str, allowed: str) -> PermanentJobError:
+def _redirect_error(asset: AssetRef, found: str, allowed: str) -> PermanentJobError:
     return permanent_asset_error(
         "asset-redirect-refused",
         asset,
-        f"its server answers with {found}",
+        f"its server returned {found}",
         found=found,
         allowed=allowed,
-        hint="give the address that the file really has",
+        hint="use the final address of the file",
     )
 
 
-def _demand_success(asset: AssetRef, status: int) -> None:
+def _check_status(asset: AssetRef, status: int) -> None:
     if status == httpx.codes.OK:
         return
-    told = f"{status} {httpx.codes.get_reason_phrase(status)}".strip()
-    make = transient_asset_error if status in _MAY_HEAL or status >= 500 else permanent_asset_error
-    raise make(
+    status_line = f"{status} {httpx.codes.get_reason_phrase(status)}".strip()
+    make_error = (
+        transient_asset_error if status in _TRANSIENT_STATUSES or status >= 500 else permanent_asset_error
+    )
+    raise make_error(
         "asset-http-status",
         asset,
-        f"its server answers {told}",
-        found=told,
+        f"its server returned {status_line}",
+        found=status_line,
         allowed="200 OK",
-        hint="make sure that the address can be read without logging in",
+        hint="make sure that the address is readable without a login",
     )
 
 
-def _unreachable(asset: AssetRef, address: HttpUri, why: str) -> TransientJobError:
+def _unreachable_error(asset: AssetRef, address: HttpUri, reason: str) -> TransientJobError:
     return transient_asset_error(
         "asset-unreachable",
         asset,
-        f"{address.host}:{address.port} cannot be reached: {why}",
-        found=why,
-        allowed="a server that answers",
-        hint="the job is tried again; look at the host's name, its certificate and the network",
+        f"{address.host}:{address.port} cannot be reached: {reason}",
+        found=reason,
+        allowed="a reachable server",
+        hint="the job is retried; check the host's name, its certificate and the network",
     )

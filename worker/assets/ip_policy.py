@@ -1,44 +1,43 @@
-"""Which addresses of the network assets may be fetched from: those of the open internet and no others.
+"""Policy of IP addresses that assets may be fetched from: public ones only.
 
-Pure: text in, a reason or None out. A list of what is not allowed is kept beside the standard library's
-``is_global``, whose notion of it differs between versions of Python, and which says nothing of addresses
-that carry another one inside.
+Pure. The table complements the standard library's ``is_global``, which differs between versions of Python and ignores
+addresses embedded in others.
 """
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-_CLOSED = tuple(
-    (ip_network(network), words)
-    for network, words in (
+_BLOCKED = tuple(
+    (ip_network(network), reason)
+    for network, reason in (
         ("0.0.0.0/8", "of this network"),
         ("10.0.0.0/8", "private"),
-        ("100.64.0.0/10", "shared by a carrier (CGNAT)"),
+        ("100.64.0.0/10", "carrier-grade NAT (CGNAT)"),
         ("127.0.0.0/8", "loopback"),
         ("169.254.0.0/16", "link-local"),
         ("172.16.0.0/12", "private"),
         ("192.0.0.0/24", "reserved for protocols"),
-        ("192.0.2.0/24", "reserved for documents"),
+        ("192.0.2.0/24", "reserved for documentation"),
         ("192.88.99.0/24", "a 6to4 relay"),
         ("192.168.0.0/16", "private"),
         ("198.18.0.0/15", "reserved for benchmarks"),
-        ("198.51.100.0/24", "reserved for documents"),
-        ("203.0.113.0/24", "reserved for documents"),
+        ("198.51.100.0/24", "reserved for documentation"),
+        ("203.0.113.0/24", "reserved for documentation"),
         ("224.0.0.0/4", "multicast"),
         ("240.0.0.0/4", "reserved"),
-        ("::/96", "unspecified, loopback or an IPv4 address in disguise"),
-        ("::ffff:0:0/96", "an IPv4 address in disguise"),
-        ("::ffff:0:0:0/96", "an IPv4 address in disguise"),
+        ("::/96", "unspecified, loopback or an embedded IPv4 address"),
+        ("::ffff:0:0/96", "an embedded IPv4 address"),
+        ("::ffff:0:0:0/96", "an embedded IPv4 address"),
         ("64:ff9b::/96", "an IPv4 address behind NAT64"),
         ("64:ff9b:1::/48", "an IPv4 address behind NAT64"),
         ("100::/64", "discarded"),
         ("2001::/32", "an IPv4 address behind Teredo"),
         ("2001::/23", "reserved for protocols"),
-        ("2001:db8::/32", "reserved for documents"),
+        ("2001:db8::/32", "reserved for documentation"),
         ("2002::/16", "an IPv4 address behind 6to4"),
-        ("3fff::/20", "reserved for documents"),
-        ("5f00::/16", "a segment identifier"),
+        ("3fff::/20", "reserved for documentation"),
+        ("5f00::/16", "a segment routing identifier"),
         ("fc00::/7", "private"),
         ("fe80::/10", "link-local"),
         ("fec0::/10", "site-local"),
@@ -48,17 +47,17 @@ _CLOSED = tuple(
 
 
 def rejection_reason(address: str) -> str | None:
-    """What kind of address ``address`` is, if assets may not come from it; None if they may.
+    """Why assets must not be fetched from ``address``; None if they may.
 
-    Anything that is no address, an interface's name behind it included, is closed.
+    Rejects text that is not an address, and addresses with a scope id.
     """
     try:
-        found: IPv4Address | IPv6Address = ip_address(address)
+        ip: IPv4Address | IPv6Address = ip_address(address)
     except ValueError:
-        return "no address"
-    if isinstance(found, IPv6Address) and found.scope_id is not None:
+        return "not an address"
+    if isinstance(ip, IPv6Address) and ip.scope_id is not None:
         return "bound to one interface"
-    for network, words in _CLOSED:
-        if found.version == network.version and found in network:
-            return words
-    return None if found.is_global else "not of the open internet"
+    for network, reason in _BLOCKED:
+        if ip.version == network.version and ip in network:
+            return reason
+    return None if ip.is_global else "not a public address"

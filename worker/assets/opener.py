@@ -1,6 +1,6 @@
-"""Opening the files a payload names: only regular files under the allowed roots, within a size, never hanging.
+"""Opens the files of a payload: regular files under the allowed roots, of a limited size, without blocking.
 
-No Pillow here: what the bytes mean is ``previewops.worker.render.pictures``'s to say.
+Decodes nothing: see ``previewops.worker.render.pictures``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from previewops.contract import DataUri, HttpUri, UriNotAllowed, parse_uri
 from previewops.errors import PermanentJobError, TransientJobError
 
 _CHUNK = 1024 * 1024
-_SHOWN = 120  # characters of a uri that an error repeats
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MAX_URI_CHARS = 120  # characters of a uri in a message
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -33,7 +33,7 @@ _KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class AssetRef:
-    """What is needed to open one asset. ``sha256`` is lower-case hex; None: not checked."""
+    """An asset to open. ``sha256`` is lower-case hex; None: not checked."""
 
     id: str
     uri: str
@@ -41,15 +41,19 @@ class AssetRef:
 
     @property
     def short_uri(self) -> str:
-        """The uri, short enough for a message."""
-        return self.uri if len(self.uri) <= _SHOWN else f"{self.uri[:_SHOWN]}… ({len(self.uri)} characters)"
+        """The uri, shortened for messages."""
+        return (
+            self.uri
+            if len(self.uri) <= _MAX_URI_CHARS
+            else f"{self.uri[:_MAX_URI_CHARS]}… ({len(self.uri)} characters)"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedAsset:
-    """An open asset. ``identity`` tells whether a later opening is of the same, unchanged file.
+    """An open asset. Equal ``identity``: the same, unchanged file.
 
-    ``changed_s`` is when the file was last changed, in s since the epoch, where that is known.
+    ``mtime_s`` is the modification time in s since the epoch, where known.
     """
 
     file: BinaryIO
@@ -58,7 +62,7 @@ class OpenedAsset:
     mtime_s: float | None = None
 
     def sha256(self) -> str:
-        """Hex digest of the whole content; the file is left at its beginning."""
+        """Hex digest of the content. Rewinds the file."""
         digest = hashlib.sha256()
         self.file.seek(0)
         while chunk := self.file.read(_CHUNK):
@@ -68,59 +72,59 @@ class OpenedAsset:
 
 
 class AssetOpener(Protocol):
-    """Where assets come from. Implementations raise the typed errors of this module and no others."""
+    """Opens assets. Implementations raise only the typed errors of this module."""
 
     def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
         """Opens ``asset`` for reading; the caller closes ``file``."""
 
 
 class WebAssetOpener(Protocol):
-    """Assets from the web, each fetched once. Raises the typed errors of the job family and no others."""
+    """Opens assets from the web, each downloaded once. Raises only the typed errors of jobs."""
 
     def open(self, asset: AssetRef, address: HttpUri, *, max_bytes: int) -> OpenedAsset:
-        """The content of ``address`` in a file that the caller closes."""
+        """Opens the content of ``address``; the caller closes ``file``."""
 
 
 class FileAssetOpener:
-    """Assets from the file system, under ``roots`` only, from ``data:`` uris, and with ``web`` from web addresses."""
+    """Opens files under ``roots``, ``data:`` uris, and with ``web`` http and https uris."""
 
     def __init__(self, roots: tuple[Path, ...], web: WebAssetOpener | None = None) -> None:
         self.roots = roots
         self.web = web
 
     def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
-        """Opens ``asset``; a relative uri is looked up under each root in order.
+        """Opens ``asset``; searches a relative uri under each root in order.
 
         Raises:
             PermanentJobError: asset-missing, asset-outside-roots, asset-not-a-file, asset-unreadable,
-                asset-too-large, asset-uri-unsupported, and what ``web`` raises.
-            TransientJobError: asset-incomplete (its upload is under way), io-error, disk-full, and what
-                ``web`` raises.
+                asset-too-large, asset-uri-unsupported, and those of ``web``.
+            TransientJobError: asset-incomplete (its upload has not finished), io-error, disk-full, and those of
+                ``web``.
         """
         try:
             address = parse_uri(asset.uri)
-        except UriNotAllowed as refused:
+        except UriNotAllowed as error:
             raise permanent_asset_error(
                 "asset-uri-unsupported",
                 asset,
-                f"its uri {refused.message}",
-                found=refused.found,
-                allowed=refused.allowed,
+                f"its uri {error.message}",
+                found=error.found,
+                allowed=error.allowed,
                 hint="correct the uri, or copy the file under an asset root and submit with --import",
-            ) from refused
+            ) from error
         if isinstance(address, DataUri):
             return _in_memory(asset, address.content, max_bytes)
         if isinstance(address, HttpUri):
-            return self._fetched(asset, address, max_bytes)
+            return self._open_from_web(asset, address, max_bytes)
         with storage_errors():
             return self._open_path(asset, self._resolve(asset, str(address.path)), max_bytes)
 
-    def _fetched(self, asset: AssetRef, address: HttpUri, max_bytes: int) -> OpenedAsset:
+    def _open_from_web(self, asset: AssetRef, address: HttpUri, max_bytes: int) -> OpenedAsset:
         if self.web is None:
             raise permanent_asset_error(
                 "asset-uri-unsupported",
                 asset,
-                "nothing is fetched from the web here",
+                "downloads are not enabled",
                 found=f"an address at {address.host}",
                 allowed="a file path, a file:// uri or a data: uri",
                 hint="copy the file under an asset root",
@@ -128,7 +132,7 @@ class FileAssetOpener:
         return self.web.open(asset, address, max_bytes=max_bytes)
 
     def _resolve(self, asset: AssetRef, path: str) -> str:
-        """The real path of the asset, symlinks followed, under a root."""
+        """The real path of the asset under a root, symbolic links resolved."""
         roots = [os.path.realpath(root) for root in self.roots]
         candidates = list(dict.fromkeys(str(Path(root) / path) for root in roots))
         real = [os.path.realpath(candidate) for candidate in candidates]
@@ -141,57 +145,57 @@ class FileAssetOpener:
                 raise transient_asset_error(
                     "asset-incomplete",
                     asset,
-                    "it is still being uploaded",
-                    hint=f"{Path(path_inside).name}.part is there; the job is tried again",
+                    "its upload has not finished",
+                    hint=f"found {Path(path_inside).name}.part; the job is retried",
                     found=f"{Path(path_inside).name}.part",
                     allowed=Path(path_inside).name,
                 )
         if len(inside) < len(real):
-            raise self._outside(asset, next(path for path in real if path not in inside))
+            raise self._outside_roots_error(asset, next(path for path in real if path not in inside))
         raise permanent_asset_error(
             "asset-missing",
             asset,
-            "there is no such file",
+            "the file does not exist",
             found="no file",
-            allowed=f"a file under {self._shown_roots()}",
-            hint=f"looked for {', '.join(candidates) or 'it under no root at all'}; "
+            allowed=f"a file under {self._roots_text()}",
+            hint=f"searched {', '.join(candidates) or 'no root'}; "
             "put the file there, or set PREVIEW_ASSET_ROOTS",
         )
 
-    def _outside(self, asset: AssetRef, path: str) -> PermanentJobError:
+    def _outside_roots_error(self, asset: AssetRef, path: str) -> PermanentJobError:
         return permanent_asset_error(
             "asset-outside-roots",
             asset,
-            f"it is at {path}, which is under none of the asset roots",
+            f"{path} is outside of the asset roots",
             found=path,
-            allowed=self._shown_roots(),
+            allowed=self._roots_text(),
             hint=f"move the file under an asset root, or add {Path(path).parent} to PREVIEW_ASSET_ROOTS",
         )
 
-    def _shown_roots(self) -> str:
+    def _roots_text(self) -> str:
         return os.pathsep.join(str(root) for root in self.roots) or "(no root is set)"
 
     def _open_path(self, asset: AssetRef, path: str, max_bytes: int) -> OpenedAsset:
-        # Looked at before it is opened, since opening a device can have effects; without blocking, since
-        # opening a named pipe waits for a writer; and looked at again, since the name may have changed hands.
-        _demand_regular(asset, os.lstat(path))
+        # Checked before opening, since opening a device can have effects; opened without blocking, since a named pipe
+        # waits for a writer; and checked again, since the path may lead to another file by now.
+        _check_regular(asset, os.lstat(path))
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except PermissionError as refused:
+        except PermissionError as error:
             raise permanent_asset_error(
                 "asset-unreadable",
                 asset,
-                "the worker's user may not read it",
+                "the worker's user cannot read it",
                 found="no permission to read",
-                allowed="a file that the worker's user may read",
+                allowed="a file that the worker's user can read",
                 hint=f"give that user read permission on {path}",
-            ) from refused
+            ) from error
         try:
             status = os.fstat(handle)
-            _demand_regular(asset, status)
-            opened_at = _path_of(handle, path)
+            _check_regular(asset, status)
+            opened_at = _real_path(handle, path)
             if not _under(opened_at, [os.path.realpath(root) for root in self.roots]):
-                raise self._outside(asset, opened_at)
+                raise self._outside_roots_error(asset, opened_at)
             check_size(asset, status.st_size, max_bytes)
             identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             changed_s = max(status.st_mtime, status.st_ctime)
@@ -203,21 +207,21 @@ class FileAssetOpener:
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turns what the file system says into typed errors: a full disk and a failing one may heal.
+    """Converts OSErrors to typed errors; both kinds may pass.
 
     Raises:
-        TransientJobError: disk-full (ENOSPC, EDQUOT), io-error (anything else that has an errno).
+        TransientJobError: disk-full (ENOSPC, EDQUOT), io-error (any other errno).
     """
     try:
         yield
     except OSError as failure:
         if failure.errno is None:
             raise
-        full = failure.errno in _FULL
+        disk_full = failure.errno in _DISK_FULL
         raise TransientJobError(
-            "disk-full" if full else "io-error",
+            "disk-full" if disk_full else "io-error",
             f"{failure.strerror or failure}: {failure.filename or 'storage'}",
-            hint="free some space" if full else "check the disk and the permissions of DATA_DIR",
+            hint="free some space" if disk_full else "check the disk and the permissions of DATA_DIR",
             errno=errno.errorcode.get(failure.errno, str(failure.errno)),
         ) from failure
 
@@ -225,24 +229,24 @@ def storage_errors() -> Iterator[None]:
 def permanent_asset_error(
     code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
 ) -> PermanentJobError:
-    """Why ``asset`` is not opened, now or ever."""
-    told = _told(asset, message)
+    """The error of an ``asset`` that can never be opened."""
+    text = _asset_message(asset, message)
     return PermanentJobError(
-        code, told, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed
+        code, text, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed
     )
 
 
 def transient_asset_error(
     code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
 ) -> TransientJobError:
-    """Why ``asset`` cannot be opened just now."""
-    told = _told(asset, message)
+    """The error of an ``asset`` that cannot be opened now."""
+    text = _asset_message(asset, message)
     return TransientJobError(
-        code, told, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed
+        code, text, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed
     )
 
 
-def _told(asset: AssetRef, message: str) -> str:
+def _asset_message(asset: AssetRef, message: str) -> str:
     return f"asset {asset.id} ({asset.short_uri}): {message}"
 
 
@@ -250,36 +254,36 @@ def _under(path: str, roots: list[str]) -> bool:
     return any(path.startswith(root.rstrip(os.sep) + os.sep) or path == root for root in roots)
 
 
-def _path_of(handle: int, otherwise: str) -> str:
-    """Where an open file really is, as the kernel says; elsewhere than on Linux, as it was asked for."""
+def _real_path(handle: int, otherwise: str) -> str:
+    """The real path of an open file, from the kernel; ``otherwise`` on systems other than Linux."""
     try:
         return str(Path(f"/proc/self/fd/{handle}").readlink())
     except OSError:
         return otherwise
 
 
-def _demand_regular(asset: AssetRef, status: os.stat_result) -> None:
+def _check_regular(asset: AssetRef, status: os.stat_result) -> None:
     if stat.S_ISREG(status.st_mode):
         return
-    found = next((name for test, name in _KINDS if test(status.st_mode)), "no regular file")
+    file_kind = next((name for test, name in _KINDS if test(status.st_mode)), "not a regular file")
     raise permanent_asset_error(
         "asset-not-a-file",
         asset,
-        f"it is {found}",
-        found=found,
+        f"it is {file_kind}",
+        found=file_kind,
         allowed="a regular file",
-        hint="name a file that holds a picture or sound",
+        hint="use a file that holds a picture or sound",
     )
 
 
 def check_size(asset: AssetRef, size: int, max_bytes: int) -> None:
-    """Refuses an asset of more than ``max_bytes`` bytes. Raises PermanentJobError "asset-too-large"."""
+    """Rejects an asset of more than ``max_bytes``. Raises PermanentJobError "asset-too-large"."""
     if size <= max_bytes:
         return
     raise permanent_asset_error(
         "asset-too-large",
         asset,
-        f"it has {size} bytes, {max_bytes} are allowed",
+        f"size: found {size} bytes, allowed {max_bytes}",
         found=f"{size} bytes",
         allowed=f"at most {max_bytes} bytes",
         hint="use a smaller file, or raise PREVIEW_ASSET_MAX_MB",
@@ -292,7 +296,7 @@ def _in_memory(asset: AssetRef, content: bytes, max_bytes: int) -> OpenedAsset:
 
 
 def verify_checksum(asset: AssetRef, opened: OpenedAsset) -> None:
-    """Compares the content with the payload's checksum, where it gives one.
+    """Compares the content with the checksum in the payload, if there is one.
 
     Raises:
         PermanentJobError: asset-checksum.
@@ -300,13 +304,13 @@ def verify_checksum(asset: AssetRef, opened: OpenedAsset) -> None:
     if asset.sha256 is None:
         return
     with storage_errors():
-        found = opened.sha256()
-    if found != asset.sha256.lower():
+        digest = opened.sha256()
+    if digest != asset.sha256.lower():
         raise permanent_asset_error(
             "asset-checksum",
             asset,
-            f"its content has the checksum {found}, the payload says {asset.sha256}",
-            found=found,
+            f"checksum: found {digest}, expected {asset.sha256}",
+            found=digest,
             allowed=asset.sha256,
-            hint="submit the payload again with the checksum of the file as it is now",
+            hint="submit the payload again with the file's current checksum",
         )

@@ -1,4 +1,4 @@
-"""Which of many things to remove, by their age and by their number of bytes. Pure."""
+"""Selects entries to evict by age and total size. Pure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Protocol, TypeVar
 
 
 class Evictable(Protocol):
-    """Something that takes room. ``used_s`` is when it was last of use, in s since the epoch."""
+    """An entry with its size and time of last use."""
 
     @property
     def size_bytes(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
 
     @property
     def last_used_s(self) -> float:
-        """Seconds since the epoch."""
+        """Time of last use, in s since the epoch."""
 
 
 _I = TypeVar("_I", bound=Evictable)
@@ -24,18 +24,18 @@ _I = TypeVar("_I", bound=Evictable)
 def select_evictions(
     items: Iterable[_I], *, now_s: float, max_age_s: float | None = None, max_bytes: int | None = None
 ) -> list[_I]:
-    """Those unused for longer than ``max_age_s``, and of the rest those beyond ``max_bytes``, longest unused first.
+    """Items unused for longer than ``max_age_s``, and of the rest the least recently used beyond ``max_bytes``.
 
-    None means no bound. What is to go comes in the order of its last use.
+    None means no limit. The result is in order of last use.
     """
     by_use = sorted(items, key=lambda item: item.last_used_s)
-    left = sum(item.size_bytes for item in by_use)
-    found = []
+    remaining_bytes = sum(item.size_bytes for item in by_use)
+    evicted = []
     for item in by_use:
         too_old = max_age_s is not None and now_s - item.last_used_s > max_age_s
-        too_much = max_bytes is not None and left > max_bytes
+        too_much = max_bytes is not None and remaining_bytes > max_bytes
         if not too_old and not too_much:
             break
-        found.append(item)
-        left -= item.size_bytes
-    return found
+        evicted.append(item)
+        remaining_bytes -= item.size_bytes
+    return evicted

@@ -1,8 +1,8 @@
-"""What a result is made from, as one key: the request, the content of its assets, the renderer itself.
+"""Cache keys, from all that determines a result: the request, the content of its assets, the renderer.
 
-Equal keys mean equal bytes. So a key knows nothing of addresses, of metadata that is never drawn, or of ids but the
-project's, which is on the title card; and all of whatever changes a pixel: the renderer's own files, the fonts,
-and the libraries that decode and encode.
+Equal keys mean equal bytes. A key ignores addresses, metadata that is not drawn, and ids except the project's, which
+is on the title card. It covers everything that changes a pixel: the renderer's files, the fonts, and the libraries
+that decode and encode.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from previewops.contract.payload import canonical_json
 from previewops.worker.render.storyboard import Storyboard
 
 _LIBRARIES = ("pillow", "av")
-_HERE = Path(__file__).resolve().parents[1]
-_RENDERER = ("render", "fonts", "bundle_builder.py")
-_UNDRAWN = "metadata"
+_WORKER = Path(__file__).resolve().parents[1]
+_RENDERER_PATHS = ("render", "fonts", "bundle_builder.py")
+_NOT_DRAWN = "metadata"
 
 
 @cache
 def renderer_fingerprint() -> str:
-    """Hex SHA-256 of the renderer: its modules, its fonts, and the versions of Python and its libraries.
+    """Hex SHA-256 of the renderer: modules, fonts, and versions of Python and libraries.
 
-    RENDERER_VERSION is in one of the modules; the contract's defaults fill in what a request leaves out.
+    One of the modules has RENDERER_VERSION. The contract's defaults complete a request.
     """
     digest = hashlib.sha256(f"{sys.version}\n".encode())
     digest.update(Path(contract.__file__).read_bytes())
@@ -37,11 +37,11 @@ def renderer_fingerprint() -> str:
         try:
             digest.update(f"{name} {version(name)}\n".encode())
         except PackageNotFoundError:
-            digest.update(f"{name} is not there\n".encode())
-    for part in _RENDERER:
-        for path in sorted([_HERE / part, *(_HERE / part).rglob("*")]):
+            digest.update(f"{name} is missing\n".encode())
+    for part in _RENDERER_PATHS:
+        for path in sorted([_WORKER / part, *(_WORKER / part).rglob("*")]):
             if path.is_file() and path.suffix != ".pyc":
-                digest.update(f"{path.relative_to(_HERE)}\n".encode() + path.read_bytes())
+                digest.update(f"{path.relative_to(_WORKER)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -53,13 +53,13 @@ def bundle_key(
     project: str,
     fonts: str,
 ) -> str:
-    """The key of all that a valid ``request`` (its previewRequest) makes.
+    """The cache key of the bundle of a valid ``request`` (its previewRequest).
 
-    ``digests`` has the hex SHA-256 of each asset's content, by its id; ``project`` is the projectId; ``fonts`` is the
-    fingerprint of those beside the package's own, see ``FontSources``.
+    ``digests`` has the hex SHA-256 of each asset's content by id; ``project`` is the projectId; ``fonts`` is the
+    fingerprint of additional fonts, see ``FontSources``.
     """
-    drawn = _without(request, "uri", _UNDRAWN)
-    made_from = {
+    drawn = _without(request, "uri", _NOT_DRAWN)
+    inputs = {
         "renderer": renderer_fingerprint(),
         "project": project,
         "request": drawn,
@@ -67,33 +67,33 @@ def bundle_key(
         "limits": limits,
         "fonts": fonts,
     }
-    return hashlib.sha256(canonical_json(made_from)).hexdigest()
+    return hashlib.sha256(canonical_json(inputs)).hexdigest()
 
 
-def thumbnail_key(board: Storyboard, digest: str, decoded: tuple[int, int]) -> str:
-    """The key of the thumbnail of an asset with content of the hex SHA-256 ``digest``.
+def thumbnail_key(storyboard: Storyboard, digest: str, decoded: tuple[int, int]) -> str:
+    """The cache key of the thumbnail of an asset whose content has the hex SHA-256 ``digest``.
 
-    ``decoded`` is the size, in pixels, at which the job wants the picture: the thumbnail is made from that.
+    ``decoded`` is the size in pixels at which the job decodes the picture; the thumbnail is made from that.
     """
-    made_from = {
+    inputs = {
         "renderer": renderer_fingerprint(),
         "asset": digest,
         "decoded": decoded,
-        "box": list(board.thumbnail) if board.thumbnail else None,
-        "format": board.image_format,
-        "quality": board.quality,
-        "ground": list(board.theme.background),
+        "box": list(storyboard.thumbnail) if storyboard.thumbnail else None,
+        "format": storyboard.image_format,
+        "quality": storyboard.quality,
+        "ground": list(storyboard.theme.background),
     }
-    return hashlib.sha256(canonical_json(made_from)).hexdigest()
+    return hashlib.sha256(canonical_json(inputs)).hexdigest()
 
 
 def _without(value: Any, *names: str) -> Any:
-    """``value`` without the members of these names, and those that begin with x-, at any depth."""
+    """``value`` without members of these ``names`` or with the prefix x-, at any depth."""
     if isinstance(value, Mapping):
-        kept = (
+        members = (
             (name, inner) for name, inner in value.items() if name not in names and not name.startswith("x-")
         )
-        return {name: _without(inner, *names) for name, inner in kept}
+        return {name: _without(inner, *names) for name, inner in members}
     if isinstance(value, list):
         return [_without(inner, *names) for inner in value]
     return value

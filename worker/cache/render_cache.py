@@ -1,8 +1,8 @@
-"""Work that was done before: whole bundles by what they were made from, thumbnails by the asset's content.
+"""Cache of rendered bundles by their inputs, and of thumbnails by the asset's content.
 
-Blocking functions, called in threads. The content that a render process has made is kept as it is: one that was
-taken over by a picture can leave wrong results behind, for its job and for those that it is given until it is
-replaced. What it says of its files is held against those that it was handed: no other file is kept for it.
+Blocking functions, called in threads. The content of files is stored as rendered: a render process compromised by a
+picture can store wrong results, for its job and those that reuse them. Its list of files is checked against the files
+that it was given: no other file is stored.
 """
 
 from __future__ import annotations
@@ -30,36 +30,36 @@ log = structlog.get_logger()
 BUNDLES, THUMBNAILS = "bundles", "thumbnails"
 PREVIEW = "preview.json"
 
-_REMEMBERED = 10_000  # digests
-_ABOUT_MAX_BYTES = 16 * 1024 * 1024  # of a preview.json: many times what the largest job has
-_RACY_S = 2.0  # a file that changed so lately may change again within one tick of its clock
+_MAX_DIGESTS = 10_000  # digests
+_PREVIEW_MAX_BYTES = 16 * 1024 * 1024  # of a preview.json: many times the largest
+_MTIME_RESOLUTION_S = 2.0  # a file changed more recently may change again without another mtime
 
 
 class DigestCache:
-    """SHA-256 of assets' content, remembered for files that are as they were."""
+    """SHA-256 of assets' content, cached for unchanged files."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[int | str, ...], str] = OrderedDict()
+        self._digests: OrderedDict[tuple[int | str, ...], str] = OrderedDict()
         self._lock = threading.Lock()
 
     def digest(self, opened: OpenedAsset, now_s: float) -> str:
-        """Hex digest of ``opened``, which is left at its beginning."""
+        """Hex digest of ``opened``. Rewinds its file."""
         with self._lock:
-            known = self._known.get(opened.identity)
+            known = self._digests.get(opened.identity)
         if known is not None:
             return known
         digest = opened.sha256()
-        if opened.mtime_s is not None and now_s - opened.mtime_s > _RACY_S:
+        if opened.mtime_s is not None and now_s - opened.mtime_s > _MTIME_RESOLUTION_S:
             with self._lock:
-                self._known[opened.identity] = digest
-                while len(self._known) > _REMEMBERED:
-                    self._known.popitem(last=False)
+                self._digests[opened.identity] = digest
+                while len(self._digests) > _MAX_DIGESTS:
+                    self._digests.popitem(last=False)
         return digest
 
 
 @dataclass(frozen=True, slots=True)
 class MissedThumbnail:
-    """A thumbnail that was asked for and is not kept: the asset's id, and the key it will have."""
+    """A thumbnail that was requested and is not in the cache: the asset's id and the cache key."""
 
     asset_id: str
     key: str
@@ -67,20 +67,20 @@ class MissedThumbnail:
 
 @dataclass(frozen=True, slots=True)
 class RenderCache:
-    """What one worker reuses from ``store``."""
+    """The render cache of one worker, in ``store``."""
 
     store: CacheStore
     digests: DigestCache
 
     def find(self, key: str, request: Payload, staging: Path) -> dict[str, Any] | None:
-        """Fills ``staging`` with the bundle of ``key`` under the ids of ``request``; None: there is none."""
+        """Fills ``staging`` with the bundle of ``key``, with the ids of ``request``. Returns its summary, or None."""
         started = time.perf_counter()
-        kept = self.store.find(BUNDLES, key)
-        if kept is None:
+        entry = self.store.find(BUNDLES, key)
+        if entry is None:
             return None
         try:
-            return _filled(staging, kept, request, started)
-        except (OSError, KeyError, TypeError):  # it was pruned meanwhile, or is of another make
+            return _restore(staging, entry, request, started)
+        except (OSError, KeyError, TypeError):  # it was evicted, or another version wrote it
             shutil.rmtree(staging, ignore_errors=True)
             return None
 
@@ -93,19 +93,19 @@ class RenderCache:
         *,
         created_paths: Set[str],
     ) -> None:
-        """Keeps the bundle in ``staging``, and the thumbnails in it that were missed.
+        """Stores the bundle in ``staging``, and those of its thumbnails that were missing.
 
-        ``created`` has the paths that the render process was handed to write. Nothing is kept where ``summary``
-        or ``preview.json``, which are its words, name another, or are not of the form that a renderer gives them.
+        ``created_paths`` were given to the render process for writing. Stores nothing if its ``summary`` or
+        ``preview.json`` names another path, or is malformed.
         """
         try:
-            preview = _read_about(staging / PREVIEW)
+            preview = _read_preview(staging / PREVIEW)
             if any("error" in asset for asset in preview["assets"]):
-                return  # what was lost may be there the next time, and is told of by the address it had
-            names = [_given(entry["path"], created_paths) for entry in summary["artifacts"]]
+                return  # a missing asset may exist the next time, and the bundle names its address
+            names = [_check_created(artifact["path"], created_paths) for artifact in summary["artifacts"]]
             thumbnails = dict(_thumbnails(preview, missed_thumbnails, created_paths))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as odd:
-            log.warning("render.untrue", found=repr(odd))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            log.warning("render.manifest-mismatch", found=repr(error))
             return
         files = {name: staging / name for name in names if name != PREVIEW}
         self.store.put(BUNDLES, key, files, {"summary": dict(summary), "preview": preview})
@@ -113,48 +113,51 @@ class RenderCache:
             self.store.put(THUMBNAILS, thumbnail_key, {"thumbnail": staging / path}, about)
 
 
-def _read_about(path: Path) -> dict[str, Any]:
-    """What a render process wrote of its bundle. Raises OSError, ValueError, RecursionError."""
+def _read_preview(path: Path) -> dict[str, Any]:
+    """The preview.json that a render process wrote. Raises OSError, ValueError, TypeError, RecursionError."""
     with path.open("rb") as file:
-        content = file.read(_ABOUT_MAX_BYTES + 1)
-    if len(content) > _ABOUT_MAX_BYTES:
-        raise ValueError(f"{path.name} of more than {_ABOUT_MAX_BYTES} bytes")
-    about = json.loads(content)
-    if not isinstance(about, dict):
-        raise TypeError(f"{path.name} is no object")
-    return about
+        content = file.read(_PREVIEW_MAX_BYTES + 1)
+    if len(content) > _PREVIEW_MAX_BYTES:
+        raise ValueError(f"{path.name}: found more than {_PREVIEW_MAX_BYTES} bytes")
+    preview = json.loads(content)
+    if not isinstance(preview, dict):
+        raise TypeError(f"{path.name} is not an object")
+    return preview
 
 
 def _thumbnails(
     preview: Mapping[str, Any], missed: list[MissedThumbnail], created: Set[str]
 ) -> Iterator[tuple[str, tuple[str, dict[str, str]]]]:
-    """Key, path and placeholder of each thumbnail that was missed and has been made."""
+    """Key, path and placeholder of each missing thumbnail that was rendered."""
     assets = {asset["id"]: asset for asset in preview["assets"]}
     for thumbnail in missed:
         asset = assets.get(thumbnail.asset_id, {})
         if "thumbnail" in asset and "thumbhash" in asset:
             about = {name: str(asset[name]) for name in ("thumbhash", "dominantColour")}
-            yield thumbnail.key, (_given(asset["thumbnail"], created), about)
+            yield thumbnail.key, (_check_created(asset["thumbnail"], created), about)
 
 
-def _given(path: Any, created: Set[str]) -> str:
-    """``path``, if the render process was handed it. Raises ValueError."""
+def _check_created(path: Any, created: Set[str]) -> str:
+    """``path``, if the render process was given it. Raises ValueError."""
     if not isinstance(path, str) or path not in created:
-        raise ValueError(f"a file that it was not given: {path!r:.200}")
+        raise ValueError(f"a file that the process was not given: {path!r:.200}")
     return path
 
 
-def _filled(staging: Path, kept: CacheEntry, request: Payload, started: float) -> dict[str, Any]:
+def _restore(staging: Path, entry: CacheEntry, request: Payload, started: float) -> dict[str, Any]:
     staging.mkdir()
-    for name in kept.file_names:
+    for name in entry.file_names:
         target = staging / name
         target.parent.mkdir(exist_ok=True)
-        link_or_copy(kept.folder / name, target)
+        link_or_copy(entry.folder / name, target)
     ids = {"jobId": request.job_id, "projectId": request.project_id, "requestId": request.request_id}
-    spent_ms = (time.perf_counter() - started) * 1000
-    content = encode_json({**kept.metadata["preview"], **ids, "timingsMs": {"reuse": round(spent_ms, 1)}})
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    content = encode_json({**entry.metadata["preview"], **ids, "timingsMs": {"reuse": round(elapsed_ms, 1)}})
     (staging / PREVIEW).write_bytes(content)
-    ours = {"path": PREVIEW, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    summary: dict[str, Any] = kept.metadata["summary"]
-    artifacts = [{**entry, **ours} if entry["path"] == PREVIEW else entry for entry in summary["artifacts"]]
-    return {**summary, "artifacts": artifacts, "renderMs": round(spent_ms), "reused": True}
+    preview_artifact = {"path": PREVIEW, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    summary: dict[str, Any] = entry.metadata["summary"]
+    artifacts = [
+        {**artifact, **preview_artifact} if artifact["path"] == PREVIEW else artifact
+        for artifact in summary["artifacts"]
+    ]
+    return {**summary, "artifacts": artifacts, "renderMs": round(elapsed_ms), "reused": True}

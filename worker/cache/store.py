@@ -1,10 +1,10 @@
-"""Results that are kept for reuse: small folders under one root, named by what they were made from.
+"""Store of cache entries: small folders under one root, named by their key.
 
-    <root>/<kind>/<first two digits>/<key>/    the files, and entry.json: what is known of them, and their lengths
+    <root>/<kind>/<first two digits>/<key>/    the files, and entry.json: their metadata and lengths
 
-An entry appears by a rename, whole or not at all. Its files are hard links to those of a bundle where the file
-system can, and copies where it cannot. Each file's length and time of change are held against entry.json
-before it is used again: a file that somebody changed in place, or that a power cut emptied, is not.
+An entry appears by a rename, complete or not at all. Its files are hard links to a bundle's where the file system
+allows, otherwise copies. Length and modification time of each file must match entry.json before reuse, so that a file
+changed in place, or emptied by a power failure, is not reused.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-_ABOUT = "entry.json"
+_ENTRY_FILE = "entry.json"
 _KEY = re.compile(r"[0-9a-f]{64}")
-_DRAFT = ".draft-"
-_DRAFT_MAX_AGE_S = 3_600.0
+_TEMPORARY = ".draft-"
+_TEMPORARY_MAX_AGE_S = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """An entry that can be used: where its files are, by name, and what was said of them."""
+    """A valid entry: its folder, file names and metadata."""
 
     folder: Path
     file_names: tuple[str, ...]
@@ -38,7 +38,7 @@ class CacheEntry:
 
 @dataclass(frozen=True, slots=True)
 class SizedFolder:
-    """An entry as retention sees it: bytes of all its files, and when it was last of use (s since the epoch)."""
+    """A cache entry or bundle with its size in bytes and time of last use (s since the epoch)."""
 
     folder: Path
     size_bytes: int
@@ -46,86 +46,90 @@ class SizedFolder:
 
 
 class CacheStore:
-    """The store below ``root``. Trouble with the disk makes it forget, and never fails a job."""
+    """The store below ``root``. Disk errors cause cache misses, and never fail a job."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def find(self, kind: str, key: str) -> CacheEntry | None:
-        """The entry of ``key``, if there is one whose files are as they were; it then counts as used now."""
+        """The entry of ``key`` if its files are unchanged, else None. Marks it as used now."""
         folder = self._folder(kind, key)
         try:
-            found = json.loads((folder / _ABOUT).read_bytes())
-            for name, size, changed_ns in found["files"]:
+            entry = json.loads((folder / _ENTRY_FILE).read_bytes())
+            for name, size, changed_ns in entry["files"]:
                 status = (folder / name).lstat()
                 if (status.st_size, status.st_mtime_ns) != (size, changed_ns):
                     return None
-            os.utime(folder / _ABOUT)
-            return CacheEntry(folder, tuple(name for name, _, _ in found["files"]), found["about"])
+            os.utime(folder / _ENTRY_FILE)
+            return CacheEntry(folder, tuple(name for name, _, _ in entry["files"]), entry["about"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def put(self, kind: str, key: str, files: Mapping[str, Path], about: Mapping[str, Any]) -> None:
-        """Keeps ``files``, by the names they are to have. What is there already under this key is replaced."""
+    def put(self, kind: str, key: str, files: Mapping[str, Path], metadata: Mapping[str, Any]) -> None:
+        """Stores ``files`` by their names. Replaces an entry of the same key."""
         folder = self._folder(kind, key)
-        draft = folder.parent / f"{_DRAFT}{token_hex(8)}"
+        temporary = folder.parent / f"{_TEMPORARY}{token_hex(8)}"
         try:
             for name, source in files.items():
-                target = draft / name
+                target = temporary / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link_or_copy(source, target)
-            listed = [(name, *_mark(draft / name)) for name in files]
-            (draft / _ABOUT).write_text(json.dumps({"files": listed, "about": about}), "utf-8")
+            listed_files = [(name, *_size_and_mtime(temporary / name)) for name in files]
+            (temporary / _ENTRY_FILE).write_text(
+                json.dumps({"files": listed_files, "about": metadata}), "utf-8"
+            )
             if folder.exists():
                 remove(folder)
-            draft.rename(folder)
+            temporary.rename(folder)
         except OSError:
-            shutil.rmtree(draft, ignore_errors=True)  # another worker was first, or the disk is full
+            shutil.rmtree(temporary, ignore_errors=True)  # another worker was first, or the disk is full
 
     def list_entries(self) -> Iterator[SizedFolder]:
-        """Every entry; drafts that were left behind count as never used."""
+        """All entries; old temporary folders count as never used."""
         for folder in self.root.glob("*/*/*"):
             with suppress(OSError):
-                if folder.name.startswith(_DRAFT):
-                    if time.time() - folder.stat().st_mtime > _DRAFT_MAX_AGE_S:
+                if folder.name.startswith(_TEMPORARY):
+                    if time.time() - folder.stat().st_mtime > _TEMPORARY_MAX_AGE_S:
                         yield SizedFolder(folder, _size(folder), 0.0)
                 elif _KEY.fullmatch(folder.name):
-                    used_s = (folder / _ABOUT).stat().st_mtime if (folder / _ABOUT).exists() else 0.0
+                    used_s = (
+                        (folder / _ENTRY_FILE).stat().st_mtime if (folder / _ENTRY_FILE).exists() else 0.0
+                    )
                     yield SizedFolder(folder, _size(folder), used_s)
 
     def _folder(self, kind: str, key: str) -> Path:
-        assert _KEY.fullmatch(key), "a key is 64 hexadecimal digits"
+        assert _KEY.fullmatch(key), "a key has 64 hexadecimal digits"
         return self.root / kind / key[:2] / key
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """``target`` with the content of ``source``: the same file where both are on one file system.
+    """Hard-links ``source`` to ``target``, or copies it where that fails.
 
     Raises:
-        OSError: neither can be done.
+        OSError: both fail.
     """
     try:
         os.link(source, target, follow_symlinks=False)
     except FileNotFoundError:
         raise
-    except OSError:  # another file system, one without links, or a file with too many of them
+    except OSError:  # another file system, one without links, or too many links
         shutil.copy2(source, target, follow_symlinks=False)
 
 
 def remove(folder: Path, *, trash_dir: Path | None = None) -> None:
-    """Removes an entry or a bundle: at once for whoever looks for it by its name, then from the disk.
+    """Removes an entry or a bundle: atomically from its path by a rename, then from the disk.
 
-    ``by_way_of`` is the folder, on the same file system, that it is moved to first; by default its own.
+    ``trash_dir`` is the folder on the same file system that it is moved to; by default its parent.
 
     Raises:
-        OSError: it cannot be moved away.
+        OSError: it cannot be moved.
     """
-    doomed = (trash_dir or folder.parent) / f"{_DRAFT}{token_hex(8)}"
-    folder.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
+    trash = (trash_dir or folder.parent) / f"{_TEMPORARY}{token_hex(8)}"
+    folder.rename(trash)
+    shutil.rmtree(trash, ignore_errors=True)
 
 
-def _mark(file: Path) -> tuple[int, int]:
+def _size_and_mtime(file: Path) -> tuple[int, int]:
     status = file.lstat()
     return status.st_size, status.st_mtime_ns
 

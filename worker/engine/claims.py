@@ -1,8 +1,8 @@
-"""Every call that can bring claims: taking work, and finishing work while taking the next.
+"""All calls that can return claims: claim jobs, and finish jobs while claiming the next ones.
 
-Finishes that come while a call is under way are sent together with the next one. A call whose reply is lost may
-have claimed jobs that this worker never hears of; before the next call it gives such claims back, so they are
-neither stuck until their lease ends nor counted as crashes.
+Finishes that arrive during a call are sent together with the next call. When a reply is lost, this worker may hold
+claims that it does not know. It releases them before its next call, so that they neither wait for the end of
+their lease nor count as crashes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OnClaim: TypeAlias = Callable[[Claim], None]
 
 @dataclass(slots=True)
 class _PendingFinish:
-    """A job that waits to be completed, and who waits for that."""
+    """A finish that waits to be sent, and the future of its result."""
 
     finished: CompletedJob
     on_claim: OnClaim
@@ -43,11 +43,11 @@ class _PendingFinish:
 
 
 class ClaimChannel:
-    """Claims for one worker.
+    """Claims jobs for one worker, and finishes them, in batches.
 
-    ``held`` tells which claims the worker holds at a moment; ``adopt`` is handed new claims the moment they
-    arrive, so that ``held`` never misses one; ``taking`` tells whether new work is wanted at all, and is asked
-    anew each time a call is made again.
+    ``held_claims`` returns the claims that the worker holds. ``on_claim`` receives each new claim as soon as it
+    arrives, so that ``held_claims`` never misses one. ``accepts_jobs`` is called before each attempt: whether the
+    worker wants new jobs.
     """
 
     def __init__(
@@ -61,129 +61,129 @@ class ClaimChannel:
         rng: Rng,
     ) -> None:
         self._leases = leases
-        # Sending is for several jobs: its log lines are not about the one that happened to have it begin.
+        # A batch holds several jobs: its log lines must not have the context of the first one.
         self._context = copy_context()
-        self._held = held_claims
-        self._taking = accepts_jobs
+        self._held_claims = held_claims
+        self._accepts_jobs = accepts_jobs
         self._rng = rng
-        self._batch = batch_size
-        self._calls = max_calls
+        self._batch_size = batch_size
+        self._max_calls = max_calls
         self._queued: list[_PendingFinish] = []
         self._senders: set[asyncio.Task[None]] = set()
-        self._under_way = 0
-        self._quiet = asyncio.Event()
-        self._quiet.set()
-        self._in_doubt = False
+        self._calls_in_flight = 0
+        self._no_calls = asyncio.Event()
+        self._no_calls.set()
+        self._may_hold_unknown_claims = False
         self._closed = False
-        self._settling_doubt = asyncio.Lock()
+        self._release_lock = asyncio.Lock()
 
     async def claim(self, want: int, on_claim: OnClaim) -> ClaimReply:
-        """Claims up to ``want`` jobs; each is handed to ``adopt`` before anything else happens."""
+        """Claims up to ``want`` jobs; passes each to ``on_claim`` before anything else."""
 
         async def call() -> ClaimReply:
-            claims = await self._leases.claim(want if self._taking() else 0)
-            for claim in claims.claims:
+            reply = await self._leases.claim(want if self._accepts_jobs() else 0)
+            for claim in reply.claims:
                 on_claim(claim)
-            return claims
+            return reply
 
-        return await self._through(call)
+        return await self._call(call)
 
     async def finish(self, finished: CompletedJob, on_claim: OnClaim) -> ScriptResult:
-        """Completes a job and returns how that went; ``adopt`` is handed the slot's next job if there is one.
+        """Completes a job and returns the script's result; passes the slot's next job, if any, to ``on_claim``.
 
         Raises:
-            Exception: an error that trying again cannot heal; the job may be completed or not.
+            Exception: an error that a retry cannot fix. The job may be completed or not.
         """
         future: asyncio.Future[ScriptResult] = asyncio.get_running_loop().create_future()
         if self._closed:
-            # The worker has said good-bye, and with it gave the job back.
+            # The worker has deregistered, which released the job.
             future.cancel()
             return await future
         self._queued.append(_PendingFinish(finished, on_claim, future))
-        if len(self._senders) < self._calls:
+        if len(self._senders) < self._max_calls:
             self._senders.add(asyncio.create_task(self._send(), context=self._context))
         return await future
 
     async def close(self) -> None:
-        """Stops what is under way. What it would have brought is for ``Leases.reclaim``."""
+        """Cancels the calls in flight. ``Leases.release_unknown_claims`` recovers what they claimed."""
         self._closed = True
         await cancel_and_wait(self._senders)
-        for ending in self._queued:
-            ending.future.cancel()
+        for pending in self._queued:
+            pending.future.cancel()
         self._queued.clear()
 
     async def _send(self) -> None:
-        """Sends what has queued up, until nothing has."""
+        """Sends queued finishes until none is left."""
         try:
             while self._queued:
-                batch, self._queued = self._queued[: self._batch], self._queued[self._batch :]
-                await self._deliver(batch)
-                # The slots that were answered run first: what they finish at once goes with the next batch.
+                batch, self._queued = self._queued[: self._batch_size], self._queued[self._batch_size :]
+                await self._finish_batch(batch)
+                # The answered slots run first: what they finish immediately joins the next batch.
                 await asyncio.sleep(0)
         finally:
-            # Not in a done callback, which comes later: a finish that came in between would wait for a sender
-            # that is no more.
+            # Not in a done callback, which runs later: a finish queued in between would wait for a sender that
+            # has ended.
             self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _deliver(self, batch: Sequence[_PendingFinish]) -> None:
+    async def _finish_batch(self, batch: Sequence[_PendingFinish]) -> None:
         try:
             await self._send_batch(batch)
         except ResponseError as error:
             if len(batch) == 1:
                 batch[0].fail(error)
                 return
-            # One of them breaks the script: the others shall not suffer with it. The tokens make what was
-            # done already answer ALREADY.
-            for ending in batch:
-                if not ending.future.done():
-                    await self._deliver([ending])
+            # One of them breaks the script. Sent one by one, the others succeed; those done already return
+            # ALREADY because of their tokens.
+            for pending in batch:
+                if not pending.future.done():
+                    await self._finish_batch([pending])
         except Exception as error:
-            for ending in batch:
-                ending.fail(error)
+            for pending in batch:
+                pending.fail(error)
         except asyncio.CancelledError:
-            for ending in batch:
-                ending.future.cancel()
+            for pending in batch:
+                pending.future.cancel()
             raise
 
     async def _send_batch(self, batch: Sequence[_PendingFinish]) -> None:
         async def call() -> None:
-            want = len(batch) if self._taking() else 0
-            codes, claims = await self._leases.finish([ending.finished for ending in batch], want)
-            following: list[Claim | None] = [*claims, *[None] * (len(batch) - len(claims))]
-            for ending, code, claim in zip(batch, codes, following, strict=True):
-                if ending.future.cancelled():
-                    self._in_doubt = self._in_doubt or claim is not None
+            want = len(batch) if self._accepts_jobs() else 0
+            codes, claims = await self._leases.finish([pending.finished for pending in batch], want)
+            next_claims: list[Claim | None] = [*claims, *[None] * (len(batch) - len(claims))]
+            for pending, code, claim in zip(batch, codes, next_claims, strict=True):
+                if pending.future.cancelled():
+                    self._may_hold_unknown_claims = self._may_hold_unknown_claims or claim is not None
                     continue
                 if claim is not None:
-                    ending.on_claim(claim)
-                ending.future.set_result(code)
+                    pending.on_claim(claim)
+                pending.future.set_result(code)
 
-        await self._through(call)
+        await self._call(call)
 
-    async def _through(self, call: Callable[[], Awaitable[T]]) -> T:
-        async def counted() -> T:
-            if self._in_doubt:
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        async def attempt() -> T:
+            if self._may_hold_unknown_claims:
                 await self._release_unknown_claims()
-            self._under_way += 1
-            self._quiet.clear()
+            self._calls_in_flight += 1
+            self._no_calls.clear()
             try:
                 return await call()
             except BaseException:
-                self._in_doubt = True
+                self._may_hold_unknown_claims = True
                 raise
             finally:
-                self._under_way -= 1
-                if self._under_way == 0:
-                    self._quiet.set()
+                self._calls_in_flight -= 1
+                if self._calls_in_flight == 0:
+                    self._no_calls.set()
 
-        return await retry_until_connected(counted, self._rng)
+        return await retry_until_connected(attempt, self._rng)
 
     async def _release_unknown_claims(self) -> None:
-        async with self._settling_doubt:
-            if not self._in_doubt:
+        async with self._release_lock:
+            if not self._may_hold_unknown_claims:
                 return
-            await self._quiet.wait()
-            given_back = await self._leases.release_unknown_claims(list(self._held()))
-            self._in_doubt = False
-            if given_back:
-                log.warning("claims.returned", jobs=given_back)
+            await self._no_calls.wait()
+            released = await self._leases.release_unknown_claims(list(self._held_claims()))
+            self._may_hold_unknown_claims = False
+            if released:
+                log.warning("claims.released", jobs=released)

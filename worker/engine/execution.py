@@ -1,8 +1,8 @@
-"""Runs one claimed job and says what came of it, without touching the queue.
+"""Runs one claimed job to its outcome, without touching the queue.
 
-What to do about the outcome is settled elsewhere (``settlement``), in one transition: whatever a job raises, and
-arq's own four terminal paths (unknown function, unreadable body, body gone, tries exceeded) end in one of
-these outcomes, so none of them can slip past the dead-letter queue.
+Whatever a job raises, and arq's four terminal paths (unknown function, unreadable body, missing body, tries
+exceeded), become one of these outcomes. ``outcome`` then records it by one transition, so that no failure bypasses
+the dead-letter queue.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ Hook: TypeAlias = Callable[[dict[Any, Any]], Awaitable[None]]
 class StopReason(Enum):
     """Why a running job is stopped from outside."""
 
-    DRAIN = auto()  # the worker is going away: the job is given back
-    LEASE_LOST = auto()  # the job is no longer this worker's: it is let go without a word
+    DRAIN = auto()  # the worker is stopping: the job is released
+    LEASE_LOST = auto()  # another worker may hold the job: nothing is recorded
 
 
 class LeaseLost(Exception):
-    """Raised within a job that found its fencing token to be void."""
+    """Raised within a job whose fencing token is stale."""
 
 
 @dataclass(slots=True)
 class JobRun:
-    """One claim being worked on: how far it is, and why it is stopped if it is."""
+    """One claim being executed: its progress, and the reason to stop it, if any."""
 
     claim: Claim
     started: float = field(default_factory=time.monotonic)
@@ -62,31 +62,31 @@ class JobRun:
     max_tries: int | None = None
 
     def report_progress(self, progress: float, phase: str) -> None:
-        """Takes note of how far the job is: 0..1 and a word. The next heartbeat tells of it."""
+        """Stores the progress, 0..1, and the phase's name, for the next heartbeat."""
         self.progress = min(1.0, max(0.0, progress))
-        self.phase = _encodable(phase[:40])
+        self.phase = _utf8_text(phase[:40])
 
-    def stop(self, why: StopReason) -> None:
-        """Stops the job. The first reason counts; a job whose outcome is being recorded is left to it."""
+    def stop(self, reason: StopReason) -> None:
+        """Stops the job. The first reason counts. A job whose outcome is being recorded is not stopped."""
         if self.stop_reason is None and not self.recording:
-            self.stop_reason = why
-            # A task that has not begun would be cancelled before it could tell what becomes of its job.
+            self.stop_reason = reason
+            # A task cancelled before its first step could not record the outcome of its job.
             if self.executing and self.task is not None:
                 self.task.cancel()
 
     def current_stop_reason(self) -> StopReason | None:
-        """Why the job is being stopped, or None. A call, as it changes while the job runs."""
+        """The reason to stop the job, or None. A method, as type checkers assume that attributes keep their value."""
         return self.stop_reason
 
     @property
     def elapsed_ms(self) -> float:
-        """How long the job has been running, in ms."""
+        """Run time so far, in ms."""
         return (time.monotonic() - self.started) * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The job is done; ``result_json`` is its result as JSON text, ``dry_run`` whether that is a plan only."""
+    """The job has completed. ``result_json`` is its result as JSON text; ``dry_run``: it rendered nothing."""
 
     result_json: str
     dry_run: bool = False
@@ -94,7 +94,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job raised. ``crash`` means that the render process died under it, which is counted apart."""
+    """The job raised. ``crash``: its render process died, which has a counter of its own."""
 
     kind: FailureKind
     crash: bool
@@ -130,60 +130,60 @@ async def execute(
     ctx: Mapping[Any, Any],
     hooks: Hooks,
 ) -> RunOutcome:
-    """Runs the job of ``run`` to its outcome. Never raises but for a cancellation that is not ``run``'s."""
+    """Runs the job of ``run`` to its outcome. Raises only a cancellation that was not meant for ``run``."""
     run.executing = True
-    why = run.current_stop_reason()
-    if why is not None:
-        return Stopped(why)
+    reason = run.current_stop_reason()
+    if reason is not None:
+        return Stopped(reason)
     try:
         function, args, kwargs, job_ctx = _prepare(run, functions, ctx)
     except PermanentJobError as error:
         return failure_from_error(error)
     if hooks.on_job_start is not None:
-        started = await _outcome(run, _hooked(hooks.on_job_start, job_ctx))
+        started = await _run_step(run, _call_hook(hooks.on_job_start, job_ctx))
         if not isinstance(started, Completed):
             return started
-    outcome = await _outcome(run, _within(function.timeout_s, _call(function, job_ctx, args, kwargs)))
+    outcome = await _run_step(run, _with_timeout(function.timeout_s, _call(function, job_ctx, args, kwargs)))
     if hooks.on_job_end is None:
         return outcome
-    ended = await _outcome(run, _hooked(hooks.on_job_end, job_ctx))
+    ended = await _run_step(run, _call_hook(hooks.on_job_end, job_ctx))
     if isinstance(outcome, Completed):
         return outcome if isinstance(ended, Completed) else ended
     if isinstance(ended, Failed):
-        # The job has failed already, and its own failure is what matters.
+        # The job has failed before; its own failure is the one to record.
         log.error("hook.failed", hook="on_job_end", exception=ended.traceback)
     return outcome
 
 
-async def _outcome(run: JobRun, work: Coroutine[Any, Any, Any]) -> RunOutcome:
-    """What comes of one step of a job, by whatever way it ends."""
+async def _run_step(run: JobRun, work: Coroutine[Any, Any, Any]) -> RunOutcome:
+    """The outcome of one step of a job."""
     try:
         result = await work
-        return Completed(_encode(result), isinstance(result, dict) and result.get("dryRun") is True)
+        return Completed(_encode_result(result), isinstance(result, dict) and result.get("dryRun") is True)
     except LeaseLost:
         return Stopped(StopReason.LEASE_LOST)
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        why = run.current_stop_reason()
-        if why is not None:
+        reason = run.current_stop_reason()
+        if reason is not None:
             if task is not None:
                 task.uncancel()
-            return Stopped(why)
+            return Stopped(reason)
         if task is not None and task.cancelling():
             raise
-        # Nobody cancelled the job: something that it awaited was cancelled, and it let that through.
+        # Nobody cancelled the job. Something that it awaited was cancelled, and it did not catch that.
         return failure_from_error(
-            TransientJobError("cancelled-within", "the job ended by a cancellation that nobody asked for")
+            TransientJobError("cancelled-within", "the job ended by a cancellation that nobody requested")
         )
     except (Exception, SystemExit) as error:
         return failure_from_error(error)
 
 
-async def _hooked(hook: Hook, job_ctx: dict[Any, Any]) -> None:
+async def _call_hook(hook: Hook, job_ctx: dict[Any, Any]) -> None:
     await hook(job_ctx)
 
 
-async def _within(timeout_s: float | None, call: Coroutine[Any, Any, Any]) -> Any:
+async def _with_timeout(timeout_s: float | None, call: Coroutine[Any, Any, Any]) -> Any:
     deadline = asyncio.timeout(timeout_s)
     try:
         async with deadline:
@@ -192,7 +192,7 @@ async def _within(timeout_s: float | None, call: Coroutine[Any, Any, Any]) -> An
         if not deadline.expired():
             raise
         raise TransientJobError(
-            "deadline-exceeded", f"the job did not end within its deadline of {timeout_s:g} s"
+            "deadline-exceeded", f"the job exceeded its deadline of {timeout_s:g} s"
         ) from error
 
 
@@ -205,8 +205,8 @@ def _prepare(
     if function is None:
         raise PermanentJobError(
             "unknown-function",
-            f"this worker has no function {name!r}",
-            hint=f"allowed is {', '.join(sorted(functions))}",
+            f"this worker does not have a function {name!r}",
+            hint=f"allowed: {', '.join(sorted(functions))}",
             found=name,
             allowed=sorted(functions),
         )
@@ -223,17 +223,17 @@ def _prepare(
 
 
 def decode_job(claim: Claim) -> tuple[str, list[Any], dict[str, Any], int]:
-    """Function name, arguments and enqueue time (ms) out of arq's job record.
+    """Function name, arguments and enqueue time (ms) from arq's job record.
 
     Raises:
-        PermanentJobError: the body is gone, or is not a JSON record of arq's.
+        PermanentJobError: the body is missing, or is not arq's record in JSON.
     """
     if claim.body is None:
         raise PermanentJobError(
             "payload-lost",
-            "the job's payload is gone from Redis",
-            hint="a stock arq client's job expired before any worker ran, or Redis evicts keys "
-            "(maxmemory-policy has to be noeviction)",
+            "the job's payload is missing in Redis",
+            hint="a stock arq client's job expired before a worker ran it, or Redis evicts keys "
+            "(maxmemory-policy must be noeviction)",
         )
     try:
         record: tuple[Any, ...] = deserialize_job_raw(claim.body, deserializer=json.loads)
@@ -247,7 +247,7 @@ def decode_job(claim: Claim) -> tuple[str, list[Any], dict[str, Any], int]:
         raise PermanentJobError(
             "payload-unreadable",
             "the job's record in Redis is not arq's JSON",
-            hint="enqueue with job_serializer=lambda job: json.dumps(job).encode(); pickle is never read",
+            hint="enqueue with job_serializer=lambda job: json.dumps(job).encode(); pickle is not read",
             found=repr(claim.body[:80]),
         ) from error
 
@@ -263,14 +263,14 @@ async def _call(
         except TypeError:
             raise PermanentJobError(
                 "bad-arguments",
-                f"{function.name} does not take these arguments: {error}",
+                f"{function.name} does not accept these arguments: {error}",
                 hint="render_preview takes one argument, the payload",
                 found=f"{len(args)} positional, {sorted(kwargs)} by name",
             ) from error
         raise
 
 
-def _encode(result: Any) -> str:
+def _encode_result(result: Any) -> str:
     try:
         return json.dumps(result, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -280,25 +280,25 @@ def _encode(result: Any) -> str:
 
 
 def failure_from_error(error: BaseException) -> Failed:
-    """An exception as the outcome that the retry policy decides by. Unknown exceptions count as transient."""
+    """Converts an exception to the outcome for the retry policy. Unknown exceptions are transient."""
     text = getattr(error, "remote_traceback", None) or "".join(traceback.format_exception(error))
     if isinstance(error, JobError):
         message = error.message if error.hint is None else f"{error.message} ({error.hint})"
         return Failed(
             kind=error.kind,
             crash=isinstance(error, RenderCrashed),
-            error_class=_encodable(error.error_class or type(error).__name__),
+            error_class=_utf8_text(error.error_class or type(error).__name__),
             code=error.code,
-            message=_encodable(message[:MESSAGE_CHARS]),
-            traceback=_encodable(text[-TRACEBACK_CHARS:]),
+            message=_utf8_text(message[:MESSAGE_CHARS]),
+            traceback=_utf8_text(text[-TRACEBACK_CHARS:]),
         )
     return Failed(
         kind=FailureKind.TRANSIENT,
         crash=False,
         error_class=type(error).__name__,
         code="retry-asked" if isinstance(error, Retry | RetryJob) else "unexpected",
-        message=_encodable((_text_of(error) or type(error).__name__)[:MESSAGE_CHARS]),
-        traceback=_encodable(text[-TRACEBACK_CHARS:]),
+        message=_utf8_text((_text_of(error) or type(error).__name__)[:MESSAGE_CHARS]),
+        traceback=_utf8_text(text[-TRACEBACK_CHARS:]),
         delay_ms=error.defer_score if isinstance(error, Retry) else None,
     )
 
@@ -306,10 +306,10 @@ def failure_from_error(error: BaseException) -> Failed:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as broken:
-        return f"its text raises {type(broken).__name__}"
+    except Exception as text_error:
+        return f"its text raises {type(text_error).__name__}"
 
 
-def _encodable(text: str) -> str:
-    """``text`` as UTF-8 can carry it: half a surrogate pair, out of a file's name, is spelled out."""
+def _utf8_text(text: str) -> str:
+    """``text`` encodable as UTF-8: lone surrogates, as in file names, are escaped."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,8 +1,8 @@
-"""The scripts of the hot path on connections of their own.
+"""Runs the scripts of the hot path on connections of their own.
 
-A claim or a finish through redis-py's client costs more in the client than in Redis: a pool, a retry object, a
-look whether the connection has unread bytes, and a packer written in Python. Here a script goes over a redis-py
-``Connection`` that belongs to this call alone, packed by hiredis. Measured at concurrency 2, see benchmarks/queue.py.
+A claim or finish through redis-py's client costs more in the client than in Redis: a pool, a retry object, a check
+for unread bytes, and a packer written in Python. Here each call has a redis-py ``Connection`` of its own and is
+packed by hiredis. Measured at concurrency 2, see benchmarks/queue.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from previewops.redis_server.connection import SOCKET_TIMEOUT_S
 
 
 class FastScriptRunner:
-    """Runs scripts for one queue. Any number of calls at a time; each has a connection for as long as it lasts."""
+    """Runs scripts for one queue. Calls may run concurrently; each uses its own connection."""
 
     def __init__(
         self, pool: ConnectionPool, scripts: Scripts, *, timeout_s: float = SOCKET_TIMEOUT_S
@@ -33,8 +33,8 @@ class FastScriptRunner:
         """Calls a script with the queue's keys.
 
         Raises:
-            redis.exceptions.RedisError, OSError: whatever the connection or the server says, or TimeoutError
-                after ``timeout_s``. The connection is then dropped: no late reply is taken for another call's.
+            redis.exceptions.RedisError, OSError: from the connection or the server; TimeoutError after
+                ``timeout_s``. The connection is then closed, so that no later call reads the late reply.
         """
         connection = self._idle.pop() if self._idle else self._connection()
         script = self._scripts.loaded(name)
@@ -53,7 +53,7 @@ class FastScriptRunner:
 
     def _connection(self) -> Connection:
         connection: Connection = self._pool.make_connection()
-        # One deadline around the whole call, in place of one around each write and one around each read.
+        # One deadline around the call replaces one around each write and each read.
         connection.socket_timeout = None
         return connection
 
@@ -62,11 +62,11 @@ class FastScriptRunner:
     ) -> Any:
         call = ("EVALSHA", script.sha, 1, script.key, *args)
         try:
-            await connection.send_packed_command(_packed(call), check_health=False)
+            await connection.send_packed_command(_pack(call), check_health=False)
             return await connection.read_response()
         except NoScriptError:
-            whole = ("EVAL", script.text, *call[2:])
-            await connection.send_packed_command(_packed(whole), check_health=False)
+            full_call = ("EVAL", script.text, *call[2:])
+            await connection.send_packed_command(_pack(full_call), check_health=False)
             return await connection.read_response()
 
     async def close(self) -> None:
@@ -75,7 +75,7 @@ class FastScriptRunner:
             await self._idle.pop().disconnect()
 
 
-def _packed(command: tuple[ScriptArgument, ...]) -> bytes:
-    # hiredis annotates a tuple of one element and means one of any length.
+def _pack(command: tuple[ScriptArgument, ...]) -> bytes:
+    # hiredis annotates a tuple of one element, and accepts any length.
     packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]
     return packed

@@ -1,7 +1,7 @@
-"""The worker's heartbeat: renews its leases, does the queue's upkeep, and lets go of what is no longer its own.
+"""The worker's heartbeat: renews its leases, maintains the queue, and stops runs whose lease was lost.
 
-A lease is timed by the Redis server. A worker that cannot reach the server times, by its own monotonic clock and
-from before the last renewal was sent, when its leases have ended for all it knows, and stops those jobs.
+The Redis server times leases. A worker that cannot reach it stops a run, by its own monotonic clock, once a lease's
+duration has passed since it sent the last answered renewal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 class Heartbeat:
-    """Beats for one worker. ``runs`` is the worker's own mapping, by token; ``about`` what it says of itself."""
+    """Heartbeat of one worker. ``runs`` is the worker's mapping, by token; ``read_status`` returns its status."""
 
     def __init__(
         self,
@@ -38,37 +38,39 @@ class Heartbeat:
     ) -> None:
         self._leases = leases
         self._runs = runs
-        self._about = read_status
+        self._read_status = read_status
         self._rng = rng
-        self._pause_s = settings.heartbeat_ms / 1000
+        self._interval_s = settings.heartbeat_ms / 1000
         self._lease_s = settings.lease_ms / 1000
         self.renewed_at = time.monotonic()
 
     async def run(self) -> None:
-        """Renews the leases and does upkeep, every PREVIEW_HEARTBEAT_MS; lets go of jobs whose lease is lost.
+        """Renews leases, maintains the queue and stops lost runs, every PREVIEW_HEARTBEAT_MS.
 
         Raises:
-            Exception: an error that trying again cannot heal.
+            Exception: an error that a retry cannot fix.
         """
         failures = 0
         while True:
             try:
-                await self._watched(asyncio.create_task(self._upkeep()))
+                await self._await_upkeep(asyncio.create_task(self._upkeep()))
                 failures = 0
             except Exception as error:
                 if not is_temporary(error):
                     raise
                 failures += 1
                 self.stop_expired_runs()
-            pause = self._pause_s
-            await asyncio.sleep(min(pause, retry_delay_s(failures, self._rng)) if failures else pause)
+            interval_s = self._interval_s
+            await asyncio.sleep(
+                min(interval_s, retry_delay_s(failures, self._rng)) if failures else interval_s
+            )
 
     async def send(self) -> None:
-        """Says that the worker lives and how it is, renews its leases, and lets go of those that are lost.
+        """Sends one heartbeat with the worker's status, renews its leases, and stops runs whose lease was lost.
 
-        It logs when the queue is not the one that it knew.
+        Logs when the queue was replaced by another one of the same name.
         """
-        # By token, so by age: of two claims of one job at most the later one holds.
+        # By token, hence by age: of two claims of one job, only the later one can hold.
         running = sorted(
             (run for run in self._runs.values() if run.stop_reason is None),
             key=lambda run: int(run.claim.token),
@@ -76,18 +78,18 @@ class Heartbeat:
         by_id: dict[str, deque[JobRun]] = defaultdict(deque)
         for run in running:
             by_id[run.claim.job_id].append(run)
-        heard = await self._leases.heartbeat(
-            json.dumps(self._about()), [(run.claim, run.progress, run.phase) for run in running]
+        reply = await self._leases.heartbeat(
+            json.dumps(self._read_status()), [(run.claim, run.progress, run.phase) for run in running]
         )
-        if heard.previous_born_us is not None:
+        if reply.previous_born_us is not None:
             log.error(
                 "queue.replaced",
-                knew=iso_from_ms(heard.previous_born_us // 1000),
-                found=iso_from_ms(heard.queue_born_us // 1000),
-                jobs=len(heard.lost_job_ids),
+                knew=iso_from_ms(reply.previous_born_us // 1000),
+                found=iso_from_ms(reply.queue_born_us // 1000),
+                jobs=len(reply.lost_job_ids),
             )
-        for job_id in heard.lost_job_ids:
-            # One that has ended meanwhile is settling, and so is left alone.
+        for job_id in reply.lost_job_ids:
+            # A run that has ended in between is being recorded, and ignores this.
             by_id[job_id].popleft().stop(StopReason.LEASE_LOST)
 
     async def _upkeep(self) -> None:
@@ -96,24 +98,24 @@ class Heartbeat:
         self.renewed_at = sent
         await self._leases.maintain()
 
-    async def _watched(self, upkeep: asyncio.Task[None]) -> None:
-        """Waits for the upkeep, and lets go of jobs whose leases end meanwhile for all we know.
+    async def _await_upkeep(self, upkeep: asyncio.Task[None]) -> None:
+        """Awaits the upkeep, and stops runs whose leases may expire while it waits.
 
-        The calls are left to their own timeouts: a connection that is given up in its handshake would later
-        answer the wrong call.
+        The calls have their own timeouts. A connection cancelled during its handshake would later return the
+        reply of another call.
         """
         try:
-            while not (await asyncio.wait({upkeep}, timeout=self._pause_s))[0]:
+            while not (await asyncio.wait({upkeep}, timeout=self._interval_s))[0]:
                 self.stop_expired_runs()
             await upkeep
         finally:
             await cancel_and_wait([upkeep])
 
     def stop_expired_runs(self) -> None:
-        """Stops the jobs that were neither claimed nor renewed within a lease's time."""
-        latest = time.monotonic() - self._lease_s
-        if self.renewed_at > latest:
+        """Stops runs that were neither claimed nor renewed within the duration of a lease."""
+        expired_before = time.monotonic() - self._lease_s
+        if self.renewed_at > expired_before:
             return
         for run in list(self._runs.values()):
-            if run.started <= latest:
+            if run.started <= expired_before:
                 run.stop(StopReason.LEASE_LOST)

@@ -1,4 +1,4 @@
-"""Carries one claim after the other from its start to the transition that records what became of it."""
+"""Runs a claimed job and records its outcome."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from previewops.worker.engine.redis_retry import retry_until_connected
 log = structlog.get_logger()
 
 HoldClaim = Callable[[Claim], JobRun]
-"""Holds a claim from the moment it arrives."""
+"""Registers a claim as held, as soon as it arrives."""
 
 
 class RunEnd(Enum):
-    """What became of a run, for the worker's counters."""
+    """How a run ended, for the worker's counters."""
 
     COMPLETED = auto()
     RETRIED = auto()
     FAILED = auto()
-    RELEASED = auto()  # given back, or another worker's by now
+    RELEASED = auto()  # released, or held by another worker
 
 
 class JobRunner:
-    """Runs jobs with ``functions``, ``ctx`` and hooks of arq's, and records their ends."""
+    """Runs jobs with arq's ``functions``, ``ctx`` and hooks, and records their outcomes."""
 
     def __init__(
         self,
@@ -66,59 +66,59 @@ class JobRunner:
         self._rng = rng
 
     async def run(self, job_run: JobRun, hold: HoldClaim) -> tuple[RunEnd, JobRun | None]:
-        """Executes a run and records its end; with a completion comes the run that follows it, if any."""
+        """Executes a run and records its outcome. A completion may return the next run of the slot."""
         outcome = await execute(job_run, self._functions, self._ctx, self._hooks)
         job_run.recording = True
         if isinstance(outcome, Completed):
             try:
                 return await self._finish(job_run, outcome, hold)
             except ResponseError as error:
-                # Something about this job breaks the script: one more way to fail.
-                return await self._settle(job_run, failure_from_error(error)), None
+                # Something about this job breaks the script: the job has failed.
+                return await self._record_failure(job_run, failure_from_error(error)), None
         if isinstance(outcome, Failed):
-            return await self._settle(job_run, outcome), None
+            return await self._record_failure(job_run, outcome), None
         await self._release(job_run, outcome.reason)
         return RunEnd.RELEASED, None
 
     async def call_after_hook(self, run: JobRun) -> None:
-        """Calls the hook for a run that is settled and no longer held."""
+        """Calls the hook after a run was recorded and is no longer held."""
         if self._hooks.after_job_end is None:
             return
         try:
             await self._hooks.after_job_end({**self._ctx, "job_id": run.claim.job_id, "run": run})
         except Exception as error:
-            # The job is settled; a hook cannot unsettle it, nor end the worker.
+            # The outcome is recorded: a hook can neither change it nor end the worker.
             log.error("hook.failed", hook="after_job_end", exception=failure_from_error(error).traceback)
 
     async def _finish(
         self, run: JobRun, completed: Completed, hold: HoldClaim
     ) -> tuple[RunEnd, JobRun | None]:
-        following: JobRun | None = None
+        next_run: JobRun | None = None
 
-        def adopt(claim: Claim) -> None:
-            nonlocal following
-            following = hold(claim)
-            following.task = run.task
+        def on_claim(claim: Claim) -> None:
+            nonlocal next_run
+            next_run = hold(claim)
+            next_run.task = run.task
 
-        finished = CompletedJob(run.claim, completed.result_json, run.elapsed_ms, completed.dry_run)
-        code = await self._claims.finish(finished, adopt)
+        completed_job = CompletedJob(run.claim, completed.result_json, run.elapsed_ms, completed.dry_run)
+        code = await self._claims.finish(completed_job, on_claim)
         if code is ScriptResult.STALE:
-            log.warning("job.too-late")
-            return RunEnd.RELEASED, following
-        return RunEnd.COMPLETED, following
+            log.warning("job.result-stale")
+            return RunEnd.RELEASED, next_run
+        return RunEnd.COMPLETED, next_run
 
-    async def _settle(self, run: JobRun, failed: Failed) -> RunEnd:
+    async def _record_failure(self, run: JobRun, failed: Failed) -> RunEnd:
         decision = self._recorder.decide(run, failed)
         code = await retry_until_connected(lambda: self._recorder.record(run, failed, decision), self._rng)
         if code is ScriptResult.STALE:
             return RunEnd.RELEASED
         return RunEnd.RETRIED if isinstance(decision, Retry) else RunEnd.FAILED
 
-    async def _release(self, run: JobRun, why: StopReason) -> None:
-        """Gives a job back without an attempt. One that was taken away is refused by its token and left alone.
+    async def _release(self, run: JobRun, reason: StopReason) -> None:
+        """Releases a job without counting an attempt. The token protects a job that another worker holds.
 
-        Also when the lease was merely distrusted: while Redis was away nobody else may have taken the job.
+        Also for an expired lease: while Redis was unavailable, no other worker can have claimed the job.
         """
         (code,) = await retry_until_connected(lambda: self._leases.release([run.claim]), self._rng)
-        if why is StopReason.LEASE_LOST:
-            log.warning("job.let-go", givenBack=code is not ScriptResult.STALE)
+        if reason is StopReason.LEASE_LOST:
+            log.warning("job.lease-lost", released=code is not ScriptResult.STALE)

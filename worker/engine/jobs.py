@@ -1,4 +1,4 @@
-"""The one kind of job there is: a payload in, a bundle or a plan out."""
+"""The one job function, ``render_preview``: a payload in, a bundle or a dry-run plan out."""
 
 from __future__ import annotations
 
@@ -35,10 +35,7 @@ PRELOAD_MODULES = ("previewops.worker.bundle_builder",)
 
 @dataclass(frozen=True, slots=True)
 class RenderJobs:
-    """Renders jobs of one worker. ``render_preview`` is what arq calls; ``web`` fetches assets, if any may be.
-
-    ``reuse`` has what was made before.
-    """
+    """Job functions of one worker. ``fetcher`` downloads assets if hosts are allowed, ``cache`` has old results."""
 
     settings: Settings
     runner: RenderRunner
@@ -52,34 +49,34 @@ class RenderJobs:
         """Validates, renders in a child process, and publishes under the claim's fencing token.
 
         Raises:
-            PermanentJobError, TransientJobError, RenderCrashed: as the contract, the renderer, the sandbox and
-                the publication do.
-            LeaseLost: the job is another worker's by now; nothing was published.
+            PermanentJobError, TransientJobError, RenderCrashed: from the contract, the renderer, the sandbox and
+                the publication.
+            LeaseLost: another worker may hold the job; nothing was published.
         """
         run: JobRun = ctx["run"]
-        request = self._checked(run.claim, payload)
+        request = self._validated(run.claim, payload)
         staging = staging_path(self.settings.data_dir, request.job_id, int(run.claim.token))
-        fetched = self._fetched()
-        work = RenderTask.prepare(
+        downloads = self._make_download_cache()
+        task = RenderTask.prepare(
             self.settings,
             request,
             staging,
-            opener=FileAssetOpener(self.roots, fetched),
+            opener=FileAssetOpener(self.roots, downloads),
             cache=self.cache,
             fonts=self.fonts,
         )
         try:
-            summary = await work.run(self.runner, run.report_progress)
+            summary = await task.run(self.runner, run.report_progress)
             if not request.dry_run:
                 publication = await self._publish(ctx["leases"], run.claim, request, staging)
                 summary["bundle"] = str(publication.path)
         except BaseException:
-            # Also when the child was killed in the middle of it.
+            # Also when the child was killed.
             shutil.rmtree(staging, ignore_errors=True)
             raise
         finally:
-            if fetched is not None:
-                fetched.close()
+            if downloads is not None:
+                downloads.close()
         log.info(
             "job.rendered",
             ms=round(run.elapsed_ms),
@@ -88,15 +85,15 @@ class RenderJobs:
         )
         return summary
 
-    def _fetched(self) -> DownloadCache | None:
-        """A place for what one job fetches, beside its staging folder: on a disk, and swept if it stays."""
+    def _make_download_cache(self) -> DownloadCache | None:
+        """The job's downloads, beside its staging folder: on a disk, and swept if they are left behind."""
         if self.fetcher is None:
             return None
         total_bytes = self.settings.fetch_max_mb * MIB
         return DownloadCache(self.fetcher, total_bytes=total_bytes, spool=self.settings.data_dir / ".staging")
 
-    def _checked(self, claim: Claim, payload: Any) -> Payload:
-        """The payload, if it keeps the contract: a stock arq client may have put anything there."""
+    def _validated(self, claim: Claim, payload: Any) -> Payload:
+        """The validated payload: stock arq clients can enqueue anything."""
         try:
             request = validate(payload, policy=AssetPolicy(self.roots, self.settings.asset_hosts))
         except InvalidPayload as error:
@@ -109,7 +106,7 @@ class RenderJobs:
         if request.job_id != claim.job_id:
             raise PermanentJobError(
                 "job-id-mismatch",
-                f"the payload says jobId {request.job_id}, the queue says {claim.job_id}",
+                f"jobId: found {request.job_id} in the payload, {claim.job_id} in the queue",
                 hint="enqueue with _job_id equal to the payload's jobId",
                 found=request.job_id,
                 allowed=claim.job_id,
@@ -117,8 +114,8 @@ class RenderJobs:
         return request
 
     async def _publish(self, leases: Leases, claim: Claim, request: Payload, staging: Path) -> Publication:
-        """Asks once more whether the lease holds, then publishes; the fence catches what happens in between."""
-        await self._demand_lease(leases, claim)
+        """Renews the lease, then publishes. The fence rejects the publication if the lease is lost in between."""
+        await self._check_lease(leases, claim)
         data_dir = self.settings.data_dir
         target = bundle_path(data_dir, request.project_id, request.job_id)
         fence = fence_path(data_dir, request.project_id, request.job_id)
@@ -126,27 +123,27 @@ class RenderJobs:
             asyncio.to_thread(publish, staging, target, fence=fence, token=int(claim.token))
         )
         try:
-            return await _carried_through(publishing)
-        except StaleToken as stale:
-            newest = stale.newest
-            await self._demand_lease(leases, claim)
-            # We do hold the job, and yet a larger token has published: Redis has forgotten it, in a fail-over to
-            # a server that lacked the last writes and whose clock is behind. The next attempt's will be larger.
-            log.error("fence.ahead", token=int(claim.token), newest=newest)
+            return await _await_publication(publishing)
+        except StaleToken as error:
+            newest = error.newest
+            await self._check_lease(leases, claim)
+            # The lease holds, and yet a larger token has published: Redis lost that token, by a fail-over to a
+            # server without the last writes whose clock is behind. The next attempt gets a larger one.
+            log.error("fence.token-ahead", token=int(claim.token), newest=newest)
             await retry_until_connected(lambda: leases.bump_fencing_token(newest), self.rng)
             raise
 
-    async def _demand_lease(self, leases: Leases, claim: Claim) -> None:
+    async def _check_lease(self, leases: Leases, claim: Claim) -> None:
         code = await retry_until_connected(lambda: leases.renew(claim), self.rng)
         if code is not ScriptResult.OK:
             raise LeaseLost
 
 
-async def _carried_through(publishing: asyncio.Future[Publication]) -> Publication:
-    """Waits for a publication to end, however often that is cancelled meanwhile; then gives way.
+async def _await_publication(publishing: asyncio.Future[Publication]) -> Publication:
+    """Waits until a publication ends, however often the wait is cancelled. Then raises the cancellation.
 
-    A thread cannot be stopped, and whoever goes on before it has ended pulls the staging folder, or what has
-    become of it, away under a bundle that readers see.
+    A thread cannot be stopped. A caller that continued earlier would remove the staging folder, or what it has
+    become, under a bundle that readers see.
     """
     cancelled: asyncio.CancelledError | None = None
     while not publishing.done():
@@ -155,7 +152,7 @@ async def _carried_through(publishing: asyncio.Future[Publication]) -> Publicati
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        # Asked for, so that asyncio does not report it as never heard of.
+        # Retrieved, so that asyncio does not log it as never retrieved.
         publishing.exception()
         raise cancelled
     return publishing.result()

@@ -1,4 +1,4 @@
-"""From an outcome to the one transition that records it."""
+"""Decides how a failed run is recorded, and records it by one transition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRecorder:
-    """Settles failures of one worker's jobs by one policy."""
+    """Records failures of one worker's jobs by one retry policy."""
 
     leases: Leases
     policy: RetryPolicy
@@ -29,21 +29,21 @@ class OutcomeRecorder:
     worker_id: str
 
     def decide(self, run: JobRun, failed: Failed) -> Retry | DeadLetter:
-        """What the policy makes of a failure."""
+        """The policy's decision about a failure."""
         if failed.crash:
             return decide_after_crash(run.claim.crashes, self.policy, self.rng)
         policy = self.policy
         if run.max_tries is not None:
-            # arq's func(max_tries=…) is for this function what PREVIEW_MAX_ATTEMPTS is for all.
+            # arq's func(max_tries=…) overrides PREVIEW_MAX_ATTEMPTS for its function.
             policy = replace(policy, max_attempts=run.max_tries)
         decision = decide_after_failure(failed.kind, run.claim.attempts, policy, self.rng)
         if isinstance(decision, Retry) and failed.delay_ms is not None:
-            # arq's Retry(defer=…): the job knows better when to come back.
+            # arq's Retry(defer=…): the job sets its own delay.
             return Retry(decision.counter, failed.delay_ms)
         return decision
 
     async def record(self, run: JobRun, failed: Failed, decision: Retry | DeadLetter) -> ScriptResult:
-        """Carries a decision out: backoff or dead letter, with the attempt on record."""
+        """Records a retry with backoff or a dead letter, with the attempt."""
         attempt = json.dumps(self._attempt(run, failed).as_json())
         if isinstance(decision, Retry):
             code = await self.leases.retry(
@@ -66,7 +66,7 @@ class OutcomeRecorder:
                     fingerprint(failed.error_class, failed.code, failed.message),
                 ),
             )
-        self._tell(failed, decision, code)
+        self._log(failed, decision, code)
         return code
 
     def _attempt(self, run: JobRun, failed: Failed) -> Attempt:
@@ -81,12 +81,14 @@ class OutcomeRecorder:
             traceback=failed.traceback,
         )
 
-    def _tell(self, failed: Failed, decision: Retry | DeadLetter, code: ScriptResult) -> None:
+    def _log(self, failed: Failed, decision: Retry | DeadLetter, code: ScriptResult) -> None:
         if code is ScriptResult.STALE:
-            log.warning("job.lost", error=failed.code)
+            log.warning("job.failure-stale", error=failed.code)
         elif isinstance(decision, Retry):
             log.warning("job.failed", error=failed.code, message=failed.message, inMs=decision.delay_ms)
         else:
-            log.error("job.died", error=failed.code, message=failed.message, cause=decision.cause.value)
+            log.error(
+                "job.dead-lettered", error=failed.code, message=failed.message, cause=decision.cause.value
+            )
         if failed.code == "unexpected" and failed.kind is FailureKind.TRANSIENT:
             log.debug("job.traceback", exception=failed.traceback)

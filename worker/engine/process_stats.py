@@ -1,4 +1,4 @@
-"""What a worker and its render processes take of the machine, read from /proc as proc(5) describes it."""
+"""Memory and processor time of a worker and its render processes, read from /proc, see proc(5)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 _PROC = Path("/proc")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-# Fields of /proc/<pid>/stat, counted from behind the name, which may hold anything.
+# Fields of /proc/<pid>/stat after the name, which may contain anything.
 _OWN_TIMES = slice(11, 13)  # utime, stime
 _REAPED_TIMES = slice(13, 15)  # cutime, cstime: of children that have been waited for
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessStats:
-    """Resident bytes of the worker alone and with its helpers, and processor use in percent of one core.
+    """Resident bytes of the worker, alone and with its helpers; processor use in percent of one core.
 
-    Pages that processes share count in each. The first reading has nothing to compare with: its ``cpu`` is 0.
+    Shared pages count in each process. The first reading has no predecessor: its ``cpu_percent`` is 0.
     """
 
     own_rss_bytes: int
@@ -28,43 +28,43 @@ class ProcessStats:
 
 
 class ProcessStatsReader:
-    """Reads the usage of this process and of others that it names, again and again.
+    """Reads the statistics of this process and its helpers repeatedly.
 
     Args:
-        helpers: the ids of the fork server and of the render processes that live.
-        monotonic: seconds that never go back.
+        helper_pids: returns the ids of the fork server and the live render processes.
+        monotonic: seconds that never decrease.
     """
 
     def __init__(self, helper_pids: Callable[[], Iterable[int]], monotonic: Callable[[], float]) -> None:
-        self._helpers = helper_pids
+        self._helper_pids = helper_pids
         self._monotonic = monotonic
         self._last: tuple[float, float] | None = None
 
     def read(self) -> ProcessStats:
-        """The usage now; ``cpu`` since the last call. A helper that has just ended counts for nothing."""
+        """The current statistics; ``cpu_percent`` since the last call. Skips helpers that have ended."""
         own_s, own_rss = _read(os.getpid())
-        busy_s, rss = own_s, own_rss
-        for pid in self._helpers():
+        cpu_s, rss = own_s, own_rss
+        for pid in self._helper_pids():
             try:
                 used_s, resident = _read(pid)
             except (OSError, ValueError, IndexError):
                 continue
-            busy_s += used_s
+            cpu_s += used_s
             rss += resident
-        return ProcessStats(own_rss, rss, self._share(busy_s))
+        return ProcessStats(own_rss, rss, self._cpu_percent(cpu_s))
 
-    def _share(self, busy_s: float) -> float:
+    def _cpu_percent(self, cpu_s: float) -> float:
         now, last = self._monotonic(), self._last
-        self._last = (now, busy_s)
+        self._last = (now, cpu_s)
         if last is None or now <= last[0]:
             return 0.0
-        # A helper that ends between two readings takes what its parent has not been credited with yet along.
-        return round(max(0.0, 100 * (busy_s - last[1]) / (now - last[0])), 1)
+        # A helper that ends between two readings takes along time that its parent is not yet credited with.
+        return round(max(0.0, 100 * (cpu_s - last[1]) / (now - last[0])), 1)
 
 
 def _read(pid: int) -> tuple[float, int]:
-    """Processor seconds of a process and of the children that it has waited for, and its resident bytes."""
+    """Processor seconds of a process and its reaped children, and its resident bytes."""
     stat = (_PROC / str(pid) / "stat").read_bytes()
     fields = stat[stat.rindex(b")") + 2 :].split()
-    ticks = sum(int(each) for each in (*fields[_OWN_TIMES], *fields[_REAPED_TIMES]))
+    ticks = sum(int(field) for field in (*fields[_OWN_TIMES], *fields[_REAPED_TIMES]))
     return ticks / _TICKS_PER_S, int(fields[21]) * _PAGE_BYTES

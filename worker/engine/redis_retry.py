@@ -1,4 +1,4 @@
-"""Keeping at it while Redis is away: the same call again until it gets through."""
+"""Repeats calls while Redis is unavailable, with a capped exponential delay."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ log = structlog.get_logger()
 FIRST_DELAY_S = 0.05
 MAX_DELAY_S = 1.0
 
-# The client takes the first word off a reply that it has a class for, and leaves it on the others. What a script
-# met is quoted in the middle of the reply by servers before 7.0.
-_TEMPORARY_KINDS = (
+# redis-py strips the first word of a reply that it has a class for, and keeps it on others. Servers before 7.0 quote
+# an error inside a script in the middle of the reply.
+_TEMPORARY_ERRORS = (
     RedisConnectionError,  # BusyLoadingError is one
     RedisTimeoutError,
     OutOfMemoryError,
@@ -46,31 +46,31 @@ _TEMPORARY_REPLIES = ("OOM ", "MISCONF ", "MASTERDOWN ", "NOREPLICAS ", "CLUSTER
 
 
 def is_temporary(error: BaseException) -> bool:
-    """Whether Redis may answer the same call later: away, loading, failing over, or out of room."""
+    """Whether the same call may succeed later: Redis is away, loading, failing over or out of memory."""
     if isinstance(error, AuthenticationError):
         return False
     if isinstance(error, RedisConnectionError) and isinstance(error.__cause__, RedisError):
-        # The client hides what the server refused during the handshake, a password say, in a lost connection.
+        # The client hides an error of the handshake, such as a wrong password, in a lost connection.
         return is_temporary(error.__cause__)
-    if isinstance(error, _TEMPORARY_KINDS):
+    if isinstance(error, _TEMPORARY_ERRORS):
         return True
     return isinstance(error, ResponseError) and any(mark in str(error) for mark in _TEMPORARY_REPLIES)
 
 
 def retry_delay_s(failures: int, rng: Rng) -> float:
-    """Seconds to wait after the ``failures``-th failure in a row: doubling, capped, at least half of it waited.
+    """Seconds to wait after the ``failures``-th consecutive failure: doubling, capped, with jitter in the upper half.
 
-    The cap keeps a worker within its promise to work again at most two seconds after Redis is back.
+    Because of the cap a worker resumes at most two seconds after Redis is back, as documented.
     """
-    bound = min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(failures - 1, 10))
-    return rng.uniform(bound / 2, bound)
+    limit_s = min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(failures - 1, 10))
+    return rng.uniform(limit_s / 2, limit_s)
 
 
 async def retry_until_connected(call: Callable[[], Awaitable[T]], rng: Rng) -> T:
-    """Calls until the call gets through, logging that it had to.
+    """Repeats ``call`` until Redis answers, and returns its result. Logs failures.
 
     Raises:
-        Exception: an error that trying again cannot heal.
+        Exception: an error that a retry cannot fix.
     """
     failures = 0
     while True:
@@ -80,7 +80,7 @@ async def retry_until_connected(call: Callable[[], Awaitable[T]], rng: Rng) -> T
             if not is_temporary(error):
                 raise
             failures += 1
-            # The first, then ever rarer: an hour without Redis is not 3,600 lines.
+            # The first failure, then at doubling counts: an hour without Redis logs 13 lines, not 3,600.
             if failures & (failures - 1) == 0:
-                log.warning("redis.away", error=str(error), failures=failures)
+                log.warning("redis.unavailable", error=str(error), failures=failures)
         await asyncio.sleep(retry_delay_s(failures, rng))

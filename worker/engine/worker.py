@@ -1,7 +1,7 @@
-"""The worker: ``arq.Worker`` with claims, settlements and health of its own.
+"""The worker: ``arq.Worker`` with its own claims, outcome recording and heartbeat.
 
-What is kept of arq: the functions and their options, the hooks, ``ctx``, burst, and the representation in Redis.
-What is replaced, and why, is in docs/architecture.md: stock arq polls, forgets, and lets two workers finish one job.
+It keeps arq's functions and their options, hooks, ``ctx``, burst mode and representation in Redis.
+docs/architecture.md lists the replacements: stock arq polls, loses jobs, and lets two workers finish one job.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ from previewops.worker.engine.redis_retry import is_temporary, retry_until_conne
 log = structlog.get_logger()
 
 IDLE_WAIT_S = 0.25
-"""How long an idle worker blocks for a wake-up. Jobs of stock arq clients come without one."""
+"""How long an idle worker blocks for a wake-up. Jobs of stock arq clients send none."""
 
 MAX_CANCELLATIONS = 30
-"""How often, every ``AGAIN_AFTER_S``, a job that still runs when the worker closes is cancelled."""
+"""Number of cancellations, one every ``tasks.RETRY_INTERVAL_S``, of a job that still runs when the worker closes."""
 
 MAX_ABANDONED_CLAIMS = 1_000
-"""Claims whose outcome could not be recorded, kept until their leases have long ended."""
+"""Claims whose outcome could not be recorded. They are kept until long after the end of their leases."""
 
 MAX_CONCURRENT_CALLS = 2
-"""Finish-and-claim calls of one worker at a time: while Redis works on one, the worker prepares the other."""
+"""Concurrent finish-and-claim calls of one worker: while Redis runs one, the worker prepares the other."""
 
 
 def serialize_job(record: dict[str, Any]) -> bytes:
-    """The serializer that stock arq clients of this queue have to be given."""
+    """Serializer that stock arq clients of this queue must use."""
     return json.dumps(record).encode()
 
 
@@ -65,8 +65,8 @@ _SERIALIZERS: dict[str, Any] = {"job_serializer": serialize_job, "job_deserializ
 class PreviewWorker(Worker):
     """One worker process: ``settings.worker_concurrency`` slots, one lease and one task per running job.
 
-    ``helpers`` tells the ids of the other processes whose memory and processor time are reported as its own;
-    ``confined_by`` what its renders are held by.
+    ``helper_pids`` returns the ids of other processes whose memory and processor time it reports as its own.
+    ``confined_by`` names the layers that confine its renders.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class PreviewWorker(Worker):
             after_job_end=after_job_end,
             handle_signals=False,
             max_jobs=settings.worker_concurrency,
-            # Not enforced here: a render's deadline is the sandbox's, which kills. arq wants a number to compare.
+            # Not enforced here: the sandbox kills a render at its deadline. arq wants a number to compare.
             job_timeout=settings.job_timeout_s,
             max_tries=settings.max_attempts,
             ctx=ctx,
@@ -112,28 +112,28 @@ class PreviewWorker(Worker):
         self._clock = clock or SystemClock()
         self._rng = rng or system_rng()
         self._started_ms = self._clock.now_ms()
-        self._usage = ProcessStatsReader(helper_pids, self._clock.monotonic)
+        self._process_stats = ProcessStatsReader(helper_pids, self._clock.monotonic)
         self._host = socket.gethostname()
         self._confined_by = list(confined_by)
         self._set_up_slots()
         self._connect(redis, pool, Hooks(on_job_start, on_job_end, after_job_end))
         self._loops: list[asyncio.Task[None]] = []
-        self._drain_asked = asyncio.Event()
+        self._drain_requested = asyncio.Event()
         self._force_stop = asyncio.Event()
         self._registered = False
         self._closed = False
 
     def _set_up_slots(self) -> None:
-        # By token: one job can be here twice, once under a lease that it does not know to be lost.
+        # By token: the worker may run one job twice, once under a lease that it does not know to be lost.
         self.runs: dict[str, JobRun] = {}
-        self._free = self.settings.worker_concurrency
+        self._free_slots = self.settings.worker_concurrency
         self._slot_freed = asyncio.Event()
         self._idle = asyncio.Event()
         self._next_due_ms: int | None = None
         self._abandoned: deque[Claim] = deque(maxlen=MAX_ABANDONED_CLAIMS)
 
     def _connect(self, redis: ArqRedis, pool: ConnectionPool, hooks: Hooks) -> None:
-        """Makes what speaks to Redis."""
+        """Creates the parts that use Redis."""
         settings = self.settings
         self.leases = Leases(redis, settings, self.worker_id)
         self._fast_scripts = FastScriptRunner(pool, self.leases.scripts)
@@ -160,27 +160,27 @@ class PreviewWorker(Worker):
         )
         self.heartbeat = Heartbeat(self.leases, settings, self.runs, self._status, self._rng)
 
-    # ---------------------------------------------------------------- life
+    # ---------------------------------------------------------------- life cycle
 
     async def main(self) -> None:
-        """Works until drained, or, in burst mode, until nothing is pending. Survives Redis going away.
+        """Works until drained or, in burst mode, until no job is pending. Retries while Redis is unavailable.
 
         Raises:
-            Exception: an error that trying again cannot heal; the supervisor decides.
+            Exception: an error that a retry cannot fix; the supervisor decides.
         """
-        living = asyncio.create_task(self._live(), name="life")
-        asked = asyncio.create_task(self._drain_asked.wait(), name="drain")
+        lifetime = asyncio.create_task(self._run(), name="life")
+        drain_requested = asyncio.create_task(self._drain_requested.wait(), name="drain")
         try:
-            await asyncio.wait({living, asked}, return_when=asyncio.FIRST_COMPLETED)
-            if living.done():
-                living.result()
+            await asyncio.wait({lifetime, drain_requested}, return_when=asyncio.FIRST_COMPLETED)
+            if lifetime.done():
+                lifetime.result()
             await self._drain()
         finally:
-            await cancel_and_wait([living, asked, *self._loops])
+            await cancel_and_wait([lifetime, drain_requested, *self._loops])
             await self._release_all()
 
-    async def _live(self) -> None:
-        """Boots, then claims and beats until the burst is over or an error ends it."""
+    async def _run(self) -> None:
+        """Registers, then runs heartbeat and claim loop until the burst is over or an error ends one."""
         await retry_until_connected(self._register, self._rng)
         self.ctx["redis"] = self.pool
         self.ctx["leases"] = self.leases
@@ -205,16 +205,16 @@ class PreviewWorker(Worker):
         )
 
     def drain(self, signum: int = signal.SIGTERM) -> None:
-        """Takes no more jobs, lets running ones end within PREVIEW_DRAIN_TIMEOUT_S, gives the rest back.
+        """Stops claiming, lets runs end within PREVIEW_DRAIN_TIMEOUT_S, and releases the rest.
 
-        A second call gives them back at once. Only sets flags: safe to call from a signal handler of the loop.
+        A second call releases them immediately. Only sets flags: safe in a signal handler of the loop.
         """
-        if self._drain_asked.is_set():
+        if self._drain_requested.is_set():
             self._force_stop.set()
         else:
             log.info("worker.draining", signal=Signals(signum).name, running=len(self.runs))
         self.allow_pick_jobs = False
-        self._drain_asked.set()
+        self._drain_requested.set()
 
     handle_sig_wait_for_completion = drain
     handle_sig = drain
@@ -224,30 +224,30 @@ class PreviewWorker(Worker):
         if not self.tasks:
             return
         idle = asyncio.create_task(self._idle.wait())
-        hurry = asyncio.create_task(self._force_stop.wait())
+        forced = asyncio.create_task(self._force_stop.wait())
         await asyncio.wait(
-            {idle, hurry}, timeout=self.settings.drain_timeout_s, return_when=asyncio.FIRST_COMPLETED
+            {idle, forced}, timeout=self.settings.drain_timeout_s, return_when=asyncio.FIRST_COMPLETED
         )
         idle.cancel()
-        hurry.cancel()
+        forced.cancel()
 
     async def _release_all(self) -> None:
         self.allow_pick_jobs = False
         for run in self.runs.values():
             run.stop(StopReason.DRAIN)
         if self.tasks:
-            # What cannot be given back because Redis is away is recovered when its lease ends.
+            # If Redis is unavailable, other workers recover the jobs when their leases end.
             await asyncio.wait(set(self.tasks.values()), timeout=self.settings.lease_ms / 1000)
 
     async def close(self) -> None:
-        """Says good-bye, runs ``on_shutdown`` and closes the connections. Only the first call does anything."""
+        """Deregisters, runs ``on_shutdown`` and closes the connections. Later calls do nothing."""
         if self._closed:
             return
         self._closed = True
         self.allow_pick_jobs = False
         # Bounded: a job may ignore its cancellation for ever.
         for task in await cancel_and_wait(self.tasks.values(), max_rounds=MAX_CANCELLATIONS):
-            log.error("job.unending", slot=task.get_name())
+            log.error("job.cancel-ignored", slot=task.get_name())
         await self._claims.close()
         if self._registered:
             await self._deregister()
@@ -263,30 +263,30 @@ class PreviewWorker(Worker):
             await self.leases.release_unknown_claims(self._abandoned)
             await self.leases.deregister_worker(self.worker_id, "the worker stopped", lost=False)
         except (RedisError, OSError) as error:
-            # Whatever Redis has against us, it shall not hide why the worker ended, nor keep it from cleaning up.
-            log.warning("worker.left-silently", error=str(error))
+            # An error of Redis must neither hide why the worker ended nor prevent its clean-up.
+            log.warning("worker.deregister-failed", error=str(error))
         log.info("worker.stopped", completed=self.jobs_complete, failed=self.jobs_failed)
 
     # ---------------------------------------------------------------- claims and slots
 
     async def _claim_loop(self) -> None:
-        """Keeps the slots busy. Returns when a burst is over; after a drain has begun it does nothing more."""
+        """Keeps the slots busy. Returns at the end of a burst; blocks for ever once a drain has begun."""
         while True:
-            while self._free == 0:
+            while self._free_slots == 0:
                 self._slot_freed.clear()
                 await self._slot_freed.wait()
             if not self.allow_pick_jobs:
                 await asyncio.get_running_loop().create_future()
-            claims = await self._claims.claim(self._free, self._start)
-            self._next_due_ms = claims.next_due_ms
-            if self._free == 0:
+            reply = await self._claims.claim(self._free_slots, self._start)
+            self._next_due_ms = reply.next_due_ms
+            if self._free_slots == 0:
                 continue
-            if self.burst and not claims.claims and not self.tasks and await self._nothing_pending():
+            if self.burst and not reply.claims and not self.tasks and await self._nothing_pending():
                 return
             await self._await_work()
 
     async def _nothing_pending(self) -> bool:
-        # As stock arq has it: what waits, backs off or runs elsewhere (and may come back) is in there.
+        # As in stock arq: the schedule holds waiting jobs, backoffs, and jobs running elsewhere, which may come back.
         pending: int = await retry_until_connected(
             lambda: self.pool.zcard(self.leases.keys.schedule), self._rng
         )
@@ -301,43 +301,43 @@ class PreviewWorker(Worker):
         except Exception as error:
             if not is_temporary(error):
                 raise
-            # The claim that follows keeps at it, with pauses.
+            # The claim that follows retries with a delay.
 
     def _start(self, claim: Claim) -> None:
         run = self._hold(claim)
-        self._free -= 1
+        self._free_slots -= 1
         self._idle.clear()
         run.task = asyncio.create_task(self._slot(run), name=f"slot {claim.job_id}")
         self.tasks[claim.token] = run.task
-        run.task.add_done_callback(lambda task: self._stop(claim.token, task))
+        run.task.add_done_callback(lambda task: self._free_slot(claim.token, task))
 
     def _hold(self, claim: Claim) -> JobRun:
-        """Holds a claim from the moment it arrives: it is renewed, and not given back as one that got lost."""
+        """Registers a claim as held as soon as it arrives, so that it is renewed and not released as unknown."""
         run = JobRun(claim)
         self.runs[claim.token] = run
         if not self.allow_pick_jobs:
-            # It was under way when the drain began.
+            # It was in flight when the drain began.
             run.stop(StopReason.DRAIN)
         return run
 
-    def _stop(self, key: str, task: asyncio.Task[None]) -> None:
+    def _free_slot(self, key: str, task: asyncio.Task[None]) -> None:
         del self.tasks[key]
-        self._free += 1
+        self._free_slots += 1
         self._slot_freed.set()
         if not self.tasks:
             self._idle.set()
         if not task.cancelled() and task.exception() is None:
             return
-        unsettled = [token for token, run in self.runs.items() if run.task is task]
-        for token in unsettled:
+        unrecorded = [token for token, run in self.runs.items() if run.task is task]
+        for token in unrecorded:
             claim = self.runs.pop(token).claim
             if not task.cancelled():
                 self._abandon(claim, task.exception())
 
     def _abandon(self, claim: Claim, error: BaseException | None) -> None:
-        """Leaves a job's lease to end, as what became of the job could not be recorded.
+        """Lets the lease of a job end whose outcome could not be recorded.
 
-        That costs a crash, so a job that does it every time is a dead letter after PREVIEW_MAX_CRASHES.
+        That counts as a crash: after PREVIEW_MAX_CRASHES of them the job is a dead letter.
         """
         self._abandoned.append(claim)
         log.error(
@@ -347,41 +347,41 @@ class PreviewWorker(Worker):
         )
 
     async def _slot(self, first: JobRun) -> None:
-        """Works off one job after the other, as long as each finish brings the next."""
+        """Runs jobs one after the other, as long as each finish returns the next."""
         run: JobRun | None = first
         while run is not None:
             claim = run.claim
             attempt = claim.attempts + claim.crashes + 1
             with job_log_context(JobLogContext(claim.job_id, attempt, self.worker_id)):
-                run = await self._work(run)
+                run = await self._run_job(run)
 
-    async def _work(self, run: JobRun) -> JobRun | None:
-        end, following = await self._job_runner.run(run, self._hold)
-        if end is RunEnd.COMPLETED:
+    async def _run_job(self, run: JobRun) -> JobRun | None:
+        run_end, next_run = await self._job_runner.run(run, self._hold)
+        if run_end is RunEnd.COMPLETED:
             self.jobs_complete += 1
-        elif end is RunEnd.RETRIED:
+        elif run_end is RunEnd.RETRIED:
             self.jobs_retried += 1
-        elif end is RunEnd.FAILED:
+        elif run_end is RunEnd.FAILED:
             self.jobs_failed += 1
         del self.runs[run.claim.token]
         await self._job_runner.call_after_hook(run)
-        return following
+        return next_run
 
     def _held_claims(self) -> Iterable[Claim]:
         return [*(run.claim for run in self.runs.values()), *self._abandoned]
 
     def _status(self) -> dict[str, Any]:
-        """What the worker says of itself with each heartbeat."""
-        usage = self._usage.read()
+        """The worker's status for the heartbeat."""
+        stats = self._process_stats.read()
         return {
             "host": self._host,
             "pid": os.getpid(),
-            "state": "draining" if self._drain_asked.is_set() else "working",
+            "state": "draining" if self._drain_requested.is_set() else "working",
             "slots": self.max_jobs,
             "busy": len(self.runs),
-            "rssBytes": usage.rss_bytes,
-            "ownRssBytes": usage.own_rss_bytes,
-            "cpu": usage.cpu_percent,
+            "rssBytes": stats.rss_bytes,
+            "ownRssBytes": stats.own_rss_bytes,
+            "cpu": stats.cpu_percent,
             "startedMs": self._started_ms,
             "completed": self.jobs_complete,
             "failed": self.jobs_failed,

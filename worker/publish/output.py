@@ -1,4 +1,4 @@
-"""Where the files of a bundle go: a folder, or whatever hands out open files."""
+"""Output of a bundle's files: a folder, or anything that returns open files."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from previewops.errors import PermanentJobError
 from previewops.worker.assets.opener import storage_errors
 
 MAX_FILES = 5_000
-"""Files of one bundle: beyond any that the contract allows."""
+"""Files of one bundle: more than the contract allows."""
 MAX_CREATE_BATCH = 16
-"""Files that a render process may ask for by one question."""
+"""Files that a render process may request at once."""
 _PART = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}"
 _PATH = re.compile(rf"(?:{_PART}/)?{_PART}")
-_MODE, _FOLDER_MODE = 0o644, 0o755  # bundles are for others to read, whatever the umask
+_MODE, _FOLDER_MODE = 0o644, 0o755  # bundles are readable for other users, whatever the umask
 
 
 class Output(Protocol):
-    """Takes the files of one bundle, each once."""
+    """Creates the files of one bundle, each once."""
 
     def create(self, path: str) -> BinaryIO:
-        """A new empty file for writing and reading; ``path`` is relative, with at most one folder.
+        """Creates an empty file for writing and reading; ``path`` is relative, with at most one folder.
 
         Raises:
             TransientJobError: io-error, disk-full.
         """
 
     def expect(self, paths: Iterable[str]) -> None:
-        """Says which files will be created, if all goes well; some outputs make them ahead of their turn."""
+        """Announces files that will be created unless the job fails; an output may create them in advance."""
 
 
 class FolderOutput:
-    """Files below ``folder``, which is made if need be; what is there already is replaced."""
+    """Files below ``folder``, which it creates. Replaces existing files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,17 +45,17 @@ class FolderOutput:
         """See ``Output.create``.
 
         Raises:
-            PermanentJobError: unsafe-output, for a path that could lead out of the folder, or one too many.
+            PermanentJobError: unsafe-output, a path that could leave the folder, or too many files.
             TransientJobError: io-error, disk-full.
         """
         self._made += 1
         if _PATH.fullmatch(path) is None or self._made > MAX_FILES:
             raise PermanentJobError(
                 "unsafe-output",
-                f"the renderer asked for a file {path[:100]!r}, its {self._made}th",
-                hint="report this: no payload should lead to it",
+                f"output file: found {path[:100]!r}, the {self._made}th",
+                hint="report this: a payload cannot cause it",
                 found=path[:100],
-                allowed=f"a plain name, perhaps in one folder; {MAX_FILES} files",
+                allowed=f"a plain name in at most one folder; {MAX_FILES} files",
             )
         with storage_errors():
             target = self.folder / path
@@ -67,11 +67,11 @@ class FolderOutput:
             return os.fdopen(handle, "w+b")
 
     def expect(self, paths: Iterable[str]) -> None:
-        """See ``Output.expect``: nothing is to be gained by it here."""
+        """See ``Output.expect``. Does nothing: creating files in advance saves no time here."""
 
     @staticmethod
     def _make(folder: Path) -> None:
-        # Not its parents: a DATA_DIR that has gone, an unmounted disk say, is not made anew on what is beneath.
+        # Without parents: a missing DATA_DIR, on an unmounted disk say, must not be created on the disk beneath.
         try:
             folder.mkdir(_FOLDER_MODE)
         except FileExistsError:

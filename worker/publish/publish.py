@@ -1,4 +1,4 @@
-"""Publication: a rendered folder becomes the job's bundle, whole or not at all, if no later attempt was first.
+"""Publication: a staging folder atomically becomes the job's bundle, unless a later attempt has published.
 
 Under DATA_DIR, one file system::
 
@@ -6,16 +6,15 @@ Under DATA_DIR, one file system::
     previews/<projectId>/<jobId>      the bundle that readers see
     .fences/<projectId>/<jobId>       the highest fencing token that has begun to publish; its lock serialises
 
-A claim comes with a fencing token that grows from claim to claim (Martin Kleppmann, "How to do distributed
-locking", 2016). An attempt that was frozen past its lease and wakes up late may believe in it still; what
-stops it is here, at the resource: a token smaller than the fence's is refused. The fence is moved, durably,
-before the bundle is, so that no crash leaves a bundle newer than its fence.
+A claim has a fencing token that increases from claim to claim (Martin Kleppmann, "How to do distributed locking",
+2016). An attempt that was frozen past the end of its lease may still believe that it holds it. The fence stops it
+at the resource: a token smaller than the fence's is rejected. The fence is written durably before the bundle moves,
+so that no crash leaves a bundle newer than its fence.
 
-A first bundle arrives by rename(2). Another one takes the place of the old by renameat2(2) with
-RENAME_EXCHANGE, and then the old one is removed. Where the kernel or the file system has no exchange, two
-renames do: a reader may find nothing for an instant, never a half. A reader that wants one consistent
-bundle opens the folder and reads by that descriptor, starting over if the path has come to lead elsewhere
-meanwhile.
+A first bundle arrives by rename(2). A later one replaces the old bundle by renameat2(2) with RENAME_EXCHANGE, then
+the old one is removed. Where kernel or file system lack the exchange, two renames do it: a reader may find nothing
+for an instant, never a partial bundle. A reader that wants a consistent bundle opens the folder, reads through that
+descriptor, and starts again if the path leads to another folder afterwards.
 """
 
 from __future__ import annotations
@@ -36,31 +35,31 @@ from previewops.errors import PermanentJobError, StaleToken, TransientJobError
 
 MANIFEST = "container.json"
 VOLATILE_FILES = frozenset({"preview.json"})
-"""Files that differ between two renders of the same bytes: they hold timings."""
+"""Files that differ between renders of the same input, because they hold timings."""
 
 LOCK_TIMEOUT_S = 10.0
-"""How long a fence may be held by another attempt: publishing takes milliseconds, frozen for ever."""
+"""How long to wait for the fence of another attempt: publishing takes milliseconds, a frozen process for ever."""
 _LOCK_RETRY_S = 0.01
 
 _FENCE_DIGITS = 20
 _AT_FDCWD = -100  # linux/fcntl.h
 _RENAME_EXCHANGE = 2  # linux/fs.h
-_NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
+_EXCHANGE_UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class PublishResult(StrEnum):
-    """What became of the staging folder."""
+    """The result of a publication."""
 
-    FIRST = "first"  # there was no bundle; this is it
-    REPLACED = "replaced"  # the bundle that was there is gone
-    UNCHANGED = "kept"  # the bundle that was there has the same bytes and stays, as new; staging is gone
-    ALREADY_PUBLISHED = "already"  # this very token has published before: its reply was lost
+    FIRST = "first"  # there was no bundle before
+    REPLACED = "replaced"  # the previous bundle was removed
+    UNCHANGED = "kept"  # the existing bundle has the same bytes and stays, with new times
+    ALREADY_PUBLISHED = "already"  # this token has published before: the reply was lost
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A bundle that readers can see: where, by which token, and how it came to be there."""
+    """A published bundle: its path, the token, and how it was published."""
 
     path: Path
     token: int
@@ -72,18 +71,18 @@ StepObserver = Callable[[str], None]
 
 
 def bundle_path(data_dir: Path, project_id: str, job_id: str) -> Path:
-    """Where the job's bundle is. Raises PermanentJobError "unsafe-path" if not inside ``data_dir``."""
-    return _inside(data_dir, "previews", project_id, job_id)
+    """The folder of the job's bundle. Raises PermanentJobError "unsafe-path" if not inside ``data_dir``."""
+    return _path_inside(data_dir, "previews", project_id, job_id)
 
 
 def fence_path(data_dir: Path, project_id: str, job_id: str) -> Path:
-    """Where the job's fence is. Raises PermanentJobError "unsafe-path" if not inside ``data_dir``."""
-    return _inside(data_dir, ".fences", project_id, job_id)
+    """The job's fence file. Raises PermanentJobError "unsafe-path" if not inside ``data_dir``."""
+    return _path_inside(data_dir, ".fences", project_id, job_id)
 
 
 def staging_path(data_dir: Path, job_id: str, token: int) -> Path:
-    """Where an attempt renders. Raises PermanentJobError "unsafe-path" if not inside ``data_dir``."""
-    return _inside(data_dir, ".staging", f"{job_id}.{token}")
+    """The folder that an attempt renders to. Raises PermanentJobError "unsafe-path" if not inside ``data_dir``."""
+    return _path_inside(data_dir, ".staging", f"{job_id}.{token}")
 
 
 def publish(
@@ -95,48 +94,48 @@ def publish(
     swap_folders: SwapFolders | None = None,
     on_step: StepObserver | None = None,
 ) -> Publication:
-    """Makes ``staging`` the bundle ``target``. Blocks on the disk: call it off the event loop.
+    """Makes ``staging`` the bundle ``target``. Blocks on the disk: do not call it in the event loop.
 
-    When it returns, the bundle survives a power cut. When it raises, ``staging`` is gone and ``target`` is
-    what it was or, after a failed flush, the new bundle. Repeating it with the same token is harmless.
+    After its return, the bundle survives a power failure. When it raises, ``staging`` is removed, and ``target`` is
+    unchanged or, after a failed flush, the new bundle. A repetition with the same token is harmless.
 
     Args:
         staging: folder with the rendered files, on the file system of ``target``.
-        fence: the job's fence file; made when there is none.
+        fence: the job's fence file; created if missing.
         token: the attempt's fencing token, at least 1.
-        exchange: swaps two folders in one step, or returns False where that cannot be done.
-        observe: told of each step right after it was made.
+        swap_folders: swaps two folders atomically, or returns False where that is not supported.
+        on_step: called after each step with its name.
 
     Raises:
-        StaleToken: a later attempt has published. TransientJobError: code "disk-full"; "data-dir-unusable";
-        "publication-locked", another attempt is in the
-            middle of publishing and does not get on.
+        StaleToken: a later attempt has published.
+        TransientJobError: code "disk-full"; "data-dir-unusable"; "publication-locked", another attempt is publishing
+            and does not finish.
     """
     swap = swap_folders or rename_exchange
-    told = on_step or _nobody
+    notify = on_step or _ignore_step
     try:
-        with _typed_failures(target), _held(fence, staging) as fence_fd:
-            told("locked")
+        with _typed_os_errors(target), _locked_fence(fence, staging) as fence_fd:
+            notify("locked")
             newest = _read_fence(fence_fd, fence)
             if token < newest:
                 raise StaleToken(token, newest)
             if token == newest and not staging.exists() and target.is_dir():
                 return Publication(target, token, PublishResult.ALREADY_PUBLISHED)
             _flush_tree(staging)
-            told("flushed")
+            notify("flushed")
             _write_fence(fence_fd, token)
-            told("fenced")
-            outcome = _place(staging, target, swap, told)
-            return Publication(target, token, outcome)
+            notify("fenced")
+            result = _place(staging, target, swap, notify)
+            return Publication(target, token, result)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
 
 
 def sweep_staging(data_dir: Path, is_live: Callable[[str], bool]) -> int:
-    """Removes what dead attempts left in the staging folder, and tells how many folders that were.
+    """Removes leftovers of dead attempts from the staging folder, and returns their number.
 
-    ``is_live`` is asked with "<jobId>.<token>", the name of the attempt.
+    ``is_live`` is called with the name of an attempt, "<jobId>.<token>".
     """
     removed = 0
     with suppress(FileNotFoundError):
@@ -151,10 +150,10 @@ def sweep_staging(data_dir: Path, is_live: Callable[[str], bool]) -> int:
 
 
 def rename_exchange(one: Path, other: Path) -> bool:
-    """Swaps two names by renameat2(2); False where the C library, kernel or file system cannot.
+    """Swaps two paths by renameat2(2); False where the C library, kernel or file system does not support it.
 
     Raises:
-        OSError: it can, and failed.
+        OSError: the swap failed.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     renameat2 = getattr(libc, "renameat2", None)  # glibc 2.28, musl 1.2.4
@@ -163,7 +162,7 @@ def rename_exchange(one: Path, other: Path) -> bool:
     if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
         return True
     code = ctypes.get_errno()
-    if code in _NO_EXCHANGE:
+    if code in _EXCHANGE_UNSUPPORTED:
         return False
     raise OSError(code, os.strerror(code), str(one), None, str(other))
 
@@ -171,37 +170,37 @@ def rename_exchange(one: Path, other: Path) -> bool:
 _REPLACED_SUFFIX = ".replaced"
 
 
-def _place(staging: Path, target: Path, swap: SwapFolders, told: StepObserver) -> PublishResult:
+def _place(staging: Path, target: Path, swap: SwapFolders, on_step: StepObserver) -> PublishResult:
     _make_folders(target.parent)
     if not target.exists():
         staging.rename(target)
-        told("renamed")
+        on_step("renamed")
         _flush_folders(target.parent, staging.parent)
-        told("durable")
+        on_step("durable")
         return PublishResult.FIRST
     if _same_bundle(staging, target):
         for name in VOLATILE_FILES:
-            with suppress(OSError):  # of another user, say: all that it says is how old the bundle is
+            with suppress(OSError):  # the owner may be another user: only the bundle's age is lost
                 os.utime(target / name)
-        shutil.rmtree(staging, ignore_errors=True)  # what stays is swept
-        told("removed")
+        shutil.rmtree(staging, ignore_errors=True)  # the sweep removes leftovers
+        on_step("removed")
         return PublishResult.UNCHANGED
     old = staging
     if not swap(staging, target):
-        old = _two_renames(staging, target, told)
-    told("exchanged")
+        old = _swap_by_two_renames(staging, target, on_step)
+    on_step("exchanged")
     _flush_folders(target.parent, staging.parent)
-    told("durable")
+    on_step("durable")
     shutil.rmtree(old, ignore_errors=True)
-    told("removed")
+    on_step("removed")
     return PublishResult.REPLACED
 
 
-def _two_renames(staging: Path, target: Path, told: StepObserver) -> Path:
-    """Puts ``staging`` in the place of ``target`` and returns where the old bundle is now."""
+def _swap_by_two_renames(staging: Path, target: Path, on_step: StepObserver) -> Path:
+    """Moves ``staging`` to ``target`` and returns the new path of the old bundle."""
     aside = staging.with_name(staging.name + _REPLACED_SUFFIX)
     target.rename(aside)
-    told("aside")
+    on_step("aside")
     try:
         staging.rename(target)
     except OSError:
@@ -211,20 +210,20 @@ def _two_renames(staging: Path, target: Path, told: StepObserver) -> Path:
 
 
 def _same_bundle(staging: Path, target: Path) -> bool:
-    """Whether both have the same manifest, and ``target`` still has every file of ``staging`` in full length.
+    """Whether both have the same manifest, and the files of ``target`` have the lengths of those of ``staging``.
 
-    The lengths make a rerun repair a bundle that somebody has damaged since.
+    Comparing lengths lets a rerun repair a damaged bundle.
     """
     try:
         if (staging / MANIFEST).read_bytes() != (target / MANIFEST).read_bytes():
             return False
-        return _lengths(staging) == _lengths(target)
+        return _file_sizes(staging) == _file_sizes(target)
     except OSError:
         return False
 
 
-def _lengths(folder: Path) -> dict[str, int]:
-    """Length in bytes by relative path, 0 for what a render may change from time to time."""
+def _file_sizes(folder: Path) -> dict[str, int]:
+    """Length in bytes by relative path, 0 for files that differ between renders."""
     return {
         (name := str(path.relative_to(folder))): 0 if name in VOLATILE_FILES else path.stat().st_size
         for path in _files(folder)
@@ -238,11 +237,11 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _held(fence: Path, staging: Path) -> Iterator[int]:
-    """The fence file, open and locked. The lock goes with the process that holds it, however that ends."""
+def _locked_fence(fence: Path, staging: Path) -> Iterator[int]:
+    """The fence file, open and locked. The lock ends with this process, however that ends."""
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     if staging.is_dir():
-        # Only now: a DATA_DIR that has gone, an unmounted disk say, must not be made anew on whatever is beneath.
+        # Not before: when DATA_DIR is missing, an unmounted disk say, it must not be created on the disk beneath.
         _make_folders(fence.parent)
         flags |= os.O_CREAT
     fd = os.open(fence, flags, 0o644)
@@ -255,17 +254,17 @@ def _held(fence: Path, staging: Path) -> Iterator[int]:
 
 
 def _lock(fd: int) -> None:
-    """flock(2) with a deadline, which the call itself has not: its holder may be frozen."""
-    give_up = time.monotonic() + LOCK_TIMEOUT_S
+    """flock(2) with a timeout, which the call lacks: the holder may be frozen."""
+    deadline_s = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() >= give_up:
+            if time.monotonic() >= deadline_s:
                 raise TransientJobError(
                     "publication-locked",
                     f"another attempt at this job has been publishing for {LOCK_TIMEOUT_S:g} s",
-                    hint="a worker is frozen in the middle of a publication: end it",
+                    hint="a worker is frozen while it publishes: end it",
                     found=f"locked for {LOCK_TIMEOUT_S:g} s",
                     allowed=LOCK_TIMEOUT_S,
                 ) from None
@@ -275,7 +274,7 @@ def _lock(fd: int) -> None:
 
 
 def _read_fence(fd: int, fence: Path) -> int:
-    """The token in the fence, 0 in a new one."""
+    """The token in the fence, 0 if it is new."""
     text = os.pread(fd, _FENCE_DIGITS + 1, 0).decode("ascii", errors="replace").strip()
     if text == "":
         return 0
@@ -283,7 +282,7 @@ def _read_fence(fd: int, fence: Path) -> int:
         raise TransientJobError(
             "data-dir-unusable",
             f"the fence {fence} is damaged",
-            hint="with no attempt at this job running, remove the file; the next attempt writes it anew",
+            hint="remove the file while no attempt at this job runs; the next attempt creates it",
             found=text,
             allowed="a fencing token in decimal digits",
         )
@@ -291,14 +290,14 @@ def _read_fence(fd: int, fence: Path) -> int:
 
 
 def _write_fence(fd: int, token: int) -> None:
-    """Of fixed length, in one write within one sector: after a crash it is the old token or the new one."""
+    """Fixed length, one write within one sector: a crash leaves the old token or the new one."""
     os.pwrite(fd, f"{token:0{_FENCE_DIGITS}d}\n".encode("ascii"), 0)
     os.fsync(fd)
 
 
 def _flush_tree(folder: Path) -> None:
-    """Brings all of ``folder`` to the disk: a rename that lasts is worth no more than what it names."""
-    for parent, _, names in os.walk(folder, topdown=False, onerror=_raise):
+    """Flushes ``folder`` recursively: a durable rename is worth no more than the files it names."""
+    for parent, _, names in os.walk(folder, topdown=False, onerror=_raise_error):
         for name in names:
             _flush(Path(parent, name))
         _flush(Path(parent))
@@ -318,7 +317,7 @@ def _flush(path: Path) -> None:
 
 
 def _make_folders(folder: Path) -> None:
-    """mkdir -p whose result survives a power cut."""
+    """mkdir -p that survives a power failure."""
     missing = []
     while not folder.is_dir():
         missing.append(folder)
@@ -328,15 +327,15 @@ def _make_folders(folder: Path) -> None:
         _flush(path.parent)
 
 
-def _inside(data_dir: Path, *parts: str) -> Path:
-    """``parts`` under ``data_dir``: each one plain name, and no symbolic link on the way that leads out."""
+def _path_inside(data_dir: Path, *parts: str) -> Path:
+    """``parts`` under ``data_dir``: plain names, and no symbolic link that leads outside."""
     path = data_dir.joinpath(*parts)
     plain = all(part not in ("", ".", "..") and "/" not in part and "\0" not in part for part in parts)
     if not plain or not path.parent.resolve().is_relative_to(data_dir.resolve()):
         raise PermanentJobError(
             "unsafe-path",
-            f"{'/'.join(parts)!r} does not stay inside DATA_DIR",
-            hint="use jobId and projectId of letters, digits, '.', '_' and '-', and no links out of DATA_DIR",
+            f"{'/'.join(parts)!r} is outside of DATA_DIR",
+            hint="use jobId and projectId of letters, digits, '.', '_' and '-', and no links that leave DATA_DIR",
             found="/".join(parts),
             allowed="a folder inside DATA_DIR",
         )
@@ -344,18 +343,18 @@ def _inside(data_dir: Path, *parts: str) -> Path:
 
 
 @contextmanager
-def _typed_failures(target: Path) -> Iterator[None]:
-    """Turns what the file system says into the errors that the retry policy knows."""
+def _typed_os_errors(target: Path) -> Iterator[None]:
+    """Converts OSErrors to the typed errors of the retry policy."""
     try:
         yield
     except OSError as error:
         if error.errno in _DISK_FULL:
             raise TransientJobError(
                 "disk-full",
-                f"no room for {target}: {error.strerror}",
+                f"disk full, cannot publish {target}: {error.strerror}",
                 hint="free space or raise the quota of DATA_DIR",
                 found=error.strerror,
-                allowed="room for the bundle",
+                allowed="space for the bundle",
             ) from error
         raise TransientJobError(
             "data-dir-unusable",
@@ -366,9 +365,9 @@ def _typed_failures(target: Path) -> Iterator[None]:
         ) from error
 
 
-def _raise(error: OSError) -> None:
+def _raise_error(error: OSError) -> None:
     raise error
 
 
-def _nobody(step: str) -> None:
-    """The observer of a publication that nobody observes."""
+def _ignore_step(step: str) -> None:
+    """The default ``on_step``."""

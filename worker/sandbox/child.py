@@ -1,20 +1,21 @@
-"""What runs inside a render process: hardening first, then one task after another until the worker hangs up.
+"""Main loop of a render process: restricts itself, then runs one task after another until the worker closes.
 
-Imported by the fork server, so it imports nothing heavy and nothing of the queue; the task's own module is
-imported here, in the child, and is cheap when the fork server has preloaded what it needs.
+The fork server imports this module, so it imports neither heavy modules nor the queue. The child imports the task's
+module, which is fast because the fork server has preloaded its dependencies.
 
 Protocol, over one stream socket, frames as in ``framing``::
 
-    child  -> worker   {"ready": true} | {"error": {...}}     once: hardened, and the task imported or not
+    worker -> child    {"config": {...}}                      once: see ``ChildConfig``
+    child  -> worker   {"ready": true} | {"error": {...}}     once: restricted, and the task imported or not
     worker -> child    {"job": n, "spec": {...}}
     child  -> worker   {"job": n, "progress": [fraction, text]}      any number of times
-    child  -> worker   {"job": n, "log": [level, logger, text]}      what a library logs, MAX_LOGGED times at most
+    child  -> worker   {"job": n, "log": [level, logger, text]}      library log lines, at most MAX_LOG_LINES
     child  -> worker   {"job": n, "ask": {...}}                      any number of times, each answered by
     worker -> child    {"job": n, "answer": {...}} | {"job": n, "error": {...}}
     child  -> worker   {"job": n, "result": {...}} | {"job": n, "error": {...}}
 
-A second socket, the hatch, carries open files: as many as an answer has in ``"files"``. By it a child that may open
-nothing gets at its assets and its output.
+A second socket carries file descriptors: as many as ``"files"`` of an answer. Through it a confined child reads its
+assets and writes its output.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,20 +45,20 @@ from previewops.worker.sandbox.framing import HEADER, ProtocolError, body_length
 Task = Callable[[dict[str, Any], "TaskContext"], dict[str, Any]]
 
 MAX_LOG_LINES = 20
-"""Lines of one job that libraries may log: the rest is dropped, by the child and by a worker that distrusts it."""
+"""Library log lines of one job. The child drops the rest, and so does the worker, which does not trust it."""
 
-_LOGGED_TEXT = 2_000
-_LOGGED_TRACEBACK = 8_192
+_MAX_LOG_CHARS = 2_000
+_MAX_TRACEBACK_CHARS = 8_192
 _OPEN_FILES = 256
-_OOM_SCORE_ADJ = 500  # of 1000: the kernel's killer takes a render process before the worker
+_OOM_SCORE_ADJ = 500  # of 1000: the kernel's out-of-memory killer prefers a render process to the worker
 
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """What one render process may use; each None leaves the system's own bound.
+    """Limits of one render process; None keeps the system's limit.
 
-    ``memory_bytes`` bounds the address space, ``cpu_s`` the processor time of each job, ``file_bytes`` every
-    file that is written.
+    ``memory_bytes`` limits the address space, ``cpu_s`` the processor time of each job, ``file_bytes`` the size of
+    each written file.
     """
 
     memory_bytes: int
@@ -68,10 +68,10 @@ class ChildLimits:
 
 @dataclass(frozen=True, slots=True)
 class ChildConfig:
-    """What the fork server's new process is told; pickled by the worker, which the child trusts.
+    """What a render process runs, and how it is restricted.
 
-    ``task`` is "module:function"; ``confined`` has the process give up what ``confinement`` names, but for
-    reading the files of ``readable``.
+    ``task`` is "module:function". A ``confined`` process is restricted by ``confinement``, and can still read the
+    files of ``readable``.
     """
 
     task: str
@@ -79,25 +79,31 @@ class ChildConfig:
     confined: bool = False
     readable: tuple[str, ...] = ()
 
-    def _bootstrap(self, parent_sentinel: int) -> NoReturn:
-        """The process's life; the name is what the standard library's fork server calls."""
-        inherited = forkserver.get_inherited_fds()
-        assert inherited, "started by something else than the fork server"
-        channel, hatch = inherited
-        try:
-            harden({channel, hatch}, self.limits)
-            _serve(_WorkerSocket(channel, hatch), self)
-        except _ConnectionClosed:
-            os._exit(0)  # recycled, or the worker is gone
-        except SystemExit:
-            os._exit(1)
-        except BaseException:
-            log.error("render.broken", exception=traceback.format_exc()[-_LOGGED_TRACEBACK:])
-            os._exit(1)
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ChildConfig:
+        """The inverse of ``asdict``. Checks nothing: the worker is trusted."""
+        return cls(**{**value, "limits": ChildLimits(**value["limits"])})
+
+
+def main(channel: int, fd_channel: int, *, parent_pid: int) -> NoReturn:
+    """Runs a freshly forked render process until it exits. The descriptors are its ends of the two sockets."""
+    try:
+        isolate({channel, fd_channel}, parent_pid)
+        worker = _WorkerSocket(channel, fd_channel)
+        config = ChildConfig.from_json(worker.receive()["config"])
+        limit_resources(config.limits)
+        _serve(worker, config)
+    except _ConnectionClosed:
+        os._exit(0)  # replaced, or the worker has ended
+    except SystemExit:
+        os._exit(1)
+    except BaseException:
+        log.error("render.process-failed", exception=traceback.format_exc()[-_MAX_TRACEBACK_CHARS:])
+        os._exit(1)
 
 
 class _StderrLog:
-    """What the process logs when it cannot go on, in the form of the worker's lines, whose error output it shares."""
+    """Logs a fatal error to stderr, which the process shares with the worker, as one of the worker's JSON lines."""
 
     def error(self, event: str, **fields: str) -> None:
         at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
@@ -110,19 +116,19 @@ log = _StderrLog()
 
 
 class _ConnectionClosed(BaseException):
-    """The worker closed its end. No Exception, so that no task takes it for one of its own connections."""
+    """The worker closed its end. Not an Exception, so that no task handles it as an error of its own."""
 
 
 class _WorkerSocket:
     """The child's ends of the two sockets, blocking."""
 
-    def __init__(self, fd: int, hatch_fd: int) -> None:
+    def __init__(self, fd: int, fd_channel_fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
-        self._hatch = socket.socket(fileno=hatch_fd)
-        self._sending = threading.Lock()  # a library may log in a thread of its own
+        self._fd_socket = socket.socket(fileno=fd_channel_fd)
+        self._sending = threading.Lock()  # a library may log in its own thread
 
     def send(self, message: dict[str, Any]) -> None:
-        """Raises BadFrame when ``message`` cannot be sent, ``_HungUp`` when nobody is there."""
+        """Raises ProtocolError if ``message`` cannot be encoded, ``_ConnectionClosed`` if the worker has closed."""
         frame = encode_frame(message)
         try:
             with self._sending:
@@ -131,62 +137,62 @@ class _WorkerSocket:
             raise _ConnectionClosed from error
 
     def receive(self) -> dict[str, Any]:
-        """The next message, however long it takes."""
-        return decode_body(self._exactly(body_length(self._exactly(HEADER.size))))
+        """The next message; waits without a timeout."""
+        return decode_body(self._receive_exactly(body_length(self._receive_exactly(HEADER.size))))
 
     def receive_file(self) -> int:
-        """The next descriptor that comes with the answer just received; the caller closes it."""
-        _, handles, _, _ = socket.recv_fds(self._hatch, 1, 1)
-        if not handles:
+        """The next descriptor of the answer just received; the caller closes it."""
+        _, fds, _, _ = socket.recv_fds(self._fd_socket, 1, 1)
+        if not fds:
             raise _ConnectionClosed
-        os.set_inheritable(handles[0], False)
-        return handles[0]
+        os.set_inheritable(fds[0], False)
+        return fds[0]
 
-    def _exactly(self, count: int) -> bytes:
+    def _receive_exactly(self, count: int) -> bytes:
         received = bytearray()
         while len(received) < count:
             try:
-                piece = self._socket.recv(count - len(received))
+                chunk = self._socket.recv(count - len(received))
             except ConnectionError as error:
                 raise _ConnectionClosed from error
-            if not piece:
+            if not chunk:
                 raise _ConnectionClosed
-            received += piece
+            received += chunk
         return bytes(received)
 
 
 class _LogForwarder(logging.Handler):
-    """Sends what libraries log to the worker, which knows whose job it is about. Without a job nothing is sent."""
+    """Forwards library log lines to the worker, which adds the job's fields. Drops lines outside a job."""
 
     def __init__(self, channel: _WorkerSocket) -> None:
         super().__init__(logging.WARNING)
         self._channel = channel
         self._job = 0
-        self._left = 0
+        self._remaining = 0
 
     @contextmanager
-    def about(self, job: int) -> Iterator[None]:
-        """Within it, lines are sent as of ``job``; after it, none is, also of a thread that was left behind."""
-        self._job, self._left = job, MAX_LOG_LINES
+    def for_job(self, job: int) -> Iterator[None]:
+        """Forwards lines as lines of ``job`` inside the context, and none after it, not even of leftover threads."""
+        self._job, self._remaining = job, MAX_LOG_LINES
         try:
             yield
         finally:
             with self.lock or nullcontext():
-                self._left = 0
+                self._remaining = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self._left == 0:
+        if self._remaining == 0:
             return
-        self._left -= 1
+        self._remaining -= 1
         try:
-            text = self.format(record)[:_LOGGED_TEXT]
+            text = self.format(record)[:_MAX_LOG_CHARS]
             self._channel.send({"job": self._job, "log": [record.levelname, record.name, text]})
         except Exception:
             self.handleError(record)
 
 
 class TaskContext:
-    """What a task has of its worker: called with a fraction, 0..1, and a word, it reports progress."""
+    """A task's connection to its worker. Calling it with a fraction, 0..1, and a phase's name reports progress."""
 
     def __init__(self, channel: _WorkerSocket, job: int) -> None:
         self._channel = channel
@@ -196,10 +202,10 @@ class TaskContext:
         self._channel.send({"job": self._job, "progress": [fraction, text]})
 
     def request(self, **question: Any) -> tuple[dict[str, Any], tuple[int, ...]]:
-        """The worker's answer to ``question``, and the open files that came with it, which the caller closes.
+        """The worker's answer to ``question`` and the descriptors that came with it, which the caller closes.
 
         Raises:
-            PermanentJobError, TransientJobError: what the worker answers instead.
+            PermanentJobError, TransientJobError: the worker's error.
         """
         self._channel.send({"job": self._job, "ask": question})
         reply = self._channel.receive()
@@ -209,60 +215,53 @@ class TaskContext:
         return answer, tuple(self._channel.receive_file() for _ in range(answer["files"]))
 
 
-def harden(keep_fds: set[int], limits: ChildLimits) -> None:
-    """Limits this process, and leaves it no file but ``kept`` and the standard three.
+def isolate(keep_fds: set[int], parent_pid: int) -> None:
+    """Makes this process die with its parent, and closes all files except ``keep_fds`` and the standard three.
 
-    Closing the rest matters beyond tidiness: the fork server hands every child a copy of the pipe that
-    keeps the server itself alive, and a child that held on to it in a long loop would outlive a killed
-    worker.
+    It would keep the fork server's files open otherwise.
     """
-    _die_with_parent()
-    # A signal from the terminal reaches the whole group; what it means is the worker's to decide.
+    # Without the server nobody reaps this process.
+    if not set_parent_death_signal(parent_pid, signal.SIGKILL):
+        os._exit(0)
+    # A terminal's signal reaches the whole process group; the worker decides what it means.
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     devnull = os.open(os.devnull, os.O_RDONLY)
     os.dup2(devnull, 0)
-    os.dup2(2, 1)  # stdout belongs to the command's own output
+    os.dup2(2, 1)  # stdout is the command's own output
     low = 3
     for fd in sorted(keep_fds):
         os.closerange(low, fd)
         low = fd + 1
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
-    os.umask(0o022)  # bundles are for others to read
-    with suppress(OSError):  # not everywhere is /proc writable
+    os.umask(0o022)  # bundles are readable for other users
+
+
+def limit_resources(limits: ChildLimits) -> None:
+    """Limits memory, open files and file size. The out-of-memory killer takes this process before the worker."""
+    with suppress(OSError):  # /proc may be read-only
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_ADJ), encoding="ascii")
-    _bound(resource.RLIMIT_CORE, 0)
-    _bound(resource.RLIMIT_NOFILE, _OPEN_FILES)
-    _bound(resource.RLIMIT_AS, limits.memory_bytes)
+    _lower_limit(resource.RLIMIT_CORE, 0)
+    _lower_limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    _lower_limit(resource.RLIMIT_AS, limits.memory_bytes)
     if limits.file_bytes is not None:
-        _bound(resource.RLIMIT_FSIZE, limits.file_bytes)
+        _lower_limit(resource.RLIMIT_FSIZE, limits.file_bytes)
 
 
-def _bound(limit: int, value: int) -> None:
+def _lower_limit(limit: int, value: int) -> None:
     _, hard = resource.getrlimit(limit)
-    bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(limit, (bound, bound))
+    limit_value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (limit_value, limit_value))
 
 
-def _grant_cpu(seconds: int) -> None:
-    """``seconds`` of processor time from now on; beyond them the kernel ends the process by SIGXCPU."""
+def _limit_cpu_time(seconds: int) -> None:
+    """Limits processor time to ``seconds`` from now; beyond them the kernel sends SIGXCPU."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    bound = math.ceil(usage.ru_utime + usage.ru_stime) + seconds
+    limit_value = math.ceil(usage.ru_utime + usage.ru_stime) + seconds
     resource.setrlimit(
-        resource.RLIMIT_CPU, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard)
+        resource.RLIMIT_CPU, (limit_value if hard == resource.RLIM_INFINITY else min(limit_value, hard), hard)
     )
-
-
-def _die_with_parent() -> None:
-    """Asks the kernel for SIGKILL when the fork server ends.
-
-    A server that ended before the first look at the parent leaves this process waiting for a job that never
-    comes: the worker sends none to a child whose server is gone, and the end of the worker is the end of the
-    channel.
-    """
-    if not set_parent_death_signal(os.getppid(), signal.SIGKILL):
-        os._exit(0)
 
 
 def _serve(channel: _WorkerSocket, start: ChildConfig) -> NoReturn:
@@ -272,15 +271,15 @@ def _serve(channel: _WorkerSocket, start: ChildConfig) -> NoReturn:
             confine([*readable_paths(), *map(Path, start.readable)])
     except Exception as error:
         channel.send({"error": encode_error(error)})
-        raise SystemExit(1) from None  # said by the worker
+        raise SystemExit(1) from None  # the worker logs the error
     channel.send({"ready": True})
-    libraries = _LogForwarder(channel)
-    logging.getLogger().addHandler(libraries)
+    log_forwarder = _LogForwarder(channel)
+    logging.getLogger().addHandler(log_forwarder)
     while True:
         request = channel.receive()
         if start.limits.cpu_s is not None:
-            _grant_cpu(start.limits.cpu_s)
-        _run(channel, libraries, task, request, start.limits.memory_bytes)
+            _limit_cpu_time(start.limits.cpu_s)
+        _run(channel, log_forwarder, task, request, start.limits.memory_bytes)
 
 
 def _load(name: str) -> Task:
@@ -291,29 +290,29 @@ def _load(name: str) -> Task:
 
 def _run(
     channel: _WorkerSocket,
-    libraries: _LogForwarder,
+    log_forwarder: _LogForwarder,
     task: Task,
     request: dict[str, Any],
     memory_limit_bytes: int,
 ) -> None:
     job = request["job"]
     try:
-        with libraries.about(job):
+        with log_forwarder.for_job(job):
             result = task(request["spec"], TaskContext(channel, job))
         channel.send({"job": job, "result": result})
     except _ConnectionClosed:
         raise
-    except BaseException as error:  # SystemExit of a task too: the process is not the task's to end
+    except BaseException as error:  # including SystemExit: a task must not end the process
         memory = {"found": _peak_address_space_bytes(), "allowed": memory_limit_bytes}
-        told = encode_error(error, out_of_memory=memory if isinstance(error, MemoryError) else None)
+        described = encode_error(error, out_of_memory=memory if isinstance(error, MemoryError) else None)
         try:
-            channel.send({"job": job, "error": told})
+            channel.send({"job": job, "error": described})
         except ProtocolError:
-            channel.send({"job": job, "error": {**told, "data": {}}})
+            channel.send({"job": job, "error": {**described, "data": {}}})
 
 
 def _peak_address_space_bytes() -> int:
-    """The most that was ever mapped: what was asked for and refused is known to nobody."""
+    """The peak of mapped memory. The size of a rejected allocation is unknown."""
     for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
         if line.startswith("VmPeak:"):
             return int(line.split()[1]) * 1024

@@ -1,7 +1,7 @@
-"""What a render process says, and how it ends, as values and exceptions. Pure.
+"""Parses the messages of a render process, and maps its end to errors. Pure.
 
-Nothing that comes out of a render process is trusted: it decodes hostile images. Each value is checked for its
-type, and whatever is off is a ``BadFrame``, for which the process is killed.
+A render process decodes hostile images, so its output is not trusted. Each value is type-checked; a wrong one raises
+``ProtocolError``, and the process is killed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UNAVAILABLE = "render-process-unavailable"
 
 
 class TaskImportError(TransientJobError):
-    """A render process has started and cannot import what it is to run, because of ``cause``."""
+    """A render process cannot import its task, because of ``cause``."""
 
     def __init__(self, cause: JobError) -> None:
         super().__init__(
@@ -37,7 +37,7 @@ class TaskImportError(TransientJobError):
 
 
 def parse_progress(value: Any) -> tuple[float, str]:
-    """A report of progress: a fraction in 0..1, and a short text. Raises BadFrame."""
+    """A progress report: a fraction, 0..1, and a short text. Raises ProtocolError."""
     match value:
         case [int() | float() as fraction, str() as text] if math.isfinite(fraction):
             return min(1.0, max(0.0, float(fraction))), text[:_TEXT_LIMIT]
@@ -45,7 +45,7 @@ def parse_progress(value: Any) -> tuple[float, str]:
 
 
 def parse_log(value: Any) -> tuple[int, str, str]:
-    """What a library logged: the level as the standard library counts it, the logger, the text. Raises BadFrame."""
+    """A library's log line: the numeric level, the logger, the text. Raises ProtocolError."""
     match value:
         case ["WARNING" | "ERROR" | "CRITICAL" as level, str() as logger, str() as text]:
             return logging.getLevelNamesMapping()[level], logger, text
@@ -53,7 +53,7 @@ def parse_log(value: Any) -> tuple[int, str, str]:
 
 
 def deadline_error(deadline_s: float) -> TransientJobError:
-    """A render did not end within the ``deadline_s`` that its job has."""
+    """The error of a render that exceeded its job's deadline."""
     return TransientJobError(
         "deadline-exceeded",
         f"the render was killed at its deadline of {deadline_s:g} s",
@@ -64,7 +64,7 @@ def deadline_error(deadline_s: float) -> TransientJobError:
 
 
 def cpu_time_error(allowed_s: int | None) -> PermanentJobError:
-    """A render used up the ``allowed_s`` of processor time that a job has."""
+    """The error of a render that exceeded its job's processor time."""
     return PermanentJobError(
         "cpu-time-exceeded",
         f"the render used more than its {allowed_s} s of processor time and was killed",
@@ -75,18 +75,18 @@ def cpu_time_error(allowed_s: int | None) -> PermanentJobError:
 
 
 def unavailable_error(reason: str) -> TransientJobError:
-    """No render process can be had."""
+    """The error when no render process can be started."""
     return TransientJobError(
         _UNAVAILABLE,
         f"no render process could be started: {reason}",
-        hint="look at the worker's log, and at the limits on processes, memory and open files",
+        hint="read the worker's log, and check the limits on processes, memory and open files",
     )
 
 
 def crash_error(code: int | None) -> RenderCrashed:
-    """How a render process ended: exit ``code`` as ``ForkedProcess.exited`` has it."""
+    """The error of a render process that ended with exit ``code``, see ``ForkedProcess.exited``."""
     if code is None:
-        return RenderCrashed("died together with its fork server", hint="look at the kernel's log")
+        return RenderCrashed("died together with its fork server", hint="read the kernel's log")
     if code >= 0:
         return RenderCrashed(f"exited with status {code}", exit_status=code)
     try:
@@ -95,5 +95,5 @@ def crash_error(code: int | None) -> RenderCrashed:
         name = f"signal {-code}"
     hint = None
     if name == "SIGKILL":
-        hint = "the kernel's log says whether it was out of memory: then use smaller assets; else somebody killed it"
+        hint = "if the kernel's log reports out of memory, use smaller assets; otherwise a user killed it"
     return RenderCrashed(f"was ended by {name}", signal_name=name, hint=hint)

@@ -1,4 +1,4 @@
-"""Render processes as the worker holds them: started, talked to, dismissed and killed."""
+"""Render processes as the worker holds them: starts, exchanges messages, closes and kills."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import asdict
 from typing import Any
 
 import structlog
 
 from previewops.errors import JobError, PermanentJobError
-from previewops.worker.sandbox import forkserver
 from previewops.worker.sandbox.child import MAX_LOG_LINES, ChildConfig
 from previewops.worker.sandbox.child_messages import (
     TaskImportError,
@@ -21,24 +21,24 @@ from previewops.worker.sandbox.child_messages import (
     unavailable_error,
 )
 from previewops.worker.sandbox.error_codec import decode_error, encode_error, require_object
+from previewops.worker.sandbox.fork_server import EXIT_TIMEOUT_S, ForkedProcess, ForkServer
 from previewops.worker.sandbox.framing import HEADER, ProtocolError, body_length, decode_body, encode_frame
 
 log = structlog.get_logger()
 
 ProgressCallback = Callable[[float, str], None]
 RequestHandler = Callable[[dict[str, Any]], Awaitable[tuple[dict[str, Any], tuple[int, ...]]]]
-"""Answers a child's question with an object and perhaps a descriptor, which is the receiver's to close."""
+"""Returns the answer to a child's request, and descriptors, which the receiver closes."""
 
 START_TIMEOUT_S = 30.0
-"""How long a child may take until it is ready: the fork server's start, the imports of the task's module."""
+"""Time until a child is ready: start of the fork server, import of the task's module."""
 EXIT_GRACE_S = 1.0
-"""Between the end of the socket and the exit code of one death."""
-_START_TRIES = 3  # each loses to a fork server that dies just then
-_EXIT_TIMEOUT_S = 5.0  # a killed process goes at once, unless it hangs in the kernel
+"""Time between the end of a dying child's socket and its exit code."""
+_START_TRIES = 3  # each may find that the fork server has just died
 
 
 class ConnectionClosed(Exception):
-    """The child closed its end of the socket: it is dying or dead."""
+    """The child closed its end of the socket: it is exiting or has exited."""
 
 
 class Child:
@@ -46,15 +46,15 @@ class Child:
 
     def __init__(
         self,
-        process: forkserver.ForkedProcess,
-        hatch: socket.socket,
+        process: ForkedProcess,
+        fd_socket: socket.socket,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         generation: Hashable,
     ) -> None:
         self.generation = generation
         self._process = process
-        self._hatch = hatch
+        self._fd_socket = fd_socket
         self._reader = reader
         self._writer = writer
         self.jobs = 0
@@ -67,11 +67,16 @@ class Child:
 
     @property
     def usable(self) -> bool:
-        """False once it died, hung up or ran out of memory."""
+        """False once the child has exited, closed its socket or run out of memory."""
         return not (self._process.exited.done() or self._reader.at_eof() or self.out_of_memory)
 
+    async def configure(self, frame: bytes) -> dict[str, Any]:
+        """Sends the configuration, and returns the child's first message. Raises ConnectionClosed, ProtocolError."""
+        await self._send(frame)
+        return await self.receive()
+
     async def receive(self) -> dict[str, Any]:
-        """The next message. Raises HungUp, BadFrame."""
+        """The next message. Raises ConnectionClosed, ProtocolError."""
         try:
             length = body_length(await self._reader.readexactly(HEADER.size))
             return decode_body(await self._reader.readexactly(length))
@@ -79,13 +84,13 @@ class Child:
             raise ConnectionClosed from error
 
     def encode_job(self, spec: dict[str, Any]) -> bytes:
-        """The frame that asks for the next job. Raises PermanentJobError when ``spec`` fits in none."""
+        """The frame of the next job. Raises PermanentJobError when ``spec`` is too large or not JSON."""
         try:
             frame = encode_frame({"job": self.jobs + 1, "spec": spec})
         except ProtocolError as error:
             raise PermanentJobError(
                 "spec-unsendable",
-                f"the job cannot be handed to a render process: {error}",
+                f"cannot send the job to a render process: {error}",
                 hint="shorten the payload's texts and metadata",
             ) from error
         self.jobs += 1
@@ -94,13 +99,13 @@ class Child:
     async def run_job(
         self, frame: bytes, progress: ProgressCallback | None, handle_request: RequestHandler | None
     ) -> dict[str, Any] | JobError:
-        """Sends a ``request`` and reads to the end of that job. Raises HungUp, BadFrame."""
+        """Sends the frame of a job and handles messages until its end. Raises ConnectionClosed, ProtocolError."""
         await self._send(frame)
         logged = 0
         while True:
             message = await self.receive()
             if message.get("job") != self.jobs:
-                raise ProtocolError("a message about another job")
+                raise ProtocolError("a message of another job")
             if "progress" in message:
                 fraction, text = parse_progress(message["progress"])
                 if progress is not None:
@@ -111,7 +116,7 @@ class Child:
                 if logged <= MAX_LOG_LINES:
                     log.log(level, "render.logged", logger=logger, message=text)
             elif "ask" in message:
-                await self._reply(require_object(message["ask"], "question"), handle_request)
+                await self._answer(require_object(message["ask"], "question"), handle_request)
             elif "error" in message:
                 outcome = decode_error(message["error"])
                 self.out_of_memory = outcome.code == "out-of-memory"
@@ -119,29 +124,29 @@ class Child:
             else:
                 return require_object(message.get("result"), "result")
 
-    async def _reply(self, question: dict[str, Any], answer: RequestHandler | None) -> None:
-        if answer is None:
-            raise ProtocolError("a question where none was expected")
+    async def _answer(self, question: dict[str, Any], handler: RequestHandler | None) -> None:
+        if handler is None:
+            raise ProtocolError("an unexpected request")
         try:
-            found, handles = await answer(question)
+            reply, fds = await handler(question)
         except JobError as error:
             await self._send(encode_frame({"job": self.jobs, "error": encode_error(error)}))
             return
-        # Ahead of the answer, so that they are there when the answer says so.
-        self._pass(handles)
-        await self._send(encode_frame({"job": self.jobs, "answer": {**found, "files": len(handles)}}))
+        # Before the answer, so that they have arrived when the child reads it.
+        self._send_fds(fds)
+        await self._send(encode_frame({"job": self.jobs, "answer": {**reply, "files": len(fds)}}))
 
-    def _pass(self, handles: tuple[int, ...]) -> None:
+    def _send_fds(self, fds: tuple[int, ...]) -> None:
         try:
-            for handle in handles:
-                socket.send_fds(self._hatch, [b"\0"], [handle])
+            for fd in fds:
+                socket.send_fds(self._fd_socket, [b"\0"], [fd])
         except BlockingIOError:
-            raise ProtocolError("open files that it never took") from None
+            raise ProtocolError("descriptors that it did not receive") from None
         except ConnectionError as error:
             raise ConnectionClosed from error
         finally:
-            for handle in handles:
-                os.close(handle)
+            for fd in fds:
+                os.close(fd)
 
     async def _send(self, frame: bytes) -> None:
         try:
@@ -151,12 +156,12 @@ class Child:
             raise ConnectionClosed from error
 
     def close(self) -> None:
-        """Hangs up: the child ends by itself."""
+        """Closes the sockets: the child exits by itself."""
         self._writer.close()
-        self._hatch.close()
+        self._fd_socket.close()
 
     async def terminate(self, *, grace_s: float = 0) -> int | None:
-        """Waits ``grace_s`` for its end, then kills it. The exit code once it is gone, None if unknown."""
+        """Waits ``grace_s`` for the exit, then kills. Returns the exit code, None if unknown."""
         exited = self._process.exited
         if grace_s and not exited.done():
             await asyncio.wait([exited], timeout=grace_s)
@@ -164,21 +169,22 @@ class Child:
             self.killed = True
             self._process.kill()
         self._writer.transport.abort()
-        self._hatch.close()
-        await asyncio.wait([exited], timeout=_EXIT_TIMEOUT_S)
+        self._fd_socket.close()
+        await asyncio.wait([exited], timeout=EXIT_TIMEOUT_S)
         return exited.result() if exited.done() else None
 
 
 class ProcessSpawner:
-    """Starts children, and knows every process that was started and has not gone.
+    """Starts children, and keeps track of every process until it has exited.
 
-    ``edition`` is that of the files which children may read, and is given to each that is started.
+    ``generation`` identifies the files that children may read; each child keeps that of its start.
     """
 
-    def __init__(self, start: ChildConfig, generation: Hashable) -> None:
+    def __init__(self, config: ChildConfig, server: ForkServer, generation: Hashable) -> None:
         self.generation = generation
-        self._start = start
-        self._processes: set[forkserver.ForkedProcess] = set()
+        self._config_frame = encode_frame({"config": asdict(config)})
+        self._server = server
+        self._processes: set[ForkedProcess] = set()
 
     async def start_child(self) -> Child:
         """A new child that is ready. Raises TransientJobError "render-process-unavailable"."""
@@ -186,79 +192,79 @@ class ProcessSpawner:
             child = await self._attempt()
             if child is not None:
                 return child
-            await forkserver.server_end(_EXIT_TIMEOUT_S)
         raise unavailable_error(f"the fork server died {_START_TRIES} times in a row")
 
     def pids(self) -> list[int]:
-        """Of every process that has started and not gone."""
+        """Process ids of all processes that have started and not exited."""
         return [process.pid for process in self._processes if process.pid]
 
     async def kill_all(self) -> None:
-        """Kills what is left and waits until it is gone."""
+        """Kills the remaining processes and waits for their exit."""
         exits = [process.exited for process in self._processes]
         for process in self._processes:
             process.kill()
         if exits:
-            await asyncio.wait(exits, timeout=_EXIT_TIMEOUT_S)
+            await asyncio.wait(exits, timeout=EXIT_TIMEOUT_S)
 
     async def _attempt(self) -> Child | None:
-        """None when the fork server died meanwhile: the next attempt gets a new one."""
-        edition = self.generation
+        """None when the fork server died: the next attempt starts another one."""
         ours, theirs = socket.socketpair()
-        hatch, their_hatch = socket.socketpair()
-        hatch.setblocking(False)
+        fd_socket, their_fd_socket = socket.socketpair()
+        fd_socket.setblocking(False)
         try:
-            process = forkserver.fork(self._start, theirs, their_hatch)
+            process = self._server.fork(theirs, their_fd_socket)
         except OSError as error:
             ours.close()
-            hatch.close()
+            fd_socket.close()
             if isinstance(error, ConnectionError):
                 return None
             raise unavailable_error(str(error)) from error
         finally:
             theirs.close()
-            their_hatch.close()
+            their_fd_socket.close()
         self._processes.add(process)
         process.exited.add_done_callback(lambda _: self._processes.discard(process))
-        process.exited.add_done_callback(lambda _: hatch.close())  # however it ends, started or not
+        process.exited.add_done_callback(lambda _: fd_socket.close())  # also if it never started
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                return await _introduced(process, ours, hatch, edition)
+                return await self._ready_child(process, ours, fd_socket)
         except TimeoutError:
             process.kill()
             raise unavailable_error(f"it was not ready after {START_TIMEOUT_S:g} s") from None
+        except OSError as error:  # the fork failed
+            raise unavailable_error(str(error)) from error
         except BaseException:
             process.kill()
             raise
 
-
-async def _introduced(
-    process: forkserver.ForkedProcess, ours: socket.socket, hatch: socket.socket, edition: Hashable
-) -> Child | None:
-    """The child behind ``ours`` once it has said that it is ready; None when the fork server died."""
-    try:
-        if not await process.started:
+    async def _ready_child(
+        self, process: ForkedProcess, ours: socket.socket, fd_socket: socket.socket
+    ) -> Child | None:
+        """Configures a process and waits until it is ready. None when the fork server died."""
+        generation = self.generation
+        try:
+            if not await process.started:
+                ours.close()
+                fd_socket.close()
+                return None
+            child = Child(process, fd_socket, *await asyncio.open_unix_connection(sock=ours), generation)
+        except BaseException:
             ours.close()
-            hatch.close()
-            return None
-        child = Child(process, hatch, *await asyncio.open_unix_connection(sock=ours), edition)
-    except BaseException:
-        ours.close()
-        hatch.close()
-        raise
-    try:
-        greeting = await child.receive()
-    except (ConnectionClosed, ProtocolError) as error:
-        code = await child.terminate(grace_s=EXIT_GRACE_S)
-        if code is None and not child.killed:
-            return None
-        raise unavailable_error(
-            crash_error(code).message if isinstance(error, ConnectionClosed) else str(error)
-        ) from None
-    except BaseException:
-        child.close()
-        raise
-    if "error" in greeting:
-        child.close()
-        raise TaskImportError(decode_error(greeting["error"]))
-    return child
+            fd_socket.close()
+            raise
+        try:
+            first_message = await child.configure(self._config_frame)
+        except (ConnectionClosed, ProtocolError) as error:
+            code = await child.terminate(grace_s=EXIT_GRACE_S)
+            if code is None and not child.killed:
+                return None
+            raise unavailable_error(
+                crash_error(code).message if isinstance(error, ConnectionClosed) else str(error)
+            ) from None
+        except BaseException:
+            child.close()
+            raise
+        if "error" in first_message:
+            child.close()
+            raise TaskImportError(decode_error(first_message["error"]))
+        return child

@@ -1,10 +1,10 @@
-"""What a render process is denied by the kernel: files by Landlock, sockets and processes by seccomp.
+"""Confines a render process by the kernel: files by Landlock, sockets and processes by seccomp.
 
-Landlock (landlock(7)) leaves it the files of the Python that it runs in, and fonts, to read. It opens no other
-and writes none: assets and output come to it as open descriptors. seccomp (seccomp(2), ``callfilter``) takes away the
-calls by which code that a hostile picture smuggled in could reach the network, other processes, the state of files
-(which Landlock does not judge) or the kernel's rarer parts.
-Both are one-way. Where the kernel has neither, the limits of setrlimit(2) are still there, and ``available`` says so.
+Landlock (landlock(7)) allows it to read the files of its Python and the fonts. It can open no other file and write
+none: assets and output arrive as open descriptors. seccomp (seccomp(2), module ``seccomp``) denies the calls by which
+code from a hostile picture could reach the network, other processes, file attributes (outside of Landlock), or rarely
+used parts of the kernel. Neither can be undone. Without them the limits of setrlimit(2) remain, and
+``detect_support`` reports it.
 """
 
 from __future__ import annotations
@@ -32,51 +32,52 @@ _READ_FILE, _READ_FOLDER = 1 << 2, 1 << 3
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # by ABI version
 _NET_RIGHTS, _NET_SINCE = 0b11, 4
 _SCOPES, _SCOPES_SINCE = 0b11, 6
-_WHOLE_SINCE = 3  # before, a file that may be read may be emptied
+_COMPLETE_SINCE = 3  # before, a readable file could be truncated
 
 
-_LIBRARIES = ("PIL", "av")  # what decodes and encodes; av is imported by the jobs that need it
+_LIBRARIES = ("PIL", "av")  # decode and encode; jobs that need av import it
 
 
 RESOURCE_LIMITS = "resource limits"
-"""The layer that is there on every kernel."""
+"""The layer that every kernel has."""
 
 
 @dataclass(frozen=True, slots=True)
 class KernelSupport:
-    """What the kernel of this machine can deny a render process.
-
-    ``landlock`` is the version of its interface, 0 where there is none.
-    """
+    """The confinement that this machine's kernel supports. ``landlock`` is its ABI version, 0 where it is missing."""
 
     landlock: int
     seccomp: bool
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing."""
-        return self.landlock >= _WHOLE_SINCE and self.seccomp
+        """Whether every layer is supported."""
+        return self.landlock >= _COMPLETE_SINCE and self.seccomp
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """What is in force, for a worker to tell of itself."""
-        found = [f"Landlock {self.landlock}"] if self.landlock else []
-        found += ["seccomp"] if self.seccomp else []
-        return (*found, RESOURCE_LIMITS)
+        """The supported layers, for the worker's status."""
+        names = [f"Landlock {self.landlock}"] if self.landlock else []
+        names += ["seccomp"] if self.seccomp else []
+        return (*names, RESOURCE_LIMITS)
 
     def describe(self) -> str:
-        """What is in force, and what is missing, for a log line."""
+        """The supported and missing layers, for a log line."""
         missing = [
             name for name, there in (("Landlock", self.landlock), ("seccomp", self.seccomp)) if not there
         ]
-        words = ", ".join(self.layers)
+        in_force = ", ".join(self.layers)
         if missing:
-            return f"{words}; without {' and '.join(missing)}, which this kernel lacks"
-        return words if self.complete else f"{words}; this Landlock lets files that may be read be emptied"
+            return f"{in_force}; this kernel lacks {' and '.join(missing)}"
+        return (
+            in_force
+            if self.complete
+            else f"{in_force}; this Landlock cannot keep readable files from being truncated"
+        )
 
 
 def detect_support() -> KernelSupport:
-    """What ``confine`` would put in force here. Costs two system calls and changes nothing."""
+    """What ``confine`` can use here. Costs two system calls and changes nothing."""
     libc = ctypes.CDLL(None, use_errno=True)
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_ONLY)
     has_filters = platform.machine() in ARCHITECTURES and libc.prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) >= 0
@@ -84,21 +85,21 @@ def detect_support() -> KernelSupport:
 
 
 def readable_paths() -> list[Path]:
-    """What a render process may still open, to read: Python, its packages, this one, the system's libraries."""
+    """Paths that a confined process can read: Python, its packages, this one, the system's libraries."""
     packages = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    own = Path(__file__).resolve().parents[1]  # of a checkout too, whose folders are reached through links
+    own = Path(__file__).resolve().parents[1]  # also in a checkout, where symbolic links lead to the folders
     package = Path(sys.modules["previewops"].__file__ or "").resolve().parent
-    found = [*map(Path, packages), own, package, package.parent / "schemas", Path(f"/proc/{os.getpid()}")]
-    found += map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null"))
-    found += map(Path, ("/dev/urandom", "/sys/devices/system/cpu", "/proc/cpuinfo", "/proc/meminfo"))
-    found += (folder for name in _LIBRARIES for folder in _folders_of(name))
-    return [path for path in found if path.exists()]
+    paths = [*map(Path, packages), own, package, package.parent / "schemas", Path(f"/proc/{os.getpid()}")]
+    paths += map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null"))
+    paths += map(Path, ("/dev/urandom", "/sys/devices/system/cpu", "/proc/cpuinfo", "/proc/meminfo"))
+    paths += (folder for name in _LIBRARIES for folder in _folders_of(name))
+    return [path for path in paths if path.exists()]
 
 
 def _folders_of(library: str) -> Iterator[Path]:
-    """The folders of an installed package, and those of shared libraries beside it.
+    """The folders of an installed package, and of shared libraries beside it.
 
-    One that was installed by --user or --target, or is on PYTHONPATH, lies in none of the folders of Python's own.
+    A package installed by --user or --target, or on PYTHONPATH, is outside Python's own folders.
     """
     spec = find_spec(library)
     for folder in (spec.submodule_search_locations if spec else None) or ():
@@ -108,14 +109,14 @@ def _folders_of(library: str) -> Iterator[Path]:
 
 
 def confine(readable: Iterable[Path]) -> KernelSupport:
-    """Puts in force, for this process and for ever, what the kernel has; ``readable`` stays open to reading.
+    """Confines this process for good, as far as the kernel supports it. ``readable`` stays readable.
 
     Raises:
-        OSError: the kernel has it and refuses.
+        OSError: the kernel supports a layer and rejects it.
     """
     protection = detect_support()
     libc = ctypes.CDLL(None, use_errno=True)
-    _checked(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
+    _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
     if protection.landlock:
         _restrict_files(libc, protection.landlock, readable)
     if protection.seccomp:
@@ -128,13 +129,13 @@ def _restrict_files(libc: ctypes.CDLL, version: int, readable: Iterable[Path]) -
     net = _NET_RIGHTS if version >= _NET_SINCE else 0
     scopes = _SCOPES if version >= _SCOPES_SINCE else 0
     attributes = struct.pack("<QQQ", files, net, scopes)
-    # Kernels take a shorter structure for the version that they know, and refuse a longer one.
+    # Kernels accept a shorter structure, of the version that they support, and reject a longer one.
     size = 24 if version >= _SCOPES_SINCE else 16 if version >= _NET_SINCE else 8
-    ruleset = _checked(libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(size), 0), "landlock")
+    ruleset = _check(libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(size), 0), "landlock")
     try:
         for path in readable:
             _allow_reading(libc, ruleset, path)
-        _checked(libc.syscall(_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
+        _check(libc.syscall(_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
     finally:
         os.close(ruleset)
 
@@ -143,11 +144,11 @@ def _allow_reading(libc: ctypes.CDLL, ruleset: int, path: Path) -> None:
     try:
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return  # it cannot be read as it is
+        return  # unreadable anyway
     try:
         rights = _READ_FILE | (_READ_FOLDER if path.is_dir() else 0)
         rule = struct.pack("<Qi", rights, handle)
-        _checked(libc.syscall(_ADD_RULE, ruleset, _BENEATH_PATH, rule, 0), f"landlock rule for {path}")
+        _check(libc.syscall(_ADD_RULE, ruleset, _BENEATH_PATH, rule, 0), f"landlock rule for {path}")
     finally:
         os.close(handle)
 
@@ -159,11 +160,14 @@ def _restrict_calls(libc: ctypes.CDLL) -> None:
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
-    told = Program(len(program) // 8, ctypes.addressof(code))
-    _checked(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(told), 0, 0), "PR_SET_SECCOMP")
+    program_struct = Program(len(program) // 8, ctypes.addressof(code))
+    _check(
+        libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program_struct), 0, 0),
+        "PR_SET_SECCOMP",
+    )
 
 
-def _checked(result: int, what: str) -> int:
+def _check(result: int, what: str) -> int:
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), what)

@@ -1,4 +1,4 @@
-"""Job errors as JSON between the worker and its render processes, in both directions."""
+"""Encodes job errors as JSON between the worker and its render processes, in both directions."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from previewops.errors import FailureKind, JobError, PermanentJobError, Transien
 from previewops.worker.sandbox.framing import ProtocolError
 
 TRACEBACK_LIMIT = 8 * 1024
-"""Characters of a traceback that are sent: the last ones, where the cause is."""
+"""Characters of a traceback that are sent: the last ones, which have the cause."""
 MESSAGE_LIMIT = 2_000
 """Characters of an exception's message that are sent."""
 
 
 def encode_error(error: BaseException, *, out_of_memory: dict[str, Any] | None = None) -> dict[str, Any]:
-    """``error`` as the object that ``revived`` makes an exception of again.
+    """Encodes ``error`` for ``decode_error``.
 
-    ``out_of_memory``: what was found and is allowed, where the error is a want of memory.
+    ``out_of_memory`` has found and allowed bytes, if memory ran out.
     """
-    found: dict[str, Any] = {
+    encoded: dict[str, Any] = {
         "kind": "unexpected",
         "class": type(error).__name__,
         "message": str(error)[:MESSAGE_LIMIT],
@@ -27,54 +27,54 @@ def encode_error(error: BaseException, *, out_of_memory: dict[str, Any] | None =
         "data": {},
     }
     if isinstance(error, JobError):
-        found |= {"kind": error.kind.value, "code": error.code, "hint": error.hint, "data": error.data}
+        encoded |= {"kind": error.kind.value, "code": error.code, "hint": error.hint, "data": error.data}
         if error.remote_traceback is not None:
-            found["traceback"] = error.remote_traceback
+            encoded["traceback"] = error.remote_traceback
     elif out_of_memory is not None:
-        found |= {"kind": "out-of-memory", "data": out_of_memory}
-    return found
+        encoded |= {"kind": "out-of-memory", "data": out_of_memory}
+    return encoded
 
 
 def decode_error(value: Any) -> JobError:
-    """The exception that ``described`` told of.
+    """Decodes an exception from ``encode_error``.
 
     Raises:
-        BadFrame: ``value`` is no such object.
+        ProtocolError: ``value`` does not encode an error.
     """
-    found = require_object(value, "error")
-    kind = _text(found.get("kind"), "error kind")
-    message = _text(found.get("message"), "error message")
-    data = {str(key): item for key, item in require_object(found.get("data"), "error data").items()}
+    encoded = require_object(value, "error")
+    kind = _text(encoded.get("kind"), "error kind")
+    message = _text(encoded.get("message"), "error message")
+    data = {str(key): item for key, item in require_object(encoded.get("data"), "error data").items()}
     error: JobError
     if kind == "out-of-memory":
         error = PermanentJobError(
             "out-of-memory",
-            f"the render ran out of memory: it had mapped {data.get('found')} bytes and asked for more; "
+            f"the render ran out of memory: {data.get('found')} bytes were mapped when it requested more, "
             f"{data.get('allowed')} are allowed",
             hint="use smaller or fewer assets, or raise PREVIEW_MEMORY_LIMIT_MB",
         )
     elif kind == "unexpected":
-        error = TransientJobError("unexpected", f"{found.get('class')}: {message}")
+        error = TransientJobError("unexpected", f"{encoded.get('class')}: {message}")
     elif kind in (FailureKind.PERMANENT, FailureKind.TRANSIENT):
         family = PermanentJobError if kind == FailureKind.PERMANENT else TransientJobError
-        hint = found.get("hint")
-        error = family(_text(found.get("code"), "error code"), message, hint=hint and _text(hint, "hint"))
+        hint = encoded.get("hint")
+        error = family(_text(encoded.get("code"), "error code"), message, hint=hint and _text(hint, "hint"))
     else:
         raise ProtocolError(f"error kind {kind!r}")
     error.data = data
-    error.error_class = _text(found.get("class"), "error class")
-    error.remote_traceback = _text(found.get("traceback"), "traceback")
+    error.error_class = _text(encoded.get("class"), "error class")
+    error.remote_traceback = _text(encoded.get("traceback"), "traceback")
     return error
 
 
 def require_object(value: Any, name: str) -> dict[str, Any]:
-    """``value`` if it is a JSON object. Raises BadFrame."""
+    """``value`` if it is a JSON object. Raises ProtocolError."""
     if not isinstance(value, dict):
-        raise ProtocolError(f"{name} is a {type(value).__name__}; allowed is an object")
+        raise ProtocolError(f"{name}: found {type(value).__name__}, allowed object")
     return value
 
 
 def _text(value: Any, name: str) -> str:
     if not isinstance(value, str):
-        raise ProtocolError(f"{name} is a {type(value).__name__}; allowed is a string")
+        raise ProtocolError(f"{name}: found {type(value).__name__}, allowed string")
     return value

@@ -1,4 +1,4 @@
-"""Assets and output of a render process that may open nothing itself: it asks its worker for each."""
+"""Assets and output of a confined render process, which requests each file from its worker."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from previewops.worker.sandbox.child import TaskContext
 
 
 class RemoteAssets:
-    """Opens the assets of the job by their ids. The worker knows their addresses, and has its own bound."""
+    """Opens assets by their ids. The worker holds their addresses, and checks their size."""
 
-    def __init__(self, host: TaskContext) -> None:
-        self._host = host
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
 
     def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
         """See ``previewops.worker.assets.opener.AssetOpener``."""
-        about, (handle,) = self._host.request(open=asset.id)
-        return OpenedAsset(os.fdopen(handle, "rb"), about["size"], tuple(about["identity"]))
+        info, (fd,) = self._context.request(open=asset.id)
+        return OpenedAsset(os.fdopen(fd, "rb"), info["size"], tuple(info["identity"]))
 
 
 class RemoteOutput:
-    """Writes the files of the job. Those that are expected are asked for together, since each question is a wait."""
+    """Creates the files of the bundle. Requests expected files together, since each request waits."""
 
-    def __init__(self, host: TaskContext) -> None:
-        self._host = host
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
         self._expected: dict[str, None] = {}
         self._ready: dict[str, int] = {}
 
@@ -40,22 +40,22 @@ class RemoteOutput:
         """See ``previewops.worker.publish.output.Output``."""
         if path not in self._ready:
             self._expected.pop(path, None)
-            room = max(0, MAX_CREATE_BATCH - 1 - len(self._ready))
-            paths = [path, *islice(self._expected, room)]
-            _, handles = self._host.request(create=paths)
-            self._ready.update(zip(paths, handles, strict=True))
-            for each in paths[1:]:
-                del self._expected[each]
+            count = max(0, MAX_CREATE_BATCH - 1 - len(self._ready))
+            paths = [path, *islice(self._expected, count)]
+            _, fds = self._context.request(create=paths)
+            self._ready.update(zip(paths, fds, strict=True))
+            for ahead in paths[1:]:
+                del self._expected[ahead]
         return os.fdopen(self._ready.pop(path), "w+b")
 
     def close(self) -> None:
-        """Lets go of files that were expected and not written: the job has failed."""
+        """Closes files that were expected and not written, because the job has failed."""
         while self._ready:
             os.close(self._ready.popitem()[1])
 
 
 class CachedThumbnail(NamedTuple):
-    """A thumbnail's file as it was encoded before, and the placeholder that goes with it."""
+    """A thumbnail's encoded file and its placeholder."""
 
     content: bytes
     thumbhash: str
@@ -63,15 +63,15 @@ class CachedThumbnail(NamedTuple):
 
 
 class RemoteThumbnails:
-    """Thumbnails that were made before of the same content."""
+    """Cached thumbnails of the same content."""
 
-    def __init__(self, host: TaskContext) -> None:
-        self._host = host
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
 
     def find(self, asset_id: str, decoded: tuple[int, int]) -> CachedThumbnail | None:
-        """The thumbnail of an asset that would be decoded at ``decoded`` (pixels), if it is known."""
-        about, handles = self._host.request(thumbnail=asset_id, size=list(decoded))
-        if not handles:
+        """The cached thumbnail of an asset decoded at ``decoded`` pixels, or None."""
+        info, fds = self._context.request(thumbnail=asset_id, size=list(decoded))
+        if not fds:
             return None
-        with os.fdopen(handles[0], "rb") as file:
-            return CachedThumbnail(file.read(), about["thumbhash"], about["dominantColour"])
+        with os.fdopen(fds[0], "rb") as file:
+            return CachedThumbnail(file.read(), info["thumbhash"], info["dominantColour"])

@@ -1,7 +1,6 @@
-"""Answers what one job's render process asks for: an asset to read, a file to write. Nothing else is handed out.
+"""Serves the file requests of one job's render process: assets to read, files to write, nothing else.
 
-The process names an asset by its id, and the address behind the id is the payload's, whatever has become of the
-process meanwhile.
+The process names an asset by its id. Its address always comes from the payload, even if the process is compromised.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ ReplyWithFds = tuple[dict[str, Any], tuple[int, ...]]
 
 
 class FileServer:
-    """The desk of one job.
+    """Serves the files of one job.
 
-    ``max_bytes`` bounds each asset; ``output`` None is a dry run's, which writes nothing. ``thumbnail_key`` gives
-    the key of an asset's thumbnail, from its id and the size at which it is decoded, where ``store`` keeps some.
+    ``max_bytes`` limits each asset; ``output`` is None for a dry run. ``thumbnail_key`` returns the cache key of a
+    thumbnail by asset id and decoded size, if ``store`` caches thumbnails.
 
-    ``missed`` has the thumbnails that were asked for and are not kept; ``created`` the paths that were handed out
-    to be written; ``changed`` tells whether an asset was handed out that is not as it was when it was hashed.
+    ``missed_thumbnails`` were requested and are not in the cache. ``created_paths`` were handed out for writing.
+    ``asset_changed``: an asset was handed out that has changed since it was hashed.
     """
 
     def __init__(
@@ -48,33 +47,33 @@ class FileServer:
         self._output = output
         self._store = store
         self._thumbnail_key = thumbnail_key
-        self._hashed: dict[str, tuple[int | str, ...]] = {}  # identities by asset id
+        self._hashed_identities: dict[str, tuple[int | str, ...]] = {}  # identities by asset id
         self.missed_thumbnails: list[MissedThumbnail] = []
         self.created_paths: set[str] = set()
         self.asset_changed = False
 
     async def handle(self, question: dict[str, Any]) -> ReplyWithFds:
-        """Raises BadFrame for a question that no renderer asks; and what opening and writing raise."""
+        """Raises ProtocolError for an unknown request, and the errors of opening and writing."""
         match question:
             case {"open": str(name)} if name in self._assets:
-                return await _in_a_thread(lambda: self._open(self._assets[name]))
+                return await _run_in_thread(lambda: self._open(self._assets[name]))
             case {"create": [*paths]} if self._output is not None and _are_paths(paths):
                 output = self._output
-                created = await _in_a_thread(lambda: ({}, _created(output, paths)))
+                created = await _run_in_thread(lambda: ({}, _create_files(output, paths)))
                 self.created_paths.update(paths)
                 return created
             case {"thumbnail": str(name), "size": [int(width), int(height)]} if name in self._assets:
-                return await _in_a_thread(lambda: self._thumbnail(name, (width, height)))
-        raise ProtocolError("a question that no renderer asks")
+                return await _run_in_thread(lambda: self._thumbnail(name, (width, height)))
+        raise ProtocolError("an unknown request")
 
     async def hash_assets(self, digests: DigestCache) -> dict[str, str]:
-        """Hex SHA-256 of every asset's content, by id. Raises what opening raises."""
+        """Hex SHA-256 of each asset's content, by id. Raises the errors of opening."""
         return {name: await self._digest(ref, digests) for name, ref in self._assets.items()}
 
     async def _digest(self, ref: AssetRef, digests: DigestCache) -> str:
         def hashed() -> str:
             opened = self._opener.open(ref, max_bytes=self._max_bytes)
-            self._hashed[ref.id] = opened.identity
+            self._hashed_identities[ref.id] = opened.identity
             with storage_errors(), opened.file:
                 return digests.digest(opened, time.time())
 
@@ -84,79 +83,77 @@ class FileServer:
         if self._store is None or self._thumbnail_key is None:
             return {}, ()
         key = self._thumbnail_key(name, size)
-        kept = self._store.find(THUMBNAILS, key)
-        if kept is not None:
-            with suppress(
-                OSError, IndexError
-            ):  # another worker has pruned it, or its entry is of another make
+        entry = self._store.find(THUMBNAILS, key)
+        if entry is not None:
+            with suppress(OSError, IndexError):  # another worker evicted it, or another version wrote it
                 flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-                return kept.metadata, (os.open(kept.folder / kept.file_names[0], flags),)
+                return entry.metadata, (os.open(entry.folder / entry.file_names[0], flags),)
         self.missed_thumbnails.append(MissedThumbnail(name, key))
         return {}, ()
 
     def _open(self, asset: AssetRef) -> ReplyWithFds:
         opened = self._opener.open(asset, max_bytes=self._max_bytes)
-        if self._hashed.get(asset.id, opened.identity) != opened.identity:
+        if self._hashed_identities.get(asset.id, opened.identity) != opened.identity:
             self.asset_changed = True
-        about = {"size": opened.size, "identity": list(opened.identity)}
+        info = {"size": opened.size, "identity": list(opened.identity)}
         with storage_errors():
-            return about, (_readable(opened),)
+            return info, (_read_only_fd(opened),)
 
 
 def _are_paths(paths: list[Any]) -> bool:
     return 0 < len(paths) <= MAX_CREATE_BATCH and all(isinstance(path, str) for path in paths)
 
 
-def _created(output: Output, paths: list[str]) -> tuple[int, ...]:
-    """Descriptors of new files, all of them or none."""
-    handles: list[int] = []
+def _create_files(output: Output, paths: list[str]) -> tuple[int, ...]:
+    """Descriptors of new files: all or none."""
+    fds: list[int] = []
     try:
         for path in paths:
-            handles.append(_detached(output.create(path)))
+            fds.append(_detach_fd(output.create(path)))
     except BaseException:
-        for handle in handles:
-            os.close(handle)
+        for fd in fds:
+            os.close(fd)
         raise
-    return tuple(handles)
+    return tuple(fds)
 
 
-def _readable(opened: OpenedAsset) -> int:
-    """A descriptor for reading from the beginning; ``opened.file`` is closed."""
+def _read_only_fd(opened: OpenedAsset) -> int:
+    """A descriptor for reading from the beginning. Closes ``opened.file``."""
     try:
         opened.file.fileno()
     except OSError:  # content of the payload itself
-        handle = os.memfd_create("asset", os.MFD_CLOEXEC)
-        with os.fdopen(os.dup(handle), "wb") as copy:
+        fd = os.memfd_create("asset", os.MFD_CLOEXEC)
+        with os.fdopen(os.dup(fd), "wb") as copy:
             copy.write(opened.file.read())
-        return _opened_anew(handle)
-    return _detached(opened.file)
+        return _reopen_read_only(fd)
+    return _detach_fd(opened.file)
 
 
-def _opened_anew(handle: int) -> int:
-    """``handle`` for reading only, with a place of its own in the file."""
+def _reopen_read_only(fd: int) -> int:
+    """Reopens ``fd`` read-only, with its own file offset. Closes ``fd``."""
     try:
-        return os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
-        os.close(handle)
+        os.close(fd)
 
 
-def _detached(file: BinaryIO) -> int:
-    """The descriptor of ``file`` without the file around it."""
+def _detach_fd(file: BinaryIO) -> int:
+    """The descriptor of ``file``. Closes the file object."""
     with file:
         return os.dup(file.fileno())
 
 
-async def _in_a_thread(work: Callable[[], ReplyWithFds]) -> ReplyWithFds:
-    """What ``work`` gives; if nobody waits for it any more, its descriptors are closed."""
-    working = asyncio.ensure_future(asyncio.to_thread(work))
+async def _run_in_thread(function: Callable[[], ReplyWithFds]) -> ReplyWithFds:
+    """The result of ``function``. Closes its descriptors if the caller is cancelled."""
+    task = asyncio.ensure_future(asyncio.to_thread(function))
     try:
-        return await asyncio.shield(working)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
-        working.add_done_callback(_close_unclaimed)
+        task.add_done_callback(_close_fds)
         raise
 
 
-def _close_unclaimed(working: asyncio.Future[ReplyWithFds]) -> None:
-    if not working.cancelled() and working.exception() is None:
-        for handle in working.result()[1]:
-            os.close(handle)
+def _close_fds(task: asyncio.Future[ReplyWithFds]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        for fd in task.result()[1]:
+            os.close(fd)

@@ -1,16 +1,13 @@
-"""The render sandbox: child processes that can be killed, driven from asyncio.
+"""The pool of render processes: child processes that can be killed, driven by asyncio.
 
-A pool has as many slots as renders may run at a time, and a long-lived child in each, forked by a fork
-server that has the imaging library loaded already; the worker itself never imports it. A child takes one
-job after another over a socket and is replaced after a number of them, after it ran out of memory, and when
-it dies. Everything is an event of the worker's own loop: no thread, no timer but the deadline of a running
-job, no cost at rest.
+A pool has one slot for each concurrent render, and a long-lived child in each slot. A fork server that has loaded
+the imaging library forks them; the worker never imports it. A child runs one job after another over a socket. It is
+replaced after a number of jobs, after it ran out of memory, and when it dies. Everything is an event of the worker's
+loop: no threads, no timers except the deadlines of running jobs, no cost when idle.
 
-Why not pebble, which has deadlines and recycling too: it has no way for a running task to report progress;
-it keeps helper threads for each pool that wake up to poll, so that an idle worker is never idle; and what a
-child returns is unpickled in the parent, which gives whoever takes over a child through a hostile image the
-worker as well. Here what a child says is bounded, parsed as JSON and checked; a child that says anything
-else is killed.
+Why not pebble, which has deadlines and recycling too: its tasks cannot report progress, its helper threads poll, and
+the parent unpickles what a child returns, so a child compromised by a hostile image compromises the worker. Here a
+child's messages are limited in size, parsed as JSON and checked; a child that violates the protocol is killed.
 """
 
 from __future__ import annotations
@@ -21,7 +18,6 @@ from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any
 
 from previewops.errors import JobError, RenderCrashed, TransientJobError
-from previewops.worker.sandbox import forkserver
 from previewops.worker.sandbox.child import ChildConfig, ChildLimits
 from previewops.worker.sandbox.child_messages import cpu_time_error, crash_error, deadline_error
 from previewops.worker.sandbox.children import (
@@ -32,6 +28,7 @@ from previewops.worker.sandbox.children import (
     ProgressCallback,
     RequestHandler,
 )
+from previewops.worker.sandbox.fork_server import ForkServer
 from previewops.worker.sandbox.framing import ProtocolError
 
 
@@ -39,19 +36,18 @@ class RenderPool:
     """Runs jobs in killable child processes.
 
     Args:
-        task: "module:function", called in the child as ``function(spec, host)`` with the job's ``spec`` and a
-            ``previewops.worker.sandbox.child.Host``; returns a JSON object.
-        size: slots, that is jobs at a time.
-        limits: what a child may use.
-        confined: whether children give up, before their first job, what ``confinement`` names.
-        readable: files that confined children may read all the same: fonts.
-        edition: which files lie at ``readable`` now, however told; see ``run``.
-        recycle_jobs: jobs after which a child is replaced; its successor is started during its last one.
-        preload: modules that the fork server imports before it forks. There is one fork server in a process:
-            the pool that starts it decides.
+        task: "module:function", called in the child as ``function(spec, context)`` with the job's ``spec`` and a
+            ``previewops.worker.sandbox.child.TaskContext``; returns a JSON object.
+        size: slots, the number of concurrent jobs.
+        limits: resource limits of a child.
+        confined: whether children are confined before their first job, see ``confinement``.
+        readable: files that confined children can read nevertheless: fonts.
+        generation: identifies the current files of ``readable``; see ``run``.
+        recycle_jobs: number of jobs after which a child is replaced; its last job starts the successor.
+        preload: modules that the fork server imports before it forks.
 
-    ``crashes`` counts children that died or broke the protocol during a job, ``deadline_kills`` those
-    killed at a deadline or over their processor time, ``recycled`` those replaced in good health.
+    ``crashes`` counts children that died or violated the protocol during a job, ``deadline_kills`` those
+    killed at a deadline or processor limit, ``recycled`` those replaced in good health.
     """
 
     def __init__(
@@ -70,24 +66,24 @@ class RenderPool:
         self.deadline_kills = 0
         self.recycled = 0
         self.confined = confined
-        self._start = ChildConfig(task, limits, confined, tuple(readable))
+        self._cpu_s = limits.cpu_s
         self._recycle_jobs = recycle_jobs
-        self._preload = tuple(preload)
-        self._children = ProcessSpawner(self._start, generation)
-        self._slots = [_Slot(self._children) for _ in range(size)]
-        self._free = list(self._slots)
-        self._vacancies = asyncio.Semaphore(size)
-        self._opened = False
+        self._server = ForkServer(preload)
+        config = ChildConfig(task, limits, confined, tuple(readable))
+        self._spawner = ProcessSpawner(config, self._server, generation)
+        self._slots = [_Slot(self._spawner) for _ in range(size)]
+        self._free_slots = list(self._slots)
+        self._slot_semaphore = asyncio.Semaphore(size)
         self._closed = False
 
     async def start(self) -> None:
-        """Starts all children and waits until they are ready. Without it each is started by its first job.
+        """Starts all children and waits until they are ready. Otherwise the first jobs start them.
 
         Raises:
-            TaskNotImportable: a child has started and cannot import the task.
+            TaskImportError: a child has started and cannot import the task.
             TransientJobError: code "render-process-unavailable", a child cannot be started.
         """
-        self._open()
+        self._check_open()
         await asyncio.gather(*(slot.child() for slot in self._slots))
 
     async def run(
@@ -100,78 +96,73 @@ class RenderPool:
         progress: ProgressCallback | None = None,
         handle_request: RequestHandler | None = None,
     ) -> dict[str, Any]:
-        """What the task returns for ``spec``; waits for a free slot first.
+        """Runs the task with ``spec`` in a free slot, for which it waits, and returns its result.
 
-        ``deadline_s`` counts from when a child has the job, less ``spent_s``, which the job has used already.
-        ``progress`` is called in the loop for each report of the task, and ``answer`` answers what it asks. When
-        the caller is cancelled, or one of the two raises anything but a job's error, the child is killed before
-        that goes on. A child that was started for another ``edition`` is replaced first: to it the kernel allows
-        the files that lay at ``readable`` then, and it may remember them.
+        ``deadline_s`` counts from when a child receives the job, less ``elapsed_s``, which the job has used before.
+        ``progress`` receives the task's reports, and ``handle_request`` answers its requests. The child is killed
+        when the caller is cancelled, or one of the two raises anything but a job error. A child of another
+        ``generation`` is replaced first: it may read only the files of its start, and may have cached them.
 
         Raises:
-            PermanentJobError, TransientJobError: what the task raised, with ``remote_traceback``; code
+            PermanentJobError, TransientJobError: the task's error, with ``remote_traceback``; code
                 "unexpected" and ``error_class`` for any other exception; "out-of-memory" (permanent);
                 "deadline-exceeded"; "cpu-time-exceeded" (permanent); "render-process-unavailable".
-            RenderCrashed: the child died or broke the protocol.
+            RenderCrashed: the child died or violated the protocol.
         """
-        self._open()
-        async with self._vacancies:
-            slot = self._free.pop()
-            self._children.generation = generation
+        self._check_open()
+        async with self._slot_semaphore:
+            slot = self._free_slots.pop()
+            self._spawner.generation = generation
             try:
                 child = await slot.child()
                 if child.jobs + 1 >= self._recycle_jobs:
                     slot.prepare_successor()
-                talk = child.run_job(child.encode_job(spec), progress, handle_request)
-                return await self._run_in(slot, child, talk, deadline_s, elapsed_s)
+                conversation = child.run_job(child.encode_job(spec), progress, handle_request)
+                return await self._run_in(slot, child, conversation, deadline_s, elapsed_s)
             finally:
-                self._free.append(slot)
+                self._free_slots.append(slot)
 
     def child_pids(self) -> list[int]:
-        """Process ids of the children that are in a slot now."""
+        """Process ids of the children in slots."""
         return [slot.current.pid for slot in self._slots if slot.current is not None]
 
     def all_pids(self) -> list[int]:
-        """Process ids of everything that runs for the pool: the fork server and all children, ready or not."""
-        server = forkserver.server_pid()
-        return [*self._children.pids(), *([] if server is None else [server])]
+        """Process ids of the fork server and all children, ready or not."""
+        server = self._server.pid
+        return [*self._spawner.pids(), *([] if server is None else [server])]
 
     async def close(self, *, kill: bool = True) -> None:
-        """Ends every child, and with the last pool the fork server.
+        """Ends every child and the fork server.
 
-        ``kill=False`` lets running jobs end first.
+        ``kill=False`` lets running jobs finish first.
         """
         if self._closed:
             return
         if not kill:
             for _ in self._slots:
-                await self._vacancies.acquire()
+                await self._slot_semaphore.acquire()
         self._closed = True
         for slot in self._slots:
             slot.abandon()
-        await self._children.kill_all()
-        if self._opened:
-            forkserver.release()
+        await self._spawner.kill_all()
+        self._server.close()
 
-    def _open(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("the render pool is closed")
-        if not self._opened:
-            self._opened = True
-            forkserver.acquire(self._preload)
 
     async def _run_in(
         self,
         slot: _Slot,
         child: Child,
-        talk: Coroutine[Any, Any, dict[str, Any] | JobError],
+        conversation: Coroutine[Any, Any, dict[str, Any] | JobError],
         deadline_s: float,
-        spent_s: float,
+        elapsed_s: float,
     ) -> dict[str, Any]:
-        deadline = asyncio.timeout(deadline_s - spent_s)
+        deadline = asyncio.timeout(deadline_s - elapsed_s)
         try:
             async with deadline:
-                outcome = await talk
+                outcome = await conversation
         except BaseException as error:
             slot.vacate()
             code = await child.terminate(grace_s=EXIT_GRACE_S if isinstance(error, ConnectionClosed) else 0)
@@ -198,79 +189,79 @@ class RenderPool:
             )
         if code == -signal.SIGXCPU:
             self.deadline_kills += 1
-            return cpu_time_error(self._start.limits.cpu_s)
+            return cpu_time_error(self._cpu_s)
         self.crashes += 1
         if isinstance(error, ProtocolError):
-            return RenderCrashed(f"broke its protocol ({error}) and was killed")
+            return RenderCrashed(f"violated its protocol ({error}) and was killed")
         if killed:
-            return RenderCrashed("hung up without ending and was killed")
+            return RenderCrashed("closed its connection without exiting and was killed")
         return crash_error(code)
 
 
 class _Slot:
-    """A place for one child, and for its successor while that is being started."""
+    """A slot: one child, and its successor while that starts."""
 
-    def __init__(self, nursery: ProcessSpawner) -> None:
+    def __init__(self, spawner: ProcessSpawner) -> None:
         self.current: Child | None = None
-        self._nursery = nursery
+        self._spawner = spawner
         self._successor: asyncio.Task[Child] | None = None
 
     async def child(self) -> Child:
-        """The slot's child, a new one if there is none that can be used."""
+        """The slot's child; replaces one that is not usable."""
         if self.current is not None and not self.current.usable:
-            self._part()
-        while self.current is None or self.current.generation != self._nursery.generation:
-            self._part()
-            self.current = await self._grown_successor()
+            self._close_current()
+        while self.current is None or self.current.generation != self._spawner.generation:
+            self._close_current()
+            self.current = await self._take_successor()
         return self.current
 
     def prepare_successor(self) -> None:
-        """Starts the next child ahead of its time."""
+        """Starts the next child in advance."""
         if self._successor is None:
-            self._successor = asyncio.create_task(self._nursery.start_child(), name="render-child-start")
-            self._successor.add_done_callback(_retrieve)
+            self._successor = asyncio.create_task(self._spawner.start_child(), name="render-child-start")
+            self._successor.add_done_callback(_ignore_error)
 
     def vacate(self) -> None:
-        """Empties the slot; what becomes of the child is the caller's business."""
+        """Empties the slot; the caller ends the child."""
         self.current = None
 
     def abandon(self) -> None:
-        """Gives up the child and its successor."""
+        """Closes the child and its successor."""
         if self._successor is not None:
             self._successor.cancel()
-            self._successor.add_done_callback(_dismiss)
+            self._successor.add_done_callback(_close_when_started)
             self._successor = None
-        self._part()
+        self._close_current()
 
-    def _part(self) -> None:
+    def _close_current(self) -> None:
         if self.current is not None:
             self.current.close()
             self.current = None
 
-    async def _grown_successor(self) -> Child:
+    async def _take_successor(self) -> Child:
         if self._successor is not None and self._successor.done():
             prepared, self._successor = self._successor, None
             if not prepared.cancelled() and prepared.exception() is None and prepared.result().usable:
                 return prepared.result()
-            _dismiss(prepared)
+            _close_when_started(prepared)
         self.prepare_successor()
         assert self._successor is not None
         successor = self._successor
         try:
-            # A cancelled job leaves the half-started child to the next one.
+            # If the job is cancelled, the next one takes the child that is starting.
             return await asyncio.shield(successor)
         finally:
             if successor.done():
                 self._successor = None
 
 
-def _retrieve(task: asyncio.Task[Child]) -> None:
-    """Looks at a failure to start ahead, or asyncio reports it as forgotten: the next job tries again."""
+def _ignore_error(task: asyncio.Task[Child]) -> None:
+    """Retrieves the error of a start in advance, or asyncio would log it. The next job starts another child."""
     if not task.cancelled():
         task.exception()
 
 
-def _dismiss(start: asyncio.Task[Child]) -> None:
-    """Lets go of a child that was started and is not wanted any more."""
+def _close_when_started(start: asyncio.Task[Child]) -> None:
+    """Closes a child that was started and is no longer needed."""
     if not start.cancelled() and start.exception() is None:
         start.result().close()

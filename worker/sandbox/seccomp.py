@@ -1,7 +1,7 @@
-"""The program by which seccomp(2) judges the system calls of a render process, as bytes. Pure.
+"""Builds the seccomp(2) filter of a render process, as bytes. Pure.
 
-Classic BPF: calls of another architecture kill, refused ones fail with EPERM, all others pass. Some are judged by
-one argument. A filter sees the numbers that are passed and nothing behind a pointer.
+Classic BPF: calls of another architecture kill the process, denied ones fail with EPERM, all others are allowed.
+Some depend on one argument. A filter sees the numbers passed to a call, but nothing behind a pointer.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 # linux/filter.h, linux/seccomp.h
 _LOAD, _EQUALS, _ANY_BIT, _AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
-_ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x80000000
-_ABSENT = 0x00050000 | errno.ENOSYS
+_ALLOW, _DENY, _KILL = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x80000000
+_NOT_IMPLEMENTED = 0x00050000 | errno.ENOSYS
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # in seccomp_data; an argument has 8 bytes
-_X32_CALLS = 0x40000000  # x86-64's second table of calls begins here
+_X32_CALLS = 0x40000000  # the first number of x86-64's second call table
 _CLONE_THREAD = 0x00010000
 _F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
 _FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX = 0x8901, 0x8902, 0x5412, 0x541C
@@ -23,7 +23,7 @@ _FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX = 0x8901, 0x8902, 0x5412, 0x541C
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A processor's name in the audit interface, its column in the tables below, and whether it has x32 beside."""
+    """Audit number of an architecture, its column in the tables below, and whether it has an x32 call table."""
 
     audit: int
     column: int
@@ -38,78 +38,81 @@ ARCHITECTURES = {
 
 
 def build_filter(machine: Architecture, own_pid: int) -> bytes:
-    """The program for a process of the id ``own_pid``, as an array of ``struct sock_filter``.
+    """The filter for process ``own_pid``, as an array of ``struct sock_filter``.
 
-    ``clone`` passes for threads only. ``clone3``, whose flags no filter can see, is said not to exist, and
-    the C library then takes ``clone``.
+    ``clone`` is allowed for threads only. ``clone3``, whose flags a filter cannot see, fails with ENOSYS, and the C
+    library then calls ``clone``.
     """
-    steps = [
-        _step(_LOAD, _ARCHITECTURE_AT),
-        _step(_EQUALS, machine.audit, 1, 0),
-        _step(_RETURN, _KILL),
-        _step(_LOAD, _NUMBER_AT),
+    instructions = [
+        _instruction(_LOAD, _ARCHITECTURE_AT),
+        _instruction(_EQUALS, machine.audit, 1, 0),
+        _instruction(_RETURN, _KILL),
+        _instruction(_LOAD, _NUMBER_AT),
     ]
     if machine.x32:
-        steps += [_step(_AT_LEAST, _X32_CALLS, 0, 1), _step(_RETURN, _REFUSE)]
-    for numbers in _REFUSED.values():
+        instructions += [_instruction(_AT_LEAST, _X32_CALLS, 0, 1), _instruction(_RETURN, _DENY)]
+    for numbers in _DENIED_CALLS.values():
         number = numbers[machine.column]
         if number is not None:
-            steps += [_step(_EQUALS, number, 0, 1), _step(_RETURN, _REFUSE)]
-    steps += [_step(_EQUALS, _CLONE3, 0, 1), _step(_RETURN, _ABSENT)]
-    for judged in _judged_calls(own_pid):
-        steps += judged.steps(machine)
-    steps.append(_step(_RETURN, _ALLOW))
-    return b"".join(steps)
+            instructions += [_instruction(_EQUALS, number, 0, 1), _instruction(_RETURN, _DENY)]
+    instructions += [_instruction(_EQUALS, _CLONE3, 0, 1), _instruction(_RETURN, _NOT_IMPLEMENTED)]
+    for rule in _argument_rules(own_pid):
+        instructions += rule.instructions(machine)
+    instructions.append(_instruction(_RETURN, _ALLOW))
+    return b"".join(instructions)
 
 
 @dataclass(frozen=True, slots=True)
 class _ArgumentRule:
-    """A call that passes or not by one argument: whether ``test`` holds of it and one of ``values``."""
+    """A call allowed or denied by one argument: if ``test`` matches it with one of ``values``."""
 
     numbers: tuple[int, int]
     argument: int
     values: tuple[int, ...]
-    passes: bool  # if it holds
+    allows: bool  # if it matches
     test: int = _EQUALS
 
-    def steps(self, machine: Architecture) -> list[bytes]:
-        """Steps that end with a verdict, and are skipped by every other call.
+    def instructions(self, machine: Architecture) -> list[bytes]:
+        """Instructions that end with a verdict; other calls jump over them.
 
-        The arguments in question are 32 bits wide, so the lower half is all that the kernel looks at.
+        These arguments are 32 bits wide: the kernel uses the lower half only.
         """
-        held, else_ = (_ALLOW, _REFUSE) if self.passes else (_REFUSE, _ALLOW)
+        if_match, otherwise = (_ALLOW, _DENY) if self.allows else (_DENY, _ALLOW)
         tests = [
-            _step(self.test, value, len(self.values) - index, 0) for index, value in enumerate(self.values)
+            _instruction(self.test, value, len(self.values) - index, 0)
+            for index, value in enumerate(self.values)
         ]
-        inner = [
-            _step(_LOAD, _ARGUMENTS_AT + 8 * self.argument),
+        body = [
+            _instruction(_LOAD, _ARGUMENTS_AT + 8 * self.argument),
             *tests,
-            _step(_RETURN, else_),
-            _step(_RETURN, held),
+            _instruction(_RETURN, otherwise),
+            _instruction(_RETURN, if_match),
         ]
-        return [_step(_EQUALS, self.numbers[machine.column], 0, len(inner)), *inner]
+        return [_instruction(_EQUALS, self.numbers[machine.column], 0, len(body)), *body]
 
 
-def _judged_calls(own_pid: int) -> tuple[_ArgumentRule, ...]:
-    signals = (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)  # by which a file signals whom it is told to
+def _argument_rules(own_pid: int) -> tuple[_ArgumentRule, ...]:
+    signals = (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)  # choose the process that a file signals
     return (
-        _ArgumentRule((56, 220), 0, (_CLONE_THREAD,), passes=True, test=_ANY_BIT),  # clone
-        _ArgumentRule((234, 131), 0, (own_pid,), passes=True),  # tgkill: a thread library signals its own
-        _ArgumentRule((302, 261), 0, (0,), passes=True),  # prlimit64, of whom
-        _ArgumentRule((203, 122), 0, (0,), passes=True),  # sched_setaffinity, of whom
-        _ArgumentRule((72, 25), 1, signals, passes=False),  # fcntl
-        # The same by ioctl, and typing into the terminal that a worker's log may go to.
-        _ArgumentRule((16, 29), 1, (_FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX), passes=False),
+        _ArgumentRule((56, 220), 0, (_CLONE_THREAD,), allows=True, test=_ANY_BIT),  # clone
+        _ArgumentRule(
+            (234, 131), 0, (own_pid,), allows=True
+        ),  # tgkill: thread libraries signal their own process
+        _ArgumentRule((302, 261), 0, (0,), allows=True),  # prlimit64: the pid
+        _ArgumentRule((203, 122), 0, (0,), allows=True),  # sched_setaffinity: the pid
+        _ArgumentRule((72, 25), 1, signals, allows=False),  # fcntl
+        # The same by ioctl, and input to the terminal that may show the worker's log.
+        _ArgumentRule((16, 29), 1, (_FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX), allows=False),
     )
 
 
-def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
     return struct.pack("<HBBI", code, if_true, if_false, value)
 
 
-# Numbers from asm/unistd_64.h and asm-generic/unistd.h: on x86-64, on aarch64, which lacks some.
+# Numbers from asm/unistd_64.h and asm-generic/unistd.h: x86-64, aarch64, which lacks some.
 _CLONE3 = 435
-_REFUSED: dict[str, tuple[int | None, int | None]] = {
+_DENIED_CALLS: dict[str, tuple[int | None, int | None]] = {
     # sockets
     "socket": (41, 198),
     "socketpair": (53, 199),
@@ -142,7 +145,7 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "sched_setattr": (314, 274),
     "migrate_pages": (256, 238),
     "move_pages": (279, 239),
-    # files by their names, which Landlock does not judge, or not in each version; and files passed for reading
+    # files by name, which Landlock does not check, or not in each version; and descriptors opened for reading
     "truncate": (76, 45),
     "chmod": (90, None),
     "fchmod": (91, 52),

@@ -6,9 +6,9 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-from previewops.worker.demo import paint
-from previewops.worker.demo.lesson import Scene
-from previewops.worker.demo.morris import LINES, POINTS, Position, Side
+from examples.morris import paint
+from examples.morris.lesson import Scene
+from examples.morris.morris import LINES, POINTS, Position, Side
 
 SIZE = (1600, 1200)
 _BOARD = 1080

@@ -1,4 +1,4 @@
-"""Wood, felt and turned men, drawn by code: deterministic, antialiased, and quick enough to draw on demand."""
+"""Wood, felt and turned men, drawn by code: deterministic and antialiased."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
-from previewops.worker.demo.morris import Side
+from examples.morris.morris import Side
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]

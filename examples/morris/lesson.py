@@ -1,10 +1,10 @@
-"""What the demo teaches: one whole game, replayed by the rules, and a lesson in eight steps over it."""
+"""The demo's lesson: one complete game, replayed by the rules, and eight steps that explain it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from previewops.worker.demo.morris import Move, Position, Side
+from examples.morris.morris import Move, Position, Side
 
 TITLE = "Nine Men's Morris in eight steps"
 DESCRIPTION = "A mill, a capture, a flight: the rules of a game older than chess, shown on one real game."
@@ -34,7 +34,7 @@ def before_taking(turns: int) -> Position:
 
 @dataclass(frozen=True, slots=True)
 class LessonStep:
-    """One step of the lesson: its words, the asset that shows it, and for how long (ms)."""
+    """One step of the lesson: its texts, its picture and its duration (ms)."""
 
     id: str
     title: str
@@ -45,7 +45,7 @@ class LessonStep:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A position and what is pointed out in it.
+    """A position and its marks.
 
     ``open_mills`` lack one man; ``targets`` are points that a man may go to; ``takeable`` men that a mill may
     take, ``taken`` the one that it takes; ``arrows`` are (from, to), with two heads if ``both_ways``.

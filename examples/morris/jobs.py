@@ -1,38 +1,21 @@
-"""The demo's jobs: every priority, format, theme and shape, one that a retry heals, two that must end dead."""
+"""The demo's jobs: every priority, format, theme and shape, one that succeeds on a retry, two dead letters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
 from dataclasses import dataclass
-from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
-from previewops.clock import iso_from_ms
+from examples.morris.assets import CORRUPT, MEN, file_name
+from examples.morris.lesson import DESCRIPTION, STEPS, TITLE, LessonStep
 from previewops.states import Priority
-from previewops.worker.demo.assets import ARRIVING, CORRUPT, FOLDER, MEN, MISSING, file_name
-from previewops.worker.demo.lesson import DESCRIPTION, STEPS, TITLE, LessonStep
-
-
-class Expectation(StrEnum):
-    """How a job of the demo must end."""
-
-    COMPLETED = "completed"
-    DEAD = "dead"
-    RETRIED = "retried"  # completed, after a first attempt that failed
-
-
-@dataclass(frozen=True, slots=True)
-class DemoJob:
-    """One job: its payload, how it must end, and a line that says what it shows."""
-
-    payload: dict[str, Any]
-    expectation: Expectation
-    note: str
+from previewops.worker.demo import FOLDER, MISSING, UPLOADING, Expectation
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What differs from job to job. ``images`` are the frames: each a step's words and the files beside them."""
+    """The variable part of a job. ``frames``: each a step and the files of its pictures."""
 
     name: str
     priority: Priority
@@ -45,37 +28,26 @@ class _Plan:
     expectation: Expectation = Expectation.COMPLETED
 
 
-def jobs(*, project_id: str, created_at_ms: int, prefix: str) -> list[DemoJob]:
-    """The demo's jobs, in the order in which they are to be submitted.
-
-    Args:
-        project_id: the project of all of them.
-        created_at_ms: when they were made, milliseconds since the epoch.
-        prefix: what each jobId begins with, so that a second demo's jobs are its own.
-    """
-    created_at = iso_from_ms(created_at_ms)
-    return [
-        DemoJob(_payload(plan, project_id, created_at, prefix), plan.expectation, plan.note)
+def write_jobs(path: Path) -> None:
+    """Writes the data of ``previewops.worker.demo.jobs``."""
+    entries = [
+        {"name": plan.name, "note": plan.note, "expectation": plan.expectation, "payload": _payload(plan)}
         for plan in _plans()
     ]
+    path.write_text(json.dumps(entries, indent=1) + "\n", "utf-8")
 
 
-def _payload(plan: _Plan, project_id: str, created_at: str, prefix: str) -> dict[str, Any]:
+def _payload(plan: _Plan) -> dict[str, Any]:
     return {
-        "jobId": f"{prefix}{plan.name}",
-        "projectId": project_id,
-        "requestId": f"demo-{prefix}{plan.name}",
         "dryRun": plan.dry_run,
         "priority": plan.priority.value,
         "attempts": 0,
-        "createdAt": created_at,
-        "updatedAt": created_at,
         "previewRequest": {
             "title": plan.title,
             "description": plan.description,
             "steps": [_step(step, files) for step, files in plan.frames],
             "assets": [
-                _asset(file) for file in _each_once(file for _, files in plan.frames for file in files)
+                _asset(file) for file in dict.fromkeys(file for _, files in plan.frames for file in files)
             ],
             "audio": {},
             "options": plan.options,
@@ -102,12 +74,8 @@ def _asset_id(file: str) -> str:
     return file.partition(".")[0]
 
 
-def _each_once(files: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(files))
-
-
 def _frame(name: str, *others: str) -> tuple[LessonStep, tuple[str, ...]]:
-    """The lesson's step of that name with its own scene, and further files beside it."""
+    """The lesson's step ``name`` with its own picture, and further files."""
     step = next(step for step in STEPS if step.id == name)
     return step, (file_name(step.asset), *others)
 
@@ -219,7 +187,7 @@ def _without_pictures() -> list[_Plan]:
             TITLE,
             tuple(_frame(step.id) for step in STEPS),
             {"resolution": "1920x1080", "format": "webp"},
-            "a dry run: measures the assets and says what would be rendered",
+            "a dry run: measures the assets and reports what a render would produce",
             dry_run=True,
         ),
     ]
@@ -232,15 +200,15 @@ def _faults() -> list[_Plan]:
             "late-upload",
             Priority.NORMAL,
             "All men are placed",
-            ((moving, (ARRIVING,)),),
+            ((moving, (UPLOADING,)),),
             {"resolution": "1280x720", "format": "webp", "theme": "light"},
-            "its picture is still being uploaded at the first attempt: a retry heals it",
+            "its picture has not been uploaded at the first attempt: the retry succeeds",
             expectation=Expectation.RETRIED,
         ),
         _Plan(
             "missing-asset",
             Priority.HIGH,
-            "A picture that nobody has",
+            "A picture that does not exist",
             (_frame("board", MISSING),),
             {"resolution": "1280x720", "format": "webp"},
             "one of its pictures does not exist: a dead letter at once",

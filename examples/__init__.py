@@ -1,0 +1,1 @@
+"""Examples that are not part of the package."""
