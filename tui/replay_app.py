@@ -1,4 +1,4 @@
-"""The screen over a recording: opens it behind the first frame, then shows the moment at which the playhead is."""
+"""The operator's screen over a recording: opens it in the background, then shows the playhead's position."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from previewops.tui.screens.base import bindings
 from previewops.tui.state.queue_view import ConnectionLoss, ReplayPosition
 
 DEFAULT_INTERVAL_S = 0.5
-"""How often the picture follows the playhead, unless + or - say otherwise."""
+"""Poll interval in seconds, unless + or - change it."""
 
 TELL_EVERY_S = 0.1
 
 
 class OpenAborted(Exception):
-    """The screen was left while the recording was still being opened."""
+    """The screen was closed while the recording was being opened."""
 
 
 class ReplayApp(OperatorApp):
-    """The same screens over a recording. ``failure`` is why it could not be opened, if that has ended it."""
+    """The same screens over a recording. ``failure`` is set when the recording could not be opened."""
 
-    CSS_PATH = "../app.tcss"
+    CSS_PATH = "app.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings(REPLAY)
     LEADING_ACTIONS: ClassVar[tuple[KeyAction, ...]] = REPLAY
 
@@ -69,12 +69,12 @@ class ReplayApp(OperatorApp):
         self._playhead = Playhead(Timeline(recording.intervals), self._time)
         self._replay.set_recording(recording, self._playhead)
         if recording.fault_count:
-            words = f"{pluralize(recording.fault_count, 'place')} in it cannot be read: {recording.faults[0].message}"
-            self.notify(words, title="the recording is damaged", severity="warning", timeout=10)
+            words = f"{pluralize(recording.fault_count, 'part')} cannot be read: {recording.faults[0].message}"
+            self.notify(words, title="recording damaged", severity="warning", timeout=10)
         await self.poller.run()
 
     def _note_opened(self, done: int, total: int) -> None:
-        """Called by the thread that opens the recording; ends it when nobody waits any more."""
+        """Progress callback, called by the thread that opens the recording; raises once the screen is closed."""
         if self._left:
             raise OpenAborted
         self._opened = done / max(1, total)
@@ -97,13 +97,13 @@ class ReplayApp(OperatorApp):
         if self._recording is not None:
             self._recording.close()
 
-    # -- pictures ---------------------------------------------------------------------------------------
+    # -- snapshots --------------------------------------------------------------------------------------
 
     def show_snapshot(self, message: SnapshotArrived) -> None:
         moment, playhead = self._replay.moment, self._playhead
         if moment.frame is None or playhead is None:
             return
-        if moment is not self._recalled or moment.gap is not None:  # a gap has an age that grows
+        if moment is not self._recalled or moment.gap is not None:  # the age of a gap grows
             self._recalled = moment
             lost = ConnectionLoss(moment.gap.reason, 0) if moment.gap is not None else None
             age_s = max(0, playhead.server_time_ms - moment.frame.at_ms) // 1_000
@@ -113,7 +113,7 @@ class ReplayApp(OperatorApp):
 
     def show_missed(self, message: SnapshotMissed) -> None:
         self._recalled = None
-        self.display_state.clear()  # what is on display is of another moment
+        self.display_state.clear()  # the view belongs to another position
         self._say_where()
         super().show_missed(message)
 
@@ -124,7 +124,7 @@ class ReplayApp(OperatorApp):
                 ReplayPosition(1.0, head.position_ms, head.timeline.duration_ms, head.speed, head.paused)
             )
 
-    # -- moving about in it -----------------------------------------------------------------------------
+    # -- playback ---------------------------------------------------------------------------------------
 
     def action_hold(self) -> None:
         if self._playhead is not None:

@@ -1,4 +1,4 @@
-"""A source that fails in one way only, whatever goes wrong below it."""
+"""Converts every error of a data source to ``PreviewopsError``."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 class UnexpectedError(PreviewopsError):
-    """Something has failed in a way that nobody had thought of: a refusal of Redis, or a fault of ours."""
+    """An unexpected exception: an error reply of Redis, or an internal error."""
 
     code = "unforeseen"
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(f"unforeseen {type(error).__name__}: {error}")
+        super().__init__(f"unexpected {type(error).__name__}: {error}")
 
 
 @contextmanager
 def wrap_errors() -> Iterator[None]:
-    """Turns what has not been foreseen into an error that can be shown.
+    """Converts an unexpected exception to one that can be shown.
 
     Raises:
-        PreviewopsError: whatever went wrong.
+        PreviewopsError: for every exception.
     """
     try:
         yield
@@ -42,7 +42,7 @@ def wrap_errors() -> Iterator[None]:
 
 
 class ErrorBoundarySource:
-    """``ports.Source`` over another one. Every failure is a ``PreviewopsError``, so none ends the screen."""
+    """A ``DataSource`` around another one. Every failure is a ``PreviewopsError``, so none ends the screen."""
 
     def __init__(self, source: DataSource) -> None:
         self._source = source

@@ -1,4 +1,4 @@
-"""Takes snapshots one after the other, never two at a time, and says what came of each."""
+"""Polls snapshots one after the other, never two at a time, and posts each result."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from previewops.tui.protocols import DataSource, SnapshotQuery
 
 TIMEOUT_S = 4.0
 RETRY_AFTER_S = (0.25, 0.5, 1.0, 2.0)
-"""Pauses after the first, second, … failure in a row; the last one from then on."""
+"""Delays after the first, second, … failure in a row; the last one repeats."""
 
 
 @dataclass
 class SnapshotArrived(Message):
-    """A snapshot has come, ``took_ms`` after it was asked for."""
+    """A snapshot arrived ``took_ms`` after the request."""
 
     snapshot: Snapshot
     took_ms: float
@@ -29,22 +29,22 @@ class SnapshotArrived(Message):
 
 @dataclass
 class SnapshotMissed(Message):
-    """A snapshot has not come: why, and how many in a row have not."""
+    """A poll failed: the reason, and the number of failures in a row."""
 
     reason: str
     tries: int
 
 
 class Receiver(Protocol):
-    """Whom the poller tells."""
+    """Receiver of the poller's messages."""
 
     def post_message(self, message: Message) -> bool:
-        """Puts a message into its queue."""
+        """Puts a message into the queue."""
         ...
 
 
 class Poller:
-    """Polls ``source`` for ``receiver``. ``want`` is asked before each snapshot."""
+    """Polls ``source`` and posts to ``receiver``. Calls ``query`` before each snapshot."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Poller:
 
     @property
     def every_s(self) -> float:
-        """Pause between two snapshots, in seconds."""
+        """Interval between two snapshots, in seconds."""
         return self._every_s
 
     @every_s.setter
@@ -73,7 +73,7 @@ class Poller:
         self._hurry.set()
 
     def poll_now(self) -> None:
-        """Takes the next snapshot at once."""
+        """Takes the next snapshot immediately."""
         self._hurry.set()
 
     async def run(self) -> None:
@@ -90,10 +90,10 @@ class Poller:
             await self._rest(pause)
 
     async def _take(self, started: float) -> str:
-        """Takes one snapshot; returns why it has not come, or ""."""
+        """Takes one snapshot; returns the error message, or ""."""
         asking = asyncio.ensure_future(self._source.collect(self._want()))
         try:
-            # Not wait_for: a call that is given up has to end before the next begins, or two would overlap.
+            # Not wait_for: the cancelled call must end before the next one starts, or two would overlap.
             done, _ = await asyncio.wait({asking}, timeout=TIMEOUT_S)
             if not done:
                 return f"no answer within {TIMEOUT_S:.0f} s"

@@ -1,4 +1,4 @@
-"""Reads pictures of a bundle, small enough for a terminal. Everything here blocks: call it in a thread."""
+"""Reads images of a bundle at the terminal's size. Everything here blocks: call it in a thread."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("WEBP", "PNG", "JPEG", "GIF", "AVIF")
 MOST_PIXELS = 40_000_000
-"""More would take too much memory of a program that only looks: 3 bytes a pixel while it is made small."""
+"""Memory limit: decoding takes 3 bytes a pixel."""
 
 MOST_BYTES = 64 * 1024 * 1024
 MOST_JSON_BYTES = 4 * 1024 * 1024
@@ -35,16 +35,16 @@ PREVIEW = "preview.json"
 
 
 class PictureUnreadable(PreviewopsError):
-    """A file of a bundle cannot be shown: damaged, gone, of no known format, or too large to be opened here."""
+    """A file of a bundle cannot be shown: damaged, missing, of an unsupported format, or too large."""
 
     code = "picture-unreadable"
 
 
 def read_bundle(source: DataSource, record: JobRecord) -> BundleContents:
-    """The job's bundle as it lies on the disk, each picture measured by its header.
+    """The files of a job's bundle on disk, with the pixel size of each image from its header.
 
     Raises:
-        PreviewopsError: it is not on this machine.
+        PreviewopsError: the bundle is not on this machine.
     """
     artifacts = parse_artifacts(record.result)
     if not artifacts:
@@ -55,10 +55,10 @@ def read_bundle(source: DataSource, record: JobRecord) -> BundleContents:
 
 
 def find_bundle_folder(source: DataSource, record: JobRecord) -> Path:
-    """Where the bundle of a job that names artifacts is: found by the first of them that is there.
+    """The folder of the bundle of a job that lists artifacts, found by the first artifact that exists.
 
     Raises:
-        PreviewopsError: none of them is on this machine; why the first is not.
+        PreviewopsError: none of them is on this machine; the reason for the first one.
     """
     trouble: PreviewopsError | None = None
     for artifact in parse_artifacts(record.result):
@@ -68,7 +68,7 @@ def find_bundle_folder(source: DataSource, record: JobRecord) -> Path:
             trouble = trouble or error
         else:
             return file.parents[artifact.path.count("/")]
-    raise trouble or PictureUnreadable(f"the result of job {record.job_id} names no files")
+    raise trouble or PictureUnreadable(f"the result of job {record.job_id} lists no files")
 
 
 def _measured(source: DataSource, record: JobRecord, artifact: BundleFile) -> tuple[int, int] | None:
@@ -78,7 +78,7 @@ def _measured(source: DataSource, record: JobRecord, artifact: BundleFile) -> tu
         with _opened(source.artifact(record, artifact.path)) as image:
             return image.size
     except PreviewopsError:
-        return None  # it says why when somebody wants to see it
+        return None  # the error is shown when the image is opened
 
 
 def _preview(source: DataSource, record: JobRecord) -> Any:
@@ -87,21 +87,21 @@ def _preview(source: DataSource, record: JobRecord) -> Any:
         with path.open("rb") as file:
             return json.loads(file.read(MOST_JSON_BYTES))
     except (PreviewopsError, OSError, ValueError, RecursionError):
-        return None  # captions are all that it is for
+        return None  # only the captions are missing then
 
 
 def read_pixels(path: Path, most: tuple[int, int], ground: Colour) -> Pixels:
-    """The picture in at most so many columns and rows of pixels, what is transparent in the colour behind it.
+    """The image scaled to at most ``most`` pixels, on an opaque background.
 
     Raises:
-        Unshowable: it is not to be had.
+        PictureUnreadable: the image cannot be read.
     """
     image = read_picture(path, most, ground)
     return Pixels(image.width, image.height, image.tobytes())
 
 
 def read_picture(path: Path, most: tuple[int, int], ground: Colour) -> Image:
-    """As ``read_pixels``, as Pillow's."""
+    """As ``read_pixels``, as a Pillow image."""
     from PIL import Image
 
     with _opened(path) as image:
@@ -116,7 +116,7 @@ def read_picture(path: Path, most: tuple[int, int], ground: Colour) -> Image:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image]:
-    """The picture, its header read. Whatever is wrong with it, then or later, is ``Unshowable``."""
+    """The image with its header read. Every error, then or while decoding, is ``PictureUnreadable``."""
     import struct
 
     from PIL import Image
@@ -128,7 +128,7 @@ def _opened(path: Path) -> Iterator[Image]:
             yield image
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, MemoryError, Warning) as error:
         raise PictureUnreadable(
-            f"{path.name} cannot be shown: {error}", hint="render the job again if it is damaged"
+            f"{path.name} cannot be shown: {error}", hint="render the job again if the file is damaged"
         ) from error
     except Image.DecompressionBombError as error:
         raise PictureUnreadable(f"{path.name} cannot be shown: {error}") from error
@@ -137,5 +137,5 @@ def _opened(path: Path) -> Iterator[Image]:
 def _refuse_giants(name: str, found: int, allowed: int, unit: str) -> None:
     if found > allowed:
         raise PictureUnreadable(
-            f"{name} has {found:,} {unit}; up to {allowed:,} are shown here", hint="open the file itself"
+            f"{name}: found {found:,} {unit}, allowed {allowed:,}", hint="open the file itself"
         )

@@ -1,4 +1,4 @@
-"""Themes, and what the tones of the view-model look like in each."""
+"""Themes, and the styles of the view model's tones in each."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ _ANSI = {
 
 
 def ansi_theme(dark: bool) -> Theme:
-    """A theme of the terminal's own 16 colours, for terminals that have no more."""
+    """A theme of the terminal's own 16 colours, for terminals with no more."""
     return Theme(
         name=f"previewops-16-{'dark' if dark else 'light'}",
         dark=dark,
@@ -119,7 +119,7 @@ def ansi_theme(dark: bool) -> Theme:
 
 
 def themes() -> tuple[Theme, ...]:
-    """Every theme that the screen has, dark ones first."""
+    """All themes, dark ones first."""
     return (DARK, LIGHT, ansi_theme(True), ansi_theme(False))
 
 
@@ -150,7 +150,7 @@ _BOLD = {Tone.STRONG, Tone.BADGE, Tone.BADGE_GOOD, Tone.BADGE_WARN, Tone.BADGE_B
 
 
 class Palette:
-    """The Rich styles of one theme: a tone, and the action of a click, to a style."""
+    """Rich styles of one theme, by tone and click action."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         ground = Color.parse(variables.get("background", "#000000"))
@@ -162,7 +162,7 @@ class Palette:
         self._spans: dict[tuple[Tone, str, Tone | None], Style] = {}
 
     def style(self, span: Span) -> Style:
-        """How a span looks, the action of a click on it included."""
+        """The style of a span, including its click action."""
         kind = (span.tone, span.action, span.ground)
         found = self._spans.get(kind)
         if found is None:
@@ -189,7 +189,7 @@ _BY_THEME: dict[str, Palette] = {}
 
 
 def get_palette(app: App[object]) -> Palette:
-    """The palette of the theme that is on. Themes do not change, so each is worked out once."""
+    """The palette of the current theme, cached by theme."""
     found = _BY_THEME.get(app.theme)
     if found is None:
         found = _BY_THEME[app.theme] = Palette(app.theme_variables)

@@ -1,4 +1,4 @@
-"""The two lines on top of every screen, and the line of keys below it."""
+"""The two bars at the top of every screen and the key bar at the bottom."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _HEALTH_MARKS = {
 
 
 def title_line(picture: QueueView, columns: int) -> Line:
-    """Which queue it is, in which environment, and how it is."""
+    """The queue's name, environment and status."""
     replaying = picture.replaying
-    # A recording says where in it one is in its first words, so that a narrow terminal does not cut them off.
+    # The replay position comes first, so that a narrow terminal does not cut it off.
     name = f" REPLAY {_where(replaying)} " if replaying is not None else " previewops "
     left: list[Span] = [Span(name, Tone.BADGE_INFO if replaying is None else Tone.BADGE_WARN)]
     if picture.environment:
@@ -39,7 +39,7 @@ def title_line(picture: QueueView, columns: int) -> Line:
 
 
 def _where(replaying: ReplayPosition) -> str:
-    """Speed or stillness, and how far into the recording: "2x 0:12:07 of 1:00:00"."""
+    """Playback status and position: "2x 0:12:07 of 1:00:00"."""
     if replaying.opened < 1:
         return "…"
     pace = f"{replaying.speed:g}x"
@@ -54,7 +54,7 @@ def _h_mm_ss(ms: int) -> str:
 
 
 def clock_line(picture: QueueView) -> Line:
-    """How fresh the picture is. A still one looks unlike a live one, a frozen display unlike a paused queue."""
+    """Freshness of the view. A stale view looks unlike a live one, a frozen display unlike a paused queue."""
     parts: list[Span] = []
     if picture.frozen:
         parts.append(Span(" ❄ DISPLAY FROZEN · z ", Tone.BADGE_INFO))
@@ -72,7 +72,7 @@ def clock_line(picture: QueueView) -> Line:
 
 
 def tab_line(picture: QueueView, current: str, columns: int) -> Line:
-    """The screens with their number keys, each with the one figure that says whether it is worth a look."""
+    """The screens with their number keys, each with its key figure."""
     for whole in (True, False):
         spans: list[Span] = []
         for number, (mode, title) in enumerate(SCREENS, 1):
@@ -106,8 +106,8 @@ def _figure(picture: QueueView, mode: str) -> list[Span]:
 
 
 def running_command_line(picture: QueueView, columns: int) -> Line:
-    """What is being carried out, and how it is stopped."""
-    stop = (Span(" ctrl+x ", Tone.INFO, "app.stop_acts"), Span("stops it after this batch ", Tone.DIM))
+    """The running command, and the key that cancels it."""
+    stop = (Span(" ctrl+x ", Tone.INFO, "app.stop_acts"), Span("cancels it after this batch ", Tone.DIM))
     return justify((Span(f" ⟳ {clean(picture.doing)}", Tone.WARN),), stop, columns)
 
 
@@ -123,7 +123,7 @@ def short_count(number: int) -> str:
 
 
 def key_line(deeds: Sequence[KeyAction], columns: int) -> Line:
-    """As many keys as fit, those of the screen first; help is always there."""
+    """As many keys as fit, those of the screen first. Help is always included."""
     entries = [_key(deed) for deed in deeds if deed.label]
     fixed = [
         entry

@@ -1,4 +1,4 @@
-"""Charts of block characters: columns that grow by eighths of a cell."""
+"""Charts of block characters: columns in steps of an eighth of a cell."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone, pad
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 AXIS_COLUMNS = 8
-"""Columns that the labels of the value axis take."""
+"""Width of the value axis's labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValueAxis:
-    """A value axis from ``low`` to ``high``. ``logarithmic`` axes begin above nought."""
+    """A value axis from ``low`` to ``high``. ``logarithmic`` axes need a ``low`` above 0."""
 
     low: float
     high: float
     logarithmic: bool = False
 
     def fraction(self, value: float) -> float:
-        """Where a value lies, 0 at the bottom and 1 at the top."""
+        """The position of a value, from 0 (bottom) to 1 (top)."""
         if self.logarithmic:
             if value <= self.low:
                 return 0.0
@@ -30,14 +30,14 @@ class ValueAxis:
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
     def value_at(self, share: float) -> float:
-        """The value at a height from 0 to 1."""
+        """The value at a position from 0 to 1."""
         if self.logarithmic:
             return float(self.low * (self.high / self.low) ** share)
         return self.low + (self.high - self.low) * share
 
 
 def linear_axis(most: float) -> ValueAxis:
-    """An axis from nought to the next 1, 2 or 5 times a power of ten, at least to 1."""
+    """An axis from 0 to the next 1, 2 or 5 times a power of ten, at least to 1."""
     if most <= 1:
         return ValueAxis(0, 1)
     power = 10.0 ** math.floor(math.log10(most))
@@ -45,7 +45,7 @@ def linear_axis(most: float) -> ValueAxis:
 
 
 def log_axis(least: float, most: float) -> ValueAxis:
-    """A logarithmic axis of whole decades that holds both values."""
+    """A logarithmic axis of whole decades that includes both values."""
     low = 10.0 ** math.floor(math.log10(max(least, 0.1)))
     high = 10.0 ** math.ceil(math.log10(max(most, low * 10)))
     return ValueAxis(low, high, logarithmic=True)
@@ -59,10 +59,10 @@ def column_chart(
     scale: ValueAxis,
     label: Callable[[float], str],
 ) -> list[Line]:
-    """A chart of one column a stack, ``rows`` cells high, with labels of the value axis on its left.
+    """A chart with one column per stack, ``rows`` cells high, with the value axis on its left.
 
-    A stack is heights from the lowest to the highest, each with the tone of its place: a column reaches to its
-    last height, and each part of it shows the tone of the first height that is not below it.
+    A stack is a series of heights in ascending order, each with the tone at its index. A column ends at the last
+    height; the part up to each height has that height's tone.
     """
     eighths = [_eighths(stack, scale, rows * 8) for stack in stacks]
     lines: list[Line] = []
@@ -74,7 +74,7 @@ def column_chart(
 
 
 def _eighths(stack: Sequence[float], scale: ValueAxis, most: int) -> list[int]:
-    """The heights in eighths of a cell. A part that is not nothing is seen: one failure among thousands, say."""
+    """The heights in eighths of a cell. A part above 0 is at least one eighth: one failure among thousands is visible."""
     found: list[int] = []
     below, floor = 0.0, 0
     for height in stack:
@@ -88,7 +88,7 @@ def _eighths(stack: Sequence[float], scale: ValueAxis, most: int) -> list[int]:
 
 
 def _axis(row: int, rows: int, scale: ValueAxis, label: Callable[[float], str]) -> Line:
-    """A label at the top and at the bottom."""
+    """The value axis of a row: labels at the top and at the bottom."""
     shares = {0: 1.0, rows - 1: 0.0}
     if rows == 1:
         shares = {0: 1.0}
@@ -98,7 +98,7 @@ def _axis(row: int, rows: int, scale: ValueAxis, label: Callable[[float], str]) 
 
 
 def _cell(stack: Sequence[int], tones: Sequence[Tone], floor: int) -> Span:
-    """What of a column lies in the cell that begins at ``floor`` eighths."""
+    """The part of a column within the cell that starts at ``floor`` eighths."""
     parts = [(height, tone) for height, tone in zip(stack, tones, strict=False) if height > floor]
     if not parts:
         return Span(" ")
@@ -110,7 +110,7 @@ def _cell(stack: Sequence[int], tones: Sequence[Tone], floor: int) -> Span:
 
 
 def _merged(cells: Sequence[Span]) -> list[Span]:
-    """Neighbours that look alike as one span."""
+    """Joins neighbouring cells of the same look."""
     merged: list[Span] = []
     for cell in cells:
         if merged and (merged[-1].tone, merged[-1].ground) == (cell.tone, cell.ground):
@@ -121,7 +121,7 @@ def _merged(cells: Sequence[Span]) -> list[Span]:
 
 
 def time_axis(columns: int, labels: Sequence[str]) -> Line:
-    """Labels spread evenly below a chart, the first at its left end and the last at its right end."""
+    """Labels spread evenly below a chart, the first at its left end, the last at its right end."""
     if len(labels) < 2 or sum(len(label) + 2 for label in labels) > columns:
         labels = (labels[0], labels[-1])
     text = [" "] * columns
@@ -133,7 +133,7 @@ def time_axis(columns: int, labels: Sequence[str]) -> Line:
 
 
 def bar(share: float, columns: int, tone: Tone) -> Line:
-    """A bar that is filled to ``share`` of its columns, by eighths."""
+    """A bar that is filled to ``share`` of its columns, in steps of an eighth."""
     partial = " ▏▎▍▌▋▊▉"
     filled = round(min(1.0, max(0.0, share)) * columns * 8)
     if share > 0 and filled == 0:
@@ -144,7 +144,7 @@ def bar(share: float, columns: int, tone: Tone) -> Line:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """The values as one row of blocks, the highest as a full one; nought is the lowest block."""
+    """The values as one row of blocks, relative to the highest. 0 is the lowest block."""
     most = max(values, default=0)
     if most <= 0:
         return "▁" * len(values)

@@ -1,4 +1,4 @@
-"""What is being carried out, in words."""
+"""Descriptions of running commands."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _FLEET_ACTS = {"drain": "draining", "restart": "restarting", "reset": "resetting
 
 
 def describe_command(intent: OperatorCommand) -> str:
-    """What is done while an intent is carried out: "pausing the queue"."""
+    """The description of a running command: "pausing the queue"."""
     match intent:
         case Pause():
             words = "pausing the queue"
         case Resume():
-            words = "letting workers take jobs"
+            words = "resuming the queue"
         case Cancel(job_ids=(job_id,)):
             words = f"cancelling {clean(job_id)}"
         case Cancel():
@@ -44,5 +44,5 @@ def describe_command(intent: OperatorCommand) -> str:
         case FleetActionCommand():
             words = f"{_FLEET_ACTS[intent.kind]} {clean(intent.worker_id or intent.supervisor_id)}"
         case AcknowledgeDataLoss():
-            words = "ending the alarm over lost data"
+            words = "acknowledging the data loss"
     return words

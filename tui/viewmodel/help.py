@@ -1,4 +1,4 @@
-"""The help: every key that does something at this moment."""
+"""The help: all keys that are available now."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from previewops.tui.viewmodel.wrap import wrap
 _KEY = 10
 _MOVING = (
     ("j k ↑ ↓", "Move; g and G go to the first and the last row."),
-    ("enter", "Open what the cursor is on."),
+    ("enter", "Open the row at the cursor."),
     ("tab", "Go to the next panel."),
 )
 
 
 def help_lines(mode: str, deeds: Sequence[KeyAction], columns: int) -> Sequence[Line]:
-    """The keys of the screen, those of a recording that is replayed, then those of everywhere."""
+    """The keys of the screen, of the replay and of all screens."""
     title = dict(SCREENS)[mode]
     own = [(deed.key_label, deed.help, deed.mutates) for deed in deeds if not is_app_action(deed)]
     replaying = [(deed.key_label, deed.help) for deed in deeds if deed in REPLAY]
@@ -30,7 +30,7 @@ def help_lines(mode: str, deeds: Sequence[KeyAction], columns: int) -> Sequence[
     for shown, words, dangerous in (*own, *((key, text, False) for key, text in _MOVING)):
         lines += _entry(shown, words, dangerous, columns)
     if replaying:
-        lines += [(), (Span("In the recording", Tone.STRONG),)]
+        lines += [(), (Span("Replay", Tone.STRONG),)]
     for shown, words in replaying:
         lines += _entry(shown, words, False, columns)
     lines += [(), (Span("Everywhere", Tone.STRONG),)]

@@ -1,4 +1,4 @@
-"""Acting on a live queue. Every act is on record with who, when, what and why."""
+"""Executes commands on a live queue. Every command is recorded with operator, time, kind and reason."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 
 class LiveExecutor:
-    """``intents.Desk`` over a link."""
+    """``CommandExecutor`` over a Redis connection."""
 
     def __init__(self, link: QueueConnection) -> None:
         self._link = link
 
     async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
-        """Does it. Errors are ``PreviewopsError``."""
+        """Executes a command. Errors are ``PreviewopsError``."""
         async with self._link.redis() as redis:
             way = self._ways()[type(intent)]
             return await way(intent, redis, progress)
@@ -62,18 +62,18 @@ class LiveExecutor:
     async def _pause(self, intent: Pause, redis: Redis, _progress: CommandProgress) -> CommandOutcome:
         state = await self._queue(redis).pause(who=self._link.who, why=intent.why)
         return CommandOutcome(
-            "The queue is paused." if state.changed else f"It was paused already, by {state.who}."
+            "The queue is paused." if state.changed else f"The queue was paused already, by {state.who}."
         )
 
     async def _resume(self, intent: Resume, redis: Redis, _progress: CommandProgress) -> CommandOutcome:
         state = await self._queue(redis).resume(who=self._link.who, why=intent.why)
-        return CommandOutcome("Workers take jobs again." if state.changed else "It was not paused.")
+        return CommandOutcome("The queue is resumed." if state.changed else "The queue was not paused.")
 
     async def _acknowledge(
         self, _intent: AcknowledgeDataLoss, redis: Redis, _progress: CommandProgress
     ) -> CommandOutcome:
         ended = await self._queue(redis).acknowledge_data_loss(who=self._link.who)
-        return CommandOutcome("The alarm is over." if ended else "There was no alarm.")
+        return CommandOutcome("The alarm is acknowledged." if ended else "There was no alarm.")
 
     async def _cancel(self, intent: Cancel, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         queue = self._queue(redis)
@@ -122,7 +122,7 @@ class LiveExecutor:
             why=intent.why,
             expected_digest=intent.expected_digest,
         )
-        return CommandOutcome(f"{intent.job_id} runs again with its new payload.")
+        return CommandOutcome(f"{intent.job_id} is requeued with its new payload.")
 
     async def _export(self, intent: Export, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         from previewops.atomic_files import open_jsonl_atomically
@@ -171,6 +171,6 @@ class LiveExecutor:
 
 
 def _told(done_word: str, outcome: BulkResult, counted: int) -> CommandOutcome:
-    # Some that were counted may have gone, or died again, before the act looked for them.
+    # Some of the counted ones may have been requeued, discarded or died again since.
     skipped = max(outcome.skipped, counted - outcome.done)
     return CommandOutcome(f"{done_word} {outcome.done:,}, skipped {skipped:,}", complete=not skipped)

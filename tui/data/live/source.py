@@ -1,4 +1,4 @@
-"""Reading a live queue."""
+"""Reads a live queue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LiveSource:
-    """``ports.Source`` and ``ports.Judge`` over a link."""
+    """``DataSource`` and ``HealthSource`` over a Redis connection."""
 
     def __init__(self, link: QueueConnection) -> None:
         self._link = link
@@ -38,7 +38,7 @@ class LiveSource:
             )
 
     async def health(self, snapshot: Snapshot, history: History) -> Health:
-        """The verdicts of the command ``health``, with the environment's thresholds."""
+        """The result of ``previewops health``, with the thresholds of the environment."""
         async with self._link.redis() as redis:
             from previewops.health import evaluate, parse_thresholds
             from previewops.health.collect import collect_inputs
@@ -62,7 +62,7 @@ class LiveSource:
             )
 
     async def job(self, job_id: str) -> JobRecord:
-        """One job whole."""
+        """One job with payload, result and attempts."""
         async with self._link.redis() as redis:
             from previewops.queue.queue import Queue
 
@@ -76,7 +76,7 @@ class LiveSource:
             return await DeadLetters(redis, self._link.settings).groups(limit=limit)
 
     async def now_ms(self) -> int:
-        """The server's time."""
+        """The Redis server's time in ms."""
         async with self._link.redis() as redis:
             from previewops.queue.dead_letters import DeadLetters
 
@@ -99,7 +99,7 @@ class LiveSource:
         cut_off_ms: int | None = None,
         on_examined: ExaminedCallback | None = None,
     ) -> int:
-        """How many dead letters a filter means."""
+        """The number of dead letters that match."""
 
         async def tell(done: int, _total: int) -> None:
             if on_examined is not None:
@@ -112,5 +112,5 @@ class LiveSource:
             return await letters.count(chosen, tell, cut_off_ms=cut_off_ms)
 
     def artifact(self, record: JobRecord, path: str) -> Path:
-        """Where a file of the job's bundle is below DATA_DIR."""
+        """The path of a bundle's file below DATA_DIR."""
         return find_artifact(self._link.settings.data_dir, record, path)

@@ -1,4 +1,4 @@
-"""What stands in the frame of the list of dead letters, and in its place when it is empty."""
+"""Title, subtitle and empty states of the list of dead letters."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
 @dataclass(frozen=True, slots=True)
 class ListExtent:
-    """How much of what there is is shown.
+    """How much of the list is shown.
 
-    ``shown`` are the rows of the page, None while they are to come; ``start`` how many come before them; ``total``
-    how many rows the view means, None while that is not known; ``whole`` is False where there may be more causes.
-    ``dead`` is how many dead letters there are, ``marked`` how many rows are marked, ``chosen`` how many jobs
-    are chosen beyond the rows, None when that is not so.
+    ``shown`` is the number of rows on the page, None while it is loading; ``start`` the number of rows before it.
+    ``total`` is the number of rows of the list, None while unknown; ``whole`` is False if there may be more causes.
+    ``dead`` is the number of dead letters, ``marked`` the number of marked rows. ``chosen`` is the number of selected
+    jobs if the selection extends beyond the page, else None.
     """
 
     shown: int | None
@@ -33,11 +33,11 @@ class ListExtent:
 
 
 def title_of(view: DeadListQuery, extent_: ListExtent) -> str:
-    """What is listed and how much of it, then what an act would apply to."""
+    """What is listed, how much of it, and the selection."""
     parts = [_causes(view, extent_) if view.by_cause else _jobs(view, extent_)]
     if extent_.chosen is not None:
         matching = " that match" if view.is_filtered else ""
-        parts.append(f"all {extent_.chosen:,}{matching} are chosen")
+        parts.append(f"all {extent_.chosen:,}{matching} selected")
     elif extent_.marked:
         parts.append(f"{extent_.marked:,} marked")
     return " · ".join(parts)
@@ -64,37 +64,37 @@ def _jobs(view: DeadListQuery, shown: ListExtent) -> str:
 def subtitle_of(
     view: DeadListQuery, *, trouble: str, looking: int | None, frozen: bool, counting: int | None
 ) -> str:
-    """How fresh it is, and the way back. ``looking`` is how far a long look is, ``counting`` how far a count."""
+    """Freshness and the way back. ``looking`` and ``counting`` are the numbers examined by a slow listing or count."""
     if counting is not None:
-        return f"counting … {counting:,} looked at, esc stops" if counting else "counting …"
+        return f"counting … {counting:,} examined, esc cancels" if counting else "counting …"
     if trouble:
-        return f"not renewed: {trouble}"
+        return f"not updated: {trouble}"
     if looking is not None:
-        return f"looking: {looking:,} looked at"
+        return f"searching: {looking:,} examined"
     if frozen:
         return "frozen"
-    if view.is_filtered:  # escape clears the filter first; its line says so
+    if view.is_filtered:  # escape clears the filter first, which the filter line shows
         return _how_causes_are_filtered(view) if view.by_cause else ""
-    return "" if view.by_cause else "esc goes back to the causes"
+    return "" if view.by_cause else "esc: back to the causes"
 
 
 def _how_causes_are_filtered(view: DeadListQuery) -> str:
     if unsupported_fields(view.terms):
-        return "causes are filtered by words of their errors only"
-    return "only what matches is acted on"
+        return "causes are filtered by error text only"
+    return "commands affect matching jobs only"
 
 
 def empty_lines(view: DeadListQuery, shown: ListExtent, *, trouble: str, frozen: bool) -> Sequence[Line]:
-    """What stands where rows would be."""
+    """The text in place of rows."""
     if shown.shown is None:
         return loading_lines(trouble, frozen=frozen)
     strange = unsupported_fields(view.terms) if view.by_cause else ()
     if strange:
         names = ", ".join(f"{name}:" for name in strange)
         return [
-            (Span("Causes are filtered by words of their errors,", Tone.DIM),),
+            (Span("Causes are filtered by error text,", Tone.DIM),),
             (Span(f"not by {names}", Tone.DIM),),
-            (Span("f", Tone.INFO), Span(" lists the jobs; ", Tone.DIM), Span("esc", Tone.INFO), *_clears),
+            (Span("f", Tone.INFO), Span(" lists the jobs, ", Tone.DIM), Span("esc", Tone.INFO), *_clears),
         ]
     if view.is_filtered:
         what = "cause" if view.by_cause else "dead letter"
@@ -103,12 +103,12 @@ def empty_lines(view: DeadListQuery, shown: ListExtent, *, trouble: str, frozen:
             (Span("esc", Tone.INFO), *_clears),
         ]
     if not view.by_cause and view.group is not None:
-        return [(Span("None of this cause are left.", Tone.GOOD),), (Span("esc", Tone.INFO), *_goes_back)]
+        return [(Span("No dead letters of this cause are left.", Tone.GOOD),), (Span("esc", Tone.INFO), *_goes_back)]
     return [
         (Span("There are no dead letters.", Tone.GOOD),),
-        (Span("A job that fails for good is kept here with its payload.", Tone.DIM),),
+        (Span("A job that fails permanently is kept here with its payload.", Tone.DIM),),
     ]
 
 
 _clears = (Span(" clears the filter.", Tone.DIM),)
-_goes_back = (Span(" goes back to the others.", Tone.DIM),)
+_goes_back = (Span(" goes back to the causes.", Tone.DIM),)

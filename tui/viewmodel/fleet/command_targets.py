@@ -1,4 +1,4 @@
-"""Orders to a host's supervisor: whom one would hit, and what is asked before it is given."""
+"""Targets of commands to a supervisor, and the text of their dialogs."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _HITS: Mapping[str, tuple[str, ...]] = {
     "restart": ("starting", "running", "backoff", "fatal", "exited"),
     "reset": ("exited", "backoff", "fatal", "draining"),
 }
-"""The phases in which an order changes anything; a supervisor answers "nothing to …" in the others."""
+"""The worker phases that a command changes. The supervisor rejects it in the others."""
 
 _MEANS: Mapping[str, str] = {
-    "drain": "{} their jobs, take no more, and stay away until they are reset.",
-    "restart": "Each is replaced by a successor, one after the other, and ends its jobs meanwhile.",
-    "reset": "They are started again at once.",
+    "drain": "{} their jobs, claim no more, and stay stopped until they are reset.",
+    "restart": "One after the other is replaced. Each finishes its jobs first.",
+    "reset": "They are started again immediately.",
 }
 _MEANS_ONE: Mapping[str, str] = {
-    "drain": "It ends {}, takes no more, and stays away until it is reset.",
-    "restart": "Its successor is started; then it ends {} and goes.",
-    "reset": "It is started again at once.",
+    "drain": "It finishes {}, claims no more, and stays stopped until it is reset.",
+    "restart": "Its replacement is started. Then it finishes {} and exits.",
+    "reset": "It is started again immediately.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class CommandTarget:
-    """Whom an order goes to. ``worker_id`` is "" for a whole host.
+    """The target of a command: one worker, or with ``worker_id`` "" a whole host.
 
-    ``hits`` counts the workers that it changes, ``jobs`` what they are at.
+    ``affected`` is the number of workers that the command changes, ``jobs`` the number of their running jobs.
     """
 
     kind: str
@@ -45,17 +45,17 @@ class CommandTarget:
 
     @property
     def label(self) -> str:
-        """The workers in words."""
+        """The workers as text."""
         if self.worker_id:
             return clean(self.worker_id)
         return f"{pluralize(self.affected, 'worker')} of {clean(self.host)}"
 
 
 def find_target(act: str, post: FleetRow | None, among: Sequence[FleetRow]) -> CommandTarget | None:
-    """Whom ``act`` would hit from the cursor's row; None when nobody there can take it or would be changed.
+    """The target of a command at the cursor's row; None if no supervisor accepts it or no worker would change.
 
-    A place that has had no worker has no name of its own: a reset of it goes to its host, whose supervisor
-    resets what does not run and nothing else.
+    A slot without a worker yet has no worker id. Its reset goes to the host, whose supervisor restarts only workers
+    that are not running.
     """
     if post is None or post.supervisor is None or not post.accepts_commands:
         return None
@@ -76,12 +76,12 @@ def find_target(act: str, post: FleetRow | None, among: Sequence[FleetRow]) -> C
 
 
 def confirmation_lines(target: CommandTarget) -> list[Line]:
-    """What is said before an order is given."""
+    """The dialog's text before a command."""
     jobs = pluralize(target.jobs, "job") if target.jobs else "no job"
     if target.affected == 1:
-        ends = {0: "what it is at", 1: "its job"}.get(target.jobs, f"its {target.jobs} jobs")
+        ends = {0: "its jobs", 1: "its job"}.get(target.jobs, f"its {target.jobs} jobs")
         return [(Span(_MEANS_ONE[target.kind].format(ends)),)]
-    words = _MEANS[target.kind].format("They end")
+    words = _MEANS[target.kind].format("They finish")
     return [
         (Span(f"{target.kind.capitalize()} "), Span(target.label, Tone.STRONG), Span(f", at {jobs} now?")),
         (Span(words, Tone.DIM),),
@@ -94,20 +94,20 @@ def join_text(lines: Sequence[Line]) -> str:
 
 
 def scalable_supervisor(post: FleetRow | None) -> SupervisorStatus | None:
-    """The supervisor that a scale order from the cursor's row would go to."""
+    """The supervisor that can be scaled from the cursor's row."""
     return post.supervisor if post is not None and post.accepts_commands else None
 
 
 def check_worker_range(text: str) -> str:
-    """What is wrong with a number of workers as it was typed, "" when nothing is."""
+    """The error of a typed worker count or range, "" for none."""
     if WorkerCountRange.parse(text) is not None:
         return ""
-    found = f"{clean(text)!r} is not that: " if text else ""
-    return f"{found}a number or a range is needed, like 4 or 1-8, from 0 to {MAX_WORKERS}"
+    found = f"found {clean(text)!r}, " if text else ""
+    return f"{found}allowed is a number or a range like 4 or 1-8, from 0 to {MAX_WORKERS}"
 
 
 def count_surplus_workers(view: SupervisorStatus, bounds: WorkerCountRange) -> int:
-    """How many of the workers that run would have to go under those bounds."""
+    """The number of running workers above the new maximum."""
     running: list[SupervisedWorker] = [
         each for each in view.state.workers if each.phase in ("starting", "running")
     ]
@@ -115,7 +115,7 @@ def count_surplus_workers(view: SupervisorStatus, bounds: WorkerCountRange) -> i
 
 
 def scale_prompt(view: SupervisorStatus) -> str:
-    """What is asked for a new number of workers."""
+    """The prompt for a new worker count."""
     bounds = view.state.worker_range
     present = (
         f"{bounds.minimum}"
@@ -123,18 +123,18 @@ def scale_prompt(view: SupervisorStatus) -> str:
         else f"{bounds.minimum} to {bounds.maximum} by load"
     )
     return (
-        f"How many workers? A number, or a range to choose from by load. "
-        f"Now it is {present}; {view.state.count} are wanted at this moment."
+        f"How many workers? A number, or a range for autoscaling. "
+        f"Now: {present}; current target: {view.state.count}."
     )
 
 
 def scale_down_lines(view: SupervisorStatus, bounds: WorkerCountRange) -> list[Line]:
-    """What is said before workers have to go."""
+    """The dialog's text before workers are stopped."""
     count = count_surplus_workers(view, bounds)
     return [
         (
             Span(f"{pluralize(count, 'worker')} of "),
             clean_span(view.state.host, Tone.STRONG),
-            Span(f" will end {'its' if count == 1 else 'their'} jobs and go."),
+            Span(f" will finish {'its' if count == 1 else 'their'} jobs and exit."),
         )
     ]

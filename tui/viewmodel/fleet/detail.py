@@ -1,4 +1,4 @@
-"""What the row under the cursor is about: the worker or the host in full, and each job that it is at."""
+"""Details of the worker or host at the cursor, with its running jobs."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ _BEFORE = TableColumn("before", 20, drop=4)
 
 
 def title_of(post: FleetRow | None) -> str:
-    """What the panel is called."""
+    """The panel's title."""
     if post is None:
-        return "At work"
+        return "Running jobs"
     if post.worker_id:
         return post.worker_id
     if post.supervisor is None:
         return f"{post.host}, without a supervisor"
     name = post.supervisor.supervisor_id
-    return f"{name}, place {post.slot.slot}" if post.slot is not None else name
+    return f"{name}, slot {post.slot.slot}" if post.slot is not None else name
 
 
 def jobs_of(post: FleetRow, snapshot: Snapshot, among: Sequence[FleetRow]) -> tuple[str, ...]:
-    """The ids of the jobs that a worker, or with a heading all workers under it, are at."""
+    """Ids of the jobs that a worker, or for a heading all its workers, are running."""
     if not post.is_heading:
         return post.worker.jobs if post.worker is not None else ()
     return tuple(
@@ -60,15 +60,15 @@ def jobs_of(post: FleetRow, snapshot: Snapshot, among: Sequence[FleetRow]) -> tu
 def detail_lines(
     post: FleetRow, job_ids: Sequence[str], snapshot: Snapshot, runs: Mapping[str, RunningJob], columns: int
 ) -> list[Line]:
-    """The whole panel. A click on a job opens it, by its place in ``job_ids``."""
+    """All lines of the panel. A click on a job opens it by its index in ``job_ids``."""
     about = _of_host(post, snapshot) if post.is_heading else _of_worker(post, snapshot)
     first, *more = (wrap(line, columns) for line in about)
     rest = [row for rows in more for row in rows]
     if job_ids:
-        # The jobs come before what is seldom read: a low panel shows the top only.
+        # Jobs come before rarely needed facts: a low panel shows the top only.
         return [*first, *_job_lines(post, job_ids, runs, snapshot.now_ms, columns), (), *rest]
     if post.worker is not None or post.is_heading:
-        return [*first, (Span("no jobs at this moment", Tone.DIM),), (), *rest]
+        return [*first, (Span("no running jobs", Tone.DIM),), (), *rest]
     return [*first, *rest]
 
 
@@ -77,13 +77,13 @@ def _of_host(post: FleetRow, snapshot: Snapshot) -> list[Line]:
     if view is None:
         return [
             (
-                Span("These were started by themselves, with "),
+                Span("These workers were started manually with "),
                 Span("previewops worker", Tone.STRONG),
                 Span("."),
             ),
             (
                 Span(
-                    "Nobody restarts them, and no order reaches them: stop one by SIGTERM on its host.",
+                    "No supervisor restarts them or passes commands to them. Stop one by SIGTERM on its host.",
                     Tone.DIM,
                 ),
             ),
@@ -104,7 +104,7 @@ def _of_host(post: FleetRow, snapshot: Snapshot) -> list[Line]:
     ]
     if view.silent:
         words = (
-            f"✖ Not heard of for {elapsed(view.heartbeat_ms, now_ms)}: no order reaches it. Look at its host."
+            f"✖ No heartbeat for {elapsed(view.heartbeat_ms, now_ms)}: commands do not reach it. Check its host."
         )
         lines.append((Span(words, Tone.BAD),))
     if state.notice:
@@ -120,7 +120,7 @@ def _of_worker(post: FleetRow, snapshot: Snapshot) -> list[Line]:
     if worker is not None:
         first.append(Span(f"  {worker.busy} of {pluralize(worker.slots, 'slot')} busy"))
         if now_ms - worker.heartbeat_ms > SILENT_MS:
-            first.append(Span("; what is shown is what it said last", Tone.DIM))
+            first.append(Span("; values are those of the last heartbeat", Tone.DIM))
         lines.append(
             (
                 Span(f"{worker.completed:,} done, {worker.failed:,} failed"),
@@ -141,14 +141,14 @@ def _of_worker(post: FleetRow, snapshot: Snapshot) -> list[Line]:
 def _away_words(post: FleetRow) -> str:
     place = post.slot
     assert place is not None
-    deaths = f"It died {place.rapid_exits} times soon after its start. " if place.rapid_exits > 1 else ""
+    deaths = f"It exited {place.rapid_exits} times soon after its start. " if place.rapid_exits > 1 else ""
     if not post.accepts_commands:
-        return f"{deaths}Its supervisor is silent and takes no orders."
+        return f"{deaths}Its supervisor is silent and accepts no commands."
     if place.phase == "backoff":
-        return f"{deaths}It is started again after a pause; a reset does so at once."
+        return f"{deaths}It is restarted after a backoff; a reset restarts it immediately."
     if place.phase == "exited":
-        return f"{deaths}It stays away until it is reset."
-    return f"{deaths}It is not started again by itself: mend the cause, then reset it."
+        return f"{deaths}It stays stopped until it is reset."
+    return f"{deaths}It is not restarted: fix the cause, then reset it."
 
 
 def _job_lines(

@@ -1,4 +1,4 @@
-"""The workers' table: supervisors as headings, under each its workers, in rows that keep their keys."""
+"""The table of workers: one heading per supervisor, its workers below, in rows with stable keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _AWAY_WORDS = {
 }
 
 STOPPED_PHASES = tuple(_AWAY_WORDS)
-"""The phases of a place in which no worker runs."""
+"""Phases of a slot in which no worker runs."""
 
 _MOST_BLOCKS = 5
 _BAR = 4
@@ -33,9 +33,9 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class FleetRow:
-    """One row. A heading has neither ``place`` nor ``worker``; workers that nobody supervises have no ``supervisor``.
+    """One row. A heading has neither ``slot`` nor ``worker``; a worker without a supervisor has no ``supervisor``.
 
-    ``place`` is the worker as its supervisor sees it, ``worker`` as it last said itself; either may be missing.
+    ``slot`` is the worker as its supervisor reports it, ``worker`` as it reports itself; either may be missing.
     """
 
     key: str
@@ -46,29 +46,29 @@ class FleetRow:
 
     @property
     def is_heading(self) -> bool:
-        """Whether the row stands for a whole host."""
+        """Whether the row is the heading of a host."""
         return self.slot is None and self.worker is None
 
     @property
     def worker_id(self) -> str:
-        """The worker's id, "" for a heading and for a place that has had no worker yet."""
+        """The worker's id, "" for a heading and for a slot without a worker yet."""
         if self.slot is not None:
             return self.slot.worker_id
         return self.worker.worker_id if self.worker is not None else ""
 
     @property
     def is_stopped(self) -> bool:
-        """Whether no worker runs at the place."""
+        """Whether no worker runs in the slot."""
         return self.slot is not None and self.slot.phase in STOPPED_PHASES
 
     @property
     def accepts_commands(self) -> bool:
-        """Whether there is a supervisor that can take orders."""
+        """Whether a supervisor accepts commands for it."""
         return self.supervisor is not None and not self.supervisor.silent
 
 
 def fleet_rows(snapshot: Snapshot) -> tuple[FleetRow, ...]:
-    """All rows: supervisors by host, their workers by place, then the workers that have no supervisor."""
+    """All rows: supervisors by host, their workers by slot, then workers without a supervisor."""
     views = {worker.worker_id: worker for worker in snapshot.workers}
     supervised = {
         place.worker_id for view in snapshot.supervisors if not view.silent for place in view.state.workers
@@ -79,7 +79,7 @@ def fleet_rows(snapshot: Snapshot) -> tuple[FleetRow, ...]:
         rows.append(FleetRow(f"host {view.supervisor_id}", host, view))
         for place in sorted(view.state.workers, key=lambda each: each.slot):
             if view.silent and place.worker_id in supervised:
-                continue  # another supervisor has taken it over
+                continue  # another supervisor has adopted it
             key = f"{view.supervisor_id} {place.slot} {place.worker_id}"
             worker = None if place.phase in STOPPED_PHASES else views.get(place.worker_id)
             rows.append(FleetRow(key, host, view, place, worker))
@@ -94,7 +94,7 @@ def fleet_rows(snapshot: Snapshot) -> tuple[FleetRow, ...]:
 
 
 def columns(*, differ: bool) -> tuple[TableColumn, ...]:
-    """The columns; versions have one only where they ``differ``."""
+    """The columns. ``differ`` adds one for versions."""
     return (
         TableColumn("worker", 14, grow=1),
         TableColumn("pid", 7, right=True, drop=7),
@@ -111,13 +111,13 @@ def columns(*, differ: bool) -> tuple[TableColumn, ...]:
 
 
 def versions(snapshot: Snapshot) -> frozenset[str]:
-    """Every version that runs somewhere."""
+    """All running versions."""
     views = (view.state.version for view in snapshot.supervisors if not view.silent)
     return frozenset(version for version in (*views, *(w.version for w in snapshot.workers)) if version)
 
 
 def cells(post: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], *, differ: bool) -> tuple[Line, ...]:
-    """A row's cells. Headings and places without a worker have fewer: their last cell takes the rest."""
+    """The cells of a row. Headings and empty slots have fewer: their last cell takes the remaining width."""
     if post.is_heading:
         return (heading_line(post, now_ms),)
     mark, words, tone = row_state(post, now_ms)
@@ -143,7 +143,7 @@ def cells(post: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], *, differ
 
 
 def heading_line(post: FleetRow, now_ms: int) -> Line:
-    """A host in a line: whether its supervisor is heard of, what is wanted of it, and what it has to say."""
+    """The heading of a host: the supervisor's state, target and notice."""
     view = post.supervisor
     if view is None:
         return (
@@ -165,20 +165,20 @@ def heading_line(post: FleetRow, now_ms: int) -> Line:
 
 
 def target_count(view: SupervisorStatus) -> str:
-    """How many workers a supervisor aims at, and its bounds where it has a choice."""
+    """The target worker count of a supervisor, with its range if it autoscales."""
     bounds = view.state.worker_range
     choice = f" ({bounds.minimum} to {bounds.maximum})" if bounds.minimum != bounds.maximum else ""
     return f"{view.state.count} wanted{choice}"
 
 
 def row_state(post: FleetRow, now_ms: int) -> tuple[str, str, Tone]:
-    """(mark, words, tone) of a worker: what it does, or that it is silent, or why nothing runs there."""
+    """(mark, text, tone) of a worker's state."""
     phase = post.slot.phase if post.slot is not None else "running"
     if phase in STOPPED_PHASES:
         return _AWAY_WORDS[phase]
     worker = post.worker
     if worker is None:
-        return ("◌", "starting", Tone.INFO) if phase == "starting" else ("?", "not heard of", Tone.WARN)
+        return ("◌", "starting", Tone.INFO) if phase == "starting" else ("?", "no heartbeat", Tone.WARN)
     if now_ms - worker.heartbeat_ms > SILENT_MS:
         return "✖", f"silent {elapsed(worker.heartbeat_ms, now_ms)}", Tone.BAD
     if "draining" in (phase, worker.state):
@@ -187,7 +187,7 @@ def row_state(post: FleetRow, now_ms: int) -> tuple[str, str, Tone]:
 
 
 def reason_span(post: FleetRow) -> Span:
-    """Why no worker is heard of at a place."""
+    """The reason why a slot has no running worker."""
     place = post.slot
     if place is None or not place.reason:
         return Span("")
@@ -195,15 +195,15 @@ def reason_span(post: FleetRow) -> Span:
 
 
 def short_id(post: FleetRow) -> str:
-    """The worker's id without its host, which stands in the heading; or its place."""
+    """The worker's id without the host, which the heading shows; or its slot."""
     worker_id = post.worker_id
     if not worker_id:
-        return f"place {post.slot.slot}" if post.slot is not None else ""
+        return f"slot {post.slot.slot}" if post.slot is not None else ""
     return worker_id.removeprefix(f"{post.host}-") if post.host else worker_id
 
 
 def slots_line(worker: WorkerState) -> Line:
-    """A block for each slot, filled where a job is; as figures where there are many."""
+    """One block per slot, filled if busy; numbers if there are many."""
     if worker.slots > _MOST_BLOCKS:
         return (Span(f"{worker.busy}/{worker.slots}", Tone.GOOD if worker.busy else Tone.DIM),)
     free = max(0, worker.slots - worker.busy)
@@ -211,7 +211,7 @@ def slots_line(worker: WorkerState) -> Line:
 
 
 def jobs_line(job_ids: Sequence[str], runs: Mapping[str, RunningJob]) -> Line:
-    """Jobs one after the other, each with how far it is."""
+    """The running jobs, each with its progress."""
     spans: list[Span] = []
     for job_id in job_ids:
         if spans:
@@ -224,7 +224,7 @@ def jobs_line(job_ids: Sequence[str], runs: Mapping[str, RunningJob]) -> Line:
 
 
 def summary(snapshot: Snapshot) -> str:
-    """The fleet in a line."""
+    """The fleet in one line."""
     alive = set(alive_workers(snapshot))
     there = [worker for worker in snapshot.workers if worker.worker_id in alive]
     parts = [pluralize(len(there), "worker")]
@@ -239,23 +239,23 @@ def summary(snapshot: Snapshot) -> str:
 
 
 def empty_lines(snapshot: Snapshot) -> tuple[Line, ...]:
-    """What stands there when there is no worker and no supervisor: unlike a fleet that is busy."""
+    """The text shown without workers and supervisors."""
     pending = snapshot.pending
     waits = (
-        f"{pluralize(pending, 'job')} pending, and nothing takes them."
+        f"{pluralize(pending, 'job')} pending, and no worker to claim them."
         if pending
-        else "Nothing is pending either."
+        else "No jobs are pending."
     )
     ways = (
         ("previewops up", "workers on this machine"),
-        ("previewops supervise --min 1 --max 8", "as many as the load asks for"),
+        ("previewops supervise --min 1 --max 8", "autoscaled workers"),
     )
     wide = [max(map(len, column)) for column in zip(*ways, strict=True)]
     return (
         (Span("✖ no workers", Tone.BAD),),
         (Span(waits, Tone.TEXT),),
         (),
-        (Span("start some, on any host that reaches this Redis:", Tone.DIM),),
+        (Span("start some on any host that reaches this Redis:", Tone.DIM),),
         *(
             (Span(f"{way:<{wide[0]}}", Tone.STRONG), Span(f"   {what:<{wide[1]}}", Tone.DIM))
             for way, what in ways
@@ -264,12 +264,12 @@ def empty_lines(snapshot: Snapshot) -> tuple[Line, ...]:
 
 
 def elapsed(then_ms: int, now_ms: int) -> str:
-    """How long ago, as coarse as that it does not tick for nothing: "40 s", "3 min", "2 h"."""
+    """An elapsed time, coarse so that it rarely changes: "40 s", "3 min", "2 h"."""
     return "0 s" if now_ms - then_ms < 1_000 else format_age(then_ms, now_ms).removesuffix(" ago")
 
 
 def cpu_text(percent: float) -> str:
-    """A share of one core; of what an idle worker uses no more is said than that it is little."""
+    """CPU usage as a share of one core. Low values are merged, so that idle workers do not flicker."""
     return f"{percent:.0f}%" if percent >= _IDLE_CPU else f"<{_IDLE_CPU}%"
 
 
@@ -279,5 +279,5 @@ def memory_text(count: int) -> str:
 
 
 def runs_by_id(runs: Iterable[RunningJob]) -> dict[str, RunningJob]:
-    """The active jobs by their ids."""
+    """The running jobs by id."""
     return {run.job_id: run for run in runs}

@@ -1,4 +1,4 @@
-"""What a bundle holds: its files, which of them can be looked at, and how they are called."""
+"""Contents of a bundle: its files, images and captions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from previewops.tui.viewmodel.safe_numbers import safe_count
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
 MOST_ARTIFACTS = 2_000
-"""A result that names more is cut: what is in it was written by whoever wrote to Redis."""
+"""A result with more files is truncated: anybody who can write to Redis can write results."""
 
 PICTURE_TYPES = ("image/webp", "image/png", "image/jpeg", "image/gif", "image/avif")
 
@@ -28,7 +28,7 @@ _ORDER = ("poster.", "frames/", "sheet.", "thumbs/")
 
 @dataclass(frozen=True, slots=True)
 class BundleFile:
-    """One file of a bundle. ``path`` is relative to it; ``pixels`` is its width and height where they are known."""
+    """One file of a bundle. ``path`` is relative to it; ``pixels`` is (width, height) if known."""
 
     path: str
     size_bytes: int
@@ -38,14 +38,14 @@ class BundleFile:
 
 @dataclass(frozen=True, slots=True)
 class BundleContents:
-    """A bundle on the disk: its files in the order of the manifest, and what its pictures are called, by path."""
+    """A bundle on disk: its files in the manifest's order, and captions by path."""
 
     artifacts: tuple[BundleFile, ...] = ()
     captions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pictures(self) -> tuple[BundleFile, ...]:
-        """What can be looked at, in the order in which one looks: poster, frames, sheet, thumbnails."""
+        """The images in viewing order: poster, frames, sheet, thumbnails."""
         shown = [
             each for each in self.artifacts if each.media_type in PICTURE_TYPES and _rank(each) is not None
         ]
@@ -57,7 +57,7 @@ def _rank(artifact: BundleFile) -> int | None:
 
 
 def parse_artifacts(result: Mapping[str, Any] | None) -> tuple[BundleFile, ...]:
-    """The files that a job's result names, those that make no sense left out."""
+    """The files that a job's result lists, without invalid entries."""
     named = (result or {}).get("artifacts")
     if not isinstance(named, list):
         return ()
@@ -70,7 +70,7 @@ def parse_artifacts(result: Mapping[str, Any] | None) -> tuple[BundleFile, ...]:
 
 
 def parse_captions(preview: object) -> dict[str, str]:
-    """What ``preview.json`` says of the pictures, by path: the step, its title and how long it is shown."""
+    """Captions by path from ``preview.json``: step, title and duration."""
     if not isinstance(preview, dict):
         return {}
     captions: dict[str, str] = {}
@@ -97,13 +97,13 @@ def _objects(value: object) -> list[dict[str, Any]]:
 
 
 def picture_title(bundle: BundleContents, place: int) -> str:
-    """What the picture shows, above it."""
+    """The image's caption."""
     picture = bundle.pictures[place]
     return bundle.captions.get(picture.path, picture.path)
 
 
 def picture_subtitle(bundle: BundleContents, place: int) -> str:
-    """Which picture of how many, its file, pixels and size, below it."""
+    """Index, file, pixels and size of the image."""
     picture = bundle.pictures[place]
     parts = [f"{place + 1} of {len(bundle.pictures)}", picture.path]
     if picture.pixels is not None:
@@ -128,7 +128,7 @@ def artifact_cells(artifact: BundleFile) -> tuple[Line, ...]:
 
 
 def total_words(artifacts: Sequence[BundleFile]) -> str:
-    """How many files, and how large they are together."""
+    """Number and total size of the files."""
     if not artifacts:
         return "artifacts"
     return f"artifacts · {len(artifacts):,}, {format_bytes(sum(each.size_bytes for each in artifacts))}"

@@ -1,4 +1,4 @@
-"""What is known of one job, in words."""
+"""Facts about one job."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 
 _LABEL = 10
 _WORDS: Mapping[JobState, tuple[str, str]] = {
-    JobState.WAITING: ("○", "waits for a worker"),
-    JobState.DELAYED: ("◔", "backs off, runs again soon"),
-    JobState.ACTIVE: ("▶", "is being rendered"),
+    JobState.WAITING: ("○", "waiting for a worker"),
+    JobState.DELAYED: ("◔", "backing off before a retry"),
+    JobState.ACTIVE: ("▶", "rendering"),
     JobState.COMPLETED: ("✓", "done"),
-    JobState.DEAD: ("✖", "a dead letter"),
+    JobState.DEAD: ("✖", "dead letter"),
     JobState.CANCELLED: ("⊘", "cancelled"),
 }
 
 
 def state_words(record: JobRecord) -> str:
-    """The state as a person would say it."""
+    """The state as text."""
     if record.state is JobState.COMPLETED and is_dry_run(record):
-        return "done: a dry run, nothing was rendered"
+        return "completed: a dry run, nothing was rendered"
     return _WORDS[record.state][1]
 
 
 def is_dry_run(record: JobRecord) -> bool:
-    """Whether it has ended with a plan rather than with pictures."""
+    """Whether the job has completed with a plan instead of images."""
     return bool((record.result or {}).get("dryRun"))
 
 
 def fact_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
-    """What an operator asks first comes first: state, what went wrong, times, where."""
+    """The facts in the order in which operators need them: state, error, times, place."""
     mark, _ = _WORDS[record.state]
     lines: list[Line] = [
         (Span(f"{mark} {state_words(record)}", STATE_TONES[record.state]),),
@@ -87,7 +87,7 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
     add("tried", _tries(record))
     facts.append(("accepted", _moment(record.accepted_ms, now_ms)))
     if record.claimed_ms is not None:
-        if not record.requeues:  # of a later life it is not known when it began
+        if not record.requeues:  # the start of the wait is not recorded for a requeued job
             add("waited", short_duration(max(0, record.claimed_ms - record.accepted_ms)))
         facts.append(("started", _moment(record.claimed_ms, now_ms)))
     elif record.state.pending:
@@ -138,22 +138,22 @@ def _of_result(result: Mapping[str, Any]) -> list[tuple[str, Line]]:
 
 
 def preview_placeholder(record: JobRecord, columns: int) -> list[Line]:
-    """What stands where the picture would be, of a job that has none."""
+    """The text in place of a preview."""
     if record.state is JobState.COMPLETED and is_dry_run(record):
         plan = (record.result or {}).get("plan")
         return [(Span("The plan of a dry run", Tone.STRONG), *_estimate(plan)), (), *json_lines(plan)]
     if record.state is JobState.ACTIVE:
-        return [(Span("It is being rendered.", Tone.TEXT),), _progress(record, min(columns, 40))]
+        return [(Span("Rendering.", Tone.TEXT),), _progress(record, min(columns, 40))]
     words = {
-        JobState.WAITING: "It has not been rendered yet.",
-        JobState.DELAYED: "It has not been rendered yet: an attempt has failed, another follows.",
-        JobState.DEAD: "There is no preview: no attempt came to its end.",
-        JobState.CANCELLED: "There is no preview: it was cancelled.",
-        JobState.COMPLETED: "Its result names no pictures.",
+        JobState.WAITING: "Not rendered yet.",
+        JobState.DELAYED: "Not rendered yet: an attempt has failed, a retry follows.",
+        JobState.DEAD: "No preview: no attempt has succeeded.",
+        JobState.CANCELLED: "No preview: the job was cancelled.",
+        JobState.COMPLETED: "The result lists no images.",
     }
     lines: list[Line] = [(Span(words[record.state], Tone.DIM),)]
     if record.history and record.state in (JobState.DEAD, JobState.DELAYED):
-        lines += [(), (Span("The latest failure", Tone.STRONG),), *attempt_lines(record.history[-1])]
+        lines += [(), (Span("Latest failure", Tone.STRONG),), *attempt_lines(record.history[-1])]
     return lines
 
 
@@ -171,11 +171,11 @@ def _estimate(plan: object) -> Line:
 
 
 def no_job_lines() -> list[Line]:
-    """What is said while no job has been chosen."""
+    """The text shown while no job is open."""
     return [
         (Span("No job is open.", Tone.TEXT),),
         (),
-        (Span("2", Tone.INFO, "app.show('jobs')"), Span(" shows all jobs, ", Tone.DIM),
+        (Span("2", Tone.INFO, "app.show('jobs')"), Span(" lists all jobs, ", Tone.DIM),
          Span("4", Tone.INFO, "app.show('dead')"), Span(" the dead letters; ", Tone.DIM),
-         Span("enter", Tone.INFO), Span(" there opens the one under the cursor.", Tone.DIM)),
+         Span("enter", Tone.INFO), Span(" opens the job at the cursor.", Tone.DIM)),
     ]  # fmt: skip

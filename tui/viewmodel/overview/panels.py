@@ -1,4 +1,4 @@
-"""The overview: depth, workers, throughput, latency and the latest events."""
+"""The overview's panels: status, queue depth, workers, throughput, latency and latest events."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _MARKS = {Status.WARNING: ("▲", Tone.WARN), Status.CRITICAL: ("✖", Tone.BAD)
 _MOST_ALARMS = 3
 
 FULL_FROM = 10
-"""So many waiting jobs fill a bar, unless there are more of another class: a single one is no full house."""
+"""Minimum of waiting jobs for a full bar, so that a single job does not fill it."""
 
 
 def headline(picture: QueueView, columns: int) -> list[Line]:
-    """The state of the queue in words, then what is not as it should be."""
+    """The queue's status, then the failed health checks."""
     state = queue_status(picture)
     lines: list[Line] = [
         clip((Span(f" {state.mark} {state.words}", state.tone), Span(f"  {state.more}", Tone.TEXT)), columns)
@@ -54,7 +54,7 @@ def headline(picture: QueueView, columns: int) -> list[Line]:
 
 
 def depth_lines(picture: QueueView, columns: int) -> list[Line]:
-    """How much waits in each class and since when; then what is delayed, active and dead."""
+    """Waiting jobs by priority with the oldest wait; then delayed, running, dead and completed jobs."""
     snapshot = picture.snapshot
     if snapshot is None:
         return []
@@ -62,7 +62,7 @@ def depth_lines(picture: QueueView, columns: int) -> list[Line]:
     lines = [_class_line(snapshot, priority, most, columns) for priority in Priority]
     coming, going = flow_rates(picture.history, snapshot.now_ms)
     left = drain_ms(snapshot, picture.history)
-    trend = "gone in " + format_duration(left) if snapshot.backlog and left is not None else ""
+    trend = "drained in " + format_duration(left) if snapshot.backlog and left is not None else ""
     if snapshot.backlog and left is None and coming > going:
         trend = f"grows by {coming - going:.0f} a minute"
     lines.append(
@@ -78,7 +78,7 @@ def depth_lines(picture: QueueView, columns: int) -> list[Line]:
     )
     done = snapshot.counters.get("completed", 0)
     lines.append(
-        (Span("completed ", Tone.DIM), Span(f"{done:,}", Tone.TEXT), Span("  all told", Tone.DIM)),
+        (Span("completed ", Tone.DIM), Span(f"{done:,}", Tone.TEXT), Span("  in total", Tone.DIM)),
     )
     return lines
 
@@ -101,7 +101,7 @@ def _count(name: str, count: int, tone: Tone) -> Line:
 
 
 def worker_lines(picture: QueueView, columns: int, rows: int) -> list[Line]:
-    """Slots that are busy, and each host in a line."""
+    """Busy slots, and one line per host."""
     snapshot = picture.snapshot
     if snapshot is None:
         return []
@@ -110,7 +110,7 @@ def worker_lines(picture: QueueView, columns: int, rows: int) -> list[Line]:
     if not workers:
         return [
             (Span("no workers", Tone.BAD),),
-            (Span("nothing takes jobs; start some with", Tone.DIM),),
+            (Span("no worker claims jobs; start some with", Tone.DIM),),
             (
                 Span("previewops up", Tone.TEXT),
                 Span(" or ", Tone.DIM),
@@ -153,7 +153,7 @@ def _host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> list[Line]
 
 
 def throughput_lines(picture: QueueView, period: Period, columns: int, rows: int) -> list[Line]:
-    """Jobs a minute that ended well, and those that died, over the last hour or day."""
+    """The throughput chart: completed and dead jobs a minute over the last hour or day."""
     snapshot = picture.snapshot
     if snapshot is None or rows < 3:
         return []
@@ -175,7 +175,7 @@ def throughput_lines(picture: QueueView, period: Period, columns: int, rows: int
 
 
 def _last_minute(picture: QueueView, snapshot: Snapshot, columns: int) -> Line:
-    """What the colours mean, each with how often it happened in the last minute."""
+    """The chart's legend, with counts of the last minute."""
     spans: list[Span] = []
     for name, words, tone in (
         ("completed", "done", Tone.DONE),
@@ -197,7 +197,7 @@ def _last_minute(picture: QueueView, snapshot: Snapshot, columns: int) -> Line:
 
 
 def _when(found: Sequence[HistoryColumn], now_ms: int) -> Line:
-    """What a chart's columns reach back to, as they come: rather more than the hour or day that was asked for."""
+    """The time axis, labelled with the real start: the columns cover slightly more than the hour or day."""
     back_ms = now_ms - found[0].start_ms
     unit_ms, unit = (3_600_000, "h") if back_ms > 5_400_000 else (60_000, "min")
     ages = [round(back_ms * part / 4 / unit_ms) for part in (4, 3, 2, 1)]
@@ -209,7 +209,7 @@ def _per_minute(column: HistoryColumn, name: str) -> float:
 
 
 def latency_lines(picture: QueueView, period: Period, columns: int, rows: int) -> list[Line]:
-    """Percentiles of wait and render time: as figures, and where there is room as charts below them."""
+    """Percentiles of wait and render time as numbers, with charts if there is room."""
     snapshot = picture.snapshot
     if snapshot is None:
         return []
@@ -230,7 +230,7 @@ def latency_lines(picture: QueueView, period: Period, columns: int, rows: int) -
 
 
 def _percentiles(name: str, series: str, found: Sequence[HistoryColumn], cell: int, columns: int) -> Line:
-    """One row of figures; where there is room in ``columns``, the course of the p95 behind them."""
+    """One row of percentiles, with a sparkline of the p95 if ``columns`` leave room."""
     whole = merge_histograms(_bins(column, series) for column in found)
     spans = [Span(f"{name:<8}", Tone.DIM)]
     for fraction, tone in ((0.5, Tone.STRONG), (0.95, Tone.TEXT), (0.99, Tone.TEXT)):
