@@ -1,4 +1,4 @@
-"""What all screens share: the bars, the picture, the keys, and what is gone from a read-only one."""
+"""Base class of the screens: bars, key bindings, replay and read-only behaviour."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ if TYPE_CHECKING:
 
 
 def bindings(deeds: Iterable[KeyAction]) -> list[BindingType]:
-    """Textual's bindings for some deeds."""
+    """Textual bindings of key actions."""
     return [Binding(deed.keys, deed.action, deed.label or deed.help, show=bool(deed.label)) for deed in deeds]
 
 
 class OperatorScreen(Screen[None]):
-    """One of the seven screens. A subclass says its ``MODE`` and ``DEEDS``, composes ``body`` and draws pictures."""
+    """One of the seven screens. Subclasses set ``MODE`` and ``KEY_ACTIONS``, and implement ``compose_body`` and
+    ``draw_view``."""
 
     MODE: ClassVar[str] = ""
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = ()
     ALLOW_IN_MAXIMIZED_VIEW = "#bar, #too-small, #doing, #keys"
-    """What stays when one panel has the screen: how the queue is, how old the picture is, and the keys."""
+    """Widgets that stay visible while a panel is maximized: status, age and keys."""
     AVAILABLE_IN_REPLAY: ClassVar[bool] = True
-    """Whether a recording holds what it shows; of one that does not, a replay says so in its place."""
+    """Whether recordings contain the screen's data. Otherwise a replay shows a note in its place."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,17 +46,17 @@ class OperatorScreen(Screen[None]):
 
     @property
     def composed(self) -> bool:
-        """Whether all its widgets are there: pictures may come before that, and while the app takes them down."""
+        """Whether all widgets exist. A view may arrive before that, and while the app exits."""
         return self._composed and self.app.is_running and not self.operator_app.exiting
 
     @property
     def operator_app(self) -> OperatorApp:
-        """The app, by its own type."""
+        """The app with its own type."""
         return cast("OperatorApp", self.app)
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="bar"):
-            # Two widgets: of one whose last cells change, everything before them is sent as well.
+            # Two widgets: when the last cells of one change, all cells before them are sent as well.
             yield Canvas(id="title")
             yield Canvas(id="clock")
         yield Canvas(id="tabs")
@@ -71,16 +72,16 @@ class OperatorScreen(Screen[None]):
         raise NotImplementedError
 
     def draw_view(self, picture: QueueView) -> None:
-        """Shows a picture. Called with each one that comes while the screen is in front, and when it comes there."""
+        """Draws a view. Called for each new view while the screen is visible, and when it becomes visible."""
         raise NotImplementedError
 
     @property
     def unavailable_in_replay(self) -> bool:
-        """Whether there is nothing to show, as a recording is replayed that does not hold it."""
+        """Whether a recording without this screen's data is replayed."""
         return not self.AVAILABLE_IN_REPLAY and self.operator_app.view.replaying is not None
 
     def back(self) -> bool:
-        """Takes back the screen's latest narrowing (a filter, an open group); False when there was none."""
+        """Undoes the latest restriction (a filter, an open group); returns False if there is none."""
         return False
 
     def show_view(self, picture: QueueView) -> None:
@@ -120,20 +121,20 @@ class OperatorScreen(Screen[None]):
         self.set_class(is_too_small(*self.app.size), "-too-small")
 
     def draw_keys(self) -> None:
-        """Writes the keys that there are at this moment into the last line."""
+        """Draws the available keys in the last line."""
         if not self.composed:
             return
         deeds = self.available_actions()
         self.query_one("#keys", Canvas).draw(lambda columns, _: [key_line(deeds, columns)])
 
     def available_actions(self) -> tuple[KeyAction, ...]:
-        """The deeds that can be done here and now, this screen's before those of everywhere."""
+        """The key actions available now, the screen's own before the global ones."""
         operator = self.operator_app
         deeds = (*operator.LEADING_ACTIONS, *self.KEY_ACTIONS, *operator.TRAILING_ACTIONS)
         return tuple(deed for deed in deeds if operator.is_allowed(self, action_name(deed)))
 
     def maximize_panel(self) -> None:
-        """Gives a panel the whole screen: the one with the focus, or the one after the last that had it."""
+        """Maximizes the focused panel, or without a focus each panel in turn."""
         panels = [panel for panel in self.query(Panel) if panel.display]
         if not panels:
             return
@@ -147,5 +148,5 @@ class OperatorScreen(Screen[None]):
         return False if self.operator_app.is_forbidden(action) else super().check_action(action, parameters)
 
     async def show_dialog(self, dialog: Screen[Any]) -> Any:
-        """Opens a dialog and waits for its answer; to be called from a worker."""
+        """Opens a dialog and returns its answer. Call it from a worker."""
         return await self.operator_app.show_dialog(dialog)

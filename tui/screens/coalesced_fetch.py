@@ -1,4 +1,4 @@
-"""Fetching that never overlaps: what is asked for while a fetch is under way is fetched after it, once."""
+"""Fetches that never overlap: requests during a fetch are merged into one more fetch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from textual.dom import DOMNode
 
 
 class CoalescedFetch:
-    """Runs ``fetch`` in a worker of ``node`` called ``name``, never two at a time."""
+    """Runs ``fetch`` in a worker of ``node`` called ``name``, never twice at the same time."""
 
     def __init__(self, node: DOMNode, name: str, fetch: Callable[[], Awaitable[None]]) -> None:
         self._node = node
@@ -19,11 +19,11 @@ class CoalescedFetch:
 
     @property
     def under_way(self) -> bool:
-        """Whether it is being fetched."""
+        """Whether a fetch is running."""
         return self._under_way
 
     def request(self) -> None:
-        """Fetches now, or once more after the fetch that is under way."""
+        """Fetches now, or once more after the running fetch."""
         if self._under_way:
             self._again = True
             return

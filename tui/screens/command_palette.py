@@ -1,4 +1,4 @@
-"""The palette: every action of the screen in front, found by its name."""
+"""The command palette: finds the visible screen's actions by name."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 class KeyActionProvider(Provider):
-    """The deeds that can be done at this moment."""
+    """The key actions available now."""
 
     def _deeds(self) -> list[KeyAction]:
         front = getattr(self.app, "front_screen", None)
-        # The screens have number keys that nobody looks up: they come last.
+        # Nobody searches for the screens, which have number keys: they come last.
         return sorted(front.available(), key=lambda deed: action_name(deed) == "show") if front else []
 
     async def discover(self) -> Hits:
-        """All of them."""
+        """All actions."""
         for deed in self._deeds():
             yield DiscoveryHit(deed.help, self._do(deed), help=f"key {deed.key_label}")
 
     async def search(self, query: str) -> Hits:
-        """Those whose words match."""
+        """Actions whose text matches."""
         matcher = self.matcher(query)
         for deed in self._deeds():
             words = f"{deed.help} {deed.label}"
@@ -44,9 +44,9 @@ class KeyActionProvider(Provider):
 
 
 class ActionPalette(CommandPalette, DismissOnce[None]):
-    """The palette of the deeds."""
+    """The command palette of the key actions."""
 
 
 def open_action_palette(app: OperatorApp) -> None:
-    """Opens the palette over the screen in front."""
-    app.push_screen(ActionPalette(providers=[KeyActionProvider], placeholder="What is to be done?"))
+    """Opens the command palette over the visible screen."""
+    app.push_screen(ActionPalette(providers=[KeyActionProvider], placeholder="Search for an action"))

@@ -1,4 +1,4 @@
-"""Lines of text that change often: only the cells that differ are sent to the terminal."""
+"""Lines of text that change often: only changed cells are sent to the terminal."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Draw = Callable[[int, int], Sequence[Line]]
 
 
 class Canvas(LineWidget, can_focus=False):
-    """Draws what a function of its size returns; the function is replaced whenever the values change.
+    """Draws the lines of a function of its size. The function is replaced when values change.
 
-    With ``fit_height`` it is as high as its lines, otherwise as high as its style says.
+    With ``fit_height`` it is as high as its lines, otherwise as high as its style.
     """
 
     DEFAULT_CSS = """
@@ -33,7 +33,7 @@ class Canvas(LineWidget, can_focus=False):
         self._fit_height = fit_height
 
     def draw(self, function: Draw) -> None:
-        """Shows what ``function`` says from now on."""
+        """Replaces the function and draws the changes."""
         self._draw = function
         columns = self.size.width
         if self._fit_height and (not columns or len(self._lines(columns)) != self.size.height):

@@ -1,4 +1,4 @@
-"""Lines to read through: as many as there are, scrolled by keys and wheel."""
+"""Text to scroll through with keys and wheel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Write = Callable[[int], Sequence[Line]]
 
 
 class Paper(LineWidget, ScrollView, can_focus=True):
-    """Shows all lines of a function of its width. Only those that differ are sent when the function is replaced."""
+    """Shows all lines of a function of its width. Only changed lines are sent."""
 
     DEFAULT_CSS = """
     Paper {
@@ -45,7 +45,7 @@ class Paper(LineWidget, ScrollView, can_focus=True):
         self._lines: Sequence[Line] = ()
 
     def write(self, function: Write) -> None:
-        """Shows what ``function`` says from now on; the place that is read stays."""
+        """Replaces the function. The scroll position stays."""
         self._write = function
         if self.size.width:
             self._lay_out()

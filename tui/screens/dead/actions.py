@@ -1,4 +1,4 @@
-"""Acts on dead letters: counted first, then asked for as carefully as they are wide, then handed to the app."""
+"""Commands on dead letters: counted, confirmed depending on the count, and passed to the app."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ _WAYS = (
 
 
 class DeadLetterActions:
-    """What can be done to dead letters.
+    """Starts commands on dead letters.
 
-    ``tally`` counts a choice and tells how many it has looked at. ``counting`` is told that, 0 when it begins and
-    None when it ends; ``done`` when something has been done to a choice.
+    ``tally`` counts a selection and reports the number examined so far. ``counting`` receives that number, 0 at the
+    start and None at the end. ``done`` is called after a command on a selection.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class DeadLetterActions:
         self._screen = screen
         self._tally = tally
         self._counting = counting
-        self._counts = 0  # under way: one that is replaced ends after the next has begun
+        self._counts = 0  # running: a replaced count ends after the next one has started
         self._done = done
 
     async def requeue(self, choice: DeadSelection, priority: Priority | None = None) -> None:
-        """A new life; asked for if it is for several, or for one that is out of sight."""
+        """Requeues the selection. Several jobs, or one that is not visible, are counted and confirmed first."""
         tally = await self._counted(choice)
         if tally is None:
             return
         why: str | None = ""
         care = confirmation_level(tally.count, reversible=True)
         if choice.hidden_count and care is ConfirmationLevel.NONE:
-            care = ConfirmationLevel.DIALOG  # one that is not looked at is not done unasked
+            care = ConfirmationLevel.DIALOG  # one that is not visible requires a confirmation
         if care is not ConfirmationLevel.NONE:
             snapshot = self._screen.operator_app.view.snapshot
             paused = snapshot is not None and snapshot.paused
@@ -84,17 +84,17 @@ class DeadLetterActions:
         self._carry_out(Requeue(first, tally.count, priority, why, tuple(also), tally.cut_off_ms), choice)
 
     async def requeue_as(self, choice: DeadSelection) -> None:
-        """A new life with another priority, which is chosen first."""
+        """Requeues the selection with another priority, which a dialog asks for."""
         ways = [ChoiceOption(priority.value, sense) for priority, sense in _WAYS]
         lines: list[Line] = [(clean_span(f"Requeue {choice.label} with which priority?"),)]
         answer = await self._screen.show_dialog(
-            ChoiceDialog("Another priority", lines, ways, verb="go on", initial=Priority.NORMAL.value)
+            ChoiceDialog("Another priority", lines, ways, verb="continue", initial=Priority.NORMAL.value)
         )
         if answer is not None:
             await self.requeue(choice, Priority(answer))
 
     async def discard(self, choice: DeadSelection) -> None:
-        """Deletion for good; always asked for."""
+        """Deletes the selection permanently, after a confirmation."""
         tally = await self._counted(choice)
         if tally is None:
             return
@@ -107,11 +107,11 @@ class DeadLetterActions:
         self._carry_out(Discard(first, tally.count, why, tuple(also), tally.cut_off_ms), choice)
 
     async def export(self, choice: DeadSelection) -> None:
-        """A file with all of each, whose path is asked for."""
+        """Writes the selection to a file, whose path a dialog asks for."""
         tally = await self._counted(choice)
         if tally is None:
             return
-        lines = [*count_lines(tally), (), (Span("Into which file? Payloads and attempts are in it."),)]
+        lines = [*count_lines(tally), (), (Span("Write to which file? It includes payloads and attempts."),)]
         path = await self._screen.show_dialog(
             PromptDialog(
                 f"Export {pluralize(tally.count, 'dead letter')}",
@@ -124,16 +124,16 @@ class DeadLetterActions:
         if path is None:
             return
         first, *also = choice.filters
-        # What was chosen stays so: to delete what is in a file now is often the next thing.
+        # The selection stays: operators often discard what they have exported.
         self._screen.operator_app.start_command(Export(first, tally.count, path_of(path), tuple(also)))
 
     async def edit(self, choice: DeadSelection) -> None:
-        """Another payload and a new life for one job."""
+        """Edits the payload of one job and requeues it."""
         record = await self.counted(self._screen.operator_app.source.job(choice.single_job_id))
         if record is None:
             return
         if record.state is not JobState.DEAD:
-            self._tell(f"{record.job_id} is no dead letter any more: it is {record.state.value}.")
+            self._tell(f"{record.job_id} is not a dead letter any more: it is {record.state.value}.")
             return
         payload = await self._screen.show_dialog(
             edit_payload(record.job_id, record.payload or {"jobId": record.job_id})
@@ -142,13 +142,13 @@ class DeadLetterActions:
             self._carry_out(RequeueWithPayload(record.job_id, payload, record.digest), choice)
 
     async def counted(self, counting: Awaitable[Counted]) -> Counted | None:
-        """What is counted or looked up, or None after saying why it could not be."""
+        """The awaited result, or None after an error, which is shown."""
         self._counts += 1
         self._counting(0)
         try:
             return await counting
         except PreviewopsError as error:
-            self._screen.notify(error.message, title="not done", severity="error")
+            self._screen.notify(error.message, title="Failed", severity="error")
             return None
         finally:
             self._counts -= 1
@@ -160,7 +160,7 @@ class DeadLetterActions:
         self._screen.run_worker(self._afterwards(act, choice), name="dead-afterwards", group="afterwards")
 
     async def _afterwards(self, act: Worker[None], choice: DeadSelection) -> None:
-        with suppress(WorkerError):  # it was stopped; how far it came is told elsewhere
+        with suppress(WorkerError):  # cancelled; the command runner reports it
             await act.wait()
         self._done(choice)
 
@@ -182,7 +182,7 @@ class DeadLetterActions:
         return answer
 
     def _tell(self, words: str) -> None:
-        self._screen.notify(words, title="nothing was done", severity="warning")
+        self._screen.notify(words, title="Not executed", severity="warning")
 
     def _default_path(self) -> str:
         picture = self._screen.operator_app.view
@@ -193,22 +193,22 @@ class DeadLetterActions:
 
 
 def path_of(text: str) -> Path:
-    """A path as people type it, ``~`` included."""
+    """The typed path, with ``~`` expanded."""
     return Path(text).expanduser()
 
 
 def path_problem(text: str) -> str:
-    """Why a file cannot be written there, "" when it can as far as a look tells."""
+    """The reason why a file cannot be created at the path, "" if none is known."""
     if not text:
-        return "Say which file."
+        return "Enter a file name."
     if not text.isprintable():
-        return "It has characters that no file name should have."
+        return "The file name contains invalid characters."
     try:
         path = path_of(text)
         if path.exists():
-            return f"{path} exists already; choose another name."
+            return f"{path} exists already. Enter another name."
         if not path.parent.is_dir():
-            return f"There is no folder {path.parent}."
+            return f"Folder {path.parent} does not exist."
     except (OSError, ValueError, RuntimeError) as error:
-        return f"{text} cannot be used: {error}"
+        return f"Invalid path {text}: {error}"
     return ""

@@ -1,4 +1,4 @@
-"""Counting what an act would apply to, before it is asked for."""
+"""Counts the dead letters that a command affects, before the confirmation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
 
 _COUNTED_GROUPS = 20
-"""In so many of the largest groups a filter is counted; what lies beyond is told as one figure."""
+"""A filter is counted in this many of the largest groups. The others are summed up in one number."""
 
 _PAGE = 500
 
@@ -30,12 +30,12 @@ async def count_selection(
     groups: Sequence[DeadLetterGroup],
     looked: ExaminedCallback | None = None,
 ) -> CountPreview:
-    """How many dead letters are meant at this moment, and the causes they fall into.
+    """The number of selected dead letters and their causes at this moment.
 
-    ``looked`` is told how many were looked at so far by a count that takes long.
+    ``on_examined`` receives the number examined so far by a slow count.
 
     Raises:
-        PreviewopsError: they could not be counted.
+        PreviewopsError: the count failed.
     """
     cut_off_ms = await source.now_ms() if choice.seen_ms is None else choice.seen_ms
     added = _Added(looked)
@@ -54,14 +54,14 @@ async def count_selection(
 
 
 class _Added:
-    """Adds up how many letters several counts, one after the other, have looked at."""
+    """Adds up the progress of several counts that run one after the other."""
 
     def __init__(self, told: ExaminedCallback | None) -> None:
         self._told = told
         self._before = self._sum = 0
 
     def __call__(self) -> ExaminedCallback:
-        """What the next count tells how far it is."""
+        """The progress callback for the next count."""
         self._before = self._sum
         return self._look
 
@@ -115,7 +115,7 @@ async def _largest(
     *,
     narrowed: bool,
 ) -> tuple[CauseCount, ...]:
-    """The parts that the largest groups have in a filter, until they make up all of it."""
+    """The matching jobs of the largest groups, until they add up to ``count``."""
     parts: list[CauseCount] = []
     left = count
     groups = await source.dead_groups(MAX_GROUPS)

@@ -1,4 +1,4 @@
-"""What the screen of dead letters has fetched, and when it is to be fetched anew."""
+"""The dead letters fetched by the screen, and when to fetch them again."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 MAX_GROUPS = 200
 
 MAX_EXAMINED = 100_000
-"""So many dead letters are looked at for one page of a filtered list; then the operator decides to look on."""
+"""Maximum of dead letters examined for one page of a filtered list. The operator decides whether to continue."""
 
 FILTERED_EVERY_MS = 5_000
-"""A filtered list makes the server look at many jobs: it is not renewed more often, however many die."""
+"""Minimum interval of refreshing a filtered list: the server examines many jobs for it."""
 
 _MOVING = ("died", "requeued", "discarded")
-"""Counters without which no dead letter comes or goes."""
+"""Counters that change whenever a dead letter comes or goes."""
 
 
 class DeadLetterData:
-    """The causes, and the page of jobs that a view shows. ``changed`` is called with each thing that is new.
+    """The causes, and a page of jobs. ``changed`` is called after each change.
 
-    ``groups`` and ``rows`` are None until they have come; ``follows`` is where the next page begins, None at the
-    end; ``total`` how many jobs the view means, None while that is not known; ``looking`` how many were looked at
-    so far by a look that takes long; ``trouble`` says why the last fetch failed, "" when it did not.
+    ``groups`` and ``rows`` are None until they are fetched. ``next_cursor`` is the start of the next page, None at
+    the end. ``total`` is the number of jobs in the list, None while unknown. ``examined`` is the progress of a slow
+    fetch. ``fetch_error`` is the error of the last fetch, "" if it succeeded.
     """
 
     def __init__(self, source: DataSource, changed: Callable[[], None]) -> None:
@@ -53,14 +53,14 @@ class DeadLetterData:
         self._tried: Snapshot | None = None
 
     def set_query(self, view: DeadListQuery) -> None:
-        """Another view from its first page on; its rows are yet to come."""
+        """Changes to another list, at its first page; its rows are fetched later."""
         self.query = view
         self.paging = Paging()
         self.total = None
         self._forget_rows()
 
     def turn_page(self, step: int) -> bool:
-        """To the next page (1) or the one before (-1); False where there is none."""
+        """Changes to the next page (1) or the previous page (-1); returns False if there is none."""
         if step > 0 and self.next_cursor is not None:
             self.paging = self.paging.next(self.next_cursor, len(self.rows or ()))
         elif step < 0 and not self.paging.is_first:
@@ -71,7 +71,7 @@ class DeadLetterData:
         return True
 
     def is_stale(self, snapshot: Snapshot) -> bool:
-        """Whether what was fetched may not be what there is any more, as far as this snapshot tells."""
+        """Whether the data may be outdated according to this snapshot."""
         self._seen = snapshot
         self._state = (snapshot.dead, *(snapshot.counters.get(name, 0) for name in _MOVING))
         if self.fetch_error:
@@ -84,7 +84,7 @@ class DeadLetterData:
         return not costly or snapshot.now_ms - self._fetched_ms >= FILTERED_EVERY_MS
 
     async def fetch(self) -> None:
-        """Fetches what the view shows. What fails leaves what there was, and ``trouble``."""
+        """Fetches the list. After an error the old data stays, and ``fetch_error`` is set."""
         view, paging, state = self.query, self.paging, self._state
         self._tried = self._seen
         try:
@@ -117,13 +117,13 @@ class DeadLetterData:
             self.examined = looked
             self._changed()
         self.rows, self.next_cursor = tuple(rows), cursor
-        if not rows and cursor is None and not paging.is_first:  # all of the last page has gone meanwhile
+        if not rows and cursor is None and not paging.is_first:  # all jobs of the last page have gone since
             self.turn_page(-1)
             return
         await self._count(view, paging, chosen)
 
     async def _count(self, view: DeadListQuery, paging: Paging, chosen: DeadLetterFilter) -> None:
-        """How many there are beyond the page; of all without a filter the snapshot knows."""
+        """Counts the jobs beyond the page. The snapshot contains the count of the whole unfiltered list."""
         if view.flat and not view.is_filtered:
             return
         if self.next_cursor is None and self.rows is not None:

@@ -1,4 +1,4 @@
-"""The list of the screen of dead letters: the causes or the jobs, each with a filter of its own, in one frame."""
+"""The list of dead letters in one panel: the causes or the jobs, each with its own filter."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from previewops.queue.pages import DeadLetterGroup
 
 CAUSES_EXAMPLE = 'asset-missing "no file" !timeout'
-"""What stands in the empty line of the causes, which have nothing but errors to look into."""
+"""Placeholder of the causes' filter, which matches error text only."""
 
 _MINUTE_MS = 60_000
 
 
 class DeadListPanel(Panel):
-    """Draws what a catalogue has fetched of its present view."""
+    """Draws the fetched causes or jobs."""
 
     def __init__(self, catalogue: DeadLetterData, *, id: str) -> None:
         super().__init__(
@@ -43,32 +43,32 @@ class DeadListPanel(Panel):
 
     @property
     def causes(self) -> Grid:
-        """The rows of causes."""
+        """The table of causes."""
         return self.query_one("#by-cause Grid", Grid)
 
     @property
     def jobs(self) -> Grid:
-        """The rows of jobs."""
+        """The table of jobs."""
         return self.query_one("#by-job Grid", Grid)
 
     @property
     def grid(self) -> Grid:
-        """The rows in sight."""
+        """The visible table."""
         return self.causes if self._catalogue.query.by_cause else self.jobs
 
     @property
     def filter(self) -> FilterLine:
-        """The filter of the rows in sight."""
+        """The filter of the visible table."""
         return self.filter_of(self._catalogue.query)
 
     def filter_of(self, view: DeadListQuery) -> FilterLine:
-        """The filter of a view's rows."""
+        """The filter of a list."""
         side = "#by-cause" if view.by_cause else "#by-job"
         return self.query_one(f"{side} FilterLine", FilterLine)
 
     @property
     def group(self) -> DeadLetterGroup | None:
-        """The cause under the cursor, when causes are in sight."""
+        """The cause at the cursor, if causes are listed."""
         return self.group_of(self.causes.cursor_key) if self._catalogue.query.by_cause else None
 
     def group_of(self, fingerprint: str) -> DeadLetterGroup | None:
@@ -78,13 +78,13 @@ class DeadListPanel(Panel):
 
     @property
     def job_id(self) -> str:
-        """The job under the cursor, among the causes the newest of the one under it; "" for none."""
+        """The job at the cursor, or the newest job of the cause at the cursor; "" for none."""
         if not self._catalogue.query.by_cause:
             return self.jobs.cursor_key
         return self.group.example.job_id if self.group is not None else ""
 
     def change_level(self, view: DeadListQuery) -> None:
-        """Brings the rows of causes, of one cause, or of all jobs into sight."""
+        """Shows the table of causes, of one cause's jobs, or of all jobs."""
         if not view.by_cause:
             self.jobs.set_columns(shape.ALL_COLUMNS if view.group is None else shape.ONE_GROUP_COLUMNS)
         self.query_one("#by-cause").display = view.by_cause
@@ -92,7 +92,7 @@ class DeadListPanel(Panel):
         self.grid.focus()
 
     def draw_rows(self, picture: QueueView) -> None:
-        """Makes the rows anew if something in them can have changed: ages change by the minute."""
+        """Draws the rows if anything has changed. Ages change once a minute."""
         catalogue, view = self._catalogue, self._catalogue.query
         now_ms = picture.snapshot.now_ms if picture.snapshot is not None else 0
         fetched = catalogue.groups if view.by_cause else catalogue.rows
@@ -112,7 +112,7 @@ class DeadListPanel(Panel):
         self.grid.show(rows, empty=empty)
 
     def draw_frame(self, picture: QueueView, *, chosen: int | None, counting: int | None) -> None:
-        """Writes into the frame what is listed; ``chosen`` and ``counting`` as in ``deadwords``."""
+        """Updates title and subtitle; ``chosen`` and ``counting`` as in ``viewmodel.dead.frame``."""
         catalogue = self._catalogue
         subtitle = subtitle_of(
             catalogue.query,

@@ -1,4 +1,4 @@
-"""The screen of dead letters: by cause, or all in one list, with a panel for the one under the cursor."""
+"""The dead-letter screen: causes or jobs, with a detail panel."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid
 
 WIDE_COLUMNS = 120
-"""From here on the panel of the one under the cursor is on the right, otherwise below."""
+"""From this width on the detail panel is on the right, otherwise below."""
 
 TALL_ROWS = 34
-"""From here on it is there below without being asked for."""
+"""From this height on the detail panel is shown by default."""
 
 COUNT_STEP = 5_000
-"""A count that takes long is told in steps of so many."""
+"""Step in which the progress of a count is shown."""
 
 
 class DeadScreen(OperatorScreen):
-    """Dead letters: why they died, and what becomes of them."""
+    """Lists dead letters by cause or one by one, and starts commands on them."""
 
     MODE = "dead"
     AVAILABLE_IN_REPLAY = False
@@ -66,17 +66,17 @@ class DeadScreen(OperatorScreen):
         self._arrange()
 
     def _arrange(self) -> None:
-        """Puts the panel of the one under the cursor where there is room for it, if it is wanted."""
+        """Places the detail panel where there is room."""
         size = self.app.size
         self.set_class(size.width >= WIDE_COLUMNS, "-wide")
         room = size.width >= WIDE_COLUMNS or size.height >= TALL_ROWS
         self.set_class(room if self._details is None else self._details, "-details")
 
-    # -- what is shown ----------------------------------------------------------------------------------
+    # -- drawing ----------------------------------------------------------------------------------------
 
     @property
     def _there(self) -> bool:
-        """Whether there is anything to draw on: an answer may come while the screens are being taken down."""
+        """Whether there are widgets to draw on: a reply may arrive while the app exits."""
         return self.is_mounted and self.app.is_running
 
     @property
@@ -124,7 +124,7 @@ class DeadScreen(OperatorScreen):
         self.draw_keys()
 
     def _fetched(self) -> None:
-        """The catalogue has something new."""
+        """Draws new data."""
         if not self._there:
             return
         picture = self.operator_app.view
@@ -141,10 +141,10 @@ class DeadScreen(OperatorScreen):
         self._letters.draw_frame(picture, chosen=self._chosen, counting=self._counting)
         self.set_class(self._chosen is not None, "-chosen")
 
-    # -- moving about -----------------------------------------------------------------------------------
+    # -- navigation -------------------------------------------------------------------------------------
 
     def _show(self, view: DeadListQuery) -> None:
-        """Another view: what was chosen or marked in the present one is let go, as it may not be in sight."""
+        """Changes to another list. The selection is cleared, as it may not be visible there."""
         level = (self._view.flat, self._view.group)
         self._let_go()
         self._turned = 0
@@ -155,7 +155,7 @@ class DeadScreen(OperatorScreen):
         self._redraw()
 
     def _renew(self) -> None:
-        """Fetches the list, unless the display is held still: what it shows then comes when it goes on."""
+        """Fetches the list, unless the display is frozen: then it is fetched when it is unfrozen."""
         if not self.operator_app.view.frozen:
             self._list.request()
 
@@ -177,7 +177,7 @@ class DeadScreen(OperatorScreen):
 
     def back(self) -> bool:
         if self._counting is not None:
-            self.workers.cancel_group(self, "ask")  # it counts still: there is no question yet
+            self.workers.cancel_group(self, "ask")  # still counting: there is no dialog yet
         elif self._filter.is_open and not self._grid.has_focus:
             self._filter.clear()
             self._grid.focus()
@@ -260,7 +260,7 @@ class DeadScreen(OperatorScreen):
             self._chosen = count
             self._redraw()
 
-    # -- acts -------------------------------------------------------------------------------------------
+    # -- commands ---------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not self.is_mounted or not self._possible(action):
@@ -268,9 +268,9 @@ class DeadScreen(OperatorScreen):
         return super().check_action(action, parameters)
 
     def _possible(self, action: str) -> bool:
-        """Whether there is anything that an action could be done to."""
+        """Whether the action has something to act on."""
         if action in (*SELECTION_ACTIONS, "choose_all") and self._filter.has_error:
-            return False  # more is in force than what somebody has typed
+            return False  # the active filter is wider than the text in the line
         if action in SELECTION_ACTIONS:
             return self._choice is not None
         if action == "edit":
@@ -316,14 +316,14 @@ class DeadScreen(OperatorScreen):
             self.app.copy_to_clipboard(key)
             self.notify(key, title="copied")
 
-    # -- what the acts need to know, and what they tell -------------------------------------------------
+    # -- callbacks of the actions -----------------------------------------------------------------------
 
     async def _tally(self, choice: DeadSelection, looked: ExaminedCallback) -> CountPreview:
         groups = self._catalogue.groups or ()
         return await count_selection(self.operator_app.source, choice, self._view, groups, looked)
 
     def _count(self, looked: int | None) -> None:
-        # Each call looks at some hundred: what is shown changes in steps that can be read.
+        # Each call examines a few hundred: the number is shown in larger steps to be readable.
         looked = looked and looked // COUNT_STEP * COUNT_STEP
         if looked != self._counting:
             self._counting = looked
@@ -331,7 +331,7 @@ class DeadScreen(OperatorScreen):
                 self._draw_frame(self.operator_app.view)
 
     def _done(self, choice: DeadSelection) -> None:
-        """What an act was done to is chosen no more, and the list is renewed."""
+        """Unmarks the affected rows and fetches the list."""
         if not self._there:
             return
         if not choice.keys:

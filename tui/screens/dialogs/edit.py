@@ -1,4 +1,4 @@
-"""The payload of a dead letter, to be mended before it runs again."""
+"""The dialog to edit the payload of a dead letter."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from previewops.tui.viewmodel.payload_editor import (
 from previewops.tui.viewmodel.spans import Span, Tone
 from previewops.tui.widgets.diffed_lines import Canvas
 
-_KEYS = "ctrl+s checks it and requeues the job, esc leaves it as it is"
-_KEYS_WRONG = "ctrl+s checks it again, ctrl+n goes to the next violation"
-_KEYS_CHANGED = "esc once more forgets what you have changed"
+_KEYS = "ctrl+s validates it and requeues the job, esc cancels"
+_KEYS_WRONG = "ctrl+s validates it again, ctrl+n goes to the next violation"
+_KEYS_CHANGED = "press esc again to discard your changes"
 
 
 class EditPayloadDialog(Dialog[Payload]):
-    """A payload as JSON, which is taken once it keeps the contract; until then it says all that is wrong with it."""
+    """A payload as JSON. It is accepted once it is valid; until then its violations are listed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "send", show=False, priority=True),
@@ -68,7 +68,7 @@ class EditPayloadDialog(Dialog[Payload]):
         self.submit()
 
     def action_leave(self) -> None:
-        """Leaves; what was typed is not forgotten by one stroke."""
+        """Closes the dialog; a changed payload needs a second keystroke."""
         if self._warned or self.query_one(TextArea).text == self._original:
             self.dismiss(None)
             return

@@ -1,4 +1,4 @@
-"""The feed of events."""
+"""The event feed."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import Paper
 
 WIDE_COLUMNS = 160
-"""From so many columns on the panels stand side by side."""
+"""From this width on the panels are side by side."""
 
 
 class EventsScreen(OperatorScreen):
-    """Events, newest first, and all that is known of the one under the cursor."""
+    """Lists events, newest first, with the details of the event at the cursor."""
 
     MODE = "events"
     CSS_PATH = "events.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
         KeyAction(
-            "filter(False)", "slash", "/", "Filter", "Show the events that match: kind:dead who:ada timeout."
+            "filter(False)", "slash", "/", "Filter", "Show matching events: kind:dead who:ada timeout."
         ),
-        KeyAction("filter(True)", "exclamation_mark", "!", "Inverse", "Show the events that do not match."),
-        KeyAction("follow", "f", "f", "Follow", "Let new events come in on top, or hold the rows still."),
-        KeyAction("acts_only", "o", "o", "Operators", "Show only what operators have done, or everything."),
-        KeyAction("open", "enter", "enter", "Job", "Open the job that the event is about."),
-        KeyAction("copy_id", "c", "c", "Copy id", "Copy the id of what the event is about to the clipboard."),
+        KeyAction("filter(True)", "exclamation_mark", "!", "Inverse", "Show events that do not match."),
+        KeyAction("follow", "f", "f", "Follow", "Follow new events, or stop at the current rows."),
+        KeyAction("acts_only", "o", "o", "Operators", "Show only operator actions, or all events."),
+        KeyAction("open", "enter", "enter", "Job", "Open the event's job."),
+        KeyAction("copy_id", "c", "c", "Copy id", "Copy the id of the event's job, worker or host."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
@@ -74,7 +74,7 @@ class EventsScreen(OperatorScreen):
             grid.show((), empty=[(Span(f"{state.mark} {state.words}", state.tone),), (Span(state.more),)])
             return
         last = picture.events[-1].event_id if picture.events else ""
-        # What a picture shows of events changes when one comes, and when a day ends: their times lose the date.
+        # The feed changes when an event arrives, and at midnight, when times get a date.
         drawn = (feed, last, len(picture.events), snapshot.now_ms // shape.DAY_MS)
         if drawn == self._drawn:
             return
@@ -126,7 +126,7 @@ class EventsScreen(OperatorScreen):
     def on_filter_line_submitted(self, _event: FilterLine.Submitted) -> None:
         self.query_one("#events", Grid).focus()
 
-    # -- deeds ------------------------------------------------------------------------------------------
+    # -- actions ----------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not self.is_mounted or super().check_action(action, parameters) is False:

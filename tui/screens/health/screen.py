@@ -21,11 +21,11 @@ from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import Paper
 
 WIDE_COLUMNS = 150
-"""From so many columns on the panels stand side by side."""
+"""From this width on the panels are side by side."""
 
 
 class HealthScreen(OperatorScreen):
-    """The verdict, every check with what to do about it, and the figures."""
+    """Shows the overall result, every check with its advice, and the figures."""
 
     MODE = "health"
     CSS_PATH = "health.tcss"
@@ -35,7 +35,7 @@ class HealthScreen(OperatorScreen):
             "a",
             "a",
             "Acknowledge",
-            "End the alarm over lost data, once what was pending is submitted again.",
+            "End the alarm about lost data, after submitting the pending jobs again.",
             mutates=True,
         ),
     )
@@ -72,7 +72,7 @@ class HealthScreen(OperatorScreen):
     async def action_acknowledge(self) -> None:
         agreed = await self.show_dialog(
             ConfirmDialog(
-                "Acknowledge the loss of data",
+                "Acknowledge the data loss",
                 shape.DATA_LOSS_LINES,
                 verb="acknowledge",
                 level=ConfirmationLevel.DIALOG,

@@ -1,4 +1,4 @@
-"""The keys of one screen, in words."""
+"""The keys of one screen with descriptions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from previewops.tui.widgets.diffed_lines import Canvas
 
 
 class HelpScreen(Modal[None]):
-    """What can be done at this moment. Any of the keys that close things closes it."""
+    """Lists the available keys."""
 
     CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "leave", show=False)]

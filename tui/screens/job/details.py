@@ -1,4 +1,4 @@
-"""What stands below the preview: payload, failed attempts, artifacts; all at once, or one at a time."""
+"""The panels below the preview: payload, failed attempts and artifacts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PARTS = ("payload", "attempts", "artifacts")
 
 
 class DetailPanels(Horizontal):
-    """Three panels. ``chosen`` is the one that is shown where there is room for one only."""
+    """Three panels. Where there is room for one only, ``chosen`` is shown."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -38,14 +38,14 @@ class DetailPanels(Horizontal):
             yield Panel("artifacts", Grid(ARTIFACT_COLUMNS, id="artifacts"), id="artifacts-panel")
 
     def show(self, record: JobRecord, artifacts: tuple[BundleFile, ...], now_ms: int) -> None:
-        """Shows what is known of a job."""
+        """Shows a job."""
         self._artifacts = artifacts
         self._write_payload(record)
         attempts = [
             Row(str(number), attempt_cells(number, attempt, now_ms))
             for number, attempt in enumerate(record.history, 1)
         ]
-        none = "No attempt has failed." if not record.attempts else "Of failed attempts nothing is kept."
+        none = "No attempt has failed." if not record.attempts else "The failed attempts were not kept."
         self.query_one("#attempts", Grid).show(attempts, empty=[(Span(none, Tone.DIM),)])
         files = [Row(each.path, artifact_cells(each)) for each in artifacts]
         self.query_one("#artifacts", Grid).show(files, empty=[(Span("There are no artifacts.", Tone.DIM),)])
@@ -57,7 +57,7 @@ class DetailPanels(Horizontal):
         self._put_in_order()
 
     def _put_in_order(self) -> None:
-        """Notes which panel is the chosen one; the stylesheet makes something of it on a small screen."""
+        """Sets CSS classes for the chosen panel: the stylesheet hides the others on a small screen."""
         for name in PARTS:
             self._panel(name).set_class(name != self.chosen, "-put-by")
             self._panel(name).set_class(name == self.chosen, "-chosen")
@@ -66,7 +66,7 @@ class DetailPanels(Horizontal):
         beside.set_class(self.chosen != "payload", "-chosen")
 
     def choose(self, name: str) -> None:
-        """Chooses a panel, and gives it the keys."""
+        """Chooses and focuses a panel."""
         self.chosen = name
         self._put_in_order()
         self.query_one(f"#{name}").focus()
@@ -75,7 +75,7 @@ class DetailPanels(Horizontal):
         if record.payload is self._of and self._of is not None:
             return
         if record.payload is None:
-            lines: tuple[Line, ...] = ((Span("There is no payload that could be read.", Tone.DIM),),)
+            lines: tuple[Line, ...] = ((Span("The payload cannot be read.", Tone.DIM),),)
         elif self._payload and record.payload == self._of:
             return
         else:
@@ -84,7 +84,7 @@ class DetailPanels(Horizontal):
         self.query_one("#payload", Paper).write(lambda columns: wrap_json(lines, columns))
 
     def _label(self, attempts: int) -> None:
-        switch = "v shows another" if self.screen.has_class("-small") else ""
+        switch = "v switches the panel" if self.screen.has_class("-small") else ""
         titles = {
             "payload": "payload",
             "attempts": f"failed attempts · {attempts}" if attempts else "failed attempts",

@@ -1,4 +1,4 @@
-"""The panel that shows a job's pictures, one at a time."""
+"""The panel with a job's images, one at a time."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
 
 KEPT = 24
-"""Pictures that are kept as they were drawn: stepping to and fro reads nothing."""
+"""Number of rendered images kept, so that going back reads nothing."""
 
 TITLE = "preview"
 
 
 class PreviewPanel(Panel):
-    """Draws pictures of a bundle as well as the terminal can. They are read and made small in a thread."""
+    """Draws images of a bundle in the terminal's best mode. They are read and scaled in a thread."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,down,j", "step(1)", show=False),
@@ -61,22 +61,22 @@ class PreviewPanel(Panel):
 
     @property
     def many(self) -> bool:
-        """Whether there is more than one picture to step through."""
+        """Whether there are several images."""
         return self._images is not ImageMode.OFF and len(self._bundle.pictures) > 1
 
     def show(self, record: JobRecord, bundle: BundleContents) -> None:
-        """Shows the first picture of a bundle that has at least one."""
+        """Shows the first image of a bundle that has at least one."""
         self._record, self._bundle, self._place = record, bundle, 0
         self._turn()
 
     def show_text(self, lines: Sequence[Line]) -> None:
-        """Shows words in place of pictures."""
+        """Shows text instead of an image."""
         self._bundle = BundleContents()
         self._words(lines)
         self.label(TITLE, "")
 
     def show_file(self, path: str) -> bool:
-        """Shows the picture of that path; False where there is none."""
+        """Shows the image at that path; returns False if there is none."""
         for place, picture in enumerate(self._bundle.pictures):
             if picture.path == path:
                 self._place = place
@@ -110,7 +110,7 @@ class PreviewPanel(Panel):
     def _turn(self) -> None:
         self.label(picture_title(self._bundle, self._place), picture_subtitle(self._bundle, self._place))
         if self._images is ImageMode.OFF:
-            self._words([(Span("Pictures are switched off by PREVIEW_IMAGES.", Tone.DIM),)])
+            self._words([(Span("Images are disabled by PREVIEW_IMAGES.", Tone.DIM),)])
         else:
             self._renewal.request()
 
@@ -121,7 +121,7 @@ class PreviewPanel(Panel):
         self._paper.write(lambda columns: wrap_json(lines, columns))
 
     def _put_forward(self, part: Widget) -> None:
-        """Shows one of the parts; the focus stays in the panel if it was there."""
+        """Shows one of the widgets, and keeps the focus in the panel."""
         focused = self.has_focus_within
         for each in self._parts:
             each.display = each is part
@@ -142,7 +142,7 @@ class PreviewPanel(Panel):
                 self._words((_said(error.message, Tone.WARN), _said(error.hint or "", Tone.DIM)))
             return
         if bundle is not self._bundle or place != self._place:
-            return  # the next one is asked for already
+            return  # another fetch is requested already
         if self._graphic is None:
             self._put_forward(self._blocks)
             self._blocks.show(made)
@@ -151,7 +151,7 @@ class PreviewPanel(Panel):
             self._graphic.show(made)
 
     async def _made(self, path: Path, columns: int, rows: int) -> Any:
-        """The picture as it is drawn: strips of half blocks, or what the terminal's graphics are made of."""
+        """The image as strips of half blocks, or in the form of the terminal's graphics protocol."""
         ground = self._ground()
         key = (path, await asyncio.to_thread(_stamp, path), columns, rows, ground)
         made = self._drawn.pop(key, None)
@@ -170,7 +170,7 @@ class PreviewPanel(Panel):
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    """Tells a file from another of the same name that has come in its place."""
+    """Identifies the file's content: another file may have replaced it."""
     try:
         found = path.stat()
     except OSError:

@@ -47,16 +47,16 @@ _LOOKING: list[Line] = [(Span("looking …", Tone.DIM),)]
 
 
 class JobScreen(OperatorScreen):
-    """A job whole: what it has made, what it was made of, and how it went."""
+    """Shows a job's preview, facts, payload, attempts and artifacts."""
 
     MODE = "job"
     AVAILABLE_IN_REPLAY = False
     CSS_PATH = "job.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("picture(1)", "n", "n", "Next", "Show the next picture of the preview."),
-        KeyAction("picture(-1)", "N", "N", "", "Show the picture before."),
-        KeyAction("switch", "v", "v", "View", "Change between payload, failed attempts and artifacts."),
-        KeyAction("requeue", "r", "r", "Requeue", "Give this dead letter a new life.", mutates=True),
+        KeyAction("picture(1)", "n", "n", "Next", "Show the next image."),
+        KeyAction("picture(-1)", "N", "N", "", "Show the previous image."),
+        KeyAction("switch", "v", "v", "View", "Switch between payload, failed attempts and artifacts."),
+        KeyAction("requeue", "r", "r", "Requeue", "Requeue this dead letter.", mutates=True),
         KeyAction("edit", "e", "e", "Edit", "Edit the payload and requeue the job.", mutates=True),
         KeyAction("cancel", "x", "x", "Cancel", "Cancel this job.", mutates=True),
         KeyAction("copy", "c", "c", "Copy id", "Copy the job's id to the clipboard."),
@@ -100,7 +100,7 @@ class JobScreen(OperatorScreen):
 
     @property
     def _may_differ(self) -> bool:
-        """Whether what there is of the job may be other than what was fetched."""
+        """Whether the job may have changed since it was fetched."""
         return self._record is None or self._record.state.pending or self._trouble is not None
 
     def on_screen_resume(self) -> None:
@@ -134,7 +134,7 @@ class JobScreen(OperatorScreen):
         self.draw_keys()
 
     def _begin(self, record: JobRecord) -> None:
-        """Chooses what to show first: of a failed job the attempts, of a finished one what it has made."""
+        """Selects the first panel: the attempts of a failed job, the artifacts of a completed one."""
         lower = self.query_one(DetailPanels)
         lower.chosen = (
             "attempts" if record.history else "artifacts" if parse_artifacts(record.result) else PARTS[0]
@@ -143,11 +143,11 @@ class JobScreen(OperatorScreen):
         self.call_after_refresh(self.query_one(f"#{lower.chosen}").focus)
 
     def _look_at_bundle(self, record: JobRecord) -> None:
-        """Reads the bundle again when there is another one than before."""
+        """Reads the bundle if it is another one than before."""
         if _life(record) != self._seen:
             self._seen = _life(record)
             self._bundle, self._bundle_trouble = BundleContents(parse_artifacts(record.result)), None
-            # What stands there belongs to another bundle.
+            # The preview belongs to another bundle.
             self.query_one(PreviewPanel).show_text(_LOOKING)
             self._bundle_renewal.request()
 
@@ -191,7 +191,7 @@ class JobScreen(OperatorScreen):
         self._draw_preview()
 
     def _fresh(self, record: JobRecord) -> JobRecord:
-        """The record with the progress of the snapshot, which comes more often."""
+        """The record with the snapshot's progress, which is more recent."""
         snapshot = self.operator_app.view.snapshot
         if snapshot is None or not record.state.pending:
             return record
@@ -212,9 +212,9 @@ class JobScreen(OperatorScreen):
     def _freshness(self, record: JobRecord) -> str:
         picture, pending = self.operator_app.view, record.state.pending
         if self._trouble is not None:
-            return f"not renewed: {self._trouble.message}"
+            return f"not updated: {self._trouble.message}"
         if picture.connection_error and pending:
-            return f"not renewed: {picture.connection_error}"
+            return f"not updated: {picture.connection_error}"
         if picture.frozen:
             return "frozen"
         return "live" if pending else ""
@@ -226,7 +226,7 @@ class JobScreen(OperatorScreen):
             return [*_told(self._trouble), (), *no_job_lines()[2:]]
         return _LOOKING
 
-    # -- looking ----------------------------------------------------------------------------------------
+    # -- navigation -------------------------------------------------------------------------------------
 
     def back(self) -> bool:
         self.operator_app.action_show(self.operator_app.opened_from)
@@ -263,7 +263,7 @@ class JobScreen(OperatorScreen):
         self.app.copy_to_clipboard(path)
         self.notify(f"{path} copied{note}")
 
-    # -- acting -----------------------------------------------------------------------------------------
+    # -- commands ---------------------------------------------------------------------------------------
 
     @work(group="ask")
     async def action_cancel(self) -> None:
@@ -279,7 +279,7 @@ class JobScreen(OperatorScreen):
     async def action_requeue(self) -> None:
         record = self._record
         if record is not None:
-            # It is done unasked, so it means the death that is shown and no later one.
+            # It is requeued without a dialog, so only the displayed death is affected.
             await self._do(
                 Requeue(DeadLetterFilter(job_ids=(record.job_id,)), 1, cut_off_ms=record.finished_ms)
             )
@@ -294,7 +294,7 @@ class JobScreen(OperatorScreen):
             await self._do(RequeueWithPayload(record.job_id, payload, record.digest))
 
     async def _do(self, intent: OperatorCommand) -> None:
-        with suppress(WorkerError):  # what became of it is told by the app
+        with suppress(WorkerError):  # the command runner reports errors
             await self.operator_app.start_command(intent).wait()
         self._renewal.request()
 
@@ -315,7 +315,7 @@ class JobScreen(OperatorScreen):
 
 
 def _life(record: JobRecord) -> tuple[str, int, int | None]:
-    """Tells one run of a job that has ended from another: each may have left another bundle."""
+    """Identifies a finished run of a job: each may have another bundle."""
     return record.job_id, record.requeues, record.finished_ms
 
 

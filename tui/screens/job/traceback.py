@@ -1,4 +1,4 @@
-"""One failed attempt whole, over the screen."""
+"""A dialog with one failed attempt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from previewops.tui.widgets.scroll_text import Paper
 
 
 class TracebackScreen(Modal[None]):
-    """What an attempt has left behind, to be read through. Any of the keys that close things closes it."""
+    """Shows an attempt with its traceback."""
 
     CSS_PATH = "traceback.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "leave", show=False)]

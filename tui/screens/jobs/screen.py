@@ -42,33 +42,33 @@ if TYPE_CHECKING:
     from previewops.tui.protocols import ExaminedCallback
 
 REST_PICTURES = 3
-"""So many pictures bring no new rows after one that has brought hardly anything else."""
+"""Number of snapshots without new rows after a page that has changed almost completely."""
 
 _STATES: tuple[JobState | None, ...] = (None, *JobState)
 
 
 class JobsScreen(OperatorScreen):
-    """Jobs of one state or all, newest first, a page at a time."""
+    """Lists jobs of one state or all, newest first, page by page."""
 
     MODE = "jobs"
     AVAILABLE_IN_REPLAY = False
     CSS_PATH = "jobs.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("filter(False)", "slash", "/", "Filter", "Show only jobs that some words are found in."),
+        KeyAction("filter(False)", "slash", "/", "Filter", "Show matching jobs."),
         KeyAction(
-            "filter(True)", "exclamation_mark", "!", "", "Show only jobs that some words are not found in."
+            "filter(True)", "exclamation_mark", "!", "", "Show jobs that do not match."
         ),
         KeyAction("step_state(1)", "s", "s", "State", "Show the jobs of the next state."),
-        KeyAction("step_state(-1)", "S", "S", "", "Show the jobs of the state before."),
+        KeyAction("step_state(-1)", "S", "S", "", "Show the jobs of the previous state."),
         KeyAction("turn_page(1)", "right_square_bracket", "]", "", "Go to the next page."),
-        KeyAction("turn_page(-1)", "left_square_bracket", "[", "", "Go to the page before."),
-        KeyAction("cancel", "x", "x", "Cancel", "Cancel the marked jobs, or this one.", mutates=True),
+        KeyAction("turn_page(-1)", "left_square_bracket", "[", "", "Go to the previous page."),
+        KeyAction("cancel", "x", "x", "Cancel", "Cancel the marked jobs, or the job at the cursor.", mutates=True),
         KeyAction(
             "discard",
             "x",
             "x",
             "Discard",
-            "Delete the marked dead jobs for good, or this one.",
+            "Delete the marked dead letters permanently, or the one at the cursor.",
             mutates=True,
         ),
         KeyAction(
@@ -76,15 +76,15 @@ class JobsScreen(OperatorScreen):
             "r",
             "r",
             "Requeue",
-            "Give the marked dead jobs a new life, or this one.",
+            "Requeue the marked dead letters, or the one at the cursor.",
             mutates=True,
         ),
-        KeyAction("mark", "space", "space", "Mark", "Mark this job, or take its mark away."),
-        KeyAction("order", "o", "o", "Order", "Show the oldest first, or the newest."),
+        KeyAction("mark", "space", "space", "Mark", "Mark or unmark the job at the cursor."),
+        KeyAction("order", "o", "o", "Order", "Show the oldest jobs first, or the newest."),
         KeyAction(
-            "copy", "c", "c", "Copy id", "Copy the id of this job, or the marked ones, to the clipboard."
+            "copy", "c", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."
         ),
-        KeyAction("look_again", "f5", "F5", "", "Look at this page again."),
+        KeyAction("look_again", "f5", "F5", "", "Refresh this page."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
@@ -115,7 +115,7 @@ class JobsScreen(OperatorScreen):
     def on_mount(self) -> None:
         self._grid.focus()
 
-    # -- pictures and pages -----------------------------------------------------------------------------
+    # -- drawing and pages ------------------------------------------------------------------------------
 
     def draw_view(self, picture: QueueView) -> None:
         self._draw()
@@ -155,7 +155,7 @@ class JobsScreen(OperatorScreen):
             self._draw_labels()
 
     def _show(self, listing: JobListState, *, land_on_last: bool = False) -> None:
-        """Shows another page: its rows come as soon as they are there, the old ones stay until then."""
+        """Changes to another page. The old rows stay until the new ones are fetched."""
         self._listing = listing
         self._land_on_last = land_on_last
         self._trouble = ""
@@ -164,12 +164,12 @@ class JobsScreen(OperatorScreen):
         self._renew()
 
     def _renew(self) -> None:
-        """Fetches the page, unless the display is held still: what it shows then comes when it goes on."""
+        """Fetches the page, unless the display is frozen: then it is fetched when it is unfrozen."""
         if not self.operator_app.view.frozen:
             self._renewal.request()
 
     def _land(self) -> None:
-        """Puts the cursor where somebody who has turned the page expects it."""
+        """Moves the cursor to the first row, or after going back to the last one."""
         self._grid.action_edge(1 if self._land_on_last else -1)
         self._land_on_last = False
 
@@ -181,7 +181,7 @@ class JobsScreen(OperatorScreen):
         if listing.rows is not None:
             self._shown = merge_running_jobs(listing.rows, picture.snapshot)
         elif trouble or picture.frozen:
-            self._shown = ()  # those that stand there belong to another list
+            self._shown = ()  # the old rows belong to another list
         now_ms = picture.snapshot.now_ms if picture.snapshot is not None else 0
         state = listing.state
         rows = [Row(record.job_id, job_cells(record, now_ms, state)) for record in self._shown]
@@ -203,7 +203,7 @@ class JobsScreen(OperatorScreen):
         )
         self.query_one("#jobs-panel", Panel).label(title_of(self._listing, picture.snapshot), subtitle)
 
-    # -- which jobs -------------------------------------------------------------------------------------
+    # -- filters ----------------------------------------------------------------------------------------
 
     def action_show_state(self, name: str) -> None:
         self._narrow(state=None if name == "all" else JobState(name))
@@ -254,7 +254,7 @@ class JobsScreen(OperatorScreen):
     def action_look_again(self) -> None:
         self._renew()
 
-    # -- one job, or some -------------------------------------------------------------------------------
+    # -- actions on jobs --------------------------------------------------------------------------------
 
     def on_grid_cursor_moved(self, _message: Grid.CursorMoved) -> None:
         self.draw_keys()
@@ -276,16 +276,16 @@ class JobsScreen(OperatorScreen):
         self.notify(f"{what} copied")
 
     def _chosen(self) -> tuple[str, ...]:
-        """The marked jobs, or else the one under the cursor."""
+        """Ids of the marked jobs, or of the job at the cursor."""
         return self._grid.marks or ((self._grid.cursor_key,) if self._grid.cursor_key else ())
 
     def _to_cancel(self) -> tuple[str, ...]:
-        """Those that are chosen and not known to have ended."""
+        """Ids of the selected jobs that may be pending."""
         ended = {record.job_id for record in self._shown if not record.state.pending}
         return tuple(job_id for job_id in self._chosen() if job_id not in ended)
 
     def _dead(self) -> tuple[str, ...]:
-        """Those that are chosen and not known to be something else than dead."""
+        """Ids of the selected jobs that may be dead letters."""
         others = {record.job_id for record in self._shown if record.state is not JobState.DEAD}
         return tuple(job_id for job_id in self._chosen() if job_id not in others)
 
@@ -321,7 +321,7 @@ class JobsScreen(OperatorScreen):
         if why is None:
             return
         self._grid.mark(())
-        with suppress(WorkerError):  # what became of it is told by the app
+        with suppress(WorkerError):  # the command runner reports errors
             await self.operator_app.start_command(Cancel(pending, why)).wait()
         self._renew()
 
@@ -339,7 +339,7 @@ class JobsScreen(OperatorScreen):
             "copy": bool(self._chosen()),
             "cancel": bool(self._to_cancel()),
             "discard": bool(self._dead())
-            and not self._to_cancel(),  # the same key cancels what can be cancelled
+            and not self._to_cancel(),  # the same key cancels jobs
             "requeue": bool(self._dead()),
         }
         return possible.get(action, True)

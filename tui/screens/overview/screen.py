@@ -1,4 +1,4 @@
-"""The screen that opens first."""
+"""The first screen."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from previewops.tui.widgets.diffed_lines import Canvas
 from previewops.tui.widgets.panel import Panel
 
 _TALL_ROWS = 50
-"""From so many rows on hour and day have room below each other."""
+"""From this height on the charts of hour and day are shown together."""
 
 _WORDS = {Period.HOUR: "last hour", Period.DAY: "last day"}
 
 
 class OverviewScreen(OperatorScreen):
-    """How the queue is: in words, in figures, over time, and what has happened last."""
+    """Shows the queue's status, depth, workers, charts and latest events."""
 
     MODE = "overview"
     CSS_PATH = "overview.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
         KeyAction(
-            "period", "d", "d", "Hour/day", "Change the charts between the last hour and the last day."
+            "period", "d", "d", "Hour/day", "Switch the charts between the last hour and the last day."
         ),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
@@ -81,7 +81,7 @@ class OverviewScreen(OperatorScreen):
         self._arrange()
 
     def _arrange(self) -> None:
-        """Shows hour and day together where there is room, else the one that was chosen."""
+        """Shows both periods if there is room, else the chosen one."""
         self._tall = self.app.size.height >= _TALL_ROWS
         for period in Period:
             self.query_one(f"#charts-{period}").display = self._tall or period is self._period

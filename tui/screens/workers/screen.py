@@ -1,4 +1,4 @@
-"""The fleet, and the orders to it."""
+"""The fleet, and commands to supervisors."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import Paper
 
 WIDE_COLUMNS = 150
-"""From so many columns on the panels stand side by side."""
+"""From this width on the panels are side by side."""
 
 
 class WorkersScreen(OperatorScreen):
-    """Hosts and their workers; below or beside them what the row under the cursor is at."""
+    """Lists hosts and their workers, with the running jobs of the row at the cursor."""
 
     MODE = "workers"
     CSS_PATH = "workers.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("scale", "S", "S", "Scale", "Have the host run another number of workers.", mutates=True),
+        KeyAction("scale", "S", "S", "Scale", "Change the number of workers of the host.", mutates=True),
         KeyAction(
             "drain",
             "d",
             "d",
             "Drain",
-            "Have the worker, or all of the host, end its jobs and stay away.",
+            "Finish the jobs of the worker or host, then stop claiming.",
             mutates=True,
         ),
         KeyAction(
@@ -49,7 +49,7 @@ class WorkersScreen(OperatorScreen):
             "r",
             "r",
             "Restart",
-            "Replace the worker, or all of the host one by one.",
+            "Replace the worker, or all workers of the host one by one.",
             mutates=True,
         ),
         KeyAction(
@@ -57,12 +57,12 @@ class WorkersScreen(OperatorScreen):
             "u",
             "u",
             "Reset",
-            "Start again what is given up, backing off or drained.",
+            "Restart workers that have stopped, back off or are drained.",
             mutates=True,
         ),
-        KeyAction("open_run(0)", "enter", "enter", "Job", "Open the first job that it is at."),
+        KeyAction("open_run(0)", "enter", "enter", "Job", "Open the first running job."),
         KeyAction(
-            "copy_id", "c", "c", "Copy id", "Copy the id of the worker or supervisor to the clipboard."
+            "copy_id", "c", "c", "Copy id", "Copy the id of the worker or supervisor."
         ),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
@@ -75,7 +75,7 @@ class WorkersScreen(OperatorScreen):
     def compose_body(self) -> ComposeResult:
         with Container(id="fleet"):
             yield Panel("Workers", Grid(table.columns(differ=False), id="table"), id="table-panel")
-            yield Panel("At work", Paper(id="detail"), id="detail-panel")
+            yield Panel("Running jobs", Paper(id="detail"), id="detail-panel")
 
     def on_resize(self) -> None:
         self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
@@ -134,7 +134,7 @@ class WorkersScreen(OperatorScreen):
     def on_grid_row_selected(self, _event: Grid.RowSelected) -> None:
         self.action_open_run(0)
 
-    # -- deeds ------------------------------------------------------------------------------------------
+    # -- actions ----------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not self.is_mounted or super().check_action(action, parameters) is False:
@@ -217,7 +217,7 @@ class WorkersScreen(OperatorScreen):
         why = ""
         if act != "reset":
             asked = (
-                "Why? It goes on record."
+                "Why? The reason is recorded."
                 if target.affected > 1
                 else f"{command_targets.join_text(lines)} Why?"
             )
@@ -228,7 +228,7 @@ class WorkersScreen(OperatorScreen):
             )
 
     async def _agreed(self, title: str, lines: list[Line], verb: str, hits: int) -> bool:
-        """Asks for agreement, as hard as the order is wide; one worker is not asked for."""
+        """Asks for a confirmation that depends on the number of workers; a single one needs none."""
         asked = confirmation_level(hits, reversible=True)
         if asked is ConfirmationLevel.NONE:
             return True
