@@ -102,36 +102,34 @@ class OperatorApp(App[int]):
         self.opened_from = "jobs"
         self.command_runner = CommandRunner(self, executor)
         self._clock = clock or SystemClock()
-        self._judging = None if health_source is None else HealthPoller(health_source, self._clock)
+        self._health_poller = None if health_source is None else HealthPoller(health_source, self._clock)
         self._answered: WeakSet[Worker[Any]] = WeakSet()
         """Workers whose dialog has been answered and that now act on the answer."""
-        self._keyboard = KeyQueue(self, super().on_event, self._about_to_ask)
+        self._key_queue = KeyQueue(self, super().on_event, self._dialog_is_opening)
         self.exiting = False
         self.failure: Exception | None = None
         """The exception that ended the screen, if it was an internal error."""
-        picture = QueueView(
-            place=options.place,
+        view = QueueView(
+            queue_name=options.queue_name,
             environment=options.environment,
             read_only=options.read_only,
-            every_s=options.every_s,
+            interval_s=options.interval_s,
             thresholds=options.thresholds,
             heartbeat_ms=options.heartbeat_ms,
         )
-        self.display_state = DisplayState(picture, self._clock)
-        self.poller = Poller(
-            source, self, self.display_state.snapshot_query, self._clock, every_s=options.every_s
-        )
+        self.display_state = DisplayState(view, self._clock)
+        self.poller = Poller(source, self, self.display_state.snapshot_query, interval_s=options.interval_s)
 
     def on_mount(self) -> None:
         self.switch_mode("overview")
         self.start_polling()
         if not self.is_headless:
-            self._heed_signals()
+            self._handle_signals()
 
     def start_polling(self) -> None:
         """Starts polling."""
         self.run_worker(self.poller.run(), name="poll", group="poll")
-        self.set_interval(1.0, self._grow_old, name="age")
+        self.set_interval(1.0, self._update_age, name="age")
 
     def exit(
         self, result: int | None = None, return_code: int = 0, message: RenderableType | None = None
@@ -140,14 +138,14 @@ class OperatorApp(App[int]):
         self.exiting = True
         super().exit(result, return_code, message)
 
-    def _heed_signals(self) -> None:
+    def _handle_signals(self) -> None:
         """Ends the screen on hang-up (SIGHUP or a lost terminal); restores the terminal on SIGTERM."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.exit, 0)
         loop.add_signal_handler(signal.SIGHUP, hang_up, self.exit)
-        self.set_interval(1.0, self._look_for_terminal, name="terminal")
+        self.set_interval(1.0, self._check_terminal, name="terminal")
 
-    def _look_for_terminal(self) -> None:
+    def _check_terminal(self) -> None:
         if terminal_is_gone() and not self.exiting:
             hang_up(self.exit)
 
@@ -161,20 +159,22 @@ class OperatorApp(App[int]):
     @property
     def front_screen(self) -> OperatorScreen | None:
         """The visible operator screen, dialogs aside."""
-        return next((each for each in reversed(self.screen_stack) if isinstance(each, OperatorScreen)), None)
+        return next(
+            (screen for screen in reversed(self.screen_stack) if isinstance(screen, OperatorScreen)), None
+        )
 
     def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
         self.show_snapshot(message)
 
     def show_snapshot(self, message: SnapshotArrived) -> None:
         """Adds a new snapshot to the view and redraws."""
-        if self.display_state.add_snapshot(message.snapshot, message.took_ms):
+        if self.display_state.add_snapshot(message.snapshot):
             self.notify("The display is live again.", title="connected")
         self.redraw()
         front = self.front_screen
         often = front is not None and front.MODE == "health"
-        if self._judging is not None and self._judging.try_start(often=often):
-            self._fetch_health(self._judging, message)
+        if self._health_poller is not None and self._health_poller.try_start(often=often):
+            self._fetch_health(self._health_poller, message)
 
     def on_snapshot_missed(self, message: SnapshotMissed) -> None:
         self.show_missed(message)
@@ -205,7 +205,7 @@ class OperatorApp(App[int]):
             self.failure = self.failure or error
             self.exit(1)
 
-    def _grow_old(self) -> None:
+    def _update_age(self) -> None:
         if self.display_state.update_age():
             self.redraw()
 
@@ -218,10 +218,10 @@ class OperatorApp(App[int]):
                 front.show_view(self.view)
 
     @work(group="health")
-    async def _fetch_health(self, judging: HealthPoller, message: SnapshotArrived) -> None:
+    async def _fetch_health(self, poller: HealthPoller, message: SnapshotArrived) -> None:
         try:
             with wrap_errors():
-                health = await judging.fetch(message.snapshot, self.display_state.live.history)
+                health = await poller.fetch(message.snapshot, self.display_state.live.history)
         except PreviewopsError as error:  # the next snapshot reports the connection error
             self.log.warning(f"health: {error.message}")
             return
@@ -236,13 +236,13 @@ class OperatorApp(App[int]):
 
     def is_allowed(self, screen: Screen[Any], action: str) -> bool:
         """Whether the action is available on that screen now."""
-        return not self.is_forbidden(action) and bool(screen.check_action(action, ()))
+        return bool(screen.check_action(action, ()))
 
     def mutating_actions(self) -> set[str]:
         """Names of the actions that change the queue or the fleet: global ones and those of the visible screen."""
         front = self.front_screen
-        deeds: Iterable[KeyAction] = (*GLOBAL, *(front.KEY_ACTIONS if front is not None else ()))
-        return {action_name(deed) for deed in deeds if deed.mutates}
+        key_actions: Iterable[KeyAction] = (*GLOBAL, *(front.KEY_ACTIONS if front is not None else ()))
+        return {action_name(key_action) for key_action in key_actions if key_action.mutates}
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return False if self.is_forbidden(action) else super().check_action(action, parameters)
@@ -262,11 +262,11 @@ class OperatorApp(App[int]):
 
     async def on_event(self, event: Event) -> None:
         if isinstance(event, (Key, Paste)) and not event.is_forwarded:
-            self._keyboard.put(event)
+            self._key_queue.put(event)
         else:
             await super().on_event(event)
 
-    def _about_to_ask(self) -> bool:
+    def _dialog_is_opening(self) -> bool:
         """Whether a worker is about to open a dialog, its first or the next one."""
         return not isinstance(self.screen, ModalScreen) and any(
             worker.group == DIALOG_GROUP and not worker.is_finished and worker not in self._answered
@@ -284,11 +284,11 @@ class OperatorApp(App[int]):
 
     # -- commands ---------------------------------------------------------------------------------------
 
-    def start_command(self, intent: OperatorCommand) -> Worker[None]:
+    def start_command(self, command: OperatorCommand) -> Worker[None]:
         """Runs a command in the background. A toast reports its result; a new snapshot is read at once."""
-        return self.command_runner.start(intent)
+        return self.command_runner.start(command)
 
-    def action_stop_acts(self) -> None:
+    def action_cancel_command(self) -> None:
         self.command_runner.cancel_foremost()
 
     @work(group=DIALOG_GROUP)
@@ -298,9 +298,9 @@ class OperatorApp(App[int]):
             return
         from previewops.tui.screens.dialogs.pause import ask_to_pause
 
-        intent = await ask_to_pause(self, snapshot)
-        if intent is not None:
-            self.start_command(intent)
+        command = await ask_to_pause(self, snapshot)
+        if command is not None:
+            self.start_command(command)
 
     # -- navigation -------------------------------------------------------------------------------------
 
@@ -332,10 +332,11 @@ class OperatorApp(App[int]):
 
     def _pace(self, step: int) -> None:
         nearest = min(
-            range(len(INTERVALS_S)), key=lambda place: abs(INTERVALS_S[place] - self.poller.every_s)
+            range(len(INTERVALS_S)),
+            key=lambda queue_name: abs(INTERVALS_S[queue_name] - self.poller.interval_s),
         )
-        self.poller.every_s = INTERVALS_S[min(max(0, nearest + step), len(INTERVALS_S) - 1)]
-        self.display_state.set_poll_interval(self.poller.every_s)
+        self.poller.interval_s = INTERVALS_S[min(max(0, nearest + step), len(INTERVALS_S) - 1)]
+        self.display_state.set_poll_interval(self.poller.interval_s)
         self.redraw()
 
     def action_next_theme(self) -> None:

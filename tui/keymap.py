@@ -55,7 +55,7 @@ GLOBAL: tuple[KeyAction, ...] = (
     KeyAction("faster", "plus,equals_sign", "+", "", "Poll the queue more often."),
     KeyAction("slower", "minus", "-", "", "Poll the queue less often."),
     KeyAction("enlarge", "m", "m", "", "Maximize one panel, or restore it."),
-    KeyAction("stop_acts", "ctrl+x", "^x", "", "Cancel the running command after its current batch."),
+    KeyAction("cancel_command", "ctrl+x", "^x", "", "Cancel the running command after its current batch."),
     KeyAction("next_theme", "t", "t", "", "Switch to the next theme."),
     KeyAction("back", "escape", "esc", "", "Go back: clear the filter or close what is open."),
     KeyAction("quit", "q,ctrl+q,ctrl+c", "q", "Quit", "Quit the screen."),
@@ -75,19 +75,19 @@ REPLAY: tuple[KeyAction, ...] = (
 """Additional key actions while a recording is replayed."""
 
 
-def is_app_action(deed: KeyAction) -> bool:
+def is_app_action(key_action: KeyAction) -> bool:
     """Whether the action belongs to the app and not to one screen."""
-    return deed in GLOBAL or deed in REPLAY
+    return key_action in GLOBAL or key_action in REPLAY
 
 
-def namespaced_action(deed: KeyAction) -> str:
+def namespaced_action(key_action: KeyAction) -> str:
     """The action with its namespace ("app." or "screen."), as clicks and the palette need it."""
-    return f"{'app' if is_app_action(deed) else 'screen'}.{deed.action}"
+    return f"{'app' if is_app_action(key_action) else 'screen'}.{key_action.action}"
 
 
-def action_name(deed: KeyAction) -> str:
+def action_name(key_action: KeyAction) -> str:
     """The action's name without its parameters, as ``check_action`` receives it."""
-    return parse_action_name(deed.action)
+    return parse_action_name(key_action.action)
 
 
 def parse_action_name(action: str) -> str:

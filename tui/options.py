@@ -16,10 +16,10 @@ class Options:
     A value of ``images`` above ``BLOCKS`` requires ``graphics.prepare_graphics`` first.
     """
 
-    place: str
+    queue_name: str
     environment: str = ""
     read_only: bool = False
-    every_s: float = 1.0
+    interval_s: float = 1.0
     theme: str = "previewops-dark"
     images: ImageMode = ImageMode.BLOCKS
     thresholds: Thresholds = field(default_factory=Thresholds)

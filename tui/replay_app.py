@@ -69,7 +69,9 @@ class ReplayApp(OperatorApp):
         self._playhead = Playhead(Timeline(recording.intervals), self._time)
         self._replay.set_recording(recording, self._playhead)
         if recording.fault_count:
-            words = f"{pluralize(recording.fault_count, 'part')} cannot be read: {recording.faults[0].message}"
+            words = (
+                f"{pluralize(recording.fault_count, 'part')} cannot be read: {recording.faults[0].message}"
+            )
             self.notify(words, title="recording damaged", severity="warning", timeout=10)
         await self.poller.run()
 
@@ -105,9 +107,11 @@ class ReplayApp(OperatorApp):
             return
         if moment is not self._recalled or moment.gap is not None:  # the age of a gap grows
             self._recalled = moment
-            lost = ConnectionLoss(moment.gap.reason, 0) if moment.gap is not None else None
+            connection_loss = ConnectionLoss(moment.gap.reason, 0) if moment.gap is not None else None
             age_s = max(0, playhead.server_time_ms - moment.frame.at_ms) // 1_000
-            self.display_state.show_recorded(moment.frame.snapshot, moment.frame.health, lost, age_s)
+            self.display_state.show_recorded(
+                moment.frame.snapshot, moment.frame.health, connection_loss, age_s
+            )
         self._say_where()
         self.redraw()
 

@@ -214,8 +214,8 @@ class FakeExecutor:
     def __init__(self) -> None:
         self.commands: list[OperatorCommand] = []
 
-    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
-        self.commands.append(intent)
+    async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+        self.commands.append(command)
         return CommandOutcome("done")
 
 
@@ -260,7 +260,7 @@ def make_app(
     **options: object,
 ) -> OperatorApp:
     """The app over a scene; ``options`` are those of ``Options``."""
-    chosen = Options(**{"place": "preview-jobs", **options})  # type: ignore[arg-type]
+    chosen = Options(**{"queue_name": "preview-jobs", **options})  # type: ignore[arg-type]
     source, executor = source or FakeSource(), executor or FakeExecutor()
     return OperatorApp(
         source,

@@ -56,7 +56,7 @@ async def test_a_lost_connection_keeps_the_last_picture_and_counts() -> None:
 
 async def test_polls_do_not_overlap_and_ask_only_for_what_is_new() -> None:
     source = FakeSource()
-    app = make_app(source, every_s=60.0)
+    app = make_app(source, interval_s=60.0)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: app.view.snapshot is not None)
         app.poller.poll_now()
@@ -88,19 +88,19 @@ async def test_a_frozen_display_stands_still_and_says_so() -> None:
 
 
 async def test_pausing_asks_why_and_resuming_says_why_it_was() -> None:
-    source, desk = FakeSource(scenes.IDLE), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = FakeSource(scenes.IDLE), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "healthy" in screen_text(app))
         await pilot.press("p")
         await until(pilot, lambda: "Pause the queue" in screen_text(app))
         await pilot.press("escape")
         await until(pilot, lambda: "Pause the queue" not in screen_text(app))
-        assert desk.commands == []
+        assert executor.commands == []
         await pilot.press("p")
         await until(pilot, lambda: "Pause the queue" in screen_text(app))
         await pilot.press(*"disks", "enter")
-        await until(pilot, lambda: desk.commands == [Pause("disks")])
+        await until(pilot, lambda: executor.commands == [Pause("disks")])
         source.snapshot = scenes.PAUSED
         app.poller.poll_now()
         await until(pilot, lambda: "paused 4 min ago by root@host7: deploying" in screen_text(app))
@@ -109,11 +109,11 @@ async def test_pausing_asks_why_and_resuming_says_why_it_was() -> None:
         assert "  deploying" in screen_text(app)
         await pilot.press("escape")
         await until(pilot, lambda: "Resume the queue" not in screen_text(app))
-        assert desk.commands == [Pause("disks")]
+        assert executor.commands == [Pause("disks")]
         await pilot.press("p")
         await until(pilot, lambda: "Resume the queue" in screen_text(app))
         await pilot.press("enter")
-        await until(pilot, lambda: desk.commands == [Pause("disks"), Resume()])
+        await until(pilot, lambda: executor.commands == [Pause("disks"), Resume()])
 
 
 async def test_what_was_not_done_is_told_with_its_hint() -> None:
@@ -126,8 +126,8 @@ async def test_what_was_not_done_is_told_with_its_hint() -> None:
 
 
 async def test_a_read_only_screen_has_no_dangerous_key_anywhere() -> None:
-    desk = FakeExecutor()
-    app = make_app(FakeSource(), desk, read_only=True)
+    executor = FakeExecutor()
+    app = make_app(FakeSource(), executor, read_only=True)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "READ-ONLY" in screen_text(app))
         assert "Pause" not in screen_text(app).splitlines()[-1]
@@ -141,7 +141,7 @@ async def test_a_read_only_screen_has_no_dangerous_key_anywhere() -> None:
         assert not [deed for deed in app.front_screen.available_actions() if deed.mutates]
         app.start_command(Pause("through a back door"))
         await until(pilot, lambda: "this screen is read-only" in screen_text(app))
-    assert desk.commands == []
+    assert executor.commands == []
 
 
 async def test_the_desk_below_refuses_too() -> None:
@@ -172,13 +172,13 @@ async def test_the_pace_goes_up_and_down_and_is_shown() -> None:
         await until(pilot, lambda: "↻1s" in screen_text(app))
         await pilot.press("minus")
         await until(pilot, lambda: "↻2s" in screen_text(app))
-        assert app.poller.every_s == 2.0
+        assert app.poller.interval_s == 2.0
         for _ in INTERVALS_S:
             await pilot.press("plus")
-        assert app.poller.every_s == INTERVALS_S[0]
+        assert app.poller.interval_s == INTERVALS_S[0]
         for _ in INTERVALS_S:
             await pilot.press("minus")
-        assert app.poller.every_s == INTERVALS_S[-1]
+        assert app.poller.interval_s == INTERVALS_S[-1]
 
 
 async def test_the_palette_knows_the_keys_of_the_screen_and_does_them() -> None:

@@ -56,7 +56,7 @@ class Stage:
     pilot: Pilot[int]
     app: OperatorApp
     source: FakeSource
-    desk: FakeExecutor
+    executor: FakeExecutor
 
     @property
     def screen(self) -> DeadScreen:
@@ -105,13 +105,13 @@ class Stage:
 
 
 async def at_dead_letters(
-    pilot: Pilot[int], app: OperatorApp, source: FakeSource, desk: FakeExecutor | None = None
+    pilot: Pilot[int], app: OperatorApp, source: FakeSource, executor: FakeExecutor | None = None
 ) -> Stage:
     """Goes there, and waits for the causes, or for why there are none."""
     await until(pilot, lambda: app.view.snapshot is not None)
     await pilot.press("4")
     await until(pilot, lambda: isinstance(app.screen, DeadScreen) and app.screen.query(Grid))
-    stage = Stage(pilot, app, source, desk or FakeExecutor())
+    stage = Stage(pilot, app, source, executor or FakeExecutor())
     await stage.until(lambda: "looking …" not in stage.text and stage.title != "dead letters")
     return stage
 
@@ -304,7 +304,7 @@ async def test_the_panel_says_what_it_could_not_fetch_and_what_is_dead_no_more()
 
 async def test_what_fails_leaves_the_rows_and_says_so() -> None:
     source = source_of()
-    app = make_app(source, every_s=60.0)  # the act is to find out by itself that nobody answers
+    app = make_app(source, interval_s=60.0)  # the act is to find out by itself that nobody answers
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         stage = await at_dead_letters(pilot, app, source)
         await opened(stage, "f")
@@ -383,10 +383,10 @@ async def test_a_filter_narrows_causes_while_one_types() -> None:
 
 
 async def test_an_act_on_a_filtered_cause_means_what_the_filter_means() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         missing = [each for each in source.dead_letters if each.fingerprint == MISSING]
         board = re.search(r"middle-game-\d+", missing[-1].reason or "")
         assert board is not None
@@ -404,10 +404,10 @@ async def test_an_act_on_a_filtered_cause_means_what_the_filter_means() -> None:
 
 
 async def test_causes_are_not_filtered_by_what_they_do_not_have() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await stage.press("slash")
         await stage.until(lambda: "filter: asset-missing" in stage.text)
         await stage.type("!priority:low")
@@ -418,14 +418,14 @@ async def test_causes_are_not_filtered_by_what_they_do_not_have() -> None:
         await stage.press("enter", "x", "A", "r")
         await settled(pilot, app)
         assert app.screen is stage.screen
-        assert not desk.commands
+        assert not executor.commands
 
 
 async def test_nothing_is_done_to_all_that_match_while_a_word_of_the_filter_is_refused() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await stage.press("slash")
         await stage.type("deadline cause:it")
         await stage.until(lambda: "▲ no field cause to filter by; there are" in stage.text)
@@ -434,7 +434,7 @@ async def test_nothing_is_done_to_all_that_match_while_a_word_of_the_filter_is_r
         await stage.press("x", "A", "r", "w")
         await settled(pilot, app)
         assert app.screen is stage.screen
-        assert not desk.commands
+        assert not executor.commands
         assert "cause:it" in stage.text
         await stage.press("escape")
         await stage.until(lambda: stage.title == "82 dead letters, 5 causes")
@@ -576,10 +576,10 @@ async def test_the_mouse_marks_moves_and_opens() -> None:
 
 
 async def test_all_that_match_are_counted_before_they_are_chosen() -> None:
-    source, desk = source_of(450, beyond=81_664), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(450, beyond=81_664), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await opened(stage, "f")
         await stage.press("A")
         await stage.until(lambda: stage.title.endswith("all 82,114 are chosen"))
@@ -609,10 +609,10 @@ async def test_a_choice_is_let_go_with_another_view_or_filter() -> None:
 
 
 async def test_marks_are_let_go_with_another_filter_and_over_a_trip_into_a_cause() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await stage.press("space")
         await stage.until(lambda: stage.grid.marks == (MISSING,))
         await stage.press("slash")
@@ -634,14 +634,14 @@ async def test_marks_are_let_go_with_another_filter_and_over_a_trip_into_a_cause
         await stage.until(lambda: "No dead letter matches" in stage.text)
         await stage.press("enter", "r")
         await settled(pilot, app)
-        assert not desk.commands, "a mark that the filter would hide is gone"
+        assert not executor.commands, "a mark that the filter would hide is gone"
 
 
 async def test_a_marked_job_on_another_page_is_asked_for() -> None:
-    source, desk = source_of(450), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(450), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await opened(stage, "f")
         marked = stage.grid.cursor_key
         await stage.press("space", "right_square_bracket")
@@ -659,10 +659,10 @@ async def test_a_marked_job_on_another_page_is_asked_for() -> None:
 
 
 async def test_one_requeue_is_done_unasked() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await opened(stage, "f")
         letter = next(each for each in source.dead_letters if each.job_id == stage.grid.cursor_key)
         await stage.press("r")
@@ -671,10 +671,10 @@ async def test_one_requeue_is_done_unasked() -> None:
 
 
 async def test_one_that_has_died_again_since_it_was_shown_is_not_requeued_unasked() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await opened(stage, "f")
         await stage.press("z")
         job = stage.grid.cursor_key
@@ -684,14 +684,14 @@ async def test_one_that_has_died_again_since_it_was_shown_is_not_requeued_unaske
         )
         await stage.press("r")
         await stage.until(lambda: f"{job} is not as shown any more." in stage.text)
-        assert not desk.commands
+        assert not executor.commands
 
 
 async def test_several_are_asked_for_with_cancel_focused() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await opened(stage, "f")
         marked = stage.grid.keys[:3]
         await stage.press("space", "space", "space", "r")
@@ -710,7 +710,7 @@ async def test_several_are_asked_for_with_cancel_focused() -> None:
             "enter", "enter"
         )  # out of the line, onto Cancel: enter here does nothing by mistake
         await stage.until(lambda: app.screen is stage.screen)
-        assert not desk.commands
+        assert not executor.commands
         await stage.press("r")
         await stage.dialog(ConfirmWithReasonDialog)
         app.screen.query_one("#why", Input).value = " the disk is back "
@@ -722,16 +722,16 @@ async def test_several_are_asked_for_with_cancel_focused() -> None:
 
 
 async def test_a_word_is_typed_for_a_hundred() -> None:
-    source, desk = source_of(120), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(120), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await stage.press("A")
         await stage.until(lambda: stage.title.endswith("chosen"))
         await stage.press("r")
         await stage.dialog(ConfirmWithReasonDialog)
         assert app.focused is app.screen.query_one("#word")
-        assert app.screen.query_one("#deed", Button).disabled
+        assert app.screen.query_one("#confirm", Button).disabled
         await stage.type("requeu")
         await stage.press("enter")
         await pilot.pause()
@@ -743,10 +743,10 @@ async def test_a_word_is_typed_for_a_hundred() -> None:
 
 
 async def test_a_group_of_one_is_requeued_unasked_and_a_large_one_is_counted_anew() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         pixels = [each for each in source.dead_letters if each.fingerprint == PIXELS]
         source.dead_letters = tuple(each for each in source.dead_letters if each is not pixels[0])
         await stage.press("G", "r")  # two of them are in sight, one is there
@@ -756,17 +756,17 @@ async def test_a_group_of_one_is_requeued_unasked_and_a_large_one_is_counted_ane
 
 
 async def test_marked_causes_are_one_act() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await stage.press("j", "space", "space", "r")
         await stage.dialog(ConfirmWithReasonDialog)
         for words in ("Requeue 33 dead letters", "33 dead letters of 2 causes", "22", "11"):
             assert words in stage.text
         await stage.press("right", "enter")
-        intent = await stage.done()
-        assert intent == Requeue(
+        command = await stage.done()
+        assert command == Requeue(
             DeadLetterFilter(fingerprint=DEADLINE),
             33,
             also=(DeadLetterFilter(fingerprint=CRASHED),),
@@ -776,11 +776,11 @@ async def test_marked_causes_are_one_act() -> None:
 
 @pytest.mark.parametrize("key", ["A", "r", "x"])
 async def test_a_count_tells_how_far_it_is_and_escape_stops_it(key: str) -> None:
-    source, desk = source_of(), FakeExecutor()
+    source, executor = source_of(), FakeExecutor()
     source.counts_go_on = asyncio.Event()
-    app = make_app(source, desk)
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         app.simulate_key(key)
         await stage.until(lambda: stage.subtitle == "counting … 40,000 looked at, esc stops")
         app.simulate_key("escape")
@@ -793,15 +793,15 @@ async def test_a_count_tells_how_far_it_is_and_escape_stops_it(key: str) -> None
         await stage.until(
             lambda: "are chosen" in stage.title or isinstance(app.screen, ConfirmWithReasonDialog)
         )
-    assert not desk.commands
+    assert not executor.commands
 
 
 async def test_a_count_that_takes_the_place_of_another_is_told_and_stopped_too() -> None:
-    source, desk = source_of(), FakeExecutor()
+    source, executor = source_of(), FakeExecutor()
     source.counts_go_on, source.counts_end = asyncio.Event(), asyncio.Event()
-    app = make_app(source, desk)
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         counting = "counting … 40,000 looked at, esc stops"
         app.simulate_key("A")
         await stage.until(lambda: stage.subtitle == counting)
@@ -813,14 +813,14 @@ async def test_a_count_that_takes_the_place_of_another_is_told_and_stopped_too()
         assert stage.subtitle == counting
         app.simulate_key("escape")
         await stage.until(lambda: stage.subtitle == "")
-    assert not desk.commands
+    assert not executor.commands
 
 
 async def test_all_of_a_filter_falls_into_its_causes() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await opened(stage, "f")
         await stage.press("slash")
         await stage.type("project:trials")
@@ -839,10 +839,10 @@ async def test_all_of_a_filter_falls_into_its_causes() -> None:
 
 
 async def test_discard_always_asks() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await opened(stage, "f")
         job = stage.grid.cursor_key
         await stage.press("x")
@@ -851,11 +851,11 @@ async def test_discard_always_asks() -> None:
         assert "It is deleted for good" in stage.text
         await stage.press("escape")
         await stage.until(lambda: app.screen is stage.screen)
-        assert not desk.commands
+        assert not executor.commands
         await stage.press("x")
         await stage.dialog(ConfirmWithReasonDialog)
         app.screen.query_one("#why", Input).value = "sent twice"
-        await pilot.click("#deed")
+        await pilot.click("#confirm")
         shown = source.dead_letters[0].finished_ms
         assert await stage.done() == Discard(
             DeadLetterFilter(job_ids=(job,)), 1, "sent twice", cut_off_ms=shown
@@ -863,10 +863,10 @@ async def test_discard_always_asks() -> None:
 
 
 async def test_another_priority_is_chosen_first() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await opened(stage, "f")
         job = stage.grid.cursor_key
         await stage.press("R")
@@ -883,16 +883,16 @@ async def test_another_priority_is_chosen_first() -> None:
         await stage.dialog(ConfirmWithReasonDialog)
         assert "Requeue 2 dead letters as high" in stage.text
         await stage.press("right", "enter")
-        intent = await stage.done(2)
-        assert isinstance(intent, Requeue)
-        assert (intent.count, intent.priority) == (2, Priority.HIGH)
+        command = await stage.done(2)
+        assert isinstance(command, Requeue)
+        assert (command.count, command.priority) == (2, Priority.HIGH)
 
 
 async def test_a_payload_is_edited_and_requeued() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         assert "Edit" not in stage.text.splitlines()[-1], "a cause has no payload"
         await opened(stage, "f")
         job = stage.grid.cursor_key
@@ -901,17 +901,17 @@ async def test_a_payload_is_edited_and_requeued() -> None:
         editor = app.screen.query_one(TextArea)
         editor.text = editor.text.replace("middle-game.png", "middle.png")
         await stage.press("ctrl+s")
-        intent = await stage.done()
-        assert isinstance(intent, RequeueWithPayload)
-        assert (intent.job_id, intent.expected_digest) == (job, "5c1e")
-        assert intent.payload.request["assets"] == [{"id": "board", "uri": "boards/middle.png"}]
+        command = await stage.done()
+        assert isinstance(command, RequeueWithPayload)
+        assert (command.job_id, command.expected_digest) == (job, "5c1e")
+        assert command.payload.request["assets"] == [{"id": "board", "uri": "boards/middle.png"}]
 
 
 async def test_what_has_left_meanwhile_is_told_and_nothing_done() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await opened(stage, "f")
         await settled(pilot, app)  # a look that was under way would show who has left
         gone, revived = source.dead_letters[0], replace(source.dead_letters[1], state=JobState.WAITING)
@@ -922,7 +922,7 @@ async def test_what_has_left_meanwhile_is_told_and_nothing_done() -> None:
         await stage.until(lambda: f"no job {gone.job_id}" in stage.text)
         await stage.press("j", "e")
         await stage.until(lambda: "it is waiting" in stage.text)
-        assert not desk.commands
+        assert not executor.commands
 
 
 async def test_a_payload_that_cannot_be_read_is_edited_from_its_id_on() -> None:
@@ -945,10 +945,10 @@ async def test_an_export_asks_for_a_path_and_keeps_the_choice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await stage.press("space", "w")
         await stage.dialog(PromptDialog)
         line = app.screen.query_one("#text", Input)
@@ -990,8 +990,8 @@ class SlowExecutor(FakeExecutor):
         super().__init__()
         self.let_through = asyncio.Semaphore(0)
 
-    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
-        self.commands.append(intent)
+    async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+        self.commands.append(command)
         for done in range(100, 1_000, 100):
             await self.let_through.acquire()
             await progress(done, 900)
@@ -999,51 +999,51 @@ class SlowExecutor(FakeExecutor):
 
 
 async def test_nothing_freezes_while_a_bulk_act_runs() -> None:
-    source, desk = source_of(900), SlowExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(900), SlowExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await stage.press("A")
         await stage.until(lambda: stage.title.endswith("chosen"))
         await stage.press("r")
         await stage.dialog(ConfirmWithReasonDialog)
         await stage.type("requeue")
         await stage.press("enter")
-        await stage.until(lambda: desk.commands)
-        desk.let_through.release()
+        await stage.until(lambda: executor.commands)
+        executor.let_through.release()
         await stage.until(lambda: "requeueing 900 dead letters: 100 of 900" in stage.text)
         await opened(stage, "f")
         await stage.press("j", "j")
         await stage.until(lambda: stage.grid.cursor_index == 2)
         source.dead_letters = source.dead_letters[:5]
         for _ in range(9):
-            desk.let_through.release()
+            executor.let_through.release()
         await stage.until(lambda: "requeued 898, skipped 2" in stage.text)
         await stage.until(lambda: len(stage.grid.keys) == 5)
 
 
 async def test_a_stopped_act_renews_the_list_too() -> None:
-    source, desk = source_of(900), SlowExecutor()
-    app = make_app(source, desk)
+    source, executor = source_of(900), SlowExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await stage.press("A")
         await stage.until(lambda: stage.title.endswith("chosen"))
         await stage.press("r")
         await stage.dialog(ConfirmWithReasonDialog)
         await stage.type("requeue")
         await stage.press("enter")
-        await stage.until(lambda: desk.commands)
+        await stage.until(lambda: executor.commands)
         source.dead_letters = source.dead_letters[:5]
         await stage.press("ctrl+x")
         await stage.until(lambda: "chosen" not in stage.title and len(stage.grid.keys) < 5)
 
 
 async def test_a_read_only_screen_has_nothing_dangerous() -> None:
-    source, desk = source_of(), FakeExecutor()
-    app = make_app(source, desk, read_only=True)
+    source, executor = source_of(), FakeExecutor()
+    app = make_app(source, executor, read_only=True)
     async with app.run_test(size=SIZE) as pilot:
-        stage = await at_dead_letters(pilot, app, source, desk)
+        stage = await at_dead_letters(pilot, app, source, executor)
         await opened(stage, "f")
         keys = stage.text.splitlines()[-1]
         assert "Requeue" not in keys
@@ -1055,4 +1055,4 @@ async def test_a_read_only_screen_has_nothing_dangerous() -> None:
         assert app.screen is stage.screen
         await stage.press("w")
         await stage.dialog(PromptDialog)
-        assert not desk.commands
+        assert not executor.commands

@@ -158,7 +158,7 @@ async def test_cancel_has_the_focus_and_the_keys_move_it() -> None:
         await dialog.pilot.press("right", "enter")
         assert await dialog.answer() is True
     async with asked(confirm()) as dialog:
-        await dialog.pilot.click("#deed")
+        await dialog.pilot.click("#confirm")
         assert await dialog.answer() is True
 
 
@@ -166,13 +166,13 @@ async def test_a_word_has_to_be_typed() -> None:
     async with asked(confirm(ConfirmationLevel.WORD)) as dialog:
         assert dialog.focus == "word"
         await dialog.pilot.press(*"cance", "enter")
-        await dialog.pilot.click("#deed")
+        await dialog.pilot.click("#confirm")
         await dialog.pilot.pause()
-        assert dialog.one("#deed").disabled
+        assert dialog.one("#confirm").disabled
         assert not dialog.answers
         await dialog.pilot.press("L")
         await dialog.pilot.pause()
-        assert not dialog.one("#deed").disabled
+        assert not dialog.one("#confirm").disabled
         await dialog.pilot.press("enter")
         assert await dialog.answer() is True
 
@@ -210,7 +210,7 @@ async def test_a_line_is_taken_by_enter_unless_it_is_refused() -> None:
         assert str(dialog.one("#refused", object).content) == "not two"
         dialog.one("#text", Input).value = " 3 "
         await dialog.pilot.press("down", "down")
-        assert dialog.focus == "deed"
+        assert dialog.focus == "confirm"
         await dialog.pilot.press("enter")
         assert await dialog.answer() == "3"
 
@@ -292,7 +292,7 @@ async def test_every_violation_is_shown_and_the_cursor_put_at_the_first() -> Non
 async def test_what_is_no_json_is_pointed_at() -> None:
     async with asked(edit()) as dialog:
         editor(dialog).text = '{\n  "jobId": oops\n}'
-        await dialog.pilot.click("#deed")
+        await dialog.pilot.click("#confirm")
         await until(dialog.pilot, lambda: "is not JSON" in said(dialog))  # type: ignore[arg-type]
         assert editor(dialog).cursor_location == (1, 11)
 
@@ -322,6 +322,6 @@ async def test_the_keys_of_a_payload_reach_the_buttons() -> None:
         await dialog.pilot.press("tab")
         assert dialog.focus == "cancel"
         await dialog.pilot.press("right")
-        assert dialog.focus == "deed"
+        assert dialog.focus == "confirm"
         await dialog.pilot.press("enter")
         assert isinstance(await dialog.answer(), Payload)

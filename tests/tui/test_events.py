@@ -207,7 +207,9 @@ async def test_no_events_and_no_connection_are_told_apart() -> None:
     down = make_app(FakeSource(down=True))
     async with down.run_test(size=(80, 24)) as pilot:
         await pilot.press("6")
-        await until(pilot, lambda: down.view.lost is not None and isinstance(down.screen, EventsScreen))
+        await until(
+            pilot, lambda: down.view.connection_loss is not None and isinstance(down.screen, EventsScreen)
+        )
         await until(pilot, lambda: "cannot reach the queue" in shown(down.screen.query_one(Grid)))
 
 

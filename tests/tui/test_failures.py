@@ -87,14 +87,16 @@ async def test_nothing_is_fetched_while_there_is_nobody_to_ask(
         await settled(pilot, app)
         source.down = True
         app.poller.poll_now()
-        await until(pilot, lambda: app.view.lost is not None)
+        await until(pilot, lambda: app.view.connection_loss is not None)
         await settled(pilot, app)
-        before, tries = asked(source), app.view.lost.tries  # type: ignore[union-attr]
+        before, tries = asked(source), app.view.connection_loss.tries  # type: ignore[union-attr]
         await pilot.press("j")
-        await until(pilot, lambda: app.view.lost is not None and app.view.lost.tries > tries)
+        await until(
+            pilot, lambda: app.view.connection_loss is not None and app.view.connection_loss.tries > tries
+        )
         await settled(pilot, app)
         assert asked(source) == before
         assert "not renewed: Redis at" in screen_text(app)
         source.down = False
         app.poller.poll_now()
-        await until(pilot, lambda: app.view.lost is None and "not renewed" not in screen_text(app))
+        await until(pilot, lambda: app.view.connection_loss is None and "not renewed" not in screen_text(app))

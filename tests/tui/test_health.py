@@ -17,7 +17,7 @@ from previewops.tui.commands.commands import AcknowledgeDataLoss
 from previewops.tui.data.health_poller import BACKGROUND_INTERVAL_S
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.screens.health.screen import HealthScreen
-from previewops.tui.widgets.scroll_text import Paper
+from previewops.tui.widgets.scroll_text import ScrollText
 from tests.tui import scenes
 from tests.tui.screen_support import FakeExecutor, FakeSource, ManualClock, make_app, renew, shown, until
 
@@ -31,7 +31,7 @@ def judged(**changes: object) -> FakeSource:
 async def opened(pilot: Pilot[int], app: OperatorApp) -> None:
     await pilot.press("7")
     await until(pilot, lambda: isinstance(app.screen, HealthScreen) and bool(app.screen.query("#checks")))
-    await until(pilot, lambda: app.view.health is not None or app.view.lost is not None)
+    await until(pilot, lambda: app.view.health is not None or app.view.connection_loss is not None)
     await until(pilot, lambda: bool(verdict(app)))
 
 
@@ -69,7 +69,7 @@ async def test_checks_can_be_read_on_where_there_is_no_room() -> None:
     app = make_app(judged())
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        reading = app.screen.query_one("#checks", Paper)
+        reading = app.screen.query_one("#checks", ScrollText)
         await until(pilot, lambda: reading.max_scroll_y > 0)
         assert reading.has_focus
         await pilot.press("j")
@@ -112,8 +112,8 @@ async def test_after_the_connection_is_lost_the_last_verdict_stands_as_what_it_i
 
 
 async def test_lost_data_is_acknowledged_after_a_question_and_only_while_it_alarms() -> None:
-    desk, source = FakeExecutor(), judged()
-    app = make_app(source, desk)
+    executor, source = FakeExecutor(), judged()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("a")
@@ -127,19 +127,19 @@ async def test_lost_data_is_acknowledged_after_a_question_and_only_while_it_alar
         await until(pilot, lambda: isinstance(app.screen, HealthScreen))
         await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        app.screen.query_one("#deed", Button).press()
-        await until(pilot, lambda: desk.commands == [AcknowledgeDataLoss()])
+        app.screen.query_one("#confirm", Button).press()
+        await until(pilot, lambda: executor.commands == [AcknowledgeDataLoss()])
 
 
 async def test_a_read_only_screen_cannot_acknowledge() -> None:
-    desk = FakeExecutor()
-    app = make_app(judged(snapshot=scenes.LOST), desk, read_only=True)
+    executor = FakeExecutor()
+    app = make_app(judged(snapshot=scenes.LOST), executor, read_only=True)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("a")
         assert isinstance(app.screen, HealthScreen)
         assert "Acknowledge" not in keys(app)
-        assert desk.commands == []
+        assert executor.commands == []
 
 
 class SlowHealthSource(FakeSource):

@@ -82,7 +82,7 @@ async def harmless(pilot: Pilot[int], app: OperatorApp, words: str) -> None:
 @pytest.mark.parametrize("poison", [before, after])
 async def test_no_screen_passes_a_strangers_words_on(poison: Callable[[str], str]) -> None:
     source = source_of(poison)
-    app = make_app(source, environment="test" + EVIL, place="preview-jobs" + EVIL)
+    app = make_app(source, environment="test" + EVIL, queue_name="preview-jobs" + EVIL)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: app.view.health is not None)
         app.job_id = next(iter(source.whole))
@@ -133,7 +133,7 @@ class HostileExecutor(FakeExecutor):
         super().__init__()
         self.end = end
 
-    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+    async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
         if isinstance(self.end, Exception):
             raise self.end
         return self.end

@@ -262,8 +262,8 @@ async def test_a_dead_job_shows_its_attempts_and_their_tracebacks() -> None:
 
 
 async def test_a_dead_job_is_requeued_without_a_question() -> None:
-    source, desk = FakeSource(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = FakeSource(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-500", "a dead letter")
         assert app.screen.check_action("cancel", ()) is False
@@ -272,7 +272,7 @@ async def test_a_dead_job_is_requeued_without_a_question() -> None:
         await until(pilot, lambda: "waits for a worker" in screen_text(app))
     shown = scenes.DEAD_JOB.finished_ms
     assert shown is not None
-    assert desk.commands == [Requeue(DeadLetterFilter(job_ids=("lesson-500",)), 1, cut_off_ms=shown)]
+    assert executor.commands == [Requeue(DeadLetterFilter(job_ids=("lesson-500",)), 1, cut_off_ms=shown)]
 
 
 async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,8 +300,8 @@ async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch
     module = ModuleType("edit")
     module.EditPayload = EditPayload  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "previewops.tui.screens.dialogs.edit", module)
-    desk = FakeExecutor()
-    app = make_app(FakeSource(), desk)
+    executor = FakeExecutor()
+    app = make_app(FakeSource(), executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-500", "a dead letter")
         for key in ("escape", "enter"):
@@ -310,14 +310,15 @@ async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch
             await pilot.press(key)
             await until(pilot, lambda: isinstance(app.screen, JobScreen))
         await until(
-            pilot, lambda: desk.commands == [RequeueWithPayload("lesson-500", edited, scenes.DEAD_JOB.digest)]
+            pilot,
+            lambda: executor.commands == [RequeueWithPayload("lesson-500", edited, scenes.DEAD_JOB.digest)],
         )
     assert seen[0] == ("lesson-500", scenes.PAYLOAD)
 
 
 async def test_a_pending_job_is_cancelled_for_a_reason() -> None:
-    desk = FakeExecutor()
-    app = make_app(FakeSource(), desk)
+    executor = FakeExecutor()
+    app = make_app(FakeSource(), executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-200", "waits for a worker")
         assert app.screen.check_action("requeue", ()) is False
@@ -325,7 +326,7 @@ async def test_a_pending_job_is_cancelled_for_a_reason() -> None:
         await pilot.press("x")
         await until(pilot, lambda: "Cancel job lesson-200" in screen_text(app))
         await pilot.press(*"twice", "enter")
-        await until(pilot, lambda: desk.commands == [Cancel(("lesson-200",), "twice")])
+        await until(pilot, lambda: executor.commands == [Cancel(("lesson-200",), "twice")])
 
 
 async def test_a_read_only_screen_shows_it_all_and_changes_nothing(data_dir: Path) -> None:

@@ -212,8 +212,8 @@ async def test_the_order_is_turned() -> None:
 
 
 async def test_one_job_is_cancelled_for_a_reason() -> None:
-    source, desk = FakeSource(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = FakeSource(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("x")
@@ -221,16 +221,16 @@ async def test_one_job_is_cancelled_for_a_reason() -> None:
         assert "its render is killed" in screen_text(app)
         await pilot.press("escape")
         await until(pilot, lambda: "Cancel job" not in screen_text(app))
-        assert desk.commands == []
+        assert executor.commands == []
         await pilot.press("x")
         await until(pilot, lambda: "Cancel job lesson-10" in screen_text(app))
         await pilot.press(*"twice", "enter")
-        await until(pilot, lambda: desk.commands == [Cancel(("lesson-10",), "twice")])
+        await until(pilot, lambda: executor.commands == [Cancel(("lesson-10",), "twice")])
 
 
 async def test_several_jobs_are_cancelled_after_a_second_question_with_cancel_focused() -> None:
-    source, desk = FakeSource(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = FakeSource(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("space", "space", "j", "j", "j", "space")
@@ -243,7 +243,7 @@ async def test_several_jobs_are_cancelled_after_a_second_question_with_cancel_fo
         assert "2 of them are running" in screen_text(app)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, JobsScreen))
-        assert desk.commands == [], "Cancel had the focus"
+        assert executor.commands == [], "Cancel had the focus"
         await pilot.press("x")
         await until(pilot, lambda: "Cancel 3 jobs" in screen_text(app))
         await pilot.press("enter")
@@ -251,13 +251,13 @@ async def test_several_jobs_are_cancelled_after_a_second_question_with_cancel_fo
             pilot, lambda: "will not be rendered." in screen_text(app) and "lesson-11" in screen_text(app)
         )
         await pilot.press("tab", "enter")
-        await until(pilot, lambda: desk.commands == [Cancel(marked, "")])
+        await until(pilot, lambda: executor.commands == [Cancel(marked, "")])
         await until(pilot, lambda: grid(app).marks == ())
 
 
 async def test_a_hundred_jobs_take_a_word() -> None:
-    source, desk = FakeSource(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = FakeSource(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         keys = tuple(f"lesson-{number}" for number in range(200, 310))
@@ -271,12 +271,12 @@ async def test_a_hundred_jobs_take_a_word() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: "type cancel jobs" in screen_text(app))
         await pilot.press(*"cancel jobs", "enter")
-        await until(pilot, lambda: desk.commands == [Cancel((*keys, "lesson-500"), "")])
+        await until(pilot, lambda: executor.commands == [Cancel((*keys, "lesson-500"), "")])
 
 
 async def test_jobs_that_have_ended_are_not_cancelled() -> None:
-    source, desk = FakeSource(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = FakeSource(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("s", "s", "s", "s", "s")
@@ -288,15 +288,15 @@ async def test_jobs_that_have_ended_are_not_cancelled() -> None:
         await until(pilot, lambda: shows_title(app, "cancelled jobs"))
         await pilot.press("x", "r")
         assert isinstance(app.screen, JobsScreen)
-    assert desk.commands == []
+    assert executor.commands == []
 
 
 async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_letters() -> None:
     dead = tuple(
         replace(letter, job_id=f"dead-{number}") for number, letter in enumerate(scenes.dead_records()[:3])
     )
-    source, desk = FakeSource(listed=(scenes.JOBS[0], *dead), dead_letters=dead), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = FakeSource(listed=(scenes.JOBS[0], *dead), dead_letters=dead), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await pilot.press("2")
         await until(pilot, lambda: isinstance(app.screen, JobsScreen) and len(grid(app).keys) == 4)
@@ -304,7 +304,7 @@ async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_lett
         assert app.screen.check_action("requeue", ()) is False
         await pilot.press("j", "r")
         one = Requeue(DeadLetterFilter(job_ids=("dead-0",)), 1, cut_off_ms=dead[0].finished_ms)
-        await until(pilot, lambda: desk.commands == [one])
+        await until(pilot, lambda: executor.commands == [one])
         await pilot.press("x")
         await until(pilot, lambda: "Discard 1 dead letter" in screen_text(app))
         await pilot.press("escape")
@@ -313,15 +313,15 @@ async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_lett
         await until(pilot, lambda: "Requeue 2 dead letters" in screen_text(app))
         await pilot.press("tab", "enter")
         both = Requeue(DeadLetterFilter(job_ids=("dead-0", "dead-1")), 2, cut_off_ms=scenes.NOW_MS)
-        await until(pilot, lambda: desk.commands == [one, both])
+        await until(pilot, lambda: executor.commands == [one, both])
         await until(pilot, lambda: grid(app).marks == ())
         grid(app).mark(("dead-1", "dead-2"))
         await pilot.press("x")
         await until(pilot, lambda: "Discard 2 dead letters" in screen_text(app))
         await pilot.press("tab", "enter")
-        await until(pilot, lambda: len(desk.commands) == 3)
+        await until(pilot, lambda: len(executor.commands) == 3)
         chosen = DeadLetterFilter(job_ids=("dead-1", "dead-2"))
-        assert desk.commands[-1] == Discard(chosen, 2, cut_off_ms=scenes.NOW_MS)
+        assert executor.commands[-1] == Discard(chosen, 2, cut_off_ms=scenes.NOW_MS)
 
 
 async def test_marks_are_let_go_by_escape_and_ids_copied_and_a_job_opened() -> None:
@@ -448,8 +448,8 @@ class CountingSource(FakeSource):
 
 
 async def test_a_read_only_screen_cancels_nothing() -> None:
-    desk = FakeExecutor()
-    app = make_app(FakeSource(), desk, read_only=True)
+    executor = FakeExecutor()
+    app = make_app(FakeSource(), executor, read_only=True)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         assert "Cancel" not in screen_text(app)
@@ -458,7 +458,7 @@ async def test_a_read_only_screen_cancels_nothing() -> None:
         assert isinstance(app.screen, JobsScreen)
         app.start_command(Cancel(("lesson-10",), "through a back door"))
         await settled(pilot, app)
-        assert desk.commands == []
+        assert executor.commands == []
         assert "cancel" not in {deed.action for deed in app.screen.available_actions()}
 
 

@@ -46,8 +46,8 @@ async def test_a_filter_that_comes_at_once_is_typed_into_its_line() -> None:
 
 
 async def test_what_is_typed_before_a_question_has_come_does_nothing() -> None:
-    desk = FakeExecutor()
-    app = make_app(executor=desk)
+    executor = FakeExecutor()
+    app = make_app(executor=executor)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, app, "5")
         await pilot.press("j")
@@ -60,7 +60,7 @@ async def test_what_is_typed_before_a_question_has_come_does_nothing() -> None:
         await until(pilot, lambda: field.value.endswith("why7pzq"))
         # Of what was typed ahead the keys that came before the line are gone, all others stand there in order.
         assert field.value.removesuffix("why7pzq") in ["ust7pqz"[place:] for place in range(8)]
-        assert desk.commands == []
+        assert executor.commands == []
 
 
 async def test_keys_act_again_while_what_was_agreed_to_is_carried_out() -> None:
@@ -86,14 +86,14 @@ async def test_keys_act_again_while_what_was_agreed_to_is_carried_out() -> None:
 
 
 async def test_between_two_questions_nothing_acts() -> None:
-    desk = FakeExecutor()
-    app = make_app(executor=desk)
+    executor = FakeExecutor()
+    app = make_app(executor=executor)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, app, "5")
         await pilot.press("d")  # a whole host: agreed to first, then a reason
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        app.screen.query_one("#deed", Button).focus()
-        await until(pilot, lambda: app.focused is app.screen.query_one("#deed"))
+        app.screen.query_one("#confirm", Button).focus()
+        await until(pilot, lambda: app.focused is app.screen.query_one("#confirm"))
         app.post_message(Key("enter", "\r"))
         at_once(app, "tz7")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
@@ -141,17 +141,17 @@ async def test_a_command_is_done_before_the_next_key_is_heeded() -> None:
 
 
 async def test_keys_that_come_at_once_keep_their_order() -> None:
-    desk = FakeExecutor()
-    app = make_app(executor=desk)
+    executor = FakeExecutor()
+    app = make_app(executor=executor)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, app, "2")
         burst(app, "p", "enter", "escape")
-        await until(pilot, lambda: desk.commands == [Pause("")])
+        await until(pilot, lambda: executor.commands == [Pause("")])
         await until(pilot, lambda: app.screen is screen)
         at_once(app, "p")
         at_once(app, "disks")
         burst(app, "escape", "p", "enter")
-        await until(pilot, lambda: desk.commands == [Pause(""), Pause("")])
+        await until(pilot, lambda: executor.commands == [Pause(""), Pause("")])
         at_once(app, ":")
         burst(app, "escape")
         at_once(app, "4z")

@@ -89,9 +89,9 @@ async def test_one_job_is_read_whole_and_its_bundle_is_not_here(link: QueueConne
 
 
 async def test_jobs_are_cancelled_and_those_that_have_ended_skipped(link: QueueConnection) -> None:
-    desk, source = LiveExecutor(link), LiveSource(link)
-    assert (await desk.execute(Cancel(("job-1",), "twice"), nobody)).complete
-    outcome = await desk.execute(Cancel(("job-1", "job-2"), "twice"), nobody)
+    executor, source = LiveExecutor(link), LiveSource(link)
+    assert (await executor.execute(Cancel(("job-1",), "twice"), nobody)).complete
+    outcome = await executor.execute(Cancel(("job-1", "job-2"), "twice"), nobody)
     assert outcome.message == "cancelled 1, skipped 1"
     record = await source.job("job-2")
     assert record.state is JobState.CANCELLED
@@ -120,7 +120,7 @@ def test_the_command_closes_the_connections_of_its_screen(redis_url: str, failur
             self.failure = failure
             return 3
 
-    screen = Screen(LiveSource(link), LiveExecutor(link), Options(place="q"))
+    screen = Screen(LiveSource(link), LiveExecutor(link), Options(queue_name="q"))
     if failure is None:
         assert command._run(screen, link) == 3
     else:

@@ -58,7 +58,7 @@ async def test_a_call_without_an_answer_is_given_up_and_has_ended_before_the_nex
 ) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 0.0)
     source, receiver = HangingSource(), Impatient()
-    receiver.poller = Poller(source, receiver, SnapshotQuery, SystemClock(), every_s=60.0)
+    receiver.poller = Poller(source, receiver, SnapshotQuery, interval_s=60.0)
     polling = asyncio.ensure_future(receiver.poller.run())
     await receiver.enough.wait()
     polling.cancel()
@@ -71,9 +71,7 @@ async def test_a_call_without_an_answer_is_given_up_and_has_ended_before_the_nex
 
 async def test_who_stops_polling_gives_up_the_call_under_way() -> None:
     source = HangingSource()
-    polling = asyncio.ensure_future(
-        Poller(source, Impatient(), SnapshotQuery, SystemClock(), every_s=60.0).run()
-    )
+    polling = asyncio.ensure_future(Poller(source, Impatient(), SnapshotQuery, interval_s=60.0).run())
     await source.asked.wait()
     polling.cancel()
     await asyncio.gather(polling, return_exceptions=True)

@@ -59,10 +59,10 @@ async def replayed(
     path: Path, clock: ManualClock, size: tuple[int, int] = (120, 40)
 ) -> AsyncIterator[tuple[ReplayApp, Pilot[int]]]:
     """The screen over a recording, once its first picture is there."""
-    app = ReplayApp(path, Options("preview-jobs", read_only=True, every_s=0.25), clock=clock)
+    app = ReplayApp(path, Options("preview-jobs", read_only=True, interval_s=0.25), clock=clock)
     async with app.run_test(size=size, notifications=True) as pilot:
-        await until(pilot, lambda: where(app).opened == 1 and app.view.replaying is not None)
-        await until(pilot, lambda: app.view.snapshot is not None or app.view.lost is not None)
+        await until(pilot, lambda: where(app).opened == 1 and app.view.replay is not None)
+        await until(pilot, lambda: app.view.snapshot is not None or app.view.connection_loss is not None)
         yield app, pilot
 
 
@@ -73,7 +73,7 @@ def passes(app: OperatorApp, clock: ManualClock, seconds: float) -> None:
 
 
 def where(app: OperatorApp) -> ReplayPosition:
-    found = app.display_state.live.replaying
+    found = app.display_state.live.replay
     assert found is not None
     return found
 
@@ -143,15 +143,13 @@ async def test_the_title_says_where_one_is(night: Night) -> None:
 
 def test_a_narrow_title_keeps_the_position_in_a_gap_of_a_frozen_display() -> None:
     picture = QueueView(
-        scenes.BUSY, frozen=True, place="preview-jobs", replaying=ReplayPosition(1.0, 5_000, 9_000, 0.5)
+        scenes.BUSY, frozen=True, queue_name="preview-jobs", replay=ReplayPosition(1.0, 5_000, 9_000, 0.5)
     )
     clock = plain_text(clock_line(picture))
     assert clock.endswith(" 2026-11-24 06:03:07Z ")
     assert "FROZEN" in clock
     assert plain_text(title_line(picture, 80 - len(clock))).startswith(" REPLAY 0.5x 0:00:05 of")
-    assert plain_text(title_line(replace(picture, replaying=ReplayPosition(0.4)), 40)).startswith(
-        " REPLAY … "
-    )
+    assert plain_text(title_line(replace(picture, replay=ReplayPosition(0.4)), 40)).startswith(" REPLAY … ")
 
 
 async def test_nothing_dangerous_is_left_and_nothing_is_carried_out(night: Night) -> None:
@@ -243,17 +241,17 @@ async def test_a_gap_shows_the_queue_before_it_and_why(tmp_path: Path) -> None:
     clock = ManualClock()
     async with replayed(tmp_path / "gap.rec", clock) as (app, pilot):
         passes(app, clock, 40)
-        await until(pilot, lambda: app.view.lost is not None)
+        await until(pilot, lambda: app.view.connection_loss is not None)
         assert now_ms(app) == begun + 20_000
         await until(pilot, lambda: "STALE 20 s " in screen_text(app))
         assert reason in screen_text(app)
         assert "try" not in screen_text(app).splitlines()[0]
         await pilot.press("comma", "comma", "comma")
         await until(pilot, lambda: now_ms(app) == begun + 10_000)
-        assert app.view.lost is None
+        assert app.view.connection_loss is None
         passes(app, clock, 100)
         await until(pilot, lambda: now_ms(app) == begun + 61_000)
-        assert app.view.lost is None
+        assert app.view.connection_loss is None
 
 
 async def test_a_recording_that_begins_with_a_gap(tmp_path: Path) -> None:
@@ -266,7 +264,7 @@ async def test_a_recording_that_begins_with_a_gap(tmp_path: Path) -> None:
         assert "no server" in screen_text(app)
         await pilot.press("right_curly_bracket")
         await until(pilot, lambda: now_ms(app) == begun + 5_000)
-        assert app.view.lost is None
+        assert app.view.connection_loss is None
         await pilot.press("left_curly_bracket")
         await until(pilot, lambda: app.view.snapshot is None)
         assert "cannot reach the queue" in screen_text(app)

@@ -69,9 +69,11 @@ async def test_screens(state: str, size: str, pictures: SnapshotAssertion) -> No
             await _visit_all(pilot, app)
             source.down = True
             app.poller.poll_now()
-            await until(pilot, lambda: app.view.lost is not None)
+            await until(pilot, lambda: app.view.connection_loss is not None)
             app.workers.cancel_group(app, "poll")  # or the count of tries would go on
-            app.on_snapshot_missed(SnapshotMissed(app.view.lost.reason if app.view.lost else "", 1))
+            app.on_snapshot_missed(
+                SnapshotMissed(app.view.connection_loss.reason if app.view.connection_loss else "", 1)
+            )
         for number, (mode, _) in enumerate(SCREENS, 1):
             await _open(pilot, app, str(number), mode)
             assert pictures(name=f"{mode}-{state}-{size}") == _drawing(app)

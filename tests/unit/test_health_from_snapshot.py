@@ -40,7 +40,7 @@ def test_before_anything_was_asked_for_the_snapshot_is_judged_alone() -> None:
 
 
 def test_the_thresholds_are_those_of_the_environment() -> None:
-    easy = QueueView(thresholds=Thresholds(dead_warning=3)).with_snapshot(replace(CALM, dead=2), 1)
+    easy = QueueView(thresholds=Thresholds(dead_warning=3)).with_snapshot(replace(CALM, dead=2))
     assert queue_status(easy).words == "healthy"
 
 
@@ -54,7 +54,7 @@ def test_the_thresholds_are_those_of_the_environment() -> None:
     ],
 )
 def test_headline_alarms_and_tab_agree(snapshot: Snapshot, status: Status) -> None:
-    picture = QueueView().with_snapshot(snapshot, 1)
+    picture = QueueView().with_snapshot(snapshot)
     mark, tab = MARKS[status]
     assert queue_status(picture).mark == mark
     assert f"Health {tab}" in plain_text(tab_line(picture, "overview", 120))

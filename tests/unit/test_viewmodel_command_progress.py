@@ -53,10 +53,10 @@ SAID: list[tuple[OperatorCommand, str]] = [
 
 
 @pytest.mark.parametrize(("intent", "words"), SAID, ids=lambda value: value if isinstance(value, str) else "")
-def test_every_intent_has_its_words(intent: OperatorCommand, words: str) -> None:
-    assert "\x1b" not in describe_command(intent)
-    assert describe_command(intent).startswith(words)
+def test_every_intent_has_its_words(command: OperatorCommand, words: str) -> None:
+    assert "\x1b" not in describe_command(command)
+    assert describe_command(command).startswith(words)
 
 
 def test_none_is_left_out() -> None:
-    assert {type(intent) for intent, _ in SAID} == set(get_args(OperatorCommand))
+    assert {type(command) for command, _ in SAID} == set(get_args(OperatorCommand))

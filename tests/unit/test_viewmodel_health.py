@@ -34,9 +34,9 @@ def test_no_verdict_yet_is_said() -> None:
 
 
 def test_a_lost_connection_stands_before_what_was_found_earlier() -> None:
-    lost = QueueView(lost=ConnectionLoss("refused", 3))
-    assert verdict(lost) == ["✖ connection lost: refused (try 3)"]
-    later = verdict(replace(lost, health=WELL))
+    connection_loss = QueueView(connection_loss=ConnectionLoss("refused", 3))
+    assert verdict(connection_loss) == ["✖ connection lost: refused (try 3)"]
+    later = verdict(replace(connection_loss, health=WELL))
     assert later[:2] == ["✖ connection lost: refused (try 3)", "What follows was found before that."]
     assert later[2].startswith("✓ OK")
 

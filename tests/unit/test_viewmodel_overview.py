@@ -14,7 +14,7 @@ from previewops.tui.viewmodel.overview import panels
 from previewops.tui.viewmodel.spans import Tone, plain_text, width_of
 from tests.tui.scenes import BUSY, EMPTY, HEALTH, IDLE, PAUSED, WELL
 
-BUSY_PICTURE = replace(QueueView(place="preview-jobs").with_snapshot(BUSY, 1.2), health=HEALTH)
+BUSY_PICTURE = replace(QueueView(queue_name="preview-jobs").with_snapshot(BUSY), health=HEALTH)
 
 
 def text(lines: object) -> str:
@@ -28,7 +28,7 @@ def test_depth_tells_count_and_age_of_every_class() -> None:
     assert "oldest 6 min 52 s" in shown
     assert "delayed 6" in shown
     assert "dead 82" in shown
-    assert "oldest" not in text(panels.depth_lines(QueueView().with_snapshot(IDLE, 1), 60))
+    assert "oldest" not in text(panels.depth_lines(QueueView().with_snapshot(IDLE), 60))
 
 
 @pytest.mark.parametrize("columns", [30, 50, 90])
@@ -53,7 +53,7 @@ def test_alarms_come_worst_first_and_say_what_to_do() -> None:
 
 
 def test_no_workers_says_how_to_start_some() -> None:
-    shown = text(panels.worker_lines(QueueView().with_snapshot(EMPTY, 1), 60, 5))
+    shown = text(panels.worker_lines(QueueView().with_snapshot(EMPTY), 60, 5))
     assert "no workers" in shown
     assert "previewops up" in shown
 
@@ -69,7 +69,7 @@ def test_a_single_job_that_waits_fills_no_bar() -> None:
     one = replace(IDLE, waiting={**IDLE.waiting, Priority.HIGH: 1})
     many = replace(IDLE, waiting={**IDLE.waiting, Priority.HIGH: panels.FULL_FROM})
     bars = [
-        plain_text(panels.depth_lines(QueueView().with_snapshot(each, 1), 60)[0]).count("█")
+        plain_text(panels.depth_lines(QueueView().with_snapshot(each), 60)[0]).count("█")
         for each in (one, many)
     ]
     assert 0 < bars[0] * 8 <= bars[1]
@@ -90,7 +90,7 @@ def test_percentiles_are_those_of_the_period() -> None:
     shown = text(panels.latency_lines(BUSY_PICTURE, Period.HOUR, 70, 5))
     assert "p50" in shown
     assert "ms" in shown.splitlines()[1]
-    nothing = text(panels.latency_lines(QueueView().with_snapshot(EMPTY, 1), Period.HOUR, 70, 5))
+    nothing = text(panels.latency_lines(QueueView().with_snapshot(EMPTY), Period.HOUR, 70, 5))
     assert nothing.splitlines()[1].split() == ["wait", "-", "-", "-", *nothing.splitlines()[1].split()[4:]]
 
 
@@ -112,7 +112,7 @@ def test_tabs_fit_80_columns_and_are_clicked_by_name() -> None:
 
 def test_a_frozen_display_looks_unlike_a_paused_queue() -> None:
     frozen = replace(BUSY_PICTURE, frozen=True)
-    paused = QueueView().with_snapshot(PAUSED, 1)
+    paused = QueueView().with_snapshot(PAUSED)
     assert "FROZEN" in plain_text(clock_line(frozen))
     assert "FROZEN" not in plain_text(clock_line(paused))
     assert "paused" in plain_text(title_line(paused, 120))

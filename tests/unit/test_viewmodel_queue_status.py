@@ -17,7 +17,7 @@ WELL = replace(IDLE, dead=0, supervisors=(SUPERVISORS[0],))
 
 
 def picture(snapshot: Snapshot) -> QueueView:
-    return QueueView().with_snapshot(snapshot, 1.0)
+    return QueueView().with_snapshot(snapshot)
 
 
 def with_counts(snapshot: Snapshot, **counts: int) -> Snapshot:
@@ -59,12 +59,14 @@ def test_no_workers_is_unlike_busy_and_unlike_silent_ones() -> None:
 
 
 def test_a_lost_connection_wins_and_says_how_old_the_picture_is() -> None:
-    lost = replace(picture(PAUSED), lost=ConnectionLoss("the connection was refused", 7), age_s=12)
-    state = queue_status(lost)
+    connection_loss = replace(
+        picture(PAUSED), connection_loss=ConnectionLoss("the connection was refused", 7), age_s=12
+    )
+    state = queue_status(connection_loss)
     assert state.words == "connection lost"
     assert "try 7" in state.more
     assert "12 s ago" in state.more
-    never = queue_status(QueueView(lost=ConnectionLoss("no such socket", 3)))
+    never = queue_status(QueueView(connection_loss=ConnectionLoss("no such socket", 3)))
     assert never.words == "cannot reach the queue"
 
 

@@ -37,6 +37,6 @@ def check_action_guards(app: OperatorApp, action: str) -> PreviewopsError | None
         or not app.is_allowed(front, name)
     ):
         return None
-    if app.display_state.live.lost is not None:
+    if app.display_state.live.connection_loss is not None:
         return NotConnected()
     return TerminalTooSmall(*app.size) if is_too_small(*app.size) else None

@@ -51,14 +51,14 @@ class RunningCommand:
 class CommandRunner:
     """Runs commands on an executor. Shows the progress of the foremost one in ``app``, and the result of each."""
 
-    def __init__(self, app: OperatorApp, desk: CommandExecutor) -> None:
+    def __init__(self, app: OperatorApp, executor: CommandExecutor) -> None:
         self._app = app
-        self._desk = desk
+        self._executor = executor
         self._under_way: dict[Worker[None], RunningCommand] = {}
 
-    def start(self, intent: OperatorCommand) -> Worker[None]:
+    def start(self, command: OperatorCommand) -> Worker[None]:
         """Starts a command in the background. It fails with ``NotConnected`` while the connection is lost."""
-        return self._app.run_worker(self._run(intent), name=type(intent).__name__, group=GROUP)
+        return self._app.run_worker(self._run(command), name=type(command).__name__, group=GROUP)
 
     def cancel_foremost(self) -> None:
         """Cancels the foremost command, which is the one whose progress is shown."""
@@ -69,33 +69,33 @@ class CommandRunner:
 
     def _foremost(self) -> Worker[None] | None:
         """The latest command that has reported progress, or else the latest one."""
-        going = [worker for worker, errand in self._under_way.items() if not errand.stopped]
+        going = [worker for worker, running in self._under_way.items() if not running.stopped]
         telling = [worker for worker in going if self._under_way[worker].total]
         return next(reversed(telling or going), None)
 
-    async def _run(self, intent: OperatorCommand) -> None:
+    async def _run(self, command: OperatorCommand) -> None:
         worker: Worker[None] = get_current_worker()
-        errand = self._under_way[worker] = RunningCommand(describe_command(intent))
+        running = self._under_way[worker] = RunningCommand(describe_command(command))
         self._app.set_timer(TELL_AFTER_S, self._show)
 
         async def progress(done: int, total: int) -> None:
-            errand.done, errand.total = done, total
+            running.done, running.total = done, total
             self._show()
 
         try:
-            if self._app.display_state.live.lost is not None:
+            if self._app.display_state.live.connection_loss is not None:
                 raise NotConnected
             with wrap_errors():
-                outcome = await self._desk.execute(intent, progress)
+                outcome = await self._executor.execute(command, progress)
         except RedisUnavailable as error:
             words = f"{error.message}\nThe command may have been executed. Check before you repeat it."
-            self._app.notify(words, title=f"No reply: {errand.name}", severity="error", timeout=10)
+            self._app.notify(words, title=f"No reply: {running.name}", severity="error", timeout=10)
         except PreviewopsError as error:
             words = f"{error.message}\n{error.hint}" if error.hint else error.message
-            self._app.notify(words, title=f"Failed: {errand.name}", severity="error", timeout=10)
+            self._app.notify(words, title=f"Failed: {running.name}", severity="error", timeout=10)
         except asyncio.CancelledError:
-            if errand.stopped:  # and not by the end of the screen
-                self._app.notify(_stopped(errand), title="stopped", severity="warning", timeout=10)
+            if running.stopped:  # and not by the end of the screen
+                self._app.notify(_stopped(running), title="stopped", severity="warning", timeout=10)
             raise
         else:
             severity: SeverityLevel = "information" if outcome.complete else "warning"
@@ -116,7 +116,7 @@ class CommandRunner:
         self._app.redraw()
 
 
-def _stopped(errand: RunningCommand) -> str:
-    if not errand.total:
-        return f"{errand.name}: no progress was reported. A batch already sent may have been executed."
-    return f"{errand.name}: {errand.progress} done. A batch already sent may have been executed as well."
+def _stopped(running: RunningCommand) -> str:
+    if not running.total:
+        return f"{running.name}: no progress was reported. A batch already sent may have been executed."
+    return f"{running.name}: {running.progress} done. A batch already sent may have been executed as well."

@@ -144,7 +144,7 @@ CommandProgress: TypeAlias = Callable[[int, int], Awaitable[None]]
 class CommandExecutor(Protocol):
     """Executes commands. Errors are ``PreviewopsError``."""
 
-    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+    async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
         """Executes a command and returns its result. May be cancelled between batches.
 
         Raises:
@@ -178,11 +178,11 @@ class NotConnected(PreviewopsError):
 class ReadOnlyExecutor:
     """An executor that rejects every command except an export."""
 
-    def __init__(self, desk: CommandExecutor) -> None:
-        self._desk = desk
+    def __init__(self, executor: CommandExecutor) -> None:
+        self._executor = executor
 
-    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+    async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
         """Exports; rejects everything else with ``ReadOnly``."""
-        if isinstance(intent, Export):
-            return await self._desk.execute(intent, progress)
+        if isinstance(command, Export):
+            return await self._executor.execute(command, progress)
         raise ReadOnly

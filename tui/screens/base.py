@@ -15,16 +15,24 @@ from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.bars import clock_line, key_line, running_command_line, tab_line, title_line
 from previewops.tui.viewmodel.empty_states import is_too_small, not_in_replay_lines, too_small_lines
 from previewops.tui.viewmodel.spans import width_of
-from previewops.tui.widgets.diffed_lines import Canvas
+from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
 
 
-def bindings(deeds: Iterable[KeyAction]) -> list[BindingType]:
+def bindings(key_actions: Iterable[KeyAction]) -> list[BindingType]:
     """Textual bindings of key actions."""
-    return [Binding(deed.keys, deed.action, deed.label or deed.help, show=bool(deed.label)) for deed in deeds]
+    return [
+        Binding(
+            key_action.keys,
+            key_action.action,
+            key_action.label or key_action.help,
+            show=bool(key_action.label),
+        )
+        for key_action in key_actions
+    ]
 
 
 class OperatorScreen(Screen[None]):
@@ -57,49 +65,49 @@ class OperatorScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         with Horizontal(id="bar"):
             # Two widgets: when the last cells of one change, all cells before them are sent as well.
-            yield Canvas(id="title")
-            yield Canvas(id="clock")
-        yield Canvas(id="tabs")
+            yield DiffedLines(id="title")
+            yield DiffedLines(id="clock")
+        yield DiffedLines(id="tabs")
         with Container(id="body"):
             yield from self.compose_body()
-        yield Canvas(id="unrecorded")
-        yield Canvas(id="too-small")
-        yield Canvas(id="doing")
-        yield Canvas(id="keys")
+        yield DiffedLines(id="unrecorded")
+        yield DiffedLines(id="too-small")
+        yield DiffedLines(id="doing")
+        yield DiffedLines(id="keys")
 
     def compose_body(self) -> ComposeResult:
         """The widgets between the bars."""
         raise NotImplementedError
 
-    def draw_view(self, picture: QueueView) -> None:
+    def draw_view(self, view: QueueView) -> None:
         """Draws a view. Called for each new view while the screen is visible, and when it becomes visible."""
         raise NotImplementedError
 
     @property
     def unavailable_in_replay(self) -> bool:
         """Whether a recording without this screen's data is replayed."""
-        return not self.AVAILABLE_IN_REPLAY and self.operator_app.view.replaying is not None
+        return not self.AVAILABLE_IN_REPLAY and self.operator_app.view.replay is not None
 
     def back(self) -> bool:
         """Undoes the latest restriction (a filter, an open group); returns False if there is none."""
         return False
 
-    def show_view(self, picture: QueueView) -> None:
+    def show_view(self, view: QueueView) -> None:
         """Draws the bars and the body."""
         if not self.composed:
             return
-        self.query_one("#title", Canvas).draw(lambda columns, _: [title_line(picture, columns)])
-        self._draw_clock(picture)
-        self.query_one("#tabs", Canvas).draw(lambda columns, _: [tab_line(picture, self.MODE, columns)])
-        doing = self.query_one("#doing", Canvas)
-        doing.display = bool(picture.doing)
-        doing.draw(lambda columns, _: [running_command_line(picture, columns)])
+        self.query_one("#title", DiffedLines).draw(lambda columns, _: [title_line(view, columns)])
+        self._draw_clock(view)
+        self.query_one("#tabs", DiffedLines).draw(lambda columns, _: [tab_line(view, self.MODE, columns)])
+        running_command = self.query_one("#doing", DiffedLines)
+        running_command.display = bool(view.running_command)
+        running_command.draw(lambda columns, _: [running_command_line(view, columns)])
         if not self.unavailable_in_replay:
-            self.draw_view(picture)
+            self.draw_view(view)
 
-    def _draw_clock(self, picture: QueueView) -> None:
-        clock = self.query_one("#clock", Canvas)
-        line = clock_line(picture)
+    def _draw_clock(self, view: QueueView) -> None:
+        clock = self.query_one("#clock", DiffedLines)
+        line = clock_line(view)
         if self._clock_columns != width_of(line):
             self._clock_columns = width_of(line)
             clock.styles.width = self._clock_columns
@@ -108,9 +116,9 @@ class OperatorScreen(Screen[None]):
     def on_mount(self) -> None:
         self._composed = True
         self.set_class(self.unavailable_in_replay, "-unrecorded")
-        self.query_one("#unrecorded", Canvas).draw(not_in_replay_lines)
+        self.query_one("#unrecorded", DiffedLines).draw(not_in_replay_lines)
         self.show_view(self.operator_app.view)
-        self.query_one("#too-small", Canvas).draw(too_small_lines)
+        self.query_one("#too-small", DiffedLines).draw(too_small_lines)
         self.draw_keys()
 
     def on_screen_resume(self) -> None:
@@ -124,14 +132,16 @@ class OperatorScreen(Screen[None]):
         """Draws the available keys in the last line."""
         if not self.composed:
             return
-        deeds = self.available_actions()
-        self.query_one("#keys", Canvas).draw(lambda columns, _: [key_line(deeds, columns)])
+        key_actions = self.available_actions()
+        self.query_one("#keys", DiffedLines).draw(lambda columns, _: [key_line(key_actions, columns)])
 
     def available_actions(self) -> tuple[KeyAction, ...]:
         """The key actions available now, the screen's own before the global ones."""
         operator = self.operator_app
-        deeds = (*operator.LEADING_ACTIONS, *self.KEY_ACTIONS, *operator.TRAILING_ACTIONS)
-        return tuple(deed for deed in deeds if operator.is_allowed(self, action_name(deed)))
+        key_actions = (*operator.LEADING_ACTIONS, *self.KEY_ACTIONS, *operator.TRAILING_ACTIONS)
+        return tuple(
+            key_action for key_action in key_actions if operator.is_allowed(self, action_name(key_action))
+        )
 
     def maximize_panel(self) -> None:
         """Maximizes the focused panel, or without a focus each panel in turn."""

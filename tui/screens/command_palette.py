@@ -17,28 +17,37 @@ if TYPE_CHECKING:
 class KeyActionProvider(Provider):
     """The key actions available now."""
 
-    def _deeds(self) -> list[KeyAction]:
+    def _key_actions(self) -> list[KeyAction]:
         front = getattr(self.app, "front_screen", None)
         # Nobody searches for the screens, which have number keys: they come last.
-        return sorted(front.available(), key=lambda deed: action_name(deed) == "show") if front else []
+        return (
+            sorted(front.available(), key=lambda key_action: action_name(key_action) == "show")
+            if front
+            else []
+        )
 
     async def discover(self) -> Hits:
         """All actions."""
-        for deed in self._deeds():
-            yield DiscoveryHit(deed.help, self._do(deed), help=f"key {deed.key_label}")
+        for key_action in self._key_actions():
+            yield DiscoveryHit(key_action.help, self._do(key_action), help=f"key {key_action.key_label}")
 
     async def search(self, query: str) -> Hits:
         """Actions whose text matches."""
         matcher = self.matcher(query)
-        for deed in self._deeds():
-            words = f"{deed.help} {deed.label}"
+        for key_action in self._key_actions():
+            words = f"{key_action.help} {key_action.label}"
             score = matcher.match(words)
             if score > 0:
-                yield Hit(score, matcher.highlight(deed.help), self._do(deed), help=f"key {deed.key_label}")
+                yield Hit(
+                    score,
+                    matcher.highlight(key_action.help),
+                    self._do(key_action),
+                    help=f"key {key_action.key_label}",
+                )
 
-    def _do(self, deed: KeyAction) -> Callable[[], Awaitable[None]]:
+    def _do(self, key_action: KeyAction) -> Callable[[], Awaitable[None]]:
         async def run() -> None:
-            await self.app.run_action(namespaced_action(deed))
+            await self.app.run_action(namespaced_action(key_action))
 
         return run
 

@@ -53,40 +53,38 @@ class QueueView:
     """Everything that the screens show. ``snapshot`` is None until the first one arrives.
 
     ``age_s`` is the age of a stale snapshot in whole seconds. ``frozen``: the operator froze the display.
-    ``every_s`` is the poll interval. ``doing`` describes the running command. ``place`` is the queue's name and
-    ``environment`` is PREVIEW_ENV. ``replaying`` is the position within a recording, None for a live queue.
-    ``health`` is evaluated for this snapshot; inputs that a snapshot lacks are from the last health reading.
-    It uses ``thresholds`` and the workers' ``heartbeat_ms``.
+    ``interval_s`` is the poll interval. ``environment`` is PREVIEW_ENV. ``replay`` is the position within a
+    recording, None for a live queue. ``health`` is evaluated for this snapshot, with ``thresholds`` and the workers'
+    ``heartbeat_ms``; inputs that a snapshot lacks are from the last health reading.
     """
 
     snapshot: Snapshot | None = None
     history: History = field(default_factory=History)
     events: tuple[QueueEvent, ...] = ()
     health: Health | None = None
-    lost: ConnectionLoss | None = None
+    connection_loss: ConnectionLoss | None = None
     age_s: int = 0
     frozen: bool = False
-    every_s: float = 1.0
-    took_ms: float = 0.0
-    doing: str = ""
-    place: str = ""
+    interval_s: float = 1.0
+    running_command: str = ""
+    queue_name: str = ""
     environment: str = ""
     read_only: bool = False
-    replaying: ReplayPosition | None = None
+    replay: ReplayPosition | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
     heartbeat_ms: int = HEARTBEAT_MS
 
     @property
     def fetching_paused(self) -> bool:
         """Whether no data should be fetched: the display is frozen or the connection is lost."""
-        return self.frozen or self.lost is not None
+        return self.frozen or self.connection_loss is not None
 
     @property
     def connection_error(self) -> str:
         """Reason of the connection loss, "" while connected."""
-        return self.lost.reason if self.lost is not None else ""
+        return self.connection_loss.reason if self.connection_loss is not None else ""
 
-    def with_snapshot(self, snapshot: Snapshot, took_ms: float) -> QueueView:
+    def with_snapshot(self, snapshot: Snapshot) -> QueueView:
         """The view with a new snapshot."""
         events = (*self.events, *snapshot.events)[-EVENTS_KEPT:]
         history = self.history.with_snapshot(snapshot)
@@ -94,17 +92,16 @@ class QueueView:
             self,
             snapshot=snapshot,
             history=history,
-            health=_renewed(self, self.health, snapshot, history),
+            health=_refreshed_health(self, self.health, snapshot, history),
             events=events,
-            lost=None,
+            connection_loss=None,
             age_s=0,
-            took_ms=took_ms,
         )
 
     def with_health(self, health: Health) -> QueueView:
         """The view with new health results, which may be those of an earlier snapshot."""
         if self.snapshot is not None:
-            health = _renewed(self, health, self.snapshot, self.history)
+            health = _refreshed_health(self, health, self.snapshot, self.history)
         return replace(self, health=health)
 
     def snapshot_query(self) -> SnapshotQuery:
@@ -118,11 +115,11 @@ class QueueView:
         )
 
 
-def _renewed(picture: QueueView, health: Health | None, snapshot: Snapshot, history: History) -> Health:
+def _refreshed_health(view: QueueView, health: Health | None, snapshot: Snapshot, history: History) -> Health:
     return refresh_health(
         health,
         snapshot,
         history.tens.values(),
-        heartbeat_ms=picture.heartbeat_ms,
-        thresholds=picture.thresholds,
+        heartbeat_ms=view.heartbeat_ms,
+        thresholds=view.thresholds,
     )

@@ -16,15 +16,21 @@ _MOVING = (
 )
 
 
-def help_lines(mode: str, deeds: Sequence[KeyAction], columns: int) -> Sequence[Line]:
+def help_lines(mode: str, key_actions: Sequence[KeyAction], columns: int) -> Sequence[Line]:
     """The keys of the screen, of the replay and of all screens."""
     title = dict(SCREENS)[mode]
-    own = [(deed.key_label, deed.help, deed.mutates) for deed in deeds if not is_app_action(deed)]
-    replaying = [(deed.key_label, deed.help) for deed in deeds if deed in REPLAY]
+    own = [
+        (key_action.key_label, key_action.help, key_action.mutates)
+        for key_action in key_actions
+        if not is_app_action(key_action)
+    ]
+    replaying = [
+        (key_action.key_label, key_action.help) for key_action in key_actions if key_action in REPLAY
+    ]
     common = [
-        (deed.key_label, deed.help, deed.mutates)
-        for deed in deeds
-        if is_app_action(deed) and deed not in REPLAY and not _number(deed)
+        (key_action.key_label, key_action.help, key_action.mutates)
+        for key_action in key_actions
+        if is_app_action(key_action) and key_action not in REPLAY and not _number(key_action)
     ]
     lines: list[Line] = [(), (Span(f"On {title}", Tone.STRONG),)]
     for shown, words, dangerous in (*own, *((key, text, False) for key, text in _MOVING)):
@@ -40,8 +46,8 @@ def help_lines(mode: str, deeds: Sequence[KeyAction], columns: int) -> Sequence[
     return [*lines, (), (Span("▲ changes the queue or the fleet", Tone.DIM),), ()]
 
 
-def _number(deed: KeyAction) -> bool:
-    return deed.action.startswith("show(")
+def _number(key_action: KeyAction) -> bool:
+    return key_action.action.startswith("show(")
 
 
 def _entry(shown: str, words: str, dangerous: bool, columns: int) -> list[Line]:

@@ -33,25 +33,31 @@ class QueueStatus:
     tone: Tone
 
 
-def queue_status(picture: QueueView) -> QueueStatus:
+def queue_status(view: QueueView) -> QueueStatus:
     """The most serious status."""
-    snapshot = picture.snapshot
+    snapshot = view.snapshot
     if snapshot is None:
-        if picture.lost is not None:
-            return QueueStatus("✖", "cannot reach the queue", connection_loss_text(picture.lost), Tone.BAD)
-        if picture.replaying is not None:
-            return QueueStatus("○", "opening the recording", f"{picture.replaying.opened:.0%}", Tone.DIM)
+        if view.connection_loss is not None:
+            return QueueStatus(
+                "✖", "cannot reach the queue", connection_loss_text(view.connection_loss), Tone.BAD
+            )
+        if view.replay is not None:
+            return QueueStatus("○", "opening the recording", f"{view.replay.opened:.0%}", Tone.DIM)
         return QueueStatus("○", "connecting", "", Tone.DIM)
-    if picture.lost is not None:
-        more = f"{connection_loss_text(picture.lost)}; data is {picture.age_s} s old"
+    if view.connection_loss is not None:
+        more = f"{connection_loss_text(view.connection_loss)}; data is {view.age_s} s old"
         return QueueStatus("✖", "connection lost", more, Tone.BAD)
-    status = picture.health.status if picture.health is not None else Status.UNKNOWN
-    return _of_queue(snapshot, picture.history, status)
+    status = view.health.status if view.health is not None else Status.UNKNOWN
+    return _of_queue(snapshot, view.history, status)
 
 
-def connection_loss_text(lost: ConnectionLoss) -> str:
+def connection_loss_text(connection_loss: ConnectionLoss) -> str:
     """The error, with the number of attempts if it is known."""
-    return f"{clean(lost.reason)} (try {lost.tries})" if lost.tries else clean(lost.reason)
+    return (
+        f"{clean(connection_loss.reason)} (try {connection_loss.tries})"
+        if connection_loss.tries
+        else clean(connection_loss.reason)
+    )
 
 
 def _of_queue(snapshot: Snapshot, history: History, status: Status) -> QueueStatus:
@@ -75,7 +81,10 @@ def _of_queue(snapshot: Snapshot, history: History, status: Status) -> QueueStat
     fatal = sum(worker.phase == "fatal" for view in snapshot.supervisors for worker in view.state.workers)
     if fatal:
         return QueueStatus(
-            mark, f"{pluralize(fatal, 'worker')} given up", "see Workers; reset them after fixing the cause", tone
+            mark,
+            f"{pluralize(fatal, 'worker')} given up",
+            "see Workers; reset them after fixing the cause",
+            tone,
         )
     growing, more = _at_work(snapshot, history, pluralize(alive, "worker"))
     return QueueStatus(mark, "backlog growing" if growing else word, more, tone)

@@ -15,14 +15,14 @@ Draw = Callable[[int, int], Sequence[Line]]
 """(columns, rows) to lines: a view-model function with its values bound."""
 
 
-class Canvas(LineWidget, can_focus=False):
+class DiffedLines(LineWidget, can_focus=False):
     """Draws the lines of a function of its size. The function is replaced when values change.
 
     With ``fit_height`` it is as high as its lines, otherwise as high as its style.
     """
 
     DEFAULT_CSS = """
-    Canvas { height: 1fr; width: 1fr; }
+    DiffedLines { height: 1fr; width: 1fr; }
     """
 
     def __init__(

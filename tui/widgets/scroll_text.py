@@ -18,11 +18,11 @@ Write = Callable[[int], Sequence[Line]]
 """Columns to lines: a view-model function with its values bound."""
 
 
-class Paper(LineWidget, ScrollView, can_focus=True):
+class ScrollText(LineWidget, ScrollView, can_focus=True):
     """Shows all lines of a function of its width. Only changed lines are sent."""
 
     DEFAULT_CSS = """
-    Paper {
+    ScrollText {
         height: 1fr; width: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
         scrollbar-color: $border; scrollbar-background: $background; scrollbar-color-hover: $primary;
         scrollbar-background-hover: $background; scrollbar-color-active: $primary;

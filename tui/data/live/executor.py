@@ -39,11 +39,11 @@ class LiveExecutor:
     def __init__(self, link: QueueConnection) -> None:
         self._link = link
 
-    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+    async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
         """Executes a command. Errors are ``PreviewopsError``."""
         async with self._link.redis() as redis:
-            way = self._ways()[type(intent)]
-            return await way(intent, redis, progress)
+            way = self._ways()[type(command)]
+            return await way(command, redis, progress)
 
     def _ways(self) -> dict[type, Callable[..., Awaitable[CommandOutcome]]]:
         return {
@@ -59,14 +59,14 @@ class LiveExecutor:
             FleetActionCommand: self._fleet_act,
         }
 
-    async def _pause(self, intent: Pause, redis: Redis, _progress: CommandProgress) -> CommandOutcome:
-        state = await self._queue(redis).pause(who=self._link.who, why=intent.why)
+    async def _pause(self, command: Pause, redis: Redis, _progress: CommandProgress) -> CommandOutcome:
+        state = await self._queue(redis).pause(who=self._link.who, why=command.why)
         return CommandOutcome(
             "The queue is paused." if state.changed else f"The queue was paused already, by {state.who}."
         )
 
-    async def _resume(self, intent: Resume, redis: Redis, _progress: CommandProgress) -> CommandOutcome:
-        state = await self._queue(redis).resume(who=self._link.who, why=intent.why)
+    async def _resume(self, command: Resume, redis: Redis, _progress: CommandProgress) -> CommandOutcome:
+        state = await self._queue(redis).resume(who=self._link.who, why=command.why)
         return CommandOutcome("The queue is resumed." if state.changed else "The queue was not paused.")
 
     async def _acknowledge(
@@ -75,82 +75,82 @@ class LiveExecutor:
         ended = await self._queue(redis).acknowledge_data_loss(who=self._link.who)
         return CommandOutcome("The alarm is acknowledged." if ended else "There was no alarm.")
 
-    async def _cancel(self, intent: Cancel, redis: Redis, progress: CommandProgress) -> CommandOutcome:
+    async def _cancel(self, command: Cancel, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         queue = self._queue(redis)
         refused: list[str] = []
-        for done, job_id in enumerate(intent.job_ids, 1):
+        for done, job_id in enumerate(command.job_ids, 1):
             try:
-                await queue.cancel(job_id, who=self._link.who, why=intent.why)
+                await queue.cancel(job_id, who=self._link.who, why=command.why)
             except PreviewopsError as error:
                 refused.append(error.message)
-            await progress(done, len(intent.job_ids))
-        done = len(intent.job_ids) - len(refused)
-        if len(intent.job_ids) == 1 and refused:
+            await progress(done, len(command.job_ids))
+        done = len(command.job_ids) - len(refused)
+        if len(command.job_ids) == 1 and refused:
             return CommandOutcome(refused[0], complete=False)
         return CommandOutcome(f"cancelled {done:,}, skipped {len(refused):,}", complete=not refused)
 
-    async def _requeue(self, intent: Requeue, redis: Redis, progress: CommandProgress) -> CommandOutcome:
+    async def _requeue(self, command: Requeue, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         outcome = await self._letters(redis).requeue(
-            intent.chosen,
-            other_filters=intent.also,
+            command.chosen,
+            other_filters=command.also,
             who=self._link.who,
-            why=intent.why,
-            priority=intent.priority,
-            cut_off_ms=intent.cut_off_ms,
+            why=command.why,
+            priority=command.priority,
+            cut_off_ms=command.cut_off_ms,
             progress=progress,
         )
-        return _told("requeued", outcome, intent.count)
+        return _told("requeued", outcome, command.count)
 
-    async def _discard(self, intent: Discard, redis: Redis, progress: CommandProgress) -> CommandOutcome:
+    async def _discard(self, command: Discard, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         outcome = await self._letters(redis).discard(
-            intent.chosen,
-            other_filters=intent.also,
+            command.chosen,
+            other_filters=command.also,
             who=self._link.who,
-            why=intent.why,
-            cut_off_ms=intent.cut_off_ms,
+            why=command.why,
+            cut_off_ms=command.cut_off_ms,
             progress=progress,
         )
-        return _told("discarded", outcome, intent.count)
+        return _told("discarded", outcome, command.count)
 
     async def _requeue_edited(
-        self, intent: RequeueWithPayload, redis: Redis, _progress: CommandProgress
+        self, command: RequeueWithPayload, redis: Redis, _progress: CommandProgress
     ) -> CommandOutcome:
         await self._letters(redis).requeue_with_payload(
-            intent.job_id,
-            intent.payload,
+            command.job_id,
+            command.payload,
             who=self._link.who,
-            why=intent.why,
-            expected_digest=intent.expected_digest,
+            why=command.why,
+            expected_digest=command.expected_digest,
         )
-        return CommandOutcome(f"{intent.job_id} is requeued with its new payload.")
+        return CommandOutcome(f"{command.job_id} is requeued with its new payload.")
 
-    async def _export(self, intent: Export, redis: Redis, progress: CommandProgress) -> CommandOutcome:
+    async def _export(self, command: Export, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         from previewops.atomic_files import open_jsonl_atomically
 
         count = 0
-        with open_jsonl_atomically(intent.path) as write:
-            for chosen in (intent.chosen, *intent.also):
+        with open_jsonl_atomically(command.path) as write:
+            for chosen in (command.chosen, *command.also):
                 async for record in self._letters(redis).export(chosen):
                     write({**record.as_json(), "payload": record.payload})
                     count += 1
                     if count % 100 == 0:
-                        await progress(count, max(count, intent.count))
-        return CommandOutcome(f"exported {pluralize(count, 'dead letter')} to {intent.path}")
+                        await progress(count, max(count, command.count))
+        return CommandOutcome(f"exported {pluralize(count, 'dead letter')} to {command.path}")
 
-    async def _scale(self, intent: Scale, redis: Redis, _progress: CommandProgress) -> CommandOutcome:
-        answer = await self._fleet(redis).scale(intent.bounds, host=intent.supervisor_id, why=intent.why)
+    async def _scale(self, command: Scale, redis: Redis, _progress: CommandProgress) -> CommandOutcome:
+        answer = await self._fleet(redis).scale(command.bounds, host=command.supervisor_id, why=command.why)
         return CommandOutcome(f"{answer.supervisor_id}: {answer.message}")
 
     async def _fleet_act(
-        self, intent: FleetActionCommand, redis: Redis, _progress: CommandProgress
+        self, command: FleetActionCommand, redis: Redis, _progress: CommandProgress
     ) -> CommandOutcome:
         from previewops.supervisor.commands import FleetCommandKind
 
         answer = await self._fleet(redis).send(
-            FleetCommandKind(intent.kind),
-            worker=intent.worker_id or None,
-            host=None if intent.worker_id else intent.supervisor_id,
-            why=intent.why,
+            FleetCommandKind(command.kind),
+            worker=command.worker_id or None,
+            host=None if command.worker_id else command.supervisor_id,
+            why=command.why,
         )
         return CommandOutcome(f"{answer.supervisor_id}: {answer.message}")
 

@@ -64,14 +64,14 @@ class DeadLetterActions:
         self._counts = 0  # running: a replaced count ends after the next one has started
         self._done = done
 
-    async def requeue(self, choice: DeadSelection, priority: Priority | None = None) -> None:
+    async def requeue(self, selection: DeadSelection, priority: Priority | None = None) -> None:
         """Requeues the selection. Several jobs, or one that is not visible, are counted and confirmed first."""
-        tally = await self._counted(choice)
+        tally = await self._counted(selection)
         if tally is None:
             return
         why: str | None = ""
         care = confirmation_level(tally.count, reversible=True)
-        if choice.hidden_count and care is ConfirmationLevel.NONE:
+        if selection.hidden_count and care is ConfirmationLevel.NONE:
             care = ConfirmationLevel.DIALOG  # one that is not visible requires a confirmation
         if care is not ConfirmationLevel.NONE:
             snapshot = self._screen.operator_app.view.snapshot
@@ -80,22 +80,22 @@ class DeadLetterActions:
             why = await self._deliberated(requeue_title(tally.count, priority), lines, "requeue", care)
         if why is None:
             return
-        first, *also = choice.filters
-        self._carry_out(Requeue(first, tally.count, priority, why, tuple(also), tally.cut_off_ms), choice)
+        first, *also = selection.filters
+        self._carry_out(Requeue(first, tally.count, priority, why, tuple(also), tally.cut_off_ms), selection)
 
-    async def requeue_as(self, choice: DeadSelection) -> None:
+    async def requeue_as(self, selection: DeadSelection) -> None:
         """Requeues the selection with another priority, which a dialog asks for."""
         ways = [ChoiceOption(priority.value, sense) for priority, sense in _WAYS]
-        lines: list[Line] = [(clean_span(f"Requeue {choice.label} with which priority?"),)]
+        lines: list[Line] = [(clean_span(f"Requeue {selection.label} with which priority?"),)]
         answer = await self._screen.show_dialog(
             ChoiceDialog("Another priority", lines, ways, verb="continue", initial=Priority.NORMAL.value)
         )
         if answer is not None:
-            await self.requeue(choice, Priority(answer))
+            await self.requeue(selection, Priority(answer))
 
-    async def discard(self, choice: DeadSelection) -> None:
+    async def discard(self, selection: DeadSelection) -> None:
         """Deletes the selection permanently, after a confirmation."""
-        tally = await self._counted(choice)
+        tally = await self._counted(selection)
         if tally is None:
             return
         title = f"Discard {pluralize(tally.count, 'dead letter')}"
@@ -103,12 +103,12 @@ class DeadLetterActions:
         why = await self._deliberated(title, discard_lines(tally), "discard", care, dangerous=True)
         if why is None:
             return
-        first, *also = choice.filters
-        self._carry_out(Discard(first, tally.count, why, tuple(also), tally.cut_off_ms), choice)
+        first, *also = selection.filters
+        self._carry_out(Discard(first, tally.count, why, tuple(also), tally.cut_off_ms), selection)
 
-    async def export(self, choice: DeadSelection) -> None:
+    async def export(self, selection: DeadSelection) -> None:
         """Writes the selection to a file, whose path a dialog asks for."""
-        tally = await self._counted(choice)
+        tally = await self._counted(selection)
         if tally is None:
             return
         lines = [*count_lines(tally), (), (Span("Write to which file? It includes payloads and attempts."),)]
@@ -123,13 +123,13 @@ class DeadLetterActions:
         )
         if path is None:
             return
-        first, *also = choice.filters
+        first, *also = selection.filters
         # The selection stays: operators often discard what they have exported.
         self._screen.operator_app.start_command(Export(first, tally.count, path_of(path), tuple(also)))
 
-    async def edit(self, choice: DeadSelection) -> None:
+    async def edit(self, selection: DeadSelection) -> None:
         """Edits the payload of one job and requeues it."""
-        record = await self.counted(self._screen.operator_app.source.job(choice.single_job_id))
+        record = await self.counted(self._screen.operator_app.source.job(selection.single_job_id))
         if record is None:
             return
         if record.state is not JobState.DEAD:
@@ -139,7 +139,7 @@ class DeadLetterActions:
             edit_payload(record.job_id, record.payload or {"jobId": record.job_id})
         )
         if payload is not None:
-            self._carry_out(RequeueWithPayload(record.job_id, payload, record.digest), choice)
+            self._carry_out(RequeueWithPayload(record.job_id, payload, record.digest), selection)
 
     async def counted(self, counting: Awaitable[Counted]) -> Counted | None:
         """The awaited result, or None after an error, which is shown."""
@@ -155,21 +155,21 @@ class DeadLetterActions:
             if not self._counts:
                 self._counting(None)
 
-    def _carry_out(self, intent: OperatorCommand, choice: DeadSelection) -> None:
-        act = self._screen.operator_app.start_command(intent)
-        self._screen.run_worker(self._afterwards(act, choice), name="dead-afterwards", group="afterwards")
+    def _carry_out(self, command: OperatorCommand, selection: DeadSelection) -> None:
+        act = self._screen.operator_app.start_command(command)
+        self._screen.run_worker(self._afterwards(act, selection), name="dead-afterwards", group="afterwards")
 
-    async def _afterwards(self, act: Worker[None], choice: DeadSelection) -> None:
+    async def _afterwards(self, act: Worker[None], selection: DeadSelection) -> None:
         with suppress(WorkerError):  # cancelled; the command runner reports it
             await act.wait()
-        self._done(choice)
+        self._done(selection)
 
-    async def _counted(self, choice: DeadSelection) -> CountPreview | None:
-        tally = await self.counted(self._tally(choice, self._counting))
+    async def _counted(self, selection: DeadSelection) -> CountPreview | None:
+        tally = await self.counted(self._tally(selection, self._counting))
         if tally is not None and not tally.count:
             gone = "None of them is a dead letter any more."
-            if choice.seen_ms is not None:
-                gone = f"{choice.single_job_id} is not as shown any more.\nIt has left, or died again."
+            if selection.seen_ms is not None:
+                gone = f"{selection.single_job_id} is not as shown any more.\nIt has left, or died again."
             self._tell(gone)
             return None
         return tally
@@ -185,10 +185,10 @@ class DeadLetterActions:
         self._screen.notify(words, title="Not executed", severity="warning")
 
     def _default_path(self) -> str:
-        picture = self._screen.operator_app.view
-        snapshot = picture.snapshot
+        view = self._screen.operator_app.view
+        snapshot = view.snapshot
         clock = "" if snapshot is None else re.sub(r"[-:]", "", iso_from_ms(snapshot.now_ms)[:19]) + "Z"
-        queue = re.sub(r"[^A-Za-z0-9._-]", "-", picture.place)
+        queue = re.sub(r"[^A-Za-z0-9._-]", "-", view.queue_name)
         return f"dead-letters-{queue}-{clock}.jsonl"
 
 

@@ -25,8 +25,8 @@ _PAGE = 500
 
 async def count_selection(
     source: DataSource,
-    choice: DeadSelection,
-    view: DeadListQuery,
+    selection: DeadSelection,
+    query: DeadListQuery,
     groups: Sequence[DeadLetterGroup],
     looked: ExaminedCallback | None = None,
 ) -> CountPreview:
@@ -37,19 +37,19 @@ async def count_selection(
     Raises:
         PreviewopsError: the count failed.
     """
-    cut_off_ms = await source.now_ms() if choice.seen_ms is None else choice.seen_ms
+    cut_off_ms = await source.now_ms() if selection.seen_ms is None else selection.seen_ms
     added = _Added(looked)
-    if choice.keys and view.by_cause:
-        parts = await _of_groups(source, choice, groups, cut_off_ms, added)
+    if selection.keys and query.by_cause:
+        parts = await _of_groups(source, selection, groups, cut_off_ms, added)
         return CountPreview(sum(part.count for part in parts), parts, cut_off_ms)
-    chosen = choice.filters[0]
-    if choice.keys:
+    chosen = selection.filters[0]
+    if selection.keys:
         rows = await _rows(source, chosen, cut_off_ms)
         return CountPreview(len(rows), _of_records(rows), cut_off_ms)
     count = await source.dead_count(chosen, cut_off_ms, added())
-    if view.group is not None:
-        return CountPreview(count, (_part(count, view.group.example),), cut_off_ms)
-    largest = await _largest(source, chosen, count, cut_off_ms, added, narrowed=view.is_filtered)
+    if query.group is not None:
+        return CountPreview(count, (_part(count, query.group.example),), cut_off_ms)
+    largest = await _largest(source, chosen, count, cut_off_ms, added, narrowed=query.is_filtered)
     return CountPreview(count, largest, cut_off_ms)
 
 
@@ -73,14 +73,14 @@ class _Added:
 
 async def _of_groups(
     source: DataSource,
-    choice: DeadSelection,
+    selection: DeadSelection,
     groups: Sequence[DeadLetterGroup],
     cut_off_ms: int,
     added: _Added,
 ) -> tuple[CauseCount, ...]:
     examples = {group.fingerprint: group.example for group in groups}
     parts: list[CauseCount] = []
-    for chosen in choice.filters:
+    for chosen in selection.filters:
         count = await source.dead_count(chosen, cut_off_ms, added())
         example = examples.get(chosen.fingerprint or "")
         if count:

@@ -52,9 +52,9 @@ class DeadLetterData:
         self._seen: Snapshot | None = None
         self._tried: Snapshot | None = None
 
-    def set_query(self, view: DeadListQuery) -> None:
+    def set_query(self, query: DeadListQuery) -> None:
         """Changes to another list, at its first page; its rows are fetched later."""
-        self.query = view
+        self.query = query
         self.paging = Paging()
         self.total = None
         self._forget_rows()
@@ -85,30 +85,30 @@ class DeadLetterData:
 
     async def fetch(self) -> None:
         """Fetches the list. After an error the old data stays, and ``fetch_error`` is set."""
-        view, paging, state = self.query, self.paging, self._state
+        query, paging, state = self.query, self.paging, self._state
         self._tried = self._seen
         try:
-            if view.by_cause:
+            if query.by_cause:
                 self.groups = await self._source.dead_groups(MAX_GROUPS)
             else:
-                await self._fetch_page(view, paging)
+                await self._fetch_page(query, paging)
         except PreviewopsError as error:
             self.fetch_error = error.message
         else:
             self.fetch_error = ""
-            self._fetched = (view, paging, state)
+            self._fetched = (query, paging, state)
             self._fetched_ms = self._seen.now_ms if self._seen is not None else 0
         finally:
             self.examined = None
         self._changed()
 
-    async def _fetch_page(self, view: DeadListQuery, paging: Paging) -> None:
+    async def _fetch_page(self, query: DeadListQuery, paging: Paging) -> None:
         rows: list[JobRecord] = []
         cursor, looked = paging.cursor, 0
-        chosen = view.filter
+        chosen = query.filter
         while True:
             page = await self._source.dead_page(chosen, cursor, PAGE_ROWS - len(rows))
-            if not self._still(view, paging):
+            if not self._still(query, paging):
                 return
             rows += page.rows
             cursor, looked = page.cursor, looked + page.examined
@@ -120,22 +120,22 @@ class DeadLetterData:
         if not rows and cursor is None and not paging.is_first:  # all jobs of the last page have gone since
             self.turn_page(-1)
             return
-        await self._count(view, paging, chosen)
+        await self._count(query, paging, chosen)
 
-    async def _count(self, view: DeadListQuery, paging: Paging, chosen: DeadLetterFilter) -> None:
+    async def _count(self, query: DeadListQuery, paging: Paging, chosen: DeadLetterFilter) -> None:
         """Counts the jobs beyond the page. The snapshot contains the count of the whole unfiltered list."""
-        if view.flat and not view.is_filtered:
+        if query.flat and not query.is_filtered:
             return
         if self.next_cursor is None and self.rows is not None:
             self.total = paging.start + len(self.rows)
             return
         self._changed()
         total = await self._source.dead_count(chosen)
-        if self._still(view, paging):
+        if self._still(query, paging):
             self.total = total
 
-    def _still(self, view: DeadListQuery, paging: Paging) -> bool:
-        return (self.query, self.paging) == (view, paging)
+    def _still(self, query: DeadListQuery, paging: Paging) -> bool:
+        return (self.query, self.paging) == (query, paging)
 
     def _forget_rows(self) -> None:
         self.rows = None

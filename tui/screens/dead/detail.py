@@ -12,7 +12,7 @@ from previewops.tui.viewmodel.dead.rows import group_lines, job_lines
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 from previewops.tui.viewmodel.wrap import wrap_lines
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.scroll_text import Paper
+from previewops.tui.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
     from previewops.queue.pages import DeadLetterGroup
@@ -26,7 +26,7 @@ class DeadDetailPanel(Panel):
     """Fetches a job, and shows its reason and each attempt with its traceback."""
 
     def __init__(self, *, id: str) -> None:
-        super().__init__("Details", Paper(id="detail"), id=id)
+        super().__init__("Details", ScrollText(id="detail"), id=id)
         self._renewal = CoalescedFetch(self, "dead-detail", self._fetch)
         self._job_id = ""
         self._group: DeadLetterGroup | None = None
@@ -46,12 +46,12 @@ class DeadDetailPanel(Panel):
         self._job_id, self._group = job_id, group
         if other:
             self._trouble = ""
-            self.query_one(Paper).scroll_home(animate=False)
+            self.query_one(ScrollText).scroll_home(animate=False)
         self.draw()
 
     def refetch(self) -> None:
         """Fetches the job, unless the panel is hidden or fetching is paused."""
-        if self.display and self._job_id and not self._picture.fetching_paused:
+        if self.display and self._job_id and not self._view.fetching_paused:
             self._renewal.request()
 
     async def _fetch(self) -> None:
@@ -67,20 +67,20 @@ class DeadDetailPanel(Panel):
         self.draw()
 
     @property
-    def _picture(self) -> QueueView:
+    def _view(self) -> QueueView:
         return cast("OperatorApp", self.app).view
 
     def draw(self) -> None:
         """Draws the panel if anything in it has changed."""
-        picture = self._picture
-        snapshot = picture.snapshot
+        view = self._view
+        snapshot = view.snapshot
         if snapshot is None or not self.display or not self.app.is_running:
             return
         now_ms, dead = snapshot.now_ms, snapshot.dead
         group = self._group
         record = self._record if self._record is not None and self._record.job_id == self._job_id else None
         # The list's frame shows a connection loss: the details stay where they are read.
-        trouble = self._trouble or (picture.connection_error if record is None else "")
+        trouble = self._trouble or (view.connection_error if record is None else "")
         drawn = (self._job_id, group, record, trouble, dead, now_ms // _MINUTE_MS)
         if drawn == self._drawn:
             return
@@ -95,4 +95,4 @@ class DeadDetailPanel(Panel):
                 rows += job_lines(record, now_ms, columns)
             return [*rows, (Span("looking …", Tone.DIM),)] if waits else rows
 
-        self.query_one(Paper).write(lines)
+        self.query_one(ScrollText).write(lines)

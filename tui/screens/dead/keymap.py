@@ -6,7 +6,14 @@ from previewops.tui.keymap import KeyAction
 
 KEY_ACTIONS: tuple[KeyAction, ...] = (
     KeyAction("requeue", "r", "r", "Requeue", "Requeue the selection.", mutates=True),
-    KeyAction("discard", "x", "x", "Discard", "Delete the selection permanently, after a confirmation.", mutates=True),
+    KeyAction(
+        "discard",
+        "x",
+        "x",
+        "Discard",
+        "Delete the selection permanently, after a confirmation.",
+        mutates=True,
+    ),
     KeyAction("mark", "space", "space", "Mark", "Mark or unmark the row at the cursor."),
     KeyAction(
         "filter",

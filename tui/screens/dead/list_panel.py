@@ -28,14 +28,14 @@ _MINUTE_MS = 60_000
 class DeadListPanel(Panel):
     """Draws the fetched causes or jobs."""
 
-    def __init__(self, catalogue: DeadLetterData, *, id: str) -> None:
+    def __init__(self, data: DeadLetterData, *, id: str) -> None:
         super().__init__(
             "dead letters",
             Container(Grid(shape.GROUP_COLUMNS, marking=True), FilterLine(CAUSES_EXAMPLE), id="by-cause"),
             Container(Grid(shape.ALL_COLUMNS, marking=True), FilterLine(), id="by-job"),
             id=id,
         )
-        self._catalogue = catalogue
+        self._data = data
         self._drawn: tuple[object, ...] = ()
 
     def on_mount(self) -> None:
@@ -54,85 +54,85 @@ class DeadListPanel(Panel):
     @property
     def grid(self) -> Grid:
         """The visible table."""
-        return self.causes if self._catalogue.query.by_cause else self.jobs
+        return self.causes if self._data.query.by_cause else self.jobs
 
     @property
     def filter(self) -> FilterLine:
         """The filter of the visible table."""
-        return self.filter_of(self._catalogue.query)
+        return self.filter_of(self._data.query)
 
-    def filter_of(self, view: DeadListQuery) -> FilterLine:
+    def filter_of(self, query: DeadListQuery) -> FilterLine:
         """The filter of a list."""
-        side = "#by-cause" if view.by_cause else "#by-job"
+        side = "#by-cause" if query.by_cause else "#by-job"
         return self.query_one(f"{side} FilterLine", FilterLine)
 
     @property
     def group(self) -> DeadLetterGroup | None:
         """The cause at the cursor, if causes are listed."""
-        return self.group_of(self.causes.cursor_key) if self._catalogue.query.by_cause else None
+        return self.group_of(self.causes.cursor_key) if self._data.query.by_cause else None
 
     def group_of(self, fingerprint: str) -> DeadLetterGroup | None:
         """A cause by its fingerprint."""
-        groups = self._catalogue.groups or ()
+        groups = self._data.groups or ()
         return next((group for group in groups if group.fingerprint == fingerprint), None)
 
     @property
     def job_id(self) -> str:
         """The job at the cursor, or the newest job of the cause at the cursor; "" for none."""
-        if not self._catalogue.query.by_cause:
+        if not self._data.query.by_cause:
             return self.jobs.cursor_key
         return self.group.example.job_id if self.group is not None else ""
 
-    def change_level(self, view: DeadListQuery) -> None:
+    def change_level(self, query: DeadListQuery) -> None:
         """Shows the table of causes, of one cause's jobs, or of all jobs."""
-        if not view.by_cause:
-            self.jobs.set_columns(shape.ALL_COLUMNS if view.group is None else shape.ONE_GROUP_COLUMNS)
-        self.query_one("#by-cause").display = view.by_cause
-        self.query_one("#by-job").display = not view.by_cause
+        if not query.by_cause:
+            self.jobs.set_columns(shape.ALL_COLUMNS if query.group is None else shape.ONE_GROUP_COLUMNS)
+        self.query_one("#by-cause").display = query.by_cause
+        self.query_one("#by-job").display = not query.by_cause
         self.grid.focus()
 
-    def draw_rows(self, picture: QueueView) -> None:
+    def draw_rows(self, view: QueueView) -> None:
         """Draws the rows if anything has changed. Ages change once a minute."""
-        catalogue, view = self._catalogue, self._catalogue.query
-        now_ms = picture.snapshot.now_ms if picture.snapshot is not None else 0
-        fetched = catalogue.groups if view.by_cause else catalogue.rows
-        trouble = catalogue.fetch_error or picture.connection_error
-        drawn = (view, fetched, trouble, picture.frozen, now_ms // _MINUTE_MS)
+        data, query = self._data, self._data.query
+        now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
+        fetched = data.groups if query.by_cause else data.rows
+        trouble = data.fetch_error or view.connection_error
+        drawn = (query, fetched, trouble, view.frozen, now_ms // _MINUTE_MS)
         if drawn == self._drawn:
             return
         self._drawn = drawn
-        if view.by_cause:
-            dead = picture.snapshot.dead if picture.snapshot is not None else 0
-            total = max(dead, sum(group.count for group in catalogue.groups or ()))
+        if query.by_cause:
+            dead = view.snapshot.dead if view.snapshot is not None else 0
+            total = max(dead, sum(group.count for group in data.groups or ()))
             rows = [Row(each.fingerprint, shape.group_cells(each, total, now_ms)) for each in self._groups]
         else:
-            cells = partial(shape.job_cells, now_ms=now_ms, with_error=view.group is None)
-            rows = [Row(each.job_id, cells(each)) for each in catalogue.rows or ()]
-        empty = empty_lines(view, self._extent(picture), trouble=trouble, frozen=picture.frozen)
+            cells = partial(shape.job_cells, now_ms=now_ms, with_error=query.group is None)
+            rows = [Row(each.job_id, cells(each)) for each in data.rows or ()]
+        empty = empty_lines(query, self._extent(view), trouble=trouble, frozen=view.frozen)
         self.grid.show(rows, empty=empty)
 
-    def draw_frame(self, picture: QueueView, *, chosen: int | None, counting: int | None) -> None:
+    def draw_frame(self, view: QueueView, *, chosen: int | None, counting: int | None) -> None:
         """Updates title and subtitle; ``chosen`` and ``counting`` as in ``viewmodel.dead.frame``."""
-        catalogue = self._catalogue
+        data = self._data
         subtitle = subtitle_of(
-            catalogue.query,
-            trouble=catalogue.fetch_error or picture.connection_error,
-            looking=catalogue.examined,
-            frozen=picture.frozen,
+            data.query,
+            trouble=data.fetch_error or view.connection_error,
+            looking=data.examined,
+            frozen=view.frozen,
             counting=counting,
         )
-        self.label(title_of(catalogue.query, self._extent(picture, chosen)), subtitle)
+        self.label(title_of(data.query, self._extent(view, chosen)), subtitle)
 
     @property
     def _groups(self) -> tuple[DeadLetterGroup, ...]:
-        return shape.filter_groups(self._catalogue.groups or (), self._catalogue.query.terms)
+        return shape.filter_groups(self._data.groups or (), self._data.query.terms)
 
-    def _extent(self, picture: QueueView, chosen: int | None = None) -> ListExtent:
-        catalogue, view = self._catalogue, self._catalogue.query
-        dead = picture.snapshot.dead if picture.snapshot is not None else None
+    def _extent(self, view: QueueView, chosen: int | None = None) -> ListExtent:
+        data, query = self._data, self._data.query
+        dead = view.snapshot.dead if view.snapshot is not None else None
         marked = len(self.grid.marks)
-        if view.by_cause:
-            groups = catalogue.groups
+        if query.by_cause:
+            groups = data.groups
             return ListExtent(
                 shown=None if groups is None else len(self._groups),
                 total=None if groups is None else len(groups),
@@ -142,9 +142,9 @@ class DeadListPanel(Panel):
                 chosen=chosen,
             )
         return ListExtent(
-            shown=None if catalogue.rows is None else len(catalogue.rows),
-            start=catalogue.paging.start,
-            total=dead if view.flat and not view.is_filtered else catalogue.total,
+            shown=None if data.rows is None else len(data.rows),
+            start=data.paging.start,
+            total=dead if query.flat and not query.is_filtered else data.total,
             dead=dead,
             marked=marked,
             chosen=chosen,

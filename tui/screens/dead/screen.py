@@ -46,8 +46,8 @@ class DeadScreen(OperatorScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._catalogue = DeadLetterData(self.operator_app.source, self._fetched)
-        self._list = CoalescedFetch(self, "dead-list", self._catalogue.fetch)
+        self._data = DeadLetterData(self.operator_app.source, self._fetched)
+        self._list = CoalescedFetch(self, "dead-list", self._data.fetch)
         self._acts = DeadLetterActions(self, self._tally, counting=self._count, done=self._done)
         self._chosen: int | None = None
         self._counting: int | None = None
@@ -56,11 +56,11 @@ class DeadScreen(OperatorScreen):
 
     def compose_body(self) -> ComposeResult:
         with Container(id="dead"):
-            yield DeadListPanel(self._catalogue, id="list-panel")
+            yield DeadListPanel(self._data, id="list-panel")
             yield DeadDetailPanel(id="detail-panel")
 
     def on_mount(self) -> None:
-        self._letters.causes.focus()
+        self._list_panel.causes.focus()
 
     def on_resize(self) -> None:
         self._arrange()
@@ -80,43 +80,43 @@ class DeadScreen(OperatorScreen):
         return self.is_mounted and self.app.is_running
 
     @property
-    def _view(self) -> DeadListQuery:
-        return self._catalogue.query
+    def _query(self) -> DeadListQuery:
+        return self._data.query
 
     @property
-    def _letters(self) -> DeadListPanel:
+    def _list_panel(self) -> DeadListPanel:
         return self.query_one(DeadListPanel)
 
     @property
     def _grid(self) -> Grid:
-        return self._letters.grid
+        return self._list_panel.grid
 
     @property
     def _filter(self) -> FilterLine:
-        return self._letters.filter
+        return self._list_panel.filter
 
     @property
     def _detail(self) -> DeadDetailPanel:
         return self.query_one(DeadDetailPanel)
 
     @property
-    def _choice(self) -> DeadSelection | None:
+    def _selection(self) -> DeadSelection | None:
         grid = self._grid
-        choice = select(
-            self._view,
+        selection = select(
+            self._query,
             everything=self._chosen is not None,
             marks=grid.marks,
             cursor=grid.cursor_key,
             shown=grid.keys,
         )
-        return None if choice is None else choice.with_seen_death(self._catalogue.rows or ())
+        return None if selection is None else selection.with_seen_death(self._data.rows or ())
 
-    def draw_view(self, picture: QueueView) -> None:
-        snapshot = picture.snapshot
-        if snapshot is not None and not picture.fetching_paused and self._catalogue.is_stale(snapshot):
+    def draw_view(self, view: QueueView) -> None:
+        snapshot = view.snapshot
+        if snapshot is not None and not view.fetching_paused and self._data.is_stale(snapshot):
             self._list.request()
-        self._letters.draw_rows(picture)
-        self._draw_frame(picture)
+        self._list_panel.draw_rows(view)
+        self._draw_frame(view)
         self._detail.draw()
 
     def _redraw(self) -> None:
@@ -127,30 +127,30 @@ class DeadScreen(OperatorScreen):
         """Draws new data."""
         if not self._there:
             return
-        picture = self.operator_app.view
-        self._letters.draw_rows(picture)
-        if self._turned and self._catalogue.rows is not None:
-            self._letters.jobs.action_edge(-self._turned)
+        view = self.operator_app.view
+        self._list_panel.draw_rows(view)
+        if self._turned and self._data.rows is not None:
+            self._list_panel.jobs.action_edge(-self._turned)
             self._turned = 0
-        self._draw_frame(picture)
+        self._draw_frame(view)
         self.draw_keys()
         self._tell_detail()
         self._detail.refetch()
 
-    def _draw_frame(self, picture: QueueView) -> None:
-        self._letters.draw_frame(picture, chosen=self._chosen, counting=self._counting)
+    def _draw_frame(self, view: QueueView) -> None:
+        self._list_panel.draw_frame(view, chosen=self._chosen, counting=self._counting)
         self.set_class(self._chosen is not None, "-chosen")
 
     # -- navigation -------------------------------------------------------------------------------------
 
-    def _show(self, view: DeadListQuery) -> None:
+    def _show(self, query: DeadListQuery) -> None:
         """Changes to another list. The selection is cleared, as it may not be visible there."""
-        level = (self._view.flat, self._view.group)
+        level = (self._query.flat, self._query.group)
         self._let_go()
         self._turned = 0
-        self._catalogue.set_query(view)
-        if (view.flat, view.group) != level:
-            self._letters.change_level(view)
+        self._data.set_query(query)
+        if (query.flat, query.group) != level:
+            self._list_panel.change_level(query)
         self._renew()
         self._redraw()
 
@@ -160,20 +160,20 @@ class DeadScreen(OperatorScreen):
             self._list.request()
 
     def on_grid_row_selected(self, event: Grid.RowSelected) -> None:
-        if not self._view.by_cause:
+        if not self._query.by_cause:
             self.operator_app.open_job(event.key)
-        elif (group := self._letters.group_of(event.key)) is not None:
+        elif (group := self._list_panel.group_of(event.key)) is not None:
             self._show(DeadListQuery(group=group))
 
     def action_flat(self) -> None:
-        if self._view.flat:
+        if self._query.flat:
             self._to_causes()
         else:
             self._show(DeadListQuery(flat=True))
 
     def _to_causes(self) -> None:
         self._filter.clear()
-        self._show(DeadListQuery(terms=self._letters.filter_of(DeadListQuery()).terms))
+        self._show(DeadListQuery(terms=self._list_panel.filter_of(DeadListQuery()).terms))
 
     def back(self) -> bool:
         if self._counting is not None:
@@ -185,20 +185,20 @@ class DeadScreen(OperatorScreen):
             self._let_go()
         elif self._filter.is_open:
             self._filter.clear()
-        elif not self._view.by_cause:
+        elif not self._query.by_cause:
             self._to_causes()
         else:
             return False
         return True
 
     def action_page(self, step: int) -> None:
-        if self._catalogue.turn_page(step):
+        if self._data.turn_page(step):
             self._turned = step
             self._renew()
             self._redraw()
 
     def on_grid_past_edge(self, event: Grid.PastEdge) -> None:
-        if not self._view.by_cause:
+        if not self._query.by_cause:
             self.action_page(event.step)
 
     def action_details(self) -> None:
@@ -211,7 +211,7 @@ class DeadScreen(OperatorScreen):
         self.draw_keys()
 
     def _tell_detail(self) -> None:
-        self._detail.set_subject(self._letters.job_id, self._letters.group)
+        self._detail.set_subject(self._list_panel.job_id, self._list_panel.group)
 
     # -- filters and marks ------------------------------------------------------------------------------
 
@@ -223,8 +223,8 @@ class DeadScreen(OperatorScreen):
 
     def on_filter_line_changed(self) -> None:
         terms = self._filter.terms
-        if terms != self._view.terms:
-            self._show(replace(self._view, terms=terms))
+        if terms != self._query.terms:
+            self._show(replace(self._query, terms=terms))
 
     def on_filter_line_submitted(self) -> None:
         self._grid.focus()
@@ -252,11 +252,11 @@ class DeadScreen(OperatorScreen):
 
     @work(group="ask", exclusive=True)
     async def action_choose_all(self) -> None:
-        view = self._view
+        query = self._query
         count = await self._acts.counted(
-            self.operator_app.source.dead_count(view.filter, on_examined=self._count)
+            self.operator_app.source.dead_count(query.filter, on_examined=self._count)
         )
-        if count is not None and view == self._view:
+        if count is not None and query == self._query:
             self._chosen = count
             self._redraw()
 
@@ -272,43 +272,41 @@ class DeadScreen(OperatorScreen):
         if action in (*SELECTION_ACTIONS, "choose_all") and self._filter.has_error:
             return False  # the active filter is wider than the text in the line
         if action in SELECTION_ACTIONS:
-            return self._choice is not None
+            return self._selection is not None
         if action == "edit":
-            choice = self._choice
-            return choice is not None and bool(choice.single_job_id)
+            selection = self._selection
+            return selection is not None and bool(selection.single_job_id)
         if action in ("mark", "mark_all", "choose_all", "copy"):
             return bool(self._grid.cursor_key)
         if action == "page":
-            catalogue = self._catalogue
-            return not self._view.by_cause and (
-                catalogue.next_cursor is not None or not catalogue.paging.is_first
-            )
+            data = self._data
+            return not self._query.by_cause and (data.next_cursor is not None or not data.paging.is_first)
         return True
 
     @work(group="ask", exclusive=True)
     async def action_requeue(self) -> None:
-        if (choice := self._choice) is not None:
-            await self._acts.requeue(choice)
+        if (selection := self._selection) is not None:
+            await self._acts.requeue(selection)
 
     @work(group="ask", exclusive=True)
     async def action_requeue_as(self) -> None:
-        if (choice := self._choice) is not None:
-            await self._acts.requeue_as(choice)
+        if (selection := self._selection) is not None:
+            await self._acts.requeue_as(selection)
 
     @work(group="ask", exclusive=True)
     async def action_discard(self) -> None:
-        if (choice := self._choice) is not None:
-            await self._acts.discard(choice)
+        if (selection := self._selection) is not None:
+            await self._acts.discard(selection)
 
     @work(group="ask", exclusive=True)
     async def action_export(self) -> None:
-        if (choice := self._choice) is not None:
-            await self._acts.export(choice)
+        if (selection := self._selection) is not None:
+            await self._acts.export(selection)
 
     @work(group="ask", exclusive=True)
     async def action_edit(self) -> None:
-        if (choice := self._choice) is not None and choice.single_job_id:
-            await self._acts.edit(choice)
+        if (selection := self._selection) is not None and selection.single_job_id:
+            await self._acts.edit(selection)
 
     def action_copy(self) -> None:
         key = self._grid.cursor_key
@@ -318,9 +316,9 @@ class DeadScreen(OperatorScreen):
 
     # -- callbacks of the actions -----------------------------------------------------------------------
 
-    async def _tally(self, choice: DeadSelection, looked: ExaminedCallback) -> CountPreview:
-        groups = self._catalogue.groups or ()
-        return await count_selection(self.operator_app.source, choice, self._view, groups, looked)
+    async def _tally(self, selection: DeadSelection, looked: ExaminedCallback) -> CountPreview:
+        groups = self._data.groups or ()
+        return await count_selection(self.operator_app.source, selection, self._query, groups, looked)
 
     def _count(self, looked: int | None) -> None:
         # Each call examines a few hundred: the number is shown in larger steps to be readable.
@@ -330,12 +328,12 @@ class DeadScreen(OperatorScreen):
             if self._there:
                 self._draw_frame(self.operator_app.view)
 
-    def _done(self, choice: DeadSelection) -> None:
+    def _done(self, selection: DeadSelection) -> None:
         """Unmarks the affected rows and fetches the list."""
         if not self._there:
             return
-        if not choice.keys:
+        if not selection.keys:
             self._chosen = None
-        done = set(choice.keys)
+        done = set(selection.keys)
         self._grid.mark([key for key in self._grid.marks if key not in done])
         self._renew()

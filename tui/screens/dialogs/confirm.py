@@ -36,12 +36,12 @@ class ConfirmationDialog(Dialog[Answer]):
             yield from field(f"type {self._verb}", Input(id="word", placeholder=self._verb, compact=True))
 
     def on_mount(self) -> None:
-        self.query_one("#deed", Button).disabled = self._typed
+        self.query_one("#confirm", Button).disabled = self._typed
         (self.query_one("#word", Input) if self._typed else self.query_one("#cancel", Button)).focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if event.input.id == "word":
-            self.query_one("#deed", Button).disabled = not self._agreed
+            self.query_one("#confirm", Button).disabled = not self._agreed
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.input.id == "word" and self._agreed:

@@ -13,7 +13,7 @@ from textual.widgets import Button
 from previewops.tui.screens.modal import Modal
 from previewops.tui.viewmodel.spans import Line
 from previewops.tui.viewmodel.wrap import wrap_lines
-from previewops.tui.widgets.diffed_lines import Canvas
+from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.panel import framed
 
 Answer = TypeVar("Answer")
@@ -41,12 +41,12 @@ class Dialog(Modal[Answer | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = framed(self._title)
-            yield Canvas(id="lines", fit_height=True)
+            yield DiffedLines(id="lines", fit_height=True)
             yield from self.compose_fields()
             with Horizontal(id="buttons"):
                 # Next to "Cancel jobs", a button "Cancel" would be ambiguous.
                 yield Button("Go back" if self._verb.startswith("cancel") else "Cancel", id="cancel")
-                yield Button(self._verb.capitalize(), id="deed", classes="-deed")
+                yield Button(self._verb.capitalize(), id="confirm", classes="-confirm")
 
     def compose_fields(self) -> ComposeResult:
         """The widgets between the text and the buttons."""
@@ -58,14 +58,14 @@ class Dialog(Modal[Answer | None]):
     def set_lines(self, lines: Sequence[Line]) -> None:
         """Replaces the text."""
         self._lines = tuple(lines)
-        self.query_one("#lines", Canvas).draw(lambda columns, _: wrap_lines(self._lines, columns))
+        self.query_one("#lines", DiffedLines).draw(lambda columns, _: wrap_lines(self._lines, columns))
 
     def action_leave(self) -> None:
         self.dismiss(None)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
-        if event.button.id == "deed":
+        if event.button.id == "confirm":
             self.submit()
         else:
             self.dismiss(None)

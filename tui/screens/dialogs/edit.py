@@ -20,7 +20,7 @@ from previewops.tui.viewmodel.payload_editor import (
     violation_lines,
 )
 from previewops.tui.viewmodel.spans import Span, Tone
-from previewops.tui.widgets.diffed_lines import Canvas
+from previewops.tui.widgets.diffed_lines import DiffedLines
 
 _KEYS = "ctrl+s validates it and requeues the job, esc cancels"
 _KEYS_WRONG = "ctrl+s validates it again, ctrl+n goes to the next violation"
@@ -49,7 +49,7 @@ class EditPayloadDialog(Dialog[Payload]):
             self._original, id="payload", soft_wrap=True, show_line_numbers=True, tab_behavior="focus"
         )
         with VerticalScroll(id="violations", can_focus=False):
-            yield Canvas(id="violation-lines", fit_height=True)
+            yield DiffedLines(id="violation-lines", fit_height=True)
 
     def on_mount(self) -> None:
         self.query_one("#violations").display = False
@@ -94,7 +94,7 @@ class EditPayloadDialog(Dialog[Payload]):
         box = self.query_one("#violations", VerticalScroll)
         box.display = True
         box.scroll_home(animate=False)
-        self.query_one("#violation-lines", Canvas).draw(
+        self.query_one("#violation-lines", DiffedLines).draw(
             lambda columns, _: violation_lines(violations, columns)
         )
         self._say(_KEYS_WRONG)

@@ -25,7 +25,7 @@ class ResumeDialog(Dialog[bool]):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#deed", Button).focus()
+        self.query_one("#confirm", Button).focus()
 
     def submit(self) -> None:
         self.dismiss(True)

@@ -21,7 +21,7 @@ from previewops.tui.viewmodel.spans import Span
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.scroll_text import Paper
+from previewops.tui.widgets.scroll_text import ScrollText
 
 WIDE_COLUMNS = 160
 """From this width on the panels are side by side."""
@@ -59,27 +59,27 @@ class EventsScreen(OperatorScreen):
                 FilterLine("kind:dead who:ada lesson-12 !timeout", id="filter"),
                 id="feed-panel",
             )
-            yield Panel("Event", Paper(id="event"), id="event-panel")
+            yield Panel("Event", ScrollText(id="event"), id="event-panel")
 
     def on_resize(self) -> None:
         self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
 
     # -- drawing ----------------------------------------------------------------------------------------
 
-    def draw_view(self, picture: QueueView) -> None:
-        snapshot, feed = picture.snapshot, self._feed
+    def draw_view(self, view: QueueView) -> None:
+        snapshot, feed = view.snapshot, self._feed
         grid = self.query_one("#events", Grid)
         if snapshot is None:
-            state = queue_status(picture)
+            state = queue_status(view)
             grid.show((), empty=[(Span(f"{state.mark} {state.words}", state.tone),), (Span(state.more),)])
             return
-        last = picture.events[-1].event_id if picture.events else ""
+        last = view.events[-1].event_id if view.events else ""
         # The feed changes when an event arrives, and at midnight, when times get a date.
-        drawn = (feed, last, len(picture.events), snapshot.now_ms // shape.DAY_MS)
+        drawn = (feed, last, len(view.events), snapshot.now_ms // shape.DAY_MS)
         if drawn == self._drawn:
             return
         self._drawn = drawn
-        shown = feed.shown(picture.events)
+        shown = feed.shown(view.events)
         self._events = {event.event_id: event for event in shown}
         dated = shape.dated(shown, snapshot.now_ms)
         if dated is not self._dated:
@@ -91,13 +91,13 @@ class EventsScreen(OperatorScreen):
         )
         if feed.following and shown:
             grid.go_to(shown[0].event_id)
-        waiting = feed.waiting(picture.events)
+        waiting = feed.waiting(view.events)
         self.query_one("#feed-panel", Panel).label(subtitle=shape.subtitle(feed, len(shown), waiting))
         self._draw_event()
 
     def _draw_event(self) -> None:
         event = self._event
-        reading = self.query_one("#event", Paper)
+        reading = self.query_one("#event", ScrollText)
         if event is None:
             reading.write(lambda _columns: ())
         else:

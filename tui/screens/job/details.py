@@ -13,7 +13,7 @@ from previewops.tui.viewmodel.json_lines import json_lines, wrap_json
 from previewops.tui.viewmodel.spans import Line, Span, Tone
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.scroll_text import Paper
+from previewops.tui.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
@@ -32,7 +32,7 @@ class DetailPanels(Horizontal):
         self._artifacts: tuple[BundleFile, ...] = ()
 
     def compose(self) -> ComposeResult:
-        yield Panel("payload", Paper(id="payload"), id="payload-panel")
+        yield Panel("payload", ScrollText(id="payload"), id="payload-panel")
         with Container(id="beside"):
             yield Panel("attempts", Grid(ATTEMPT_COLUMNS, id="attempts"), id="attempts-panel")
             yield Panel("artifacts", Grid(ARTIFACT_COLUMNS, id="artifacts"), id="artifacts-panel")
@@ -81,7 +81,7 @@ class DetailPanels(Horizontal):
         else:
             lines = json_lines(record.payload)
         self._of, self._payload = record.payload, lines
-        self.query_one("#payload", Paper).write(lambda columns: wrap_json(lines, columns))
+        self.query_one("#payload", ScrollText).write(lambda columns: wrap_json(lines, columns))
 
     def _label(self, attempts: int) -> None:
         switch = "v switches the panel" if self.screen.has_class("-small") else ""

@@ -26,7 +26,7 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 from previewops.tui.widgets.blocks import Blocks, strips_of
 from previewops.tui.widgets.graphic import Graphic, make_graphic
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.scroll_text import Paper
+from previewops.tui.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
@@ -46,7 +46,7 @@ class PreviewPanel(Panel):
     ]
 
     def __init__(self, source: DataSource, images: ImageMode, *, id: str | None = None) -> None:
-        self._paper = Paper()
+        self._paper = ScrollText()
         self._blocks = Blocks()
         self._graphic = make_graphic(images)
         self._parts: tuple[Widget, ...] = (self._paper, self._graphic or self._blocks)

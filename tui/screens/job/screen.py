@@ -35,7 +35,7 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 from previewops.tui.viewmodel.wrap import wrap_lines
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.scroll_text import Paper
+from previewops.tui.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
@@ -76,9 +76,9 @@ class JobScreen(OperatorScreen):
         self._bundle_renewal = CoalescedFetch(self, "bundle", self._fetch_bundle)
 
     def compose_body(self) -> ComposeResult:
-        yield Paper(id="nothing")
+        yield ScrollText(id="nothing")
         with Horizontal(id="upper"):
-            yield Panel("job", Paper(id="facts"), id="facts-panel")
+            yield Panel("job", ScrollText(id="facts"), id="facts-panel")
             yield PreviewPanel(self.operator_app.source, self.operator_app.options.images, id="preview")
         yield DetailPanels(id="lower")
 
@@ -90,11 +90,11 @@ class JobScreen(OperatorScreen):
 
     # -- fetching ---------------------------------------------------------------------------------------
 
-    def draw_view(self, picture: QueueView) -> None:
+    def draw_view(self, view: QueueView) -> None:
         chosen = self.operator_app.job_id
         if chosen != self._asked_for:
             self._open(chosen)
-        elif chosen and not picture.fetching_paused and self._may_differ:
+        elif chosen and not view.fetching_paused and self._may_differ:
             self._renewal.request()
         self._draw()
 
@@ -182,10 +182,10 @@ class JobScreen(OperatorScreen):
         self.set_class(self._record is None, "-nothing")
         if self._record is None:
             lines = self._instead()
-            self.query_one("#nothing", Paper).write(lambda columns: wrap_lines(lines, columns))
+            self.query_one("#nothing", ScrollText).write(lambda columns: wrap_lines(lines, columns))
             return
         record, now_ms = self._fresh(self._record), self._now_ms()
-        self.query_one("#facts", Paper).write(lambda columns: fact_lines(record, now_ms, columns))
+        self.query_one("#facts", ScrollText).write(lambda columns: fact_lines(record, now_ms, columns))
         self.query_one("#facts-panel", Panel).label(record.job_id, self._freshness(record))
         self.query_one(DetailPanels).show(record, self._bundle.artifacts, now_ms)
         self._draw_preview()
@@ -210,12 +210,12 @@ class JobScreen(OperatorScreen):
             panel.show_text(preview_placeholder(fresh, width))
 
     def _freshness(self, record: JobRecord) -> str:
-        picture, pending = self.operator_app.view, record.state.pending
+        view, pending = self.operator_app.view, record.state.pending
         if self._trouble is not None:
             return f"not updated: {self._trouble.message}"
-        if picture.connection_error and pending:
-            return f"not updated: {picture.connection_error}"
-        if picture.frozen:
+        if view.connection_error and pending:
+            return f"not updated: {view.connection_error}"
+        if view.frozen:
             return "frozen"
         return "live" if pending else ""
 
@@ -293,9 +293,9 @@ class JobScreen(OperatorScreen):
         if payload is not None:
             await self._do(RequeueWithPayload(record.job_id, payload, record.digest))
 
-    async def _do(self, intent: OperatorCommand) -> None:
+    async def _do(self, command: OperatorCommand) -> None:
         with suppress(WorkerError):  # the command runner reports errors
-            await self.operator_app.start_command(intent).wait()
+            await self.operator_app.start_command(command).wait()
         self._renewal.request()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

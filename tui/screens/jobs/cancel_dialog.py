@@ -38,7 +38,10 @@ async def ask_to_cancel(
     ]
     if active:
         lines.append(
-            (Span(f"{active:,}", Tone.STRONG), Span(" of them are running: their render processes are killed."))
+            (
+                Span(f"{active:,}", Tone.STRONG),
+                Span(" of them are running: their render processes are killed."),
+            )
         )
     if ended:
         lines.append((Span(f"{pluralize(ended, 'other')} that you marked have ended already.", Tone.DIM),))

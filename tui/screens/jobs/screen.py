@@ -32,7 +32,7 @@ from previewops.tui.viewmodel.jobs.list_state import (
     title_of,
 )
 from previewops.tui.viewmodel.jobs.rows import job_cells, job_columns, merge_running_jobs, state_tabs
-from previewops.tui.widgets.diffed_lines import Canvas
+from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
@@ -55,14 +55,14 @@ class JobsScreen(OperatorScreen):
     CSS_PATH = "jobs.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
         KeyAction("filter(False)", "slash", "/", "Filter", "Show matching jobs."),
-        KeyAction(
-            "filter(True)", "exclamation_mark", "!", "", "Show jobs that do not match."
-        ),
+        KeyAction("filter(True)", "exclamation_mark", "!", "", "Show jobs that do not match."),
         KeyAction("step_state(1)", "s", "s", "State", "Show the jobs of the next state."),
         KeyAction("step_state(-1)", "S", "S", "", "Show the jobs of the previous state."),
         KeyAction("turn_page(1)", "right_square_bracket", "]", "", "Go to the next page."),
         KeyAction("turn_page(-1)", "left_square_bracket", "[", "", "Go to the previous page."),
-        KeyAction("cancel", "x", "x", "Cancel", "Cancel the marked jobs, or the job at the cursor.", mutates=True),
+        KeyAction(
+            "cancel", "x", "x", "Cancel", "Cancel the marked jobs, or the job at the cursor.", mutates=True
+        ),
         KeyAction(
             "discard",
             "x",
@@ -81,9 +81,7 @@ class JobsScreen(OperatorScreen):
         ),
         KeyAction("mark", "space", "space", "Mark", "Mark or unmark the job at the cursor."),
         KeyAction("order", "o", "o", "Order", "Show the oldest jobs first, or the newest."),
-        KeyAction(
-            "copy", "c", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."
-        ),
+        KeyAction("copy", "c", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."),
         KeyAction("look_again", "f5", "F5", "", "Refresh this page."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
@@ -103,7 +101,7 @@ class JobsScreen(OperatorScreen):
         )
 
     def compose_body(self) -> ComposeResult:
-        yield Canvas(id="states")
+        yield DiffedLines(id="states")
         yield Panel(
             "jobs", Grid(job_columns(None), marking=True, id="jobs"), FilterLine(id="filter"), id="jobs-panel"
         )
@@ -117,9 +115,9 @@ class JobsScreen(OperatorScreen):
 
     # -- drawing and pages ------------------------------------------------------------------------------
 
-    def draw_view(self, picture: QueueView) -> None:
+    def draw_view(self, view: QueueView) -> None:
         self._draw()
-        if picture.fetching_paused or not (self._listing.live or self._listing.rows is None):
+        if view.fetching_paused or not (self._listing.live or self._listing.rows is None):
             return
         if self._resting and self._listing.rows is not None:
             self._resting -= 1
@@ -176,32 +174,32 @@ class JobsScreen(OperatorScreen):
     def _draw(self) -> None:
         if not self.composed:
             return
-        picture, listing = self.operator_app.view, self._listing
-        trouble = self._trouble or picture.connection_error
+        view, listing = self.operator_app.view, self._listing
+        trouble = self._trouble or view.connection_error
         if listing.rows is not None:
-            self._shown = merge_running_jobs(listing.rows, picture.snapshot)
-        elif trouble or picture.frozen:
+            self._shown = merge_running_jobs(listing.rows, view.snapshot)
+        elif trouble or view.frozen:
             self._shown = ()  # the old rows belong to another list
-        now_ms = picture.snapshot.now_ms if picture.snapshot is not None else 0
+        now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
         state = listing.state
         rows = [Row(record.job_id, job_cells(record, now_ms, state)) for record in self._shown]
         self._grid.set_columns(job_columns(state))
-        self._grid.show(rows, empty=empty_lines(listing, trouble, frozen=picture.frozen))
-        snapshot = picture.snapshot
-        self.query_one("#states", Canvas).draw(lambda columns, _: [state_tabs(snapshot, state, columns)])
+        self._grid.show(rows, empty=empty_lines(listing, trouble, frozen=view.frozen))
+        snapshot = view.snapshot
+        self.query_one("#states", DiffedLines).draw(lambda columns, _: [state_tabs(snapshot, state, columns)])
         self._draw_labels()
 
     def _draw_labels(self) -> None:
-        picture = self.operator_app.view
+        view = self.operator_app.view
         subtitle = subtitle_of(
             self._listing,
-            trouble=self._trouble or picture.connection_error,
+            trouble=self._trouble or view.connection_error,
             looking=self._looking,
-            frozen=picture.frozen,
+            frozen=view.frozen,
             marked=len(self._grid.marks),
             slowed=self._slowed,
         )
-        self.query_one("#jobs-panel", Panel).label(title_of(self._listing, picture.snapshot), subtitle)
+        self.query_one("#jobs-panel", Panel).label(title_of(self._listing, view.snapshot), subtitle)
 
     # -- filters ----------------------------------------------------------------------------------------
 
@@ -338,8 +336,7 @@ class JobsScreen(OperatorScreen):
             "mark": bool(self._chosen()),
             "copy": bool(self._chosen()),
             "cancel": bool(self._to_cancel()),
-            "discard": bool(self._dead())
-            and not self._to_cancel(),  # the same key cancels jobs
+            "discard": bool(self._dead()) and not self._to_cancel(),  # the same key cancels jobs
             "requeue": bool(self._dead()),
         }
         return possible.get(action, True)

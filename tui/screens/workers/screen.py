@@ -23,7 +23,7 @@ from previewops.tui.viewmodel.queue_status import queue_status
 from previewops.tui.viewmodel.spans import Line, Span
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.scroll_text import Paper
+from previewops.tui.widgets.scroll_text import ScrollText
 
 WIDE_COLUMNS = 150
 """From this width on the panels are side by side."""
@@ -61,36 +61,34 @@ class WorkersScreen(OperatorScreen):
             mutates=True,
         ),
         KeyAction("open_run(0)", "enter", "enter", "Job", "Open the first running job."),
-        KeyAction(
-            "copy_id", "c", "c", "Copy id", "Copy the id of the worker or supervisor."
-        ),
+        KeyAction("copy_id", "c", "c", "Copy id", "Copy the id of the worker or supervisor."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
         super().__init__()
-        self._posts: dict[str, FleetRow] = {}
+        self._rows: dict[str, FleetRow] = {}
         self._differ = False
 
     def compose_body(self) -> ComposeResult:
         with Container(id="fleet"):
             yield Panel("Workers", Grid(table.columns(differ=False), id="table"), id="table-panel")
-            yield Panel("Running jobs", Paper(id="detail"), id="detail-panel")
+            yield Panel("Running jobs", ScrollText(id="detail"), id="detail-panel")
 
     def on_resize(self) -> None:
         self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
 
     # -- drawing ----------------------------------------------------------------------------------------
 
-    def draw_view(self, picture: QueueView) -> None:
-        snapshot = picture.snapshot
+    def draw_view(self, view: QueueView) -> None:
+        snapshot = view.snapshot
         grid = self.query_one("#table", Grid)
         if snapshot is None:
-            state = queue_status(picture)
+            state = queue_status(view)
             grid.show((), empty=[(Span(f"{state.mark} {state.words}", state.tone),), (Span(state.more),)])
             return
-        posts = table.fleet_rows(snapshot)
-        self._posts = {post.key: post for post in posts}
+        rows = table.fleet_rows(snapshot)
+        self._rows = {row.key: row for row in rows}
         differ = len(table.versions(snapshot)) > 1
         if differ is not self._differ:
             self._differ = differ
@@ -98,35 +96,35 @@ class WorkersScreen(OperatorScreen):
         runs = table.runs_by_id(snapshot.running_jobs)
         now_ms = snapshot.now_ms
         grid.show(
-            [Row(post.key, table.cells(post, now_ms, runs, differ=differ)) for post in posts],
+            [Row(row.key, table.cells(row, now_ms, runs, differ=differ)) for row in rows],
             empty=table.empty_lines(snapshot),
         )
-        self.query_one("#table-panel", Panel).label(subtitle=table.summary(snapshot) if posts else "")
-        self.query_one("#detail-panel", Panel).display = bool(posts)
+        self.query_one("#table-panel", Panel).label(subtitle=table.summary(snapshot) if rows else "")
+        self.query_one("#detail-panel", Panel).display = bool(rows)
         self._draw_detail()
 
     def _draw_detail(self) -> None:
         snapshot = self.operator_app.view.snapshot
-        post = self._post
-        self.query_one("#detail-panel", Panel).label(detail.title_of(post))
-        pane = self.query_one("#detail", Paper)
-        if snapshot is None or post is None:
+        row = self._row
+        self.query_one("#detail-panel", Panel).label(detail.title_of(row))
+        pane = self.query_one("#detail", ScrollText)
+        if snapshot is None or row is None:
             pane.write(lambda _columns: ())
         else:
             jobs = self._jobs()
             runs = table.runs_by_id(snapshot.running_jobs)
-            pane.write(lambda columns: detail.detail_lines(post, jobs, snapshot, runs, columns))
+            pane.write(lambda columns: detail.detail_lines(row, jobs, snapshot, runs, columns))
         self.draw_keys()
 
     @property
-    def _post(self) -> FleetRow | None:
-        return self._posts.get(self.query_one("#table", Grid).cursor_key)
+    def _row(self) -> FleetRow | None:
+        return self._rows.get(self.query_one("#table", Grid).cursor_key)
 
     def _jobs(self) -> tuple[str, ...]:
-        snapshot, post = self.operator_app.view.snapshot, self._post
-        if snapshot is None or post is None:
+        snapshot, row = self.operator_app.view.snapshot, self._row
+        if snapshot is None or row is None:
             return ()
-        return detail.jobs_of(post, snapshot, tuple(self._posts.values()))
+        return detail.jobs_of(row, snapshot, tuple(self._rows.values()))
 
     def on_grid_cursor_moved(self, _event: Grid.CursorMoved) -> None:
         self._draw_detail()
@@ -141,7 +139,7 @@ class WorkersScreen(OperatorScreen):
             return False
         match action:
             case "scale":
-                return command_targets.scalable_supervisor(self._post) is not None
+                return command_targets.scalable_supervisor(self._row) is not None
             case "drain" | "restart" | "reset":
                 return self._target(action) is not None
             case "open_run":
@@ -151,18 +149,18 @@ class WorkersScreen(OperatorScreen):
         return True
 
     def _target(self, act: str) -> command_targets.CommandTarget | None:
-        return command_targets.find_target(act, self._post, tuple(self._posts.values()))
+        return command_targets.find_target(act, self._row, tuple(self._rows.values()))
 
-    def action_open_run(self, place: int) -> None:
+    def action_open_run(self, index: int) -> None:
         jobs = self._jobs()
-        if place < len(jobs):
-            self.operator_app.open_job(jobs[place])
+        if index < len(jobs):
+            self.operator_app.open_job(jobs[index])
 
     def _copied(self) -> str:
-        post = self._post
-        if post is None:
+        row = self._row
+        if row is None:
             return ""
-        return post.worker_id or (post.supervisor.supervisor_id if post.supervisor is not None else "")
+        return row.worker_id or (row.supervisor.supervisor_id if row.supervisor is not None else "")
 
     def action_copy_id(self) -> None:
         copied = self._copied()
@@ -171,28 +169,28 @@ class WorkersScreen(OperatorScreen):
 
     @work(group="ask")
     async def action_scale(self) -> None:
-        view = command_targets.scalable_supervisor(self._post)
-        if view is None:
+        supervisor = command_targets.scalable_supervisor(self._row)
+        if supervisor is None:
             return
         typed = await self.show_dialog(
             PromptDialog(
-                f"Scale {view.state.host}",
-                command_targets.scale_prompt(view),
+                f"Scale {supervisor.state.host}",
+                command_targets.scale_prompt(supervisor),
                 "scale",
-                initial=str(view.state.worker_range),
+                initial=str(supervisor.state.worker_range),
                 hint="4 or 1-8",
                 check=command_targets.check_worker_range,
             )
         )
-        bounds = WorkerCountRange.parse(typed) if typed is not None else None
-        if bounds is None:
+        worker_range = WorkerCountRange.parse(typed) if typed is not None else None
+        if worker_range is None:
             return
-        gone = command_targets.count_surplus_workers(view, bounds)
+        gone = command_targets.count_surplus_workers(supervisor, worker_range)
         if gone and not await self._agreed(
-            "Scale down", command_targets.scale_down_lines(view, bounds), "scale", gone
+            "Scale down", command_targets.scale_down_lines(supervisor, worker_range), "scale", gone
         ):
             return
-        self.operator_app.start_command(Scale(view.supervisor_id, bounds))
+        self.operator_app.start_command(Scale(supervisor.supervisor_id, worker_range))
 
     @work(group="ask")
     async def action_drain(self) -> None:

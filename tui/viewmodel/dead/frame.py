@@ -32,37 +32,37 @@ class ListExtent:
     chosen: int | None = None
 
 
-def title_of(view: DeadListQuery, extent_: ListExtent) -> str:
+def title_of(query: DeadListQuery, extent_: ListExtent) -> str:
     """What is listed, how much of it, and the selection."""
-    parts = [_causes(view, extent_) if view.by_cause else _jobs(view, extent_)]
+    parts = [_causes(query, extent_) if query.by_cause else _jobs(query, extent_)]
     if extent_.chosen is not None:
-        matching = " that match" if view.is_filtered else ""
+        matching = " that match" if query.is_filtered else ""
         parts.append(f"all {extent_.chosen:,}{matching} selected")
     elif extent_.marked:
         parts.append(f"{extent_.marked:,} marked")
     return " · ".join(parts)
 
 
-def _causes(view: DeadListQuery, shown: ListExtent) -> str:
+def _causes(query: DeadListQuery, shown: ListExtent) -> str:
     if shown.shown is None or shown.total is None:
         return "dead letters by cause"
     most = "" if shown.whole else " largest"
     causes = f"{shown.total:,}{most} {'cause' if shown.total == 1 else 'causes'}"
-    if view.is_filtered:
+    if query.is_filtered:
         return f"{shown.shown:,} of {causes}"
     of = "" if shown.dead is None else f"{pluralize(shown.dead, 'dead letter')}, "
     return f"{of}{causes}"
 
 
-def _jobs(view: DeadListQuery, shown: ListExtent) -> str:
-    name = "dead letters" if view.group is None else error_of(view.group.example)
+def _jobs(query: DeadListQuery, shown: ListExtent) -> str:
+    name = "dead letters" if query.group is None else error_of(query.group.example)
     if shown.shown is None:
         return name
     return f"{name} {row_range(shown.start, shown.shown, shown.total)}"
 
 
 def subtitle_of(
-    view: DeadListQuery, *, trouble: str, looking: int | None, frozen: bool, counting: int | None
+    query: DeadListQuery, *, trouble: str, looking: int | None, frozen: bool, counting: int | None
 ) -> str:
     """Freshness and the way back. ``looking`` and ``counting`` are the numbers examined by a slow listing or count."""
     if counting is not None:
@@ -73,22 +73,22 @@ def subtitle_of(
         return f"searching: {looking:,} examined"
     if frozen:
         return "frozen"
-    if view.is_filtered:  # escape clears the filter first, which the filter line shows
-        return _how_causes_are_filtered(view) if view.by_cause else ""
-    return "" if view.by_cause else "esc: back to the causes"
+    if query.is_filtered:  # escape clears the filter first, which the filter line shows
+        return _how_causes_are_filtered(query) if query.by_cause else ""
+    return "" if query.by_cause else "esc: back to the causes"
 
 
-def _how_causes_are_filtered(view: DeadListQuery) -> str:
-    if unsupported_fields(view.terms):
+def _how_causes_are_filtered(query: DeadListQuery) -> str:
+    if unsupported_fields(query.terms):
         return "causes are filtered by error text only"
     return "commands affect matching jobs only"
 
 
-def empty_lines(view: DeadListQuery, shown: ListExtent, *, trouble: str, frozen: bool) -> Sequence[Line]:
+def empty_lines(query: DeadListQuery, shown: ListExtent, *, trouble: str, frozen: bool) -> Sequence[Line]:
     """The text in place of rows."""
     if shown.shown is None:
         return loading_lines(trouble, frozen=frozen)
-    strange = unsupported_fields(view.terms) if view.by_cause else ()
+    strange = unsupported_fields(query.terms) if query.by_cause else ()
     if strange:
         names = ", ".join(f"{name}:" for name in strange)
         return [
@@ -96,14 +96,17 @@ def empty_lines(view: DeadListQuery, shown: ListExtent, *, trouble: str, frozen:
             (Span(f"not by {names}", Tone.DIM),),
             (Span("f", Tone.INFO), Span(" lists the jobs, ", Tone.DIM), Span("esc", Tone.INFO), *_clears),
         ]
-    if view.is_filtered:
-        what = "cause" if view.by_cause else "dead letter"
+    if query.is_filtered:
+        what = "cause" if query.by_cause else "dead letter"
         return [
-            (Span(f"No {what} matches ", Tone.DIM), clean_span(view.terms)),
+            (Span(f"No {what} matches ", Tone.DIM), clean_span(query.terms)),
             (Span("esc", Tone.INFO), *_clears),
         ]
-    if not view.by_cause and view.group is not None:
-        return [(Span("No dead letters of this cause are left.", Tone.GOOD),), (Span("esc", Tone.INFO), *_goes_back)]
+    if not query.by_cause and query.group is not None:
+        return [
+            (Span("No dead letters of this cause are left.", Tone.GOOD),),
+            (Span("esc", Tone.INFO), *_goes_back),
+        ]
     return [
         (Span("There are no dead letters.", Tone.GOOD),),
         (Span("A job that fails permanently is kept here with its payload.", Tone.DIM),),

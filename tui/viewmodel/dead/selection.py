@@ -72,23 +72,23 @@ class DeadSelection:
 
 
 def select(
-    view: DeadListQuery, *, everything: bool, marks: Sequence[str], cursor: str, shown: Sequence[str]
+    query: DeadListQuery, *, everything: bool, marks: Sequence[str], cursor: str, shown: Sequence[str]
 ) -> DeadSelection | None:
     """Everything that matches if ``everything``, else the marked rows, else the row at the cursor; None without rows.
 
     ``shown`` are the visible rows. Of a cause, only jobs that match the filter are selected.
     """
     if everything:
-        return DeadSelection((view.filter,), "all that match" if view.is_filtered else "all of them")
+        return DeadSelection((query.filter,), "all that match" if query.is_filtered else "all of them")
     keys = tuple(marks) or ((cursor,) if cursor else ())
     if not keys:
         return None
     unseen = len(set(keys) - set(shown))
-    if view.by_cause:
+    if query.by_cause:
         words = "this cause" if not marks else f"the {pluralize(len(keys), 'marked cause')}"
-        if view.is_filtered:
+        if query.is_filtered:
             words = f"matching jobs of {words}"
-        terms = restrict_to_errors(view.terms)
+        terms = restrict_to_errors(query.terms)
         return DeadSelection(
             tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in keys), words, keys, unseen
         )

@@ -6,23 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from previewops.formatting import clean, pluralize
-from previewops.snapshot.fleet import MAX_WORKERS, SupervisedWorker, SupervisorStatus, WorkerCountRange
+from previewops.snapshot.fleet import MAX_WORKERS, SupervisorStatus, WorkerCountRange
 from previewops.tui.viewmodel.fleet.table import FleetRow
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, plain_text
 
-_HITS: Mapping[str, tuple[str, ...]] = {
+_AFFECTED_PHASES: Mapping[str, tuple[str, ...]] = {
     "drain": ("starting", "running", "backoff", "fatal"),
     "restart": ("starting", "running", "backoff", "fatal", "exited"),
     "reset": ("exited", "backoff", "fatal", "draining"),
 }
 """The worker phases that a command changes. The supervisor rejects it in the others."""
 
-_MEANS: Mapping[str, str] = {
+_EFFECT: Mapping[str, str] = {
     "drain": "{} their jobs, claim no more, and stay stopped until they are reset.",
     "restart": "One after the other is replaced. Each finishes its jobs first.",
     "reset": "They are started again immediately.",
 }
-_MEANS_ONE: Mapping[str, str] = {
+_EFFECT_ON_ONE: Mapping[str, str] = {
     "drain": "It finishes {}, claims no more, and stays stopped until it is reset.",
     "restart": "Its replacement is started. Then it finishes {} and exits.",
     "reset": "It is started again immediately.",
@@ -51,27 +51,34 @@ class CommandTarget:
         return f"{pluralize(self.affected, 'worker')} of {clean(self.host)}"
 
 
-def find_target(act: str, post: FleetRow | None, among: Sequence[FleetRow]) -> CommandTarget | None:
+def find_target(act: str, row: FleetRow | None, rows: Sequence[FleetRow]) -> CommandTarget | None:
     """The target of a command at the cursor's row; None if no supervisor accepts it or no worker would change.
 
     A slot without a worker yet has no worker id. Its reset goes to the host, whose supervisor restarts only workers
     that are not running.
     """
-    if post is None or post.supervisor is None or not post.accepts_commands:
+    if row is None or row.supervisor is None or not row.accepts_commands:
         return None
-    whole = post.is_heading
-    if not whole and not post.worker_id:
+    is_host = row.is_heading
+    if not is_host and not row.worker_id:
         if act != "reset":
             return None
-        whole = True
-    view = post.supervisor
-    rows = [each for each in among if each.supervisor is view and each.slot is not None] if whole else [post]
-    hit = [each for each in rows if each.slot is not None and each.slot.phase in _HITS[act]]
-    if not hit or (not post.is_heading and post not in hit):
+        is_host = True
+    supervisor = row.supervisor
+    targets = [other for other in rows if other.supervisor is supervisor] if is_host else [row]
+    affected = [
+        target for target in targets if target.slot is not None and target.slot.phase in _AFFECTED_PHASES[act]
+    ]
+    if not affected or (not row.is_heading and row not in affected):
         return None
-    jobs = sum(each.worker.busy for each in hit if each.worker is not None)
+    jobs = sum(target.worker.busy for target in affected if target.worker is not None)
     return CommandTarget(
-        act, view.supervisor_id, view.state.host, "" if whole else post.worker_id, len(hit), jobs
+        act,
+        supervisor.supervisor_id,
+        supervisor.state.host,
+        "" if is_host else row.worker_id,
+        len(affected),
+        jobs,
     )
 
 
@@ -80,11 +87,11 @@ def confirmation_lines(target: CommandTarget) -> list[Line]:
     jobs = pluralize(target.jobs, "job") if target.jobs else "no job"
     if target.affected == 1:
         ends = {0: "its jobs", 1: "its job"}.get(target.jobs, f"its {target.jobs} jobs")
-        return [(Span(_MEANS_ONE[target.kind].format(ends)),)]
-    words = _MEANS[target.kind].format("They finish")
+        return [(Span(_EFFECT_ON_ONE[target.kind].format(ends)),)]
+    text = _EFFECT[target.kind].format("They finish")
     return [
         (Span(f"{target.kind.capitalize()} "), Span(target.label, Tone.STRONG), Span(f", at {jobs} now?")),
-        (Span(words, Tone.DIM),),
+        (Span(text, Tone.DIM),),
     ]
 
 
@@ -93,9 +100,9 @@ def join_text(lines: Sequence[Line]) -> str:
     return " ".join(filter(None, map(plain_text, lines)))
 
 
-def scalable_supervisor(post: FleetRow | None) -> SupervisorStatus | None:
+def scalable_supervisor(row: FleetRow | None) -> SupervisorStatus | None:
     """The supervisor that can be scaled from the cursor's row."""
-    return post.supervisor if post is not None and post.accepts_commands else None
+    return row.supervisor if row is not None and row.accepts_commands else None
 
 
 def check_worker_range(text: str) -> str:
@@ -106,35 +113,33 @@ def check_worker_range(text: str) -> str:
     return f"{found}allowed is a number or a range like 4 or 1-8, from 0 to {MAX_WORKERS}"
 
 
-def count_surplus_workers(view: SupervisorStatus, bounds: WorkerCountRange) -> int:
+def count_surplus_workers(supervisor: SupervisorStatus, worker_range: WorkerCountRange) -> int:
     """The number of running workers above the new maximum."""
-    running: list[SupervisedWorker] = [
-        each for each in view.state.workers if each.phase in ("starting", "running")
-    ]
-    return max(0, len(running) - bounds.maximum)
+    running = sum(worker.phase in ("starting", "running") for worker in supervisor.state.workers)
+    return max(0, running - worker_range.maximum)
 
 
-def scale_prompt(view: SupervisorStatus) -> str:
+def scale_prompt(supervisor: SupervisorStatus) -> str:
     """The prompt for a new worker count."""
-    bounds = view.state.worker_range
+    worker_range = supervisor.state.worker_range
     present = (
-        f"{bounds.minimum}"
-        if bounds.minimum == bounds.maximum
-        else f"{bounds.minimum} to {bounds.maximum} by load"
+        f"{worker_range.minimum}"
+        if worker_range.minimum == worker_range.maximum
+        else f"{worker_range.minimum} to {worker_range.maximum} by load"
     )
     return (
         f"How many workers? A number, or a range for autoscaling. "
-        f"Now: {present}; current target: {view.state.count}."
+        f"Now: {present}; current target: {supervisor.state.count}."
     )
 
 
-def scale_down_lines(view: SupervisorStatus, bounds: WorkerCountRange) -> list[Line]:
+def scale_down_lines(supervisor: SupervisorStatus, worker_range: WorkerCountRange) -> list[Line]:
     """The dialog's text before workers are stopped."""
-    count = count_surplus_workers(view, bounds)
+    count = count_surplus_workers(supervisor, worker_range)
     return [
         (
             Span(f"{pluralize(count, 'worker')} of "),
-            clean_span(view.state.host, Tone.STRONG),
+            clean_span(supervisor.state.host, Tone.STRONG),
             Span(f" will finish {'its' if count == 1 else 'their'} jobs and exit."),
         )
     ]

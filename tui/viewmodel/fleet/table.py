@@ -15,16 +15,16 @@ from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.queue_status import alive_workers
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
-_AWAY_WORDS = {
+_STOPPED_STATES = {
     "exited": ("○", "drained", Tone.DIM),
     "backoff": ("▲", "backing off", Tone.WARN),
     "fatal": ("✖", "given up", Tone.BAD),
 }
 
-STOPPED_PHASES = tuple(_AWAY_WORDS)
+STOPPED_PHASES = tuple(_STOPPED_STATES)
 """Phases of a slot in which no worker runs."""
 
-_MOST_BLOCKS = 5
+_MAX_BLOCKS = 5
 _BAR = 4
 _IDLE_CPU = 5
 _MIB = 1 << 20
@@ -71,21 +71,26 @@ def fleet_rows(snapshot: Snapshot) -> tuple[FleetRow, ...]:
     """All rows: supervisors by host, their workers by slot, then workers without a supervisor."""
     views = {worker.worker_id: worker for worker in snapshot.workers}
     supervised = {
-        place.worker_id for view in snapshot.supervisors if not view.silent for place in view.state.workers
+        slot.worker_id
+        for supervisor in snapshot.supervisors
+        if not supervisor.silent
+        for slot in supervisor.state.workers
     }
     rows: list[FleetRow] = []
-    for view in sorted(snapshot.supervisors, key=lambda each: (each.state.host, each.supervisor_id)):
-        host = view.state.host
-        rows.append(FleetRow(f"host {view.supervisor_id}", host, view))
-        for place in sorted(view.state.workers, key=lambda each: each.slot):
-            if view.silent and place.worker_id in supervised:
+    for supervisor in sorted(
+        snapshot.supervisors, key=lambda status: (status.state.host, status.supervisor_id)
+    ):
+        host = supervisor.state.host
+        rows.append(FleetRow(f"host {supervisor.supervisor_id}", host, supervisor))
+        for slot in sorted(supervisor.state.workers, key=lambda worker: worker.slot):
+            if supervisor.silent and slot.worker_id in supervised:
                 continue  # another supervisor has adopted it
-            key = f"{view.supervisor_id} {place.slot} {place.worker_id}"
-            worker = None if place.phase in STOPPED_PHASES else views.get(place.worker_id)
-            rows.append(FleetRow(key, host, view, place, worker))
-    known = {post.worker_id for post in rows} | supervised
+            key = f"{supervisor.supervisor_id} {slot.slot} {slot.worker_id}"
+            worker = None if slot.phase in STOPPED_PHASES else views.get(slot.worker_id)
+            rows.append(FleetRow(key, host, supervisor, slot, worker))
+    known = {row.worker_id for row in rows} | supervised
     alone = [worker for worker in snapshot.workers if worker.worker_id not in known]
-    for worker in sorted(alone, key=lambda each: (each.host, each.worker_id)):
+    for worker in sorted(alone, key=lambda worker: (worker.host, worker.worker_id)):
         heading = FleetRow(f"alone on {worker.host}", worker.host, None)
         if not rows or (rows[-1].supervisor, rows[-1].host) != (None, worker.host):
             rows.append(heading)
@@ -99,7 +104,7 @@ def columns(*, differ: bool) -> tuple[TableColumn, ...]:
         TableColumn("worker", 14, grow=1),
         TableColumn("pid", 7, right=True, drop=7),
         TableColumn("state", 13),
-        TableColumn("slots", _MOST_BLOCKS),
+        TableColumn("slots", _MAX_BLOCKS),
         TableColumn("cpu", 5, right=True, drop=2),
         TableColumn("memory", 7, right=True, drop=4),
         TableColumn("age", 6, right=True, drop=5),
@@ -112,21 +117,21 @@ def columns(*, differ: bool) -> tuple[TableColumn, ...]:
 
 def versions(snapshot: Snapshot) -> frozenset[str]:
     """All running versions."""
-    views = (view.state.version for view in snapshot.supervisors if not view.silent)
+    views = (supervisor.state.version for supervisor in snapshot.supervisors if not supervisor.silent)
     return frozenset(version for version in (*views, *(w.version for w in snapshot.workers)) if version)
 
 
-def cells(post: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], *, differ: bool) -> tuple[Line, ...]:
+def cells(row: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], *, differ: bool) -> tuple[Line, ...]:
     """The cells of a row. Headings and empty slots have fewer: their last cell takes the remaining width."""
-    if post.is_heading:
-        return (heading_line(post, now_ms),)
-    mark, words, tone = row_state(post, now_ms)
-    name = (Span(f"  {mark} ", tone), clean_span(short_id(post), Tone.TEXT if post.worker else Tone.DIM))
-    state = (Span(words, tone),)
-    worker = post.worker
+    if row.is_heading:
+        return (heading_line(row, now_ms),)
+    mark, text, tone = row_state(row, now_ms)
+    name = (Span(f"  {mark} ", tone), clean_span(short_id(row), Tone.TEXT if row.worker else Tone.DIM))
+    state = (Span(text, tone),)
+    worker = row.worker
     if worker is None:
-        pid = post.slot.pid if post.slot is not None else None
-        return (name, (Span(str(pid or "-"), Tone.DIM),), state, (reason_span(post),))
+        pid = row.slot.pid if row.slot is not None else None
+        return (name, (Span(str(pid or "-"), Tone.DIM),), state, (reason_span(row),))
     return (
         name,
         (Span(str(worker.pid), Tone.DIM),),
@@ -142,41 +147,47 @@ def cells(post: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], *, differ
     )
 
 
-def heading_line(post: FleetRow, now_ms: int) -> Line:
+def heading_line(row: FleetRow, now_ms: int) -> Line:
     """The heading of a host: the supervisor's state, target and notice."""
-    view = post.supervisor
-    if view is None:
+    supervisor = row.supervisor
+    if supervisor is None:
         return (
             Span("▲ ", Tone.WARN),
-            clean_span(post.host, Tone.STRONG),
+            clean_span(row.host, Tone.STRONG),
             Span("  without a supervisor", Tone.WARN),
         )
-    state = view.state
-    well = not view.silent and state.state == "running"
-    words = f"silent {elapsed(view.heartbeat_ms, now_ms)}" if view.silent else clean(state.state)
+    state = supervisor.state
+    well = not supervisor.silent and state.state == "running"
+    text = f"silent {elapsed(supervisor.heartbeat_ms, now_ms)}" if supervisor.silent else clean(state.state)
     mark = Span("● ", Tone.GOOD) if well else Span("▲ ", Tone.WARN)
-    parts = [mark, clean_span(state.host, Tone.STRONG), Span(f"  {words}", Tone.DIM if well else Tone.WARN)]
+    parts = [mark, clean_span(state.host, Tone.STRONG), Span(f"  {text}", Tone.DIM if well else Tone.WARN)]
     parts.append(
-        Span(f"  {clean(state.backend)}  {target_count(view)}  {memory_text(state.rss_bytes)}", Tone.DIM)
+        Span(
+            f"  {clean(state.backend)}  {target_count(supervisor)}  {memory_text(state.rss_bytes)}", Tone.DIM
+        )
     )
     if state.notice:
         parts.append(clean_span(f"  {state.notice}", Tone.WARN))
     return tuple(parts)
 
 
-def target_count(view: SupervisorStatus) -> str:
+def target_count(supervisor: SupervisorStatus) -> str:
     """The target worker count of a supervisor, with its range if it autoscales."""
-    bounds = view.state.worker_range
-    choice = f" ({bounds.minimum} to {bounds.maximum})" if bounds.minimum != bounds.maximum else ""
-    return f"{view.state.count} wanted{choice}"
+    worker_range = supervisor.state.worker_range
+    choice = (
+        f" ({worker_range.minimum} to {worker_range.maximum})"
+        if worker_range.minimum != worker_range.maximum
+        else ""
+    )
+    return f"{supervisor.state.count} wanted{choice}"
 
 
-def row_state(post: FleetRow, now_ms: int) -> tuple[str, str, Tone]:
+def row_state(row: FleetRow, now_ms: int) -> tuple[str, str, Tone]:
     """(mark, text, tone) of a worker's state."""
-    phase = post.slot.phase if post.slot is not None else "running"
+    phase = row.slot.phase if row.slot is not None else "running"
     if phase in STOPPED_PHASES:
-        return _AWAY_WORDS[phase]
-    worker = post.worker
+        return _STOPPED_STATES[phase]
+    worker = row.worker
     if worker is None:
         return ("◌", "starting", Tone.INFO) if phase == "starting" else ("?", "no heartbeat", Tone.WARN)
     if now_ms - worker.heartbeat_ms > SILENT_MS:
@@ -186,25 +197,25 @@ def row_state(post: FleetRow, now_ms: int) -> tuple[str, str, Tone]:
     return ("●", "working", Tone.GOOD) if worker.busy else ("○", "idle", Tone.DIM)
 
 
-def reason_span(post: FleetRow) -> Span:
+def reason_span(row: FleetRow) -> Span:
     """The reason why a slot has no running worker."""
-    place = post.slot
-    if place is None or not place.reason:
+    slot = row.slot
+    if slot is None or not slot.reason:
         return Span("")
-    return clean_span(place.reason, Tone.TEXT if place.phase == "fatal" else Tone.DIM)
+    return clean_span(slot.reason, Tone.TEXT if slot.phase == "fatal" else Tone.DIM)
 
 
-def short_id(post: FleetRow) -> str:
+def short_id(row: FleetRow) -> str:
     """The worker's id without the host, which the heading shows; or its slot."""
-    worker_id = post.worker_id
+    worker_id = row.worker_id
     if not worker_id:
-        return f"slot {post.slot.slot}" if post.slot is not None else ""
-    return worker_id.removeprefix(f"{post.host}-") if post.host else worker_id
+        return f"slot {row.slot.slot}" if row.slot is not None else ""
+    return worker_id.removeprefix(f"{row.host}-") if row.host else worker_id
 
 
 def slots_line(worker: WorkerState) -> Line:
     """One block per slot, filled if busy; numbers if there are many."""
-    if worker.slots > _MOST_BLOCKS:
+    if worker.slots > _MAX_BLOCKS:
         return (Span(f"{worker.busy}/{worker.slots}", Tone.GOOD if worker.busy else Tone.DIM),)
     free = max(0, worker.slots - worker.busy)
     return (Span("■" * min(worker.busy, worker.slots), Tone.GOOD), Span("□" * free, Tone.DIM))
@@ -231,7 +242,9 @@ def summary(snapshot: Snapshot) -> str:
     if there:
         parts.append(f"{sum(w.busy for w in there)} of {sum(w.slots for w in there)} slots busy")
     silent = len(snapshot.workers) - len(there)
-    given_up = sum(place.phase == "fatal" for view in snapshot.supervisors for place in view.state.workers)
+    given_up = sum(
+        slot.phase == "fatal" for supervisor in snapshot.supervisors for slot in supervisor.state.workers
+    )
     parts += [f"{silent} silent"] * bool(silent) + [f"{given_up} given up"] * bool(given_up)
     if len(versions(snapshot)) > 1:
         parts.append("versions differ")

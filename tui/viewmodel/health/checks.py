@@ -39,17 +39,17 @@ _ROOMY = 60
 """From this width on, advice is aligned with the message, otherwise further left."""
 
 
-def verdict_lines(picture: QueueView, columns: int) -> list[Line]:
+def verdict_lines(view: QueueView, columns: int) -> list[Line]:
     """The overall result. A connection loss comes first."""
     lines: list[Line] = []
-    if picture.lost is not None:
-        reason = f"✖ connection lost: {connection_loss_text(picture.lost)}"
+    if view.connection_loss is not None:
+        reason = f"✖ connection lost: {connection_loss_text(view.connection_loss)}"
         lines.append((clean_span(reason, Tone.BAD),))
-        if picture.health is not None:
+        if view.health is not None:
             lines.append((Span("The results below are from before that.", Tone.DIM),))
-    health = picture.health
+    health = view.health
     if health is None:
-        if picture.lost is None:
+        if view.connection_loss is None:
             lines.append((Span("○ The queue's health is not known yet.", Tone.DIM),))
     else:
         mark, tone = MARKS[health.status]

@@ -33,14 +33,14 @@ FULL_FROM = 10
 """Minimum of waiting jobs for a full bar, so that a single job does not fill it."""
 
 
-def headline(picture: QueueView, columns: int) -> list[Line]:
+def headline(view: QueueView, columns: int) -> list[Line]:
     """The queue's status, then the failed health checks."""
-    state = queue_status(picture)
+    state = queue_status(view)
     lines: list[Line] = [
         clip((Span(f" {state.mark} {state.words}", state.tone), Span(f"  {state.more}", Tone.TEXT)), columns)
     ]
-    if picture.health is not None:
-        bad = [check for check in picture.health.checks if check.status is not Status.OK]
+    if view.health is not None:
+        bad = [check for check in view.health.checks if check.status is not Status.OK]
         bad.sort(key=lambda check: check.status is not Status.CRITICAL)
         for check in bad[:_MOST_ALARMS]:
             mark, tone = _MARKS[check.status]
@@ -53,15 +53,15 @@ def headline(picture: QueueView, columns: int) -> list[Line]:
     return lines
 
 
-def depth_lines(picture: QueueView, columns: int) -> list[Line]:
+def depth_lines(view: QueueView, columns: int) -> list[Line]:
     """Waiting jobs by priority with the oldest wait; then delayed, running, dead and completed jobs."""
-    snapshot = picture.snapshot
+    snapshot = view.snapshot
     if snapshot is None:
         return []
     most = max(FULL_FROM, *snapshot.waiting.values())
     lines = [_class_line(snapshot, priority, most, columns) for priority in Priority]
-    coming, going = flow_rates(picture.history, snapshot.now_ms)
-    left = drain_ms(snapshot, picture.history)
+    coming, going = flow_rates(view.history, snapshot.now_ms)
+    left = drain_ms(snapshot, view.history)
     trend = "drained in " + format_duration(left) if snapshot.backlog and left is not None else ""
     if snapshot.backlog and left is None and coming > going:
         trend = f"grows by {coming - going:.0f} a minute"
@@ -100,9 +100,9 @@ def _count(name: str, count: int, tone: Tone) -> Line:
     return (Span(f"{name} ", Tone.DIM), Span(f"{short_count(count)}  ", tone))
 
 
-def worker_lines(picture: QueueView, columns: int, rows: int) -> list[Line]:
+def worker_lines(view: QueueView, columns: int, rows: int) -> list[Line]:
     """Busy slots, and one line per host."""
-    snapshot = picture.snapshot
+    snapshot = view.snapshot
     if snapshot is None:
         return []
     alive = set(alive_workers(snapshot))
@@ -152,12 +152,12 @@ def _host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> list[Line]
     return lines
 
 
-def throughput_lines(picture: QueueView, period: Period, columns: int, rows: int) -> list[Line]:
+def throughput_lines(view: QueueView, period: Period, columns: int, rows: int) -> list[Line]:
     """The throughput chart: completed and dead jobs a minute over the last hour or day."""
-    snapshot = picture.snapshot
+    snapshot = view.snapshot
     if snapshot is None or rows < 3:
         return []
-    history = picture.history
+    history = view.history
     width = max(10, columns - AXIS_COLUMNS)
     found = history.columns(period, width, snapshot.now_ms)
     done = [_per_minute(column, "completed") for column in found]
@@ -171,10 +171,10 @@ def throughput_lines(picture: QueueView, period: Period, columns: int, rows: int
         scale=scale,
         label=lambda value: short_count(round(value)),
     )
-    return [_last_minute(picture, snapshot, columns), *chart, _when(found, snapshot.now_ms)]
+    return [_last_minute(view, snapshot, columns), *chart, _when(found, snapshot.now_ms)]
 
 
-def _last_minute(picture: QueueView, snapshot: Snapshot, columns: int) -> Line:
+def _last_minute(view: QueueView, snapshot: Snapshot, columns: int) -> Line:
     """The chart's legend, with counts of the last minute."""
     spans: list[Span] = []
     for name, words, tone in (
@@ -184,7 +184,7 @@ def _last_minute(picture: QueueView, snapshot: Snapshot, columns: int) -> Line:
         ("crashed", "crashed", Tone.WARN),
         ("accepted", "came", Tone.NORMAL),
     ):
-        count = picture.history.count_within(name, 60_000, snapshot.now_ms)
+        count = view.history.count_within(name, 60_000, snapshot.now_ms)
         entry = (
             Span("■ ", tone if count else Tone.FAINT),
             Span(f"{words} ", Tone.DIM),
@@ -208,13 +208,13 @@ def _per_minute(column: HistoryColumn, name: str) -> float:
     return column.counts.get(name, 0) * 60_000 / column.width_ms
 
 
-def latency_lines(picture: QueueView, period: Period, columns: int, rows: int) -> list[Line]:
+def latency_lines(view: QueueView, period: Period, columns: int, rows: int) -> list[Line]:
     """Percentiles of wait and render time as numbers, with charts if there is room."""
-    snapshot = picture.snapshot
+    snapshot = view.snapshot
     if snapshot is None:
         return []
     width = max(10, columns - AXIS_COLUMNS)
-    found = picture.history.columns(period, width, snapshot.now_ms)
+    found = view.history.columns(period, width, snapshot.now_ms)
     cell = min(10, (columns - 8) // 3)
     head = f"{'':<8}{'p50':>{cell}}{'p95':>{cell}}{'p99':>{cell}}"
     lines: list[Line] = [(Span(head, Tone.DIM),)]
@@ -272,8 +272,8 @@ def _bins(column: HistoryColumn, series: str) -> dict[int, int]:
     return dict(column.wait if series == "wait" else column.run)
 
 
-def event_lines(picture: QueueView, columns: int, rows: int) -> list[Line]:
+def event_lines(view: QueueView, columns: int, rows: int) -> list[Line]:
     """The latest events, newest first."""
-    if not picture.events:
+    if not view.events:
         return [(Span("no events yet", Tone.DIM),)]
-    return [clip(event_line(event), columns) for event in reversed(picture.events[-rows:])]
+    return [clip(event_line(event), columns) for event in reversed(view.events[-rows:])]
