@@ -26,7 +26,7 @@ from previewops.formatting import clean
 from previewops.tui.commands.action_guards import check_action_guards
 from previewops.tui.commands.command_runner import CommandRunner
 from previewops.tui.commands.commands import CommandExecutor, OperatorCommand
-from previewops.tui.data.error_boundary import ErrorBoundarySource, wrap_errors
+from previewops.tui.data.error_boundary import with_error_boundary, wrap_errors
 from previewops.tui.data.health_poller import HealthPoller
 from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed
 from previewops.tui.keymap import GLOBAL, KeyAction, action_name
@@ -96,7 +96,7 @@ class OperatorApp(App[int]):
         for theme in themes():
             self.register_theme(theme)
         self.theme = options.theme
-        self.source = ErrorBoundarySource(source)
+        self.source = with_error_boundary(source)
         self.options = options
         self.job_id = ""
         self.opened_from = "jobs"

@@ -78,14 +78,14 @@ class DataSource(Protocol):
         ...
 
     async def dead_page(
-        self, chosen: DeadLetterFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
+        self, dead_filter: DeadLetterFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
     ) -> ListPage:
         """A page of dead letters, newest first, that died up to the cut-off (server ms, default now)."""
         ...
 
     async def dead_count(
         self,
-        chosen: DeadLetterFilter,
+        dead_filter: DeadLetterFilter,
         cut_off_ms: int | None = None,
         on_examined: ExaminedCallback | None = None,
     ) -> int:

@@ -81,7 +81,7 @@ async def test_several_causes_are_requeued_as_one_act(redis_url: str) -> None:
             200,
             Priority.LOW,
             "the disk is back",
-            also=(DeadLetterFilter(fingerprint=TIMEOUT.fingerprint),),
+            other_filters=(DeadLetterFilter(fingerprint=TIMEOUT.fingerprint),),
         )
         assert await LiveExecutor(link).execute(command, told) == CommandOutcome("requeued 200, skipped 0")
         assert told.steps == [(100, 200), (130, 200), (200, 200)]
@@ -160,7 +160,7 @@ async def test_several_causes_go_into_one_file(redis_url: str, tmp_path: Path) -
             DeadLetterFilter(fingerprint=MISSING.fingerprint),
             133,
             path,
-            also=(DeadLetterFilter(fingerprint=CRASH.fingerprint),),
+            other_filters=(DeadLetterFilter(fingerprint=CRASH.fingerprint),),
         )
         outcome = await LiveExecutor(link).execute(command, told)
         assert outcome == CommandOutcome(f"exported 133 dead letters to {path}")

@@ -769,7 +769,7 @@ async def test_marked_causes_are_one_act() -> None:
         assert command == Requeue(
             DeadLetterFilter(fingerprint=DEADLINE),
             33,
-            also=(DeadLetterFilter(fingerprint=CRASHED),),
+            other_filters=(DeadLetterFilter(fingerprint=CRASHED),),
             cut_off_ms=scenes.NOW_MS,
         )
 

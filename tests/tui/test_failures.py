@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from previewops.states import JobState
-from previewops.tui.data.error_boundary import ErrorBoundarySource, UnexpectedError
+from previewops.tui.data.error_boundary import UnexpectedError, with_error_boundary
 from previewops.tui.keymap import SCREENS
 from previewops.tui.protocols import JobQuery
 from tests.tui import scenes
@@ -23,7 +23,7 @@ TOLD = "unforeseen ResponseError: BUSY"
 async def test_whatever_goes_wrong_is_an_error_that_can_be_shown() -> None:
     source = FakeSource(fault=BUSY)
     with pytest.raises(UnexpectedError, match="unforeseen ResponseError: BUSY") as found:
-        await ErrorBoundarySource(source).jobs(JobQuery())
+        await with_error_boundary(source).jobs(JobQuery())
     assert found.value.__cause__ is BUSY
 
 

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from textual.message import Message
 
-from previewops.clock import SystemClock
 from previewops.snapshot.model import Snapshot
 from previewops.tui.data import poller as module
 from previewops.tui.data.poller import Poller, SnapshotMissed

@@ -43,7 +43,7 @@ def test_pages_go_on_where_the_last_one_ended_and_come_back() -> None:
     assert third.query(cursor=third.starts[-1].cursor, limit=7).cursor == CURSOR
     shown = third.with_page(page(200))
     assert title_of(shown, MANY) == "completed jobs 401-600 of 1,204,331"
-    assert (shown.number, shown.looked_at) == (3, 600)
+    assert (shown.number, shown.total_examined) == (3, 600)
     assert third.previous_page().same_page(first.next_page())
     assert not third.same_page(first)
 
@@ -90,11 +90,11 @@ def test_only_a_first_page_that_was_found_nearby_is_live() -> None:
 
 def test_subtitles_say_how_fresh_it_is() -> None:
     near, far = JobListState().with_page(page(200)), JobListState().with_page(page(200)).next_page()
-    calm = {"trouble": "", "looking": None, "frozen": False, "marked": 0}
+    calm = {"trouble": "", "examined": None, "frozen": False, "marked": 0}
     assert subtitle_of(near, **calm) == "newest first · live"
     assert subtitle_of(near, **{**calm, "frozen": True, "marked": 3}) == "3 marked · newest first · frozen"
     assert subtitle_of(far, **calm) == "newest first · page 2 stands still; r looks again"
-    assert subtitle_of(near, **{**calm, "looking": 12_000}).endswith("looking on: 12,000 looked at")
+    assert subtitle_of(near, **{**calm, "examined": 12_000}).endswith("looking on: 12,000 looked at")
     assert subtitle_of(near, **{**calm, "trouble": "gone"}).endswith("not renewed: gone")
 
 

@@ -20,7 +20,7 @@ class TerminalTooSmall(PreviewopsError):
 
     def __init__(self, columns: int, rows: int) -> None:
         super().__init__(
-            f"terminal size: found {columns}x{rows}, at least {MIN_COLUMNS}x{MIN_ROWS} is needed to see what would change",
+            f"terminal size: found {columns}x{rows}, allowed from {MIN_COLUMNS}x{MIN_ROWS} on",
             hint="enlarge the terminal window",
         )
         self.columns = columns

@@ -42,26 +42,26 @@ class Cancel:
 class Requeue:
     """Requeue dead letters, with another priority if one is given.
 
-    ``also`` are further filters that match none of the same jobs. ``count`` is how many all filters matched at
+    ``other_filters`` are further filters that match none of the same jobs. ``count`` is how many all filters matched at
     ``cut_off_ms`` (server time, None for the start of the command): later deaths are left alone.
     """
 
-    chosen: DeadLetterFilter
+    dead_filter: DeadLetterFilter
     count: int
     priority: Priority | None = None
     why: str = ""
-    also: tuple[DeadLetterFilter, ...] = ()
+    other_filters: tuple[DeadLetterFilter, ...] = ()
     cut_off_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Delete dead letters permanently. ``also``, ``count`` and ``cut_off_ms`` as for ``Requeue``."""
+    """Delete dead letters permanently. ``other_filters``, ``count`` and ``cut_off_ms`` as for ``Requeue``."""
 
-    chosen: DeadLetterFilter
+    dead_filter: DeadLetterFilter
     count: int
     why: str = ""
-    also: tuple[DeadLetterFilter, ...] = ()
+    other_filters: tuple[DeadLetterFilter, ...] = ()
     cut_off_ms: int | None = None
 
 
@@ -82,13 +82,13 @@ class RequeueWithPayload:
 class Export:
     """Write dead letters to a file, one JSON object per line. Changes nothing in the queue.
 
-    ``also`` and ``count`` as for ``Requeue``.
+    ``other_filters`` and ``count`` as for ``Requeue``.
     """
 
-    chosen: DeadLetterFilter
+    dead_filter: DeadLetterFilter
     count: int
     path: Path
-    also: tuple[DeadLetterFilter, ...] = ()
+    other_filters: tuple[DeadLetterFilter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ class OperatorScreen(Screen[None]):
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = ()
     ALLOW_IN_MAXIMIZED_VIEW = "#bar, #too-small, #doing, #keys"
     """Widgets that stay visible while a panel is maximized: status, age and keys."""
+    WIDE_COLUMNS: ClassVar[int] = 0
+    """From this width on the panels are side by side. 0 if the screen decides itself."""
     AVAILABLE_IN_REPLAY: ClassVar[bool] = True
     """Whether recordings contain the screen's data. Otherwise a replay shows a note in its place."""
 
@@ -126,7 +128,10 @@ class OperatorScreen(Screen[None]):
         self.draw_keys()
 
     def on_resize(self) -> None:
-        self.set_class(is_too_small(*self.app.size), "-too-small")
+        size = self.app.size
+        self.set_class(is_too_small(*size), "-too-small")
+        if self.WIDE_COLUMNS:
+            self.set_class(size.width >= self.WIDE_COLUMNS, "-wide")
 
     def draw_keys(self) -> None:
         """Draws the available keys in the last line."""

@@ -14,20 +14,15 @@ class CoalescedFetch:
         self._node = node
         self._name = name
         self._fetch = fetch
-        self._under_way = False
+        self._running = False
         self._again = False
-
-    @property
-    def under_way(self) -> bool:
-        """Whether a fetch is running."""
-        return self._under_way
 
     def request(self) -> None:
         """Fetches now, or once more after the running fetch."""
-        if self._under_way:
+        if self._running:
             self._again = True
             return
-        self._under_way = True
+        self._running = True
         self._node.run_worker(self._run(), name=self._name, group=self._name)
 
     async def _run(self) -> None:
@@ -38,4 +33,4 @@ class CoalescedFetch:
                 if not self._again:
                     return
         finally:
-            self._under_way = False
+            self._running = False

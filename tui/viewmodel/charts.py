@@ -74,7 +74,7 @@ def column_chart(
 
 
 def _eighths(stack: Sequence[float], scale: ValueAxis, most: int) -> list[int]:
-    """The heights in eighths of a cell. A part above 0 is at least one eighth: one failure among thousands is visible."""
+    """The heights in eighths of a cell. A part above 0 is at least one: one failure among thousands is visible."""
     found: list[int] = []
     below, floor = 0.0, 0
     for height in stack:

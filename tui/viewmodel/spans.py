@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
@@ -162,16 +162,6 @@ def beside(parts: Sequence[tuple[Sequence[Line], int]], gap: int = 2) -> list[Li
             row += pad(lines[y] if y < len(lines) else BLANK, columns)
         rows.append(tuple(row))
     return rows
-
-
-def joined(parts: Iterable[Line], between: Line) -> Line:
-    """The lines one after the other, with ``between`` between them."""
-    result: list[Span] = []
-    for part in parts:
-        if result:
-            result += between
-        result += part
-    return tuple(result)
 
 
 def plain_text(line: Line) -> str:

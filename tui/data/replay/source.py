@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from previewops.errors import PreviewopsError
 from previewops.recording.reader import FrameAt, Recording
 from previewops.tui.commands.commands import CommandOutcome, CommandProgress, OperatorCommand
 from previewops.tui.data.replay.playhead import Playhead
-from previewops.tui.protocols import ExaminedCallback, JobQuery, NotRecorded, SnapshotQuery
+from previewops.tui.protocols import NotRecorded, SnapshotQuery
 
 if TYPE_CHECKING:
-    from previewops.queue.pages import Cursor, DeadLetterFilter, DeadLetterGroup, ListPage
     from previewops.queue.records import JobRecord
     from previewops.snapshot.model import Snapshot
 
@@ -60,44 +59,14 @@ class ReplaySource:
             )
         return self.moment.frame.snapshot
 
-    async def jobs(self, _query: JobQuery) -> ListPage:
-        """Not available in a recording."""
-        _no_jobs()
+    async def _reject(self, *_args: Any, **_options: Any) -> NoReturn:
+        raise NotRecorded("a recording contains no jobs", hint=_HINT)
 
-    async def job(self, _job_id: str) -> JobRecord:
-        """Not available in a recording."""
-        _no_jobs()
-
-    async def dead_groups(self, _limit: int) -> tuple[DeadLetterGroup, ...]:
-        """Not available in a recording."""
-        _no_jobs()
-
-    async def now_ms(self) -> int:
-        """Not available in a recording."""
-        _no_jobs()
-
-    async def dead_page(
-        self, _chosen: DeadLetterFilter, _cursor: Cursor | None, _limit: int, _cut_off_ms: int | None = None
-    ) -> ListPage:
-        """Not available in a recording."""
-        _no_jobs()
-
-    async def dead_count(
-        self,
-        _chosen: DeadLetterFilter,
-        _cut_off_ms: int | None = None,
-        _looked: ExaminedCallback | None = None,
-    ) -> int:
-        """Not available in a recording."""
-        _no_jobs()
+    jobs = job = dead_groups = now_ms = dead_page = dead_count = _reject
 
     def artifact(self, _record: JobRecord, _path: str) -> Path:
         """Not available in a recording."""
-        _no_jobs()
-
-
-def _no_jobs() -> NoReturn:
-    raise NotRecorded("a recording contains no jobs", hint=_HINT)
+        raise NotRecorded("a recording contains no jobs", hint=_HINT)
 
 
 class ReplayExecutor:

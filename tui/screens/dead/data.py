@@ -105,9 +105,9 @@ class DeadLetterData:
     async def _fetch_page(self, query: DeadListQuery, paging: Paging) -> None:
         rows: list[JobRecord] = []
         cursor, looked = paging.cursor, 0
-        chosen = query.filter
+        selected = query.filter
         while True:
-            page = await self._source.dead_page(chosen, cursor, PAGE_ROWS - len(rows))
+            page = await self._source.dead_page(selected, cursor, PAGE_ROWS - len(rows))
             if not self._still(query, paging):
                 return
             rows += page.rows
@@ -120,9 +120,9 @@ class DeadLetterData:
         if not rows and cursor is None and not paging.is_first:  # all jobs of the last page have gone since
             self.turn_page(-1)
             return
-        await self._count(query, paging, chosen)
+        await self._count(query, paging, selected)
 
-    async def _count(self, query: DeadListQuery, paging: Paging, chosen: DeadLetterFilter) -> None:
+    async def _count(self, query: DeadListQuery, paging: Paging, selected: DeadLetterFilter) -> None:
         """Counts the jobs beyond the page. The snapshot contains the count of the whole unfiltered list."""
         if query.flat and not query.is_filtered:
             return
@@ -130,7 +130,7 @@ class DeadLetterData:
             self.total = paging.start + len(self.rows)
             return
         self._changed()
-        total = await self._source.dead_count(chosen)
+        total = await self._source.dead_count(selected)
         if self._still(query, paging):
             self.total = total
 

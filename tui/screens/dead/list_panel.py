@@ -111,23 +111,23 @@ class DeadListPanel(Panel):
         empty = empty_lines(query, self._extent(view), trouble=trouble, frozen=view.frozen)
         self.grid.show(rows, empty=empty)
 
-    def draw_frame(self, view: QueueView, *, chosen: int | None, counting: int | None) -> None:
+    def draw_frame(self, view: QueueView, *, selected: int | None, counting: int | None) -> None:
         """Updates title and subtitle; ``chosen`` and ``counting`` as in ``viewmodel.dead.frame``."""
         data = self._data
         subtitle = subtitle_of(
             data.query,
             trouble=data.fetch_error or view.connection_error,
-            looking=data.examined,
+            examined=data.examined,
             frozen=view.frozen,
             counting=counting,
         )
-        self.label(title_of(data.query, self._extent(view, chosen)), subtitle)
+        self.label(title_of(data.query, self._extent(view, selected)), subtitle)
 
     @property
     def _groups(self) -> tuple[DeadLetterGroup, ...]:
         return shape.filter_groups(self._data.groups or (), self._data.query.terms)
 
-    def _extent(self, view: QueueView, chosen: int | None = None) -> ListExtent:
+    def _extent(self, view: QueueView, selected: int | None = None) -> ListExtent:
         data, query = self._data, self._data.query
         dead = view.snapshot.dead if view.snapshot is not None else None
         marked = len(self.grid.marks)
@@ -136,10 +136,10 @@ class DeadListPanel(Panel):
             return ListExtent(
                 shown=None if groups is None else len(self._groups),
                 total=None if groups is None else len(groups),
-                whole=groups is None or len(groups) < MAX_GROUPS,
+                complete=groups is None or len(groups) < MAX_GROUPS,
                 dead=dead,
                 marked=marked,
-                chosen=chosen,
+                selected=selected,
             )
         return ListExtent(
             shown=None if data.rows is None else len(data.rows),
@@ -147,5 +147,5 @@ class DeadListPanel(Panel):
             total=dead if query.flat and not query.is_filtered else data.total,
             dead=dead,
             marked=marked,
-            chosen=chosen,
+            selected=selected,
         )

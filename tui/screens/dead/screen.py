@@ -25,9 +25,6 @@ from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid
 
-WIDE_COLUMNS = 120
-"""From this width on the detail panel is on the right, otherwise below."""
-
 TALL_ROWS = 34
 """From this height on the detail panel is shown by default."""
 
@@ -41,6 +38,7 @@ class DeadScreen(OperatorScreen):
     MODE = "dead"
     AVAILABLE_IN_REPLAY = False
     CSS_PATH = "dead.tcss"
+    WIDE_COLUMNS = 120
     KEY_ACTIONS = KEY_ACTIONS
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
@@ -48,8 +46,8 @@ class DeadScreen(OperatorScreen):
         super().__init__()
         self._data = DeadLetterData(self.operator_app.source, self._fetched)
         self._list = CoalescedFetch(self, "dead-list", self._data.fetch)
-        self._acts = DeadLetterActions(self, self._tally, counting=self._count, done=self._done)
-        self._chosen: int | None = None
+        self._actions = DeadLetterActions(self, self._preview, counting=self._show_progress, done=self._done)
+        self._selected_total: int | None = None
         self._counting: int | None = None
         self._turned = 0
         self._details: bool | None = None
@@ -68,14 +66,13 @@ class DeadScreen(OperatorScreen):
     def _arrange(self) -> None:
         """Places the detail panel where there is room."""
         size = self.app.size
-        self.set_class(size.width >= WIDE_COLUMNS, "-wide")
-        room = size.width >= WIDE_COLUMNS or size.height >= TALL_ROWS
+        room = size.width >= self.WIDE_COLUMNS or size.height >= TALL_ROWS
         self.set_class(room if self._details is None else self._details, "-details")
 
     # -- drawing ----------------------------------------------------------------------------------------
 
     @property
-    def _there(self) -> bool:
+    def _is_drawable(self) -> bool:
         """Whether there are widgets to draw on: a reply may arrive while the app exits."""
         return self.is_mounted and self.app.is_running
 
@@ -104,7 +101,7 @@ class DeadScreen(OperatorScreen):
         grid = self._grid
         selection = select(
             self._query,
-            everything=self._chosen is not None,
+            everything=self._selected_total is not None,
             marks=grid.marks,
             cursor=grid.cursor_key,
             shown=grid.keys,
@@ -125,7 +122,7 @@ class DeadScreen(OperatorScreen):
 
     def _fetched(self) -> None:
         """Draws new data."""
-        if not self._there:
+        if not self._is_drawable:
             return
         view = self.operator_app.view
         self._list_panel.draw_rows(view)
@@ -134,27 +131,27 @@ class DeadScreen(OperatorScreen):
             self._turned = 0
         self._draw_frame(view)
         self.draw_keys()
-        self._tell_detail()
+        self._update_detail()
         self._detail.refetch()
 
     def _draw_frame(self, view: QueueView) -> None:
-        self._list_panel.draw_frame(view, chosen=self._chosen, counting=self._counting)
-        self.set_class(self._chosen is not None, "-chosen")
+        self._list_panel.draw_frame(view, selected=self._selected_total, counting=self._counting)
+        self.set_class(self._selected_total is not None, "-chosen")
 
     # -- navigation -------------------------------------------------------------------------------------
 
     def _show(self, query: DeadListQuery) -> None:
         """Changes to another list. The selection is cleared, as it may not be visible there."""
         level = (self._query.flat, self._query.group)
-        self._let_go()
+        self._clear_selection()
         self._turned = 0
         self._data.set_query(query)
         if (query.flat, query.group) != level:
             self._list_panel.change_level(query)
-        self._renew()
+        self._request_list()
         self._redraw()
 
-    def _renew(self) -> None:
+    def _request_list(self) -> None:
         """Fetches the list, unless the display is frozen: then it is fetched when it is unfrozen."""
         if not self.operator_app.view.frozen:
             self._list.request()
@@ -181,8 +178,8 @@ class DeadScreen(OperatorScreen):
         elif self._filter.is_open and not self._grid.has_focus:
             self._filter.clear()
             self._grid.focus()
-        elif self._chosen is not None or self._grid.marks:
-            self._let_go()
+        elif self._selected_total is not None or self._grid.marks:
+            self._clear_selection()
         elif self._filter.is_open:
             self._filter.clear()
         elif not self._query.by_cause:
@@ -194,7 +191,7 @@ class DeadScreen(OperatorScreen):
     def action_page(self, step: int) -> None:
         if self._data.turn_page(step):
             self._turned = step
-            self._renew()
+            self._request_list()
             self._redraw()
 
     def on_grid_past_edge(self, event: Grid.PastEdge) -> None:
@@ -206,11 +203,11 @@ class DeadScreen(OperatorScreen):
         self._arrange()
 
     def on_grid_cursor_moved(self) -> None:
-        self._tell_detail()
+        self._update_detail()
         self._detail.refetch()
         self.draw_keys()
 
-    def _tell_detail(self) -> None:
+    def _update_detail(self) -> None:
         self._detail.set_subject(self._list_panel.job_id, self._list_panel.group)
 
     # -- filters and marks ------------------------------------------------------------------------------
@@ -230,12 +227,12 @@ class DeadScreen(OperatorScreen):
         self._grid.focus()
 
     def action_mark(self) -> None:
-        self._chosen = None
+        self._selected_total = None
         self._grid.toggle_mark()
 
     def action_mark_all(self) -> None:
         grid = self._grid
-        self._chosen = None
+        self._selected_total = None
         shown, marks = grid.keys, grid.marks
         if set(shown) <= set(marks):
             grid.mark([key for key in marks if key not in set(shown)])
@@ -245,19 +242,19 @@ class DeadScreen(OperatorScreen):
     def on_grid_marks_changed(self) -> None:
         self._redraw()
 
-    def _let_go(self) -> None:
-        self._chosen = None
+    def _clear_selection(self) -> None:
+        self._selected_total = None
         if self._grid.marks:
             self._grid.mark(())
 
     @work(group="ask", exclusive=True)
     async def action_choose_all(self) -> None:
         query = self._query
-        count = await self._acts.counted(
-            self.operator_app.source.dead_count(query.filter, on_examined=self._count)
+        count = await self._actions.fetch(
+            self.operator_app.source.dead_count(query.filter, on_examined=self._show_progress)
         )
         if count is not None and query == self._query:
-            self._chosen = count
+            self._selected_total = count
             self._redraw()
 
     # -- commands ---------------------------------------------------------------------------------------
@@ -286,27 +283,27 @@ class DeadScreen(OperatorScreen):
     @work(group="ask", exclusive=True)
     async def action_requeue(self) -> None:
         if (selection := self._selection) is not None:
-            await self._acts.requeue(selection)
+            await self._actions.requeue(selection)
 
     @work(group="ask", exclusive=True)
     async def action_requeue_as(self) -> None:
         if (selection := self._selection) is not None:
-            await self._acts.requeue_as(selection)
+            await self._actions.requeue_as(selection)
 
     @work(group="ask", exclusive=True)
     async def action_discard(self) -> None:
         if (selection := self._selection) is not None:
-            await self._acts.discard(selection)
+            await self._actions.discard(selection)
 
     @work(group="ask", exclusive=True)
     async def action_export(self) -> None:
         if (selection := self._selection) is not None:
-            await self._acts.export(selection)
+            await self._actions.export(selection)
 
     @work(group="ask", exclusive=True)
     async def action_edit(self) -> None:
         if (selection := self._selection) is not None and selection.single_job_id:
-            await self._acts.edit(selection)
+            await self._actions.edit(selection)
 
     def action_copy(self) -> None:
         key = self._grid.cursor_key
@@ -316,24 +313,24 @@ class DeadScreen(OperatorScreen):
 
     # -- callbacks of the actions -----------------------------------------------------------------------
 
-    async def _tally(self, selection: DeadSelection, looked: ExaminedCallback) -> CountPreview:
+    async def _preview(self, selection: DeadSelection, examined: ExaminedCallback) -> CountPreview:
         groups = self._data.groups or ()
-        return await count_selection(self.operator_app.source, selection, self._query, groups, looked)
+        return await count_selection(self.operator_app.source, selection, self._query, groups, examined)
 
-    def _count(self, looked: int | None) -> None:
+    def _show_progress(self, examined: int | None) -> None:
         # Each call examines a few hundred: the number is shown in larger steps to be readable.
-        looked = looked and looked // COUNT_STEP * COUNT_STEP
-        if looked != self._counting:
-            self._counting = looked
-            if self._there:
+        examined = examined and examined // COUNT_STEP * COUNT_STEP
+        if examined != self._counting:
+            self._counting = examined
+            if self._is_drawable:
                 self._draw_frame(self.operator_app.view)
 
     def _done(self, selection: DeadSelection) -> None:
         """Unmarks the affected rows and fetches the list."""
-        if not self._there:
+        if not self._is_drawable:
             return
         if not selection.keys:
-            self._chosen = None
+            self._selected_total = None
         done = set(selection.keys)
         self._grid.mark([key for key in self._grid.marks if key not in done])
-        self._renew()
+        self._request_list()

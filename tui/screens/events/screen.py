@@ -23,15 +23,13 @@ from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import ScrollText
 
-WIDE_COLUMNS = 160
-"""From this width on the panels are side by side."""
-
 
 class EventsScreen(OperatorScreen):
     """Lists events, newest first, with the details of the event at the cursor."""
 
     MODE = "events"
     CSS_PATH = "events.tcss"
+    WIDE_COLUMNS = 160
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
         KeyAction(
             "filter(False)", "slash", "/", "Filter", "Show matching events: kind:dead who:ada timeout."
@@ -60,9 +58,6 @@ class EventsScreen(OperatorScreen):
                 id="feed-panel",
             )
             yield Panel("Event", ScrollText(id="event"), id="event-panel")
-
-    def on_resize(self) -> None:
-        self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
 
     # -- drawing ----------------------------------------------------------------------------------------
 

@@ -20,15 +20,13 @@ from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import ScrollText
 
-WIDE_COLUMNS = 150
-"""From this width on the panels are side by side."""
-
 
 class HealthScreen(OperatorScreen):
     """Shows the overall result, every check with its advice, and the figures."""
 
     MODE = "health"
     CSS_PATH = "health.tcss"
+    WIDE_COLUMNS = 150
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
         KeyAction(
             "acknowledge",
@@ -46,9 +44,6 @@ class HealthScreen(OperatorScreen):
         with Container(id="parts"):
             yield Panel("Checks", ScrollText(id="checks"), id="checks-panel")
             yield Panel("Figures", ScrollText(id="figures"), id="figures-panel")
-
-    def on_resize(self) -> None:
-        self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
 
     def draw_view(self, view: QueueView) -> None:
         health = view.health

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
     from previewops.tui.protocols import ExaminedCallback
 
-REST_PICTURES = 3
+SKIPPED_VIEWS = 3
 """Number of snapshots without new rows after a page that has changed almost completely."""
 
 _STATES: tuple[JobState | None, ...] = (None, *JobState)
@@ -82,22 +82,22 @@ class JobsScreen(OperatorScreen):
         KeyAction("mark", "space", "space", "Mark", "Mark or unmark the job at the cursor."),
         KeyAction("order", "o", "o", "Order", "Show the oldest jobs first, or the newest."),
         KeyAction("copy", "c", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."),
-        KeyAction("look_again", "f5", "F5", "", "Refresh this page."),
+        KeyAction("refresh_page", "f5", "F5", "", "Refresh this page."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
         super().__init__()
-        self._listing = JobListState()
+        self._list = JobListState()
         self._shown: tuple[JobRecord, ...] = ()
-        self._trouble = ""
-        self._looking: int | None = None
+        self._fetch_error = ""
+        self._examined: int | None = None
         self._land_on_last = False
-        self._resting = 0
+        self._skipped_views = 0
         self._slowed = False
-        self._renewal = CoalescedFetch(self, "jobs", self._fetch)
-        self._acts = DeadLetterActions(
-            self, self._tally, counting=lambda _counting: None, done=lambda _choice: self._acted()
+        self._coalesced_fetch = CoalescedFetch(self, "jobs", self._fetch)
+        self._actions = DeadLetterActions(
+            self, self._preview, counting=lambda _counting: None, done=lambda _selection: self._on_done()
         )
 
     def compose_body(self) -> ComposeResult:
@@ -117,56 +117,56 @@ class JobsScreen(OperatorScreen):
 
     def draw_view(self, view: QueueView) -> None:
         self._draw()
-        if view.fetching_paused or not (self._listing.live or self._listing.rows is None):
+        if view.fetching_paused or not (self._list.live or self._list.rows is None):
             return
-        if self._resting and self._listing.rows is not None:
-            self._resting -= 1
+        if self._skipped_views and self._list.rows is not None:
+            self._skipped_views -= 1
         else:
-            self._renewal.request()
+            self._coalesced_fetch.request()
 
     async def _fetch(self) -> None:
-        asked = self._listing
+        requested = self._list
         try:
-            page = await fetch_page(self.operator_app.source, asked, self._tell_looking)
+            page = await fetch_page(self.operator_app.source, requested, self._show_examined)
         except PreviewopsError as error:
-            self._trouble = error.message
+            self._fetch_error = error.message
         else:
-            if not self._listing.same_page(asked):
-                self._renew()
+            if not self._list.same_page(requested):
+                self._request_page()
                 return
-            self._trouble = ""
-            arrives = self._listing.rows is None
-            self._slowed = changes_too_fast(self._listing.rows, page.rows)
-            self._resting = REST_PICTURES if self._slowed else 0
-            self._listing = self._listing.with_page(page)
-            self._looking = None
-            if arrives and self.composed:
+            self._fetch_error = ""
+            first_fetch = self._list.rows is None
+            self._slowed = changes_too_fast(self._list.rows, page.rows)
+            self._skipped_views = SKIPPED_VIEWS if self._slowed else 0
+            self._list = self._list.with_page(page)
+            self._examined = None
+            if first_fetch and self.composed:
                 self._draw()
-                self._land()
-        self._looking = None
+                self._place_cursor()
+        self._examined = None
         self._draw()
         self.draw_keys()
 
-    def _tell_looking(self, looked: int) -> None:
-        if self._listing.rows is None and self.composed:
-            self._looking = looked
+    def _show_examined(self, examined: int) -> None:
+        if self._list.rows is None and self.composed:
+            self._examined = examined
             self._draw_labels()
 
     def _show(self, listing: JobListState, *, land_on_last: bool = False) -> None:
         """Changes to another page. The old rows stay until the new ones are fetched."""
-        self._listing = listing
+        self._list = listing
         self._land_on_last = land_on_last
-        self._trouble = ""
+        self._fetch_error = ""
         self._draw()
         self.draw_keys()
-        self._renew()
+        self._request_page()
 
-    def _renew(self) -> None:
+    def _request_page(self) -> None:
         """Fetches the page, unless the display is frozen: then it is fetched when it is unfrozen."""
         if not self.operator_app.view.frozen:
-            self._renewal.request()
+            self._coalesced_fetch.request()
 
-    def _land(self) -> None:
+    def _place_cursor(self) -> None:
         """Moves the cursor to the first row, or after going back to the last one."""
         self._grid.action_edge(1 if self._land_on_last else -1)
         self._land_on_last = False
@@ -174,8 +174,8 @@ class JobsScreen(OperatorScreen):
     def _draw(self) -> None:
         if not self.composed:
             return
-        view, listing = self.operator_app.view, self._listing
-        trouble = self._trouble or view.connection_error
+        view, listing = self.operator_app.view, self._list
+        trouble = self._fetch_error or view.connection_error
         if listing.rows is not None:
             self._shown = merge_running_jobs(listing.rows, view.snapshot)
         elif trouble or view.frozen:
@@ -192,35 +192,35 @@ class JobsScreen(OperatorScreen):
     def _draw_labels(self) -> None:
         view = self.operator_app.view
         subtitle = subtitle_of(
-            self._listing,
-            trouble=self._trouble or view.connection_error,
-            looking=self._looking,
+            self._list,
+            trouble=self._fetch_error or view.connection_error,
+            examined=self._examined,
             frozen=view.frozen,
             marked=len(self._grid.marks),
             slowed=self._slowed,
         )
-        self.query_one("#jobs-panel", Panel).label(title_of(self._listing, view.snapshot), subtitle)
+        self.query_one("#jobs-panel", Panel).label(title_of(self._list, view.snapshot), subtitle)
 
     # -- filters ----------------------------------------------------------------------------------------
 
     def action_show_state(self, name: str) -> None:
-        self._narrow(state=None if name == "all" else JobState(name))
+        self._set_state(state=None if name == "all" else JobState(name))
 
     def action_step_state(self, step: int) -> None:
-        self._narrow(state=_STATES[(_STATES.index(self._listing.state) + step) % len(_STATES)])
+        self._set_state(state=_STATES[(_STATES.index(self._list.state) + step) % len(_STATES)])
 
     def action_order(self) -> None:
-        listing = self._listing
+        listing = self._list
         self._show(listing.with_query(listing.state, listing.terms, not listing.newest_first))
 
-    def _narrow(self, *, state: JobState | None) -> None:
-        self._show(self._listing.with_query(state, self._listing.terms, self._listing.newest_first))
+    def _set_state(self, *, state: JobState | None) -> None:
+        self._show(self._list.with_query(state, self._list.terms, self._list.newest_first))
 
     def action_filter(self, inverted: bool) -> None:
         self.query_one(FilterLine).open(inverted=inverted)
 
     def on_filter_line_changed(self, message: FilterLine.Changed) -> None:
-        listing = self._listing
+        listing = self._list
         self._show(listing.with_query(listing.state, message.terms, listing.newest_first))
 
     def on_filter_line_submitted(self, _message: FilterLine.Submitted) -> None:
@@ -240,8 +240,8 @@ class JobsScreen(OperatorScreen):
     # -- pages ------------------------------------------------------------------------------------------
 
     def action_turn_page(self, step: int, from_edge: bool = False) -> None:
-        listing = self._listing
-        if step > 0 and listing.follows is not None:
+        listing = self._list
+        if step > 0 and listing.next_cursor is not None:
             self._show(listing.next_page())
         elif step < 0 and listing.number > 1:
             self._show(listing.previous_page(), land_on_last=from_edge)
@@ -249,8 +249,8 @@ class JobsScreen(OperatorScreen):
     def on_grid_past_edge(self, message: Grid.PastEdge) -> None:
         self.action_turn_page(message.step, from_edge=True)
 
-    def action_look_again(self) -> None:
-        self._renew()
+    def action_refresh_page(self) -> None:
+        self._request_page()
 
     # -- actions on jobs --------------------------------------------------------------------------------
 
@@ -268,75 +268,77 @@ class JobsScreen(OperatorScreen):
         self._grid.toggle_mark()
 
     def action_copy(self) -> None:
-        chosen = self._chosen()
-        self.app.copy_to_clipboard("\n".join(chosen))
-        what = chosen[0] if len(chosen) == 1 else f"{len(chosen):,} ids"
+        selected = self._selected_ids()
+        self.app.copy_to_clipboard("\n".join(selected))
+        what = selected[0] if len(selected) == 1 else f"{len(selected):,} ids"
         self.notify(f"{what} copied")
 
-    def _chosen(self) -> tuple[str, ...]:
+    def _selected_ids(self) -> tuple[str, ...]:
         """Ids of the marked jobs, or of the job at the cursor."""
         return self._grid.marks or ((self._grid.cursor_key,) if self._grid.cursor_key else ())
 
-    def _to_cancel(self) -> tuple[str, ...]:
+    def _cancellable_ids(self) -> tuple[str, ...]:
         """Ids of the selected jobs that may be pending."""
         ended = {record.job_id for record in self._shown if not record.state.pending}
-        return tuple(job_id for job_id in self._chosen() if job_id not in ended)
+        return tuple(job_id for job_id in self._selected_ids() if job_id not in ended)
 
-    def _dead(self) -> tuple[str, ...]:
+    def _dead_ids(self) -> tuple[str, ...]:
         """Ids of the selected jobs that may be dead letters."""
         others = {record.job_id for record in self._shown if record.state is not JobState.DEAD}
-        return tuple(job_id for job_id in self._chosen() if job_id not in others)
+        return tuple(job_id for job_id in self._selected_ids() if job_id not in others)
 
-    def _dead_letters(self) -> DeadSelection:
-        dead = self._dead()
-        words = dead[0] if len(dead) == 1 else f"the {len(dead):,} marked"
-        choice = DeadSelection(
-            (DeadLetterFilter(job_ids=dead),), words, dead, len(set(dead) - set(self._grid.keys))
+    def _dead_selection(self) -> DeadSelection:
+        dead = self._dead_ids()
+        label = dead[0] if len(dead) == 1 else f"the {len(dead):,} marked"
+        selection = DeadSelection(
+            (DeadLetterFilter(job_ids=dead),), label, dead, len(set(dead) - set(self._grid.keys))
         )
-        return choice.with_seen_death(self._shown)
+        return selection.with_seen_death(self._shown)
 
-    async def _tally(self, choice: DeadSelection, looked: ExaminedCallback) -> CountPreview:
-        return await count_selection(self.operator_app.source, choice, DeadListQuery(flat=True), (), looked)
+    async def _preview(self, selection: DeadSelection, examined: ExaminedCallback) -> CountPreview:
+        return await count_selection(
+            self.operator_app.source, selection, DeadListQuery(flat=True), (), examined
+        )
 
-    def _acted(self) -> None:
+    def _on_done(self) -> None:
         if self.composed:
             self._grid.mark(())
-            self._renew()
+            self._request_page()
 
     @work(group="ask")
     async def action_requeue(self) -> None:
-        await self._acts.requeue(self._dead_letters())
+        await self._actions.requeue(self._dead_selection())
 
     @work(group="ask")
     async def action_discard(self) -> None:
-        await self._acts.discard(self._dead_letters())
+        await self._actions.discard(self._dead_selection())
 
     @work(group="ask")
     async def action_cancel(self) -> None:
-        chosen, pending = self._chosen(), self._to_cancel()
+        selected, pending = self._selected_ids(), self._cancellable_ids()
         active = sum(record.state is JobState.ACTIVE for record in self._shown if record.job_id in pending)
-        why = await ask_to_cancel(self, pending, active=active, ended=len(chosen) - len(pending))
+        why = await ask_to_cancel(self, pending, active=active, ended=len(selected) - len(pending))
         if why is None:
             return
         self._grid.mark(())
         with suppress(WorkerError):  # the command runner reports errors
             await self.operator_app.start_command(Cancel(pending, why)).wait()
-        self._renew()
+        self._request_page()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not super().check_action(action, parameters):
             return False
         if action == "turn_page" and parameters:
-            return self._listing.follows is not None if parameters[0] == 1 else self._listing.number > 1
-        if action == "look_again":
+            return self._list.next_cursor is not None if parameters[0] == 1 else self._list.number > 1
+        if action == "refresh_page":
             return not self.operator_app.view.frozen
         if not self.composed:
             return True
         possible = {
-            "mark": bool(self._chosen()),
-            "copy": bool(self._chosen()),
-            "cancel": bool(self._to_cancel()),
-            "discard": bool(self._dead()) and not self._to_cancel(),  # the same key cancels jobs
-            "requeue": bool(self._dead()),
+            "mark": bool(self._selected_ids()),
+            "copy": bool(self._selected_ids()),
+            "cancel": bool(self._cancellable_ids()),
+            "discard": bool(self._dead_ids()) and not self._cancellable_ids(),  # the same key cancels jobs
+            "requeue": bool(self._dead_ids()),
         }
         return possible.get(action, True)

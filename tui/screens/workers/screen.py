@@ -25,15 +25,13 @@ from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import ScrollText
 
-WIDE_COLUMNS = 150
-"""From this width on the panels are side by side."""
-
 
 class WorkersScreen(OperatorScreen):
     """Lists hosts and their workers, with the running jobs of the row at the cursor."""
 
     MODE = "workers"
     CSS_PATH = "workers.tcss"
+    WIDE_COLUMNS = 150
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
         KeyAction("scale", "S", "S", "Scale", "Change the number of workers of the host.", mutates=True),
         KeyAction(
@@ -74,9 +72,6 @@ class WorkersScreen(OperatorScreen):
         with Container(id="fleet"):
             yield Panel("Workers", Grid(table.columns(differ=False), id="table"), id="table-panel")
             yield Panel("Running jobs", ScrollText(id="detail"), id="detail-panel")
-
-    def on_resize(self) -> None:
-        self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
 
     # -- drawing ----------------------------------------------------------------------------------------
 

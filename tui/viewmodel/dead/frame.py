@@ -26,20 +26,20 @@ class ListExtent:
     shown: int | None
     start: int = 0
     total: int | None = None
-    whole: bool = True
+    complete: bool = True
     dead: int | None = None
     marked: int = 0
-    chosen: int | None = None
+    selected: int | None = None
 
 
-def title_of(query: DeadListQuery, extent_: ListExtent) -> str:
+def title_of(query: DeadListQuery, extent: ListExtent) -> str:
     """What is listed, how much of it, and the selection."""
-    parts = [_causes(query, extent_) if query.by_cause else _jobs(query, extent_)]
-    if extent_.chosen is not None:
+    parts = [_causes(query, extent) if query.by_cause else _jobs(query, extent)]
+    if extent.chosen is not None:
         matching = " that match" if query.is_filtered else ""
-        parts.append(f"all {extent_.chosen:,}{matching} selected")
-    elif extent_.marked:
-        parts.append(f"{extent_.marked:,} marked")
+        parts.append(f"all {extent.chosen:,}{matching} selected")
+    elif extent.marked:
+        parts.append(f"{extent.marked:,} marked")
     return " · ".join(parts)
 
 
@@ -62,15 +62,15 @@ def _jobs(query: DeadListQuery, shown: ListExtent) -> str:
 
 
 def subtitle_of(
-    query: DeadListQuery, *, trouble: str, looking: int | None, frozen: bool, counting: int | None
+    query: DeadListQuery, *, trouble: str, examined: int | None, frozen: bool, counting: int | None
 ) -> str:
     """Freshness and the way back. ``looking`` and ``counting`` are the numbers examined by a slow listing or count."""
     if counting is not None:
         return f"counting … {counting:,} examined, esc cancels" if counting else "counting …"
     if trouble:
         return f"not updated: {trouble}"
-    if looking is not None:
-        return f"searching: {looking:,} examined"
+    if examined is not None:
+        return f"searching: {examined:,} examined"
     if frozen:
         return "frozen"
     if query.is_filtered:  # escape clears the filter first, which the filter line shows
@@ -88,9 +88,9 @@ def empty_lines(query: DeadListQuery, shown: ListExtent, *, trouble: str, frozen
     """The text in place of rows."""
     if shown.shown is None:
         return loading_lines(trouble, frozen=frozen)
-    strange = unsupported_fields(query.terms) if query.by_cause else ()
-    if strange:
-        names = ", ".join(f"{name}:" for name in strange)
+    unsupported = unsupported_fields(query.terms) if query.by_cause else ()
+    if unsupported:
+        names = ", ".join(f"{name}:" for name in unsupported)
         return [
             (Span("Causes are filtered by error text,", Tone.DIM),),
             (Span(f"not by {names}", Tone.DIM),),

@@ -48,9 +48,9 @@ class DeadSelection:
     """The dead letters that a command affects.
 
     ``filters`` match disjoint sets of jobs. ``keys`` are the selected rows, none if the selection extends beyond the
-    page; ``hidden_count`` of them are not visible. ``label`` describes the selection. ``seen_ms`` is the displayed time
-    of death of a single job (server ms): it is requeued without a dialog, so a later death must not be affected. It is
-    None for several jobs, which are counted and confirmed.
+    page; ``hidden_count`` of them are not visible. ``label`` describes the selection. ``seen_ms`` is the displayed
+    time of death of a single job (server ms): it is requeued without a dialog, so a later death must not be
+    affected. It is None for several jobs, which are counted and confirmed.
     """
 
     filters: tuple[DeadLetterFilter, ...]

@@ -103,7 +103,8 @@ def _of_host(row: FleetRow, snapshot: Snapshot) -> list[Line]:
         ),
     ]
     if supervisor.silent:
-        text = f"✖ No heartbeat for {elapsed(supervisor.heartbeat_ms, now_ms)}: commands do not reach it. Check its host."
+        silence = elapsed(supervisor.heartbeat_ms, now_ms)
+        text = f"✖ No heartbeat for {silence}: commands do not reach it. Check its host."
         lines.append((Span(text, Tone.BAD),))
     if state.notice:
         lines.append((clean_span(f"▲ {state.notice}", Tone.WARN),))

@@ -132,7 +132,7 @@ def _amount(value: float, unit: str) -> str:
 
 
 def _alarms(figure: PerfdataValue) -> Line:
-    """The thresholds, in the notation of the Monitoring Plugins Development Guidelines: "7" means above 7, "1:" below 1."""
+    """The thresholds, as in the Monitoring Plugins Development Guidelines: "7" means above 7, "1:" below 1."""
     spans: list[Span] = []
     for status, bound in ((Status.WARNING, figure.warning), (Status.CRITICAL, figure.critical)):
         if bound:

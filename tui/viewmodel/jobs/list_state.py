@@ -32,7 +32,7 @@ class PageStart:
 
     cursor: Cursor | None = None
     rows: int = 0
-    looked: int = 0
+    examined: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class JobListState:
     newest_first: bool = True
     starts: tuple[PageStart, ...] = (PageStart(),)
     rows: tuple[JobRecord, ...] | None = None
-    looked: int = 0
-    follows: Cursor | None = None
+    examined: int = 0
+    next_cursor: Cursor | None = None
 
     @property
     def number(self) -> int:
@@ -62,7 +62,7 @@ class JobListState:
 
         Only the first one is: moving rows further down cannot be read.
         """
-        return self.number == 1 and self.looked <= MAX_EXAMINED_LIVE
+        return self.number == 1 and self.examined <= MAX_EXAMINED_LIVE
 
     @property
     def first(self) -> int:
@@ -75,9 +75,9 @@ class JobListState:
         return self.starts[-1].rows + len(self.rows or ())
 
     @property
-    def looked_at(self) -> int:
+    def total_examined(self) -> int:
         """The number of jobs examined for this page and the pages before it."""
-        return self.starts[-1].looked + self.looked
+        return self.starts[-1].examined + self.examined
 
     def query(self, *, cursor: Cursor | None, limit: int) -> JobQuery:
         """The query for rows of the page from ``cursor`` on."""
@@ -94,16 +94,16 @@ class JobListState:
 
     def with_page(self, page: ListPage) -> JobListState:
         """The state with the page loaded."""
-        return replace(self, rows=page.rows, looked=page.examined, follows=page.cursor)
+        return replace(self, rows=page.rows, examined=page.examined, next_cursor=page.cursor)
 
     def next_page(self) -> JobListState:
         """The next page, not loaded yet. Requires ``follows``."""
-        start = PageStart(self.follows, self.last, self.looked_at)
-        return replace(self, starts=(*self.starts, start), rows=None, looked=0, follows=None)
+        start = PageStart(self.next_cursor, self.last, self.total_examined)
+        return replace(self, starts=(*self.starts, start), rows=None, examined=0, next_cursor=None)
 
     def previous_page(self) -> JobListState:
         """The previous page, not loaded yet."""
-        return replace(self, starts=self.starts[:-1], rows=None, looked=0, follows=None)
+        return replace(self, starts=self.starts[:-1], rows=None, examined=0, next_cursor=None)
 
     def with_query(self, state: JobState | None, terms: FilterQuery, newest_first: bool) -> JobListState:
         """Another list, at its first page."""
@@ -146,14 +146,14 @@ def title_of(listing: JobListState, snapshot: Snapshot | None) -> str:
     if listing.rows is None:
         return what
     if listing.terms:
-        return _found(listing, what)
+        return _filtered_title(listing, what)
     if not listing.rows:
         return f"no {what}" if listing.number == 1 else f"no more {what}"
-    return f"{what} {listing.first:,}-{listing.last:,}{_of(listing, snapshot)}"
+    return f"{what} {listing.first:,}-{listing.last:,}{_total_suffix(listing, snapshot)}"
 
 
-def _of(listing: JobListState, snapshot: Snapshot | None) -> str:
-    if listing.follows is None:
+def _total_suffix(listing: JobListState, snapshot: Snapshot | None) -> str:
+    if listing.next_cursor is None:
         return f" of {listing.last:,}"
     total = total_of(snapshot, listing.state)
     if total is None or total <= listing.last:
@@ -162,12 +162,12 @@ def _of(listing: JobListState, snapshot: Snapshot | None) -> str:
     return f" of {about}{total:,}"
 
 
-def _found(listing: JobListState, what: str) -> str:
+def _filtered_title(listing: JobListState, what: str) -> str:
     end = "newest" if listing.newest_first else "oldest"
-    if listing.follows is None:
-        where = f"all {listing.looked_at:,} {what} examined"
+    if listing.next_cursor is None:
+        where = f"all {listing.total_examined:,} {what} examined"
     else:
-        where = f"the {end} {listing.looked_at:,} examined; ] continues"
+        where = f"the {end} {listing.total_examined:,} examined; ] continues"
     if listing.number > 1 and listing.rows:
         return f"{listing.first:,}-{listing.last:,} found among {where}"
     return f"{listing.last:,} found among {where}"
@@ -177,21 +177,21 @@ def subtitle_of(
     listing: JobListState,
     *,
     trouble: str,
-    looking: int | None,
+    examined: int | None,
     frozen: bool,
     marked: int,
     slowed: bool = False,
 ) -> str:
     """Freshness of the page.
 
-    ``trouble`` is the error of the last fetch, ``looking`` the number of jobs examined by a slow fetch. ``slowed``:
+    ``trouble`` is the error of the last fetch, ``examined`` the number of jobs examined by a slow fetch. ``slowed``:
     not every snapshot refreshes the rows, since they change too fast.
     """
     order = "newest first" if listing.newest_first else "oldest first"
     if trouble:
         fresh = f"not updated: {trouble}"
-    elif looking is not None:
-        fresh = f"searching: {looking:,} examined"
+    elif examined is not None:
+        fresh = f"searching: {examined:,} examined"
     elif frozen:
         fresh = "frozen"
     elif listing.live:
@@ -227,12 +227,12 @@ def _nothing_matches(listing: JobListState) -> Sequence[Line]:
     which = "No more" if listing.number > 1 else "Nothing"
     lines: list[Line] = [
         (
-            Span(f"{which} of {listing.looked_at:,} examined jobs matches ", Tone.DIM),
+            Span(f"{which} of {listing.total_examined:,} examined jobs matches ", Tone.DIM),
             clean_span(listing.terms),
         )
     ]
     clears = (Span("esc", Tone.INFO), Span(" clears the filter.", Tone.DIM))
-    if listing.follows is not None:
+    if listing.next_cursor is not None:
         lines.append((Span("]", Tone.INFO), Span(" continues; ", Tone.DIM), *clears))
     else:
         lines.append(clears)
