@@ -24,7 +24,7 @@ from previewops.tui.state.queue_view import ConnectionLoss, ReplayPosition
 DEFAULT_INTERVAL_S = 0.5
 """Poll interval in seconds, unless + or - change it."""
 
-TELL_EVERY_S = 0.1
+PROGRESS_INTERVAL_S = 0.1
 
 
 class OpenAborted(Exception):
@@ -45,43 +45,43 @@ class ReplayApp(OperatorApp):
         self._recording: Recording | None = None
         self._playhead: Playhead | None = None
         self._opened = 0.0
-        self._left = False
-        self._recalled: FrameAt | None = None
-        self._replay = ReplaySource()
-        super().__init__(self._replay, ReplayExecutor(), options, clock=clock)
+        self._closed = False
+        self._shown_frame: FrameAt | None = None
+        self._source = ReplaySource()
+        super().__init__(self._source, ReplayExecutor(), options, clock=clock)
         self.display_state.set_replay_position(ReplayPosition())
 
     def start_polling(self) -> None:
         self.run_worker(self._open(), name="open", group="poll")
 
     async def _open(self) -> None:
-        telling = self.set_interval(TELL_EVERY_S, self._tell_opened)
+        timer = self.set_interval(PROGRESS_INTERVAL_S, self._show_progress)
         try:
-            recording = await asyncio.to_thread(Recording.open, self._path, self._note_opened)
+            recording = await asyncio.to_thread(Recording.open, self._path, self._on_progress)
         except PreviewopsError as error:
             self.failure = error
             self.exit(1)
             return
         finally:
-            self._left = True
-            telling.stop()
+            self._closed = True
+            timer.stop()
         self._recording = recording
         self._playhead = Playhead(Timeline(recording.intervals), self._time)
-        self._replay.set_recording(recording, self._playhead)
+        self._source.set_recording(recording, self._playhead)
         if recording.fault_count:
-            words = (
+            message = (
                 f"{pluralize(recording.fault_count, 'part')} cannot be read: {recording.faults[0].message}"
             )
-            self.notify(words, title="recording damaged", severity="warning", timeout=10)
+            self.notify(message, title="recording damaged", severity="warning", timeout=10)
         await self.poller.run()
 
-    def _note_opened(self, done: int, total: int) -> None:
+    def _on_progress(self, done: int, total: int) -> None:
         """Progress callback, called by the thread that opens the recording; raises once the screen is closed."""
-        if self._left:
+        if self._closed:
             raise OpenAborted
         self._opened = done / max(1, total)
 
-    def _tell_opened(self) -> None:
+    def _show_progress(self) -> None:
         self.display_state.set_replay_position(ReplayPosition(opened=min(0.99, self._opened)))
         self.redraw()
 
@@ -102,30 +102,32 @@ class ReplayApp(OperatorApp):
     # -- snapshots --------------------------------------------------------------------------------------
 
     def show_snapshot(self, message: SnapshotArrived) -> None:
-        moment, playhead = self._replay.moment, self._playhead
+        moment, playhead = self._source.moment, self._playhead
         if moment.frame is None or playhead is None:
             return
-        if moment is not self._recalled or moment.gap is not None:  # the age of a gap grows
-            self._recalled = moment
+        if moment is not self._shown_frame or moment.gap is not None:  # the age of a gap grows
+            self._shown_frame = moment
             connection_loss = ConnectionLoss(moment.gap.reason, 0) if moment.gap is not None else None
             age_s = max(0, playhead.server_time_ms - moment.frame.at_ms) // 1_000
             self.display_state.show_recorded(
                 moment.frame.snapshot, moment.frame.health, connection_loss, age_s
             )
-        self._say_where()
+        self._show_position()
         self.redraw()
 
     def show_missed(self, message: SnapshotMissed) -> None:
-        self._recalled = None
+        self._shown_frame = None
         self.display_state.clear()  # the view belongs to another position
-        self._say_where()
+        self._show_position()
         super().show_missed(message)
 
-    def _say_where(self) -> None:
-        head = self._playhead
-        if head is not None:
+    def _show_position(self) -> None:
+        playhead = self._playhead
+        if playhead is not None:
             self.display_state.set_replay_position(
-                ReplayPosition(1.0, head.position_ms, head.timeline.duration_ms, head.speed, head.paused)
+                ReplayPosition(
+                    1.0, playhead.position_ms, playhead.timeline.duration_ms, playhead.speed, playhead.paused
+                )
             )
 
     # -- playback ---------------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ def test_giants_are_refused_before_they_are_decoded(tmp_path: Path, monkeypatch:
     Image.new("1", (14_000, 14_000)).save(tmp_path / "b.png")
     with pytest.raises(PictureUnreadable):
         read_pixels(tmp_path / "b.png", (10, 10), GROUND)
-    monkeypatch.setattr(bundle_images, "MOST_BYTES", 100)
+    monkeypatch.setattr(bundle_images, "MAX_BYTES", 100)
     with pytest.raises(PictureUnreadable, match="bytes; up to 100 are shown here"):
         read_pixels(tmp_path / "a.png", (10, 10), GROUND)
 

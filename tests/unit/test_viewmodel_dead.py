@@ -265,18 +265,18 @@ def test_of_a_filtered_cause_an_act_means_what_the_filter_means() -> None:
 def test_the_title_says_what_is_listed_and_what_is_chosen() -> None:
     assert title_of(DeadListQuery(), ListExtent(None)) == "dead letters by cause"
     assert title_of(DeadListQuery(), ListExtent(5, total=5, dead=82)) == "82 dead letters, 5 causes"
-    assert title_of(DeadListQuery(), ListExtent(200, total=200, whole=False)) == "200 largest causes"
+    assert title_of(DeadListQuery(), ListExtent(200, total=200, complete=False)) == "200 largest causes"
     page = ListExtent(200, start=200, total=82_114)
     assert title_of(FLAT, page) == "dead letters 201-400 of 82,114"
     assert title_of(FLAT, replace(page, marked=3)) == "dead letters 201-400 of 82,114 · 3 marked"
-    assert title_of(FLAT, replace(page, marked=3, chosen=82_114)).endswith(" · all 82,114 are chosen")
+    assert title_of(FLAT, replace(page, marked=3, selected=82_114)).endswith(" · all 82,114 selected")
     assert title_of(HERE, ListExtent(41, total=41)) == "asset-missing 1-41 of 41"
     assert title_of(HERE, ListExtent(None)) == "asset-missing"
 
 
 def test_the_title_of_a_filtered_list() -> None:
     narrowed = DeadListQuery(flat=True, terms=parse_filter("chess"))
-    assert title_of(narrowed, ListExtent(3, total=3, chosen=3)).endswith("all 3 that match are chosen")
+    assert title_of(narrowed, ListExtent(3, total=3, selected=3)).endswith("all 3 that match selected")
     assert (
         title_of(DeadListQuery(terms=parse_filter("chess")), ListExtent(1, total=5, dead=82))
         == "1 of 5 causes"

@@ -28,23 +28,23 @@ def test_the_newest_comes_first() -> None:
 
 
 def test_while_held_nothing_moves_and_what_comes_is_counted() -> None:
-    held = EventFeed().hold(EVENTS)
+    frozen_events = EventFeed().hold(EVENTS)
     more = (*EVENTS, event("dead"), event("resumed", 2, who="ada"))
-    assert held.shown(more) == EventFeed().shown(EVENTS)
-    assert held.waiting(more) == 2
-    assert held.hold(more) is held
-    assert held.follow().shown(more)[0].kind == "resumed"
-    assert held.follow().waiting(more) == 0
+    assert frozen_events.shown(more) == EventFeed().shown(EVENTS)
+    assert frozen_events.waiting(more) == 2
+    assert frozen_events.hold(more) is frozen_events
+    assert frozen_events.follow().shown(more)[0].kind == "resumed"
+    assert frozen_events.follow().waiting(more) == 0
 
 
 def test_what_has_left_the_picture_stays_while_held() -> None:
-    held = EventFeed().hold(EVENTS[:2])
-    assert kinds(held.shown(EVENTS[5:])) == kinds(EventFeed().shown(EVENTS[:2]))
-    assert held.waiting(EVENTS[5:]) == len(EVENTS) - 5
+    frozen_events = EventFeed().hold(EVENTS[:2])
+    assert kinds(frozen_events.shown(EVENTS[5:])) == kinds(EventFeed().shown(EVENTS[:2]))
+    assert frozen_events.waiting(EVENTS[5:]) == len(EVENTS) - 5
 
 
 def test_operators_acts_alone() -> None:
-    shown = EventFeed(acts_only=True).shown(EVENTS)
+    shown = EventFeed(operators_only=True).shown(EVENTS)
     assert kinds(shown) == ["resumed", "paused", "requeued", "order", "cancelled"]
 
 
@@ -68,8 +68,11 @@ def test_filters(typed: str, found: list[str]) -> None:
 
 def test_the_subtitle_says_which_events_these_are() -> None:
     assert shape.subtitle(EventFeed(), 9, 0) == "9 events · following"
-    held = EventFeed(terms=parse_filter("kind:dead"), acts_only=True).hold(EVENTS)
-    assert shape.subtitle(held, 1, 1_200) == "/ kind:dead · operators' acts · 1 event · 1,200 new, f follows"
+    frozen_events = EventFeed(terms=parse_filter("kind:dead"), operators_only=True).hold(EVENTS)
+    assert (
+        shape.subtitle(frozen_events, 1, 1_200)
+        == "/ kind:dead · operators' acts · 1 event · 1,200 new, f follows"
+    )
 
 
 def test_nothing_to_show_says_why() -> None:
@@ -78,7 +81,7 @@ def test_nothing_to_show_says_why() -> None:
 
     assert "no events yet" in words(EventFeed())
     assert "esc takes the filter away" in words(EventFeed(terms=parse_filter("x")))
-    assert "o shows all events" in words(EventFeed(acts_only=True))
+    assert "o shows all events" in words(EventFeed(operators_only=True))
 
 
 def test_times_have_their_date_only_when_it_is_another_day() -> None:

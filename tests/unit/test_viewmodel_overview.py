@@ -10,7 +10,7 @@ from previewops.snapshot.history import Period
 from previewops.states import Priority
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.bars import clock_line, key_line, short_count, tab_line, title_line
-from previewops.tui.viewmodel.overview import panels
+from previewops.tui.viewmodel.overview import charts, panels
 from previewops.tui.viewmodel.spans import Tone, plain_text, width_of
 from tests.tui.scenes import BUSY, EMPTY, HEALTH, IDLE, PAUSED, WELL
 
@@ -36,9 +36,9 @@ def test_no_line_is_wider_than_its_panel(columns: int) -> None:
     for lines in (
         panels.headline(BUSY_PICTURE, columns),
         panels.worker_lines(BUSY_PICTURE, columns, 5),
-        panels.throughput_lines(BUSY_PICTURE, Period.HOUR, columns, 10),
-        panels.latency_lines(BUSY_PICTURE, Period.DAY, columns, 16),
-        panels.latency_lines(BUSY_PICTURE, Period.DAY, columns, 5),
+        charts.throughput_lines(BUSY_PICTURE, Period.HOUR, columns, 10),
+        charts.latency_lines(BUSY_PICTURE, Period.DAY, columns, 16),
+        charts.latency_lines(BUSY_PICTURE, Period.DAY, columns, 5),
         panels.event_lines(BUSY_PICTURE, columns, 5),
     ):
         assert max(map(width_of, lines)) <= columns
@@ -76,21 +76,21 @@ def test_a_single_job_that_waits_fills_no_bar() -> None:
 
 
 def test_charts_fill_their_room_and_end_now() -> None:
-    lines = panels.throughput_lines(BUSY_PICTURE, Period.HOUR, 70, 12)
+    lines = charts.throughput_lines(BUSY_PICTURE, Period.HOUR, 70, 12)
     assert len(lines) == 12
     assert plain_text(lines[-1]).endswith("now")
     counted = BUSY_PICTURE.history.count_within("completed", 60_000, BUSY.now_ms)
     assert f"done {counted:,}" in plain_text(lines[0])
     assert plain_text(lines[0]).endswith("in 60 s")
     assert any(Tone.DIED in (span.tone, span.ground) for line in lines for span in line), "what died is shown"
-    assert len(panels.latency_lines(BUSY_PICTURE, Period.DAY, 70, 16)) == 16
+    assert len(charts.latency_lines(BUSY_PICTURE, Period.DAY, 70, 16)) == 16
 
 
 def test_percentiles_are_those_of_the_period() -> None:
-    shown = text(panels.latency_lines(BUSY_PICTURE, Period.HOUR, 70, 5))
+    shown = text(charts.latency_lines(BUSY_PICTURE, Period.HOUR, 70, 5))
     assert "p50" in shown
     assert "ms" in shown.splitlines()[1]
-    nothing = text(panels.latency_lines(QueueView().with_snapshot(EMPTY), Period.HOUR, 70, 5))
+    nothing = text(charts.latency_lines(QueueView().with_snapshot(EMPTY), Period.HOUR, 70, 5))
     assert nothing.splitlines()[1].split() == ["wait", "-", "-", "-", *nothing.splitlines()[1].split()[4:]]
 
 
@@ -98,7 +98,7 @@ def test_nothing_is_drawn_before_the_first_snapshot() -> None:
     empty = QueueView()
     assert panels.depth_lines(empty, 60) == []
     assert panels.worker_lines(empty, 60, 5) == []
-    assert panels.throughput_lines(empty, Period.HOUR, 60, 10) == []
+    assert charts.throughput_lines(empty, Period.HOUR, 60, 10) == []
     assert plain_text(panels.event_lines(empty, 60, 5)[0]) == "no events yet"
 
 

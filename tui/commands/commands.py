@@ -42,7 +42,7 @@ class Cancel:
 class Requeue:
     """Requeue dead letters, with another priority if one is given.
 
-    ``other_filters`` are further filters that match none of the same jobs. ``count`` is how many all filters matched at
+    ``other_filters`` match none of the same jobs. ``count`` is how many all filters matched at
     ``cut_off_ms`` (server time, None for the start of the command): later deaths are left alone.
     """
 

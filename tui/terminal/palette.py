@@ -153,9 +153,9 @@ class Palette:
     """Rich styles of one theme, by tone and click action."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
-        ground = Color.parse(variables.get("background", "#000000"))
+        background = Color.parse(variables.get("background", "#000000"))
         self._tones = {
-            tone: _style(tone, Color.parse(variables.get(name, "ansi_default")), ground)
+            tone: _style(tone, Color.parse(variables.get(name, "ansi_default")), background)
             for tone, name in _VARIABLE.items()
         }
 
@@ -163,22 +163,22 @@ class Palette:
 
     def style(self, span: Span) -> Style:
         """The style of a span, including its click action."""
-        kind = (span.tone, span.action, span.ground)
-        found = self._spans.get(kind)
-        if found is None:
-            found = self._tones[span.tone]
-            if span.ground is not None:
-                found += Style(bgcolor=self._tones[span.ground].color)
+        key = (span.tone, span.action, span.background)
+        style = self._spans.get(key)
+        if style is None:
+            style = self._tones[span.tone]
+            if span.background is not None:
+                style += Style(bgcolor=self._tones[span.background].color)
             if span.action:
-                found += Style.from_meta({"@click": span.action})
-            self._spans[kind] = found
-        return found
+                style += Style.from_meta({"@click": span.action})
+            self._spans[key] = style
+        return style
 
 
-def _style(tone: Tone, colour: Color, ground: Color) -> Style:
+def _style(tone: Tone, colour: Color, background: Color) -> Style:
     bold = tone in _BOLD
     if tone.value.startswith("badge"):
-        if colour.ansi is not None or ground.ansi is not None:
+        if colour.ansi is not None or background.ansi is not None:
             return Style(color=colour.rich_color, reverse=True, bold=bold)
         ink = Color.parse("#0b0d10") if colour.brightness > 0.5 else Color.parse("#ffffff")
         return Style(color=ink.rich_color, bgcolor=colour.rich_color, bold=bold)
@@ -190,7 +190,7 @@ _BY_THEME: dict[str, Palette] = {}
 
 def get_palette(app: App[object]) -> Palette:
     """The palette of the current theme, cached by theme."""
-    found = _BY_THEME.get(app.theme)
-    if found is None:
-        found = _BY_THEME[app.theme] = Palette(app.theme_variables)
-    return found
+    style = _BY_THEME.get(app.theme)
+    if style is None:
+        style = _BY_THEME[app.theme] = Palette(app.theme_variables)
+    return style

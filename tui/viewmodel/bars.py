@@ -6,26 +6,19 @@ from collections.abc import Sequence
 
 from previewops.clock import iso_from_ms
 from previewops.formatting import clean
-from previewops.health import Status
 from previewops.tui.keymap import SCREENS, KeyAction, namespaced_action
 from previewops.tui.state.queue_view import QueueView, ReplayPosition
-from previewops.tui.viewmodel.queue_status import alive_workers, queue_status
+from previewops.tui.viewmodel.queue_status import STATUS_MARKS, alive_workers, queue_status
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, width_of
 
 _LIVE_ENVIRONMENTS = ("prod", "production", "live")
-_HEALTH_MARKS = {
-    Status.OK: Span(" ✓", Tone.GOOD),
-    Status.WARNING: Span(" ▲", Tone.WARN),
-    Status.CRITICAL: Span(" ✖", Tone.BAD),
-    Status.UNKNOWN: Span(" ?", Tone.DIM),
-}
 
 
 def title_line(view: QueueView, columns: int) -> Line:
     """The queue's name, environment and status."""
     replay = view.replay
     # The replay position comes first, so that a narrow terminal does not cut it off.
-    name = f" REPLAY {_where(replay)} " if replay is not None else " previewops "
+    name = f" REPLAY {_replay_text(replay)} " if replay is not None else " previewops "
     left: list[Span] = [Span(name, Tone.BADGE_INFO if replay is None else Tone.BADGE_WARN)]
     if view.environment:
         live = view.environment.lower() in _LIVE_ENVIRONMENTS
@@ -38,17 +31,17 @@ def title_line(view: QueueView, columns: int) -> Line:
     return clip((*left, Span(f"  {state.mark} {state.words}", state.tone)), columns)
 
 
-def _where(replay: ReplayPosition) -> str:
+def _replay_text(replay: ReplayPosition) -> str:
     """Playback status and position: "2x 0:12:07 of 1:00:00"."""
     if replay.opened < 1:
         return "…"
-    pace = f"{replay.speed:g}x"
+    speed = f"{replay.speed:g}x"
     if replay.paused or replay.ended:
-        pace = f"{'HELD' if replay.paused else 'END'} {pace}"
-    return f"{pace} {_h_mm_ss(replay.position_ms)} of {_h_mm_ss(replay.duration_ms)}"
+        speed = f"{'HELD' if replay.paused else 'END'} {speed}"
+    return f"{speed} {_format_position(replay.position_ms)} of {_format_position(replay.duration_ms)}"
 
 
-def _h_mm_ss(ms: int) -> str:
+def _format_position(ms: int) -> str:
     seconds = ms // 1_000
     return f"{seconds // 3_600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
@@ -73,21 +66,21 @@ def clock_line(view: QueueView) -> Line:
 
 def tab_line(view: QueueView, current: str, columns: int) -> Line:
     """The screens with their number keys, each with its key figure."""
-    for whole in (True, False):
+    for full_titles in (True, False):
         spans: list[Span] = []
         for number, (mode, title) in enumerate(SCREENS, 1):
             tone = Tone.BADGE if mode == current else Tone.DIM
-            name = title if whole else title.split()[0]
+            name = title if full_titles else title.split()[0]
             spans.append(Span(f" {number} {name} ", tone, f"app.show('{mode}')"))
-            spans += _figure(view, mode)
-            if whole:
+            spans += _key_figure(view, mode)
+            if full_titles:
                 spans.append(Span(" "))
         if width_of(tuple(spans)) <= columns:
             break
     return clip(tuple(spans), columns)
 
 
-def _figure(view: QueueView, mode: str) -> list[Span]:
+def _key_figure(view: QueueView, mode: str) -> list[Span]:
     snapshot = view.snapshot
     if snapshot is None:
         return []
@@ -99,7 +92,7 @@ def _figure(view: QueueView, mode: str) -> list[Span]:
         alive, known = len(alive_workers(snapshot)), len(snapshot.workers)
         return [Span(f"{alive}/{known}" if known != alive else f"{alive}", Tone.GOOD if alive else Tone.BAD)]
     if mode == "health" and view.health is not None:
-        return [Span(_HEALTH_MARKS[view.health.status].text.strip(), _HEALTH_MARKS[view.health.status].tone)]
+        return [Span(*STATUS_MARKS[view.health.status])]
     return []
 
 
@@ -128,14 +121,14 @@ def key_line(key_actions: Sequence[KeyAction], columns: int) -> Line:
         for key_action, entry in zip([d for d in key_actions if d.label], entries, strict=True)
         if key_action.action == "help"
     ]
-    room = columns - sum(map(width_of, fixed))
+    available = columns - sum(map(width_of, fixed))
     shown: list[Span] = []
     for key_action, entry in zip([d for d in key_actions if d.label], entries, strict=True):
         if key_action.action == "help":
             continue
-        if width_of(entry) > room:
+        if width_of(entry) > available:
             break
-        room -= width_of(entry)
+        available -= width_of(entry)
         shown += entry
     for entry in fixed:
         shown += entry

@@ -36,18 +36,18 @@ class ValueAxis:
         return self.low + (self.high - self.low) * share
 
 
-def linear_axis(most: float) -> ValueAxis:
+def linear_axis(maximum: float) -> ValueAxis:
     """An axis from 0 to the next 1, 2 or 5 times a power of ten, at least to 1."""
-    if most <= 1:
+    if maximum <= 1:
         return ValueAxis(0, 1)
-    power = 10.0 ** math.floor(math.log10(most))
-    return ValueAxis(0, next(step * power for step in (1, 2, 5, 10) if step * power >= most))
+    power = 10.0 ** math.floor(math.log10(maximum))
+    return ValueAxis(0, next(step * power for step in (1, 2, 5, 10) if step * power >= maximum))
 
 
-def log_axis(least: float, most: float) -> ValueAxis:
+def log_axis(least: float, maximum: float) -> ValueAxis:
     """A logarithmic axis of whole decades that includes both values."""
     low = 10.0 ** math.floor(math.log10(max(least, 0.1)))
-    high = 10.0 ** math.ceil(math.log10(max(most, low * 10)))
+    high = 10.0 ** math.ceil(math.log10(max(maximum, low * 10)))
     return ValueAxis(low, high, logarithmic=True)
 
 
@@ -73,18 +73,18 @@ def column_chart(
     return lines
 
 
-def _eighths(stack: Sequence[float], scale: ValueAxis, most: int) -> list[int]:
+def _eighths(stack: Sequence[float], scale: ValueAxis, maximum: int) -> list[int]:
     """The heights in eighths of a cell. A part above 0 is at least one: one failure among thousands is visible."""
-    found: list[int] = []
+    heights: list[int] = []
     below, floor = 0.0, 0
     for height in stack:
-        reach = round(scale.fraction(height) * most)
+        reach = round(scale.fraction(height) * maximum)
         if height > below and reach <= floor:
-            reach = min(floor + 1, most)
-            found = [min(earlier, reach - 1) for earlier in found]
-        found.append(reach)
+            reach = min(floor + 1, maximum)
+            heights = [min(earlier, reach - 1) for earlier in heights]
+        heights.append(reach)
         below, floor = height, reach
-    return found
+    return heights
 
 
 def _axis(row: int, rows: int, scale: ValueAxis, label: Callable[[float], str]) -> Line:
@@ -106,15 +106,15 @@ def _cell(stack: Sequence[int], tones: Sequence[Tone], floor: int) -> Span:
     if height >= floor + 8:
         return Span("█", tone)
     above = next((upper for reach, upper in parts[1:] if reach > height), None)
-    return Span(EIGHTHS[height - floor], tone, ground=above)
+    return Span(EIGHTHS[height - floor], tone, background=above)
 
 
 def _merged(cells: Sequence[Span]) -> list[Span]:
     """Joins neighbouring cells of the same look."""
     merged: list[Span] = []
     for cell in cells:
-        if merged and (merged[-1].tone, merged[-1].ground) == (cell.tone, cell.ground):
-            merged[-1] = Span(merged[-1].text + cell.text, cell.tone, ground=cell.ground)
+        if merged and (merged[-1].tone, merged[-1].background) == (cell.tone, cell.background):
+            merged[-1] = Span(merged[-1].text + cell.text, cell.tone, background=cell.background)
         else:
             merged.append(cell)
     return merged
@@ -138,14 +138,14 @@ def bar(share: float, columns: int, tone: Tone) -> Line:
     filled = round(min(1.0, max(0.0, share)) * columns * 8)
     if share > 0 and filled == 0:
         filled = 1
-    whole, rest = divmod(filled, 8)
-    text = "█" * whole + (partial[rest] if rest else "")
+    full, rest = divmod(filled, 8)
+    text = "█" * full + (partial[rest] if rest else "")
     return (Span(text, tone), Span("·" * (columns - len(text)), Tone.FAINT))
 
 
 def sparkline(values: Sequence[float]) -> str:
     """The values as one row of blocks, relative to the highest. 0 is the lowest block."""
-    most = max(values, default=0)
-    if most <= 0:
+    maximum = max(values, default=0)
+    if maximum <= 0:
         return "▁" * len(values)
-    return "".join(EIGHTHS[1 + round(value / most * 7)] for value in values)
+    return "".join(EIGHTHS[1 + round(value / maximum * 7)] for value in values)

@@ -23,7 +23,7 @@ _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 def format_editable(payload: Mapping[str, Any]) -> str:
     """The payload as indented JSON. Control and invisible characters are escaped."""
     text = json.dumps(payload, indent=2, ensure_ascii=False)
-    return "".join(each if each == "\n" or each.isprintable() else json.dumps(each)[1:-1] for each in text)
+    return "".join(char if char == "\n" or char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def parse_edited(text: str, job_id: str) -> Payload:
@@ -103,11 +103,14 @@ def _offset_of(text: str, wanted: str) -> int | None:
 def violation_lines(violations: Sequence[Violation], columns: int) -> list[Line]:
     """Each violation: pointer, message, found and allowed value."""
     lines: list[Line] = [(Span(f"✖ {pluralize(len(violations), 'violation')}: not requeued", Tone.BAD),)]
-    for each in violations[:SHOWN]:
+    for violation in violations[:SHOWN]:
         lines += [
-            (clean_span(each.pointer or "(document)", Tone.STRONG), clean_span(f"  {each.message}")),
-            (Span("  found    ", Tone.DIM), clean_span(each.found)),
-            (Span("  allowed  ", Tone.DIM), clean_span(each.allowed)),
+            (
+                clean_span(violation.pointer or "(document)", Tone.STRONG),
+                clean_span(f"  {violation.message}"),
+            ),
+            (Span("  found    ", Tone.DIM), clean_span(violation.found)),
+            (Span("  allowed  ", Tone.DIM), clean_span(violation.allowed)),
         ]
     if len(violations) > SHOWN:
         lines.append((Span(f"and {len(violations) - SHOWN:,} more", Tone.DIM),))

@@ -13,6 +13,12 @@ from previewops.tui.viewmodel.spans import Tone
 
 WINDOW_MS = 300_000
 
+STATUS_MARKS: dict[Status, tuple[str, Tone]] = {
+    Status.OK: ("✓", Tone.GOOD),
+    Status.WARNING: ("▲", Tone.WARN),
+    Status.CRITICAL: ("✖", Tone.BAD),
+    Status.UNKNOWN: ("?", Tone.WARN),
+}
 _JUDGED = {
     Status.OK: ("●", "healthy", Tone.GOOD),
     Status.WARNING: ("▲", "needs attention", Tone.WARN),

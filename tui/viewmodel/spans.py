@@ -48,7 +48,7 @@ class Span:
     text: str
     tone: Tone = Tone.TEXT
     action: str = ""
-    ground: Tone | None = None
+    background: Tone | None = None
 
     @property
     def cells(self) -> int:
@@ -58,7 +58,7 @@ class Span:
     @property
     def is_plain(self) -> bool:
         """Whether adjacent blanks can be part of it: it has no background, no click action and no badge."""
-        return self.ground is None and not self.action and not self.tone.startswith("badge")
+        return self.background is None and not self.action and not self.tone.startswith("badge")
 
     @property
     def is_blank(self) -> bool:
@@ -141,7 +141,7 @@ def merge_spans(line: Line) -> Line:
 
 
 def _alike(one: Span, other: Span) -> bool:
-    return (one.tone, one.action, one.ground) == (other.tone, other.action, other.ground)
+    return (one.tone, one.action, one.background) == (other.tone, other.action, other.background)
 
 
 def justify(left: Line, right: Line, columns: int) -> Line:

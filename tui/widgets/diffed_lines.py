@@ -57,8 +57,8 @@ class DiffedLines(LineWidget, can_focus=False):
         lines = list(self._draw(columns, rows))[:rows]
         lines += [()] * (rows - len(lines))
         palette = get_palette(self.app)
-        ground = self.rich_style
-        return [strip_of(line, columns, palette).apply_style(ground) for line in lines]
+        base_style = self.rich_style
+        return [strip_of(line, columns, palette).apply_style(base_style) for line in lines]
 
 
 def _nothing(_columns: int, _rows: int) -> Sequence[Line]:

@@ -259,7 +259,7 @@ class Grid(LineWidget, ScrollView, can_focus=True):
         if columns < 1 or height < 1:
             return []
         palette = get_palette(self.app)
-        ground = self.rich_style
+        base_style = self.rich_style
         room = columns - (_MARK if self._marking else 0)
         widths = self._widths = fit_widths(self._columns, room)
         titles = tuple((Span(column.title, Tone.DIM),) for column in self._columns)
@@ -273,14 +273,14 @@ class Grid(LineWidget, ScrollView, can_focus=True):
         if not self._rows:
             strips += [strip_of(line, columns, palette) for line in self._centred(columns, height - 1)]
         strips += [Strip.blank(columns)] * (height - len(strips))
-        return [strip.apply_style(ground) for strip in strips[:height]]
+        return [strip.apply_style(base_style) for strip in strips[:height]]
 
     def _lit(self, strip: Strip) -> Strip:
         variables = self.app.theme_variables
         if self.app.native_ansi_color or self.app.no_color:
             return strip.apply_style(Style(reverse=self.has_focus, bold=True))
-        ground = variables["block-cursor-background" if self.has_focus else "panel"]
-        return strip.apply_style(Style(bgcolor=ground))
+        base_style = variables["block-cursor-background" if self.has_focus else "panel"]
+        return strip.apply_style(Style(bgcolor=base_style))
 
     def _laid_out(self, cells: Sequence[Line], widths: Sequence[int], mark: Span) -> Line:
         spans: list[Span] = [mark] if self._marking else []

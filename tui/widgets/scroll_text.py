@@ -69,11 +69,11 @@ class ScrollText(LineWidget, ScrollView, can_focus=True):
         columns, height = self.size.width - SCROLLBAR, self.size.height
         if columns < 1 or height < 1:
             return []
-        palette, ground = get_palette(self.app), self.rich_style
+        palette, base_style = get_palette(self.app), self.rich_style
         top = self.scroll_offset.y
         seen = [*self._lines[top : top + height]]
         seen += [()] * (height - len(seen))
-        return [strip_of(line, columns, palette).apply_style(ground) for line in seen]
+        return [strip_of(line, columns, palette).apply_style(base_style) for line in seen]
 
 
 def _nothing(_columns: int) -> Sequence[Line]:

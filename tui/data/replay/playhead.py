@@ -16,10 +16,10 @@ SPEEDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 class Timeline:
     """The recorded time, without the gaps between recordings."""
 
-    def __init__(self, stretches: Sequence[Interval]) -> None:
+    def __init__(self, intervals: Sequence[Interval]) -> None:
         """``stretches`` are the recorded intervals, in order of time; there is at least one."""
-        self._stretches = tuple(stretches)
-        lengths = [max(0, each.end_ms - each.start_ms) for each in stretches]
+        self._intervals = tuple(intervals)
+        lengths = [max(0, interval.end_ms - interval.start_ms) for interval in intervals]
         self._begins = (0, *accumulate(lengths))
 
     @property
@@ -27,11 +27,11 @@ class Timeline:
         """Total recorded time."""
         return self._begins[-1]
 
-    def server_time_ms(self, into_ms: int) -> int:
+    def server_time_ms(self, position_ms: int) -> int:
         """The server's time (ms) at a position; at a boundary, the start of the next interval."""
-        place = min(bisect_right(self._begins, into_ms) - 1, len(self._stretches) - 1)
-        stretch = self._stretches[max(0, place)]
-        return min(stretch.start_ms + into_ms - self._begins[max(0, place)], stretch.end_ms)
+        index = min(bisect_right(self._begins, position_ms) - 1, len(self._intervals) - 1)
+        interval = self._intervals[max(0, index)]
+        return min(interval.start_ms + position_ms - self._begins[max(0, index)], interval.end_ms)
 
 
 class Playhead:
@@ -42,8 +42,8 @@ class Playhead:
         self.paused = False
         self._clock = clock
         self._speed = SPEEDS.index(1.0)
-        self._left_ms = 0.0
-        self._left_s = clock.monotonic()
+        self._base_ms = 0.0
+        self._base_s = clock.monotonic()
 
     @property
     def speed(self) -> float:
@@ -53,18 +53,18 @@ class Playhead:
     @property
     def position_ms(self) -> int:
         """Position within the recorded time, in ms."""
-        gone_ms = 0.0 if self.paused else (self._clock.monotonic() - self._left_s) * 1_000 * self.speed
-        return round(min(self._left_ms + gone_ms, self.timeline.duration_ms))
+        elapsed_ms = 0.0 if self.paused else (self._clock.monotonic() - self._base_s) * 1_000 * self.speed
+        return round(min(self._base_ms + elapsed_ms, self.timeline.duration_ms))
 
     @property
     def server_time_ms(self) -> int:
         """The server's time (ms) at the position."""
         return self.timeline.server_time_ms(self.position_ms)
 
-    def seek(self, into_ms: int) -> None:
+    def seek(self, position_ms: int) -> None:
         """Moves to a position, clipped to the recorded time."""
-        self._left_ms = max(0, min(into_ms, self.timeline.duration_ms))
-        self._left_s = self._clock.monotonic()
+        self._base_ms = max(0, min(position_ms, self.timeline.duration_ms))
+        self._base_s = self._clock.monotonic()
 
     def seek_by(self, ms: int) -> None:
         """Moves by ``ms``, back where negative."""

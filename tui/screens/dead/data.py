@@ -23,7 +23,7 @@ MAX_EXAMINED = 100_000
 FILTERED_EVERY_MS = 5_000
 """Minimum interval of refreshing a filtered list: the server examines many jobs for it."""
 
-_MOVING = ("died", "requeued", "discarded")
+_COUNTERS = ("died", "requeued", "discarded")
 """Counters that change whenever a dead letter comes or goes."""
 
 
@@ -49,8 +49,8 @@ class DeadLetterData:
         self._state: tuple[int, ...] = ()
         self._fetched: tuple[object, ...] = ()
         self._fetched_ms = 0
-        self._seen: Snapshot | None = None
-        self._tried: Snapshot | None = None
+        self._latest: Snapshot | None = None
+        self._failed_with: Snapshot | None = None
 
     def set_query(self, query: DeadListQuery) -> None:
         """Changes to another list, at its first page; its rows are fetched later."""
@@ -72,10 +72,10 @@ class DeadLetterData:
 
     def is_stale(self, snapshot: Snapshot) -> bool:
         """Whether the data may be outdated according to this snapshot."""
-        self._seen = snapshot
-        self._state = (snapshot.dead, *(snapshot.counters.get(name, 0) for name in _MOVING))
+        self._latest = snapshot
+        self._state = (snapshot.dead, *(snapshot.counters.get(name, 0) for name in _COUNTERS))
         if self.fetch_error:
-            return snapshot is not self._tried
+            return snapshot is not self._failed_with
         if self._fetched[:-1] != (self.query, self.paging):
             return True
         if self._fetched[-1] == self._state:
@@ -86,7 +86,7 @@ class DeadLetterData:
     async def fetch(self) -> None:
         """Fetches the list. After an error the old data stays, and ``fetch_error`` is set."""
         query, paging, state = self.query, self.paging, self._state
-        self._tried = self._seen
+        self._failed_with = self._latest
         try:
             if query.by_cause:
                 self.groups = await self._source.dead_groups(MAX_GROUPS)
@@ -97,24 +97,24 @@ class DeadLetterData:
         else:
             self.fetch_error = ""
             self._fetched = (query, paging, state)
-            self._fetched_ms = self._seen.now_ms if self._seen is not None else 0
+            self._fetched_ms = self._latest.now_ms if self._latest is not None else 0
         finally:
             self.examined = None
         self._changed()
 
     async def _fetch_page(self, query: DeadListQuery, paging: Paging) -> None:
         rows: list[JobRecord] = []
-        cursor, looked = paging.cursor, 0
+        cursor, examined = paging.cursor, 0
         selected = query.filter
         while True:
             page = await self._source.dead_page(selected, cursor, PAGE_ROWS - len(rows))
-            if not self._still(query, paging):
+            if not self._is_current(query, paging):
                 return
             rows += page.rows
-            cursor, looked = page.cursor, looked + page.examined
-            if cursor is None or len(rows) >= PAGE_ROWS or looked >= MAX_EXAMINED:
+            cursor, examined = page.cursor, examined + page.examined
+            if cursor is None or len(rows) >= PAGE_ROWS or examined >= MAX_EXAMINED:
                 break
-            self.examined = looked
+            self.examined = examined
             self._changed()
         self.rows, self.next_cursor = tuple(rows), cursor
         if not rows and cursor is None and not paging.is_first:  # all jobs of the last page have gone since
@@ -131,10 +131,10 @@ class DeadLetterData:
             return
         self._changed()
         total = await self._source.dead_count(selected)
-        if self._still(query, paging):
+        if self._is_current(query, paging):
             self.total = total
 
-    def _still(self, query: DeadListQuery, paging: Paging) -> bool:
+    def _is_current(self, query: DeadListQuery, paging: Paging) -> bool:
         return (self.query, self.paging) == (query, paging)
 
     def _forget_rows(self) -> None:

@@ -95,19 +95,19 @@ class DeadListPanel(Panel):
         """Draws the rows if anything has changed. Ages change once a minute."""
         data, query = self._data, self._data.query
         now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
-        fetched = data.groups if query.by_cause else data.rows
+        content = data.groups if query.by_cause else data.rows
         trouble = data.fetch_error or view.connection_error
-        drawn = (query, fetched, trouble, view.frozen, now_ms // _MINUTE_MS)
+        drawn = (query, content, trouble, view.frozen, now_ms // _MINUTE_MS)
         if drawn == self._drawn:
             return
         self._drawn = drawn
         if query.by_cause:
             dead = view.snapshot.dead if view.snapshot is not None else 0
             total = max(dead, sum(group.count for group in data.groups or ()))
-            rows = [Row(each.fingerprint, shape.group_cells(each, total, now_ms)) for each in self._groups]
+            rows = [Row(group.fingerprint, shape.group_cells(group, total, now_ms)) for group in self._groups]
         else:
             cells = partial(shape.job_cells, now_ms=now_ms, with_error=query.group is None)
-            rows = [Row(each.job_id, cells(each)) for each in data.rows or ()]
+            rows = [Row(record.job_id, cells(record)) for record in data.rows or ()]
         empty = empty_lines(query, self._extent(view), trouble=trouble, frozen=view.frozen)
         self.grid.show(rows, empty=empty)
 

@@ -36,7 +36,7 @@ class EventsScreen(OperatorScreen):
         ),
         KeyAction("filter(True)", "exclamation_mark", "!", "Inverse", "Show events that do not match."),
         KeyAction("follow", "f", "f", "Follow", "Follow new events, or stop at the current rows."),
-        KeyAction("acts_only", "o", "o", "Operators", "Show only operator actions, or all events."),
+        KeyAction("operators_only", "o", "o", "Operators", "Show only operator actions, or all events."),
         KeyAction("open", "enter", "enter", "Job", "Open the event's job."),
         KeyAction("copy_id", "c", "c", "Copy id", "Copy the id of the event's job, worker or host."),
     )
@@ -92,31 +92,31 @@ class EventsScreen(OperatorScreen):
 
     def _draw_event(self) -> None:
         event = self._event
-        reading = self.query_one("#event", ScrollText)
+        pane = self.query_one("#event", ScrollText)
         if event is None:
-            reading.write(lambda _columns: ())
+            pane.write(lambda _columns: ())
         else:
-            reading.write(lambda columns: shape.detail_lines(event, columns))
+            pane.write(lambda columns: shape.detail_lines(event, columns))
         self.draw_keys()
 
     @property
     def _event(self) -> QueueEvent | None:
         return self._events.get(self.query_one("#events", Grid).cursor_key)
 
-    def _see(self, feed: EventFeed) -> None:
+    def _set_feed(self, feed: EventFeed) -> None:
         self._feed = feed
         self.draw_view(self.operator_app.view)
 
     def on_grid_cursor_moved(self, event: Grid.CursorMoved) -> None:
         if self._feed.following and event.grid.cursor_index:
-            self._see(self._feed.hold(self.operator_app.view.events))
+            self._set_feed(self._feed.hold(self.operator_app.view.events))
         self._draw_event()
 
     def on_grid_row_selected(self, _event: Grid.RowSelected) -> None:
         self.action_open()
 
     def on_filter_line_changed(self, event: FilterLine.Changed) -> None:
-        self._see(replace(self._feed, terms=event.terms))
+        self._set_feed(replace(self._feed, terms=event.terms))
 
     def on_filter_line_submitted(self, _event: FilterLine.Submitted) -> None:
         self.query_one("#events", Grid).focus()
@@ -139,10 +139,10 @@ class EventsScreen(OperatorScreen):
 
     def action_follow(self) -> None:
         feed = self._feed
-        self._see(feed.hold(self.operator_app.view.events) if feed.following else feed.follow())
+        self._set_feed(feed.hold(self.operator_app.view.events) if feed.following else feed.follow())
 
-    def action_acts_only(self) -> None:
-        self._see(replace(self._feed, acts_only=not self._feed.acts_only))
+    def action_operators_only(self) -> None:
+        self._set_feed(replace(self._feed, operators_only=not self._feed.operators_only))
 
     def action_open(self) -> None:
         event = self._event
@@ -152,9 +152,9 @@ class EventsScreen(OperatorScreen):
     def action_copy_id(self) -> None:
         event = self._event
         if event is not None:
-            copied = event_subject(event)
-            self.app.copy_to_clipboard(copied)
-            self.notify(copied, title="copied")
+            subject = event_subject(event)
+            self.app.copy_to_clipboard(subject)
+            self.notify(subject, title="copied")
 
     def back(self) -> bool:
         line = self.query_one("#filter", FilterLine)
@@ -162,7 +162,7 @@ class EventsScreen(OperatorScreen):
             line.clear()
             self.query_one("#events", Grid).focus()
             return True
-        if self._feed.acts_only:
-            self.action_acts_only()
+        if self._feed.operators_only:
+            self.action_operators_only()
             return True
         return False

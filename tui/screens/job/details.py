@@ -45,15 +45,15 @@ class DetailPanels(Horizontal):
             Row(str(number), attempt_cells(number, attempt, now_ms))
             for number, attempt in enumerate(record.history, 1)
         ]
-        none = "No attempt has failed." if not record.attempts else "The failed attempts were not kept."
-        self.query_one("#attempts", Grid).show(attempts, empty=[(Span(none, Tone.DIM),)])
-        files = [Row(each.path, artifact_cells(each)) for each in artifacts]
+        empty_text = "No attempt has failed." if not record.attempts else "The failed attempts were not kept."
+        self.query_one("#attempts", Grid).show(attempts, empty=[(Span(empty_text, Tone.DIM),)])
+        files = [Row(file.path, artifact_cells(file)) for file in artifacts]
         self.query_one("#artifacts", Grid).show(files, empty=[(Span("There are no artifacts.", Tone.DIM),)])
         self._label(len(attempts))
-        there = {"attempts": bool(attempts), "artifacts": bool(artifacts)}
-        for name, is_there in there.items():
-            self._panel(name).set_class(not is_there, "-absent")
-        self.query_one("#beside").set_class(not any(there.values()), "-empty")
+        present = {"attempts": bool(attempts), "artifacts": bool(artifacts)}
+        for name, is_present in present.items():
+            self._panel(name).set_class(not is_present, "-absent")
+        self.query_one("#beside").set_class(not any(present.values()), "-empty")
         self._put_in_order()
 
     def _put_in_order(self) -> None:

@@ -140,27 +140,27 @@ class WorkersScreen(OperatorScreen):
             case "open_run":
                 return bool(self._jobs())
             case "copy_id":
-                return bool(self._copied())
+                return bool(self._id_to_copy())
         return True
 
-    def _target(self, act: str) -> command_targets.CommandTarget | None:
-        return command_targets.find_target(act, self._row, tuple(self._rows.values()))
+    def _target(self, kind: str) -> command_targets.CommandTarget | None:
+        return command_targets.find_target(kind, self._row, tuple(self._rows.values()))
 
     def action_open_run(self, index: int) -> None:
         jobs = self._jobs()
         if index < len(jobs):
             self.operator_app.open_job(jobs[index])
 
-    def _copied(self) -> str:
+    def _id_to_copy(self) -> str:
         row = self._row
         if row is None:
             return ""
         return row.worker_id or (row.supervisor.supervisor_id if row.supervisor is not None else "")
 
     def action_copy_id(self) -> None:
-        copied = self._copied()
-        self.app.copy_to_clipboard(copied)
-        self.notify(copied, title="copied")
+        text = self._id_to_copy()
+        self.app.copy_to_clipboard(text)
+        self.notify(text, title="copied")
 
     @work(group="ask")
     async def action_scale(self) -> None:
@@ -180,49 +180,49 @@ class WorkersScreen(OperatorScreen):
         worker_range = WorkerCountRange.parse(typed) if typed is not None else None
         if worker_range is None:
             return
-        gone = command_targets.count_surplus_workers(supervisor, worker_range)
-        if gone and not await self._agreed(
-            "Scale down", command_targets.scale_down_lines(supervisor, worker_range), "scale", gone
+        surplus = command_targets.count_surplus_workers(supervisor, worker_range)
+        if surplus and not await self._confirm(
+            "Scale down", command_targets.scale_down_lines(supervisor, worker_range), "scale", surplus
         ):
             return
         self.operator_app.start_command(Scale(supervisor.supervisor_id, worker_range))
 
     @work(group="ask")
     async def action_drain(self) -> None:
-        await self._order("drain")
+        await self._send("drain")
 
     @work(group="ask")
     async def action_restart(self) -> None:
-        await self._order("restart")
+        await self._send("restart")
 
     @work(group="ask")
     async def action_reset(self) -> None:
-        await self._order("reset")
+        await self._send("reset")
 
-    async def _order(self, act: str) -> None:
-        target = self._target(act)
+    async def _send(self, kind: str) -> None:
+        target = self._target(kind)
         if target is None:
             return
-        title = f"{act.capitalize()} {target.label}"
+        title = f"{kind.capitalize()} {target.label}"
         lines = command_targets.confirmation_lines(target)
-        if not await self._agreed(title, lines, act, target.affected):
+        if not await self._confirm(title, lines, kind, target.affected):
             return
         why = ""
-        if act != "reset":
-            asked = (
+        if kind != "reset":
+            level = (
                 "Why? The reason is recorded."
                 if target.affected > 1
                 else f"{command_targets.join_text(lines)} Why?"
             )
-            why = await self.show_dialog(PromptDialog(title, asked, act))
+            why = await self.show_dialog(PromptDialog(title, level, kind))
         if why is not None:
             self.operator_app.start_command(
-                FleetActionCommand(act, target.supervisor_id, target.worker_id, why)
+                FleetActionCommand(kind, target.supervisor_id, target.worker_id, why)
             )
 
-    async def _agreed(self, title: str, lines: list[Line], verb: str, hits: int) -> bool:
+    async def _confirm(self, title: str, lines: list[Line], verb: str, hits: int) -> bool:
         """Asks for a confirmation that depends on the number of workers; a single one needs none."""
-        asked = confirmation_level(hits, reversible=True)
-        if asked is ConfirmationLevel.NONE:
+        level = confirmation_level(hits, reversible=True)
+        if level is ConfirmationLevel.NONE:
             return True
-        return bool(await self.show_dialog(ConfirmDialog(title, lines, verb=verb, level=asked)))
+        return bool(await self.show_dialog(ConfirmDialog(title, lines, verb=verb, level=level)))

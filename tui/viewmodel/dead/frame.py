@@ -35,36 +35,36 @@ class ListExtent:
 def title_of(query: DeadListQuery, extent: ListExtent) -> str:
     """What is listed, how much of it, and the selection."""
     parts = [_causes(query, extent) if query.by_cause else _jobs(query, extent)]
-    if extent.chosen is not None:
+    if extent.selected is not None:
         matching = " that match" if query.is_filtered else ""
-        parts.append(f"all {extent.chosen:,}{matching} selected")
+        parts.append(f"all {extent.selected:,}{matching} selected")
     elif extent.marked:
         parts.append(f"{extent.marked:,} marked")
     return " · ".join(parts)
 
 
-def _causes(query: DeadListQuery, shown: ListExtent) -> str:
-    if shown.shown is None or shown.total is None:
+def _causes(query: DeadListQuery, extent: ListExtent) -> str:
+    if extent.shown is None or extent.total is None:
         return "dead letters by cause"
-    most = "" if shown.whole else " largest"
-    causes = f"{shown.total:,}{most} {'cause' if shown.total == 1 else 'causes'}"
+    most = "" if extent.complete else " largest"
+    causes = f"{extent.total:,}{most} {'cause' if extent.total == 1 else 'causes'}"
     if query.is_filtered:
-        return f"{shown.shown:,} of {causes}"
-    of = "" if shown.dead is None else f"{pluralize(shown.dead, 'dead letter')}, "
+        return f"{extent.shown:,} of {causes}"
+    of = "" if extent.dead is None else f"{pluralize(extent.dead, 'dead letter')}, "
     return f"{of}{causes}"
 
 
-def _jobs(query: DeadListQuery, shown: ListExtent) -> str:
+def _jobs(query: DeadListQuery, extent: ListExtent) -> str:
     name = "dead letters" if query.group is None else error_of(query.group.example)
-    if shown.shown is None:
+    if extent.shown is None:
         return name
-    return f"{name} {row_range(shown.start, shown.shown, shown.total)}"
+    return f"{name} {row_range(extent.start, extent.shown, extent.total)}"
 
 
 def subtitle_of(
     query: DeadListQuery, *, trouble: str, examined: int | None, frozen: bool, counting: int | None
 ) -> str:
-    """Freshness and the way back. ``looking`` and ``counting`` are the numbers examined by a slow listing or count."""
+    """Freshness and the way back. ``examined`` and ``counting``: progress of a slow listing or count."""
     if counting is not None:
         return f"counting … {counting:,} examined, esc cancels" if counting else "counting …"
     if trouble:
@@ -84,9 +84,9 @@ def _how_causes_are_filtered(query: DeadListQuery) -> str:
     return "commands affect matching jobs only"
 
 
-def empty_lines(query: DeadListQuery, shown: ListExtent, *, trouble: str, frozen: bool) -> Sequence[Line]:
+def empty_lines(query: DeadListQuery, extent: ListExtent, *, trouble: str, frozen: bool) -> Sequence[Line]:
     """The text in place of rows."""
-    if shown.shown is None:
+    if extent.shown is None:
         return loading_lines(trouble, frozen=frozen)
     unsupported = unsupported_fields(query.terms) if query.by_cause else ()
     if unsupported:

@@ -14,7 +14,6 @@ from previewops.tui.viewmodel.attempts import traceback_lines
 from previewops.tui.viewmodel.charts import bar
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
-from previewops.tui.viewmodel.jobs.rows import PRIORITY_TONES
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
 from previewops.tui.viewmodel.wrap import wrap, wrap_lines
 
@@ -115,7 +114,7 @@ def job_cells(record: JobRecord, now_ms: int, *, with_error: bool) -> tuple[Line
         (clean_span(record.project_id),),
         *error,
         (Span(ago(record.finished_ms, now_ms)),),
-        (Span(record.priority.value, PRIORITY_TONES[record.priority]),),
+        (Span(record.priority.value, Tone(record.priority.value)),),
         (Span(str(record.attempts + record.crashes), Tone.DIM),),
         (Span(str(record.requeues or ""), Tone.WARN),),
         (clean_span(record.reason or ""),),

@@ -21,36 +21,38 @@ _FIRST = ("job", "worker", "who", "why", "message")
 
 @dataclass(frozen=True, slots=True)
 class EventFeed:
-    """Filter and position of the feed. ``held`` are the events of a feed that stands still; None while it follows."""
+    """Filter and position of the feed. ``frozen_events``: the events while it stands still, None while it follows."""
 
     terms: FilterQuery = field(default_factory=FilterQuery)
-    acts_only: bool = False
-    held: tuple[QueueEvent, ...] | None = None
+    operators_only: bool = False
+    frozen_events: tuple[QueueEvent, ...] | None = None
 
     @property
     def following(self) -> bool:
         """Whether new events appear on top."""
-        return self.held is None
+        return self.frozen_events is None
 
     def follow(self) -> EventFeed:
         """The feed with all events so far."""
-        return replace(self, held=None)
+        return replace(self, frozen_events=None)
 
     def hold(self, events: tuple[QueueEvent, ...]) -> EventFeed:
         """The feed with the current rows, not moving any more."""
-        return self if self.held is not None else replace(self, held=events)
+        return self if self.frozen_events is not None else replace(self, frozen_events=events)
 
     def shown(self, events: Sequence[QueueEvent]) -> list[QueueEvent]:
         """The matching events, newest first."""
         return [
-            event for event in reversed(self.held if self.held is not None else events) if self.matches(event)
+            event
+            for event in reversed(self.frozen_events if self.frozen_events is not None else events)
+            if self.matches(event)
         ]
 
     def waiting(self, events: Sequence[QueueEvent]) -> int:
         """The number of matching events since the feed stands still."""
-        if self.held is None:
+        if self.frozen_events is None:
             return 0
-        last = self.held[-1].event_id if self.held else ""
+        last = self.frozen_events[-1].event_id if self.frozen_events else ""
         count = 0
         for event in reversed(events):
             if event.event_id == last:
@@ -60,7 +62,7 @@ class EventFeed:
 
     def matches(self, event: QueueEvent) -> bool:
         """Whether the event matches the filter."""
-        if self.acts_only and not event.fields.get("who"):
+        if self.operators_only and not event.fields.get("who"):
             return False
         return self.terms.matches(filter_fields(event))
 
@@ -110,7 +112,7 @@ def empty_lines(feed: EventFeed) -> tuple[Line, ...]:
             (Span("no event matches ", Tone.DIM), clean_span(feed.terms)),
             (Span("esc clears the filter", Tone.DIM),),
         )
-    if feed.acts_only:
+    if feed.operators_only:
         return (
             (Span("no recent operator actions", Tone.DIM),),
             (Span("o shows all events", Tone.DIM),),
@@ -124,7 +126,7 @@ def empty_lines(feed: EventFeed) -> tuple[Line, ...]:
 def subtitle(feed: EventFeed, shown: int, waiting: int) -> str:
     """The filter, the number of events and whether the feed follows."""
     parts = [f"/ {feed.terms}"] if feed.terms else []
-    if feed.acts_only:
+    if feed.operators_only:
         parts.append("operators' acts")
     parts.append(pluralize(shown, "event"))
     if feed.following:

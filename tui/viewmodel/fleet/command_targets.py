@@ -86,8 +86,8 @@ def confirmation_lines(target: CommandTarget) -> list[Line]:
     """The dialog's text before a command."""
     jobs = pluralize(target.jobs, "job") if target.jobs else "no job"
     if target.affected == 1:
-        ends = {0: "its jobs", 1: "its job"}.get(target.jobs, f"its {target.jobs} jobs")
-        return [(Span(_EFFECT_ON_ONE[target.kind].format(ends)),)]
+        jobs_text = {0: "its jobs", 1: "its job"}.get(target.jobs, f"its {target.jobs} jobs")
+        return [(Span(_EFFECT_ON_ONE[target.kind].format(jobs_text)),)]
     text = _EFFECT[target.kind].format("They finish")
     return [
         (Span(f"{target.kind.capitalize()} "), Span(target.label, Tone.STRONG), Span(f", at {jobs} now?")),
@@ -109,8 +109,8 @@ def check_worker_range(text: str) -> str:
     """The error of a typed worker count or range, "" for none."""
     if WorkerCountRange.parse(text) is not None:
         return ""
-    found = f"found {clean(text)!r}, " if text else ""
-    return f"{found}allowed is a number or a range like 4 or 1-8, from 0 to {MAX_WORKERS}"
+    prefix = f"found {clean(text)!r}, " if text else ""
+    return f"{prefix}allowed is a number or a range like 4 or 1-8, from 0 to {MAX_WORKERS}"
 
 
 def count_surplus_workers(supervisor: SupervisorStatus, worker_range: WorkerCountRange) -> int:

@@ -174,12 +174,12 @@ def heading_line(row: FleetRow, now_ms: int) -> Line:
 def target_count(supervisor: SupervisorStatus) -> str:
     """The target worker count of a supervisor, with its range if it autoscales."""
     worker_range = supervisor.state.worker_range
-    choice = (
+    range_text = (
         f" ({worker_range.minimum} to {worker_range.maximum})"
         if worker_range.minimum != worker_range.maximum
         else ""
     )
-    return f"{supervisor.state.count} wanted{choice}"
+    return f"{supervisor.state.count} wanted{range_text}"
 
 
 def row_state(row: FleetRow, now_ms: int) -> tuple[str, str, Tone]:
@@ -237,11 +237,11 @@ def jobs_line(job_ids: Sequence[str], runs: Mapping[str, RunningJob]) -> Line:
 def summary(snapshot: Snapshot) -> str:
     """The fleet in one line."""
     alive = set(alive_workers(snapshot))
-    there = [worker for worker in snapshot.workers if worker.worker_id in alive]
-    parts = [pluralize(len(there), "worker")]
-    if there:
-        parts.append(f"{sum(w.busy for w in there)} of {sum(w.slots for w in there)} slots busy")
-    silent = len(snapshot.workers) - len(there)
+    running = [worker for worker in snapshot.workers if worker.worker_id in alive]
+    parts = [pluralize(len(running), "worker")]
+    if running:
+        parts.append(f"{sum(w.busy for w in running)} of {sum(w.slots for w in running)} slots busy")
+    silent = len(snapshot.workers) - len(running)
     given_up = sum(
         slot.phase == "fatal" for supervisor in snapshot.supervisors for slot in supervisor.state.workers
     )
@@ -254,24 +254,24 @@ def summary(snapshot: Snapshot) -> str:
 def empty_lines(snapshot: Snapshot) -> tuple[Line, ...]:
     """The text shown without workers and supervisors."""
     pending = snapshot.pending
-    waits = (
+    pending_text = (
         f"{pluralize(pending, 'job')} pending, and no worker to claim them."
         if pending
         else "No jobs are pending."
     )
-    ways = (
+    commands = (
         ("previewops up", "workers on this machine"),
         ("previewops supervise --min 1 --max 8", "autoscaled workers"),
     )
-    wide = [max(map(len, column)) for column in zip(*ways, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*commands, strict=True)]
     return (
         (Span("✖ no workers", Tone.BAD),),
-        (Span(waits, Tone.TEXT),),
+        (Span(pending_text, Tone.TEXT),),
         (),
         (Span("start some on any host that reaches this Redis:", Tone.DIM),),
         *(
-            (Span(f"{way:<{wide[0]}}", Tone.STRONG), Span(f"   {what:<{wide[1]}}", Tone.DIM))
-            for way, what in ways
+            (Span(f"{command:<{widths[0]}}", Tone.STRONG), Span(f"   {description:<{widths[1]}}", Tone.DIM))
+            for command, description in commands
         ),
     )
 

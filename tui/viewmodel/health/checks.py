@@ -7,16 +7,10 @@ from collections.abc import Sequence
 from previewops.formatting import format_bytes, pluralize
 from previewops.health import Check, Health, PerfdataValue, Status
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.viewmodel.queue_status import connection_loss_text
+from previewops.tui.viewmodel.queue_status import STATUS_MARKS, connection_loss_text
 from previewops.tui.viewmodel.spans import Line, Span, Tone, beside, clean_span, pad, width_of
 from previewops.tui.viewmodel.wrap import wrap
 
-MARKS: dict[Status, tuple[str, Tone]] = {
-    Status.OK: ("✓", Tone.GOOD),
-    Status.WARNING: ("▲", Tone.WARN),
-    Status.CRITICAL: ("✖", Tone.BAD),
-    Status.UNKNOWN: ("?", Tone.WARN),
-}
 _WORDS = {
     Status.OK: "the queue is healthy",
     Status.WARNING: "the queue needs attention",
@@ -35,7 +29,7 @@ _NAME = 18
 _APART = 4
 _FIGURE = 14
 _ADVICE = 4
-_ROOMY = 60
+_WIDE_COLUMNS = 60
 """From this width on, advice is aligned with the message, otherwise further left."""
 
 
@@ -52,21 +46,21 @@ def verdict_lines(view: QueueView, columns: int) -> list[Line]:
         if view.connection_loss is None:
             lines.append((Span("○ The queue's health is not known yet.", Tone.DIM),))
     else:
-        mark, tone = MARKS[health.status]
+        mark, tone = STATUS_MARKS[health.status]
         head = f"{mark} {health.status.name}: {_WORDS[health.status]}"
-        lines.append((Span(head, tone), Span(f"  {_tally(health)}", Tone.DIM)))
+        lines.append((Span(head, tone), Span(f"  {_status_counts(health)}", Tone.DIM)))
     return [(Span(" "), *row) for line in lines for row in wrap(line, columns - 2)]
 
 
-def _tally(health: Health) -> str:
+def _status_counts(health: Health) -> str:
     counts = {status: sum(check.status is status for check in health.checks) for status in _WORST_FIRST}
-    words = {
+    text = {
         Status.CRITICAL: f"{counts[Status.CRITICAL]} critical",
         Status.UNKNOWN: f"{counts[Status.UNKNOWN]} unknown",
         Status.WARNING: pluralize(counts[Status.WARNING], "warning"),
         Status.OK: f"{counts[Status.OK]} OK",
     }
-    return ", ".join(words[status] for status, count in counts.items() if count)
+    return ", ".join(text[status] for status, count in counts.items() if count)
 
 
 def check_lines(health: Health | None, columns: int) -> list[Line]:
@@ -74,24 +68,24 @@ def check_lines(health: Health | None, columns: int) -> list[Line]:
     if health is None:
         return [(Span("no results yet", Tone.DIM),)]
     lines: list[Line] = []
-    for check in sorted(health.checks, key=lambda each: _WORST_FIRST.index(each.status)):
+    for check in sorted(health.checks, key=lambda check: _WORST_FIRST.index(check.status)):
         lines += _check(check, columns)
     return lines
 
 
 def _check(check: Check, columns: int) -> list[Line]:
-    mark, tone = MARKS[check.status]
-    well = check.status is Status.OK
-    name = pad((clean_span(check.name, Tone.DIM if well else Tone.STRONG),), _NAME)
-    figure = pad((clean_span(check.figure, Tone.DIM if well else tone),), _FIGURE)
-    before = 2 + _NAME + 1 + _FIGURE + 1
-    rows = wrap((clean_span(check.message, Tone.DIM if well else Tone.TEXT),), max(12, columns - before)) or [
-        ()
-    ]
+    mark, tone = STATUS_MARKS[check.status]
+    is_ok = check.status is Status.OK
+    name = pad((clean_span(check.name, Tone.DIM if is_ok else Tone.STRONG),), _NAME)
+    figure = pad((clean_span(check.figure, Tone.DIM if is_ok else tone),), _FIGURE)
+    indent = 2 + _NAME + 1 + _FIGURE + 1
+    rows = wrap(
+        (clean_span(check.message, Tone.DIM if is_ok else Tone.TEXT),), max(12, columns - indent)
+    ) or [()]
     lines: list[Line] = [(Span(f"{mark} ", tone), *name, Span(" "), *figure, Span(" "), *rows[0])]
-    lines += [(Span(" " * before), *row) for row in rows[1:]]
-    if check.advice and not well:
-        indent = before if columns - before >= _ROOMY else _ADVICE
+    lines += [(Span(" " * indent), *row) for row in rows[1:]]
+    if check.advice and not is_ok:
+        indent = indent if columns - indent >= _WIDE_COLUMNS else _ADVICE
         advice = wrap((clean_span(check.advice, Tone.INFO),), max(12, columns - indent - 2))
         for number, row in enumerate(advice):
             lines.append((Span(" " * indent), Span("  " if number else "→ ", Tone.INFO), *row))
@@ -136,7 +130,7 @@ def _alarms(figure: PerfdataValue) -> Line:
     spans: list[Span] = []
     for status, bound in ((Status.WARNING, figure.warning), (Status.CRITICAL, figure.critical)):
         if bound:
-            mark, tone = MARKS[status]
+            mark, tone = STATUS_MARKS[status]
             sign = "<" if bound.endswith(":") else ">"
             spans += [
                 Span(f" {mark}", tone),

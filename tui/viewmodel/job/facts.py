@@ -11,7 +11,7 @@ from previewops.states import JobState
 from previewops.tui.viewmodel.attempts import attempt_lines
 from previewops.tui.viewmodel.charts import bar
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
-from previewops.tui.viewmodel.jobs.rows import PRIORITY_TONES, STATE_TONES
+from previewops.tui.viewmodel.jobs.rows import STATE_TONES
 from previewops.tui.viewmodel.json_lines import json_lines
 from previewops.tui.viewmodel.safe_numbers import safe_count
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
 
 _LABEL = 10
-_WORDS: Mapping[JobState, tuple[str, str]] = {
+_STATES: Mapping[JobState, tuple[str, str]] = {
     JobState.WAITING: ("○", "waiting for a worker"),
     JobState.DELAYED: ("◔", "backing off before a retry"),
     JobState.ACTIVE: ("▶", "rendering"),
@@ -35,7 +35,7 @@ def state_words(record: JobRecord) -> str:
     """The state as text."""
     if record.state is JobState.COMPLETED and is_dry_run(record):
         return "completed: a dry run, nothing was rendered"
-    return _WORDS[record.state][1]
+    return _STATES[record.state][1]
 
 
 def is_dry_run(record: JobRecord) -> bool:
@@ -45,7 +45,7 @@ def is_dry_run(record: JobRecord) -> bool:
 
 def fact_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
     """The facts in the order in which operators need them: state, error, times, place."""
-    mark, _ = _WORDS[record.state]
+    mark, _ = _STATES[record.state]
     lines: list[Line] = [
         (Span(f"{mark} {state_words(record)}", STATE_TONES[record.state]),),
     ]
@@ -78,7 +78,7 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
         (
             "priority",
             (
-                Span(record.priority.value, PRIORITY_TONES[record.priority]),
+                Span(record.priority.value, Tone(record.priority.value)),
                 Span("  project ", Tone.DIM),
                 clean_span(record.project_id),
             ),
@@ -99,7 +99,7 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
     add("worker", record.worker)
     add("cause", record.cause)
     add("group", record.fingerprint)
-    facts += _of_result(record.result or {})
+    facts += _result_facts(record.result or {})
     return facts
 
 
@@ -118,22 +118,22 @@ def _tries(record: JobRecord) -> str:
     return ", ".join(parts)
 
 
-def _of_result(result: Mapping[str, Any]) -> list[tuple[str, Line]]:
+def _result_facts(result: Mapping[str, Any]) -> list[tuple[str, Line]]:
     facts: list[tuple[str, Line]] = []
     names = ("renderMs", "width", "height", "durationMs")
     render_ms, width, height, length_ms = (safe_count(result.get(name)) for name in names)
     if render_ms is not None:
         facts.append(("rendered", (Span(f"in {short_duration(render_ms)}"),)))
     if width is not None and height is not None:
-        words = f"{width}x{height} pixels"
+        text = f"{width}x{height} pixels"
         if length_ms is not None:
-            words += f", {short_duration(length_ms)} long"
-        facts.append(("shows", (Span(words),)))
+            text += f", {short_duration(length_ms)} long"
+        facts.append(("shows", (Span(text),)))
     if isinstance(result.get("bundle"), str):
         facts.append(("bundle", (clean_span(result["bundle"], Tone.DIM),)))
     warnings = result.get("warnings")
     if isinstance(warnings, list):
-        facts += [("warning", (clean_span(each, Tone.WARN),)) for each in warnings[:20]]
+        facts += [("warning", (clean_span(warning, Tone.WARN),)) for warning in warnings[:20]]
     return facts
 
 
@@ -144,14 +144,14 @@ def preview_placeholder(record: JobRecord, columns: int) -> list[Line]:
         return [(Span("The plan of a dry run", Tone.STRONG), *_estimate(plan)), (), *json_lines(plan)]
     if record.state is JobState.ACTIVE:
         return [(Span("Rendering.", Tone.TEXT),), _progress(record, min(columns, 40))]
-    words = {
+    text = {
         JobState.WAITING: "Not rendered yet.",
         JobState.DELAYED: "Not rendered yet: an attempt has failed, a retry follows.",
         JobState.DEAD: "No preview: no attempt has succeeded.",
         JobState.CANCELLED: "No preview: the job was cancelled.",
         JobState.COMPLETED: "The result lists no images.",
     }
-    lines: list[Line] = [(Span(words[record.state], Tone.DIM),)]
+    lines: list[Line] = [(Span(text[record.state], Tone.DIM),)]
     if record.history and record.state in (JobState.DEAD, JobState.DELAYED):
         lines += [(), (Span("Latest failure", Tone.STRONG),), *attempt_lines(record.history[-1])]
     return lines

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from previewops.states import JobState, Priority
+from previewops.states import JobState
 from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.charts import bar
 from previewops.tui.viewmodel.columns import TableColumn
@@ -38,12 +38,6 @@ def job_columns(state: JobState | None) -> tuple[TableColumn, ...]:
     )
     return columns if state is None else columns[1:]
 
-
-PRIORITY_TONES: Mapping[Priority, Tone] = {
-    Priority.HIGH: Tone.HIGH,
-    Priority.NORMAL: Tone.NORMAL,
-    Priority.LOW: Tone.LOW,
-}
 
 STATE_TONES: Mapping[JobState, Tone] = {
     JobState.WAITING: Tone.TEXT,
@@ -106,7 +100,7 @@ def job_cells(record: JobRecord, now_ms: int, state: JobState | None) -> tuple[L
     quiet = Tone.DIM if ended and record.state is not JobState.DEAD else Tone.TEXT
     cells = (
         (Span(record.state.value, STATE_TONES[record.state]),),
-        (Span(record.priority.value, PRIORITY_TONES[record.priority]),),
+        (Span(record.priority.value, Tone(record.priority.value)),),
         (clean_span(record.job_id, Tone.STRONG if record.state is JobState.ACTIVE else Tone.TEXT),),
         (clean_span(record.project_id, quiet),),
         _failures(record),
