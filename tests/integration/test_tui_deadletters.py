@@ -175,7 +175,7 @@ async def test_an_edited_payload_runs(redis_url: str) -> None:
         edited = validate({**payload("m-1").raw, "requestId": "mended"})
         shown = await LiveSource(link).job("m-1")
         outcome = await LiveExecutor(link).execute(RequeueWithPayload("m-1", edited, shown.digest), Told())
-        assert outcome.message == "m-1 runs again with its new payload."
+        assert outcome.message == "m-1 is requeued with its new payload."
         record = await b.queue.status("m-1")
         assert record.state is JobState.WAITING
         assert record.payload is not None
@@ -223,7 +223,7 @@ async def test_the_screen_finds_counts_and_requeues_what_matches(redis_url: str)
             await until(pilot, lambda: title() == "dead letters 1-130 of 130")
             await until(pilot, lambda: "Traceback: …" in screen_text(app))
             await pilot.press("A")
-            await until(pilot, lambda: title().endswith("all 130 that match are chosen"))
+            await until(pilot, lambda: title().endswith("all 130 that match selected"))
             await pilot.press("r")
             await until(pilot, lambda: isinstance(app.screen, ConfirmWithReasonDialog))
             assert "130 dead letters of 1 cause" in screen_text(app)

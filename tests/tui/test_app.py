@@ -51,7 +51,7 @@ async def test_a_lost_connection_keeps_the_last_picture_and_counts() -> None:
         await until(pilot, lambda: "try 3" in screen_text(app))
         source.down = False
         await until(pilot, lambda: "STALE" not in screen_text(app))
-        assert "The picture is live again." in screen_text(app)
+        assert "The display is live again." in screen_text(app)
 
 
 async def test_polls_do_not_overlap_and_ask_only_for_what_is_new() -> None:
@@ -121,7 +121,7 @@ async def test_what_was_not_done_is_told_with_its_hint() -> None:
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "healthy" in screen_text(app))
         app.start_command(Pause("x"))
-        await until(pilot, lambda: "not done" in screen_text(app))
+        await until(pilot, lambda: "Failed" in screen_text(app))
         assert "open it without --read-only" in screen_text(app)
 
 
@@ -248,9 +248,9 @@ async def test_a_panel_can_have_the_whole_screen() -> None:
         await until(pilot, lambda: "requeue: 1 of 2" in screen_text(app).splitlines()[-2])
         app.display_state.set_running_command("")
         await pilot.resize_terminal(60, 15)
-        await until(pilot, lambda: "80 columns and 24 rows" in screen_text(app))
+        await until(pilot, lambda: "allowed from 80x24 on" in screen_text(app))
         await pilot.resize_terminal(*SIZE)
-        await until(pilot, lambda: "80 columns and 24 rows" not in screen_text(app))
+        await until(pilot, lambda: "allowed from 80x24 on" not in screen_text(app))
         await pilot.press("escape")
         await until(pilot, lambda: "Latest events" in screen_text(app))
 
@@ -258,11 +258,11 @@ async def test_a_panel_can_have_the_whole_screen() -> None:
 async def test_a_small_terminal_says_what_it_takes_and_keeps_its_keys() -> None:
     app = make_app()
     async with app.run_test(size=(60, 15), notifications=True) as pilot:
-        await until(pilot, lambda: "80 columns and 24 rows" in screen_text(app))
+        await until(pilot, lambda: "allowed from 80x24 on" in screen_text(app))
         await pilot.press("z")
         await until(pilot, lambda: app.view.frozen)
         await pilot.press("p")  # what nobody sees is not acted on
-        await until(pilot, lambda: "nothing was done" in screen_text(app))
+        await until(pilot, lambda: "Not executed" in screen_text(app))
         assert app.screen is app.front_screen
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: "Latest events" in screen_text(app))

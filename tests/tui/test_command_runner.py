@@ -65,14 +65,14 @@ async def test_the_end_of_one_act_leaves_the_other_in_sight() -> None:
     app = make_app(executor=executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await begun(pilot, app, executor, REQUEUE, DISCARD)
-        await until(pilot, lambda: progress(app) == "discarding 50 dead letters …, and 1 more at work")
+        await until(pilot, lambda: progress(app) == "discarding 50 dead letters …, and 1 more running")
         executor.let(REQUEUE, 100, 900)
         await until(
-            pilot, lambda: progress(app) == "requeueing 900 dead letters: 100 of 900, and 1 more at work"
+            pilot, lambda: progress(app) == "requeueing 900 dead letters: 100 of 900, and 1 more running"
         )
         executor.let(DISCARD, 10, 50)
         await until(
-            pilot, lambda: progress(app) == "discarding 50 dead letters: 10 of 50, and 1 more at work"
+            pilot, lambda: progress(app) == "discarding 50 dead letters: 10 of 50, and 1 more running"
         )
         executor.let(REQUEUE, 200, 900)
         executor.end(DISCARD)
@@ -92,12 +92,12 @@ async def test_only_the_act_in_sight_is_stopped_and_says_how_far_it_came() -> No
         executor.let(REQUEUE, 100, 900)
         executor.let(DISCARD, 10, 50)
         await until(
-            pilot, lambda: progress(app) == "discarding 50 dead letters: 10 of 50, and 2 more at work"
+            pilot, lambda: progress(app) == "discarding 50 dead letters: 10 of 50, and 2 more running"
         )
         await pilot.press("ctrl+x")
         await until(pilot, lambda: "stopped" in screen_text(app))
         assert "discarding 50 dead letters: 10 of 50 done" in screen_text(app)
-        assert progress(app) == "requeueing 900 dead letters: 100 of 900, and 1 more at work"
+        assert progress(app) == "requeueing 900 dead letters: 100 of 900, and 1 more running"
         await pilot.press("ctrl+x")
         await until(pilot, lambda: "requeueing 900 dead letters: 100 of 900 done" in screen_text(app))
         assert progress(app) == "pausing the queue …"
@@ -145,7 +145,7 @@ async def test_an_act_that_nobody_answers_says_which_it_was_and_that_it_may_be_d
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: app.view.snapshot is not None)
         app.start_command(Pause("x"))
-        await until(pilot, lambda: "no answer: pausing the queue" in screen_text(app))
+        await until(pilot, lambda: "No reply: pausing the queue" in screen_text(app))
         assert "it may be done all the same" in screen_text(app)
 
 
@@ -160,11 +160,11 @@ async def test_acts_are_refused_while_nobody_answers() -> None:
         app.poller.poll_now()
         await until(pilot, lambda: app.view.connection_loss is not None)
         await pilot.press("enter")  # what was asked before is refused when it is agreed to
-        await until(pilot, lambda: "not done: pausing the queue" in screen_text(app))
+        await until(pilot, lambda: "Failed: pausing the queue" in screen_text(app))
         app.clear_notifications()
-        await until(pilot, lambda: "nothing was done" not in screen_text(app))
+        await until(pilot, lambda: "Not executed" not in screen_text(app))
         await pilot.press("p")
-        await until(pilot, lambda: "Redis does not answer: nothing was done" in screen_text(app))
+        await until(pilot, lambda: "Redis does not answer: not executed" in screen_text(app))
         assert not isinstance(app.screen, Dialog)
         source.down = False
         app.poller.poll_now()

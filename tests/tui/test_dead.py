@@ -135,7 +135,7 @@ async def test_it_opens_with_the_causes_largest_first() -> None:
         assert stage.grid.keys == (MISSING, DEADLINE, CRASHED, INVALID, PIXELS)
         for words in ("asset-missing", "50 %", "41 dead letters, 50 % of all", "group 9a1c33d0be77"):
             assert words in stage.text
-        assert "The newest of them" in stage.text
+        assert "Newest job" in stage.text
         await stage.press("j")
         await stage.until(lambda: "group 41f0c2aa9310" in stage.text and "longer than 120 s" in stage.text)
 
@@ -147,7 +147,7 @@ async def test_enter_opens_a_cause_and_escape_goes_back_to_it() -> None:
         stage = await at_dead_letters(pilot, app, source)
         await opened(stage, "j", "enter")
         assert stage.title == "deadline-exceeded 1-22 of 22"
-        assert stage.subtitle == "esc goes back to the causes"
+        assert stage.subtitle == "esc: back to the causes"
         assert source.dead_pages[-1] == DeadLetterFilter(fingerprint=DEADLINE)
         job = stage.grid.cursor_key
         await stage.until(lambda: f"{job}  project" in stage.text and "attempt 3" in stage.text)
@@ -277,11 +277,11 @@ async def test_the_panel_of_the_one_under_the_cursor_has_its_place(
         listed, detail = stage.screen.query_one("#list-panel"), stage.screen.query_one("#detail-panel")
         assert detail.display is there
         await stage.press(*([] if there else ["v"]))
-        await stage.until(lambda: "The newest of them" in stage.text)
+        await stage.until(lambda: "Newest job" in stage.text)
         assert (detail.region.y == listed.region.y) is wide
         assert (detail.region.x == listed.region.x) is not wide
         await stage.press("v")
-        await stage.until(lambda: "The newest of them" not in stage.text)
+        await stage.until(lambda: "Newest job" not in stage.text)
         assert not detail.display
 
 
@@ -296,7 +296,7 @@ async def test_the_panel_says_what_it_could_not_fetch_and_what_is_dead_no_more()
         await stage.press("j")
         await stage.until(lambda: "no dead letter any more: it is waiting" in stage.text)
         await stage.press("j")
-        await stage.until(lambda: "not renewed: no job" in stage.text)
+        await stage.until(lambda: "not updated: no job" in stage.text)
 
 
 # -- failures -------------------------------------------------------------------------------------------
@@ -311,14 +311,14 @@ async def test_what_fails_leaves_the_rows_and_says_so() -> None:
         rows = stage.grid.keys
         source.down = True
         await stage.press("j", "r")
-        await stage.until(lambda: "not done" in stage.text)
+        await stage.until(lambda: "Failed" in stage.text)
         assert stage.grid.keys == rows
         stage.screen._list.request()
-        await stage.until(lambda: stage.subtitle.startswith("not renewed: Redis at"))
+        await stage.until(lambda: stage.subtitle.startswith("not updated: Redis at"))
         assert stage.grid.keys == rows
         source.down = False
         app.poller.poll_now()
-        await stage.until(lambda: not stage.subtitle.startswith("not renewed"))
+        await stage.until(lambda: not stage.subtitle.startswith("not updated"))
 
 
 async def test_without_a_first_answer_it_says_why_and_tries_again() -> None:
@@ -346,7 +346,7 @@ async def test_a_frozen_display_fetches_nothing() -> None:
         await stage.press("z")
         await stage.until(lambda: stage.subtitle == "frozen")
         await stage.press("f")
-        await stage.until(lambda: "The display is frozen; z lets it go on." in stage.text)
+        await stage.until(lambda: "The display is frozen; z unfreezes it." in stage.text)
         source.snapshot = replace(source.snapshot, dead=83)
         app.poller.poll_now()
         await stage.until(
@@ -393,7 +393,7 @@ async def test_an_act_on_a_filtered_cause_means_what_the_filter_means() -> None:
         await stage.press("slash")
         await stage.type(f"asset-missing !{board[0]}.png")
         await stage.until(lambda: stage.title == "1 of 5 causes")
-        assert stage.subtitle == "only what matches is acted on"
+        assert stage.subtitle == "commands affect matching jobs only"
         await stage.press("enter", "x")
         await stage.dialog(ConfirmWithReasonDialog)
         assert f"Discard {len(missing) - 1} dead letters" in stage.text
@@ -412,8 +412,8 @@ async def test_causes_are_not_filtered_by_what_they_do_not_have() -> None:
         await stage.until(lambda: "filter: asset-missing" in stage.text)
         await stage.type("!priority:low")
         await stage.until(lambda: stage.title == "0 of 5 causes")
-        assert stage.subtitle == "causes are filtered by words of their errors only"
-        assert "Causes are filtered by words of their errors," in stage.text
+        assert stage.subtitle == "causes are filtered by error text only"
+        assert "Causes are filtered by error text," in stage.text
         assert "not by priority:" in stage.text
         await stage.press("enter", "x", "A", "r")
         await settled(pilot, app)
@@ -498,7 +498,7 @@ async def test_a_narrow_filter_is_looked_up_over_many_calls_and_counted() -> Non
         await stage.type("asset-missing")
         await stage.until(lambda: len(stage.grid.keys) == 12)
         await stage.until(lambda: stage.title == "dead letters 1-12 of 225")
-        assert "looking: 25,000 looked at" in looking
+        assert "searching: 25,000 examined" in looking
         await stage.press("enter", "right_square_bracket")
         await stage.until(lambda: stage.title == "dead letters 13-24 of 225")
 
@@ -582,14 +582,14 @@ async def test_all_that_match_are_counted_before_they_are_chosen() -> None:
         stage = await at_dead_letters(pilot, app, source, executor)
         await opened(stage, "f")
         await stage.press("A")
-        await stage.until(lambda: stage.title.endswith("all 82,114 are chosen"))
+        await stage.until(lambda: stage.title.endswith("all 82,114 selected"))
         assert source.dead_counts == [DeadLetterFilter()]
         await stage.press("escape")
         await stage.until(lambda: stage.title == "dead letters 1-200 of 82,114")
         await stage.press("slash")
         await stage.type("asset-missing")
         await stage.press("enter", "A")
-        await stage.until(lambda: stage.title.endswith("that match are chosen"))
+        await stage.until(lambda: stage.title.endswith("that match selected"))
         await stage.press("space")
         await stage.until(lambda: stage.title.endswith("1 marked"))
 
@@ -600,7 +600,7 @@ async def test_a_choice_is_let_go_with_another_view_or_filter() -> None:
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source)
         await stage.press("A")
-        await stage.until(lambda: stage.title.endswith("all 82 are chosen"))
+        await stage.until(lambda: stage.title.endswith("all 82 selected"))
         await opened(stage, "enter")
         assert "chosen" not in stage.title
         await stage.press("space", "escape", "escape")
@@ -782,7 +782,7 @@ async def test_a_count_tells_how_far_it_is_and_escape_stops_it(key: str) -> None
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, executor)
         app.simulate_key(key)
-        await stage.until(lambda: stage.subtitle == "counting … 40,000 looked at, esc stops")
+        await stage.until(lambda: stage.subtitle == "counting … 40,000 examined, esc cancels")
         app.simulate_key("escape")
         await stage.until(lambda: stage.subtitle == "")
         source.counts_go_on.set()
@@ -791,7 +791,7 @@ async def test_a_count_tells_how_far_it_is_and_escape_stops_it(key: str) -> None
         assert stage.title == "82 dead letters, 5 causes"
         await stage.press(key)
         await stage.until(
-            lambda: "are chosen" in stage.title or isinstance(app.screen, ConfirmWithReasonDialog)
+            lambda: "selected" in stage.title or isinstance(app.screen, ConfirmWithReasonDialog)
         )
     assert not executor.commands
 
@@ -802,7 +802,7 @@ async def test_a_count_that_takes_the_place_of_another_is_told_and_stopped_too()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, executor)
-        counting = "counting … 40,000 looked at, esc stops"
+        counting = "counting … 40,000 examined, esc cancels"
         app.simulate_key("A")
         await stage.until(lambda: stage.subtitle == counting)
         stage.screen.action_choose_all()  # as a click in the footer does, which waits for no key
@@ -825,7 +825,7 @@ async def test_all_of_a_filter_falls_into_its_causes() -> None:
         await stage.press("slash")
         await stage.type("project:trials")
         await stage.press("enter", "A")
-        await stage.until(lambda: stage.title.endswith("that match are chosen"))
+        await stage.until(lambda: stage.title.endswith("that match selected"))
         trials = [each for each in source.dead_letters if each.project_id == "trials"]
         await stage.press("x")
         await stage.dialog(ConfirmWithReasonDialog)
@@ -955,9 +955,9 @@ async def test_an_export_asks_for_a_path_and_keeps_the_choice(
         assert line.value == "dead-letters-preview-jobs-20261124T060307Z.jsonl"
         (tmp_path / "there.jsonl").touch()
         for text, words in (
-            ("there.jsonl", "there.jsonl exists already; choose another name."),
-            ("nowhere/x.jsonl", "There is no folder nowhere."),
-            ("", "Say which file."),
+            ("there.jsonl", "there.jsonl exists already. Enter another name."),
+            ("nowhere/x.jsonl", "Folder nowhere does not exist."),
+            ("", "Enter a file name."),
             ("a\0b", "no file name should have"),
             ("~nobody-of-that-name/x", "cannot be used"),
         ):

@@ -17,12 +17,12 @@ from tests.tui.screen_support import FakeSource, make_app, screen_text, settled,
 
 SIZE = (140, 45)
 BUSY = ResponseError("BUSY Redis is busy running a script")
-TOLD = "unforeseen ResponseError: BUSY"
+TOLD = "unexpected ResponseError: BUSY"
 
 
 async def test_whatever_goes_wrong_is_an_error_that_can_be_shown() -> None:
     source = FakeSource(fault=BUSY)
-    with pytest.raises(UnexpectedError, match="unforeseen ResponseError: BUSY") as found:
+    with pytest.raises(UnexpectedError, match="unexpected ResponseError: BUSY") as found:
         await with_error_boundary(source).jobs(JobQuery())
     assert found.value.__cause__ is BUSY
 
@@ -62,7 +62,7 @@ async def test_an_act_on_what_cannot_be_counted_says_so() -> None:
         source.fault = BUSY
         await pilot.press("r")
         await until(
-            pilot, lambda: "not done" in screen_text(app) and "unforeseen ResponseError" in screen_text(app)
+            pilot, lambda: "Failed" in screen_text(app) and "unexpected ResponseError" in screen_text(app)
         )
 
 
@@ -96,7 +96,7 @@ async def test_nothing_is_fetched_while_there_is_nobody_to_ask(
         )
         await settled(pilot, app)
         assert asked(source) == before
-        assert "not renewed: Redis at" in screen_text(app)
+        assert "not updated: Redis at" in screen_text(app)
         source.down = False
         app.poller.poll_now()
-        await until(pilot, lambda: app.view.connection_loss is None and "not renewed" not in screen_text(app))
+        await until(pilot, lambda: app.view.connection_loss is None and "not updated" not in screen_text(app))

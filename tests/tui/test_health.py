@@ -91,7 +91,7 @@ async def test_what_is_not_known_yet_is_said() -> None:
         await until(
             pilot, lambda: "connection lost" in verdict(app) and "no server listens there" in verdict(app)
         )
-        assert "nothing is known yet" in checks(app)
+        assert "no results yet" in checks(app)
 
 
 async def test_after_the_connection_is_lost_the_last_verdict_stands_as_what_it_is() -> None:

@@ -96,7 +96,7 @@ async def test_no_screen_passes_a_strangers_words_on(poison: Callable[[str], str
         await pilot.press("4")
         await until(pilot, lambda: app.current_mode == "dead")
         await pilot.press("enter")
-        await harmless(pilot, app, "esc goes back to the causes")
+        await harmless(pilot, app, "esc: back to the causes")
         await pilot.press("c")
         await harmless(pilot, app, "copied")
 
@@ -144,7 +144,7 @@ class HostileExecutor(FakeExecutor):
     [
         (CommandOutcome(f"{EVIL} runs again"), [f"{SHOWN} runs again"]),
         (Refused(), [f"no job {SHOWN}", f"look for {SHOWN}"]),
-        (RuntimeError(EVIL), [f"unforeseen RuntimeError: {SHOWN}"]),
+        (RuntimeError(EVIL), [f"unexpected RuntimeError: {SHOWN}"]),
     ],
 )
 async def test_toasts_are_cleaned_line_by_line(end: CommandOutcome | Exception, words: list[str]) -> None:
@@ -178,7 +178,7 @@ async def test_a_copied_id_and_a_fetch_that_failed_are_cleaned(monkeypatch: pyte
 
         monkeypatch.setattr(source, "jobs", refused)
         await pilot.press("r")
-        await harmless(pilot, app, f"not renewed: no job {SHOWN}")
+        await harmless(pilot, app, f"not updated: no job {SHOWN}")
 
 
 async def test_the_question_of_a_priority_is_cleaned() -> None:

@@ -183,14 +183,14 @@ async def test_an_unforeseen_fault_of_a_picture_is_told_in_its_place(
     monkeypatch.setattr(f"previewops.tui.screens.job.{part}", broken)
     app = make_app(source_of(DONE, data_dir=data_dir))
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "done-3", "unforeseen RuntimeError: out of ink")
+        await opened(pilot, app, "done-3", "unexpected RuntimeError: out of ink")
         assert "previewRequest" in screen_text(app), "the rest is there"
 
 
 async def test_pictures_can_be_switched_off(data_dir: Path) -> None:
     app = make_app(source_of(DONE, data_dir=data_dir), images=ImageMode.OFF)
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "done-3", "Pictures are switched off by PREVIEW_IMAGES.")
+        await opened(pilot, app, "done-3", "Images are disabled by PREVIEW_IMAGES.")
         assert app.screen.check_action("picture", ()) is False
 
 
@@ -210,7 +210,7 @@ async def test_an_active_job_is_live_until_it_has_ended(data_dir: Path) -> None:
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-10", "20% frames")
-        assert "It is being rendered." in screen_text(app)
+        assert "Rendering." in screen_text(app)
         assert "live" in screen_text(app)
         source.snapshot = replace(
             scenes.BUSY, running_jobs=(replace(scenes.RUNS[0], progress=0.9, phase="sheet"),)
@@ -246,10 +246,10 @@ async def test_nothing_is_fetched_by_itself_while_the_display_is_frozen() -> Non
 async def test_a_dead_job_shows_its_attempts_and_their_tracebacks() -> None:
     app = make_app(FakeSource())
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "lesson-500", "✖ a dead letter")
+        await opened(pilot, app, "lesson-500", "✖ dead letter")
         text = screen_text(app)
         assert "failed attempts · 3" in text
-        assert "There is no preview: no attempt came to its end." in text
+        assert "No preview: no attempt has succeeded." in text
         assert 'File "worker/assets/opener.py", line 120, in open' in text, "the latest failure whole"
         assert '"jobId": "lesson-10"' in text
         await until(pilot, lambda: app.focused is not None and app.focused.id == "attempts")
@@ -265,11 +265,11 @@ async def test_a_dead_job_is_requeued_without_a_question() -> None:
     source, executor = FakeSource(), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "lesson-500", "a dead letter")
+        await opened(pilot, app, "lesson-500", "dead letter")
         assert app.screen.check_action("cancel", ()) is False
         source.whole["lesson-500"] = replace(scenes.DEAD_JOB, state=JobState.WAITING, history=(), reason=None)
         await pilot.press("r")
-        await until(pilot, lambda: "waits for a worker" in screen_text(app))
+        await until(pilot, lambda: "waiting for a worker" in screen_text(app))
     shown = scenes.DEAD_JOB.finished_ms
     assert shown is not None
     assert executor.commands == [Requeue(DeadLetterFilter(job_ids=("lesson-500",)), 1, cut_off_ms=shown)]
@@ -303,7 +303,7 @@ async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch
     executor = FakeExecutor()
     app = make_app(FakeSource(), executor)
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "lesson-500", "a dead letter")
+        await opened(pilot, app, "lesson-500", "dead letter")
         for key in ("escape", "enter"):
             await pilot.press("e")
             await until(pilot, lambda: "the editor" in screen_text(app))
@@ -320,7 +320,7 @@ async def test_a_pending_job_is_cancelled_for_a_reason() -> None:
     executor = FakeExecutor()
     app = make_app(FakeSource(), executor)
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "lesson-200", "waits for a worker")
+        await opened(pilot, app, "lesson-200", "waiting for a worker")
         assert app.screen.check_action("requeue", ()) is False
         assert app.screen.check_action("edit", ()) is False
         await pilot.press("x")
@@ -332,7 +332,7 @@ async def test_a_pending_job_is_cancelled_for_a_reason() -> None:
 async def test_a_read_only_screen_shows_it_all_and_changes_nothing(data_dir: Path) -> None:
     app = make_app(source_of(scenes.DEAD_JOB, data_dir=data_dir), read_only=True)
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "lesson-500", "a dead letter")
+        await opened(pilot, app, "lesson-500", "dead letter")
         assert {"requeue", "edit", "cancel"}.isdisjoint(deed.action for deed in app.screen.available())
         await pilot.press("r", "e", "x")
         assert isinstance(app.screen, JobScreen)
@@ -342,7 +342,7 @@ async def test_a_read_only_screen_shows_it_all_and_changes_nothing(data_dir: Pat
 async def test_eighty_by_twenty_four_shows_one_panel_at_a_time(data_dir: Path) -> None:
     app = make_app(source_of(DONE, data_dir=data_dir))
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app, "done-3", "v shows another")
+        await opened(pilot, app, "done-3", "v switches the panel")
         await until(pilot, lambda: "1 of 6" in screen_text(app) and colour_shown(app) == RED)
         assert "artifacts · 9" in screen_text(app)
         assert "animation.webp" in screen_text(app)
@@ -372,7 +372,7 @@ async def test_a_job_that_is_not_there_and_one_that_comes_back() -> None:
         assert "2 shows all jobs" in screen_text(app)
         source.whole["lesson-9999"] = replace(scenes.DEAD_JOB, job_id="lesson-9999")
         app.poller.poll_now()
-        await until(pilot, lambda: "a dead letter" in screen_text(app))
+        await until(pilot, lambda: "dead letter" in screen_text(app))
 
 
 async def test_a_lost_connection_leaves_the_job_and_says_so() -> None:
@@ -384,7 +384,7 @@ async def test_a_lost_connection_leaves_the_job_and_says_so() -> None:
         app.screen.query_one(DetailPanels)
         app.poller.poll_now()
         await until(pilot, lambda: "STALE" in screen_text(app))
-        await until(pilot, lambda: "not renewed" in screen_text(app))
+        await until(pilot, lambda: "not updated" in screen_text(app))
         assert "20% frames" in screen_text(app)
 
 
@@ -401,7 +401,7 @@ async def test_escape_goes_back_to_where_the_job_was_opened_and_another_one_take
         await pilot.press("escape")
         await until(pilot, lambda: app.current_mode == "jobs")
         app.open_job("lesson-500")
-        await until(pilot, lambda: "✖ a dead letter" in screen_text(app))
+        await until(pilot, lambda: "✖ dead letter" in screen_text(app))
         assert "1 of 6" not in screen_text(app)
         assert colour_shown(app) is None or not app.screen.query_one(Blocks).display
 
@@ -427,7 +427,7 @@ async def test_words_of_a_job_cannot_steer_the_terminal() -> None:
     )
     app = make_app(source_of(job))
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "evil", "a dead letter")
+        await opened(pilot, app, "evil", "dead letter")
         assert "\x1b" not in screen_text(app)
         assert "\u202e" not in screen_text(app)
 
@@ -437,7 +437,7 @@ async def test_an_id_that_looks_like_markup_is_shown_as_it_is(odd: str) -> None:
     dead = replace(scenes.DEAD_JOB, job_id=odd)
     app = make_app(source_of(dead))
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, odd, "a dead letter")
+        await opened(pilot, app, odd, "dead letter")
         await until(pilot, lambda: app.focused is not None and app.focused.id == "attempts")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, TracebackScreen))

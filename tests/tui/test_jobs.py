@@ -97,18 +97,18 @@ async def test_a_filter_is_applied_while_one_types_kept_by_enter_and_cleared_by_
         await pilot.press("slash")
         await until(pilot, lambda: "esc clears it" in screen_text(app))
         await pilot.press(*"project:chess", "space", *"!q1z")
-        await until(pilot, lambda: shows_title(app, "50 found among all 359 jobs looked at"))
+        await until(pilot, lambda: shows_title(app, "50 found among all 359 jobs examined"))
         assert "checkers" not in screen_text(app)
         assert app.current_mode == "jobs", "letters and digits go to the filter"
         assert not app.view.frozen
         await pilot.press("enter")
         await until(pilot, lambda: grid(app).has_focus)
-        await until(pilot, lambda: "kept filter: project:chess !q1z" in screen_text(app))
+        await until(pilot, lambda: "active filter: project:chess !q1z" in screen_text(app))
         assert "enter keeps it" not in screen_text(app)
 
         await pilot.press("exclamation_mark", "j", "j")
         assert grid(app).has_focus, "it is turned round where it is, and the keys stay the list's"
-        await until(pilot, lambda: "kept filter: ! project:chess !q1z" in screen_text(app))
+        await until(pilot, lambda: "active filter: ! project:chess !q1z" in screen_text(app))
         await until(pilot, lambda: shows_title(app, "1-200 found") or shows_title(app, "200 found"))
         assert str(source.queries[-1].terms) == "! project:chess !q1z"
         await pilot.press("escape")
@@ -130,14 +130,14 @@ async def test_a_field_that_there_is_not_is_refused_in_the_line_and_the_list_sta
         assert 'colon in it goes in double quotes: "foo:…"' in " ".join(screen_text(app).split())
         assert "project:chess foo:bar" in screen_text(app), "what was typed stays"
         assert not grid(app).has_focus, "it can be corrected at once"
-        await until(pilot, lambda: shows_title(app, "found among all 359 jobs looked at"))
+        await until(pilot, lambda: shows_title(app, "found among all 359 jobs examined"))
         assert str(source.queries[-1].terms) == "project:chess"
         assert grid(app).keys
 
         await pilot.press(*["backspace"] * 7, *'"foo:bar"')
         await until(pilot, lambda: "no field" not in screen_text(app))
         await pilot.press(*["backspace"] * 9, *"!q1z", "enter")
-        await until(pilot, lambda: "kept filter: project:chess !q1z" in screen_text(app))
+        await until(pilot, lambda: "active filter: project:chess !q1z" in screen_text(app))
         assert grid(app).has_focus
 
 
@@ -146,7 +146,7 @@ async def test_a_filter_that_nothing_matches_says_how_far_it_looked_and_enter_on
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("slash", *"nowhere", "enter")
-        await until(pilot, lambda: "Nothing of 359 jobs looked at matches nowhere" in screen_text(app))
+        await until(pilot, lambda: "None of 359 examined jobs matches nowhere" in screen_text(app))
         await pilot.press("slash", *["backspace"] * 7, "enter")
         await until(pilot, lambda: shows_title(app, "jobs 1-200 of") and "filter:" not in screen_text(app))
 
@@ -159,16 +159,16 @@ async def test_a_page_is_filled_in_several_calls_and_looks_on_when_asked() -> No
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("slash", *"needle", "enter")
-        await until(pilot, lambda: shows_title(app, "0 found among the newest 40,000 looked at; ] looks on"))
+        await until(pilot, lambda: shows_title(app, "0 found among the newest 40,000 examined; ] continues"))
         assert "stands still" in labels(app)[1], "so long a look is not repeated with each picture"
         asked = len(source.queries)
         app.poller.poll_now()
         await until(pilot, lambda: len(source.snapshot_queries) >= 2)
         assert len(source.queries) == asked
         await pilot.press("right_square_bracket")
-        await until(pilot, lambda: shows_title(app, "80,000 looked at; ] looks on"))
+        await until(pilot, lambda: shows_title(app, "80,000 examined; ] continues"))
         await pilot.press("right_square_bracket")
-        await until(pilot, lambda: shows_title(app, "1-1 found among all 90,001 jobs looked at"))
+        await until(pilot, lambda: shows_title(app, "1-1 found among all 90,001 jobs examined"))
         assert grid(app).cursor_key == "needle"
 
 
@@ -181,7 +181,7 @@ async def test_pages_are_turned_by_keys_and_past_the_edges() -> None:
         await pilot.press("G", "j")
         await until(pilot, lambda: shows_title(app, "jobs 201-359 of 359"))
         assert grid(app).cursor_index == 0
-        assert "page 2 stands still; r looks again" in labels(app)[1]
+        assert "page 2 is not live; F5 refreshes" in labels(app)[1]
         assert app.screen.check_action("turn_page", (1,)) is False
 
         asked = len(source.queries)
@@ -352,10 +352,10 @@ async def test_a_failed_fetch_leaves_the_rows_and_says_so() -> None:
         await opened(pilot, app)
         source.down = True
         await pilot.press("f5")
-        await until(pilot, lambda: "not renewed" in labels(app)[1])
+        await until(pilot, lambda: "not updated" in labels(app)[1])
         assert "lesson-205" in screen_text(app)
         await pilot.press("s")
-        await until(pilot, lambda: "It is tried again with the next picture." in screen_text(app))
+        await until(pilot, lambda: "The next snapshot tries again." in screen_text(app))
         assert "lesson-10" not in screen_text(app), "rows of another list would be a lie"
         source.down = False
         app.poller.poll_now()
@@ -387,7 +387,7 @@ async def test_a_frozen_display_turns_to_no_list_that_is_not_there_and_says_so()
         asked = len(source.queries)
         await pilot.press("s")
         await until(pilot, lambda: shows_title(app, "waiting jobs"))
-        await until(pilot, lambda: "The display is frozen; z lets it go on." in screen_text(app))
+        await until(pilot, lambda: "The display is frozen; z unfreezes it." in screen_text(app))
         assert "lesson-10" not in screen_text(app), "rows of another list would be a lie"
         await pilot.press("f5", "o")
         await until(pilot, lambda: "oldest first" in labels(app)[1])
@@ -395,7 +395,7 @@ async def test_a_frozen_display_turns_to_no_list_that_is_not_there_and_says_so()
         await until(pilot, lambda: grid(app).has_focus)
         assert len(source.queries) == asked
         await pilot.press("z")
-        await until(pilot, lambda: shows_title(app, "found among all 359 waiting jobs looked at"))
+        await until(pilot, lambda: shows_title(app, "found among all 359 waiting jobs examined"))
         assert source.queries[-1].newest_first is False
 
 

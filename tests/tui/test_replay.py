@@ -168,14 +168,14 @@ async def test_nothing_dangerous_is_left_and_nothing_is_carried_out(night: Night
         await pilot.pause()
         assert isinstance(app.screen, OperatorScreen), "no dialog has come"
         app.start_command(Pause("by a fault of ours"))
-        await until(pilot, lambda: "this is a recording: nothing was changed" in screen_text(app))
+        await until(pilot, lambda: "this is a recording: not executed" in screen_text(app))
 
 
 async def test_jobs_and_dead_letters_say_that_they_are_not_recorded(night: Night) -> None:
     async with replayed(night.path, ManualClock(), (80, 24)) as (app, pilot):
         for key in ("2", "3", "4"):
             await pilot.press(key)
-            await until(pilot, lambda: "a recording holds no jobs" in screen_text(app))
+            await until(pilot, lambda: "a recording contains no jobs" in screen_text(app))
             front = app.front_screen
             assert front is not None
             assert not set(front.available_actions()) & set(front.KEY_ACTIONS)
@@ -183,14 +183,14 @@ async def test_jobs_and_dead_letters_say_that_they_are_not_recorded(night: Night
         await until(pilot, lambda: where(app).position_ms == 30_000)
         app.open_job("lesson-10")
         await until(
-            pilot, lambda: app.current_mode == "job" and "a recording holds no jobs" in screen_text(app)
+            pilot, lambda: app.current_mode == "job" and "a recording contains no jobs" in screen_text(app)
         )
 
 
 async def test_a_source_without_jobs_refuses_to_list_them(night: Night) -> None:
     source = ReplaySource()
     for refused in (source.jobs(JobQuery()), source.job("a"), source.dead_groups(3)):
-        with pytest.raises(NotRecorded, match="a recording holds no jobs"):
+        with pytest.raises(NotRecorded, match="a recording contains no jobs"):
             await refused
 
 
@@ -210,8 +210,8 @@ async def test_workers_events_and_health_show_the_moment(night: Night) -> None:
 async def test_help_and_palette_know_the_keys_of_a_recording_and_only_there(night: Night) -> None:
     async with replayed(night.path, ManualClock()) as (app, pilot):
         await pilot.press("question_mark")
-        await until(pilot, lambda: "In the recording" in screen_text(app))
-        assert "Go 5 min back in the recording." in screen_text(app)
+        await until(pilot, lambda: "Replay" in screen_text(app))
+        assert "Go back 5 min in the recording." in screen_text(app)
         await pilot.press("escape", "colon")
         await pilot.pause()
         await pilot.press(*"end of the rec")
@@ -226,7 +226,7 @@ async def test_help_and_palette_know_the_keys_of_a_recording_and_only_there(nigh
         assert not set(front.available_actions()) & set(REPLAY)
         await pilot.press("question_mark")
         await pilot.pause()
-        assert "In the recording" not in screen_text(live)
+        assert "Replay" not in screen_text(live)
 
 
 async def test_a_gap_shows_the_queue_before_it_and_why(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ async def test_the_morning_after(
     screen.press("{", "h")
     await screen.shows("REPLAY HELD 1x 0:00:00 of 0:00:01")
     screen.press("4")
-    await screen.shows("a recording holds no jobs")
+    await screen.shows("a recording contains no jobs")
     screen.press("6")
     await screen.shows("dead-2", "asset-missing")
     assert await screen.leave() == 0

@@ -64,7 +64,7 @@ async def test_it_shows_hosts_workers_and_what_the_row_under_the_cursor_is_at() 
         grid = await opened(pilot, app)
         await until(pilot, lambda: "lesson-10" in shown(grid))
         text = shown(grid)
-        for words in ("render-1", "silent 12 s", "given up", "not heard of", "without a supervisor", "0.0.9"):
+        for words in ("render-1", "silent 12 s", "given up", "no heartbeat", "without a supervisor", "0.0.9"):
             assert words in text
         assert "1 given up" in str(app.screen.query_one("#table-panel", Panel).border_subtitle)
         assert app.screen.query_one("#detail-panel", Panel).border_title == "render-1-3990"
@@ -170,7 +170,7 @@ async def test_scale_asks_again_when_several_workers_have_to_go() -> None:
             await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
             assert app.screen.focused is not None
             assert app.screen.focused.id == "cancel"
-            assert "2 workers of render-1 will end their jobs" in shown(app.screen.query_one("#lines"))
+            assert "2 workers of render-1 will finish their jobs" in shown(app.screen.query_one("#lines"))
             app.screen.query_one(f"#{answer}", Button).press()
             await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
         assert await done(pilot, executor) == [Scale("render-1-3990", WorkerCountRange(0, 0))]

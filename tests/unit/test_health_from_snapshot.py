@@ -41,7 +41,7 @@ def test_before_anything_was_asked_for_the_snapshot_is_judged_alone() -> None:
 
 def test_the_thresholds_are_those_of_the_environment() -> None:
     easy = QueueView(thresholds=Thresholds(dead_warning=3)).with_snapshot(replace(CALM, dead=2))
-    assert queue_status(easy).words == "healthy"
+    assert queue_status(easy).headline == "healthy"
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_pictures_are_drawn_as_well_as_the_terminal_is_known_to(
 
 def test_another_word_is_refused_with_those_that_are_allowed() -> None:
     with pytest.raises(
-        UsageError, match="PREVIEW_IMAGES is 'ascii'; allowed is one of auto, off, blocks, kitty, sixel"
+        UsageError, match="PREVIEW_IMAGES: found 'ascii', allowed auto, off, blocks, kitty, sixel"
     ):
         detect_image_mode({"PREVIEW_IMAGES": "ascii"})
 

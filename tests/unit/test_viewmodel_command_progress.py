@@ -37,7 +37,7 @@ PAYLOAD = validate(
 
 SAID: list[tuple[OperatorCommand, str]] = [
     (Pause("disks"), "pausing the queue"),
-    (Resume(), "letting workers take jobs"),
+    (Resume(), "resuming the queue"),
     (Cancel(("a\x1b[2J",)), "cancelling a"),
     (Cancel(("a", "b")), "cancelling 2 jobs"),
     (Requeue(DeadLetterFilter(), 1), "requeueing 1 dead letter"),
@@ -48,7 +48,7 @@ SAID: list[tuple[OperatorCommand, str]] = [
     (FleetActionCommand("drain", "host7", "w1"), "draining w1"),
     (FleetActionCommand("restart", "host7"), "restarting host7"),
     (FleetActionCommand("reset", "host7"), "resetting host7"),
-    (AcknowledgeDataLoss(), "ending the alarm over lost data"),
+    (AcknowledgeDataLoss(), "acknowledging the data loss"),
 ]
 
 

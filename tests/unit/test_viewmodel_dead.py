@@ -165,8 +165,8 @@ def test_the_panel_tells_when_a_job_is_dead_no_more_or_left_nothing() -> None:
     waiting = replace(MISSING, state=JobState.WAITING, reason=None, code=None, error_class=None)
     words = text(job_lines(waiting, scenes.NOW_MS, 100))
     assert "no dead letter any more: it is waiting" in words
-    assert "no reason is on record" in words
-    assert "No failed attempt is on record." in words
+    assert "no reason was recorded" in words
+    assert "No failed attempt was recorded." in words
     assert "unknown" in words
 
 
@@ -189,10 +189,10 @@ def test_causes_are_not_filtered_by_what_they_do_not_have(typed: str) -> None:
     view = DeadListQuery(terms=parse_filter(typed))
     assert filter_groups((GROUP, OTHER), view.terms) == ()
     told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=None)
-    assert told == "causes are filtered by words of their errors only"
+    assert told == "causes are filtered by error text only"
     lines = text(empty_lines(view, ListExtent(0, total=2), trouble="", frozen=False))
     assert "words of their errors,\nnot by " in lines
-    assert "f lists the jobs; esc clears the filter." in lines
+    assert "f lists the jobs, esc clears the filter." in lines
 
 
 def test_a_filter_of_causes_looks_at_no_ids_and_projects_of_jobs() -> None:
@@ -247,13 +247,13 @@ def test_among_causes_an_act_means_whole_groups() -> None:
 def test_of_a_filtered_cause_an_act_means_what_the_filter_means() -> None:
     view = DeadListQuery(terms=parse_filter("missing !board"))
     told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=None)
-    assert told == "only what matches is acted on"
+    assert told == "commands affect matching jobs only"
     terms = parse_filter("error:missing !error:board")
     assert view.filter == DeadLetterFilter(query=terms)
     under = select(view, everything=False, marks=[], cursor="f3", shown=["f3"])
     assert under is not None
     assert under.filters == (DeadLetterFilter(fingerprint="f3", query=terms),)
-    assert under.label == "what matches of this cause"
+    assert under.label == "matching jobs of this cause"
     marked = select(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
     assert marked is not None
     assert marked.filters == tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in ("f1", "f2"))
@@ -286,14 +286,14 @@ def test_the_title_of_a_filtered_list() -> None:
 def test_the_subtitle_says_how_fresh_it_is() -> None:
     usual = {"trouble": "", "looking": None, "frozen": False, "counting": None}
     assert subtitle_of(DeadListQuery(), **usual) == ""  # type: ignore[arg-type]
-    assert subtitle_of(FLAT, **usual) == "esc goes back to the causes"  # type: ignore[arg-type]
+    assert subtitle_of(FLAT, **usual) == "esc: back to the causes"  # type: ignore[arg-type]
     assert subtitle_of(DeadListQuery(flat=True, terms=parse_filter("x")), **usual) == ""  # type: ignore[arg-type]
     for change, words in (
-        ({"trouble": "gone"}, "not renewed: gone"),
-        ({"looking": 40_000}, "looking: 40,000 looked at"),
+        ({"trouble": "gone"}, "not updated: gone"),
+        ({"examined": 40_000}, "searching: 40,000 examined"),
         ({"frozen": True}, "frozen"),
         ({"counting": 0, "trouble": "gone"}, "counting …"),
-        ({"counting": 40_000, "trouble": "gone"}, "counting … 40,000 looked at, esc stops"),
+        ({"counting": 40_000, "trouble": "gone"}, "counting … 40,000 examined, esc cancels"),
     ):
         assert subtitle_of(FLAT, **{**usual, **change}) == words  # type: ignore[arg-type]
 
@@ -306,7 +306,7 @@ def test_what_stands_where_rows_would_be() -> None:
     assert "z lets it go on" in empty(DeadListQuery(), None, frozen=True)
     assert "no server listens" in empty(DeadListQuery(), None, trouble="no server listens")
     assert "There are no dead letters." in empty(DeadListQuery(), 0)
-    assert "None of this cause are left." in empty(HERE, 0)
+    assert "No dead letters of this cause are left." in empty(HERE, 0)
     assert 'No dead letter matches "two words"' in empty(
         DeadListQuery(flat=True, terms=parse_filter('"two words"')), 0
     )
@@ -339,7 +339,7 @@ def test_a_dialog_says_what_will_happen() -> None:
     assert "with priority low" in text(requeue_lines(tally, Priority.LOW, paused=True))
     assert requeue_title(3, Priority.HIGH) == "Requeue 3 dead letters as high"
     assert requeue_title(1, None) == "Requeue 1 dead letter"
-    assert "They are deleted for good, payloads included." in text(discard_lines(tally))
+    assert "They are deleted permanently, with payloads." in text(discard_lines(tally))
     assert "It is deleted for good" in text(discard_lines(replace(tally, count=1)))
 
 

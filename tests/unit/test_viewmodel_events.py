@@ -80,7 +80,7 @@ def test_nothing_to_show_says_why() -> None:
         return " ".join(plain_text(line) for line in shape.empty_lines(feed))
 
     assert "no events yet" in words(EventFeed())
-    assert "esc takes the filter away" in words(EventFeed(terms=parse_filter("x")))
+    assert "esc clears the filter" in words(EventFeed(terms=parse_filter("x")))
     assert "o shows all events" in words(EventFeed(operators_only=True))
 
 
@@ -99,7 +99,7 @@ def test_an_event_in_a_row_says_what_it_is_about_and_what_happened() -> None:
     assert event_subject(by_kind["order"]) == "render-1-3990"
     assert event_subject(by_kind["paused"]) == ""
     assert plain_text(event_description(by_kind["retry"])).strip() == (
-        "asset-incomplete: the upload is under way  again in 1.8 s"
+        "asset-incomplete: the upload is under way  retry in 1.8 s"
     )
     assert plain_text(event_description(by_kind["order"])) == "scale 2 workers by ada@ops: evening peak"
     assert (

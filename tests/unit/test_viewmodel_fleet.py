@@ -61,7 +61,7 @@ def test_a_fleet_in_trouble_says_so_in_words() -> None:
     assert "7/12" in rows[1]
     assert "silent 12 s" in rows[2]
     assert rows[7].startswith("▲ render-4  silent 40 s")
-    assert "not heard of" in rows[8]
+    assert "no heartbeat" in rows[8]
     assert "backing off | killed by SIGSEGV" in rows[9]
     assert rows[10] == "▲ render-3  without a supervisor"
     assert rows[11].startswith("  ● 4009-0009 | 4009 | working | ■□ | 61%")
@@ -105,7 +105,7 @@ def test_phases_and_states_have_their_words() -> None:
     assert words("running", busy=0) == "idle"
     assert words("draining") == words("running", state="draining") == "draining"
     assert words("starting", there=False) == "starting"
-    assert words("running", there=False) == "not heard of"
+    assert words("running", there=False) == "no heartbeat"
     assert [words(phase, there=False) for phase in table.STOPPED_PHASES] == [
         "drained",
         "backing off",
@@ -125,7 +125,7 @@ def test_no_workers_is_unlike_busy_and_says_what_to_do() -> None:
     words = "\n".join(
         plain_text(line) for line in table.empty_lines(replace(BUSY, workers=(), supervisors=()))
     )
-    assert "1,430 jobs pending, and nothing takes them." in words
+    assert "1,430 jobs pending, and no worker to claim them." in words
     assert "previewops supervise" in words
 
 

@@ -70,18 +70,18 @@ def test_what_is_said_before_an_order() -> None:
     assert one is not None
     assert many is not None
     assert command_targets.join_text(confirmation_lines(one)) == (
-        "It ends its 2 jobs, takes no more, and stays away until it is reset."
+        "It finishes its 2 jobs, claims no more, and stays stopped until it is reset."
     )
     assert [plain_text(line) for line in confirmation_lines(many)] == [
         "Restart 2 workers of render-1, at 3 jobs now?",
-        "Each is replaced by a successor, one after the other, and ends its jobs meanwhile.",
+        "One after the other is replaced. Each finishes its jobs first.",
     ]
 
 
 def test_a_wrong_number_of_workers_is_told_with_what_is_allowed() -> None:
     assert check_worker_range("1-8") == check_worker_range("0") == ""
     assert check_worker_range("300") == (
-        "'300' is not that: a number or a range is needed, like 4 or 1-8, from 0 to 256"
+        "found '300', allowed is a number or a range like 4 or 1-8, from 0 to 256"
     )
     assert check_worker_range("").startswith("a number or a range is needed")
 
@@ -92,7 +92,7 @@ def test_fewer_workers_than_run_have_some_go() -> None:
     words = "".join(
         plain_text(line) for line in command_targets.scale_down_lines(view, WorkerCountRange(0, 1))
     )
-    assert words == "1 worker of render-1 will end its jobs and go."
+    assert words == "1 worker of render-1 will finish its jobs and exit."
     assert "1 to 8 by load; 2 are wanted" in command_targets.scale_prompt(view)
     fixed = replace(view, state=replace(view.state, worker_range=WorkerCountRange(2, 2)))
     assert "Now it is 2;" in command_targets.scale_prompt(fixed)

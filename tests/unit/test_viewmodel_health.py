@@ -23,21 +23,21 @@ def rows(health: Health | None, columns: int = 120) -> list[str]:
 
 def test_the_verdict_comes_in_words_first() -> None:
     assert verdict(QueueView(health=FULL_HEALTH)) == [
-        "✖ CRITICAL: the queue is in trouble  1 critical, 1 unknown, 2 warnings, 7 well"
+        "✖ CRITICAL: the queue is in trouble  1 critical, 1 unknown, 2 warnings, 7 OK"
     ]
-    assert verdict(QueueView(health=WELL)) == ["✓ OK: the queue is well  7 well"]
+    assert verdict(QueueView(health=WELL)) == ["✓ OK: the queue is healthy  7 OK"]
 
 
 def test_no_verdict_yet_is_said() -> None:
-    assert verdict(QueueView()) == ["○ The queue is not judged yet."]
-    assert rows(None) == ["nothing is known yet"]
+    assert verdict(QueueView()) == ["○ The queue's health is not known yet."]
+    assert rows(None) == ["no results yet"]
 
 
 def test_a_lost_connection_stands_before_what_was_found_earlier() -> None:
     connection_loss = QueueView(connection_loss=ConnectionLoss("refused", 3))
     assert verdict(connection_loss) == ["✖ connection lost: refused (try 3)"]
     later = verdict(replace(connection_loss, health=WELL))
-    assert later[:2] == ["✖ connection lost: refused (try 3)", "What follows was found before that."]
+    assert later[:2] == ["✖ connection lost: refused (try 3)", "The results below are from before that."]
     assert later[2].startswith("✓ OK")
 
 

@@ -60,15 +60,15 @@ def test_pages_go_on_where_the_last_one_ended_and_come_back() -> None:
         (JobListState().with_page(page(200)).next_page().with_page(page(0, None, 0)), "no more jobs"),
         (
             JobListState(terms=parse_filter("x")).with_page(page(12, CURSOR, 40_000)),
-            "12 found among the newest 40,000 looked at; ] looks on",
+            "12 found among the newest 40,000 examined; ] continues",
         ),
         (
             JobListState(terms=parse_filter("x"), newest_first=False).with_page(page(12, CURSOR, 40_000)),
-            "12 found among the oldest 40,000 looked at; ] looks on",
+            "12 found among the oldest 40,000 examined; ] continues",
         ),
         (
             JobListState(terms=parse_filter("x")).with_page(page(12, None, 350)),
-            "12 found among all 350 jobs looked at",
+            "12 found among all 350 jobs examined",
         ),
     ],
 )
@@ -93,9 +93,9 @@ def test_subtitles_say_how_fresh_it_is() -> None:
     calm = {"trouble": "", "examined": None, "frozen": False, "marked": 0}
     assert subtitle_of(near, **calm) == "newest first · live"
     assert subtitle_of(near, **{**calm, "frozen": True, "marked": 3}) == "3 marked · newest first · frozen"
-    assert subtitle_of(far, **calm) == "newest first · page 2 stands still; r looks again"
-    assert subtitle_of(near, **{**calm, "examined": 12_000}).endswith("looking on: 12,000 looked at")
-    assert subtitle_of(near, **{**calm, "trouble": "gone"}).endswith("not renewed: gone")
+    assert subtitle_of(far, **calm) == "newest first · page 2 is not live; F5 refreshes"
+    assert subtitle_of(near, **{**calm, "examined": 12_000}).endswith("searching: 12,000 examined")
+    assert subtitle_of(near, **{**calm, "trouble": "gone"}).endswith("not updated: gone")
 
 
 def test_rows_race_when_most_on_top_are_new() -> None:
@@ -109,8 +109,8 @@ def test_rows_race_when_most_on_top_are_new() -> None:
 def test_an_empty_list_says_why() -> None:
     nothing = JobListState(terms=parse_filter("zebra")).with_page(page(0, CURSOR, 40_000))
     assert [plain_text(line) for line in empty_lines(nothing, "", frozen=False)] == [
-        "Nothing of 40,000 jobs looked at matches zebra",
-        "] looks on; esc clears the filter.",
+        "None of 40,000 examined jobs matches zebra",
+        "] continues; esc clears the filter.",
     ]
     assert plain_text(empty_lines(JobListState(), "no server", frozen=False)[0]) == "no server"
     assert plain_text(empty_lines(JobListState(), "", frozen=True)[0]).startswith("The display is frozen")

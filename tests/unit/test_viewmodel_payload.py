@@ -134,7 +134,7 @@ def test_every_value_of_a_document_is_found_where_it_is() -> None:
 def test_violations_are_written_out_within_their_columns() -> None:
     lines = violation_lines([at(f"/steps/{number}") for number in range(SHOWN + 7)], 50)
     words = "\n".join(map(plain_text, lines))
-    assert f"{SHOWN + 7} violations: nothing was sent" in words
+    assert f"{SHOWN + 7} violations: not requeued" in words
     assert "/steps/0" in words
     assert "found    this" in words
     assert "allowed  that" in words

@@ -47,15 +47,15 @@ def with_counts(snapshot: Snapshot, **counts: int) -> Snapshot:
 )
 def test_the_first_words(snapshot: Snapshot, words: str, tone: Tone) -> None:
     state = queue_status(picture(snapshot))
-    assert (state.words, state.tone) == (words, tone)
+    assert (state.headline, state.tone) == (words, tone)
 
 
 def test_no_workers_is_unlike_busy_and_unlike_silent_ones() -> None:
     silent = replace(
         BUSY, workers=tuple(replace(each, heartbeat_ms=NOW_MS - 60_000) for each in BUSY.workers)
     )
-    assert queue_status(picture(silent)).words == "no worker answers (4 silent)"
-    assert "1,430 jobs waiting" in queue_status(picture(silent)).more
+    assert queue_status(picture(silent)).headline == "no live workers (4 silent)"
+    assert "1,430 jobs waiting" in queue_status(picture(silent)).details
 
 
 def test_a_lost_connection_wins_and_says_how_old_the_picture_is() -> None:
@@ -63,11 +63,11 @@ def test_a_lost_connection_wins_and_says_how_old_the_picture_is() -> None:
         picture(PAUSED), connection_loss=ConnectionLoss("the connection was refused", 7), age_s=12
     )
     state = queue_status(connection_loss)
-    assert state.words == "connection lost"
-    assert "try 7" in state.more
-    assert "12 s ago" in state.more
+    assert state.headline == "connection lost"
+    assert "try 7" in state.details
+    assert "12 s ago" in state.details
     never = queue_status(QueueView(connection_loss=ConnectionLoss("no such socket", 3)))
-    assert never.words == "cannot reach the queue"
+    assert never.headline == "cannot reach the queue"
 
 
 def test_when_the_backlog_is_gone_is_told_only_while_it_shrinks() -> None:
@@ -82,4 +82,4 @@ def test_when_the_backlog_is_gone_is_told_only_while_it_shrinks() -> None:
 
 def test_depth_of_every_class_counts_as_pending() -> None:
     deep = replace(IDLE, waiting={Priority.HIGH: 1, Priority.NORMAL: 2, Priority.LOW: 3})
-    assert "6 jobs in hand" in queue_status(picture(deep)).more
+    assert "6 jobs in hand" in queue_status(picture(deep)).details

@@ -28,7 +28,7 @@ def title_line(view: QueueView, columns: int) -> Line:
     if view.read_only and replay is None:
         left.append(Span(" READ-ONLY ", Tone.BADGE))
     state = queue_status(view)
-    return clip((*left, Span(f"  {state.mark} {state.words}", state.tone)), columns)
+    return clip((*left, Span(f"  {state.mark} {state.headline}", state.tone)), columns)
 
 
 def _replay_text(replay: ReplayPosition) -> str:

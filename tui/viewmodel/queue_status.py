@@ -19,23 +19,23 @@ STATUS_MARKS: dict[Status, tuple[str, Tone]] = {
     Status.CRITICAL: ("✖", Tone.BAD),
     Status.UNKNOWN: ("?", Tone.WARN),
 }
-_JUDGED = {
+_HEALTH_STATUS = {
     Status.OK: ("●", "healthy", Tone.GOOD),
     Status.WARNING: ("▲", "needs attention", Tone.WARN),
     Status.CRITICAL: ("✖", "in trouble", Tone.BAD),
     Status.UNKNOWN: ("?", "health unknown", Tone.WARN),
 }
 
-_FEW = 3
+_SMALL_BACKLOG = 3
 
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """The queue's status: mark, headline (``words``) and details (``more``)."""
+    """The queue's status: mark, headline and details."""
 
     mark: str
-    words: str
-    more: str
+    headline: str
+    details: str
     tone: Tone
 
 
@@ -54,7 +54,7 @@ def queue_status(view: QueueView) -> QueueStatus:
         more = f"{connection_loss_text(view.connection_loss)}; data is {view.age_s} s old"
         return QueueStatus("✖", "connection lost", more, Tone.BAD)
     status = view.health.status if view.health is not None else Status.UNKNOWN
-    return _of_queue(snapshot, view.history, status)
+    return _connected_status(snapshot, view.history, status)
 
 
 def connection_loss_text(connection_loss: ConnectionLoss) -> str:
@@ -66,9 +66,9 @@ def connection_loss_text(connection_loss: ConnectionLoss) -> str:
     )
 
 
-def _of_queue(snapshot: Snapshot, history: History, status: Status) -> QueueStatus:
+def _connected_status(snapshot: Snapshot, history: History, status: Status) -> QueueStatus:
     """Mark and tone are those of the overall health, whatever the text is about."""
-    mark, word, tone = _JUDGED[status]
+    mark, word, tone = _HEALTH_STATUS[status]
     if snapshot.data_lost_ms is not None:
         more = f"detected {format_age(snapshot.data_lost_ms, snapshot.now_ms)}; bundles are kept"
         return QueueStatus(mark, "Redis lost the queue's data", more, tone)
@@ -92,14 +92,14 @@ def _of_queue(snapshot: Snapshot, history: History, status: Status) -> QueueStat
             "see Workers; reset them after fixing the cause",
             tone,
         )
-    growing, more = _at_work(snapshot, history, pluralize(alive, "worker"))
+    growing, more = _workload(snapshot, history, pluralize(alive, "worker"))
     return QueueStatus(mark, "backlog growing" if growing else word, more, tone)
 
 
-def _at_work(snapshot: Snapshot, history: History, workers: str) -> tuple[bool, str]:
+def _workload(snapshot: Snapshot, history: History, workers: str) -> tuple[bool, str]:
     """Whether the backlog grows, and the amount of work."""
     coming, going = flow_rates(history, snapshot.now_ms)
-    if snapshot.backlog > _FEW and coming > going and coming > 0:
+    if snapshot.backlog > _SMALL_BACKLOG and coming > going and coming > 0:
         return True, f"{coming:.0f} in and {going:.0f} out per minute; {workers}"
     left = drain_ms(snapshot, history)
     if snapshot.backlog and left is not None:

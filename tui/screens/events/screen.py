@@ -66,7 +66,9 @@ class EventsScreen(OperatorScreen):
         grid = self.query_one("#events", Grid)
         if snapshot is None:
             state = queue_status(view)
-            grid.show((), empty=[(Span(f"{state.mark} {state.words}", state.tone),), (Span(state.more),)])
+            grid.show(
+                (), empty=[(Span(f"{state.mark} {state.headline}", state.tone),), (Span(state.details),)]
+            )
             return
         last = view.events[-1].event_id if view.events else ""
         # The feed changes when an event arrives, and at midnight, when times get a date.

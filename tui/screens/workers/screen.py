@@ -80,7 +80,9 @@ class WorkersScreen(OperatorScreen):
         grid = self.query_one("#table", Grid)
         if snapshot is None:
             state = queue_status(view)
-            grid.show((), empty=[(Span(f"{state.mark} {state.words}", state.tone),), (Span(state.more),)])
+            grid.show(
+                (), empty=[(Span(f"{state.mark} {state.headline}", state.tone),), (Span(state.details),)]
+            )
             return
         rows = table.fleet_rows(snapshot)
         self._rows = {row.key: row for row in rows}

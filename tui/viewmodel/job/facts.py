@@ -34,7 +34,7 @@ _STATES: Mapping[JobState, tuple[str, str]] = {
 def state_words(record: JobRecord) -> str:
     """The state as text."""
     if record.state is JobState.COMPLETED and is_dry_run(record):
-        return "completed: a dry run, nothing was rendered"
+        return "done: a dry run, nothing was rendered"
     return _STATES[record.state][1]
 
 

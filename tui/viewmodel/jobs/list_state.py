@@ -197,9 +197,9 @@ def subtitle_of(
     elif listing.live:
         fresh = "live, slowed down" if slowed else "live"
     elif listing.number == 1:
-        fresh = "costly page, not live; r refreshes"
+        fresh = "costly page, not live; F5 refreshes"
     else:
-        fresh = f"page {listing.number} is not live; r refreshes"
+        fresh = f"page {listing.number} is not live; F5 refreshes"
     parts = ([f"{marked:,} marked"] if marked else []) + [order, fresh]
     return " · ".join(parts)
 
@@ -224,7 +224,7 @@ _goes_back = (Span(" goes back.", Tone.DIM),)
 
 
 def _nothing_matches(listing: JobListState) -> Sequence[Line]:
-    which = "No more" if listing.number > 1 else "Nothing"
+    which = "No other" if listing.number > 1 else "None"
     lines: list[Line] = [
         (
             Span(f"{which} of {listing.total_examined:,} examined jobs matches ", Tone.DIM),

@@ -31,7 +31,10 @@ def headline(view: QueueView, columns: int) -> list[Line]:
     """The queue's status, then the failed health checks."""
     state = queue_status(view)
     lines: list[Line] = [
-        clip((Span(f" {state.mark} {state.words}", state.tone), Span(f"  {state.more}", Tone.TEXT)), columns)
+        clip(
+            (Span(f" {state.mark} {state.headline}", state.tone), Span(f"  {state.details}", Tone.TEXT)),
+            columns,
+        )
     ]
     if view.health is not None:
         bad = [check for check in view.health.checks if check.status is not Status.OK]
