@@ -45,7 +45,7 @@ class ReplayApp(OperatorApp):
         self._recording: Recording | None = None
         self._playhead: Playhead | None = None
         self._opened = 0.0
-        self._closed = False
+        self._opening_ended = False
         self._shown_frame: FrameAt | None = None
         self._source = ReplaySource()
         super().__init__(self._source, ReplayExecutor(), options, clock=clock)
@@ -63,7 +63,7 @@ class ReplayApp(OperatorApp):
             self.exit(1)
             return
         finally:
-            self._closed = True
+            self._opening_ended = True
             timer.stop()
         self._recording = recording
         self._playhead = Playhead(Timeline(recording.intervals), self._time)
@@ -77,7 +77,7 @@ class ReplayApp(OperatorApp):
 
     def _on_progress(self, done: int, total: int) -> None:
         """Progress callback, called by the thread that opens the recording; raises once the screen is closed."""
-        if self._closed:
+        if self._opening_ended:
             raise OpenAborted
         self._opened = done / max(1, total)
 

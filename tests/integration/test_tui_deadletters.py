@@ -1,4 +1,4 @@
-"""Dead letters from the operator's screen down to a real queue: what is read, what is done, what is on record."""
+"""Dead letters from the screen to a real queue: reads, commands and events."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CRASH = dead_letter_reason("render-crashed", "killed by SIGSEGV")
 
 
 class Told:
-    """Notes what a desk tells of its progress."""
+    """Records the progress of an executor."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, int]] = []
@@ -56,7 +56,7 @@ class Told:
 
 @asynccontextmanager
 async def graves(url: str) -> AsyncIterator[tuple[QueueFixture, QueueConnection]]:
-    """A queue with dead letters of three causes, and a link to it."""
+    """A queue with dead letters of three causes, and a connection to it."""
     async with queue_fixture(url) as b:
         for why, count, name in ((MISSING, 130, "m"), (TIMEOUT, 70, "t"), (CRASH, 3, "c")):
             await add_dead_letters(b, [f"{name}-{number}" for number in range(count)], why)
@@ -73,7 +73,7 @@ async def events(b: QueueFixture, kind: str) -> list[dict[str, str]]:
     return [entry for entry in entries if entry["kind"] == kind]
 
 
-async def test_several_causes_are_requeued_as_one_act(redis_url: str) -> None:
+async def test_several_causes_are_requeued_as_one_command(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         told = Told()
         command = Requeue(
@@ -93,7 +93,7 @@ async def test_several_causes_are_requeued_as_one_act(redis_url: str) -> None:
         ]
 
 
-async def test_discarded_is_what_was_chosen_and_no_more(redis_url: str) -> None:
+async def test_only_selected_jobs_are_discarded(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         command = Discard(DeadLetterFilter(query=parse_filter("error:sigsegv")), 3, "sent twice")
         assert await LiveExecutor(link).execute(command, Told()) == CommandOutcome("discarded 3, skipped 0")
@@ -105,7 +105,7 @@ async def test_discarded_is_what_was_chosen_and_no_more(redis_url: str) -> None:
         assert await LiveExecutor(link).execute(again, Told()) == gone
 
 
-async def test_one_that_died_again_since_it_was_seen_is_left(redis_url: str) -> None:
+async def test_a_later_death_of_the_same_job_is_left_alone(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         seen = (await b.queue.status("c-0")).finished_ms
         assert seen is not None
@@ -125,7 +125,7 @@ async def test_one_that_died_again_since_it_was_seen_is_left(redis_url: str) -> 
         assert await LiveExecutor(link).execute(command, Told()) == CommandOutcome("requeued 1, skipped 0")
 
 
-async def test_what_dies_after_it_was_counted_is_left(redis_url: str) -> None:
+async def test_deaths_after_the_count_are_left_alone(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         source, cause = LiveSource(link), DeadLetterFilter(fingerprint=CRASH.fingerprint)
         marked, terms = ("c-0", "c-1", "c-2"), parse_filter("id:c-")
@@ -201,7 +201,7 @@ async def test_an_edit_of_what_somebody_has_edited_meanwhile_is_refused(redis_ur
         assert (await b.queue.status("m-1")).payload == adas.raw
 
 
-async def test_the_screen_finds_counts_and_requeues_what_matches(redis_url: str) -> None:
+async def test_the_screen_filters_counts_and_requeues_matches(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         app = OperatorApp(
             LiveSource(link), LiveExecutor(link), Options(queue_name="previews", interval_s=0.05)

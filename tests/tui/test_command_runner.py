@@ -1,4 +1,4 @@
-"""Acts that are under way at the same time: what is told of them, and which one is stopped."""
+"""Commands that run at the same time: their progress, and cancelling them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DISCARD = Discard(DeadLetterFilter(), 50)
 
 
 class BatchExecutor(FakeExecutor):
-    """Does a batch of an intent with each ``let``, and ends it with ``end``."""
+    """Executes a batch per call of ``let``, and ends a command with ``end``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def progress(app: OperatorApp) -> str:
     return app.view.running_command
 
 
-async def test_the_end_of_one_act_leaves_the_other_in_sight() -> None:
+async def test_when_one_command_ends_the_other_is_shown() -> None:
     executor = BatchExecutor()
     app = make_app(executor=executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
@@ -84,7 +84,7 @@ async def test_the_end_of_one_act_leaves_the_other_in_sight() -> None:
         assert progress(app) == ""
 
 
-async def test_only_the_act_in_sight_is_stopped_and_says_how_far_it_came() -> None:
+async def test_only_the_foremost_command_is_cancelled() -> None:
     executor = BatchExecutor()
     app = make_app(executor=executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
@@ -106,16 +106,16 @@ async def test_only_the_act_in_sight_is_stopped_and_says_how_far_it_came() -> No
         assert "Requeue has ended" not in screen_text(app)
 
 
-async def test_an_act_that_has_told_nothing_can_be_stopped_and_claims_nothing() -> None:
+async def test_a_command_without_progress_can_be_cancelled() -> None:
     executor = BatchExecutor()
     app = make_app(executor=executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await begun(pilot, app, executor, Cancel(("a", "b")))
         await pilot.press("ctrl+x")
-        await until(pilot, lambda: "cancelling 2 jobs: none is known to be done" in screen_text(app))
+        await until(pilot, lambda: "cancelling 2 jobs: no progress was reported" in screen_text(app))
 
 
-async def test_the_end_of_the_screen_is_no_stop() -> None:
+async def test_quitting_does_not_report_cancelled_commands() -> None:
     executor = BatchExecutor()
     app = make_app(executor=executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
@@ -125,7 +125,7 @@ async def test_the_end_of_the_screen_is_no_stop() -> None:
     assert told == []
 
 
-async def test_what_is_begun_is_told_before_anything_comes_of_it() -> None:
+async def test_a_running_command_is_shown_before_its_first_progress() -> None:
     executor = BatchExecutor()
     app = make_app(executor=executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
@@ -136,7 +136,7 @@ async def test_what_is_begun_is_told_before_anything_comes_of_it() -> None:
         assert progress(app) == ""
 
 
-async def test_an_act_that_nobody_answers_says_which_it_was_and_that_it_may_be_done() -> None:
+async def test_redis_unavailable_reports_that_the_command_may_be_executed() -> None:
     class Deaf(FakeExecutor):
         async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
             raise RedisUnavailable("redis://127.0.0.1:6379", "it did not answer in time")
@@ -146,10 +146,10 @@ async def test_an_act_that_nobody_answers_says_which_it_was_and_that_it_may_be_d
         await until(pilot, lambda: app.view.snapshot is not None)
         app.start_command(Pause("x"))
         await until(pilot, lambda: "No reply: pausing the queue" in screen_text(app))
-        assert "it may be done all the same" in screen_text(app)
+        assert "may have been executed" in screen_text(app)
 
 
-async def test_acts_are_refused_while_nobody_answers() -> None:
+async def test_commands_are_rejected_while_disconnected() -> None:
     source, executor = FakeSource(), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
@@ -159,7 +159,7 @@ async def test_acts_are_refused_while_nobody_answers() -> None:
         source.down = True
         app.poller.poll_now()
         await until(pilot, lambda: app.view.connection_loss is not None)
-        await pilot.press("enter")  # what was asked before is refused when it is agreed to
+        await pilot.press("enter")  # a command confirmed after the connection loss is rejected
         await until(pilot, lambda: "Failed: pausing the queue" in screen_text(app))
         app.clear_notifications()
         await until(pilot, lambda: "Not executed" not in screen_text(app))

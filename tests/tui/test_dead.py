@@ -1,4 +1,4 @@
-"""The screen of dead letters: causes, jobs, pages, filters, marks, and what is done to which."""
+"""The dead-letter screen: causes, jobs, pages, filters, marks and commands."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MISSING, DEADLINE, CRASHED, INVALID, PIXELS = (cause[0] for cause in scenes.CAUS
 
 
 def source_of(count: int = 82, *, beyond: int = 0) -> FakeSource:
-    """So many dead letters, and so many more that are only counted."""
+    """``count`` dead letters, and ``beyond`` more that are only counted."""
     return FakeSource(
         replace(scenes.BUSY, dead=count + beyond), dead_letters=scenes.dead_records(count), beyond=beyond
     )
@@ -51,7 +51,7 @@ def source_of(count: int = 82, *, beyond: int = 0) -> FakeSource:
 
 @dataclass
 class Stage:
-    """The screen of dead letters in front, and hands to work it with."""
+    """The dead-letter screen with helpers to operate it."""
 
     pilot: Pilot[int]
     app: OperatorApp
@@ -84,7 +84,7 @@ class Stage:
         await self.pilot.press(*keys)
 
     async def type(self, words: str) -> None:
-        """Puts words into the line that has the focus, all at once: each key pressed is a wait."""
+        """Inserts text into the focused input at once: each key press is a wait."""
         await self.until(lambda: isinstance(self.app.focused, Input))
         line = self.app.focused
         assert isinstance(line, Input)
@@ -99,7 +99,7 @@ class Stage:
         await self.pilot.pause()
 
     async def done(self, count: int = 1) -> OperatorCommand:
-        """Waits for an act and returns the last."""
+        """Waits for a command and returns the last one."""
         await self.until(lambda: len(self.desk.commands) == count and self.app.screen is self.screen)
         return self.desk.commands[-1]
 
@@ -107,12 +107,12 @@ class Stage:
 async def at_dead_letters(
     pilot: Pilot[int], app: OperatorApp, source: FakeSource, executor: FakeExecutor | None = None
 ) -> Stage:
-    """Goes there, and waits for the causes, or for why there are none."""
+    """Opens the screen, and waits for the causes or the empty state."""
     await until(pilot, lambda: app.view.snapshot is not None)
     await pilot.press("4")
     await until(pilot, lambda: isinstance(app.screen, DeadScreen) and app.screen.query(Grid))
     stage = Stage(pilot, app, source, executor or FakeExecutor())
-    await stage.until(lambda: "looking …" not in stage.text and stage.title != "dead letters")
+    await stage.until(lambda: "loading …" not in stage.text and stage.title != "dead letters")
     return stage
 
 
@@ -221,7 +221,7 @@ async def test_a_page_that_has_gone_leads_to_the_one_before() -> None:
         await stage.until(lambda: stage.title == "dead letters 1-120 of 120" and len(stage.grid.keys) == 120)
 
 
-async def test_it_is_fetched_again_only_when_a_dead_letter_came_or_went() -> None:
+async def test_the_list_is_fetched_only_when_dead_letters_change() -> None:
     source = source_of()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -285,7 +285,7 @@ async def test_the_panel_of_the_one_under_the_cursor_has_its_place(
         assert not detail.display
 
 
-async def test_the_panel_says_what_it_could_not_fetch_and_what_is_dead_no_more() -> None:
+async def test_the_detail_panel_shows_fetch_errors_and_state_changes() -> None:
     source = source_of()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -302,9 +302,9 @@ async def test_the_panel_says_what_it_could_not_fetch_and_what_is_dead_no_more()
 # -- failures -------------------------------------------------------------------------------------------
 
 
-async def test_what_fails_leaves_the_rows_and_says_so() -> None:
+async def test_a_failed_fetch_keeps_the_rows_and_shows_the_error() -> None:
     source = source_of()
-    app = make_app(source, interval_s=60.0)  # the act is to find out by itself that nobody answers
+    app = make_app(source, interval_s=60.0)  # the command itself detects the connection loss
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         stage = await at_dead_letters(pilot, app, source)
         await opened(stage, "f")
@@ -321,7 +321,7 @@ async def test_what_fails_leaves_the_rows_and_says_so() -> None:
         await stage.until(lambda: not stage.subtitle.startswith("not updated"))
 
 
-async def test_without_a_first_answer_it_says_why_and_tries_again() -> None:
+async def test_a_failed_first_fetch_shows_the_error_and_is_retried() -> None:
     source = source_of()
 
     async def unreachable(limit: int) -> tuple[()]:
@@ -372,7 +372,7 @@ async def test_a_filter_narrows_causes_while_one_types() -> None:
         await stage.press("enter")
         await stage.until(
             lambda: stage.grid.has_focus and "filter: deadline" in stage.text
-        )  # it stays in sight
+        )  # it stays visible
         await opened(stage, "enter")
         assert source.dead_pages[-1] == DeadLetterFilter(fingerprint=DEADLINE)
         assert "filter: deadline" not in stage.text
@@ -382,7 +382,7 @@ async def test_a_filter_narrows_causes_while_one_types() -> None:
         await stage.until(lambda: stage.title == "82 dead letters, 5 causes")
 
 
-async def test_an_act_on_a_filtered_cause_means_what_the_filter_means() -> None:
+async def test_a_command_on_a_filtered_cause_affects_matching_jobs() -> None:
     source, executor = source_of(), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
@@ -403,7 +403,7 @@ async def test_an_act_on_a_filtered_cause_means_what_the_filter_means() -> None:
         assert await stage.done() == Discard(chosen, len(missing) - 1, cut_off_ms=scenes.NOW_MS)
 
 
-async def test_causes_are_not_filtered_by_what_they_do_not_have() -> None:
+async def test_causes_are_not_filtered_by_unsupported_fields() -> None:
     source, executor = source_of(), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
@@ -421,7 +421,7 @@ async def test_causes_are_not_filtered_by_what_they_do_not_have() -> None:
         assert not executor.commands
 
 
-async def test_nothing_is_done_to_all_that_match_while_a_word_of_the_filter_is_refused() -> None:
+async def test_no_command_on_all_matches_while_the_filter_has_errors() -> None:
     source, executor = source_of(), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
@@ -477,7 +477,7 @@ async def test_a_filter_of_jobs_is_the_servers_work() -> None:
         await stage.until(lambda: len(stage.grid.keys) == 82)
 
 
-async def test_a_narrow_filter_is_looked_up_over_many_calls_and_counted() -> None:
+async def test_a_narrow_filter_is_fetched_in_several_calls() -> None:
     source = source_of(450)
     page = source.dead_page
     looking: list[str] = []
@@ -546,7 +546,7 @@ async def test_marks_come_and_go() -> None:
         await stage.until(lambda: stage.title == "dead letters 1-82 of 82")
         await stage.press("space", "escape")
         await stage.until(lambda: stage.grid.marks == ())
-        assert stage.title == "dead letters 1-82 of 82", "escape let go, and did no more"
+        assert stage.title == "dead letters 1-82 of 82", "escape cleared the selection only"
 
 
 async def test_marks_of_several_pages_add_up() -> None:
@@ -575,7 +575,7 @@ async def test_the_mouse_marks_moves_and_opens() -> None:
         await stage.until(lambda: stage.title.startswith("render-crashed"))
 
 
-async def test_all_that_match_are_counted_before_they_are_chosen() -> None:
+async def test_all_matches_are_counted_before_they_are_selected() -> None:
     source, executor = source_of(450, beyond=81_664), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
@@ -594,7 +594,7 @@ async def test_all_that_match_are_counted_before_they_are_chosen() -> None:
         await stage.until(lambda: stage.title.endswith("1 marked"))
 
 
-async def test_a_choice_is_let_go_with_another_view_or_filter() -> None:
+async def test_changing_the_list_clears_the_selection() -> None:
     source = source_of()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -602,7 +602,7 @@ async def test_a_choice_is_let_go_with_another_view_or_filter() -> None:
         await stage.press("A")
         await stage.until(lambda: stage.title.endswith("all 82 selected"))
         await opened(stage, "enter")
-        assert "chosen" not in stage.title
+        assert "selected" not in stage.title
         await stage.press("space", "escape", "escape")
         await opened(stage, "j", "enter")
         assert "marked" not in stage.title
@@ -637,7 +637,7 @@ async def test_marks_are_let_go_with_another_filter_and_over_a_trip_into_a_cause
         assert not executor.commands, "a mark that the filter would hide is gone"
 
 
-async def test_a_marked_job_on_another_page_is_asked_for() -> None:
+async def test_a_marked_job_on_another_page_is_confirmed() -> None:
     source, executor = source_of(450), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
@@ -658,7 +658,7 @@ async def test_a_marked_job_on_another_page_is_asked_for() -> None:
 # -- acts -----------------------------------------------------------------------------------------------
 
 
-async def test_one_requeue_is_done_unasked() -> None:
+async def test_one_visible_job_is_requeued_without_a_count_or_dialog() -> None:
     source, executor = source_of(), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
@@ -668,26 +668,29 @@ async def test_one_requeue_is_done_unasked() -> None:
         await stage.press("r")
         shown = letter.finished_ms
         assert await stage.done() == Requeue(DeadLetterFilter(job_ids=(letter.job_id,)), 1, cut_off_ms=shown)
+        assert not source.dead_counts
 
 
-async def test_one_that_has_died_again_since_it_was_shown_is_not_requeued_unasked() -> None:
+async def test_a_requeue_without_a_dialog_is_bound_to_the_displayed_death() -> None:
     source, executor = source_of(), FakeExecutor()
     app = make_app(source, executor)
-    async with app.run_test(size=SIZE, notifications=True) as pilot:
+    async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, executor)
         await opened(stage, "f")
         await stage.press("z")
         job = stage.grid.cursor_key
+        displayed = next(record for record in source.dead_letters if record.job_id == job).finished_ms
         source.dead_letters = tuple(
-            replace(each, finished_ms=scenes.NOW_MS - 1) if each.job_id == job else each
-            for each in source.dead_letters
+            replace(record, finished_ms=scenes.NOW_MS - 1) if record.job_id == job else record
+            for record in source.dead_letters
         )
         await stage.press("r")
-        await stage.until(lambda: f"{job} is not as shown any more." in stage.text)
-        assert not executor.commands
+        command = Requeue(DeadLetterFilter(job_ids=(job,)), 1, cut_off_ms=displayed)
+        assert displayed != scenes.NOW_MS - 1
+        assert await stage.done() == command
 
 
-async def test_several_are_asked_for_with_cancel_focused() -> None:
+async def test_several_jobs_are_confirmed_with_cancel_focused() -> None:
     source, executor = source_of(), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
@@ -701,14 +704,12 @@ async def test_several_are_asked_for_with_cancel_focused() -> None:
         assert "3 dead letters of 2 causes" in stage.text
         await stage.press("enter")
         await stage.until(lambda: app.screen is stage.screen)
-        assert stage.grid.marks == marked, "what was not done is still marked"
+        assert stage.grid.marks == marked, "jobs that were not requeued are still marked"
         await stage.press("r")
         await stage.dialog(ConfirmWithReasonDialog)
         await stage.press("up")
         await stage.type("the disk is back")
-        await stage.press(
-            "enter", "enter"
-        )  # out of the line, onto Cancel: enter here does nothing by mistake
+        await stage.press("enter", "enter")  # out of the input, to Cancel: enter does nothing by mistake
         await stage.until(lambda: app.screen is stage.screen)
         assert not executor.commands
         await stage.press("r")
@@ -721,13 +722,13 @@ async def test_several_are_asked_for_with_cancel_focused() -> None:
         await stage.until(lambda: stage.grid.marks == ())
 
 
-async def test_a_word_is_typed_for_a_hundred() -> None:
+async def test_a_hundred_jobs_need_a_typed_word() -> None:
     source, executor = source_of(120), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, executor)
         await stage.press("A")
-        await stage.until(lambda: stage.title.endswith("chosen"))
+        await stage.until(lambda: stage.title.endswith("selected"))
         await stage.press("r")
         await stage.dialog(ConfirmWithReasonDialog)
         assert app.focused is app.screen.query_one("#word")
@@ -739,17 +740,17 @@ async def test_a_word_is_typed_for_a_hundred() -> None:
         await stage.type("e")
         await stage.press("enter")
         assert await stage.done() == Requeue(DeadLetterFilter(), 120, cut_off_ms=scenes.NOW_MS)
-        await stage.until(lambda: "chosen" not in stage.title)
+        await stage.until(lambda: "selected" not in stage.title)
 
 
-async def test_a_group_of_one_is_requeued_unasked_and_a_large_one_is_counted_anew() -> None:
+async def test_a_group_of_one_needs_no_confirmation_and_a_large_one_is_counted_again() -> None:
     source, executor = source_of(), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, executor)
         pixels = [each for each in source.dead_letters if each.fingerprint == PIXELS]
         source.dead_letters = tuple(each for each in source.dead_letters if each is not pixels[0])
-        await stage.press("G", "r")  # two of them are in sight, one is there
+        await stage.press("G", "r")  # two of them are visible, one is dead
         assert await stage.done() == Requeue(
             DeadLetterFilter(fingerprint=PIXELS), 1, cut_off_ms=scenes.NOW_MS
         )
@@ -775,7 +776,7 @@ async def test_marked_causes_are_one_act() -> None:
 
 
 @pytest.mark.parametrize("key", ["A", "r", "x"])
-async def test_a_count_tells_how_far_it_is_and_escape_stops_it(key: str) -> None:
+async def test_a_count_shows_progress_and_escape_cancels_it(key: str) -> None:
     source, executor = source_of(), FakeExecutor()
     source.counts_go_on = asyncio.Event()
     app = make_app(source, executor)
@@ -787,7 +788,7 @@ async def test_a_count_tells_how_far_it_is_and_escape_stops_it(key: str) -> None
         await stage.until(lambda: stage.subtitle == "")
         source.counts_go_on.set()
         await settled(pilot, app)
-        assert app.screen is stage.screen, "nothing is asked any more"
+        assert app.screen is stage.screen, "no dialog opens any more"
         assert stage.title == "82 dead letters, 5 causes"
         await stage.press(key)
         await stage.until(
@@ -796,7 +797,7 @@ async def test_a_count_tells_how_far_it_is_and_escape_stops_it(key: str) -> None
     assert not executor.commands
 
 
-async def test_a_count_that_takes_the_place_of_another_is_told_and_stopped_too() -> None:
+async def test_a_replaced_count_shows_progress_and_can_be_cancelled() -> None:
     source, executor = source_of(), FakeExecutor()
     source.counts_go_on, source.counts_end = asyncio.Event(), asyncio.Event()
     app = make_app(source, executor)
@@ -848,7 +849,7 @@ async def test_discard_always_asks() -> None:
         await stage.press("x")
         await stage.dialog(ConfirmWithReasonDialog)
         assert app.focused is app.screen.query_one("#cancel")
-        assert "It is deleted for good" in stage.text
+        assert "It is deleted permanently" in stage.text
         await stage.press("escape")
         await stage.until(lambda: app.screen is stage.screen)
         assert not executor.commands
@@ -862,7 +863,7 @@ async def test_discard_always_asks() -> None:
         )
 
 
-async def test_another_priority_is_chosen_first() -> None:
+async def test_requeue_as_asks_for_a_priority_first() -> None:
     source, executor = source_of(), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
@@ -907,17 +908,17 @@ async def test_a_payload_is_edited_and_requeued() -> None:
         assert command.payload.request["assets"] == [{"id": "board", "uri": "boards/middle.png"}]
 
 
-async def test_what_has_left_meanwhile_is_told_and_nothing_done() -> None:
+async def test_changed_dead_letters_are_reported_and_not_discarded() -> None:
     source, executor = source_of(), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         stage = await at_dead_letters(pilot, app, source, executor)
         await opened(stage, "f")
-        await settled(pilot, app)  # a look that was under way would show who has left
+        await settled(pilot, app)  # a running fetch would show that it has gone
         gone, revived = source.dead_letters[0], replace(source.dead_letters[1], state=JobState.WAITING)
         source.dead_letters = (revived, *source.dead_letters[2:])
-        await stage.press("r")
-        await stage.until(lambda: f"{gone.job_id} is not as shown any more." in stage.text)
+        await stage.press("x")
+        await stage.until(lambda: f"{gone.job_id} has changed: it is not dead any more" in stage.text)
         await stage.press("e")
         await stage.until(lambda: f"no job {gone.job_id}" in stage.text)
         await stage.press("j", "e")
@@ -941,7 +942,7 @@ async def test_a_payload_that_cannot_be_read_is_edited_from_its_id_on() -> None:
         assert f'"jobId": "{source.dead_letters[0].job_id}"' in app.screen.query_one(TextArea).text
 
 
-async def test_an_export_asks_for_a_path_and_keeps_the_choice(
+async def test_an_export_asks_for_a_path_and_keeps_the_selection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -970,7 +971,7 @@ async def test_an_export_asks_for_a_path_and_keeps_the_choice(
         assert stage.grid.marks == (MISSING,)
 
 
-async def test_what_is_under_the_cursor_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_id_at_the_cursor_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     source = source_of()
     app = make_app(source)
     copied: list[str] = []
@@ -984,7 +985,7 @@ async def test_what_is_under_the_cursor_is_copied(monkeypatch: pytest.MonkeyPatc
 
 
 class SlowExecutor(FakeExecutor):
-    """Acts in batches, each of which a test lets through."""
+    """Executes commands in batches, each released by the test."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -998,13 +999,13 @@ class SlowExecutor(FakeExecutor):
         return CommandOutcome("requeued 898, skipped 2", complete=False)
 
 
-async def test_nothing_freezes_while_a_bulk_act_runs() -> None:
+async def test_the_screen_stays_responsive_during_a_bulk_command() -> None:
     source, executor = source_of(900), SlowExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         stage = await at_dead_letters(pilot, app, source, executor)
         await stage.press("A")
-        await stage.until(lambda: stage.title.endswith("chosen"))
+        await stage.until(lambda: stage.title.endswith("selected"))
         await stage.press("r")
         await stage.dialog(ConfirmWithReasonDialog)
         await stage.type("requeue")
@@ -1022,13 +1023,13 @@ async def test_nothing_freezes_while_a_bulk_act_runs() -> None:
         await stage.until(lambda: len(stage.grid.keys) == 5)
 
 
-async def test_a_stopped_act_renews_the_list_too() -> None:
+async def test_a_cancelled_command_refreshes_the_list() -> None:
     source, executor = source_of(900), SlowExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         stage = await at_dead_letters(pilot, app, source, executor)
         await stage.press("A")
-        await stage.until(lambda: stage.title.endswith("chosen"))
+        await stage.until(lambda: stage.title.endswith("selected"))
         await stage.press("r")
         await stage.dialog(ConfirmWithReasonDialog)
         await stage.type("requeue")
@@ -1036,10 +1037,10 @@ async def test_a_stopped_act_renews_the_list_too() -> None:
         await stage.until(lambda: executor.commands)
         source.dead_letters = source.dead_letters[:5]
         await stage.press("ctrl+x")
-        await stage.until(lambda: "chosen" not in stage.title and len(stage.grid.keys) < 5)
+        await stage.until(lambda: "selected" not in stage.title and len(stage.grid.keys) < 5)
 
 
-async def test_a_read_only_screen_has_nothing_dangerous() -> None:
+async def test_a_read_only_screen_has_no_mutating_keys() -> None:
     source, executor = source_of(), FakeExecutor()
     app = make_app(source, executor, read_only=True)
     async with app.run_test(size=SIZE) as pilot:

@@ -1,4 +1,4 @@
-"""The real screen in a real terminal, over a real Redis with real workers."""
+"""The screen in a real terminal, with a real Redis and real workers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def test_an_operator_at_work(stage: Stage, tmp_path: Path) -> None:
     screen = stage.open_screen()
     await screen.shows("STAGING", "no workers")
 
-    # Depth rises while a gate holds the one worker that has a job, and falls when it is opened.
+    # The depth rises while a gate holds the only worker's job, and falls when it is opened.
     gate = Gate(tmp_path / "gate")
     await cluster.submit(payload("held", gate=str(gate.path)))
     await cluster.start_workers(1)
@@ -35,7 +35,7 @@ async def test_an_operator_at_work(stage: Stage, tmp_path: Path) -> None:
     await cluster.submit(*(payload(f"job-{number}", gate=str(gate.path)) for number in range(12)))
     await screen.shows("1 worker", "2 of 2 slots busy", "11")
 
-    # Pause: what runs goes on, nothing new starts.
+    # Pause: running jobs continue, no job is claimed.
     screen.press("p")
     await screen.shows("Pause the queue")
     screen.type("deploying")
@@ -52,20 +52,20 @@ async def test_an_operator_at_work(stage: Stage, tmp_path: Path) -> None:
     await cluster.drained()
     await screen.shows("completed 13")
 
-    # Redis goes and comes back: the last picture stays meanwhile.
+    # Redis stops and starts again: the last view stays.
     server.kill()
     await screen.shows("STALE", "connection lost", "completed 13")
     server.start()
     await screen.hides("STALE")
     await screen.shows("healthy")
 
-    # Three die of one cause; it is mended, and the group is requeued.
+    # Three jobs die of one cause; it is fixed, and the group is requeued.
     cause = tmp_path / "cause"
     cause.touch()
     await cluster.submit(*(payload(f"bad-{number}", raises_while=str(cause)) for number in range(3)))
     await screen.shows("3 dead letters")
     screen.press("4")
-    await screen.shows("3 dead letters, 1 cause", "the cause has not been mended")
+    await screen.shows("3 dead letters, 1 cause", "the cause has not been fixed")
     cause.unlink()
     screen.press("r")
     await screen.shows("Requeue 3")
@@ -89,13 +89,13 @@ async def test_a_screen_that_is_terminated_leaves_the_terminal_as_it_was(
     assert "no workers" not in screen.text(), "the alternate screen is gone"
 
 
-async def test_keys_that_arrive_together_are_heeded_in_their_order(stage: Stage) -> None:
+async def test_keys_that_arrive_together_are_handled_in_order(stage: Stage) -> None:
     screen = stage.open_screen()
     await screen.shows("no workers", "Pause")
     screen.press_at_once("p", "Enter", "Escape")
     await screen.shows("paused just now by")
     for keys in (("?", "Escape", "Escape"), (":", "Escape", "Escape"), (":", "Enter", "Enter", "Escape")):
-        screen.press_at_once(*keys, "F12", "z")  # F12: Escape and a letter at once would be one key
+        screen.press_at_once(*keys, "F12", "z")  # F12: Escape followed by a letter would be one key
         await screen.shows("DISPLAY FROZEN", "Latest events")
         screen.press("z")
         await screen.hides("DISPLAY FROZEN")

@@ -1,4 +1,4 @@
-"""What fails below the screen: it is told where it is missed, and ends nothing."""
+"""Failures below the screen: shown where the data is missing, without ending the screen."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def test_whatever_goes_wrong_is_an_error_that_can_be_shown() -> None:
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["from the start", "later"])
-async def test_a_refusal_that_nobody_has_thought_of_ends_no_screen(before: bool) -> None:
+async def test_unexpected_errors_do_not_end_the_screen(before: bool) -> None:
     source = FakeSource(fault=None if before else BUSY)
     app = make_app(source)
     app.job_id = "lesson-10"  # runs
@@ -41,7 +41,7 @@ async def test_a_refusal_that_nobody_has_thought_of_ends_no_screen(before: bool)
             await until(pilot, lambda mode=mode: app.current_mode == mode)  # type: ignore[misc]
             await settled(pilot, app)
             source.fault = BUSY
-            app._judging._begun_s = None
+            app._health_poller._begun_s = None
             dead = source.snapshot.dead + 1
             source.snapshot = replace(source.snapshot, dead=dead)
             app.poller.poll_now()
@@ -52,7 +52,7 @@ async def test_a_refusal_that_nobody_has_thought_of_ends_no_screen(before: bool)
     assert [mode for mode in ("jobs", "job", "dead") if TOLD not in shown[mode]] == []
 
 
-async def test_an_act_on_what_cannot_be_counted_says_so() -> None:
+async def test_a_failed_count_is_reported() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
@@ -74,9 +74,7 @@ async def test_an_act_on_what_cannot_be_counted_says_so() -> None:
         ("4", lambda source: len(source.opened)),
     ],
 )
-async def test_nothing_is_fetched_while_there_is_nobody_to_ask(
-    mode: str, asked: Callable[[FakeSource], int]
-) -> None:
+async def test_nothing_is_fetched_while_disconnected(mode: str, asked: Callable[[FakeSource], int]) -> None:
     source = FakeSource(whole={"run": scenes.record("run", JobState.ACTIVE, payload=scenes.PAYLOAD)})
     app = make_app(source)
     app.job_id = "run"

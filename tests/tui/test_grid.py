@@ -1,4 +1,4 @@
-"""Lists: where the cursor goes at the edges, and in which colour its row is drawn."""
+"""Tables: the cursor at the edges, and the colour of its row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = 30
 
 
 class Lists(App[None]):
-    """Two lists one above the other, and the edges that the cursor was moved past."""
+    """Two tables, and the edges that the cursor was moved past."""
 
     CSS = "Grid { height: 10; }"
 
@@ -55,7 +55,7 @@ async def lists() -> AsyncIterator[tuple[Lists, Pilot[None]]]:
 
 
 def background(grid: Grid) -> tuple[int, int, int]:
-    """The colour behind the cursor's row, which is the first one."""
+    """The background of the cursor's row, which is the first one."""
     style = next(iter(grid.render_line(1))).style
     assert style is not None
     assert style.bgcolor is not None

@@ -1,4 +1,4 @@
-"""The screen Health: the verdict, the checks, the figures, and the alarm over lost data."""
+"""The health screen: result, checks, figures and the data-loss alarm."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def keys(app: OperatorApp) -> str:
 
 
 @pytest.mark.parametrize(("size", "wide"), [((80, 24), False), ((120, 40), False), ((200, 60), True)])
-async def test_the_verdict_the_checks_with_advice_and_the_figures(size: tuple[int, int], wide: bool) -> None:
+async def test_result_checks_advice_and_figures(size: tuple[int, int], wide: bool) -> None:
     app = make_app(judged())
     async with app.run_test(size=size) as pilot:
         await opened(pilot, app)
@@ -84,7 +84,7 @@ async def test_checks_can_be_read_on_where_there_is_no_room() -> None:
         await until(pilot, lambda: reading.scroll_y > 0)
 
 
-async def test_what_is_not_known_yet_is_said() -> None:
+async def test_no_result_yet() -> None:
     app = make_app(FakeSource(down=True))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -94,7 +94,7 @@ async def test_what_is_not_known_yet_is_said() -> None:
         assert "no results yet" in checks(app)
 
 
-async def test_after_the_connection_is_lost_the_last_verdict_stands_as_what_it_is() -> None:
+async def test_a_lost_connection_keeps_the_last_result_and_marks_it() -> None:
     source = judged()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -103,7 +103,7 @@ async def test_after_the_connection_is_lost_the_last_verdict_stands_as_what_it_i
         source.down = True
         app.poller.poll_now()
         await until(pilot, lambda: "connection lost" in verdict(app))
-        assert "found before that" in verdict(app)
+        assert "from before that" in verdict(app)
         assert "CRITICAL" in verdict(app)
         assert "oldest-waiting" in checks(app)
         source.down = False
@@ -143,7 +143,7 @@ async def test_a_read_only_screen_cannot_acknowledge() -> None:
 
 
 class SlowHealthSource(FakeSource):
-    """Comes to its verdict when it is let."""
+    """Returns its result when the test allows it."""
 
     def __init__(self) -> None:
         super().__init__(verdict=scenes.FULL_HEALTH)
@@ -156,7 +156,7 @@ class SlowHealthSource(FakeSource):
         return await super().health(snapshot, history)
 
 
-async def test_a_verdict_that_takes_longer_than_the_pause_is_waited_for() -> None:
+async def test_a_slow_health_reading_is_awaited() -> None:
     source, clock = SlowHealthSource(), ManualClock()
     app = make_app(source, clock=clock)
     async with app.run_test(size=SIZE) as pilot:

@@ -1,4 +1,4 @@
-"""The screen of one job: preview, payload, attempts, artifacts, facts, and what can be done with it."""
+"""The job screen: preview, payload, attempts, artifacts, facts and commands."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ DONE = scenes.record("done-3", JobState.COMPLETED, payload=scenes.PAYLOAD, resul
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """A DATA_DIR with the bundle of ``DONE``, each picture in a colour of its own."""
+    """A DATA_DIR with the bundle of ``DONE``, each image in its own colour."""
     folder = tmp_path / "previews" / "morris" / "done-3"
     for path, colour in COLOURS.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -86,18 +86,18 @@ def preview(app: OperatorApp) -> tuple[str, str]:
     return panel._written_title, panel._written_subtitle
 
 
-async def test_without_a_job_it_says_how_to_get_here() -> None:
+async def test_without_a_job_it_lists_the_keys_to_open_one() -> None:
     app = make_app(FakeSource())
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("3")
         await until(pilot, lambda: "No job is open." in screen_text(app))
-        assert "2 shows all jobs" in screen_text(app)
+        assert "2 lists all jobs" in screen_text(app)
         await pilot.click("#nothing", offset=(4, 4))
         await until(pilot, lambda: app.current_mode == "jobs")
 
 
-async def test_the_pictures_are_drawn_in_the_order_in_which_one_looks(data_dir: Path) -> None:
+async def test_images_are_shown_in_viewing_order(data_dir: Path) -> None:
     app = make_app(source_of(DONE, data_dir=data_dir))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "done-3", "1 of 6 · poster.png · 320x180 · 20.8 KiB")
@@ -116,7 +116,7 @@ async def test_the_pictures_are_drawn_in_the_order_in_which_one_looks(data_dir: 
         await until(pilot, lambda: colour_shown(app) == RED)
 
 
-async def test_it_is_drawn_anew_for_another_size_and_enlarged(data_dir: Path) -> None:
+async def test_an_image_is_redrawn_after_resize_and_maximize(data_dir: Path) -> None:
     app = make_app(source_of(DONE, data_dir=data_dir))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "done-3", "1 of 6")
@@ -133,12 +133,12 @@ async def test_it_is_drawn_anew_for_another_size_and_enlarged(data_dir: Path) ->
 
 
 def widest(app: OperatorApp) -> int:
-    """How many cells wide the picture is."""
+    """The image's width in cells."""
     blocks = app.screen.query_one(Blocks)
     return max(line.text.count("▀") for line in (blocks.render_line(y) for y in range(blocks.size.height)))
 
 
-async def test_artifacts_are_listed_with_size_and_pixels_and_open_their_picture(data_dir: Path) -> None:
+async def test_artifacts_have_size_and_pixels_and_open_their_image(data_dir: Path) -> None:
     app = make_app(source_of(DONE, data_dir=data_dir))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "done-3", "1 of 6")
@@ -153,7 +153,7 @@ async def test_artifacts_are_listed_with_size_and_pixels_and_open_their_picture(
         await until(pilot, lambda: colour_shown(app) == BLUE)
 
 
-async def test_a_bundle_that_is_elsewhere_says_so_and_leaves_the_rest() -> None:
+async def test_a_bundle_elsewhere_is_reported_and_the_rest_shown() -> None:
     app = make_app(source_of(DONE))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "done-3", "the bundle of job done-3 is not on this machine")
@@ -164,7 +164,7 @@ async def test_a_bundle_that_is_elsewhere_says_so_and_leaves_the_rest() -> None:
         await until(pilot, lambda: app.clipboard == "/srv/previews/morris/done-3")
 
 
-async def test_a_damaged_picture_says_so_and_the_next_one_is_shown(data_dir: Path) -> None:
+async def test_a_damaged_image_is_reported_and_the_next_shown(data_dir: Path) -> None:
     (data_dir / "previews/morris/done-3/poster.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
     app = make_app(source_of(DONE, data_dir=data_dir))
     async with app.run_test(size=SIZE) as pilot:
@@ -174,7 +174,7 @@ async def test_a_damaged_picture_says_so_and_the_next_one_is_shown(data_dir: Pat
 
 
 @pytest.mark.parametrize("part", ["screen.read_bundle", "preview._make"])
-async def test_an_unforeseen_fault_of_a_picture_is_told_in_its_place(
+async def test_an_unexpected_image_error_is_shown_in_its_place(
     part: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_args: object) -> None:
@@ -184,10 +184,10 @@ async def test_an_unforeseen_fault_of_a_picture_is_told_in_its_place(
     app = make_app(source_of(DONE, data_dir=data_dir))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "done-3", "unexpected RuntimeError: out of ink")
-        assert "previewRequest" in screen_text(app), "the rest is there"
+        assert "previewRequest" in screen_text(app), "the rest is shown"
 
 
-async def test_pictures_can_be_switched_off(data_dir: Path) -> None:
+async def test_images_can_be_disabled(data_dir: Path) -> None:
     app = make_app(source_of(DONE, data_dir=data_dir), images=ImageMode.OFF)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "done-3", "Images are disabled by PREVIEW_IMAGES.")
@@ -227,10 +227,10 @@ async def test_an_active_job_is_live_until_it_has_ended(data_dir: Path) -> None:
         asked, looks = len(source.opened), len(source.snapshot_queries)
         app.poller.poll_now()
         await until(pilot, lambda: len(source.snapshot_queries) > looks)
-        assert len(source.opened) == asked, "what has ended is not fetched again"
+        assert len(source.opened) == asked, "a finished job is not fetched again"
 
 
-async def test_nothing_is_fetched_by_itself_while_the_display_is_frozen() -> None:
+async def test_no_automatic_fetch_while_frozen() -> None:
     source = source_of(scenes.record("lesson-10", JobState.ACTIVE, payload=scenes.PAYLOAD))
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -280,7 +280,7 @@ async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch
     seen: list[tuple[str, object]] = []
 
     class EditPayload(ModalScreen[Payload | None]):
-        """Stands in for the editor: enter is done, escape is not."""
+        """Replaces the editor: enter accepts, escape cancels."""
 
         BINDINGS = [("enter", "done"), ("escape", "leave")]  # noqa: RUF012
 
@@ -329,11 +329,13 @@ async def test_a_pending_job_is_cancelled_for_a_reason() -> None:
         await until(pilot, lambda: executor.commands == [Cancel(("lesson-200",), "twice")])
 
 
-async def test_a_read_only_screen_shows_it_all_and_changes_nothing(data_dir: Path) -> None:
+async def test_a_read_only_screen_shows_everything_and_changes_nothing(data_dir: Path) -> None:
     app = make_app(source_of(scenes.DEAD_JOB, data_dir=data_dir), read_only=True)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-500", "dead letter")
-        assert {"requeue", "edit", "cancel"}.isdisjoint(deed.action for deed in app.screen.available())
+        assert {"requeue", "edit", "cancel"}.isdisjoint(
+            deed.action for deed in app.screen.available_actions()
+        )
         await pilot.press("r", "e", "x")
         assert isinstance(app.screen, JobScreen)
         assert "Requeue" not in screen_text(app)
@@ -364,18 +366,18 @@ async def test_eighty_by_twenty_four_shows_one_panel_at_a_time(data_dir: Path) -
         assert app.screen.check_action("switch", ()) is False
 
 
-async def test_a_job_that_is_not_there_and_one_that_comes_back() -> None:
+async def test_a_missing_job_and_one_that_reappears() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-9999", "no job lesson-9999 in queue preview-jobs")
-        assert "2 shows all jobs" in screen_text(app)
+        assert "2 lists all jobs" in screen_text(app)
         source.whole["lesson-9999"] = replace(scenes.DEAD_JOB, job_id="lesson-9999")
         app.poller.poll_now()
         await until(pilot, lambda: "dead letter" in screen_text(app))
 
 
-async def test_a_lost_connection_leaves_the_job_and_says_so() -> None:
+async def test_a_lost_connection_keeps_the_job_and_is_shown() -> None:
     source = source_of(scenes.record("lesson-10", JobState.ACTIVE, payload=scenes.PAYLOAD))
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -416,7 +418,7 @@ async def test_a_dry_run_shows_its_plan() -> None:
         assert "done: a dry run, nothing was rendered" in screen_text(app)
 
 
-async def test_words_of_a_job_cannot_steer_the_terminal() -> None:
+async def test_job_text_has_no_control_sequences() -> None:
     evil = "\x1b[2J\u202egnp"
     job = replace(
         scenes.DEAD_JOB,
@@ -433,7 +435,7 @@ async def test_words_of_a_job_cannot_steer_the_terminal() -> None:
 
 
 @pytest.mark.parametrize("odd", ["evil[/red]", "[/x]", "[red]evil", "evil\\"])
-async def test_an_id_that_looks_like_markup_is_shown_as_it_is(odd: str) -> None:
+async def test_an_id_with_markup_is_shown_verbatim(odd: str) -> None:
     dead = replace(scenes.DEAD_JOB, job_id=odd)
     app = make_app(source_of(dead))
     async with app.run_test(size=SIZE) as pilot:
@@ -448,9 +450,7 @@ async def test_an_id_that_looks_like_markup_is_shown_as_it_is(odd: str) -> None:
         assert f"Payload of {odd} " in screen_text(app)
 
 
-async def test_pictures_are_read_beside_the_event_loop(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_images_are_read_off_the_event_loop(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: set[bool] = set()
     real: Callable[..., object] = Image.open
 

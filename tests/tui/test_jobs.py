@@ -1,4 +1,4 @@
-"""The screen of all jobs: states, filter, pages, marks, cancelling, and what it does when the queue is gone."""
+"""The job list: states, filter, pages, marks, cancelling and a lost connection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from previewops.states import JobState
 from previewops.tui.app import OperatorApp
 from previewops.tui.commands.commands import Cancel, Discard, Requeue
 from previewops.tui.protocols import JobQuery
-from previewops.tui.screens.jobs.screen import REST_PICTURES, JobsScreen
+from previewops.tui.screens.jobs.screen import SKIPPED_VIEWS, JobsScreen
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from tests.tui import scenes
@@ -23,7 +23,7 @@ SIZE = (120, 40)
 
 
 def labels(app: OperatorApp) -> tuple[str, str]:
-    """What is written into the frame of the list: title and subtitle."""
+    """Title and subtitle of the list's frame."""
     panel = app.screen.query_one("#jobs-panel", Panel)
     return panel._written_title, panel._written_subtitle
 
@@ -52,7 +52,7 @@ async def test_the_newest_jobs_are_there_with_live_progress_and_reasons() -> Non
         assert "newest first · live" in text
         assert "completed 10.0k" in text
         assert "cancelled ≤31" in text
-        assert "20% frames" in text, "the record says 10 % inspect; the snapshot is fresher"
+        assert "20% frames" in text, "the record has 10 % inspect; the snapshot is more recent"
 
         runs = tuple(replace(run, progress=0.55, phase="sheet") for run in scenes.RUNS)
         source.snapshot = replace(scenes.BUSY, running_jobs=runs)
@@ -77,7 +77,7 @@ async def test_states_are_stepped_through_and_clicked() -> None:
         assert source.queries[-1].state is JobState.DEAD
 
 
-async def test_a_page_of_a_state_that_is_empty_says_so() -> None:
+async def test_an_empty_state_is_reported() -> None:
     source = FakeSource(scenes.EMPTY, listed=())
     app = make_app(source)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -107,7 +107,7 @@ async def test_a_filter_is_applied_while_one_types_kept_by_enter_and_cleared_by_
         assert "enter keeps it" not in screen_text(app)
 
         await pilot.press("exclamation_mark", "j", "j")
-        assert grid(app).has_focus, "it is turned round where it is, and the keys stay the list's"
+        assert grid(app).has_focus, "it is negated in place, and the list keeps the focus"
         await until(pilot, lambda: "active filter: ! project:chess !q1z" in screen_text(app))
         await until(pilot, lambda: shows_title(app, "1-200 found") or shows_title(app, "200 found"))
         assert str(source.queries[-1].terms) == "! project:chess !q1z"
@@ -128,7 +128,7 @@ async def test_a_field_that_there_is_not_is_refused_in_the_line_and_the_list_sta
         await pilot.press("slash", *"project:chess", "space", *"foo:bar", "enter")
         await until(pilot, lambda: "▲ no field foo to filter by; there are id, project," in screen_text(app))
         assert 'colon in it goes in double quotes: "foo:…"' in " ".join(screen_text(app).split())
-        assert "project:chess foo:bar" in screen_text(app), "what was typed stays"
+        assert "project:chess foo:bar" in screen_text(app), "typed text stays"
         assert not grid(app).has_focus, "it can be corrected at once"
         await until(pilot, lambda: shows_title(app, "found among all 359 jobs examined"))
         assert str(source.queries[-1].terms) == "project:chess"
@@ -141,7 +141,7 @@ async def test_a_field_that_there_is_not_is_refused_in_the_line_and_the_list_sta
         assert grid(app).has_focus
 
 
-async def test_a_filter_that_nothing_matches_says_how_far_it_looked_and_enter_on_nothing_closes_it() -> None:
+async def test_a_filter_without_matches_shows_the_examined_count() -> None:
     app = make_app(FakeSource())
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -151,7 +151,7 @@ async def test_a_filter_that_nothing_matches_says_how_far_it_looked_and_enter_on
         await until(pilot, lambda: shows_title(app, "jobs 1-200 of") and "filter:" not in screen_text(app))
 
 
-async def test_a_page_is_filled_in_several_calls_and_looks_on_when_asked() -> None:
+async def test_a_page_is_filled_in_several_calls_and_continues_on_request() -> None:
     many = tuple(replace(scenes.JOBS[10], job_id=f"job-{number}") for number in range(90_000))
     last = replace(scenes.JOBS[10], job_id="needle")
     source = FakeSource(listed=(*many, last))
@@ -160,7 +160,7 @@ async def test_a_page_is_filled_in_several_calls_and_looks_on_when_asked() -> No
         await opened(pilot, app)
         await pilot.press("slash", *"needle", "enter")
         await until(pilot, lambda: shows_title(app, "0 found among the newest 40,000 examined; ] continues"))
-        assert "stands still" in labels(app)[1], "so long a look is not repeated with each picture"
+        assert "not live" in labels(app)[1], "a costly fetch is not repeated with each snapshot"
         asked = len(source.queries)
         app.poller.poll_now()
         await until(pilot, lambda: len(source.snapshot_queries) >= 2)
@@ -201,7 +201,7 @@ async def test_pages_are_turned_by_keys_and_past_the_edges() -> None:
         assert grid(app).cursor_index == 0
 
 
-async def test_the_order_is_turned() -> None:
+async def test_the_order_is_reversed() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -218,7 +218,7 @@ async def test_one_job_is_cancelled_for_a_reason() -> None:
         await opened(pilot, app)
         await pilot.press("x")
         await until(pilot, lambda: "Cancel job lesson-10" in screen_text(app))
-        assert "its render is killed" in screen_text(app)
+        assert "its render process is killed" in screen_text(app)
         await pilot.press("escape")
         await until(pilot, lambda: "Cancel job" not in screen_text(app))
         assert executor.commands == []
@@ -255,7 +255,7 @@ async def test_several_jobs_are_cancelled_after_a_second_question_with_cancel_fo
         await until(pilot, lambda: grid(app).marks == ())
 
 
-async def test_a_hundred_jobs_take_a_word() -> None:
+async def test_a_hundred_jobs_need_a_typed_word() -> None:
     source, executor = FakeSource(), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
@@ -291,7 +291,7 @@ async def test_jobs_that_have_ended_are_not_cancelled() -> None:
     assert executor.commands == []
 
 
-async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_letters() -> None:
+async def test_dead_jobs_are_confirmed_as_on_the_dead_letter_screen() -> None:
     dead = tuple(
         replace(letter, job_id=f"dead-{number}") for number, letter in enumerate(scenes.dead_records()[:3])
     )
@@ -300,7 +300,7 @@ async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_lett
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await pilot.press("2")
         await until(pilot, lambda: isinstance(app.screen, JobsScreen) and len(grid(app).keys) == 4)
-        await pilot.press("r")  # on one that runs
+        await pilot.press("r")  # on a running one
         assert app.screen.check_action("requeue", ()) is False
         await pilot.press("j", "r")
         one = Requeue(DeadLetterFilter(job_ids=("dead-0",)), 1, cut_off_ms=dead[0].finished_ms)
@@ -341,11 +341,11 @@ async def test_marks_are_let_go_by_escape_and_ids_copied_and_a_job_opened() -> N
 
 
 def grid_key_before(source: FakeSource) -> str:
-    """The job under the cursor: two marked, one further down."""
+    """The job at the cursor: two marked, one further down."""
     return source.listed[3].job_id
 
 
-async def test_a_failed_fetch_leaves_the_rows_and_says_so() -> None:
+async def test_a_failed_fetch_keeps_the_rows_and_shows_the_error() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -362,7 +362,7 @@ async def test_a_failed_fetch_leaves_the_rows_and_says_so() -> None:
         await until(pilot, lambda: shows_title(app, "waiting jobs 1-120"))
 
 
-async def test_nothing_is_fetched_by_itself_while_the_display_is_frozen() -> None:
+async def test_no_automatic_fetch_while_frozen() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -377,7 +377,7 @@ async def test_nothing_is_fetched_by_itself_while_the_display_is_frozen() -> Non
         await until(pilot, lambda: len(source.queries) > asked)
 
 
-async def test_a_frozen_display_turns_to_no_list_that_is_not_there_and_says_so() -> None:
+async def test_a_frozen_display_shows_no_rows_of_another_list() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -424,7 +424,7 @@ async def test_rows_that_race_by_are_slowed_down() -> None:
             app.poller.poll_now()
             await until(pilot, lambda asked=asked: len(source.queries) > asked)  # type: ignore[misc]
             await until(pilot, lambda: "live, slowed down" in labels(app)[1])
-            for rest in range(1, REST_PICTURES + 1):
+            for rest in range(1, SKIPPED_VIEWS + 1):
                 app.poller.poll_now()
                 await until(pilot, lambda seen=looks + 1 + rest: len(source.snapshot_queries) >= seen)  # type: ignore[misc]
             assert len(source.queries) == asked + 1
@@ -433,7 +433,7 @@ async def test_rows_that_race_by_are_slowed_down() -> None:
 
 
 class CountingSource(FakeSource):
-    """Counts how many queries are under way at once."""
+    """Counts the queries that run at the same time."""
 
     under_way = 0
     most_queries = 0
@@ -454,7 +454,7 @@ async def test_a_read_only_screen_cancels_nothing() -> None:
         await opened(pilot, app)
         assert "Cancel" not in screen_text(app)
         await pilot.press("x")
-        await settled(pilot, app)  # a question would have come by now
+        await settled(pilot, app)  # a dialog would be open by now
         assert isinstance(app.screen, JobsScreen)
         app.start_command(Cancel(("lesson-10",), "through a back door"))
         await settled(pilot, app)
@@ -470,4 +470,4 @@ async def test_eighty_columns_show_what_matters() -> None:
         assert "lesson-10" in text
         assert "20% frames" in text
         assert "cancelled ≤31" in text
-        assert "…" not in text.split("jobs 1-200")[0], "the line of states is whole"
+        assert "…" not in text.split("jobs 1-200")[0], "the line of states is complete"

@@ -1,4 +1,4 @@
-"""A recording in the screens: any moment of it, right in either direction, and nothing that could be changed."""
+"""A recording in the screens: any position, in both directions, read-only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LENGTH_S = 400
 
 
 class Night:
-    """A recording, and what the queue was like every ten seconds of it."""
+    """A recording, and the true snapshots every ten seconds."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -58,7 +58,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
 async def replayed(
     path: Path, clock: ManualClock, size: tuple[int, int] = (120, 40)
 ) -> AsyncIterator[tuple[ReplayApp, Pilot[int]]]:
-    """The screen over a recording, once its first picture is there."""
+    """The screen over a recording after its first snapshot."""
     app = ReplayApp(path, Options("preview-jobs", read_only=True, interval_s=0.25), clock=clock)
     async with app.run_test(size=size, notifications=True) as pilot:
         await until(pilot, lambda: where(app).opened == 1 and app.view.replay is not None)
@@ -67,7 +67,7 @@ async def replayed(
 
 
 def passes(app: OperatorApp, clock: ManualClock, seconds: float) -> None:
-    """Time goes by, and the next picture comes at once."""
+    """Lets time pass, and shows the next snapshot at once."""
     clock.seconds += seconds
     app.poller.poll_now()
 
@@ -130,7 +130,7 @@ async def test_it_plays_at_its_speed_and_stands_when_held(night: Night) -> None:
         await until(pilot, lambda: "REPLAY END 2x 0:06:40 of 0:06:40" in screen_text(app))
 
 
-async def test_the_title_says_where_one_is(night: Night) -> None:
+async def test_the_title_shows_the_position(night: Night) -> None:
     for size in ((80, 24), (120, 40)):
         async with replayed(night.path, ManualClock(), size) as (app, pilot):
             await pilot.press("greater_than_sign")
@@ -152,7 +152,7 @@ def test_a_narrow_title_keeps_the_position_in_a_gap_of_a_frozen_display() -> Non
     assert plain_text(title_line(replace(picture, replay=ReplayPosition(0.4)), 40)).startswith(" REPLAY … ")
 
 
-async def test_nothing_dangerous_is_left_and_nothing_is_carried_out(night: Night) -> None:
+async def test_a_replay_hides_mutating_keys_and_executes_nothing(night: Night) -> None:
     async with replayed(night.path, ManualClock()) as (app, pilot):
         for number in range(1, 8):
             await pilot.press(str(number))
@@ -166,12 +166,12 @@ async def test_nothing_dangerous_is_left_and_nothing_is_carried_out(night: Night
                     await pilot.press(deed.keys.split(",")[0])
         await pilot.press("p")
         await pilot.pause()
-        assert isinstance(app.screen, OperatorScreen), "no dialog has come"
+        assert isinstance(app.screen, OperatorScreen), "no dialog has opened"
         app.start_command(Pause("by a fault of ours"))
         await until(pilot, lambda: "this is a recording: not executed" in screen_text(app))
 
 
-async def test_jobs_and_dead_letters_say_that_they_are_not_recorded(night: Night) -> None:
+async def test_jobs_and_dead_letters_are_not_recorded(night: Night) -> None:
     async with replayed(night.path, ManualClock(), (80, 24)) as (app, pilot):
         for key in ("2", "3", "4"):
             await pilot.press(key)
@@ -270,7 +270,7 @@ async def test_a_recording_that_begins_with_a_gap(tmp_path: Path) -> None:
         assert "cannot reach the queue" in screen_text(app)
 
 
-async def test_what_cannot_be_read_is_told_and_the_rest_shown(night: Night, tmp_path: Path) -> None:
+async def test_damaged_parts_are_reported_and_the_rest_shown(night: Night, tmp_path: Path) -> None:
     data = bytearray(night.path.read_bytes())
     place = data.find(b"\x1f\x8b\x08", len(data) // 2)
     data[place + 200 : place + 210] = bytes(10)

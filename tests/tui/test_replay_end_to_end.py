@@ -1,4 +1,4 @@
-"""A queue is recorded by the real program and replayed in a real terminal, after its server has gone."""
+"""A queue is recorded by the real program, and replayed in a real terminal after its server has stopped."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_the_morning_after(
     assert await screen.leave() == 0
 
 
-async def test_what_is_no_recording_is_told_and_leaves_the_terminal_alone(
+async def test_a_file_that_is_not_a_recording_is_rejected(
     tmp_path: Path, open_replay: Callable[[Path], Terminal]
 ) -> None:
     path = tmp_path / "notes.txt"

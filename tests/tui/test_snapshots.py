@@ -1,7 +1,7 @@
-"""Every screen as a picture, at three sizes, with data, empty, paused, stale and read-only.
+"""Every screen as a snapshot, at three sizes, with data, empty, paused, stale and read-only.
 
-The pictures are SVG files in ``__snapshots__``; after a wanted change `python -m pytest tests/tui/test_snapshots.py
---snapshot-update` writes them anew. Look at them before they are committed.
+The snapshots are SVG files in ``__snapshots__``. After an intended change, `python -m pytest
+tests/tui/test_snapshots.py --snapshot-update` writes them again. Look at them before you commit them.
 """
 
 from __future__ import annotations
@@ -22,28 +22,24 @@ from tests.tui import scenes
 from tests.tui.screen_support import FakeSource, make_app, settled, until
 
 DRAWN_BY = "8.2.8"
-"""The Textual that drew the pictures: another one may draw frames and spaces otherwise, which is no fault."""
-
-pytestmark = pytest.mark.skipif(
-    version("textual") != DRAWN_BY,
-    reason=f"the pictures are of Textual {DRAWN_BY}, this is {version('textual')}",
-)
+"""The Textual version that drew the snapshots: another one may draw frames and spaces differently."""
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
 
 _FONT_FACES = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
-class Picture(SingleFileSnapshotExtension):
-    """One SVG file a picture."""
+class SvgExtension(SingleFileSnapshotExtension):
+    """One SVG file per snapshot."""
 
     _write_mode = WriteMode.TEXT
     _file_extension = "svg"
 
 
 @pytest.fixture
-def pictures(snapshot: SnapshotAssertion) -> SnapshotAssertion:
-    return snapshot.use_extension(Picture)
+def svg(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    assert version("textual") == DRAWN_BY, "update the snapshots, look at them, and change DRAWN_BY"
+    return snapshot.use_extension(SvgExtension)
 
 
 STATES = {
@@ -57,7 +53,7 @@ STATES = {
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("state", STATES)
-async def test_screens(state: str, size: str, pictures: SnapshotAssertion) -> None:
+async def test_screens(state: str, size: str, svg: SnapshotAssertion) -> None:
     scene, verdict, read_only = STATES[state]
     source = FakeSource(scene, verdict)
     if state == "empty":
@@ -70,17 +66,17 @@ async def test_screens(state: str, size: str, pictures: SnapshotAssertion) -> No
             source.down = True
             app.poller.poll_now()
             await until(pilot, lambda: app.view.connection_loss is not None)
-            app.workers.cancel_group(app, "poll")  # or the count of tries would go on
+            app.workers.cancel_group(app, "poll")  # or the number of attempts would grow
             app.on_snapshot_missed(
                 SnapshotMissed(app.view.connection_loss.reason if app.view.connection_loss else "", 1)
             )
         for number, (mode, _) in enumerate(SCREENS, 1):
             await _open(pilot, app, str(number), mode)
-            assert pictures(name=f"{mode}-{state}-{size}") == _drawing(app)
+            assert svg(name=f"{mode}-{state}-{size}") == _drawing(app)
 
 
 async def _visit_all(pilot: Pilot[int], app: OperatorApp) -> None:
-    """Has every screen fetch what it shows, so that something stands there when the connection is lost."""
+    """Has every screen fetch its data, so that something is shown when the connection is lost."""
     for number, (mode, _) in enumerate(SCREENS, 1):
         await _open(pilot, app, str(number), mode)
 
@@ -94,5 +90,5 @@ async def _open(pilot: Pilot[int], app: OperatorApp, key: str, mode: str) -> Non
 
 
 def _drawing(app: OperatorApp) -> str:
-    """The screen as SVG, without the addresses of fonts."""
+    """The screen as SVG, without font URLs."""
     return _FONT_FACES.sub("", app.export_screenshot(title="previewops", simplify=True))

@@ -1,4 +1,4 @@
-"""The screen Workers: rows, orders, and where they are not to be had."""
+"""The worker screen: rows, commands, and where they are not available."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ HOST_1 = "host render-1-3990"
 
 
 def many(count: int) -> tuple[scenes.SupervisorStatus, ...]:
-    """One host with so many workers that run."""
+    """One host with ``count`` running workers."""
     workers = tuple(
         scenes.SupervisedWorker(f"render-1-{number}-aa", number, "running", number, 0, "")
         for number in range(1, count + 1)
     )
-    return (scenes.supervisor("render-1", workers, bounds=WorkerCountRange(1, 200)),)
+    return (scenes.supervisor("render-1", workers, worker_range=WorkerCountRange(1, 200)),)
 
 
 async def opened(pilot: Pilot[int], app: OperatorApp) -> Grid:
-    """Goes to the screen, and waits until its rows are there."""
+    """Opens the screen, and waits for its rows."""
     await pilot.press("5")
     await until(pilot, lambda: isinstance(app.screen, WorkersScreen) and app.view.snapshot is not None)
     await until(
@@ -43,7 +43,7 @@ async def opened(pilot: Pilot[int], app: OperatorApp) -> Grid:
 
 
 async def put(pilot: Pilot[int], grid: Grid, worker: str) -> None:
-    """Puts the cursor on the row whose key has that in it."""
+    """Moves the cursor to the row whose key contains the text."""
     grid.go_to(next(key for key in grid.keys if worker in key and not key.startswith("host")))
     await pilot.pause()
 
@@ -57,7 +57,7 @@ async def done(pilot: Pilot[int], executor: FakeExecutor, count: int = 1) -> lis
     return executor.commands
 
 
-async def test_it_shows_hosts_workers_and_what_the_row_under_the_cursor_is_at() -> None:
+async def test_it_shows_hosts_workers_and_running_jobs() -> None:
     source = FakeSource(scenes.TROUBLED)
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -91,7 +91,7 @@ async def test_the_panels_share_the_room(size: tuple[int, int], wide: bool) -> N
         assert heading.endswith("hold" if size[0] > 100 else "…")
 
 
-async def test_no_workers_says_what_to_do_and_a_lost_connection_says_that() -> None:
+async def test_no_workers_differs_from_a_lost_connection() -> None:
     app = make_app(FakeSource(scenes.EMPTY))
     async with app.run_test(size=(80, 24)) as pilot:
         grid = await opened(pilot, app)
@@ -162,7 +162,7 @@ async def test_scale_asks_again_when_several_workers_have_to_go() -> None:
     app = make_app(executor=executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
-        for answer in ("cancel", "deed"):
+        for answer in ("cancel", "confirm"):
             await pilot.press("S")
             await until(pilot, lambda: isinstance(app.screen, PromptDialog))
             app.screen.query_one(Input).value = "0"
@@ -174,7 +174,7 @@ async def test_scale_asks_again_when_several_workers_have_to_go() -> None:
             app.screen.query_one(f"#{answer}", Button).press()
             await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
         assert await done(pilot, executor) == [Scale("render-1-3990", WorkerCountRange(0, 0))]
-        # One that goes is not asked for, and escape gives no order.
+        # A single surplus worker needs no confirmation, and escape sends no command.
         await pilot.press("S")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         app.screen.query_one(Input).value = "1"
@@ -204,7 +204,7 @@ async def test_one_worker_is_drained_or_restarted_for_a_reason(key: str, act: st
 
 
 @pytest.mark.parametrize(("key", "act"), [("d", "drain"), ("r", "restart")])
-async def test_a_whole_host_is_asked_for_first(key: str, act: str) -> None:
+async def test_a_host_command_is_confirmed(key: str, act: str) -> None:
     executor = FakeExecutor()
     app = make_app(executor=executor)
     async with app.run_test(size=SIZE) as pilot:
@@ -223,7 +223,7 @@ async def test_a_whole_host_is_asked_for_first(key: str, act: str) -> None:
         assert await done(pilot, executor) == [FleetActionCommand(act, "render-1-3990", "", "now")]
 
 
-async def test_a_large_host_takes_a_typed_word() -> None:
+async def test_a_large_host_needs_a_typed_word() -> None:
     executor = FakeExecutor()
     app = make_app(FakeSource(replace(scenes.BUSY, supervisors=many(120))), executor)
     async with app.run_test(size=SIZE) as pilot:
@@ -237,7 +237,7 @@ async def test_a_large_host_takes_a_typed_word() -> None:
         assert await done(pilot, executor) == [FleetActionCommand("drain", "render-1-3990", "", "")]
 
 
-async def test_one_reset_is_not_asked_for_and_several_are() -> None:
+async def test_one_reset_needs_no_confirmation_and_several_do() -> None:
     executor = FakeExecutor()
     app = make_app(executor=executor)
     async with app.run_test(size=SIZE) as pilot:
@@ -255,13 +255,13 @@ async def test_one_reset_is_not_asked_for_and_several_are() -> None:
         assert (await done(pilot, executor, 2))[1] == FleetActionCommand("reset", "render-2-3990", "", "")
 
 
-async def test_deeds_are_gone_where_no_supervisor_takes_them() -> None:
+async def test_commands_are_hidden_without_a_supervisor() -> None:
     executor = FakeExecutor()
     app = make_app(FakeSource(scenes.TROUBLED), executor)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
         assert all(word in keys(app) for word in ("Scale", "Drain", "Restart"))
-        assert "Reset" not in keys(app)  # everybody runs there
+        assert "Reset" not in keys(app)  # all workers run there
         for key in ("alone on render-3", "host render-4-3990"):
             grid.go_to(key)
             await until(pilot, lambda: "Scale" not in keys(app))
@@ -271,7 +271,7 @@ async def test_deeds_are_gone_where_no_supervisor_takes_them() -> None:
         assert executor.commands == []
 
 
-async def test_a_read_only_screen_has_no_orders() -> None:
+async def test_a_read_only_screen_has_no_fleet_commands() -> None:
     executor = FakeExecutor()
     app = make_app(executor=executor, read_only=True)
     async with app.run_test(size=SIZE) as pilot:
@@ -318,7 +318,7 @@ async def test_a_key_in_the_last_line_can_be_clicked() -> None:
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
 
 
-async def test_a_host_whose_name_looks_like_markup_is_shown_as_it_is() -> None:
+async def test_a_host_with_markup_is_shown_verbatim() -> None:
     odd = "r[/b][red]1"
     view = replace(scenes.SUPERVISORS[0], state=replace(scenes.SUPERVISORS[0].state, host=odd))
     app = make_app(FakeSource(replace(scenes.BUSY, supervisors=(view,))))

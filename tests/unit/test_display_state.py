@@ -1,4 +1,4 @@
-"""Which picture is in sight: live, frozen, or the last one of a lost connection."""
+"""The displayed view: live, frozen, or the last one before a connection loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Ticking:
         return self.seconds
 
 
-def test_the_age_of_a_picture_counts_only_while_it_cannot_be_renewed() -> None:
+def test_the_age_grows_only_while_disconnected() -> None:
     clock = Ticking()
     sight = DisplayState(QueueView(), clock)
     sight.add_snapshot(BUSY)
@@ -31,12 +31,12 @@ def test_the_age_of_a_picture_counts_only_while_it_cannot_be_renewed() -> None:
     clock.seconds += 5
     assert sight.update_age()
     assert sight.shown.age_s == 35
-    assert sight.add_snapshot(BUSY), "it is back"
+    assert sight.add_snapshot(BUSY), "it is connected again"
     assert (sight.shown.connection_loss, sight.shown.age_s) == (None, 0)
     assert not sight.add_snapshot(BUSY)
 
 
-def test_a_frozen_picture_still_tells_of_the_connection() -> None:
+def test_a_frozen_view_shows_the_connection_loss() -> None:
     sight = DisplayState(QueueView(), Ticking())
     sight.add_snapshot(BUSY)
     judged = sight.shown.health
@@ -51,7 +51,7 @@ def test_a_frozen_picture_still_tells_of_the_connection() -> None:
     assert sight.shown.snapshot is IDLE
 
 
-def test_events_are_gathered_once_and_bounded() -> None:
+def test_events_are_collected_once_and_bounded() -> None:
     picture = QueueView().with_snapshot(BUSY)
     assert picture.events == EVENTS
     assert picture.snapshot_query().events_after == EVENTS[-1].event_id

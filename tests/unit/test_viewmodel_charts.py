@@ -82,7 +82,7 @@ def test_the_time_axis_has_its_labels_at_both_ends() -> None:
 
 
 @given(st.floats(0, 2), st.integers(1, 50))
-def test_a_bar_is_as_wide_as_it_is_told(share: float, columns: int) -> None:
+def test_a_bar_has_the_requested_width(share: float, columns: int) -> None:
     line = bar(share, columns, Tone.GOOD)
     assert width_of(line) == columns
     assert ("█" in plain_text(line) or plain_text(line)[0] in "▏▎▍▌▋▊▉") == (share > 0)

@@ -1,4 +1,4 @@
-"""What is being carried out, in words."""
+"""Descriptions of running commands."""
 
 from __future__ import annotations
 
@@ -52,8 +52,10 @@ SAID: list[tuple[OperatorCommand, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("intent", "words"), SAID, ids=lambda value: value if isinstance(value, str) else "")
-def test_every_intent_has_its_words(command: OperatorCommand, words: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "words"), SAID, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_command_has_a_description(command: OperatorCommand, words: str) -> None:
     assert "\x1b" not in describe_command(command)
     assert describe_command(command).startswith(words)
 

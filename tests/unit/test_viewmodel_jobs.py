@@ -1,4 +1,4 @@
-"""Lists of jobs as the screen words them: pages, rows, times."""
+"""The job list's lines: pages, rows, times."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def test_pages_go_on_where_the_last_one_ended_and_come_back() -> None:
         ),
     ],
 )
-def test_titles_say_which_jobs_of_how_many(listing: JobListState, title: str) -> None:
+def test_titles_show_the_row_range(listing: JobListState, title: str) -> None:
     assert title_of(listing, MANY) == title
 
 
-def test_a_state_that_has_shrunk_meanwhile_is_not_counted_below_what_is_shown() -> None:
+def test_a_shrunk_total_is_at_least_the_last_row() -> None:
     listing = JobListState(JobState.DELAYED).with_page(page(200))
     assert title_of(listing, MANY) == "delayed jobs 1-200"
 
@@ -88,7 +88,7 @@ def test_only_a_first_page_that_was_found_nearby_is_live() -> None:
     assert not JobListState(terms=parse_filter("x")).with_page(page(3, CURSOR, MAX_EXAMINED_LIVE + 1)).live
 
 
-def test_subtitles_say_how_fresh_it_is() -> None:
+def test_subtitles_of_freshness() -> None:
     near, far = JobListState().with_page(page(200)), JobListState().with_page(page(200)).next_page()
     calm = {"trouble": "", "examined": None, "frozen": False, "marked": 0}
     assert subtitle_of(near, **calm) == "newest first · live"
@@ -106,7 +106,7 @@ def test_rows_race_when_most_on_top_are_new() -> None:
     assert not changes_too_fast(rows[:5], ())
 
 
-def test_an_empty_list_says_why() -> None:
+def test_empty_states_of_the_job_list() -> None:
     nothing = JobListState(terms=parse_filter("zebra")).with_page(page(0, CURSOR, 40_000))
     assert [plain_text(line) for line in empty_lines(nothing, "", frozen=False)] == [
         "None of 40,000 examined jobs matches zebra",
@@ -134,7 +134,7 @@ def test_at_eighty_columns_the_row_fits_and_keeps_what_matters(state: JobState |
         assert len(job_cells(record, scenes.NOW_MS, state)) == len(columns)
 
 
-def test_what_runs_is_as_fresh_as_the_snapshot() -> None:
+def test_running_jobs_are_updated_from_the_snapshot() -> None:
     waiting = scenes.record(scenes.RUNS[1].job_id, JobState.WAITING)
     (fresh,) = merge_running_jobs([waiting], scenes.BUSY)
     assert fresh.state is JobState.ACTIVE
@@ -142,7 +142,7 @@ def test_what_runs_is_as_fresh_as_the_snapshot() -> None:
     assert merge_running_jobs([waiting], None) == (waiting,)
 
 
-def test_a_failure_is_told_by_code_and_reason() -> None:
+def test_a_failure_shows_code_and_reason() -> None:
     dead = scenes.record("a", JobState.DEAD, code="asset-missing", reason="no file")
     assert plain_text(progress_or_reason(dead)) == "asset-missing: no file"
     assert plain_text(progress_or_reason(replace(dead, code=None))) == "no file"
@@ -150,7 +150,7 @@ def test_a_failure_is_told_by_code_and_reason() -> None:
     assert plain_text(progress_or_reason(replace(dead, state=JobState.COMPLETED))) == ""
 
 
-def test_cells_say_times_and_failures() -> None:
+def test_cells_show_times_and_failures() -> None:
     job = scenes.record(
         "a",
         JobState.COMPLETED,

@@ -1,4 +1,4 @@
-"""The overview's lines: figures, bars and charts of a scene."""
+"""The overview's lines: figures, bars and charts of sample data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def text(lines: object) -> str:
     return "\n".join(plain_text(line) for line in lines)  # type: ignore[attr-defined]
 
 
-def test_depth_tells_count_and_age_of_every_class() -> None:
+def test_depth_lines_show_count_and_age_per_priority() -> None:
     shown = text(panels.depth_lines(BUSY_PICTURE, 60))
     assert "high        3" in shown
     assert "1,204" in shown
@@ -44,7 +44,7 @@ def test_no_line_is_wider_than_its_panel(columns: int) -> None:
         assert max(map(width_of, lines)) <= columns
 
 
-def test_alarms_come_worst_first_and_say_what_to_do() -> None:
+def test_alarms_come_worst_first_with_advice() -> None:
     lines = [plain_text(line) for line in panels.headline(BUSY_PICTURE, 100)]
     assert lines[1].startswith(" ✖ a job has waited 412 s  add workers or slots")
     assert lines[2].startswith(" ▲ 82 dead letters")
@@ -52,7 +52,7 @@ def test_alarms_come_worst_first_and_say_what_to_do() -> None:
     assert len(panels.headline(well, 100)) == 1
 
 
-def test_no_workers_says_how_to_start_some() -> None:
+def test_no_workers_shows_how_to_start_some() -> None:
     shown = text(panels.worker_lines(QueueView().with_snapshot(EMPTY), 60, 5))
     assert "no workers" in shown
     assert "previewops up" in shown
@@ -82,7 +82,9 @@ def test_charts_fill_their_room_and_end_now() -> None:
     counted = BUSY_PICTURE.history.count_within("completed", 60_000, BUSY.now_ms)
     assert f"done {counted:,}" in plain_text(lines[0])
     assert plain_text(lines[0]).endswith("in 60 s")
-    assert any(Tone.DIED in (span.tone, span.ground) for line in lines for span in line), "what died is shown"
+    assert any(Tone.DIED in (span.tone, span.background) for line in lines for span in line), (
+        "dead jobs are visible"
+    )
     assert len(charts.latency_lines(BUSY_PICTURE, Period.DAY, 70, 16)) == 16
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from previewops.tui.app import OperatorApp
 
-GROUP = "acts"
+GROUP = "commands"
 """Group of the workers that execute commands."""
 
 TELL_AFTER_S = 0.1

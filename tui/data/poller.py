@@ -45,12 +45,7 @@ class Poller:
     """Polls ``source`` and posts to ``receiver``. Calls ``query`` before each snapshot."""
 
     def __init__(
-        self,
-        source: DataSource,
-        receiver: Receiver,
-        query: Callable[[], SnapshotQuery],
-        *,
-        interval_s: float,
+        self, source: DataSource, receiver: Receiver, query: Callable[[], SnapshotQuery], *, interval_s: float
     ) -> None:
         self._source = source
         self._receiver = receiver

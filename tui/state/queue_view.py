@@ -117,9 +117,5 @@ class QueueView:
 
 def _refreshed_health(view: QueueView, health: Health | None, snapshot: Snapshot, history: History) -> Health:
     return refresh_health(
-        health,
-        snapshot,
-        history.tens.values(),
-        heartbeat_ms=view.heartbeat_ms,
-        thresholds=view.thresholds,
+        health, snapshot, history.tens.values(), heartbeat_ms=view.heartbeat_ms, thresholds=view.thresholds
     )

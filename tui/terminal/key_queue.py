@@ -33,10 +33,7 @@ class KeyQueue:
     """
 
     def __init__(
-        self,
-        app: App[Any],
-        deliver: Callable[[Key | Paste], Awaitable[None]],
-        asking: Callable[[], bool],
+        self, app: App[Any], deliver: Callable[[Key | Paste], Awaitable[None]], asking: Callable[[], bool]
     ) -> None:
         self._app = app
         self._deliver = deliver

@@ -38,10 +38,7 @@ def not_in_replay_lines(columns: int, rows: int) -> Sequence[Line]:
 def loading_lines(trouble: str, *, frozen: bool) -> Sequence[Line]:
     """The text in place of rows that are loading. ``trouble`` is the error of the last fetch, "" for none."""
     if trouble:
-        return [
-            (clean_span(trouble, Tone.BAD),),
-            (Span("The next snapshot tries again.", Tone.DIM),),
-        ]
+        return [(clean_span(trouble, Tone.BAD),), (Span("The next snapshot tries again.", Tone.DIM),)]
     if frozen:
         return [
             (
@@ -50,7 +47,7 @@ def loading_lines(trouble: str, *, frozen: bool) -> Sequence[Line]:
                 Span(" unfreezes it.", Tone.DIM),
             )
         ]
-    return [(Span("looking …", Tone.DIM),)]
+    return [(Span("loading …", Tone.DIM),)]
 
 
 def _go_to(key: str, mode: str) -> Line:

@@ -72,7 +72,7 @@ def event_description(event: QueueEvent) -> Line:
         if not fields.get("message", "").startswith(act):
             parts.append(clean_span(f"{act} ", Tone.STRONG))
         if fields.get("outcome") == "refused":
-            parts.append(Span("refused: ", Tone.BAD))
+            parts.append(Span("rejected: ", Tone.BAD))
     if fields.get("message"):
         parts.append(clean_span(f"{fields['message']} "))
     extra = [_extra(name, value) for name, value in fields.items() if value and name not in shown]

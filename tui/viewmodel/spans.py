@@ -42,7 +42,7 @@ class Tone(StrEnum):
 class Span:
     """A piece of one line.
 
-    ``action`` is the action that a click runs, "" for none; ``ground`` is the background tone.
+    ``action`` is the action that a click runs, "" for none; ``background`` is the tone behind the text.
     """
 
     text: str

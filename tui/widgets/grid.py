@@ -11,13 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from previewops.tui.terminal.palette import get_palette
 from previewops.tui.viewmodel.columns import GAP, TableColumn, fit_widths
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, clip_middle, pad, width_of
-from previewops.tui.widgets.line_rendering import SCROLLBAR, LineWidget, strip_of
+from previewops.tui.widgets.line_rendering import SCROLLBAR, ScrollingLines, strip_of
 
 _MARK = 2
 _WHEEL_ROWS = 3
@@ -34,17 +33,8 @@ class Row:
     cells: tuple[Line, ...]
 
 
-class Grid(LineWidget, ScrollView, can_focus=True):
+class Grid(ScrollingLines):
     """Rows below a header. The cursor follows its row's key. ``marking`` enables marks."""
-
-    DEFAULT_CSS = """
-    Grid {
-        height: 1fr; width: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
-        scrollbar-color: $border; scrollbar-background: $background; scrollbar-color-hover: $primary;
-        scrollbar-background-hover: $background; scrollbar-color-active: $primary;
-        scrollbar-background-active: $background; background: $background;
-    }
-    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", show=False),
@@ -246,10 +236,6 @@ class Grid(LineWidget, ScrollView, can_focus=True):
     def watch_has_focus(self, has_focus: bool) -> None:
         super().watch_has_focus(has_focus)  # an on_focus handler would run before Textual sets has_focus
         self.draw_changes()
-
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
-        self.draw_all()
 
     def watch_show_vertical_scrollbar(self) -> None:
         self.draw_all()

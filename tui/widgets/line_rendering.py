@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.segment import Segment
 from textual.geometry import Offset, Region
+from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -51,6 +52,23 @@ class LineWidget(Widget):
         if self._strips and look != self._look:
             self.draw_all()
         self._look = look
+
+
+class ScrollingLines(LineWidget, ScrollView, can_focus=True):
+    """Lines with a vertical scroll bar, which keys and the wheel move."""
+
+    DEFAULT_CSS = """
+    ScrollingLines {
+        height: 1fr; width: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
+        scrollbar-color: $border; scrollbar-background: $background; scrollbar-color-hover: $primary;
+        scrollbar-background-hover: $background; scrollbar-color-active: $primary;
+        scrollbar-background-active: $background; background: $background;
+    }
+    """
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.draw_all()
 
 
 def strip_of(line: Line, columns: int, palette: Palette) -> Strip:

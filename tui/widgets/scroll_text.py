@@ -7,28 +7,18 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from previewops.tui.terminal.palette import get_palette
 from previewops.tui.viewmodel.spans import Line
-from previewops.tui.widgets.line_rendering import SCROLLBAR, LineWidget, strip_of
+from previewops.tui.widgets.line_rendering import SCROLLBAR, ScrollingLines, strip_of
 
 Write = Callable[[int], Sequence[Line]]
 """Columns to lines: a view-model function with its values bound."""
 
 
-class ScrollText(LineWidget, ScrollView, can_focus=True):
+class ScrollText(ScrollingLines):
     """Shows all lines of a function of its width. Only changed lines are sent."""
-
-    DEFAULT_CSS = """
-    ScrollText {
-        height: 1fr; width: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
-        scrollbar-color: $border; scrollbar-background: $background; scrollbar-color-hover: $primary;
-        scrollbar-background-hover: $background; scrollbar-color-active: $primary;
-        scrollbar-background-active: $background; background: $background;
-    }
-    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "scroll_up", show=False),
@@ -54,10 +44,6 @@ class ScrollText(LineWidget, ScrollView, can_focus=True):
     def on_resize(self) -> None:
         self._lay_out()
         self.draw_changes()
-
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
-        self.draw_all()
 
     def _lay_out(self) -> None:
         self._lines = self._write(max(0, self.size.width - SCROLLBAR))

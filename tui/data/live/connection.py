@@ -39,10 +39,7 @@ class QueueConnection:
             await asyncio.to_thread(import_module, "redis.asyncio")
         if self._redis is None:  # another first call may have created it during the import
             self._redis = connect(
-                self.url,
-                role="tui",
-                connect_timeout_s=CONNECT_TIMEOUT_S,
-                socket_timeout_s=SOCKET_TIMEOUT_S,
+                self.url, role="tui", connect_timeout_s=CONNECT_TIMEOUT_S, socket_timeout_s=SOCKET_TIMEOUT_S
             )
         async with redis_errors(self.url):
             yield self._redis

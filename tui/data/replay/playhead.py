@@ -17,7 +17,7 @@ class Timeline:
     """The recorded time, without the gaps between recordings."""
 
     def __init__(self, intervals: Sequence[Interval]) -> None:
-        """``stretches`` are the recorded intervals, in order of time; there is at least one."""
+        """``intervals`` were recorded, in order of time; at least one."""
         self._intervals = tuple(intervals)
         lengths = [max(0, interval.end_ms - interval.start_ms) for interval in intervals]
         self._begins = (0, *accumulate(lengths))

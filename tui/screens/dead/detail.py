@@ -93,6 +93,6 @@ class DeadDetailPanel(Panel):
                 rows += wrap_lines([(clean_span(f"not updated: {trouble}", Tone.WARN),)], columns)
             if record is not None:
                 rows += job_lines(record, now_ms, columns)
-            return [*rows, (Span("looking …", Tone.DIM),)] if waits else rows
+            return [*rows, (Span("loading …", Tone.DIM),)] if waits else rows
 
         self.query_one(ScrollText).write(lines)

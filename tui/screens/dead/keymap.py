@@ -16,21 +16,12 @@ KEY_ACTIONS: tuple[KeyAction, ...] = (
     ),
     KeyAction("mark", "space", "space", "Mark", "Mark or unmark the row at the cursor."),
     KeyAction(
-        "filter",
-        "slash",
-        "/",
-        "Filter",
-        "Filter by words, error:…, !excluded; jobs by project:… too.",
+        "filter", "slash", "/", "Filter", "Filter by words, error:…, !excluded; jobs by project:… too."
     ),
     KeyAction("flat", "f", "f", "All/causes", "Switch between the causes and the list of all dead letters."),
     KeyAction("edit", "e", "e", "Edit", "Edit the payload of the job and requeue it.", mutates=True),
     KeyAction(
-        "requeue_as",
-        "R",
-        "R",
-        "Requeue as",
-        "Requeue the selection with another priority.",
-        mutates=True,
+        "requeue_as", "R", "R", "Requeue as", "Requeue the selection with another priority.", mutates=True
     ),
     KeyAction("mark_all", "a", "a", "Mark page", "Mark or unmark all rows of the page."),
     KeyAction(

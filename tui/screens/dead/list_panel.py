@@ -9,8 +9,15 @@ from textual.containers import Container
 
 from previewops.tui.screens.dead.data import MAX_GROUPS, DeadLetterData
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.viewmodel.dead import rows as shape
 from previewops.tui.viewmodel.dead.frame import ListExtent, empty_lines, subtitle_of, title_of
+from previewops.tui.viewmodel.dead.rows import (
+    ALL_COLUMNS,
+    GROUP_COLUMNS,
+    ONE_GROUP_COLUMNS,
+    filter_groups,
+    group_cells,
+    job_cells,
+)
 from previewops.tui.viewmodel.dead.selection import DeadListQuery
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
@@ -31,8 +38,8 @@ class DeadListPanel(Panel):
     def __init__(self, data: DeadLetterData, *, id: str) -> None:
         super().__init__(
             "dead letters",
-            Container(Grid(shape.GROUP_COLUMNS, marking=True), FilterLine(CAUSES_EXAMPLE), id="by-cause"),
-            Container(Grid(shape.ALL_COLUMNS, marking=True), FilterLine(), id="by-job"),
+            Container(Grid(GROUP_COLUMNS, marking=True), FilterLine(CAUSES_EXAMPLE), id="by-cause"),
+            Container(Grid(ALL_COLUMNS, marking=True), FilterLine(), id="by-job"),
             id=id,
         )
         self._data = data
@@ -86,7 +93,7 @@ class DeadListPanel(Panel):
     def change_level(self, query: DeadListQuery) -> None:
         """Shows the table of causes, of one cause's jobs, or of all jobs."""
         if not query.by_cause:
-            self.jobs.set_columns(shape.ALL_COLUMNS if query.group is None else shape.ONE_GROUP_COLUMNS)
+            self.jobs.set_columns(ALL_COLUMNS if query.group is None else ONE_GROUP_COLUMNS)
         self.query_one("#by-cause").display = query.by_cause
         self.query_one("#by-job").display = not query.by_cause
         self.grid.focus()
@@ -104,15 +111,15 @@ class DeadListPanel(Panel):
         if query.by_cause:
             dead = view.snapshot.dead if view.snapshot is not None else 0
             total = max(dead, sum(group.count for group in data.groups or ()))
-            rows = [Row(group.fingerprint, shape.group_cells(group, total, now_ms)) for group in self._groups]
+            rows = [Row(group.fingerprint, group_cells(group, total, now_ms)) for group in self._groups]
         else:
-            cells = partial(shape.job_cells, now_ms=now_ms, with_error=query.group is None)
+            cells = partial(job_cells, now_ms=now_ms, with_error=query.group is None)
             rows = [Row(record.job_id, cells(record)) for record in data.rows or ()]
         empty = empty_lines(query, self._extent(view), trouble=trouble, frozen=view.frozen)
         self.grid.show(rows, empty=empty)
 
     def draw_frame(self, view: QueueView, *, selected: int | None, counting: int | None) -> None:
-        """Updates title and subtitle; ``chosen`` and ``counting`` as in ``viewmodel.dead.frame``."""
+        """Updates title and subtitle; ``selected`` and ``counting`` as in ``viewmodel.dead.frame``."""
         data = self._data
         subtitle = subtitle_of(
             data.query,
@@ -125,7 +132,7 @@ class DeadListPanel(Panel):
 
     @property
     def _groups(self) -> tuple[DeadLetterGroup, ...]:
-        return shape.filter_groups(self._data.groups or (), self._data.query.terms)
+        return filter_groups(self._data.groups or (), self._data.query.terms)
 
     def _extent(self, view: QueueView, selected: int | None = None) -> ListExtent:
         data, query = self._data, self._data.query

@@ -17,4 +17,4 @@ _Editor: TypeAlias = "Callable[[str, Mapping[str, Any]], Screen[Payload | None]]
 def edit_payload(job_id: str, payload: Mapping[str, Any]) -> Screen[Payload | None]:
     """``edit.EditPayloadDialog``, which imports the text editor and the contract."""
     module = import_module("previewops.tui.screens.dialogs.edit")
-    return cast("_Editor", module.EditPayload)(job_id, payload)
+    return cast("_Editor", module.EditPayloadDialog)(job_id, payload)

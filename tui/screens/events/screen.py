@@ -14,7 +14,7 @@ from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.event_text import event_subject
-from previewops.tui.viewmodel.events import feed as shape
+from previewops.tui.viewmodel.events import feed as feed_lines
 from previewops.tui.viewmodel.events.feed import EventFeed
 from previewops.tui.viewmodel.queue_status import queue_status
 from previewops.tui.viewmodel.spans import Span
@@ -53,7 +53,7 @@ class EventsScreen(OperatorScreen):
         with Container(id="feed"):
             yield Panel(
                 "Events",
-                Grid(shape.columns(dated=False), id="events"),
+                Grid(feed_lines.columns(dated=False), id="events"),
                 FilterLine("kind:dead who:ada lesson-12 !timeout", id="filter"),
                 id="feed-panel",
             )
@@ -72,24 +72,24 @@ class EventsScreen(OperatorScreen):
             return
         last = view.events[-1].event_id if view.events else ""
         # The feed changes when an event arrives, and at midnight, when times get a date.
-        drawn = (feed, last, len(view.events), snapshot.now_ms // shape.DAY_MS)
+        drawn = (feed, last, len(view.events), snapshot.now_ms // feed_lines.DAY_MS)
         if drawn == self._drawn:
             return
         self._drawn = drawn
         shown = feed.shown(view.events)
         self._events = {event.event_id: event for event in shown}
-        dated = shape.dated(shown, snapshot.now_ms)
+        dated = feed_lines.dated(shown, snapshot.now_ms)
         if dated is not self._dated:
             self._dated = dated
-            grid.set_columns(shape.columns(dated=dated))
+            grid.set_columns(feed_lines.columns(dated=dated))
         grid.show(
-            [Row(event.event_id, shape.cells(event, snapshot.now_ms)) for event in shown],
-            empty=shape.empty_lines(feed),
+            [Row(event.event_id, feed_lines.cells(event, snapshot.now_ms)) for event in shown],
+            empty=feed_lines.empty_lines(feed),
         )
         if feed.following and shown:
             grid.go_to(shown[0].event_id)
         waiting = feed.waiting(view.events)
-        self.query_one("#feed-panel", Panel).label(subtitle=shape.subtitle(feed, len(shown), waiting))
+        self.query_one("#feed-panel", Panel).label(subtitle=feed_lines.subtitle(feed, len(shown), waiting))
         self._draw_event()
 
     def _draw_event(self) -> None:
@@ -98,7 +98,7 @@ class EventsScreen(OperatorScreen):
         if event is None:
             pane.write(lambda _columns: ())
         else:
-            pane.write(lambda columns: shape.detail_lines(event, columns))
+            pane.write(lambda columns: feed_lines.detail_lines(event, columns))
         self.draw_keys()
 
     @property

@@ -15,7 +15,7 @@ from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.confirmation import ConfirmationLevel
-from previewops.tui.viewmodel.health import checks as shape
+from previewops.tui.viewmodel.health import checks
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import ScrollText
@@ -48,9 +48,9 @@ class HealthScreen(OperatorScreen):
     def draw_view(self, view: QueueView) -> None:
         health = view.health
         figures = health.figures if health is not None else ()
-        self.query_one("#verdict", DiffedLines).draw(lambda columns, _: shape.verdict_lines(view, columns))
-        self.query_one("#checks", ScrollText).write(lambda columns: shape.check_lines(health, columns))
-        self.query_one("#figures", ScrollText).write(lambda columns: shape.figure_lines(figures, columns))
+        self.query_one("#verdict", DiffedLines).draw(lambda columns, _: checks.verdict_lines(view, columns))
+        self.query_one("#checks", ScrollText).write(lambda columns: checks.check_lines(health, columns))
+        self.query_one("#figures", ScrollText).write(lambda columns: checks.figure_lines(figures, columns))
         self.draw_keys()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -68,7 +68,7 @@ class HealthScreen(OperatorScreen):
         agreed = await self.show_dialog(
             ConfirmDialog(
                 "Acknowledge the data loss",
-                shape.DATA_LOSS_LINES,
+                checks.DATA_LOSS_LINES,
                 verb="acknowledge",
                 level=ConfirmationLevel.DIALOG,
             )

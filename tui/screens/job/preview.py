@@ -136,7 +136,7 @@ class PreviewPanel(Panel):
         try:
             with wrap_errors():
                 path = await asyncio.to_thread(self._source.artifact, record, bundle.pictures[index].path)
-                rendered = await self._render(path, columns, rows)
+                rendered = await self._render_image(path, columns, rows)
         except PreviewopsError as error:
             if bundle is self._bundle and index == self._index:
                 self._write((_line(error.message, Tone.WARN), _line(error.hint or "", Tone.DIM)))
@@ -150,7 +150,7 @@ class PreviewPanel(Panel):
             self._show_widget(self._graphic)
             self._graphic.show(rendered)
 
-    async def _render(self, path: Path, columns: int, rows: int) -> Any:
+    async def _render_image(self, path: Path, columns: int, rows: int) -> Any:
         """The image as strips of half blocks, or in the form of the terminal's graphics protocol."""
         background = self._background()
         key = (path, await asyncio.to_thread(_identify, path), columns, rows, background)

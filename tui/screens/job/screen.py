@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _SMALL_COLUMNS = 110
 _SMALL_ROWS = 34
 _WIDE_COLUMNS = 170
-_LOADING: list[Line] = [(Span("looking …", Tone.DIM),)]
+_LOADING: list[Line] = [(Span("loading …", Tone.DIM),)]
 
 
 class JobScreen(OperatorScreen):

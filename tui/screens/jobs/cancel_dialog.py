@@ -31,10 +31,7 @@ async def ask_to_cancel(
     if why is None or count == 1:
         return None if why is None else str(why)
     lines: list[Line] = [
-        (
-            Span(f"{count:,}", Tone.STRONG),
-            Span(" jobs are cancelled and will not be rendered."),
-        ),
+        (Span(f"{count:,}", Tone.STRONG), Span(" jobs are cancelled and will not be rendered."))
     ]
     if active:
         lines.append(

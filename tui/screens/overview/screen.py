@@ -12,7 +12,7 @@ from previewops.snapshot.history import Period
 from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.viewmodel.overview import panels as shape
+from previewops.tui.viewmodel.overview import charts, panels
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.panel import Panel
 
@@ -51,24 +51,24 @@ class OverviewScreen(OperatorScreen):
         yield Panel("Latest events", DiffedLines(id="events"), id="events-panel")
 
     def draw_view(self, view: QueueView) -> None:
-        self.query_one("#headline", DiffedLines).draw(lambda columns, _: shape.headline(view, columns))
-        self.query_one("#depth", DiffedLines).draw(lambda columns, _: shape.depth_lines(view, columns))
+        self.query_one("#headline", DiffedLines).draw(lambda columns, _: panels.headline(view, columns))
+        self.query_one("#depth", DiffedLines).draw(lambda columns, _: panels.depth_lines(view, columns))
         self.query_one("#fleet", DiffedLines).draw(
-            lambda columns, rows: shape.worker_lines(view, columns, rows)
+            lambda columns, rows: panels.worker_lines(view, columns, rows)
         )
         for period in Period:
             if period is self._period or self._tall:
                 self._draw_charts(view, period)
         self.query_one("#events", DiffedLines).draw(
-            lambda columns, rows: shape.event_lines(view, columns, rows)
+            lambda columns, rows: panels.event_lines(view, columns, rows)
         )
 
     def _draw_charts(self, view: QueueView, period: Period) -> None:
         self.query_one(f"#throughput-{period}", DiffedLines).draw(
-            lambda columns, rows: shape.throughput_lines(view, period, columns, rows)
+            lambda columns, rows: charts.throughput_lines(view, period, columns, rows)
         )
         self.query_one(f"#latency-{period}", DiffedLines).draw(
-            lambda columns, rows: shape.latency_lines(view, period, columns, rows)
+            lambda columns, rows: charts.latency_lines(view, period, columns, rows)
         )
 
     def on_mount(self) -> None:

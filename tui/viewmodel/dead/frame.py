@@ -18,9 +18,9 @@ class ListExtent:
     """How much of the list is shown.
 
     ``shown`` is the number of rows on the page, None while it is loading; ``start`` the number of rows before it.
-    ``total`` is the number of rows of the list, None while unknown; ``whole`` is False if there may be more causes.
-    ``dead`` is the number of dead letters, ``marked`` the number of marked rows. ``chosen`` is the number of selected
-    jobs if the selection extends beyond the page, else None.
+    ``total`` is the number of rows of the list, None while unknown. ``complete`` is False if there may be more
+    causes. ``dead`` is the number of dead letters, ``marked`` the number of marked rows. ``selected`` is the number
+    of selected jobs if the selection extends beyond the page, else None.
     """
 
     shown: int | None

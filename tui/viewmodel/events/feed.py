@@ -113,10 +113,7 @@ def empty_lines(feed: EventFeed) -> tuple[Line, ...]:
             (Span("esc clears the filter", Tone.DIM),),
         )
     if feed.operators_only:
-        return (
-            (Span("no recent operator actions", Tone.DIM),),
-            (Span("o shows all events", Tone.DIM),),
-        )
+        return ((Span("no recent operator actions", Tone.DIM),), (Span("o shows all events", Tone.DIM),))
     return (
         (Span("no events yet", Tone.TEXT),),
         (Span("retries, dead letters, recoveries and operator actions appear here", Tone.DIM),),
@@ -127,7 +124,7 @@ def subtitle(feed: EventFeed, shown: int, waiting: int) -> str:
     """The filter, the number of events and whether the feed follows."""
     parts = [f"/ {feed.terms}"] if feed.terms else []
     if feed.operators_only:
-        parts.append("operators' acts")
+        parts.append("operator actions")
     parts.append(pluralize(shown, "event"))
     if feed.following:
         parts.append("following")

@@ -39,8 +39,8 @@ class PageStart:
 class JobListState:
     """A list of jobs and its current page.
 
-    ``starts`` are the starts of all pages up to the current one. ``rows`` is None while it is loading; ``looked`` is
-    the number of jobs examined for it; ``follows`` is the cursor of the next page, None at the end.
+    ``starts`` are the starts of all pages up to the current one. ``rows`` is None while it is loading;
+    ``examined`` is the number of jobs examined for it; ``next_cursor`` is the next page's cursor, None at the end.
     """
 
     state: JobState | None = None
@@ -97,7 +97,7 @@ class JobListState:
         return replace(self, rows=page.rows, examined=page.examined, next_cursor=page.cursor)
 
     def next_page(self) -> JobListState:
-        """The next page, not loaded yet. Requires ``follows``."""
+        """The next page, not loaded yet. Requires ``next_cursor``."""
         start = PageStart(self.next_cursor, self.last, self.total_examined)
         return replace(self, starts=(*self.starts, start), rows=None, examined=0, next_cursor=None)
 

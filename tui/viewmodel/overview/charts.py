@@ -51,7 +51,7 @@ def _last_minute(view: QueueView, snapshot: Snapshot, columns: int) -> Line:
         ("died", "dead", Tone.DIED),
         ("retried", "retried", Tone.WARN),
         ("crashed", "crashed", Tone.WARN),
-        ("accepted", "came", Tone.NORMAL),
+        ("accepted", "accepted", Tone.NORMAL),
     ):
         count = view.history.count_within(name, 60_000, snapshot.now_ms)
         entry = (

@@ -8,9 +8,7 @@ from previewops.snapshot.model import Snapshot
 from previewops.states import Priority
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.bars import short_count
-from previewops.tui.viewmodel.charts import (
-    bar,
-)
+from previewops.tui.viewmodel.charts import bar
 from previewops.tui.viewmodel.event_text import event_line
 from previewops.tui.viewmodel.queue_status import (
     STATUS_MARKS,
@@ -74,9 +72,7 @@ def depth_lines(view: QueueView, columns: int) -> list[Line]:
         )
     )
     done = snapshot.counters.get("completed", 0)
-    lines.append(
-        (Span("completed ", Tone.DIM), Span(f"{done:,}", Tone.TEXT), Span("  in total", Tone.DIM)),
-    )
+    lines.append((Span("completed ", Tone.DIM), Span(f"{done:,}", Tone.TEXT), Span("  in total", Tone.DIM)))
     return lines
 
 
