@@ -16,7 +16,7 @@ COLUMNS, ROWS = 120, 40
 
 
 @dataclass
-class Stage:
+class TerminalSession:
     """Setup of an end-to-end test of the screen: ``cluster`` starts without workers."""
 
     cluster: Cluster
@@ -44,13 +44,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def set_stage(redis_process: Callable[..., RedisProcess], folder: Path) -> AsyncIterator[Stage]:
+async def open_session(
+    redis_process: Callable[..., RedisProcess], folder: Path
+) -> AsyncIterator[TerminalSession]:
     """A setup that is closed at the end in any case."""
     server = redis_process()
     async with Cluster(server.url, folder, worker_concurrency=2) as cluster:
-        stage = Stage(cluster, server, folder)
+        session = TerminalSession(cluster, server, folder)
         try:
-            yield stage
+            yield session
         finally:
-            for terminal in stage.terminals:
+            for terminal in session.terminals:
                 terminal.drop()

@@ -11,20 +11,22 @@ import pytest
 from tests.fault.cluster import Gate, payload
 from tests.redis_server import RedisProcess
 from tests.terminal import needs_tmux
-from tests.tui.terminal_session import Stage, set_stage
+from tests.tui.terminal_session import TerminalSession, open_session
 
 pytestmark = [needs_tmux, pytest.mark.redis, pytest.mark.slow]
 
 
 @pytest.fixture
-async def stage(redis_process: Callable[..., RedisProcess], tmp_path: Path) -> AsyncIterator[Stage]:
-    async with set_stage(redis_process, tmp_path) as found:
-        yield found
+async def session(
+    redis_process: Callable[..., RedisProcess], tmp_path: Path
+) -> AsyncIterator[TerminalSession]:
+    async with open_session(redis_process, tmp_path) as opened:
+        yield opened
 
 
-async def test_an_operator_at_work(stage: Stage, tmp_path: Path) -> None:
-    cluster, server = stage.cluster, stage.server
-    screen = stage.open_screen()
+async def test_an_operator_at_work(session: TerminalSession, tmp_path: Path) -> None:
+    cluster, server = session.cluster, session.server
+    screen = session.open_screen()
     await screen.shows("STAGING", "no workers")
 
     # The depth rises while a gate holds the only worker's job, and falls when it is opened.
@@ -65,7 +67,7 @@ async def test_an_operator_at_work(stage: Stage, tmp_path: Path) -> None:
     await cluster.submit(*(payload(f"bad-{number}", raises_while=str(cause)) for number in range(3)))
     await screen.shows("3 dead letters")
     screen.press("4")
-    await screen.shows("3 dead letters, 1 cause", "the cause has not been fixed")
+    await screen.shows("3 dead letters, 1 cause", "the cause has not been mended")
     cause.unlink()
     screen.press("r")
     await screen.shows("Requeue 3")
@@ -80,17 +82,17 @@ async def test_an_operator_at_work(stage: Stage, tmp_path: Path) -> None:
 
 
 async def test_a_screen_that_is_terminated_leaves_the_terminal_as_it_was(
-    stage: Stage,
+    session: TerminalSession,
 ) -> None:
-    screen = stage.open_screen()
+    screen = session.open_screen()
     await screen.shows("no workers")
     os.kill(screen.pid, 15)
     assert await screen.end() == 0
     assert "no workers" not in screen.text(), "the alternate screen is gone"
 
 
-async def test_keys_that_arrive_together_are_handled_in_order(stage: Stage) -> None:
-    screen = stage.open_screen()
+async def test_keys_that_arrive_together_are_handled_in_order(session: TerminalSession) -> None:
+    screen = session.open_screen()
     await screen.shows("no workers", "Pause")
     screen.press_at_once("p", "Enter", "Escape")
     await screen.shows("paused just now by")
