@@ -301,14 +301,14 @@ async def test_the_job_stays_the_same() -> None:
     async with asked(edit()) as dialog:
         editor(dialog).text = editor(dialog).text.replace(LETTER.job_id, "another")
         await dialog.pilot.press("ctrl+s")
-        await until(dialog.pilot, lambda: "still the same job" in said(dialog))  # type: ignore[arg-type]
+        await until(dialog.pilot, lambda: "must be the id of the edited job" in said(dialog))  # type: ignore[arg-type]
         assert not dialog.answers
 
 
 async def test_unsaved_changes_need_a_second_escape() -> None:
     async with asked(edit()) as dialog:
         await dialog.pilot.press("x", "escape")
-        await until(dialog.pilot, lambda: "esc once more" in said(dialog))  # type: ignore[arg-type]
+        await until(dialog.pilot, lambda: "press esc again" in said(dialog))  # type: ignore[arg-type]
         assert not dialog.answers
         await dialog.pilot.press("y", "escape")
         await dialog.pilot.pause()

@@ -279,7 +279,7 @@ async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch
     edited = Payload({**scenes.PAYLOAD, "jobId": "lesson-500"})
     seen: list[tuple[str, object]] = []
 
-    class EditPayload(ModalScreen[Payload | None]):
+    class FakeEditor(ModalScreen[Payload | None]):
         """Replaces the editor: enter accepts, escape cancels."""
 
         BINDINGS = [("enter", "done"), ("escape", "leave")]  # noqa: RUF012
@@ -298,7 +298,7 @@ async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch
             self.dismiss(None)
 
     module = ModuleType("edit")
-    module.EditPayload = EditPayload  # type: ignore[attr-defined]
+    module.EditPayloadDialog = FakeEditor  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "previewops.tui.screens.dialogs.edit", module)
     executor = FakeExecutor()
     app = make_app(FakeSource(), executor)

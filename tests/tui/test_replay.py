@@ -276,7 +276,7 @@ async def test_damaged_parts_are_reported_and_the_rest_shown(night: Night, tmp_p
     data[place + 200 : place + 210] = bytes(10)
     (tmp_path / "damaged.rec").write_bytes(data)
     async with replayed(tmp_path / "damaged.rec", ManualClock()) as (app, pilot):
-        await until(pilot, lambda: "1 place in it cannot be read" in screen_text(app))
+        await until(pilot, lambda: "1 part cannot be read" in screen_text(app))
         await pilot.press("right_curly_bracket")
         await until(pilot, lambda: now_ms(app) == night.begun + LENGTH_S * 1_000)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
@@ -18,13 +18,10 @@ class KeyActionProvider(Provider):
     """The key actions available now."""
 
     def _key_actions(self) -> list[KeyAction]:
-        front = getattr(self.app, "front_screen", None)
+        front = cast("OperatorApp", self.app).front_screen
+        actions = front.available_actions() if front is not None else ()
         # Nobody searches for the screens, which have number keys: they come last.
-        return (
-            sorted(front.available(), key=lambda key_action: action_name(key_action) == "show")
-            if front
-            else []
-        )
+        return sorted(actions, key=lambda key_action: action_name(key_action) == "show")
 
     async def discover(self) -> Hits:
         """All actions."""
