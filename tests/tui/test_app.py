@@ -188,7 +188,7 @@ async def test_the_palette_lists_and_runs_key_actions() -> None:
         await pilot.press("colon")
         await until(pilot, lambda: "Freeze the display" in screen_text(app))
         assert "last day" in screen_text(app)
-        await pilot.press(*"displaystill")
+        await pilot.press(*"freezethedisplay")
         await until(pilot, lambda: "last day" not in screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: app.view.frozen)
