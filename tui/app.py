@@ -1,4 +1,4 @@
-"""The operator's screen: polls, hands pictures to the screen in front, and has intents carried out."""
+"""The operator's screen: polls the queue, updates the visible screen and starts operator commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from previewops.formatting import clean
 from previewops.tui.commands.action_guards import check_action_guards
 from previewops.tui.commands.command_runner import CommandRunner
 from previewops.tui.commands.commands import CommandExecutor, OperatorCommand
-from previewops.tui.data.error_boundary import ErrorBoundarySource, wrap_errors
+from previewops.tui.data.error_boundary import with_error_boundary, wrap_errors
 from previewops.tui.data.health_poller import HealthPoller
 from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed
 from previewops.tui.keymap import GLOBAL, KeyAction, action_name
@@ -42,17 +42,17 @@ from previewops.tui.viewmodel.confirmation import ConfirmationLevel
 from previewops.tui.viewmodel.spans import Span
 
 INTERVALS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""What + and - choose from."""
+"""Poll intervals in seconds that the keys + and - step through."""
 
 SWITCH_S = 0.01
-"""How long a screen that is changed to has before it is painted."""
+"""Delay in seconds before a newly shown screen is painted."""
 
 DIALOG_GROUP = "ask"
-"""The group of the workers that ask the operator something first."""
+"""Group of the Textual workers that open a dialog before they act."""
 
 
 def _lazy(name: str, screen: str) -> Callable[[], Screen[Any]]:
-    """A screen that is imported when it is first shown: the first picture comes sooner."""
+    """A factory that imports the screen on first use: the first frame appears sooner."""
 
     def make() -> Screen[Any]:
         return cast("Screen[Any]", getattr(import_module(f"previewops.tui.screens.{name}.screen"), screen)())
@@ -61,14 +61,17 @@ def _lazy(name: str, screen: str) -> Callable[[], Screen[Any]]:
 
 
 class OperatorApp(App[int]):
-    """The app. ``source`` is read, ``desk`` acts, ``judge`` comes to verdicts; they end with whoever made them."""
+    """The Textual app. It reads ``source`` and ``health_source`` and passes commands to ``executor``.
+
+    The caller owns all three and closes them.
+    """
 
     CSS_PATH = "app.tcss"
     TITLE = "previewops"
-    ENABLE_COMMAND_PALETTE = False  # its keys are among the deeds
+    ENABLE_COMMAND_PALETTE = False  # its entries come from the keymap
     BINDINGS: ClassVar[list[BindingType]] = bindings(GLOBAL)
     LEADING_ACTIONS: ClassVar[tuple[KeyAction, ...]] = ()
-    """Those of every screen that are told before its own."""
+    """Key actions of every screen that the footer and the help list before the screen's own."""
     TRAILING_ACTIONS: ClassVar[tuple[KeyAction, ...]] = GLOBAL
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "overview": _lazy("overview", "OverviewScreen"),
@@ -93,91 +96,91 @@ class OperatorApp(App[int]):
         for theme in themes():
             self.register_theme(theme)
         self.theme = options.theme
-        self.source = ErrorBoundarySource(source)
+        self.source = with_error_boundary(source)
         self.options = options
         self.job_id = ""
         self.opened_from = "jobs"
         self.command_runner = CommandRunner(self, executor)
         self._clock = clock or SystemClock()
-        self._judging = None if health_source is None else HealthPoller(health_source, self._clock)
+        self._health_poller = None if health_source is None else HealthPoller(health_source, self._clock)
         self._answered: WeakSet[Worker[Any]] = WeakSet()
-        """Workers that have asked, and now do what came of it."""
-        self._keyboard = KeyQueue(self, super().on_event, self._about_to_ask)
+        """Workers whose dialog has been answered and that now act on the answer."""
+        self._key_queue = KeyQueue(self, super().on_event, self._dialog_is_opening)
         self.exiting = False
         self.failure: Exception | None = None
-        """What ended the screen, if it was a fault of its own."""
-        picture = QueueView(
-            place=options.place,
+        """The exception that ended the screen, if it was an internal error."""
+        view = QueueView(
+            queue_name=options.queue_name,
             environment=options.environment,
             read_only=options.read_only,
-            every_s=options.every_s,
+            interval_s=options.interval_s,
             thresholds=options.thresholds,
             heartbeat_ms=options.heartbeat_ms,
         )
-        self.display_state = DisplayState(picture, self._clock)
-        self.poller = Poller(
-            source, self, self.display_state.snapshot_query, self._clock, every_s=options.every_s
-        )
+        self.display_state = DisplayState(view, self._clock)
+        self.poller = Poller(source, self, self.display_state.snapshot_query, interval_s=options.interval_s)
 
     def on_mount(self) -> None:
         self.switch_mode("overview")
         self.start_polling()
         if not self.is_headless:
-            self._heed_signals()
+            self._handle_signals()
 
     def start_polling(self) -> None:
-        """Has pictures come."""
+        """Starts polling."""
         self.run_worker(self.poller.run(), name="poll", group="poll")
-        self.set_interval(1.0, self._grow_old, name="age")
+        self.set_interval(1.0, self._update_age, name="age")
 
     def exit(
         self, result: int | None = None, return_code: int = 0, message: RenderableType | None = None
     ) -> None:
-        # From now on widgets are taken down one by one: nothing is drawn any more.
+        # From now on Textual removes widgets one by one: nothing is drawn any more.
         self.exiting = True
         super().exit(result, return_code, message)
 
-    def _heed_signals(self) -> None:
-        """A terminal that goes away ends the screen and nothing else; SIGTERM has it restore the terminal."""
+    def _handle_signals(self) -> None:
+        """Ends the screen on hang-up (SIGHUP or a lost terminal); restores the terminal on SIGTERM."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.exit, 0)
         loop.add_signal_handler(signal.SIGHUP, hang_up, self.exit)
-        self.set_interval(1.0, self._look_for_terminal, name="terminal")
+        self.set_interval(1.0, self._check_terminal, name="terminal")
 
-    def _look_for_terminal(self) -> None:
+    def _check_terminal(self) -> None:
         if terminal_is_gone() and not self.exiting:
             hang_up(self.exit)
 
-    # -- pictures ---------------------------------------------------------------------------------------
+    # -- snapshots --------------------------------------------------------------------------------------
 
     @property
     def view(self) -> QueueView:
-        """The picture on display."""
+        """The queue view on display."""
         return self.display_state.shown
 
     @property
     def front_screen(self) -> OperatorScreen | None:
-        """The screen in front, dialogs aside."""
-        return next((each for each in reversed(self.screen_stack) if isinstance(each, OperatorScreen)), None)
+        """The visible operator screen, dialogs aside."""
+        return next(
+            (screen for screen in reversed(self.screen_stack) if isinstance(screen, OperatorScreen)), None
+        )
 
     def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
         self.show_snapshot(message)
 
     def show_snapshot(self, message: SnapshotArrived) -> None:
-        """Makes a snapshot that has come the picture on display."""
-        if self.display_state.add_snapshot(message.snapshot, message.took_ms):
-            self.notify("The picture is live again.", title="connected")
+        """Adds a new snapshot to the view and redraws."""
+        if self.display_state.add_snapshot(message.snapshot):
+            self.notify("The display is live again.", title="connected")
         self.redraw()
         front = self.front_screen
         often = front is not None and front.MODE == "health"
-        if self._judging is not None and self._judging.try_start(often=often):
-            self._fetch_health(self._judging, message)
+        if self._health_poller is not None and self._health_poller.try_start(often=often):
+            self._fetch_health(self._health_poller, message)
 
     def on_snapshot_missed(self, message: SnapshotMissed) -> None:
         self.show_missed(message)
 
     def show_missed(self, message: SnapshotMissed) -> None:
-        """Says that a snapshot has not come, and why."""
+        """Marks the view as stale after a failed poll, with the reason, and redraws."""
         self.display_state.record_failure(message.reason, message.tries)
         self.redraw()
 
@@ -190,58 +193,56 @@ class OperatorApp(App[int]):
         timeout: float | None = None,
         markup: bool = False,
     ) -> None:
-        """A toast, a line for each of ``message``. Its words may be a stranger's: whatever ``markup`` says, they
-        are shown as they are.
-        """
+        """Shows a toast, one row per line of ``message``. The text may be untrusted: ``markup`` is always off."""
         lines = "\n".join(map(clean, message.split("\n")))
         super().notify(lines, title=clean(title), severity=severity, timeout=timeout, markup=False)
 
     def _handle_exception(self, error: Exception) -> None:
-        # Textual would print the locals of every frame; who started the screen tells of the failure in its own way.
+        # Textual would print the locals of every frame. The caller of the screen reports the failure instead.
         if self.is_headless:
             super()._handle_exception(error)
         else:
             self.failure = self.failure or error
             self.exit(1)
 
-    def _grow_old(self) -> None:
+    def _update_age(self) -> None:
         if self.display_state.update_age():
             self.redraw()
 
     def redraw(self) -> None:
-        """Draws the picture on the screen in front."""
+        """Draws the view on the visible screen."""
         front = self.front_screen
-        # A snapshot may still come while the screens are being taken down.
+        # A snapshot may arrive while the screens are being removed.
         if front is not None and front.is_mounted and self.is_running:
             with self.batch_update():
                 front.show_view(self.view)
 
     @work(group="health")
-    async def _fetch_health(self, judging: HealthPoller, message: SnapshotArrived) -> None:
+    async def _fetch_health(self, poller: HealthPoller, message: SnapshotArrived) -> None:
         try:
             with wrap_errors():
-                health = await judging.fetch(message.snapshot, self.display_state.live.history)
-        except PreviewopsError as error:  # the next snapshot tells of the connection
+                health = await poller.fetch(message.snapshot, self.display_state.live.history)
+        except PreviewopsError as error:  # the next snapshot reports the connection error
             self.log.warning(f"health: {error.message}")
             return
         self.display_state.set_health(health)
         self.redraw()
 
-    # -- what can be done -------------------------------------------------------------------------------
+    # -- which actions are available --------------------------------------------------------------------
 
     def is_forbidden(self, action: str) -> bool:
-        """Whether an action is one that a read-only screen has not."""
+        """Whether a read-only screen hides the action."""
         return self.options.read_only and action in self.mutating_actions()
 
     def is_allowed(self, screen: Screen[Any], action: str) -> bool:
-        """Whether an action can be done on that screen at this moment."""
-        return not self.is_forbidden(action) and bool(screen.check_action(action, ()))
+        """Whether the action is available on that screen now."""
+        return bool(screen.check_action(action, ()))
 
     def mutating_actions(self) -> set[str]:
-        """The names of the actions that change the queue or the fleet, of this screen and of everywhere."""
+        """Names of the actions that change the queue or the fleet: global ones and those of the visible screen."""
         front = self.front_screen
-        deeds: Iterable[KeyAction] = (*GLOBAL, *(front.KEY_ACTIONS if front is not None else ()))
-        return {action_name(deed) for deed in deeds if deed.mutates}
+        key_actions: Iterable[KeyAction] = (*GLOBAL, *(front.KEY_ACTIONS if front is not None else ()))
+        return {action_name(key_action) for key_action in key_actions if key_action.mutates}
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return False if self.is_forbidden(action) else super().check_action(action, parameters)
@@ -252,28 +253,28 @@ class OperatorApp(App[int]):
         default_namespace: DOMNode | None = None,
         namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
-        """As everywhere; what must not be done at this moment is refused, with a word."""
+        """Runs the action, or shows a warning when a guard blocks it (connection lost, terminal too small)."""
         reason = check_action_guards(self, action) if isinstance(action, str) else None
         if reason is None:
             return await super().run_action(action, default_namespace, namespaces)
-        self.notify(f"{reason.message}\n{reason.hint}", title="nothing was done", severity="warning")
+        self.notify(f"{reason.message}\n{reason.hint}", title="Not executed", severity="warning")
         return True
 
     async def on_event(self, event: Event) -> None:
         if isinstance(event, (Key, Paste)) and not event.is_forwarded:
-            self._keyboard.put(event)
+            self._key_queue.put(event)
         else:
             await super().on_event(event)
 
-    def _about_to_ask(self) -> bool:
-        """Whether a dialog is under way that is not there yet: the first of a question, or the next one."""
+    def _dialog_is_opening(self) -> bool:
+        """Whether a worker is about to open a dialog, its first or the next one."""
         return not isinstance(self.screen, ModalScreen) and any(
             worker.group == DIALOG_GROUP and not worker.is_finished and worker not in self._answered
             for worker in self.workers
         )
 
     async def show_dialog(self, dialog: Screen[Any]) -> Any:
-        """Opens a dialog and waits for its answer; to be called from a worker of the group ``ASKS``."""
+        """Opens a dialog and returns its answer. Call it from a worker of the group ``DIALOG_GROUP``."""
         worker = get_current_worker()
         self._answered.discard(worker)
         try:
@@ -281,13 +282,13 @@ class OperatorApp(App[int]):
         finally:
             self._answered.add(worker)
 
-    # -- acts -------------------------------------------------------------------------------------------
+    # -- commands ---------------------------------------------------------------------------------------
 
-    def start_command(self, intent: OperatorCommand) -> Worker[None]:
-        """Has an intent carried out in the background; its end is a toast, and the picture is renewed at once."""
-        return self.command_runner.start(intent)
+    def start_command(self, command: OperatorCommand) -> Worker[None]:
+        """Runs a command in the background. A toast reports its result; a new snapshot is read at once."""
+        return self.command_runner.start(command)
 
-    def action_stop_acts(self) -> None:
+    def action_cancel_command(self) -> None:
         self.command_runner.cancel_foremost()
 
     @work(group=DIALOG_GROUP)
@@ -297,11 +298,11 @@ class OperatorApp(App[int]):
             return
         from previewops.tui.screens.dialogs.pause import ask_to_pause
 
-        intent = await ask_to_pause(self, snapshot)
-        if intent is not None:
-            self.start_command(intent)
+        command = await ask_to_pause(self, snapshot)
+        if command is not None:
+            self.start_command(command)
 
-    # -- moving about -----------------------------------------------------------------------------------
+    # -- navigation -------------------------------------------------------------------------------------
 
     def action_show(self, mode: str) -> None:
         if not isinstance(self.screen, OperatorScreen):
@@ -310,11 +311,11 @@ class OperatorApp(App[int]):
             self.switch_mode(mode)
 
     def delay_update(self, delay: float = SWITCH_S) -> None:
-        # Textual masks each change of screens for 50 ms; ours are drawn whole as soon as they are shown.
+        # Textual hides each change of screens for 50 ms; these are drawn completely when they are shown.
         super().delay_update(delay)
 
     def open_job(self, job_id: str) -> None:
-        """Shows one job whole."""
+        """Opens the detail screen of one job."""
         self.job_id = job_id
         self.opened_from = self.current_mode
         self.action_show("job")
@@ -331,10 +332,11 @@ class OperatorApp(App[int]):
 
     def _pace(self, step: int) -> None:
         nearest = min(
-            range(len(INTERVALS_S)), key=lambda place: abs(INTERVALS_S[place] - self.poller.every_s)
+            range(len(INTERVALS_S)),
+            key=lambda queue_name: abs(INTERVALS_S[queue_name] - self.poller.interval_s),
         )
-        self.poller.every_s = INTERVALS_S[min(max(0, nearest + step), len(INTERVALS_S) - 1)]
-        self.display_state.set_poll_interval(self.poller.every_s)
+        self.poller.interval_s = INTERVALS_S[min(max(0, nearest + step), len(INTERVALS_S) - 1)]
+        self.display_state.set_poll_interval(self.poller.interval_s)
         self.redraw()
 
     def action_next_theme(self) -> None:
@@ -350,7 +352,7 @@ class OperatorApp(App[int]):
             self.front_screen.maximize_panel()
 
     def _restored(self) -> bool:
-        """Gives an enlarged panel its place again; False when there is none."""
+        """Minimizes the maximized panel; returns False when there is none."""
         front = self.front_screen
         if front is None or front.maximized is None:
             return False
@@ -382,7 +384,7 @@ class OperatorApp(App[int]):
 
         lines = [
             (Span(self.options.leaving),),
-            (Span("Jobs that run may end; the others wait, none is lost."),),
+            (Span("Running jobs may finish. The others keep waiting; none is lost."),),
         ]
         if await self.show_dialog(
             ConfirmDialog("Leave", lines, verb="leave", level=ConfirmationLevel.DIALOG)

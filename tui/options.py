@@ -1,4 +1,4 @@
-"""How the screen is opened."""
+"""Options of the operator's screen."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from previewops.tui.terminal.capabilities import ImageMode
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the screen is opened: the queue's name, PREVIEW_ENV, a theme's name.
+    """Options of the operator's screen.
 
-    Of ``images`` those that need more than half blocks have to be made ready first (``graphics.ready``).
+    A value of ``images`` above ``BLOCKS`` requires ``graphics.prepare_graphics`` first.
     """
 
-    place: str
+    queue_name: str
     environment: str = ""
     read_only: bool = False
-    every_s: float = 1.0
+    interval_s: float = 1.0
     theme: str = "previewops-dark"
     images: ImageMode = ImageMode.BLOCKS
     thresholds: Thresholds = field(default_factory=Thresholds)
-    """What health goes by."""
+    """Thresholds of the health rules."""
     heartbeat_ms: int = HEARTBEAT_MS
-    """How often workers say that they are there."""
+    """Interval of the workers' heartbeats."""
     leaving: str = ""
-    """What ends with the screen, in a sentence; it is asked about then."""
+    """Asked as a question before quitting: what stops together with the screen. "" quits without a question."""

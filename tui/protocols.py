@@ -1,7 +1,6 @@
-"""What the screen needs from below, as protocols: reading in ``Source``, acting in ``intents.Desk``.
+"""Interfaces that the screen depends on: ``DataSource`` and ``HealthSource``; commands go to a ``CommandExecutor``.
 
-The screen gets both handed in. ``live`` has them over a queue, ``replay`` over a recording, where the verdicts are on
-record; over a queue there is a ``Judge`` too.
+``data.live`` implements them for a queue, ``data.replay`` for a recording, which contains the health results itself.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ if TYPE_CHECKING:
 
 
 ExaminedCallback: TypeAlias = "Callable[[int], None]"
-"""Is told how many letters a count has looked at so far."""
+"""Receives the number of dead letters examined so far."""
 
 
 class NotRecorded(PreviewopsError):
-    """A recording holds snapshots only: jobs cannot be listed or opened in it."""
+    """A recording contains snapshots only: it cannot list or open jobs."""
 
     code = "not-recorded"
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotQuery:
-    """What a snapshot has to bring beside figures and active jobs: history in s and min, events after one."""
+    """What a snapshot must contain besides counts and running jobs: history in s and min, events after an id."""
 
     history_s: int = 0
     history_min: int = 0
@@ -47,7 +46,7 @@ class SnapshotQuery:
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Which jobs are listed, and from where on."""
+    """Which jobs to list, and from which cursor on."""
 
     state: JobState | None = None
     terms: FilterQuery = field(default_factory=FilterQuery)
@@ -57,10 +56,10 @@ class JobQuery:
 
 
 class DataSource(Protocol):
-    """Where pictures come from. Every call may raise ``PreviewopsError``; what it says is shown."""
+    """Source of snapshots and jobs. Every call may raise ``PreviewopsError``; its message is shown."""
 
     async def collect(self, query: SnapshotQuery) -> Snapshot:
-        """The queue at one moment."""
+        """One snapshot of the queue."""
         ...
 
     async def jobs(self, query: JobQuery) -> ListPage:
@@ -68,7 +67,7 @@ class DataSource(Protocol):
         ...
 
     async def job(self, job_id: str) -> JobRecord:
-        """One job whole: payload, result, attempts."""
+        """One job with payload, result and attempts."""
         ...
 
     async def dead_groups(self, limit: int) -> tuple[DeadLetterGroup, ...]:
@@ -76,41 +75,39 @@ class DataSource(Protocol):
         ...
 
     async def now_ms(self) -> int:
-        """The server's time, as the cut-off of counts and of the act that goes by them."""
+        """The Redis server's time in ms, for use as a cut-off."""
         ...
 
     async def dead_page(
-        self, chosen: DeadLetterFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
+        self, dead_filter: DeadLetterFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
     ) -> ListPage:
-        """A page of dead letters, newest first, of those that had died by the cut-off (now by default)."""
+        """A page of dead letters, newest first, that died up to the cut-off (server ms, default now)."""
         ...
 
     async def dead_count(
         self,
-        chosen: DeadLetterFilter,
+        dead_filter: DeadLetterFilter,
         cut_off_ms: int | None = None,
         on_examined: ExaminedCallback | None = None,
     ) -> int:
-        """How many dead letters a filter means, beyond what is visible; ``cut_off_ms`` as for ``dead_page``.
+        """The number of dead letters that match; ``cut_off_ms`` as for ``dead_page``.
 
-        ``looked`` is told how many have been looked at, where that takes more than one call.
+        ``on_examined`` is called with the number examined so far when the count needs several calls.
         """
         ...
 
     def artifact(self, record: JobRecord, path: str) -> Path:
-        """Where a file of the job's bundle is on this machine; ``path`` is relative to the bundle.
-
-        Looks at the disk: to be called in a thread.
+        """The local path of a bundle's file; ``path`` is relative to the bundle. Reads the disk: call it in a thread.
 
         Raises:
-            BundleElsewhere: it is not on this machine, or is no file inside the bundle.
+            BundleElsewhere: the file is not on this machine, or is not a file inside the bundle.
         """
         ...
 
 
 class HealthSource(Protocol):
-    """Who comes to verdicts on a queue. A call may raise ``PreviewopsError``."""
+    """Source of health results. A call may raise ``PreviewopsError``."""
 
     async def health(self, snapshot: Snapshot, history: History) -> Health:
-        """The verdicts of ``previewops health`` on a snapshot, given what happened in the last minutes."""
+        """The result of ``previewops health`` for a snapshot and its recent history."""
         ...

@@ -1,4 +1,4 @@
-"""The screen over a recording: opens it behind the first frame, then shows the moment at which the playhead is."""
+"""The operator's screen over a recording: opens it in the background, then shows the playhead's position."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from previewops.tui.screens.base import bindings
 from previewops.tui.state.queue_view import ConnectionLoss, ReplayPosition
 
 DEFAULT_INTERVAL_S = 0.5
-"""How often the picture follows the playhead, unless + or - say otherwise."""
+"""Poll interval in seconds, unless + or - change it."""
 
-TELL_EVERY_S = 0.1
+PROGRESS_INTERVAL_S = 0.1
 
 
 class OpenAborted(Exception):
-    """The screen was left while the recording was still being opened."""
+    """The screen was closed while the recording was being opened."""
 
 
 class ReplayApp(OperatorApp):
-    """The same screens over a recording. ``failure`` is why it could not be opened, if that has ended it."""
+    """The same screens over a recording. ``failure`` is set when the recording could not be opened."""
 
-    CSS_PATH = "../app.tcss"
+    CSS_PATH = "app.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings(REPLAY)
     LEADING_ACTIONS: ClassVar[tuple[KeyAction, ...]] = REPLAY
 
@@ -45,41 +45,43 @@ class ReplayApp(OperatorApp):
         self._recording: Recording | None = None
         self._playhead: Playhead | None = None
         self._opened = 0.0
-        self._left = False
-        self._recalled: FrameAt | None = None
-        self._replay = ReplaySource()
-        super().__init__(self._replay, ReplayExecutor(), options, clock=clock)
+        self._opening_ended = False
+        self._shown_frame: FrameAt | None = None
+        self._source = ReplaySource()
+        super().__init__(self._source, ReplayExecutor(), options, clock=clock)
         self.display_state.set_replay_position(ReplayPosition())
 
     def start_polling(self) -> None:
         self.run_worker(self._open(), name="open", group="poll")
 
     async def _open(self) -> None:
-        telling = self.set_interval(TELL_EVERY_S, self._tell_opened)
+        timer = self.set_interval(PROGRESS_INTERVAL_S, self._show_progress)
         try:
-            recording = await asyncio.to_thread(Recording.open, self._path, self._note_opened)
+            recording = await asyncio.to_thread(Recording.open, self._path, self._on_progress)
         except PreviewopsError as error:
             self.failure = error
             self.exit(1)
             return
         finally:
-            self._left = True
-            telling.stop()
+            self._opening_ended = True
+            timer.stop()
         self._recording = recording
         self._playhead = Playhead(Timeline(recording.intervals), self._time)
-        self._replay.set_recording(recording, self._playhead)
+        self._source.set_recording(recording, self._playhead)
         if recording.fault_count:
-            words = f"{pluralize(recording.fault_count, 'place')} in it cannot be read: {recording.faults[0].message}"
-            self.notify(words, title="the recording is damaged", severity="warning", timeout=10)
+            message = (
+                f"{pluralize(recording.fault_count, 'part')} cannot be read: {recording.faults[0].message}"
+            )
+            self.notify(message, title="recording damaged", severity="warning", timeout=10)
         await self.poller.run()
 
-    def _note_opened(self, done: int, total: int) -> None:
-        """Called by the thread that opens the recording; ends it when nobody waits any more."""
-        if self._left:
+    def _on_progress(self, done: int, total: int) -> None:
+        """Progress callback, called by the thread that opens the recording; raises once the screen is closed."""
+        if self._opening_ended:
             raise OpenAborted
         self._opened = done / max(1, total)
 
-    def _tell_opened(self) -> None:
+    def _show_progress(self) -> None:
         self.display_state.set_replay_position(ReplayPosition(opened=min(0.99, self._opened)))
         self.redraw()
 
@@ -97,34 +99,38 @@ class ReplayApp(OperatorApp):
         if self._recording is not None:
             self._recording.close()
 
-    # -- pictures ---------------------------------------------------------------------------------------
+    # -- snapshots --------------------------------------------------------------------------------------
 
     def show_snapshot(self, message: SnapshotArrived) -> None:
-        moment, playhead = self._replay.moment, self._playhead
+        moment, playhead = self._source.moment, self._playhead
         if moment.frame is None or playhead is None:
             return
-        if moment is not self._recalled or moment.gap is not None:  # a gap has an age that grows
-            self._recalled = moment
-            lost = ConnectionLoss(moment.gap.reason, 0) if moment.gap is not None else None
+        if moment is not self._shown_frame or moment.gap is not None:  # the age of a gap grows
+            self._shown_frame = moment
+            connection_loss = ConnectionLoss(moment.gap.reason, 0) if moment.gap is not None else None
             age_s = max(0, playhead.server_time_ms - moment.frame.at_ms) // 1_000
-            self.display_state.show_recorded(moment.frame.snapshot, moment.frame.health, lost, age_s)
-        self._say_where()
+            self.display_state.show_recorded(
+                moment.frame.snapshot, moment.frame.health, connection_loss, age_s
+            )
+        self._show_position()
         self.redraw()
 
     def show_missed(self, message: SnapshotMissed) -> None:
-        self._recalled = None
-        self.display_state.clear()  # what is on display is of another moment
-        self._say_where()
+        self._shown_frame = None
+        self.display_state.clear()  # the view belongs to another position
+        self._show_position()
         super().show_missed(message)
 
-    def _say_where(self) -> None:
-        head = self._playhead
-        if head is not None:
+    def _show_position(self) -> None:
+        playhead = self._playhead
+        if playhead is not None:
             self.display_state.set_replay_position(
-                ReplayPosition(1.0, head.position_ms, head.timeline.duration_ms, head.speed, head.paused)
+                ReplayPosition(
+                    1.0, playhead.position_ms, playhead.timeline.duration_ms, playhead.speed, playhead.paused
+                )
             )
 
-    # -- moving about in it -----------------------------------------------------------------------------
+    # -- playback ---------------------------------------------------------------------------------------
 
     def action_hold(self) -> None:
         if self._playhead is not None:

@@ -87,10 +87,10 @@ def _live(
     link = QueueConnection(context.redis_url(), settings, who=acting_operator())
     source, desk = LiveSource(link), LiveExecutor(link)
     options = Options(
-        place=settings.queue_name,
+        queue_name=settings.queue_name,
         environment=os.environ.get("PREVIEW_ENV", ""),
         read_only=read_only,
-        every_s=refresh or 1.0,
+        interval_s=refresh or 1.0,
         theme=select_theme(theme, os.environ),
         images=prepare_graphics(detect_image_mode(os.environ), forced=is_image_mode_forced(os.environ)),
         thresholds=parse_thresholds(os.environ),
@@ -109,9 +109,9 @@ def _recorded(path: Path, refresh: float | None, theme: str | None) -> OperatorA
     from previewops.tui.terminal.capabilities import select_theme
 
     options = Options(
-        place=read_header(path).queue,
+        queue_name=read_header(path).queue,
         read_only=True,
-        every_s=refresh or DEFAULT_INTERVAL_S,
+        interval_s=refresh or DEFAULT_INTERVAL_S,
         theme=select_theme(theme, os.environ),
     )
     return ReplayApp(path, options)

@@ -33,7 +33,7 @@ ELSEWHERE: dict[Words, tuple[str, ...]] = {
     ),
     ("tui",): (
         "tests/tui/test_end_to_end.py::test_an_operator_at_work",
-        "tests/tui/terminal_session.py::Stage::open_screen",
+        "tests/tui/terminal_session.py::TerminalSession::open_screen",
     ),
     ("tui", "--replay"): (
         "tests/tui/test_replay_end_to_end.py::test_the_morning_after",

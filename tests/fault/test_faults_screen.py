@@ -16,7 +16,7 @@ from previewops.states import JobState
 from tests.fault.cluster import payload
 from tests.redis_server import RedisProcess
 from tests.terminal import needs_tmux
-from tests.tui.terminal_session import set_stage
+from tests.tui.terminal_session import open_session
 
 pytestmark = [needs_tmux, pytest.mark.redis]
 
@@ -24,38 +24,38 @@ pytestmark = [needs_tmux, pytest.mark.redis]
 async def test_row_8_the_screen_keeps_its_last_picture_while_redis_is_frozen(
     redis_process: Callable[..., RedisProcess], tmp_path: Path
 ) -> None:
-    async with set_stage(redis_process, tmp_path) as stage:
-        await stage.cluster.start_workers(1)
-        await stage.cluster.submit(payload("before"))
-        await stage.cluster.until("before", JobState.COMPLETED)
-        screen = stage.open_screen()
+    async with open_session(redis_process, tmp_path) as session:
+        await session.cluster.start_workers(1)
+        await session.cluster.submit(payload("before"))
+        await session.cluster.until("before", JobState.COMPLETED)
+        screen = session.open_screen()
         await screen.shows("healthy", "completed 1 ")
-        stage.server.freeze()
+        session.server.freeze()
         shown = await screen.shows("STALE", "connection lost", "try 2")
         assert "completed 1 " in shown, "the last state stays"
         screen.press("2")  # keys still work
         await screen.shows("STALE", "Jobs")
         screen.press("1")
-        stage.server.thaw()
+        session.server.thaw()
         await screen.hides("STALE")
-        await stage.cluster.submit(payload("after"))
+        await session.cluster.submit(payload("after"))
         await screen.shows("healthy", "completed 2 ")
-        await stage.cluster.judge()
+        await session.cluster.judge()
 
 
 async def test_row_22_the_terminal_goes_away_and_the_queue_does_not_notice(
     redis_process: Callable[..., RedisProcess], tmp_path: Path
 ) -> None:
-    async with set_stage(redis_process, tmp_path) as stage:
-        await stage.cluster.start_workers(1)
-        screen = stage.open_screen()
+    async with open_session(redis_process, tmp_path) as session:
+        await session.cluster.start_workers(1)
+        screen = session.open_screen()
         await screen.shows("1 worker")
-        await stage.cluster.submit(*(payload(f"job-{number}", takes_s=0.1) for number in range(20)))
+        await session.cluster.submit(*(payload(f"job-{number}", takes_s=0.1) for number in range(20)))
         process = psutil.Process(screen.pid)
         screen.drop()
         await asyncio.to_thread(process.wait, 20)
-        await stage.cluster.drained()
-        await stage.cluster.judge()
+        await session.cluster.drained()
+        await session.cluster.judge()
 
 
 @pytest.mark.parametrize("hangup", ["heeded", "ignored"])

@@ -1,4 +1,4 @@
-"""Dead letters from the operator's screen down to a real queue: what is read, what is done, what is on record."""
+"""Dead letters from the screen to a real queue: reads, commands and events."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CRASH = dead_letter_reason("render-crashed", "killed by SIGSEGV")
 
 
 class Told:
-    """Notes what a desk tells of its progress."""
+    """Records the progress of an executor."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, int]] = []
@@ -56,7 +56,7 @@ class Told:
 
 @asynccontextmanager
 async def graves(url: str) -> AsyncIterator[tuple[QueueFixture, QueueConnection]]:
-    """A queue with dead letters of three causes, and a link to it."""
+    """A queue with dead letters of three causes, and a connection to it."""
     async with queue_fixture(url) as b:
         for why, count, name in ((MISSING, 130, "m"), (TIMEOUT, 70, "t"), (CRASH, 3, "c")):
             await add_dead_letters(b, [f"{name}-{number}" for number in range(count)], why)
@@ -73,17 +73,17 @@ async def events(b: QueueFixture, kind: str) -> list[dict[str, str]]:
     return [entry for entry in entries if entry["kind"] == kind]
 
 
-async def test_several_causes_are_requeued_as_one_act(redis_url: str) -> None:
+async def test_several_causes_are_requeued_as_one_command(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         told = Told()
-        intent = Requeue(
+        command = Requeue(
             DeadLetterFilter(fingerprint=MISSING.fingerprint),
             200,
             Priority.LOW,
             "the disk is back",
-            also=(DeadLetterFilter(fingerprint=TIMEOUT.fingerprint),),
+            other_filters=(DeadLetterFilter(fingerprint=TIMEOUT.fingerprint),),
         )
-        assert await LiveExecutor(link).execute(intent, told) == CommandOutcome("requeued 200, skipped 0")
+        assert await LiveExecutor(link).execute(command, told) == CommandOutcome("requeued 200, skipped 0")
         assert told.steps == [(100, 200), (130, 200), (200, 200)]
         assert await b.dead.count(DeadLetterFilter()) == 3
         assert (await b.queue.status("t-1")).priority is Priority.LOW
@@ -93,10 +93,10 @@ async def test_several_causes_are_requeued_as_one_act(redis_url: str) -> None:
         ]
 
 
-async def test_discarded_is_what_was_chosen_and_no_more(redis_url: str) -> None:
+async def test_only_selected_jobs_are_discarded(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
-        intent = Discard(DeadLetterFilter(query=parse_filter("error:sigsegv")), 3, "sent twice")
-        assert await LiveExecutor(link).execute(intent, Told()) == CommandOutcome("discarded 3, skipped 0")
+        command = Discard(DeadLetterFilter(query=parse_filter("error:sigsegv")), 3, "sent twice")
+        assert await LiveExecutor(link).execute(command, Told()) == CommandOutcome("discarded 3, skipped 0")
         assert await b.dead.count(DeadLetterFilter()) == 200
         (event,) = await events(b, "discarded")
         assert (event["who"], event["why"], event["filter"]) == ("ada@ops", "sent twice", "error:sigsegv")
@@ -105,7 +105,7 @@ async def test_discarded_is_what_was_chosen_and_no_more(redis_url: str) -> None:
         assert await LiveExecutor(link).execute(again, Told()) == gone
 
 
-async def test_one_that_died_again_since_it_was_seen_is_left(redis_url: str) -> None:
+async def test_a_later_death_of_the_same_job_is_left_alone(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         seen = (await b.queue.status("c-0")).finished_ms
         assert seen is not None
@@ -115,17 +115,17 @@ async def test_one_that_died_again_since_it_was_seen_is_left(redis_url: str) -> 
         await b.worker().move_to_dead_letters(
             claim, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=CRASH
         )
-        intent = Requeue(DeadLetterFilter(job_ids=("c-0",)), 1, cut_off_ms=seen)
-        assert await LiveExecutor(link).execute(intent, Told()) == CommandOutcome(
+        command = Requeue(DeadLetterFilter(job_ids=("c-0",)), 1, cut_off_ms=seen)
+        assert await LiveExecutor(link).execute(command, Told()) == CommandOutcome(
             "requeued 0, skipped 1", complete=False
         )
         again = await b.queue.status("c-0")
         assert (again.state, again.requeues) == (JobState.DEAD, 1)
-        intent = Requeue(DeadLetterFilter(job_ids=("c-0",)), 1, cut_off_ms=again.finished_ms)
-        assert await LiveExecutor(link).execute(intent, Told()) == CommandOutcome("requeued 1, skipped 0")
+        command = Requeue(DeadLetterFilter(job_ids=("c-0",)), 1, cut_off_ms=again.finished_ms)
+        assert await LiveExecutor(link).execute(command, Told()) == CommandOutcome("requeued 1, skipped 0")
 
 
-async def test_what_dies_after_it_was_counted_is_left(redis_url: str) -> None:
+async def test_deaths_after_the_count_are_left_alone(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         source, cause = LiveSource(link), DeadLetterFilter(fingerprint=CRASH.fingerprint)
         marked, terms = ("c-0", "c-1", "c-2"), parse_filter("id:c-")
@@ -148,21 +148,21 @@ async def test_what_dies_after_it_was_counted_is_left(redis_url: str) -> None:
             assert tally.cut_off_ms is not None
             chosen = choice.filters[0]
             assert await source.dead_count(chosen, tally.cut_off_ms) == 3
-        intent = Discard(cause, tallies[0].count, cut_off_ms=tallies[0].cut_off_ms)
-        assert await LiveExecutor(link).execute(intent, Told()) == CommandOutcome("discarded 3, skipped 0")
+        command = Discard(cause, tallies[0].count, cut_off_ms=tallies[0].cut_off_ms)
+        assert await LiveExecutor(link).execute(command, Told()) == CommandOutcome("discarded 3, skipped 0")
         assert await b.dead.count(cause) == 50
 
 
 async def test_several_causes_go_into_one_file(redis_url: str, tmp_path: Path) -> None:
     async with graves(redis_url) as (_, link):
         told, path = Told(), tmp_path / "dead.jsonl"
-        intent = Export(
+        command = Export(
             DeadLetterFilter(fingerprint=MISSING.fingerprint),
             133,
             path,
-            also=(DeadLetterFilter(fingerprint=CRASH.fingerprint),),
+            other_filters=(DeadLetterFilter(fingerprint=CRASH.fingerprint),),
         )
-        outcome = await LiveExecutor(link).execute(intent, told)
+        outcome = await LiveExecutor(link).execute(command, told)
         assert outcome == CommandOutcome(f"exported 133 dead letters to {path}")
         records = [json.loads(line) for line in path.read_text().splitlines()]
         assert {record["errorCode"] for record in records} == {"asset-missing", "render-crashed"}
@@ -175,7 +175,7 @@ async def test_an_edited_payload_runs(redis_url: str) -> None:
         edited = validate({**payload("m-1").raw, "requestId": "mended"})
         shown = await LiveSource(link).job("m-1")
         outcome = await LiveExecutor(link).execute(RequeueWithPayload("m-1", edited, shown.digest), Told())
-        assert outcome.message == "m-1 runs again with its new payload."
+        assert outcome.message == "m-1 is requeued with its new payload."
         record = await b.queue.status("m-1")
         assert record.state is JobState.WAITING
         assert record.payload is not None
@@ -184,26 +184,28 @@ async def test_an_edited_payload_runs(redis_url: str) -> None:
 
 async def test_an_edit_of_what_somebody_has_edited_meanwhile_is_refused(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
-        desk, before = LiveExecutor(link), await LiveSource(link).job("m-1")
+        executor, before = LiveExecutor(link), await LiveSource(link).job("m-1")
         bobs, adas = (validate({**payload("m-1").raw, "requestId": name}) for name in ("bob", "ada"))
-        await desk.execute(RequeueWithPayload("m-1", bobs, before.digest), Told())
+        await executor.execute(RequeueWithPayload("m-1", bobs, before.digest), Told())
         claim = await b.claim_one()
         await b.worker().move_to_dead_letters(
             claim, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=MISSING
         )
         dumped = await b.dump()
         with pytest.raises(PayloadChanged, match="was edited after"):
-            await desk.execute(RequeueWithPayload("m-1", adas, before.digest), Told())
+            await executor.execute(RequeueWithPayload("m-1", adas, before.digest), Told())
         assert await b.dump() == dumped
         again = await LiveSource(link).job("m-1")
         assert again.payload == bobs.raw
-        await desk.execute(RequeueWithPayload("m-1", adas, again.digest), Told())
+        await executor.execute(RequeueWithPayload("m-1", adas, again.digest), Told())
         assert (await b.queue.status("m-1")).payload == adas.raw
 
 
-async def test_the_screen_finds_counts_and_requeues_what_matches(redis_url: str) -> None:
+async def test_the_screen_filters_counts_and_requeues_matches(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
-        app = OperatorApp(LiveSource(link), LiveExecutor(link), Options(place="previews", every_s=0.05))
+        app = OperatorApp(
+            LiveSource(link), LiveExecutor(link), Options(queue_name="previews", interval_s=0.05)
+        )
         async with app.run_test(size=(120, 40), notifications=True) as pilot:
 
             def title() -> str:
@@ -221,7 +223,7 @@ async def test_the_screen_finds_counts_and_requeues_what_matches(redis_url: str)
             await until(pilot, lambda: title() == "dead letters 1-130 of 130")
             await until(pilot, lambda: "Traceback: …" in screen_text(app))
             await pilot.press("A")
-            await until(pilot, lambda: title().endswith("all 130 that match are chosen"))
+            await until(pilot, lambda: title().endswith("all 130 that match selected"))
             await pilot.press("r")
             await until(pilot, lambda: isinstance(app.screen, ConfirmWithReasonDialog))
             assert "130 dead letters of 1 cause" in screen_text(app)

@@ -1,4 +1,4 @@
-"""Queues as plain values, for screens to draw: busy, idle, paused, without workers. The same at every run."""
+"""Sample queues as plain values: busy, idle, paused, without workers. The same in every run."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def buckets(width_ms: int, count: int, pace: float) -> tuple[CounterBucket, ...]
 
 
 def worker(number: int, host: str, busy: int, **changes: object) -> WorkerState:
-    """A worker of two slots that was heard of 0.4 s ago."""
+    """A worker with two slots and a heartbeat 0.4 s ago."""
     made = WorkerState(
         worker_id=f"{host}-{4000 + number}-{number:04x}",
         host=host,
@@ -102,7 +102,7 @@ WORKERS = (
 
 
 def supervisor(host: str, workers: tuple[SupervisedWorker, ...], **changes: object) -> SupervisorStatus:
-    """A supervisor that reported half a second ago."""
+    """A supervisor with a heartbeat half a second ago."""
     state = SupervisorState(
         host=host,
         pid=3990,
@@ -300,7 +300,7 @@ WELL = Health(tuple(replace(check, status=Status.OK, advice="") for check in HEA
 
 
 def record(job_id: str, state: JobState, **changes: object) -> JobRecord:
-    """A job as the queue knows it."""
+    """A job record."""
     made = JobRecord(
         job_id=job_id,
         state=state,
@@ -347,7 +347,7 @@ ATTEMPTS = tuple(
 )
 
 
-# -- jobs, as the Jobs and the Job screen list and open them ------------------------------------------
+# -- jobs of the job list and of the job screen -------------------------------------------------------
 
 PAYLOAD = {
     "jobId": "lesson-10",
@@ -529,7 +529,7 @@ SHARES = (41, 22, 11, 6, 2)
 
 
 def dead_records(count: int = 82) -> tuple[JobRecord, ...]:
-    """So many dead letters of five causes, newest first."""
+    """``count`` dead letters of five causes, newest first."""
     dice = random.Random(count)
     whole = sum(SHARES)
     made: list[JobRecord] = []
@@ -558,7 +558,7 @@ def dead_records(count: int = 82) -> tuple[JobRecord, ...]:
 
 
 def full_dead_record(letter: JobRecord) -> JobRecord:
-    """A dead letter as ``Source.job`` gives it: with its payload and attempts."""
+    """A dead letter as ``DataSource.job`` returns it: with payload and attempts."""
     payload = {
         "jobId": letter.job_id,
         "projectId": letter.project_id,
@@ -582,10 +582,10 @@ def full_dead_record(letter: JobRecord) -> JobRecord:
     return replace(letter, payload=payload, history=ATTEMPTS, digest="5c1e")
 
 
-# -- of the screens Workers, Events and Health ----------------------------------------------------------
+# -- workers, events and health -------------------------------------------------------------------------
 
 LONE = worker(9, "render-3", 1, worker_id="render-3-4009-0009", version="0.0.9")
-"""A worker that no supervisor has, of another version."""
+"""A worker without a supervisor, of another version."""
 
 TROUBLED = replace(
     BUSY,
@@ -615,7 +615,7 @@ TROUBLED = replace(
     ),
     running_jobs=(replace(RUNS[0], attempts=2, crashes=1), *RUNS[1:]),
 )
-"""A fleet in which much is wrong: a worker and a supervisor silent, versions that differ, a lone worker."""
+"""A fleet with problems: a silent worker and supervisor, different versions, a worker without a supervisor."""
 
 LOST = replace(BUSY, data_lost_ms=NOW_MS - 300_000)
 
@@ -647,4 +647,4 @@ FULL_HEALTH = Health(
         PerfdataValue("disk_free", 91_268_055_040, "B"),
     ),
 )
-"""The verdicts on BUSY with figures and bounds, and with one that could not be reached."""
+"""The health of BUSY with figures and thresholds, and one check without a result."""

@@ -1,4 +1,4 @@
-"""A screen without a queue: pictures come from a scene, and what is wanted is written down."""
+"""The app without a queue: a fake data source and a fake executor."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.tui import scenes
 
 
 class ManualClock:
-    """Time that passes only when a test says so."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.seconds = 1_000.0
@@ -48,9 +48,9 @@ class ManualClock:
 
 @dataclass
 class FakeSource:
-    """``ports.Source`` and ``ports.Judge`` over a scene.
+    """``DataSource`` and ``HealthSource`` over sample data.
 
-    While ``down`` is set every call fails as an unreachable Redis does; with ``fault`` all but snapshots fail so.
+    While ``down`` is set every call fails as with Redis unavailable. ``fault`` fails all calls but snapshots.
     """
 
     snapshot: Snapshot = scenes.BUSY
@@ -83,7 +83,7 @@ class FakeSource:
         self._up()
         return self.verdict
 
-    # -- jobs, one by one and listed: ``page_budget`` jobs are looked at in a call; ``bundles`` has their files
+    # -- jobs: one call examines ``page_budget`` jobs; ``bundles`` is the folder of their files
 
     listed: tuple[JobRecord, ...] = scenes.JOBS
     whole: dict[str, JobRecord] = field(default_factory=lambda: {"lesson-500": scenes.DEAD_JOB})
@@ -134,16 +134,16 @@ class FakeSource:
             )
         return find_artifact(self.bundles, record, path)
 
-    # -- dead letters: ``letters`` newest first, and of all filters that name no job so many ``beyond`` them
+    # -- dead letters: ``dead_letters``, newest first; filters without job ids match ``beyond`` more
 
     dead_letters: tuple[JobRecord, ...] = field(default_factory=scenes.dead_records)
     beyond: int = 0
     dead_pages: list[DeadLetterFilter] = field(default_factory=list)
     dead_counts: list[DeadLetterFilter] = field(default_factory=list)
     counts_go_on: asyncio.Event | None = None
-    """Counts that tell how far they are stop at 40,000 until this is set."""
+    """Counts with progress wait at 40,000 until this is set."""
     counts_end: asyncio.Event | None = None
-    """Counts that are cancelled take until this is set to end, as one does whose call of Redis is called back."""
+    """Cancelled counts wait until this is set, as a Redis call that is being cancelled does."""
     counts_ended: int = 0
 
     def _chosen(self, chosen: DeadLetterFilter) -> list[JobRecord]:
@@ -169,7 +169,7 @@ class FakeSource:
     ) -> ListPage:
         self._up()
         self.dead_pages.append(chosen)
-        start = cast("int", cursor) or 0  # what a cursor is is its source's own business
+        start = cast("int", cursor) or 0  # a cursor is opaque except for its source
         found = [
             each
             for each in self._chosen(chosen)
@@ -210,38 +210,38 @@ def _means(chosen: DeadLetterFilter, letter: JobRecord) -> bool:
 
 
 class FakeExecutor:
-    """Writes intents down and says that they were done."""
+    """Records the commands and reports them as done."""
 
     def __init__(self) -> None:
         self.commands: list[OperatorCommand] = []
 
-    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
-        self.commands.append(intent)
+    async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+        self.commands.append(command)
         return CommandOutcome("done")
 
 
 async def until(pilot: Pilot[int], condition: Callable[[], object], *, turns: int = 400) -> None:
-    """Lets the app work until something is so.
+    """Lets the app run until the condition holds.
 
     Raises:
-        AssertionError: it never was.
+        AssertionError: it never did.
     """
     for _ in range(turns):
         await pilot.pause()
         if condition():
             return
-        await asyncio.sleep(0.005)  # threads and sockets need more than turns of the loop
-    raise AssertionError(f"it has not come to that\n{screen_text(pilot.app)}")
+        await asyncio.sleep(0.005)  # threads and sockets need real time
+    raise AssertionError(f"the condition did not become true\n{screen_text(pilot.app)}")
 
 
 def screen_text(app: OperatorApp) -> str:
-    """What stands on the terminal, as text."""
+    """The text of the screen."""
     strips = app.screen._compositor.render_strips()
     return "\n".join(strip.text for strip in strips)
 
 
 async def settled(pilot: Pilot[int], app: OperatorApp) -> None:
-    """Waits until nothing is fetched and two looks in a row are the same, colours included."""
+    """Waits until no fetch is running and two frames in a row are equal, including colours."""
     seen: list[Strip] = []
 
     def still() -> bool:
@@ -260,8 +260,8 @@ def make_app(
     clock: ManualClock | None = None,
     **options: object,
 ) -> OperatorApp:
-    """The app over a scene; ``options`` are those of ``Options``."""
-    chosen = Options(**{"place": "preview-jobs", **options})  # type: ignore[arg-type]
+    """The app over sample data; ``options`` are those of ``Options``."""
+    chosen = Options(**{"queue_name": "preview-jobs", **options})  # type: ignore[arg-type]
     source, executor = source or FakeSource(), executor or FakeExecutor()
     return OperatorApp(
         source,
@@ -273,12 +273,12 @@ def make_app(
 
 
 def shown(widget: Widget) -> str:
-    """The text that a widget draws, a line a row, without the blanks at the ends of rows."""
+    """The text of a widget, one line per row, without trailing blanks."""
     return "\n".join(widget.render_line(y).text.rstrip() for y in range(widget.size.height))
 
 
 async def renew(pilot: Pilot[int], app: OperatorApp, source: FakeSource, snapshot: Snapshot) -> None:
-    """Has the next snapshot taken from another scene and shown."""
+    """Shows another snapshot."""
     source.snapshot = snapshot
     before = len(source.snapshot_queries)
     app.poller.poll_now()

@@ -1,4 +1,4 @@
-"""A queue, its server, its workers, and real terminals to open screens on it."""
+"""A queue with server and workers, and real terminals that show the screen."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ COLUMNS, ROWS = 120, 40
 
 
 @dataclass
-class Stage:
-    """What a test of the whole screen needs: ``cluster`` starts without workers."""
+class TerminalSession:
+    """Setup of an end-to-end test of the screen: ``cluster`` starts without workers."""
 
     cluster: Cluster
     server: RedisProcess
@@ -25,7 +25,7 @@ class Stage:
     terminals: list[Terminal] = field(default_factory=list)
 
     def open_screen(self, *options: str, columns: int = COLUMNS, rows: int = ROWS) -> Terminal:
-        """Opens ``previewops tui`` in a terminal of its own."""
+        """Opens ``previewops tui`` in a new terminal."""
         environ = {
             "REDIS_URL": self.server.url,
             "DATA_DIR": str(self.cluster.settings.data_dir),
@@ -34,7 +34,7 @@ class Stage:
             "COLORTERM": "truecolor",
             "PREVIEW_ENV": "staging",
             "PREVIEW_QUEUE_MAX": str(self.cluster.settings.queue_max),
-            "PREVIEW_HEALTH_CONFINEMENT": "limits",  # the cluster's renders read files of the test's
+            "PREVIEW_HEALTH_CONFINEMENT": "limits",  # the cluster's render processes read the test's files
         }
         folder = self.folder / f"terminal-{len(self.terminals)}"
         folder.mkdir()
@@ -44,13 +44,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def set_stage(redis_process: Callable[..., RedisProcess], folder: Path) -> AsyncIterator[Stage]:
-    """A stage that is cleared in the end, whatever happened on it."""
+async def open_session(
+    redis_process: Callable[..., RedisProcess], folder: Path
+) -> AsyncIterator[TerminalSession]:
+    """A setup that is closed at the end in any case."""
     server = redis_process()
     async with Cluster(server.url, folder, worker_concurrency=2) as cluster:
-        stage = Stage(cluster, server, folder)
+        session = TerminalSession(cluster, server, folder)
         try:
-            yield stage
+            yield session
         finally:
-            for terminal in stage.terminals:
+            for terminal in session.terminals:
                 terminal.drop()

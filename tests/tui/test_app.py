@@ -1,4 +1,4 @@
-"""The app: pictures that come and stay away, keys of everywhere, what a read-only screen has not."""
+"""The app: snapshots, global keys and read-only mode."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.tui.screen_support import (
 SIZE = (120, 40)
 
 
-async def test_the_first_picture_is_there_before_the_queue_has_answered() -> None:
+async def test_the_first_frame_does_not_wait_for_the_queue() -> None:
     source = FakeSource(down=True)
     app = make_app(source)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
@@ -37,7 +37,7 @@ async def test_the_first_picture_is_there_before_the_queue_has_answered() -> Non
         await until(pilot, lambda: "1 worker given up" in screen_text(app))
 
 
-async def test_a_lost_connection_keeps_the_last_picture_and_counts() -> None:
+async def test_a_lost_connection_keeps_the_view_and_shows_its_age() -> None:
     source, clock = FakeSource(), ManualClock()
     app = make_app(source, clock=clock)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
@@ -51,12 +51,12 @@ async def test_a_lost_connection_keeps_the_last_picture_and_counts() -> None:
         await until(pilot, lambda: "try 3" in screen_text(app))
         source.down = False
         await until(pilot, lambda: "STALE" not in screen_text(app))
-        assert "The picture is live again." in screen_text(app)
+        assert "The display is live again." in screen_text(app)
 
 
-async def test_polls_do_not_overlap_and_ask_only_for_what_is_new() -> None:
+async def test_polls_do_not_overlap_and_request_new_events_only() -> None:
     source = FakeSource()
-    app = make_app(source, every_s=60.0)
+    app = make_app(source, interval_s=60.0)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: app.view.snapshot is not None)
         app.poller.poll_now()
@@ -68,7 +68,7 @@ async def test_polls_do_not_overlap_and_ask_only_for_what_is_new() -> None:
     assert second.events_after == scenes.EVENTS[-1].event_id
 
 
-async def test_a_frozen_display_stands_still_and_says_so() -> None:
+async def test_a_frozen_display_does_not_change() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
@@ -87,20 +87,20 @@ async def test_a_frozen_display_stands_still_and_says_so() -> None:
         assert "DISPLAY FROZEN" not in screen_text(app)
 
 
-async def test_pausing_asks_why_and_resuming_says_why_it_was() -> None:
-    source, desk = FakeSource(scenes.IDLE), FakeExecutor()
-    app = make_app(source, desk)
+async def test_pause_asks_for_a_reason_and_resume_shows_it() -> None:
+    source, executor = FakeSource(scenes.IDLE), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "healthy" in screen_text(app))
         await pilot.press("p")
         await until(pilot, lambda: "Pause the queue" in screen_text(app))
         await pilot.press("escape")
         await until(pilot, lambda: "Pause the queue" not in screen_text(app))
-        assert desk.commands == []
+        assert executor.commands == []
         await pilot.press("p")
         await until(pilot, lambda: "Pause the queue" in screen_text(app))
         await pilot.press(*"disks", "enter")
-        await until(pilot, lambda: desk.commands == [Pause("disks")])
+        await until(pilot, lambda: executor.commands == [Pause("disks")])
         source.snapshot = scenes.PAUSED
         app.poller.poll_now()
         await until(pilot, lambda: "paused 4 min ago by root@host7: deploying" in screen_text(app))
@@ -109,25 +109,25 @@ async def test_pausing_asks_why_and_resuming_says_why_it_was() -> None:
         assert "  deploying" in screen_text(app)
         await pilot.press("escape")
         await until(pilot, lambda: "Resume the queue" not in screen_text(app))
-        assert desk.commands == [Pause("disks")]
+        assert executor.commands == [Pause("disks")]
         await pilot.press("p")
         await until(pilot, lambda: "Resume the queue" in screen_text(app))
         await pilot.press("enter")
-        await until(pilot, lambda: desk.commands == [Pause("disks"), Resume()])
+        await until(pilot, lambda: executor.commands == [Pause("disks"), Resume()])
 
 
-async def test_what_was_not_done_is_told_with_its_hint() -> None:
+async def test_a_failed_command_shows_message_and_hint() -> None:
     app = make_app(FakeSource(scenes.IDLE), ReadOnlyExecutor(FakeExecutor()))
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "healthy" in screen_text(app))
         app.start_command(Pause("x"))
-        await until(pilot, lambda: "not done" in screen_text(app))
+        await until(pilot, lambda: "Failed" in screen_text(app))
         assert "open it without --read-only" in screen_text(app)
 
 
-async def test_a_read_only_screen_has_no_dangerous_key_anywhere() -> None:
-    desk = FakeExecutor()
-    app = make_app(FakeSource(), desk, read_only=True)
+async def test_read_only_hides_mutating_keys_on_every_screen() -> None:
+    executor = FakeExecutor()
+    app = make_app(FakeSource(), executor, read_only=True)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "READ-ONLY" in screen_text(app))
         assert "Pause" not in screen_text(app).splitlines()[-1]
@@ -136,18 +136,18 @@ async def test_a_read_only_screen_has_no_dangerous_key_anywhere() -> None:
         assert "Pause the queue" not in screen_text(app)
         await pilot.press("question_mark")
         await until(pilot, lambda: "Everywhere" in screen_text(app))
-        assert "Stop workers from taking jobs" not in screen_text(app)
+        assert "Pause the queue" not in screen_text(app)
         await pilot.press("escape")
         assert not [deed for deed in app.front_screen.available_actions() if deed.mutates]
         app.start_command(Pause("through a back door"))
-        await until(pilot, lambda: "this screen is read-only" in screen_text(app))
-    assert desk.commands == []
+        await until(pilot, lambda: "the screen is read-only" in screen_text(app))
+    assert executor.commands == []
 
 
-async def test_the_desk_below_refuses_too() -> None:
+async def test_the_read_only_executor_rejects_commands() -> None:
     async def nobody(_done: int, _total: int) -> None: ...
 
-    with pytest.raises(ReadOnly, match="nothing was changed"):
+    with pytest.raises(ReadOnly, match="not executed"):
         await ReadOnlyExecutor(FakeExecutor()).execute(Resume(), nobody)
 
 
@@ -172,23 +172,23 @@ async def test_the_pace_goes_up_and_down_and_is_shown() -> None:
         await until(pilot, lambda: "↻1s" in screen_text(app))
         await pilot.press("minus")
         await until(pilot, lambda: "↻2s" in screen_text(app))
-        assert app.poller.every_s == 2.0
+        assert app.poller.interval_s == 2.0
         for _ in INTERVALS_S:
             await pilot.press("plus")
-        assert app.poller.every_s == INTERVALS_S[0]
+        assert app.poller.interval_s == INTERVALS_S[0]
         for _ in INTERVALS_S:
             await pilot.press("minus")
-        assert app.poller.every_s == INTERVALS_S[-1]
+        assert app.poller.interval_s == INTERVALS_S[-1]
 
 
-async def test_the_palette_knows_the_keys_of_the_screen_and_does_them() -> None:
+async def test_the_palette_lists_and_runs_key_actions() -> None:
     app = make_app()
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("colon")
-        await until(pilot, lambda: "Hold the display still" in screen_text(app))
+        await until(pilot, lambda: "Freeze the display" in screen_text(app))
         assert "last day" in screen_text(app)
-        await pilot.press(*"displaystill")
+        await pilot.press(*"freezethedisplay")
         await until(pilot, lambda: "last day" not in screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: app.view.frozen)
@@ -230,7 +230,7 @@ async def test_every_theme_draws() -> None:
         assert seen == {theme.name for theme in themes()}
 
 
-async def test_a_panel_can_have_the_whole_screen() -> None:
+async def test_a_panel_can_be_maximized() -> None:
     app = make_app()
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "Latest events" in screen_text(app))
@@ -255,14 +255,14 @@ async def test_a_panel_can_have_the_whole_screen() -> None:
         await until(pilot, lambda: "Latest events" in screen_text(app))
 
 
-async def test_a_small_terminal_says_what_it_takes_and_keeps_its_keys() -> None:
+async def test_a_small_terminal_shows_the_minimum_size_and_keeps_its_keys() -> None:
     app = make_app()
     async with app.run_test(size=(60, 15), notifications=True) as pilot:
         await until(pilot, lambda: "80 columns and 24 rows" in screen_text(app))
         await pilot.press("z")
         await until(pilot, lambda: app.view.frozen)
-        await pilot.press("p")  # what nobody sees is not acted on
-        await until(pilot, lambda: "nothing was done" in screen_text(app))
+        await pilot.press("p")  # nothing is executed that is not visible
+        await until(pilot, lambda: "Not executed" in screen_text(app))
         assert app.screen is app.front_screen
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: "Latest events" in screen_text(app))
@@ -288,12 +288,12 @@ async def test_production_is_named() -> None:
         await until(pilot, lambda: "PRODUCTION" in screen_text(app))
 
 
-async def test_alarms_stand_below_the_headline_with_what_to_do() -> None:
+async def test_alarms_are_below_the_headline_with_advice() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: "a job has waited 412 s  `previewops stats`, then" in screen_text(app))
-        # No verdict is asked for: the snapshot itself ends the alarm.
+        # the snapshot itself ends the alarm, without a health reading
         await renew(pilot, app, source, scenes.IDLE)
         await until(pilot, lambda: "a job has waited" not in screen_text(app))
         assert "`previewops stats`, then" not in screen_text(app)
@@ -343,10 +343,10 @@ async def test_a_screen_that_is_changed_to_is_painted_at_once(monkeypatch: pytes
     assert waits == [SWITCH_S], "Textual itself waits for 0.05 s"
 
 
-def test_dangerous_deeds_are_flagged() -> None:
+def test_mutating_global_actions() -> None:
     assert {action_name(deed) for deed in GLOBAL if deed.mutates} == {"pause"}
 
 
-def test_no_two_deeds_of_everywhere_share_a_key() -> None:
+def test_global_actions_have_unique_keys() -> None:
     keys = [key for deed in GLOBAL for key in deed.keys.split(",")]
     assert len(keys) == len(set(keys))

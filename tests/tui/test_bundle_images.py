@@ -1,4 +1,4 @@
-"""Pictures on the disk: found inside their bundle only, and read whatever state they are in."""
+"""Images on disk: found inside their bundle only, and read in any state."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_bundle_that_is_a_link_to_somewhere_else_is_none(folder: Path, tmp_pat
         find_artifact(tmp_path, JOB, "poster.png")
 
 
-def test_what_is_not_on_this_machine_says_where_it_was_made(tmp_path: Path) -> None:
+def test_a_bundle_elsewhere_names_its_worker(tmp_path: Path) -> None:
     with pytest.raises(BundleNotFound, match="is not on this machine") as told:
         find_artifact(tmp_path, JOB, "poster.png")
     assert "/srv/previews/morris/done-3" in str(told.value.hint)
@@ -92,7 +92,7 @@ def test_a_bundle_is_measured_and_files_that_are_missing_are_left_unmeasured(
     assert read_bundle(source, JOB).captions == {}
 
 
-def test_a_bundle_of_which_nothing_is_there_is_elsewhere() -> None:
+def test_an_empty_bundle_folder_is_elsewhere() -> None:
     with pytest.raises(BundleNotFound):
         read_bundle(FakeSource(), JOB)
 
@@ -109,7 +109,7 @@ def test_every_kind_is_made_small_with_its_shape(tmp_path: Path, name: str, mode
     assert len(pixels.data) == 100 * 50 * 3
 
 
-def test_what_is_transparent_shows_the_ground(tmp_path: Path) -> None:
+def test_transparent_pixels_show_the_background(tmp_path: Path) -> None:
     image = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
     image.paste((0, 255, 0, 255), (0, 0, 40, 20))
     image.save(tmp_path / "a.png")
@@ -118,7 +118,7 @@ def test_what_is_transparent_shows_the_ground(tmp_path: Path) -> None:
     assert pixels.at(20, 35) == GROUND
 
 
-def test_small_pictures_stay_small(tmp_path: Path) -> None:
+def test_small_images_are_not_enlarged(tmp_path: Path) -> None:
     Image.new("RGB", (10, 6)).save(tmp_path / "a.png")
     assert read_pixels(tmp_path / "a.png", (200, 200), GROUND).width == 10
 
@@ -126,13 +126,13 @@ def test_small_pictures_stay_small(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"<svg/>", b"%!PS-Adobe", b"\xff\xd8\xff\xe0"]
 )
-def test_what_is_no_picture_is_unshowable(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_an_image_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(PictureUnreadable, match=r"a\.png cannot be shown"):
         read_pixels(tmp_path / "a.png", (10, 10), GROUND)
 
 
-def test_a_picture_that_breaks_off_is_unshowable(tmp_path: Path) -> None:
+def test_a_truncated_image_is_rejected(tmp_path: Path) -> None:
     Image.effect_noise((300, 300), 90).save(tmp_path / "a.png")
     whole = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
@@ -142,13 +142,13 @@ def test_a_picture_that_breaks_off_is_unshowable(tmp_path: Path) -> None:
 
 def test_giants_are_refused_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("1", (8_000, 8_000)).save(tmp_path / "a.png")
-    with pytest.raises(PictureUnreadable, match="64,000,000 pixels; up to 40,000,000"):
+    with pytest.raises(PictureUnreadable, match="found 64,000,000 pixels, allowed 40,000,000"):
         read_pixels(tmp_path / "a.png", (10, 10), GROUND)
     Image.new("1", (14_000, 14_000)).save(tmp_path / "b.png")
     with pytest.raises(PictureUnreadable):
         read_pixels(tmp_path / "b.png", (10, 10), GROUND)
-    monkeypatch.setattr(bundle_images, "MOST_BYTES", 100)
-    with pytest.raises(PictureUnreadable, match="bytes; up to 100 are shown here"):
+    monkeypatch.setattr(bundle_images, "MAX_BYTES", 100)
+    with pytest.raises(PictureUnreadable, match="bytes, allowed 100"):
         read_pixels(tmp_path / "a.png", (10, 10), GROUND)
 
 

@@ -1,4 +1,4 @@
-"""Dialogs: what has the focus, which keys move it, and what each end of them means."""
+"""Dialogs: focus, keys and results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SMALLEST = (80, 24)
 
 @dataclass
 class Asked:
-    """An app with nothing but a dialog, and what it answered."""
+    """An app with a single dialog and its answer."""
 
     app: App[None]
     pilot: Pilot[None]
@@ -53,7 +53,7 @@ class Asked:
 
 
 class Bare(App[None]):
-    """No screen of ours below the dialog."""
+    """No operator screen below the dialog."""
 
     def __init__(self, theme: str) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ def all_dialogs() -> dict[str, Dialog[Any]]:
     }
 
 
-async def test_escape_and_the_button_cancel_do_nothing() -> None:
+async def test_escape_and_cancel_dismiss_with_none() -> None:
     for name in all_dialogs():
         async with asked(all_dialogs()[name]) as dialog:
             await dialog.pilot.press("escape")
@@ -143,11 +143,11 @@ async def test_cancel_has_the_focus_and_the_keys_move_it() -> None:
     async with asked(confirm()) as dialog:
         assert dialog.focus == "cancel"
         for key, focus in (
-            ("right", "deed"),
+            ("right", "confirm"),
             ("left", "cancel"),
-            ("tab", "deed"),
+            ("tab", "confirm"),
             ("shift+tab", "cancel"),
-            ("down", "deed"),
+            ("down", "confirm"),
             ("up", "cancel"),
         ):
             await dialog.pilot.press(key)
@@ -158,21 +158,21 @@ async def test_cancel_has_the_focus_and_the_keys_move_it() -> None:
         await dialog.pilot.press("right", "enter")
         assert await dialog.answer() is True
     async with asked(confirm()) as dialog:
-        await dialog.pilot.click("#deed")
+        await dialog.pilot.click("#confirm")
         assert await dialog.answer() is True
 
 
-async def test_a_word_has_to_be_typed() -> None:
+async def test_the_verb_must_be_typed() -> None:
     async with asked(confirm(ConfirmationLevel.WORD)) as dialog:
         assert dialog.focus == "word"
         await dialog.pilot.press(*"cance", "enter")
-        await dialog.pilot.click("#deed")
+        await dialog.pilot.click("#confirm")
         await dialog.pilot.pause()
-        assert dialog.one("#deed").disabled
+        assert dialog.one("#confirm").disabled
         assert not dialog.answers
         await dialog.pilot.press("L")
         await dialog.pilot.pause()
-        assert not dialog.one("#deed").disabled
+        assert not dialog.one("#confirm").disabled
         await dialog.pilot.press("enter")
         assert await dialog.answer() is True
 
@@ -210,7 +210,7 @@ async def test_a_line_is_taken_by_enter_unless_it_is_refused() -> None:
         assert str(dialog.one("#refused", object).content) == "not two"
         dialog.one("#text", Input).value = " 3 "
         await dialog.pilot.press("down", "down")
-        assert dialog.focus == "deed"
+        assert dialog.focus == "confirm"
         await dialog.pilot.press("enter")
         assert await dialog.answer() == "3"
 
@@ -258,7 +258,7 @@ def edit() -> EditPayloadDialog:
     return EditPayloadDialog(LETTER.job_id, LETTER.payload or {})
 
 
-async def test_a_payload_that_keeps_the_contract_is_taken() -> None:
+async def test_a_valid_payload_is_accepted() -> None:
     async with asked(edit()) as dialog:
         assert dialog.focus == "payload"
         editor(dialog).text = editor(dialog).text.replace('"spring"', '"summer"')
@@ -275,7 +275,7 @@ async def test_every_violation_is_shown_and_the_cursor_put_at_the_first() -> Non
         editor(dialog).text = text
         await dialog.pilot.press("ctrl+s")
         await until(dialog.pilot, lambda: "violations" in said(dialog))  # type: ignore[arg-type]
-        for words in ("/dryRun", "/priority", '"urgent"', "found", "allowed", "nothing was sent"):
+        for words in ("/dryRun", "/priority", '"urgent"', "found", "allowed", "not requeued"):
             assert words in said(dialog)
         lines = text.splitlines()
         seen = []
@@ -289,10 +289,10 @@ async def test_every_violation_is_shown_and_the_cursor_put_at_the_first() -> Non
         assert dialog.focus == "payload"
 
 
-async def test_what_is_no_json_is_pointed_at() -> None:
+async def test_the_cursor_moves_to_invalid_json() -> None:
     async with asked(edit()) as dialog:
         editor(dialog).text = '{\n  "jobId": oops\n}'
-        await dialog.pilot.click("#deed")
+        await dialog.pilot.click("#confirm")
         await until(dialog.pilot, lambda: "is not JSON" in said(dialog))  # type: ignore[arg-type]
         assert editor(dialog).cursor_location == (1, 11)
 
@@ -301,14 +301,14 @@ async def test_the_job_stays_the_same() -> None:
     async with asked(edit()) as dialog:
         editor(dialog).text = editor(dialog).text.replace(LETTER.job_id, "another")
         await dialog.pilot.press("ctrl+s")
-        await until(dialog.pilot, lambda: "still the same job" in said(dialog))  # type: ignore[arg-type]
+        await until(dialog.pilot, lambda: "must be the id of the edited job" in said(dialog))  # type: ignore[arg-type]
         assert not dialog.answers
 
 
-async def test_what_was_typed_is_not_forgotten_by_one_stroke() -> None:
+async def test_unsaved_changes_need_a_second_escape() -> None:
     async with asked(edit()) as dialog:
         await dialog.pilot.press("x", "escape")
-        await until(dialog.pilot, lambda: "esc once more" in said(dialog))  # type: ignore[arg-type]
+        await until(dialog.pilot, lambda: "press esc again" in said(dialog))  # type: ignore[arg-type]
         assert not dialog.answers
         await dialog.pilot.press("y", "escape")
         await dialog.pilot.pause()
@@ -322,6 +322,6 @@ async def test_the_keys_of_a_payload_reach_the_buttons() -> None:
         await dialog.pilot.press("tab")
         assert dialog.focus == "cancel"
         await dialog.pilot.press("right")
-        assert dialog.focus == "deed"
+        assert dialog.focus == "confirm"
         await dialog.pilot.press("enter")
         assert isinstance(await dialog.answer(), Payload)

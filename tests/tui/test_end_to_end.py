@@ -1,4 +1,4 @@
-"""The real screen in a real terminal, over a real Redis with real workers."""
+"""The screen in a real terminal, with a real Redis and real workers."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ import pytest
 from tests.fault.cluster import Gate, payload
 from tests.redis_server import RedisProcess
 from tests.terminal import needs_tmux
-from tests.tui.terminal_session import Stage, set_stage
+from tests.tui.terminal_session import TerminalSession, open_session
 
 pytestmark = [needs_tmux, pytest.mark.redis, pytest.mark.slow]
 
 
 @pytest.fixture
-async def stage(redis_process: Callable[..., RedisProcess], tmp_path: Path) -> AsyncIterator[Stage]:
-    async with set_stage(redis_process, tmp_path) as found:
-        yield found
+async def session(
+    redis_process: Callable[..., RedisProcess], tmp_path: Path
+) -> AsyncIterator[TerminalSession]:
+    async with open_session(redis_process, tmp_path) as opened:
+        yield opened
 
 
-async def test_an_operator_at_work(stage: Stage, tmp_path: Path) -> None:
-    cluster, server = stage.cluster, stage.server
-    screen = stage.open_screen()
+async def test_an_operator_at_work(session: TerminalSession, tmp_path: Path) -> None:
+    cluster, server = session.cluster, session.server
+    screen = session.open_screen()
     await screen.shows("STAGING", "no workers")
 
-    # Depth rises while a gate holds the one worker that has a job, and falls when it is opened.
+    # The depth rises while a gate holds the only worker's job, and falls when it is opened.
     gate = Gate(tmp_path / "gate")
     await cluster.submit(payload("held", gate=str(gate.path)))
     await cluster.start_workers(1)
@@ -35,7 +37,7 @@ async def test_an_operator_at_work(stage: Stage, tmp_path: Path) -> None:
     await cluster.submit(*(payload(f"job-{number}", gate=str(gate.path)) for number in range(12)))
     await screen.shows("1 worker", "2 of 2 slots busy", "11")
 
-    # Pause: what runs goes on, nothing new starts.
+    # Pause: running jobs continue, no job is claimed.
     screen.press("p")
     await screen.shows("Pause the queue")
     screen.type("deploying")
@@ -52,14 +54,14 @@ async def test_an_operator_at_work(stage: Stage, tmp_path: Path) -> None:
     await cluster.drained()
     await screen.shows("completed 13")
 
-    # Redis goes and comes back: the last picture stays meanwhile.
+    # Redis stops and starts again: the last view stays.
     server.kill()
     await screen.shows("STALE", "connection lost", "completed 13")
     server.start()
     await screen.hides("STALE")
     await screen.shows("healthy")
 
-    # Three die of one cause; it is mended, and the group is requeued.
+    # Three jobs die of one cause; it is fixed, and the group is requeued.
     cause = tmp_path / "cause"
     cause.touch()
     await cluster.submit(*(payload(f"bad-{number}", raises_while=str(cause)) for number in range(3)))
@@ -80,22 +82,22 @@ async def test_an_operator_at_work(stage: Stage, tmp_path: Path) -> None:
 
 
 async def test_a_screen_that_is_terminated_leaves_the_terminal_as_it_was(
-    stage: Stage,
+    session: TerminalSession,
 ) -> None:
-    screen = stage.open_screen()
+    screen = session.open_screen()
     await screen.shows("no workers")
     os.kill(screen.pid, 15)
     assert await screen.end() == 0
     assert "no workers" not in screen.text(), "the alternate screen is gone"
 
 
-async def test_keys_that_arrive_together_are_heeded_in_their_order(stage: Stage) -> None:
-    screen = stage.open_screen()
+async def test_keys_that_arrive_together_are_handled_in_order(session: TerminalSession) -> None:
+    screen = session.open_screen()
     await screen.shows("no workers", "Pause")
     screen.press_at_once("p", "Enter", "Escape")
     await screen.shows("paused just now by")
     for keys in (("?", "Escape", "Escape"), (":", "Escape", "Escape"), (":", "Enter", "Enter", "Escape")):
-        screen.press_at_once(*keys, "F12", "z")  # F12: Escape and a letter at once would be one key
+        screen.press_at_once(*keys, "F12", "z")  # F12: Escape followed by a letter would be one key
         await screen.shows("DISPLAY FROZEN", "Latest events")
         screen.press("z")
         await screen.hides("DISPLAY FROZEN")

@@ -1,4 +1,4 @@
-"""The screen Events: the feed, its filter, following and holding."""
+"""The event screen: feed, filter, following and holding."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZE = (120, 40)
 
 
 def fresh(number: int, kind: str = "retry", **fields: str) -> QueueEvent:
-    """An event that comes after those of the scene."""
+    """An event after those of the sample data."""
     return QueueEvent(
         f"{scenes.NOW_MS + number}-0", scenes.NOW_MS + number, kind, {"job": f"new-{number}", **fields}
     )
@@ -72,7 +72,7 @@ async def test_while_following_new_events_come_in_on_top_and_the_cursor_stays_th
         assert "new-1" in shown(app.screen.query_one("#event"))
 
 
-async def test_off_the_top_the_rows_stand_still_and_what_comes_is_counted() -> None:
+async def test_below_the_top_the_feed_stands_still_and_counts_new_events() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -108,12 +108,12 @@ async def test_a_filter_narrows_while_it_is_typed_is_kept_by_enter_and_cleared_b
         await pilot.press("enter")
         await until(pilot, lambda: grid.has_focus)
         assert "kind:dead" in subtitle(app)
-        await pilot.press("escape")  # the filter goes, and its line
+        await pilot.press("escape")  # the filter is cleared and its line hidden
         await until(pilot, lambda: not line.display)
         await until(pilot, lambda: subtitle(app) == "9 events · following")
         await pilot.press("slash", *"nothing-like-it", "enter")
         await until(pilot, lambda: "no event matches" in shown(grid))
-        await pilot.press("slash", "escape")  # with the line open too
+        await pilot.press("slash", "escape")  # also while the line is open
         await until(pilot, lambda: subtitle(app) == "9 events · following")
         assert grid.has_focus
 
@@ -126,7 +126,7 @@ async def test_a_field_that_there_is_not_is_refused_in_the_line() -> None:
         await pilot.press("slash", *"whom:ada", "enter")
         await until(pilot, lambda: line.has_error)
         await pilot.pause()
-        assert line.has_focus_within, "enter does not keep it"
+        assert line.has_focus_within, "enter does not close it"
         assert subtitle(app) == "9 events · following"
         assert line.text == "whom:ada"
         await pilot.press("escape")
@@ -134,7 +134,7 @@ async def test_a_field_that_there_is_not_is_refused_in_the_line() -> None:
         assert grid.has_focus
 
 
-async def test_enter_takes_what_was_typed_without_waiting_for_the_pause() -> None:
+async def test_enter_applies_the_filter_without_delay() -> None:
     app = make_app()
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -144,7 +144,7 @@ async def test_enter_takes_what_was_typed_without_waiting_for_the_pause() -> Non
         await until(pilot, lambda: "1 event" in subtitle(app))
 
 
-async def test_the_inverse_shows_what_does_not_match_and_back() -> None:
+async def test_an_inverted_filter_shows_the_others() -> None:
     app = make_app()
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
@@ -169,12 +169,12 @@ async def test_a_filter_with_brackets_is_not_taken_for_markup() -> None:
         )
 
 
-async def test_operators_acts_can_be_shown_alone() -> None:
+async def test_operator_actions_can_be_shown_alone() -> None:
     app = make_app()
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
         await pilot.press("o")
-        await until(pilot, lambda: "operators' acts · 5 events" in subtitle(app))
+        await until(pilot, lambda: "operator actions · 5 events" in subtitle(app))
         assert "lesson-207" not in shown(grid)
         await pilot.press("escape")
         await until(pilot, lambda: "9 events" in subtitle(app))
@@ -195,11 +195,11 @@ async def test_the_job_of_an_event_is_opened_and_its_id_copied() -> None:
         assert jobs == ["lesson-207"]
         assert app.clipboard == "lesson-207"
         grid.go_to(next(key for key in grid.keys if key.startswith(str(scenes.NOW_MS - 260_000))))
-        await until(pilot, lambda: "Copy id" in keys(app))  # an order: about a host
+        await until(pilot, lambda: "Copy id" in keys(app))  # a command: about a host
         assert "Job" not in keys(app)
 
 
-async def test_no_events_and_no_connection_are_told_apart() -> None:
+async def test_no_events_differs_from_no_connection() -> None:
     app = make_app(FakeSource(scenes.EMPTY))
     async with app.run_test(size=(80, 24)) as pilot:
         grid = await opened(pilot, app)
@@ -207,7 +207,9 @@ async def test_no_events_and_no_connection_are_told_apart() -> None:
     down = make_app(FakeSource(down=True))
     async with down.run_test(size=(80, 24)) as pilot:
         await pilot.press("6")
-        await until(pilot, lambda: down.view.lost is not None and isinstance(down.screen, EventsScreen))
+        await until(
+            pilot, lambda: down.view.connection_loss is not None and isinstance(down.screen, EventsScreen)
+        )
         await until(pilot, lambda: "cannot reach the queue" in shown(down.screen.query_one(Grid)))
 
 

@@ -1,4 +1,4 @@
-"""What fails below the screen: it is told where it is missed, and ends nothing."""
+"""Failures below the screen: shown where the data is missing, without ending the screen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from previewops.states import JobState
-from previewops.tui.data.error_boundary import ErrorBoundarySource, UnexpectedError
+from previewops.tui.data.error_boundary import UnexpectedError, with_error_boundary
 from previewops.tui.keymap import SCREENS
 from previewops.tui.protocols import JobQuery
 from tests.tui import scenes
@@ -17,18 +17,18 @@ from tests.tui.screen_support import FakeSource, make_app, screen_text, settled,
 
 SIZE = (140, 45)
 BUSY = ResponseError("BUSY Redis is busy running a script")
-TOLD = "unforeseen ResponseError: BUSY"
+TOLD = "unexpected ResponseError: BUSY"
 
 
 async def test_whatever_goes_wrong_is_an_error_that_can_be_shown() -> None:
     source = FakeSource(fault=BUSY)
-    with pytest.raises(UnexpectedError, match="unforeseen ResponseError: BUSY") as found:
-        await ErrorBoundarySource(source).jobs(JobQuery())
+    with pytest.raises(UnexpectedError, match="unexpected ResponseError: BUSY") as found:
+        await with_error_boundary(source).jobs(JobQuery())
     assert found.value.__cause__ is BUSY
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["from the start", "later"])
-async def test_a_refusal_that_nobody_has_thought_of_ends_no_screen(before: bool) -> None:
+async def test_unexpected_errors_do_not_end_the_screen(before: bool) -> None:
     source = FakeSource(fault=None if before else BUSY)
     app = make_app(source)
     app.job_id = "lesson-10"  # runs
@@ -41,7 +41,7 @@ async def test_a_refusal_that_nobody_has_thought_of_ends_no_screen(before: bool)
             await until(pilot, lambda mode=mode: app.current_mode == mode)  # type: ignore[misc]
             await settled(pilot, app)
             source.fault = BUSY
-            app._judging._begun_s = None
+            app._health_poller._begun_s = None
             dead = source.snapshot.dead + 1
             source.snapshot = replace(source.snapshot, dead=dead)
             app.poller.poll_now()
@@ -52,7 +52,7 @@ async def test_a_refusal_that_nobody_has_thought_of_ends_no_screen(before: bool)
     assert [mode for mode in ("jobs", "job", "dead") if TOLD not in shown[mode]] == []
 
 
-async def test_an_act_on_what_cannot_be_counted_says_so() -> None:
+async def test_a_failed_count_is_reported() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
@@ -62,7 +62,7 @@ async def test_an_act_on_what_cannot_be_counted_says_so() -> None:
         source.fault = BUSY
         await pilot.press("r")
         await until(
-            pilot, lambda: "not done" in screen_text(app) and "unforeseen ResponseError" in screen_text(app)
+            pilot, lambda: "Failed" in screen_text(app) and "unexpected ResponseError" in screen_text(app)
         )
 
 
@@ -74,9 +74,7 @@ async def test_an_act_on_what_cannot_be_counted_says_so() -> None:
         ("4", lambda source: len(source.opened)),
     ],
 )
-async def test_nothing_is_fetched_while_there_is_nobody_to_ask(
-    mode: str, asked: Callable[[FakeSource], int]
-) -> None:
+async def test_nothing_is_fetched_while_disconnected(mode: str, asked: Callable[[FakeSource], int]) -> None:
     source = FakeSource(whole={"run": scenes.record("run", JobState.ACTIVE, payload=scenes.PAYLOAD)})
     app = make_app(source)
     app.job_id = "run"
@@ -87,14 +85,16 @@ async def test_nothing_is_fetched_while_there_is_nobody_to_ask(
         await settled(pilot, app)
         source.down = True
         app.poller.poll_now()
-        await until(pilot, lambda: app.view.lost is not None)
+        await until(pilot, lambda: app.view.connection_loss is not None)
         await settled(pilot, app)
-        before, tries = asked(source), app.view.lost.tries  # type: ignore[union-attr]
+        before, tries = asked(source), app.view.connection_loss.tries  # type: ignore[union-attr]
         await pilot.press("j")
-        await until(pilot, lambda: app.view.lost is not None and app.view.lost.tries > tries)
+        await until(
+            pilot, lambda: app.view.connection_loss is not None and app.view.connection_loss.tries > tries
+        )
         await settled(pilot, app)
         assert asked(source) == before
-        assert "not renewed: Redis at" in screen_text(app)
+        assert "not updated: Redis at" in screen_text(app)
         source.down = False
         app.poller.poll_now()
-        await until(pilot, lambda: app.view.lost is None and "not renewed" not in screen_text(app))
+        await until(pilot, lambda: app.view.connection_loss is None and "not updated" not in screen_text(app))

@@ -1,4 +1,4 @@
-"""Graphics of the terminal: asked for before the screen starts, and drawn."""
+"""Terminal graphics: queried before the screen starts, and drawn."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ print(found, "textual_image" in sys.modules, file=sys.stderr)
 
 
 def answered(images: str, attributes: bytes | None, how: str = "auto") -> str:
-    """What a program in a terminal of those device attributes is told; None for a terminal that is silent."""
+    """The image mode in a terminal with those device attributes; None for a terminal that does not reply."""
     screen, keys = pty.openpty()
     fcntl.ioctl(keys, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 1200, 800))
     words = [sys.executable, "-c", ASK, images, how]
@@ -67,11 +67,11 @@ def _read(screen: int) -> bytes:
         return b""
 
 
-def test_a_terminal_that_says_it_has_sixel_gets_it() -> None:
+def test_a_terminal_that_reports_sixel_gets_it() -> None:
     assert answered("sixel", b"\x1b[?62;4;22c") == "sixel True"
 
 
-def test_a_terminal_that_says_it_has_none_gets_blocks_and_nothing_is_imported() -> None:
+def test_a_terminal_without_sixel_gets_blocks_without_an_import() -> None:
     assert answered("sixel", b"\x1b[?62;22c") == "blocks False"
 
 
@@ -79,17 +79,17 @@ def test_a_terminal_that_does_not_answer_gets_blocks() -> None:
     assert answered("kitty", None) == "blocks False"
 
 
-def test_whoever_forces_it_gets_it() -> None:
+def test_a_forced_image_mode_is_used() -> None:
     assert answered("sixel", b"\x1b[?62;22c", "forced") == "sixel True"
 
 
-def test_for_blocks_the_terminal_is_not_even_asked() -> None:
+def test_blocks_need_no_terminal_query() -> None:
     assert answered("blocks", None) == "blocks False"
 
 
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """The drawing library, imported away from any terminal; what it writes past the screen."""
+    """The graphics library, imported without a terminal; records what it writes."""
     written = io.StringIO()
     monkeypatch.setattr(sys, "__stdout__", written)
     importlib.import_module("textual_image.widget")
@@ -107,13 +107,13 @@ def source(tmp_path: Path) -> FakeSource:
 
 
 def drawn(graphic: Graphic) -> str:
-    """All that the screen draws, escape sequences included."""
+    """Everything that the screen draws, including escape sequences."""
     strips = graphic.screen._compositor.render_strips()
     return "".join(segment.text for strip in strips for segment in strip)
 
 
 def sent_to(app: OperatorApp, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the app sends to its terminal by Kitty's protocol."""
+    """Everything that the app sends to its terminal by Kitty's protocol."""
     sent: list[str] = []
 
     def write(data: str) -> None:
@@ -125,7 +125,7 @@ def sent_to(app: OperatorApp, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.usefixtures("library")
-async def test_kitty_is_sent_the_picture_and_shown_placeholders(
+async def test_kitty_gets_the_image_and_placeholders(
     source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = make_app(source, images=ImageMode.KITTY)
@@ -143,7 +143,7 @@ async def test_kitty_is_sent_the_picture_and_shown_placeholders(
         assert f"\x1b_Ga=p,i={number},c={place.width},r={place.height},U=1,q=2\x1b\\" in message
         app.poller.poll_now()
         await until(pilot, lambda: len(source.snapshot_queries) >= 2)
-        assert sent == [message], "a picture that stays is not sent again"
+        assert sent == [message], "an unchanged image is not sent again"
         await pilot.press("n")
         await until(pilot, lambda: len(sent) == 2)
         freed, following = sent[1].split("\x1b\\", 1)
@@ -151,7 +151,7 @@ async def test_kitty_is_sent_the_picture_and_shown_placeholders(
         assert received(following)[1].getpixel((1, 1)) == (30, 200, 30)
         await pilot.press("N")
         await until(pilot, lambda: len(sent) == 3)
-        assert sent[2].endswith(message), "one that was shown before is made ready only once"
+        assert sent[2].endswith(message), "an image shown before is prepared only once"
         app.open_job("lesson-500")
         await until(pilot, lambda: not graphic.display and "\U0010eeee" not in drawn(graphic))
         freeing = f"\x1b_Ga=d,d=I,i={number},q=2\x1b\\"
@@ -162,7 +162,7 @@ async def test_kitty_is_sent_the_picture_and_shown_placeholders(
 
 
 def received(message: str) -> tuple[int, Image.Image]:
-    """The number and the picture that a terminal makes of the pieces of a message."""
+    """The id and the image that a terminal decodes from a message."""
     pieces = re.findall(r"\x1b_Gi=(\d+),f=100,q=2,m=([01]);([^\x1b]*)\x1b\\", message)
     assert [more for _, more, _ in pieces] == ["1"] * (len(pieces) - 1) + ["0"]
     assert all(len(data) <= 4096 for _, _, data in pieces)
@@ -171,7 +171,7 @@ def received(message: str) -> tuple[int, Image.Image]:
 
 
 @pytest.mark.usefixtures("library")
-async def test_keys_are_answered_while_kittys_picture_is_made_ready(
+async def test_keys_are_handled_while_a_kitty_image_is_prepared(
     source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, may_end, encode = threading.Event(), threading.Event(), graphic_module._in_pieces
@@ -197,7 +197,7 @@ async def test_keys_are_answered_while_kittys_picture_is_made_ready(
         await until(pilot, lambda: "\U0010eeee" in drawn(app.screen.query_one(Graphic)))
 
 
-async def test_sixels_are_put_where_the_picture_stands_and_not_below_dialogs(
+async def test_sixels_are_drawn_in_place_and_not_below_dialogs(
     source: FakeSource, library: io.StringIO
 ) -> None:
     app = make_app(source, images=ImageMode.SIXEL)

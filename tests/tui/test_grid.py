@@ -1,4 +1,4 @@
-"""Lists: where the cursor goes at the edges, and in which colour its row is drawn."""
+"""Tables: the cursor at the edges, and the colour of its row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = 30
 
 
 class Lists(App[None]):
-    """Two lists one above the other, and the edges that the cursor was moved past."""
+    """Two tables, and the edges that the cursor was moved past."""
 
     CSS = "Grid { height: 10; }"
 
@@ -54,8 +54,8 @@ async def lists() -> AsyncIterator[tuple[Lists, Pilot[None]]]:
         yield app, pilot
 
 
-def ground(grid: Grid) -> tuple[int, int, int]:
-    """The colour behind the cursor's row, which is the first one."""
+def background(grid: Grid) -> tuple[int, int, int]:
+    """The background of the cursor's row, which is the first one."""
     style = next(iter(grid.render_line(1))).style
     assert style is not None
     assert style.bgcolor is not None
@@ -92,10 +92,10 @@ async def test_the_cursors_row_has_the_colour_of_the_focus_only_while_the_list_h
         upper, lower = app.grid("upper"), app.grid("lower")
         lit, unlit = colour(app, "block-cursor-background"), colour(app, "panel")
         assert lit != unlit
-        assert (ground(upper), ground(lower)) == (lit, unlit)
+        assert (background(upper), background(lower)) == (lit, unlit)
         lower.focus()
         await pilot.pause()
-        assert (ground(upper), ground(lower)) == (unlit, lit)
+        assert (background(upper), background(lower)) == (unlit, lit)
         upper.focus()
         await pilot.pause()
-        assert (ground(upper), ground(lower)) == (lit, unlit)
+        assert (background(upper), background(lower)) == (lit, unlit)

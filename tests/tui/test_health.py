@@ -1,4 +1,4 @@
-"""The screen Health: the verdict, the checks, the figures, and the alarm over lost data."""
+"""The health screen: result, checks, figures and the data-loss alarm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from previewops.tui.commands.commands import AcknowledgeDataLoss
 from previewops.tui.data.health_poller import BACKGROUND_INTERVAL_S
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.screens.health.screen import HealthScreen
-from previewops.tui.widgets.scroll_text import Paper
+from previewops.tui.widgets.scroll_text import ScrollText
 from tests.tui import scenes
 from tests.tui.screen_support import FakeExecutor, FakeSource, ManualClock, make_app, renew, shown, until
 
@@ -31,7 +31,7 @@ def judged(**changes: object) -> FakeSource:
 async def opened(pilot: Pilot[int], app: OperatorApp) -> None:
     await pilot.press("7")
     await until(pilot, lambda: isinstance(app.screen, HealthScreen) and bool(app.screen.query("#checks")))
-    await until(pilot, lambda: app.view.health is not None or app.view.lost is not None)
+    await until(pilot, lambda: app.view.health is not None or app.view.connection_loss is not None)
     await until(pilot, lambda: bool(verdict(app)))
 
 
@@ -48,7 +48,7 @@ def keys(app: OperatorApp) -> str:
 
 
 @pytest.mark.parametrize(("size", "wide"), [((80, 24), False), ((120, 40), False), ((200, 60), True)])
-async def test_the_verdict_the_checks_with_advice_and_the_figures(size: tuple[int, int], wide: bool) -> None:
+async def test_result_checks_advice_and_figures(size: tuple[int, int], wide: bool) -> None:
     app = make_app(judged())
     async with app.run_test(size=size) as pilot:
         await opened(pilot, app)
@@ -67,7 +67,7 @@ async def test_checks_can_be_read_on_where_there_is_no_room() -> None:
     app = make_app(judged())
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        reading = app.screen.query_one("#checks", Paper)
+        reading = app.screen.query_one("#checks", ScrollText)
         await until(pilot, lambda: reading.max_scroll_y > 0)
         assert reading.has_focus
         await pilot.press("j")
@@ -82,7 +82,7 @@ async def test_checks_can_be_read_on_where_there_is_no_room() -> None:
         await until(pilot, lambda: reading.scroll_y > 0)
 
 
-async def test_what_is_not_known_yet_is_said() -> None:
+async def test_no_result_yet() -> None:
     app = make_app(FakeSource(down=True))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
@@ -90,10 +90,10 @@ async def test_what_is_not_known_yet_is_said() -> None:
             pilot,
             lambda: "connection lost" in verdict(app) and "no server listens at this address" in verdict(app),
         )
-        assert "nothing is known yet" in checks(app)
+        assert "no results yet" in checks(app)
 
 
-async def test_after_the_connection_is_lost_the_last_verdict_stands_as_what_it_is() -> None:
+async def test_a_lost_connection_keeps_the_last_result_and_marks_it() -> None:
     source = judged()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -102,7 +102,7 @@ async def test_after_the_connection_is_lost_the_last_verdict_stands_as_what_it_i
         source.down = True
         app.poller.poll_now()
         await until(pilot, lambda: "connection lost" in verdict(app))
-        assert "found before that" in verdict(app)
+        assert "from before that" in verdict(app)
         assert "CRITICAL" in verdict(app)
         assert "oldest-waiting" in checks(app)
         source.down = False
@@ -111,8 +111,8 @@ async def test_after_the_connection_is_lost_the_last_verdict_stands_as_what_it_i
 
 
 async def test_lost_data_is_acknowledged_after_a_question_and_only_while_it_alarms() -> None:
-    desk, source = FakeExecutor(), judged()
-    app = make_app(source, desk)
+    executor, source = FakeExecutor(), judged()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("a")
@@ -126,23 +126,23 @@ async def test_lost_data_is_acknowledged_after_a_question_and_only_while_it_alar
         await until(pilot, lambda: isinstance(app.screen, HealthScreen))
         await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        app.screen.query_one("#deed", Button).press()
-        await until(pilot, lambda: desk.commands == [AcknowledgeDataLoss()])
+        app.screen.query_one("#confirm", Button).press()
+        await until(pilot, lambda: executor.commands == [AcknowledgeDataLoss()])
 
 
 async def test_a_read_only_screen_cannot_acknowledge() -> None:
-    desk = FakeExecutor()
-    app = make_app(judged(snapshot=scenes.LOST), desk, read_only=True)
+    executor = FakeExecutor()
+    app = make_app(judged(snapshot=scenes.LOST), executor, read_only=True)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("a")
         assert isinstance(app.screen, HealthScreen)
         assert "Acknowledge" not in keys(app)
-        assert desk.commands == []
+        assert executor.commands == []
 
 
 class SlowHealthSource(FakeSource):
-    """Comes to its verdict when it is let."""
+    """Returns its result when the test allows it."""
 
     def __init__(self) -> None:
         super().__init__(verdict=scenes.FULL_HEALTH)
@@ -155,7 +155,7 @@ class SlowHealthSource(FakeSource):
         return await super().health(snapshot, history)
 
 
-async def test_a_verdict_that_takes_longer_than_the_pause_is_waited_for() -> None:
+async def test_a_slow_health_reading_is_awaited() -> None:
     source, clock = SlowHealthSource(), ManualClock()
     app = make_app(source, clock=clock)
     async with app.run_test(size=SIZE) as pilot:

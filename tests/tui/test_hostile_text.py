@@ -1,4 +1,4 @@
-"""Words of strangers: wherever they are shown, nothing in them steers the terminal or is taken for markup."""
+"""Untrusted text: wherever it is shown, it contains no control sequences and is not parsed as markup."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def after(text: str) -> str:
 
 
 def poisoned(value: Any, poison: Callable[[str], str]) -> Any:
-    """The value with poison in each text of it; not in ids of events, by which they are told to be new."""
+    """The value with the poison in each text except event ids, which identify new events."""
     if isinstance(value, str) and not isinstance(value, Enum):
         return poison(value)
     if is_dataclass(value) and not isinstance(value, type):
@@ -74,15 +74,15 @@ def assert_harmless(app: OperatorApp) -> None:
 
 
 async def harmless(pilot: Pilot[int], app: OperatorApp, words: str) -> None:
-    """Waits for words, and looks at all that stands there then."""
+    """Waits for text, and checks the whole screen."""
     await until(pilot, lambda: words in screen_text(app))
     assert_harmless(app)
 
 
 @pytest.mark.parametrize("poison", [before, after])
-async def test_no_screen_passes_a_strangers_words_on(poison: Callable[[str], str]) -> None:
+async def test_no_screen_shows_control_characters(poison: Callable[[str], str]) -> None:
     source = source_of(poison)
-    app = make_app(source, environment="test" + EVIL, place="preview-jobs" + EVIL)
+    app = make_app(source, environment="test" + EVIL, queue_name="preview-jobs" + EVIL)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: app.view.health is not None)
         app.job_id = next(iter(source.whole))
@@ -96,7 +96,7 @@ async def test_no_screen_passes_a_strangers_words_on(poison: Callable[[str], str
         await pilot.press("4")
         await until(pilot, lambda: app.current_mode == "dead")
         await pilot.press("enter")
-        await harmless(pilot, app, "esc goes back to the causes")
+        await harmless(pilot, app, "esc: back to the causes")
         await pilot.press("c")
         await harmless(pilot, app, "copied")
 
@@ -118,7 +118,7 @@ async def test_why_a_snapshot_has_not_come_is_cleaned_on_every_screen() -> None:
 
 
 class Refused(PreviewopsError):
-    """With words of a stranger in it, and a hint on a line of its own."""
+    """An error with untrusted message and hint."""
 
     code = "refused"
 
@@ -127,13 +127,13 @@ class Refused(PreviewopsError):
 
 
 class HostileExecutor(FakeExecutor):
-    """Says what became of an intent in a stranger's words."""
+    """Returns untrusted results."""
 
     def __init__(self, end: CommandOutcome | Exception) -> None:
         super().__init__()
         self.end = end
 
-    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+    async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
         if isinstance(self.end, Exception):
             raise self.end
         return self.end
@@ -144,7 +144,7 @@ class HostileExecutor(FakeExecutor):
     [
         (CommandOutcome(f"{EVIL} runs again"), [f"{SHOWN} runs again"]),
         (Refused(), [f"no job {SHOWN}", f"look for {SHOWN}"]),
-        (RuntimeError(EVIL), [f"unforeseen RuntimeError: {SHOWN}"]),
+        (RuntimeError(EVIL), [f"unexpected RuntimeError: {SHOWN}"]),
     ],
 )
 async def test_toasts_are_cleaned_line_by_line(end: CommandOutcome | Exception, words: list[str]) -> None:
@@ -168,7 +168,7 @@ async def test_a_copied_id_and_a_fetch_that_failed_are_cleaned(monkeypatch: pyte
         await until(pilot, lambda: isinstance(app.screen, JobsScreen) and "jobs 1-1" in screen_text(app))
         await pilot.press("c")
         await harmless(pilot, app, f"evil{SHOWN} copied")
-        assert app.clipboard == f"evil{EVIL}", "what is copied is the id itself"
+        assert app.clipboard == f"evil{EVIL}", "the copied text is the id itself"
         await pilot.press("x")
         await harmless(pilot, app, f"Cancel job evil{SHOWN}")
         await pilot.press("escape")
@@ -178,7 +178,7 @@ async def test_a_copied_id_and_a_fetch_that_failed_are_cleaned(monkeypatch: pyte
 
         monkeypatch.setattr(source, "jobs", refused)
         await pilot.press("r")
-        await harmless(pilot, app, f"not renewed: no job {SHOWN}")
+        await harmless(pilot, app, f"not updated: no job {SHOWN}")
 
 
 async def test_the_question_of_a_priority_is_cleaned() -> None:
@@ -203,7 +203,7 @@ async def test_captions_and_paths_of_pictures_are_cleaned(tmp_path: Path) -> Non
         await until(pilot, lambda: app.view.snapshot is not None)
         app.open_job("done")
         await until(pilot, lambda: app.current_mode == "job" and "payload" in screen_text(app))
-        app.workers.cancel_group(app, "poll")  # each picture would say again that it has no bundle
+        app.workers.cancel_group(app, "poll")  # each view would report again that it has no bundle
         await settled(pilot, app)
         panel = app.screen.query_one(PreviewPanel)
         panel.show(named, BundleContents((BundleFile(path, 1, "image/png"),), {path: f"step {EVIL}"}))

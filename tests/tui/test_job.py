@@ -1,4 +1,4 @@
-"""The screen of one job: preview, payload, attempts, artifacts, facts, and what can be done with it."""
+"""The job screen: preview, payload, attempts, artifacts, facts and commands."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ DONE = scenes.record("done-3", JobState.COMPLETED, payload=scenes.PAYLOAD, resul
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """A DATA_DIR with the bundle of ``DONE``, each picture in a colour of its own."""
+    """A DATA_DIR with the bundle of ``DONE``, each image in its own colour."""
     folder = tmp_path / "previews" / "morris" / "done-3"
     for path, colour in COLOURS.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -86,18 +86,18 @@ def preview(app: OperatorApp) -> tuple[str, str]:
     return panel._written_title, panel._written_subtitle
 
 
-async def test_without_a_job_it_says_how_to_get_here() -> None:
+async def test_without_a_job_it_lists_the_keys_to_open_one() -> None:
     app = make_app(FakeSource())
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("3")
         await until(pilot, lambda: "No job is open." in screen_text(app))
-        assert "2 shows all jobs" in screen_text(app)
+        assert "2 lists all jobs" in screen_text(app)
         await pilot.click("#nothing", offset=(4, 4))
         await until(pilot, lambda: app.current_mode == "jobs")
 
 
-async def test_the_pictures_are_drawn_in_the_order_in_which_one_looks(data_dir: Path) -> None:
+async def test_images_are_shown_in_viewing_order(data_dir: Path) -> None:
     app = make_app(source_of(DONE, data_dir=data_dir))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "done-3", "1 of 6 · poster.png · 320x180 · 20.8 KiB")
@@ -116,7 +116,7 @@ async def test_the_pictures_are_drawn_in_the_order_in_which_one_looks(data_dir: 
         await until(pilot, lambda: colour_shown(app) == RED)
 
 
-async def test_it_is_drawn_anew_for_another_size_and_enlarged(data_dir: Path) -> None:
+async def test_an_image_is_redrawn_after_resize_and_maximize(data_dir: Path) -> None:
     app = make_app(source_of(DONE, data_dir=data_dir))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "done-3", "1 of 6")
@@ -133,12 +133,12 @@ async def test_it_is_drawn_anew_for_another_size_and_enlarged(data_dir: Path) ->
 
 
 def widest(app: OperatorApp) -> int:
-    """How many cells wide the picture is."""
+    """The image's width in cells."""
     blocks = app.screen.query_one(Blocks)
     return max(line.text.count("▀") for line in (blocks.render_line(y) for y in range(blocks.size.height)))
 
 
-async def test_artifacts_are_listed_with_size_and_pixels_and_open_their_picture(data_dir: Path) -> None:
+async def test_artifacts_have_size_and_pixels_and_open_their_image(data_dir: Path) -> None:
     app = make_app(source_of(DONE, data_dir=data_dir))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "done-3", "1 of 6")
@@ -153,7 +153,7 @@ async def test_artifacts_are_listed_with_size_and_pixels_and_open_their_picture(
         await until(pilot, lambda: colour_shown(app) == BLUE)
 
 
-async def test_a_bundle_that_is_elsewhere_says_so_and_leaves_the_rest() -> None:
+async def test_a_bundle_elsewhere_is_reported_and_the_rest_shown() -> None:
     app = make_app(source_of(DONE))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "done-3", "the bundle of job done-3 is not on this machine")
@@ -164,7 +164,7 @@ async def test_a_bundle_that_is_elsewhere_says_so_and_leaves_the_rest() -> None:
         await until(pilot, lambda: app.clipboard == "/srv/previews/morris/done-3")
 
 
-async def test_a_damaged_picture_says_so_and_the_next_one_is_shown(data_dir: Path) -> None:
+async def test_a_damaged_image_is_reported_and_the_next_shown(data_dir: Path) -> None:
     (data_dir / "previews/morris/done-3/poster.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
     app = make_app(source_of(DONE, data_dir=data_dir))
     async with app.run_test(size=SIZE) as pilot:
@@ -174,7 +174,7 @@ async def test_a_damaged_picture_says_so_and_the_next_one_is_shown(data_dir: Pat
 
 
 @pytest.mark.parametrize("part", ["screen.read_bundle", "preview._make"])
-async def test_an_unforeseen_fault_of_a_picture_is_told_in_its_place(
+async def test_an_unexpected_image_error_is_shown_in_its_place(
     part: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_args: object) -> None:
@@ -183,14 +183,14 @@ async def test_an_unforeseen_fault_of_a_picture_is_told_in_its_place(
     monkeypatch.setattr(f"previewops.tui.screens.job.{part}", broken)
     app = make_app(source_of(DONE, data_dir=data_dir))
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "done-3", "unforeseen RuntimeError: out of ink")
-        assert "previewRequest" in screen_text(app), "the rest is there"
+        await opened(pilot, app, "done-3", "unexpected RuntimeError: out of ink")
+        assert "previewRequest" in screen_text(app), "the rest is shown"
 
 
-async def test_pictures_can_be_switched_off(data_dir: Path) -> None:
+async def test_images_can_be_disabled(data_dir: Path) -> None:
     app = make_app(source_of(DONE, data_dir=data_dir), images=ImageMode.OFF)
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "done-3", "Pictures are switched off by PREVIEW_IMAGES.")
+        await opened(pilot, app, "done-3", "Images are disabled by PREVIEW_IMAGES.")
         assert app.screen.check_action("picture", ()) is False
 
 
@@ -210,7 +210,7 @@ async def test_an_active_job_is_live_until_it_has_ended(data_dir: Path) -> None:
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-10", "20% frames")
-        assert "It is being rendered." in screen_text(app)
+        assert "Rendering." in screen_text(app)
         assert "live" in screen_text(app)
         source.snapshot = replace(
             scenes.BUSY, running_jobs=(replace(scenes.RUNS[0], progress=0.9, phase="sheet"),)
@@ -227,10 +227,10 @@ async def test_an_active_job_is_live_until_it_has_ended(data_dir: Path) -> None:
         asked, looks = len(source.opened), len(source.snapshot_queries)
         app.poller.poll_now()
         await until(pilot, lambda: len(source.snapshot_queries) > looks)
-        assert len(source.opened) == asked, "what has ended is not fetched again"
+        assert len(source.opened) == asked, "a finished job is not fetched again"
 
 
-async def test_nothing_is_fetched_by_itself_while_the_display_is_frozen() -> None:
+async def test_no_automatic_fetch_while_frozen() -> None:
     source = source_of(scenes.record("lesson-10", JobState.ACTIVE, payload=scenes.PAYLOAD))
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -246,10 +246,10 @@ async def test_nothing_is_fetched_by_itself_while_the_display_is_frozen() -> Non
 async def test_a_dead_job_shows_its_attempts_and_their_tracebacks() -> None:
     app = make_app(FakeSource())
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "lesson-500", "✖ a dead letter")
+        await opened(pilot, app, "lesson-500", "✖ dead letter")
         text = screen_text(app)
         assert "failed attempts · 3" in text
-        assert "There is no preview: no attempt came to its end." in text
+        assert "No preview: no attempt has succeeded." in text
         assert 'File "worker/assets/opener.py", line 120, in open' in text, "the latest failure whole"
         assert '"jobId": "lesson-10"' in text
         await until(pilot, lambda: app.focused is not None and app.focused.id == "attempts")
@@ -262,25 +262,25 @@ async def test_a_dead_job_shows_its_attempts_and_their_tracebacks() -> None:
 
 
 async def test_a_dead_job_is_requeued_without_a_question() -> None:
-    source, desk = FakeSource(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = FakeSource(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "lesson-500", "a dead letter")
+        await opened(pilot, app, "lesson-500", "dead letter")
         assert app.screen.check_action("cancel", ()) is False
         source.whole["lesson-500"] = replace(scenes.DEAD_JOB, state=JobState.WAITING, history=(), reason=None)
         await pilot.press("r")
-        await until(pilot, lambda: "waits for a worker" in screen_text(app))
+        await until(pilot, lambda: "waiting for a worker" in screen_text(app))
     shown = scenes.DEAD_JOB.finished_ms
     assert shown is not None
-    assert desk.commands == [Requeue(DeadLetterFilter(job_ids=("lesson-500",)), 1, cut_off_ms=shown)]
+    assert executor.commands == [Requeue(DeadLetterFilter(job_ids=("lesson-500",)), 1, cut_off_ms=shown)]
 
 
 async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch) -> None:
     edited = Payload({**scenes.PAYLOAD, "jobId": "lesson-500"}, b"")
     seen: list[tuple[str, object]] = []
 
-    class EditPayload(ModalScreen[Payload | None]):
-        """Stands in for the editor: enter is done, escape is not."""
+    class FakeEditor(ModalScreen[Payload | None]):
+        """Replaces the editor: enter accepts, escape cancels."""
 
         BINDINGS = [("enter", "done"), ("escape", "leave")]  # noqa: RUF012
 
@@ -298,41 +298,44 @@ async def test_a_dead_job_is_edited_and_requeued(monkeypatch: pytest.MonkeyPatch
             self.dismiss(None)
 
     module = ModuleType("edit")
-    module.EditPayload = EditPayload  # type: ignore[attr-defined]
+    module.EditPayloadDialog = FakeEditor  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "previewops.tui.screens.dialogs.edit", module)
-    desk = FakeExecutor()
-    app = make_app(FakeSource(), desk)
+    executor = FakeExecutor()
+    app = make_app(FakeSource(), executor)
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "lesson-500", "a dead letter")
+        await opened(pilot, app, "lesson-500", "dead letter")
         for key in ("escape", "enter"):
             await pilot.press("e")
             await until(pilot, lambda: "the editor" in screen_text(app))
             await pilot.press(key)
             await until(pilot, lambda: isinstance(app.screen, JobScreen))
         await until(
-            pilot, lambda: desk.commands == [RequeueWithPayload("lesson-500", edited, scenes.DEAD_JOB.digest)]
+            pilot,
+            lambda: executor.commands == [RequeueWithPayload("lesson-500", edited, scenes.DEAD_JOB.digest)],
         )
     assert seen[0] == ("lesson-500", scenes.PAYLOAD)
 
 
 async def test_a_pending_job_is_cancelled_for_a_reason() -> None:
-    desk = FakeExecutor()
-    app = make_app(FakeSource(), desk)
+    executor = FakeExecutor()
+    app = make_app(FakeSource(), executor)
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "lesson-200", "waits for a worker")
+        await opened(pilot, app, "lesson-200", "waiting for a worker")
         assert app.screen.check_action("requeue", ()) is False
         assert app.screen.check_action("edit", ()) is False
         await pilot.press("x")
         await until(pilot, lambda: "Cancel job lesson-200" in screen_text(app))
         await pilot.press(*"twice", "enter")
-        await until(pilot, lambda: desk.commands == [Cancel(("lesson-200",), "twice")])
+        await until(pilot, lambda: executor.commands == [Cancel(("lesson-200",), "twice")])
 
 
-async def test_a_read_only_screen_shows_it_all_and_changes_nothing(data_dir: Path) -> None:
+async def test_a_read_only_screen_shows_everything_and_changes_nothing(data_dir: Path) -> None:
     app = make_app(source_of(scenes.DEAD_JOB, data_dir=data_dir), read_only=True)
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "lesson-500", "a dead letter")
-        assert {"requeue", "edit", "cancel"}.isdisjoint(deed.action for deed in app.screen.available())
+        await opened(pilot, app, "lesson-500", "dead letter")
+        assert {"requeue", "edit", "cancel"}.isdisjoint(
+            deed.action for deed in app.screen.available_actions()
+        )
         await pilot.press("r", "e", "x")
         assert isinstance(app.screen, JobScreen)
         assert "Requeue" not in screen_text(app)
@@ -341,7 +344,7 @@ async def test_a_read_only_screen_shows_it_all_and_changes_nothing(data_dir: Pat
 async def test_eighty_by_twenty_four_shows_one_panel_at_a_time(data_dir: Path) -> None:
     app = make_app(source_of(DONE, data_dir=data_dir))
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app, "done-3", "v shows another")
+        await opened(pilot, app, "done-3", "v switches the panel")
         await until(pilot, lambda: "1 of 6" in screen_text(app) and colour_shown(app) == RED)
         assert "artifacts · 9" in screen_text(app)
         assert "animation.webp" in screen_text(app)
@@ -363,18 +366,18 @@ async def test_eighty_by_twenty_four_shows_one_panel_at_a_time(data_dir: Path) -
         assert app.screen.check_action("switch", ()) is False
 
 
-async def test_a_job_that_is_not_there_and_one_that_comes_back() -> None:
+async def test_a_missing_job_and_one_that_reappears() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-9999", "no job lesson-9999 in queue preview-jobs")
-        assert "2 shows all jobs" in screen_text(app)
+        assert "2 lists all jobs" in screen_text(app)
         source.whole["lesson-9999"] = replace(scenes.DEAD_JOB, job_id="lesson-9999")
         app.poller.poll_now()
-        await until(pilot, lambda: "a dead letter" in screen_text(app))
+        await until(pilot, lambda: "dead letter" in screen_text(app))
 
 
-async def test_a_lost_connection_leaves_the_job_and_says_so() -> None:
+async def test_a_lost_connection_keeps_the_job_and_is_shown() -> None:
     source = source_of(scenes.record("lesson-10", JobState.ACTIVE, payload=scenes.PAYLOAD))
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -383,7 +386,7 @@ async def test_a_lost_connection_leaves_the_job_and_says_so() -> None:
         app.screen.query_one(DetailPanels)
         app.poller.poll_now()
         await until(pilot, lambda: "STALE" in screen_text(app))
-        await until(pilot, lambda: "not renewed" in screen_text(app))
+        await until(pilot, lambda: "not updated" in screen_text(app))
         assert "20% frames" in screen_text(app)
 
 
@@ -400,7 +403,7 @@ async def test_escape_goes_back_to_where_the_job_was_opened_and_another_one_take
         await pilot.press("escape")
         await until(pilot, lambda: app.current_mode == "jobs")
         app.open_job("lesson-500")
-        await until(pilot, lambda: "✖ a dead letter" in screen_text(app))
+        await until(pilot, lambda: "✖ dead letter" in screen_text(app))
         assert "1 of 6" not in screen_text(app)
         assert colour_shown(app) is None or not app.screen.query_one(Blocks).display
 
@@ -415,7 +418,7 @@ async def test_a_dry_run_shows_its_plan() -> None:
         assert "done: a dry run, nothing was rendered" in screen_text(app)
 
 
-async def test_words_of_a_job_cannot_steer_the_terminal() -> None:
+async def test_job_text_has_no_control_sequences() -> None:
     evil = "\x1b[2J\u202egnp"
     job = replace(
         scenes.DEAD_JOB,
@@ -426,17 +429,17 @@ async def test_words_of_a_job_cannot_steer_the_terminal() -> None:
     )
     app = make_app(source_of(job))
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, "evil", "a dead letter")
+        await opened(pilot, app, "evil", "dead letter")
         assert "\x1b" not in screen_text(app)
         assert "\u202e" not in screen_text(app)
 
 
 @pytest.mark.parametrize("odd", ["evil[/red]", "[/x]", "[red]evil", "evil\\"])
-async def test_an_id_that_looks_like_markup_is_shown_as_it_is(odd: str) -> None:
+async def test_an_id_with_markup_is_shown_verbatim(odd: str) -> None:
     dead = replace(scenes.DEAD_JOB, job_id=odd)
     app = make_app(source_of(dead))
     async with app.run_test(size=SIZE) as pilot:
-        await opened(pilot, app, odd, "a dead letter")
+        await opened(pilot, app, odd, "dead letter")
         await until(pilot, lambda: app.focused is not None and app.focused.id == "attempts")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, TracebackScreen))
@@ -447,9 +450,7 @@ async def test_an_id_that_looks_like_markup_is_shown_as_it_is(odd: str) -> None:
         assert f"Payload of {odd} " in screen_text(app)
 
 
-async def test_pictures_are_read_beside_the_event_loop(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_images_are_read_off_the_event_loop(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: set[bool] = set()
     real: Callable[..., object] = Image.open
 

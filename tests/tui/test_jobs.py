@@ -1,4 +1,4 @@
-"""The screen of all jobs: states, filter, pages, marks, cancelling, and what it does when the queue is gone."""
+"""The job list: states, filter, pages, marks, cancelling and a lost connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from previewops.states import JobState
 from previewops.tui.app import OperatorApp
 from previewops.tui.commands.commands import Cancel, Discard, Requeue
 from previewops.tui.protocols import JobQuery
-from previewops.tui.screens.jobs.screen import REST_PICTURES, JobsScreen
+from previewops.tui.screens.jobs.screen import SKIPPED_VIEWS, JobsScreen
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from tests.tui import scenes
@@ -24,7 +24,7 @@ SIZE = (120, 40)
 
 
 def labels(app: OperatorApp) -> tuple[str, str]:
-    """What is written into the frame of the list: title and subtitle."""
+    """Title and subtitle of the list's frame."""
     panel = app.screen.query_one("#jobs-panel", Panel)
     return panel._written_title, panel._written_subtitle
 
@@ -53,7 +53,7 @@ async def test_the_newest_jobs_are_there_with_live_progress_and_reasons() -> Non
         assert "newest first · live" in text
         assert "completed 10.0k" in text
         assert "cancelled ≤31" in text
-        assert "20% frames" in text, "the record says 10 % inspect; the snapshot is fresher"
+        assert "20% frames" in text, "the record has 10 % inspect; the snapshot is more recent"
 
         runs = tuple(replace(run, progress=0.55, phase="sheet") for run in scenes.RUNS)
         source.snapshot = replace(scenes.BUSY, running_jobs=runs)
@@ -78,7 +78,7 @@ async def test_states_are_stepped_through_and_clicked() -> None:
         assert source.queries[-1].state is JobState.DEAD
 
 
-async def test_a_page_of_a_state_that_is_empty_says_so() -> None:
+async def test_an_empty_state_is_reported() -> None:
     source = FakeSource(scenes.EMPTY, listed=())
     app = make_app(source)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -98,18 +98,18 @@ async def test_a_filter_is_applied_while_one_types_kept_by_enter_and_cleared_by_
         await pilot.press("slash")
         await until(pilot, lambda: "esc clears it" in screen_text(app))
         await pilot.press(*"project:chess", "space", *"!q1z")
-        await until(pilot, lambda: shows_title(app, "50 found among all 359 jobs looked at"))
+        await until(pilot, lambda: shows_title(app, "50 found among all 359 jobs examined"))
         assert "checkers" not in screen_text(app)
         assert app.current_mode == "jobs", "letters and digits go to the filter"
         assert not app.view.frozen
         await pilot.press("enter")
         await until(pilot, lambda: grid(app).has_focus)
-        await until(pilot, lambda: "kept filter: project:chess !q1z" in screen_text(app))
+        await until(pilot, lambda: "active filter: project:chess !q1z" in screen_text(app))
         assert "enter keeps it" not in screen_text(app)
 
         await pilot.press("exclamation_mark", "j", "j")
-        assert grid(app).has_focus, "it is turned round where it is, and the keys stay the list's"
-        await until(pilot, lambda: "kept filter: ! project:chess !q1z" in screen_text(app))
+        assert grid(app).has_focus, "it is negated in place, and the list keeps the focus"
+        await until(pilot, lambda: "active filter: ! project:chess !q1z" in screen_text(app))
         await until(pilot, lambda: shows_title(app, "1-200 found") or shows_title(app, "200 found"))
         assert str(source.queries[-1].terms) == "! project:chess !q1z"
         await pilot.press("escape")
@@ -131,30 +131,30 @@ async def test_a_field_that_there_is_not_is_refused_in_the_line_and_the_list_sta
             pilot, lambda: "▲ unknown filter field: found foo, allowed id, project," in screen_text(app)
         )
         assert 'colon in it goes in double quotes: "foo:…"' in " ".join(screen_text(app).split())
-        assert "project:chess foo:bar" in screen_text(app), "what was typed stays"
+        assert "project:chess foo:bar" in screen_text(app), "typed text stays"
         assert not grid(app).has_focus, "it can be corrected at once"
-        await until(pilot, lambda: shows_title(app, "found among all 359 jobs looked at"))
+        await until(pilot, lambda: shows_title(app, "found among all 359 jobs examined"))
         assert str(source.queries[-1].terms) == "project:chess"
         assert grid(app).keys
 
         await pilot.press(*["backspace"] * 7, *'"foo:bar"')
         await until(pilot, lambda: "no field" not in screen_text(app))
         await pilot.press(*["backspace"] * 9, *"!q1z", "enter")
-        await until(pilot, lambda: "kept filter: project:chess !q1z" in screen_text(app))
+        await until(pilot, lambda: "active filter: project:chess !q1z" in screen_text(app))
         assert grid(app).has_focus
 
 
-async def test_a_filter_that_nothing_matches_says_how_far_it_looked_and_enter_on_nothing_closes_it() -> None:
+async def test_a_filter_without_matches_shows_the_examined_count() -> None:
     app = make_app(FakeSource())
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("slash", *"nowhere", "enter")
-        await until(pilot, lambda: "Nothing of 359 jobs looked at matches nowhere" in screen_text(app))
+        await until(pilot, lambda: "None of 359 examined jobs matches nowhere" in screen_text(app))
         await pilot.press("slash", *["backspace"] * 7, "enter")
         await until(pilot, lambda: shows_title(app, "jobs 1-200 of") and "filter:" not in screen_text(app))
 
 
-async def test_a_page_is_filled_in_several_calls_and_looks_on_when_asked() -> None:
+async def test_a_page_is_filled_in_several_calls_and_continues_on_request() -> None:
     many = tuple(replace(scenes.JOBS[10], job_id=f"job-{number}") for number in range(90_000))
     last = replace(scenes.JOBS[10], job_id="needle")
     source = FakeSource(listed=(*many, last))
@@ -162,16 +162,16 @@ async def test_a_page_is_filled_in_several_calls_and_looks_on_when_asked() -> No
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("slash", *"needle", "enter")
-        await until(pilot, lambda: shows_title(app, "0 found among the newest 40,000 looked at; ] looks on"))
-        assert "stands still" in labels(app)[1], "so long a look is not repeated with each picture"
+        await until(pilot, lambda: shows_title(app, "0 found among the newest 40,000 examined; ] continues"))
+        assert "not live" in labels(app)[1], "a costly fetch is not repeated with each snapshot"
         asked = len(source.queries)
         app.poller.poll_now()
         await until(pilot, lambda: len(source.snapshot_queries) >= 2)
         assert len(source.queries) == asked
         await pilot.press("right_square_bracket")
-        await until(pilot, lambda: shows_title(app, "80,000 looked at; ] looks on"))
+        await until(pilot, lambda: shows_title(app, "80,000 examined; ] continues"))
         await pilot.press("right_square_bracket")
-        await until(pilot, lambda: shows_title(app, "1-1 found among all 90,001 jobs looked at"))
+        await until(pilot, lambda: shows_title(app, "1-1 found among all 90,001 jobs examined"))
         assert grid(app).cursor_key == "needle"
 
 
@@ -184,7 +184,7 @@ async def test_pages_are_turned_by_keys_and_past_the_edges() -> None:
         await pilot.press("G", "j")
         await until(pilot, lambda: shows_title(app, "jobs 201-359 of 359"))
         assert grid(app).cursor_index == 0
-        assert "page 2 stands still; r looks again" in labels(app)[1]
+        assert "page 2 is not live; F5 refreshes" in labels(app)[1]
         assert app.screen.check_action("turn_page", (1,)) is False
 
         asked = len(source.queries)
@@ -204,7 +204,7 @@ async def test_pages_are_turned_by_keys_and_past_the_edges() -> None:
         assert grid(app).cursor_index == 0
 
 
-async def test_the_order_is_turned() -> None:
+async def test_the_order_is_reversed() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -215,25 +215,25 @@ async def test_the_order_is_turned() -> None:
 
 
 async def test_one_job_is_cancelled_for_a_reason() -> None:
-    source, desk = FakeSource(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = FakeSource(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("x")
         await until(pilot, lambda: "Cancel job lesson-10" in screen_text(app))
-        assert "its render is killed" in screen_text(app)
+        assert "its render process is killed" in screen_text(app)
         await pilot.press("escape")
         await until(pilot, lambda: "Cancel job" not in screen_text(app))
-        assert desk.commands == []
+        assert executor.commands == []
         await pilot.press("x")
         await until(pilot, lambda: "Cancel job lesson-10" in screen_text(app))
         await pilot.press(*"twice", "enter")
-        await until(pilot, lambda: desk.commands == [Cancel(("lesson-10",), "twice")])
+        await until(pilot, lambda: executor.commands == [Cancel(("lesson-10",), "twice")])
 
 
 async def test_several_jobs_are_cancelled_after_a_second_question_with_cancel_focused() -> None:
-    source, desk = FakeSource(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = FakeSource(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("space", "space", "j", "j", "j", "space")
@@ -246,7 +246,7 @@ async def test_several_jobs_are_cancelled_after_a_second_question_with_cancel_fo
         assert "2 of them are running" in screen_text(app)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, JobsScreen))
-        assert desk.commands == [], "Cancel had the focus"
+        assert executor.commands == [], "Cancel had the focus"
         await pilot.press("x")
         await until(pilot, lambda: "Cancel 3 jobs" in screen_text(app))
         await pilot.press("enter")
@@ -254,13 +254,13 @@ async def test_several_jobs_are_cancelled_after_a_second_question_with_cancel_fo
             pilot, lambda: "will not be rendered." in screen_text(app) and "lesson-11" in screen_text(app)
         )
         await pilot.press("tab", "enter")
-        await until(pilot, lambda: desk.commands == [Cancel(marked, "")])
+        await until(pilot, lambda: executor.commands == [Cancel(marked, "")])
         await until(pilot, lambda: grid(app).marks == ())
 
 
-async def test_a_hundred_jobs_take_a_word() -> None:
-    source, desk = FakeSource(), FakeExecutor()
-    app = make_app(source, desk)
+async def test_a_hundred_jobs_need_a_typed_word() -> None:
+    source, executor = FakeSource(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         keys = tuple(f"lesson-{number}" for number in range(200, 310))
@@ -274,12 +274,12 @@ async def test_a_hundred_jobs_take_a_word() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: "type cancel jobs" in screen_text(app))
         await pilot.press(*"cancel jobs", "enter")
-        await until(pilot, lambda: desk.commands == [Cancel((*keys, "lesson-500"), "")])
+        await until(pilot, lambda: executor.commands == [Cancel((*keys, "lesson-500"), "")])
 
 
 async def test_jobs_that_have_ended_are_not_cancelled() -> None:
-    source, desk = FakeSource(), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = FakeSource(), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("s", "s", "s", "s", "s")
@@ -291,23 +291,23 @@ async def test_jobs_that_have_ended_are_not_cancelled() -> None:
         await until(pilot, lambda: shows_title(app, "cancelled jobs"))
         await pilot.press("x", "r")
         assert isinstance(app.screen, JobsScreen)
-    assert desk.commands == []
+    assert executor.commands == []
 
 
-async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_letters() -> None:
+async def test_dead_jobs_are_confirmed_as_on_the_dead_letter_screen() -> None:
     dead = tuple(
         replace(letter, job_id=f"dead-{number}") for number, letter in enumerate(scenes.dead_records()[:3])
     )
-    source, desk = FakeSource(listed=(scenes.JOBS[0], *dead), dead_letters=dead), FakeExecutor()
-    app = make_app(source, desk)
+    source, executor = FakeSource(listed=(scenes.JOBS[0], *dead), dead_letters=dead), FakeExecutor()
+    app = make_app(source, executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await pilot.press("2")
         await until(pilot, lambda: isinstance(app.screen, JobsScreen) and len(grid(app).keys) == 4)
-        await pilot.press("r")  # on one that runs
+        await pilot.press("r")  # on a running one
         assert app.screen.check_action("requeue", ()) is False
         await pilot.press("j", "r")
         one = Requeue(DeadLetterFilter(job_ids=("dead-0",)), 1, cut_off_ms=dead[0].finished_ms)
-        await until(pilot, lambda: desk.commands == [one])
+        await until(pilot, lambda: executor.commands == [one])
         await pilot.press("x")
         await until(pilot, lambda: "Discard 1 dead letter" in screen_text(app))
         await pilot.press("escape")
@@ -316,15 +316,15 @@ async def test_dead_jobs_are_requeued_and_discarded_as_carefully_as_on_dead_lett
         await until(pilot, lambda: "Requeue 2 dead letters" in screen_text(app))
         await pilot.press("tab", "enter")
         both = Requeue(DeadLetterFilter(job_ids=("dead-0", "dead-1")), 2, cut_off_ms=scenes.NOW_MS)
-        await until(pilot, lambda: desk.commands == [one, both])
+        await until(pilot, lambda: executor.commands == [one, both])
         await until(pilot, lambda: grid(app).marks == ())
         grid(app).mark(("dead-1", "dead-2"))
         await pilot.press("x")
         await until(pilot, lambda: "Discard 2 dead letters" in screen_text(app))
         await pilot.press("tab", "enter")
-        await until(pilot, lambda: len(desk.commands) == 3)
+        await until(pilot, lambda: len(executor.commands) == 3)
         chosen = DeadLetterFilter(job_ids=("dead-1", "dead-2"))
-        assert desk.commands[-1] == Discard(chosen, 2, cut_off_ms=scenes.NOW_MS)
+        assert executor.commands[-1] == Discard(chosen, 2, cut_off_ms=scenes.NOW_MS)
 
 
 async def test_marks_are_let_go_by_escape_and_ids_copied_and_a_job_opened() -> None:
@@ -344,28 +344,28 @@ async def test_marks_are_let_go_by_escape_and_ids_copied_and_a_job_opened() -> N
 
 
 def grid_key_before(source: FakeSource) -> str:
-    """The job under the cursor: two marked, one further down."""
+    """The job at the cursor: two marked, one further down."""
     return source.listed[3].job_id
 
 
-async def test_a_failed_fetch_leaves_the_rows_and_says_so() -> None:
+async def test_a_failed_fetch_keeps_the_rows_and_shows_the_error() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         source.down = True
         await pilot.press("f5")
-        await until(pilot, lambda: "not renewed" in labels(app)[1])
+        await until(pilot, lambda: "not updated" in labels(app)[1])
         assert "lesson-205" in screen_text(app)
         await pilot.press("s")
-        await until(pilot, lambda: "It is tried again with the next picture." in screen_text(app))
+        await until(pilot, lambda: "The next snapshot tries again." in screen_text(app))
         assert "lesson-10" not in screen_text(app), "rows of another list would be a lie"
         source.down = False
         app.poller.poll_now()
         await until(pilot, lambda: shows_title(app, "waiting jobs 1-120"))
 
 
-async def test_nothing_is_fetched_by_itself_while_the_display_is_frozen() -> None:
+async def test_no_automatic_fetch_while_frozen() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -380,7 +380,7 @@ async def test_nothing_is_fetched_by_itself_while_the_display_is_frozen() -> Non
         await until(pilot, lambda: len(source.queries) > asked)
 
 
-async def test_a_frozen_display_turns_to_no_list_that_is_not_there_and_says_so() -> None:
+async def test_a_frozen_display_shows_no_rows_of_another_list() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -390,7 +390,7 @@ async def test_a_frozen_display_turns_to_no_list_that_is_not_there_and_says_so()
         asked = len(source.queries)
         await pilot.press("s")
         await until(pilot, lambda: shows_title(app, "waiting jobs"))
-        await until(pilot, lambda: "The display is frozen; z lets it go on." in screen_text(app))
+        await until(pilot, lambda: "The display is frozen; z unfreezes it." in screen_text(app))
         assert "lesson-10" not in screen_text(app), "rows of another list would be a lie"
         await pilot.press("f5", "o")
         await until(pilot, lambda: "oldest first" in labels(app)[1])
@@ -398,7 +398,7 @@ async def test_a_frozen_display_turns_to_no_list_that_is_not_there_and_says_so()
         await until(pilot, lambda: grid(app).has_focus)
         assert len(source.queries) == asked
         await pilot.press("z")
-        await until(pilot, lambda: shows_title(app, "found among all 359 waiting jobs looked at"))
+        await until(pilot, lambda: shows_title(app, "found among all 359 waiting jobs examined"))
         assert source.queries[-1].newest_first is False
 
 
@@ -427,7 +427,7 @@ async def test_rows_that_race_by_are_slowed_down() -> None:
             app.poller.poll_now()
             await until(pilot, lambda asked=asked: len(source.queries) > asked)  # type: ignore[misc]
             await until(pilot, lambda: "live, slowed down" in labels(app)[1])
-            for rest in range(1, REST_PICTURES + 1):
+            for rest in range(1, SKIPPED_VIEWS + 1):
                 app.poller.poll_now()
                 await until(pilot, lambda seen=looks + 1 + rest: len(source.snapshot_queries) >= seen)  # type: ignore[misc]
             assert len(source.queries) == asked + 1
@@ -436,7 +436,7 @@ async def test_rows_that_race_by_are_slowed_down() -> None:
 
 
 class CountingSource(FakeSource):
-    """Counts how many queries are under way at once."""
+    """Counts the queries that run at the same time."""
 
     under_way = 0
     most_queries = 0
@@ -451,17 +451,17 @@ class CountingSource(FakeSource):
 
 
 async def test_a_read_only_screen_cancels_nothing() -> None:
-    desk = FakeExecutor()
-    app = make_app(FakeSource(), desk, read_only=True)
+    executor = FakeExecutor()
+    app = make_app(FakeSource(), executor, read_only=True)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         assert "Cancel" not in screen_text(app)
         await pilot.press("x")
-        await settled(pilot, app)  # a question would have come by now
+        await settled(pilot, app)  # a dialog would be open by now
         assert isinstance(app.screen, JobsScreen)
         app.start_command(Cancel(("lesson-10",), "through a back door"))
         await settled(pilot, app)
-        assert desk.commands == []
+        assert executor.commands == []
         assert "cancel" not in {deed.action for deed in app.screen.available_actions()}
 
 
@@ -473,4 +473,4 @@ async def test_eighty_columns_show_what_matters() -> None:
         assert "lesson-10" in text
         assert "20% frames" in text
         assert "cancelled ≤31" in text
-        assert "…" not in text.split("jobs 1-200")[0], "the line of states is whole"
+        assert "…" not in text.split("jobs 1-200")[0], "the line of states is complete"

@@ -1,4 +1,4 @@
-"""Keys that come all at once, as over a slow line: what is typed after a key that opens something goes there."""
+"""Keys that arrive together, as over a slow connection: keys after one that opens something go there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.tui.screen_support import FakeExecutor, make_app, screen_text, shown,
 
 
 def at_once(app: OperatorApp, text: str) -> None:
-    """Types without letting the app work between two keys."""
+    """Types without letting the app run between two keys."""
     names = {"/": "slash", "!": "exclamation_mark", ":": "colon"}
     for character in text:
         app.post_message(Key(names.get(character, character), character))
@@ -34,7 +34,7 @@ async def opened(pilot: Pilot[int], app: OperatorApp, number: str) -> OperatorSc
     return app.screen
 
 
-async def test_a_filter_that_comes_at_once_is_typed_into_its_line() -> None:
+async def test_keys_after_slash_go_to_the_filter() -> None:
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, app, "6")
@@ -45,9 +45,9 @@ async def test_a_filter_that_comes_at_once_is_typed_into_its_line() -> None:
         assert app.is_running
 
 
-async def test_what_is_typed_before_a_question_has_come_does_nothing() -> None:
-    desk = FakeExecutor()
-    app = make_app(executor=desk)
+async def test_keys_before_a_dialog_opens_are_dropped() -> None:
+    executor = FakeExecutor()
+    app = make_app(executor=executor)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, app, "5")
         await pilot.press("j")
@@ -58,12 +58,12 @@ async def test_what_is_typed_before_a_question_has_come_does_nothing() -> None:
         field = app.screen.query_one(Input)
         at_once(app, "why7pzq")
         await until(pilot, lambda: field.value.endswith("why7pzq"))
-        # Of what was typed ahead the keys that came before the line are gone, all others stand there in order.
+        # Of the typed keys those before the input are dropped, all others are in order.
         assert field.value.removesuffix("why7pzq") in ["ust7pqz"[place:] for place in range(8)]
-        assert desk.commands == []
+        assert executor.commands == []
 
 
-async def test_keys_act_again_while_what_was_agreed_to_is_carried_out() -> None:
+async def test_keys_work_while_a_confirmed_command_runs() -> None:
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, app, "5")
@@ -85,15 +85,15 @@ async def test_keys_act_again_while_what_was_agreed_to_is_carried_out() -> None:
         done.set()
 
 
-async def test_between_two_questions_nothing_acts() -> None:
-    desk = FakeExecutor()
-    app = make_app(executor=desk)
+async def test_keys_between_two_dialogs_are_dropped() -> None:
+    executor = FakeExecutor()
+    app = make_app(executor=executor)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, app, "5")
-        await pilot.press("d")  # a whole host: agreed to first, then a reason
+        await pilot.press("d")  # a host: a confirmation, then a reason
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        app.screen.query_one("#deed", Button).focus()
-        await until(pilot, lambda: app.focused is app.screen.query_one("#deed"))
+        app.screen.query_one("#confirm", Button).focus()
+        await until(pilot, lambda: app.focused is app.screen.query_one("#confirm"))
         app.post_message(Key("enter", "\r"))
         at_once(app, "tz7")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
@@ -101,7 +101,7 @@ async def test_between_two_questions_nothing_acts() -> None:
 
 
 def burst(app: OperatorApp, *keys: str) -> None:
-    """Types keys by Textual's names, without letting the app work between two of them."""
+    """Types keys by Textual's names, without letting the app run between two of them."""
     for key in keys:
         app.post_message(Key(key, "\r" if key == "enter" else None))
 
@@ -117,12 +117,12 @@ def burst(app: OperatorApp, *keys: str) -> None:
     ],
     ids=" ".join,
 )
-async def test_what_is_closed_twice_at_once_is_closed_once(keys: tuple[str, ...]) -> None:
+async def test_a_second_dismissal_is_ignored(keys: tuple[str, ...]) -> None:
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot, app, "2")
         burst(app, *keys)
-        await pilot.press("z")  # comes after them, and to the screen, as nothing is open any more
+        await pilot.press("z")  # handled after them by the screen, as nothing is open any more
         await until(pilot, lambda: app.view.frozen)
         assert isinstance(app.screen, OperatorScreen)
 
@@ -132,26 +132,26 @@ async def test_a_command_is_done_before_the_next_key_is_heeded() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, app, "2")
         await pilot.press("colon")
-        await until(pilot, lambda: "Show only jobs that some words are found in" in screen_text(app))
-        burst(app, "enter", "enter", "enter", "z")  # the first is chosen and done: it opens the filter
+        await until(pilot, lambda: "Show matching jobs." in screen_text(app))
+        burst(app, "enter", "enter", "enter", "z")  # the first one is selected and run: it opens the filter
         await until(pilot, lambda: app.view.frozen)
         burst(app, "colon", "enter", "enter", "escape", "escape", "z")
         await until(pilot, lambda: not app.view.frozen)
         assert app.screen is screen
 
 
-async def test_keys_that_come_at_once_keep_their_order() -> None:
-    desk = FakeExecutor()
-    app = make_app(executor=desk)
+async def test_keys_that_arrive_together_keep_their_order() -> None:
+    executor = FakeExecutor()
+    app = make_app(executor=executor)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, app, "2")
         burst(app, "p", "enter", "escape")
-        await until(pilot, lambda: desk.commands == [Pause("")])
+        await until(pilot, lambda: executor.commands == [Pause("")])
         await until(pilot, lambda: app.screen is screen)
         at_once(app, "p")
         at_once(app, "disks")
         burst(app, "escape", "p", "enter")
-        await until(pilot, lambda: desk.commands == [Pause(""), Pause("")])
+        await until(pilot, lambda: executor.commands == [Pause(""), Pause("")])
         at_once(app, ":")
         burst(app, "escape")
         at_once(app, "4z")

@@ -1,4 +1,4 @@
-"""The screen's source and desk over a real queue: pages of jobs, one job, cancelling."""
+"""The live data source and executor over a real queue: pages of jobs, one job, cancelling."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ JOBS = 450
 
 @pytest.fixture
 async def link(redis_url: str, tmp_path: Path) -> AsyncIterator[QueueConnection]:
-    """A link to a queue with jobs ``job-0`` … that wait, every ninth of project "chess"."""
+    """A connection to a queue with waiting jobs ``job-0`` …, every ninth of project "chess"."""
     settings = Settings(queue_max=1_000, data_dir=tmp_path)
     redis = connect(redis_url, role="test")
     try:
@@ -50,7 +50,7 @@ async def link(redis_url: str, tmp_path: Path) -> AsyncIterator[QueueConnection]
 
 
 async def nobody(_done: int, _total: int) -> None:
-    """Progress that nobody watches."""
+    """Ignores progress."""
 
 
 async def test_pages_go_through_all_jobs_once(link: QueueConnection) -> None:
@@ -78,7 +78,7 @@ async def test_the_oldest_come_first_when_asked(link: QueueConnection) -> None:
     assert [record.job_id for record in page.rows] == ["job-0", "job-1"]
 
 
-async def test_one_job_is_read_whole_and_its_bundle_is_not_here(link: QueueConnection) -> None:
+async def test_one_job_with_payload_and_a_bundle_elsewhere(link: QueueConnection) -> None:
     source = LiveSource(link)
     record = await source.job("job-7")
     assert record.payload == payload("job-7").raw
@@ -89,9 +89,9 @@ async def test_one_job_is_read_whole_and_its_bundle_is_not_here(link: QueueConne
 
 
 async def test_jobs_are_cancelled_and_those_that_have_ended_skipped(link: QueueConnection) -> None:
-    desk, source = LiveExecutor(link), LiveSource(link)
-    assert (await desk.execute(Cancel(("job-1",), "twice"), nobody)).complete
-    outcome = await desk.execute(Cancel(("job-1", "job-2"), "twice"), nobody)
+    executor, source = LiveExecutor(link), LiveSource(link)
+    assert (await executor.execute(Cancel(("job-1",), "twice"), nobody)).complete
+    outcome = await executor.execute(Cancel(("job-1", "job-2"), "twice"), nobody)
     assert outcome.message == "cancelled 1, skipped 1"
     record = await source.job("job-2")
     assert record.state is JobState.CANCELLED
@@ -120,7 +120,7 @@ def test_the_command_closes_the_connections_of_its_screen(redis_url: str, failur
             self.failure = failure
             return 3
 
-    screen = Screen(LiveSource(link), LiveExecutor(link), Options(place="q"))
+    screen = Screen(LiveSource(link), LiveExecutor(link), Options(queue_name="q"))
     if failure is None:
         assert command._run(screen, link) == 3
     else:

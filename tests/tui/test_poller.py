@@ -1,4 +1,4 @@
-"""Polling a source that does not answer: it is given up, and has ended before it is asked again."""
+"""Polling a source that does not reply: the call is cancelled, and has ended before the next one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from textual.message import Message
 
-from previewops.clock import SystemClock
 from previewops.snapshot.model import Snapshot
 from previewops.tui.data import poller as module
 from previewops.tui.data.poller import Poller, SnapshotMissed
@@ -16,7 +15,7 @@ from tests.tui.screen_support import FakeSource
 
 
 class HangingSource(FakeSource):
-    """Never answers, and takes a while to let go when it is given up."""
+    """Never replies, and takes a while to end when it is cancelled."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,11 +31,11 @@ class HangingSource(FakeSource):
             for _ in range(5):
                 await asyncio.sleep(0)
             self.log.append("ended")
-        raise AssertionError("it was never given up")
+        raise AssertionError("it was never cancelled")
 
 
 class Impatient:
-    """A receiver that wants the next one at once, three times."""
+    """A receiver that polls again at once, three times."""
 
     def __init__(self) -> None:
         self.poller: Poller | None = None
@@ -58,7 +57,7 @@ async def test_a_call_without_an_answer_is_given_up_and_has_ended_before_the_nex
 ) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 0.0)
     source, receiver = HangingSource(), Impatient()
-    receiver.poller = Poller(source, receiver, SnapshotQuery, SystemClock(), every_s=60.0)
+    receiver.poller = Poller(source, receiver, SnapshotQuery, interval_s=60.0)
     polling = asyncio.ensure_future(receiver.poller.run())
     await receiver.enough.wait()
     polling.cancel()
@@ -69,11 +68,9 @@ async def test_a_call_without_an_answer_is_given_up_and_has_ended_before_the_nex
     ]
 
 
-async def test_who_stops_polling_gives_up_the_call_under_way() -> None:
+async def test_cancelling_the_poller_cancels_the_running_call() -> None:
     source = HangingSource()
-    polling = asyncio.ensure_future(
-        Poller(source, Impatient(), SnapshotQuery, SystemClock(), every_s=60.0).run()
-    )
+    polling = asyncio.ensure_future(Poller(source, Impatient(), SnapshotQuery, interval_s=60.0).run())
     await source.asked.wait()
     polling.cancel()
     await asyncio.gather(polling, return_exceptions=True)

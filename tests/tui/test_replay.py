@@ -1,4 +1,4 @@
-"""A recording in the screens: any moment of it, right in either direction, and nothing that could be changed."""
+"""A recording in the screens: any position, in both directions, read-only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LENGTH_S = 400
 
 
 class Night:
-    """A recording, and what the queue was like every ten seconds of it."""
+    """A recording, and the true snapshots every ten seconds."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -58,22 +58,22 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
 async def replayed(
     path: Path, clock: ManualClock, size: tuple[int, int] = (120, 40)
 ) -> AsyncIterator[tuple[ReplayApp, Pilot[int]]]:
-    """The screen over a recording, once its first picture is there."""
-    app = ReplayApp(path, Options("preview-jobs", read_only=True, every_s=0.25), clock=clock)
+    """The screen over a recording after its first snapshot."""
+    app = ReplayApp(path, Options("preview-jobs", read_only=True, interval_s=0.25), clock=clock)
     async with app.run_test(size=size, notifications=True) as pilot:
-        await until(pilot, lambda: where(app).opened == 1 and app.view.replaying is not None)
-        await until(pilot, lambda: app.view.snapshot is not None or app.view.lost is not None)
+        await until(pilot, lambda: where(app).opened == 1 and app.view.replay is not None)
+        await until(pilot, lambda: app.view.snapshot is not None or app.view.connection_loss is not None)
         yield app, pilot
 
 
 def passes(app: OperatorApp, clock: ManualClock, seconds: float) -> None:
-    """Time goes by, and the next picture comes at once."""
+    """Lets time pass, and shows the next snapshot at once."""
     clock.seconds += seconds
     app.poller.poll_now()
 
 
 def where(app: OperatorApp) -> ReplayPosition:
-    found = app.display_state.live.replaying
+    found = app.display_state.live.replay
     assert found is not None
     return found
 
@@ -130,7 +130,7 @@ async def test_it_plays_at_its_speed_and_stands_when_held(night: Night) -> None:
         await until(pilot, lambda: "REPLAY END 2x 0:06:40 of 0:06:40" in screen_text(app))
 
 
-async def test_the_title_says_where_one_is(night: Night) -> None:
+async def test_the_title_shows_the_position(night: Night) -> None:
     for size in ((80, 24), (120, 40)):
         async with replayed(night.path, ManualClock(), size) as (app, pilot):
             await pilot.press("greater_than_sign")
@@ -143,18 +143,16 @@ async def test_the_title_says_where_one_is(night: Night) -> None:
 
 def test_a_narrow_title_keeps_the_position_in_a_gap_of_a_frozen_display() -> None:
     picture = QueueView(
-        scenes.BUSY, frozen=True, place="preview-jobs", replaying=ReplayPosition(1.0, 5_000, 9_000, 0.5)
+        scenes.BUSY, frozen=True, queue_name="preview-jobs", replay=ReplayPosition(1.0, 5_000, 9_000, 0.5)
     )
     clock = plain_text(clock_line(picture))
     assert clock.endswith(" 2026-11-24 06:03:07Z ")
     assert "FROZEN" in clock
     assert plain_text(title_line(picture, 80 - len(clock))).startswith(" REPLAY 0.5x 0:00:05 of")
-    assert plain_text(title_line(replace(picture, replaying=ReplayPosition(0.4)), 40)).startswith(
-        " REPLAY … "
-    )
+    assert plain_text(title_line(replace(picture, replay=ReplayPosition(0.4)), 40)).startswith(" REPLAY … ")
 
 
-async def test_nothing_dangerous_is_left_and_nothing_is_carried_out(night: Night) -> None:
+async def test_a_replay_hides_mutating_keys_and_executes_nothing(night: Night) -> None:
     async with replayed(night.path, ManualClock()) as (app, pilot):
         for number in range(1, 8):
             await pilot.press(str(number))
@@ -168,16 +166,16 @@ async def test_nothing_dangerous_is_left_and_nothing_is_carried_out(night: Night
                     await pilot.press(deed.keys.split(",")[0])
         await pilot.press("p")
         await pilot.pause()
-        assert isinstance(app.screen, OperatorScreen), "no dialog has come"
+        assert isinstance(app.screen, OperatorScreen), "no dialog has opened"
         app.start_command(Pause("by a fault of ours"))
-        await until(pilot, lambda: "this is a recording: nothing was changed" in screen_text(app))
+        await until(pilot, lambda: "this is a recording: not executed" in screen_text(app))
 
 
-async def test_jobs_and_dead_letters_say_that_they_are_not_recorded(night: Night) -> None:
+async def test_jobs_and_dead_letters_are_not_recorded(night: Night) -> None:
     async with replayed(night.path, ManualClock(), (80, 24)) as (app, pilot):
         for key in ("2", "3", "4"):
             await pilot.press(key)
-            await until(pilot, lambda: "a recording holds no jobs" in screen_text(app))
+            await until(pilot, lambda: "a recording contains no jobs" in screen_text(app))
             front = app.front_screen
             assert front is not None
             assert not set(front.available_actions()) & set(front.KEY_ACTIONS)
@@ -185,14 +183,14 @@ async def test_jobs_and_dead_letters_say_that_they_are_not_recorded(night: Night
         await until(pilot, lambda: where(app).position_ms == 30_000)
         app.open_job("lesson-10")
         await until(
-            pilot, lambda: app.current_mode == "job" and "a recording holds no jobs" in screen_text(app)
+            pilot, lambda: app.current_mode == "job" and "a recording contains no jobs" in screen_text(app)
         )
 
 
 async def test_a_source_without_jobs_refuses_to_list_them(night: Night) -> None:
     source = ReplaySource()
     for refused in (source.jobs(JobQuery()), source.job("a"), source.dead_groups(3)):
-        with pytest.raises(NotRecorded, match="a recording holds no jobs"):
+        with pytest.raises(NotRecorded, match="a recording contains no jobs"):
             await refused
 
 
@@ -212,8 +210,8 @@ async def test_workers_events_and_health_show_the_moment(night: Night) -> None:
 async def test_help_and_palette_know_the_keys_of_a_recording_and_only_there(night: Night) -> None:
     async with replayed(night.path, ManualClock()) as (app, pilot):
         await pilot.press("question_mark")
-        await until(pilot, lambda: "In the recording" in screen_text(app))
-        assert "Go 5 min back in the recording." in screen_text(app)
+        await until(pilot, lambda: "Replay" in screen_text(app))
+        assert "Go back 5 min in the recording." in screen_text(app)
         await pilot.press("escape", "colon")
         await pilot.pause()
         await pilot.press(*"end of the rec")
@@ -228,7 +226,7 @@ async def test_help_and_palette_know_the_keys_of_a_recording_and_only_there(nigh
         assert not set(front.available_actions()) & set(REPLAY)
         await pilot.press("question_mark")
         await pilot.pause()
-        assert "In the recording" not in screen_text(live)
+        assert "Replay" not in screen_text(live)
 
 
 async def test_a_gap_shows_the_queue_before_it_and_why(tmp_path: Path) -> None:
@@ -243,17 +241,17 @@ async def test_a_gap_shows_the_queue_before_it_and_why(tmp_path: Path) -> None:
     clock = ManualClock()
     async with replayed(tmp_path / "gap.rec", clock) as (app, pilot):
         passes(app, clock, 40)
-        await until(pilot, lambda: app.view.lost is not None)
+        await until(pilot, lambda: app.view.connection_loss is not None)
         assert now_ms(app) == begun + 20_000
         await until(pilot, lambda: "STALE 20 s " in screen_text(app))
         assert reason in screen_text(app)
         assert "try" not in screen_text(app).splitlines()[0]
         await pilot.press("comma", "comma", "comma")
         await until(pilot, lambda: now_ms(app) == begun + 10_000)
-        assert app.view.lost is None
+        assert app.view.connection_loss is None
         passes(app, clock, 100)
         await until(pilot, lambda: now_ms(app) == begun + 61_000)
-        assert app.view.lost is None
+        assert app.view.connection_loss is None
 
 
 async def test_a_recording_that_begins_with_a_gap(tmp_path: Path) -> None:
@@ -266,19 +264,19 @@ async def test_a_recording_that_begins_with_a_gap(tmp_path: Path) -> None:
         assert "no server" in screen_text(app)
         await pilot.press("right_curly_bracket")
         await until(pilot, lambda: now_ms(app) == begun + 5_000)
-        assert app.view.lost is None
+        assert app.view.connection_loss is None
         await pilot.press("left_curly_bracket")
         await until(pilot, lambda: app.view.snapshot is None)
         assert "cannot reach the queue" in screen_text(app)
 
 
-async def test_what_cannot_be_read_is_told_and_the_rest_shown(night: Night, tmp_path: Path) -> None:
+async def test_damaged_parts_are_reported_and_the_rest_shown(night: Night, tmp_path: Path) -> None:
     data = bytearray(night.path.read_bytes())
     place = data.find(b"\x1f\x8b\x08", len(data) // 2)
     data[place + 200 : place + 210] = bytes(10)
     (tmp_path / "damaged.rec").write_bytes(data)
     async with replayed(tmp_path / "damaged.rec", ManualClock()) as (app, pilot):
-        await until(pilot, lambda: "1 place in it cannot be read" in screen_text(app))
+        await until(pilot, lambda: "1 part cannot be read" in screen_text(app))
         await pilot.press("right_curly_bracket")
         await until(pilot, lambda: now_ms(app) == night.begun + LENGTH_S * 1_000)
 

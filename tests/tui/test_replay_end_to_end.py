@@ -1,4 +1,4 @@
-"""A queue is recorded by the real program and replayed in a real terminal, after its server has gone."""
+"""A queue is recorded by the real program, and replayed in a real terminal after its server has stopped."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ async def test_the_morning_after(
     screen.press("{", "h")
     await screen.shows("REPLAY HELD 1x 0:00:00 of 0:00:01")
     screen.press("4")
-    await screen.shows("a recording holds no jobs")
+    await screen.shows("a recording contains no jobs")
     screen.press("6")
     await screen.shows("dead-2", "asset-missing")
     assert await screen.leave() == 0
 
 
-async def test_what_is_no_recording_is_told_and_leaves_the_terminal_alone(
+async def test_a_file_that_is_not_a_recording_is_rejected(
     tmp_path: Path, open_replay: Callable[[Path], Terminal]
 ) -> None:
     path = tmp_path / "notes.txt"

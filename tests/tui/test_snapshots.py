@@ -1,4 +1,4 @@
-"""Every screen as a picture, at three sizes, with data, empty, paused, stale and read-only.
+"""Every screen as a snapshot, at three sizes, with data, empty, paused, stale and read-only.
 
 The pictures are SVG files in ``__snapshots__``; after a wanted change `python -m pytest tests/tui/test_snapshots.py
 --snapshot-update` writes them anew. Look at them before they are committed.
@@ -29,8 +29,8 @@ SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
 _FONT_FACES = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
-class Picture(SingleFileSnapshotExtension):
-    """One SVG file a picture."""
+class SvgExtension(SingleFileSnapshotExtension):
+    """One SVG file per snapshot."""
 
     _write_mode = WriteMode.TEXT
     _file_extension = "svg"
@@ -38,7 +38,7 @@ class Picture(SingleFileSnapshotExtension):
 
 @pytest.fixture
 def pictures(snapshot: SnapshotAssertion) -> SnapshotAssertion:
-    return snapshot.use_extension(Picture)
+    return snapshot.use_extension(SvgExtension)
 
 
 STATES = {
@@ -75,16 +75,18 @@ async def test_screens(state: str, size: str, pictures: SnapshotAssertion) -> No
             await _visit_all(pilot, app)
             source.down = True
             app.poller.poll_now()
-            await until(pilot, lambda: app.view.lost is not None)
-            app.workers.cancel_group(app, "poll")  # or the count of tries would go on
-            app.on_snapshot_missed(SnapshotMissed(app.view.lost.reason if app.view.lost else "", 1))
+            await until(pilot, lambda: app.view.connection_loss is not None)
+            app.workers.cancel_group(app, "poll")  # or the number of attempts would grow
+            app.on_snapshot_missed(
+                SnapshotMissed(app.view.connection_loss.reason if app.view.connection_loss else "", 1)
+            )
         for number, (mode, _) in enumerate(SCREENS, 1):
             await _open(pilot, app, str(number), mode)
             assert pictures(name=f"{mode}-{state}-{size}") == _drawing(app)
 
 
 async def _visit_all(pilot: Pilot[int], app: OperatorApp) -> None:
-    """Has every screen fetch what it shows, so that something stands there when the connection is lost."""
+    """Has every screen fetch its data, so that something is shown when the connection is lost."""
     for number, (mode, _) in enumerate(SCREENS, 1):
         await _open(pilot, app, str(number), mode)
 
@@ -98,5 +100,5 @@ async def _open(pilot: Pilot[int], app: OperatorApp, key: str, mode: str) -> Non
 
 
 def _drawing(app: OperatorApp) -> str:
-    """The screen as SVG, without the addresses of fonts."""
+    """The screen as SVG, without font URLs."""
     return _FONT_FACES.sub("", app.export_screenshot(title="previewops", simplify=True))

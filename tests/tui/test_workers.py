@@ -1,4 +1,4 @@
-"""The screen Workers: rows, orders, and where they are not to be had."""
+"""The worker screen: rows, commands, and where they are not available."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ HOST_1 = "host render-1-3990"
 
 
 def many(count: int) -> tuple[scenes.SupervisorStatus, ...]:
-    """One host with so many workers that run."""
+    """One host with ``count`` running workers."""
     workers = tuple(
         scenes.SupervisedWorker(f"render-1-{number}-aa", number, "running", number, 0, "")
         for number in range(1, count + 1)
     )
-    return (scenes.supervisor("render-1", workers, bounds=WorkerCountRange(1, 200)),)
+    return (scenes.supervisor("render-1", workers, worker_range=WorkerCountRange(1, 200)),)
 
 
 async def opened(pilot: Pilot[int], app: OperatorApp) -> Grid:
-    """Goes to the screen, and waits until its rows are there."""
+    """Opens the screen, and waits for its rows."""
     await pilot.press("5")
     await until(pilot, lambda: isinstance(app.screen, WorkersScreen) and app.view.snapshot is not None)
     await until(
@@ -43,7 +43,7 @@ async def opened(pilot: Pilot[int], app: OperatorApp) -> Grid:
 
 
 async def put(pilot: Pilot[int], grid: Grid, worker: str) -> None:
-    """Puts the cursor on the row whose key has that in it."""
+    """Moves the cursor to the row whose key contains the text."""
     grid.go_to(next(key for key in grid.keys if worker in key and not key.startswith("host")))
     await pilot.pause()
 
@@ -52,19 +52,19 @@ def keys(app: OperatorApp) -> str:
     return shown(app.screen.query_one("#keys"))
 
 
-async def done(pilot: Pilot[int], desk: FakeExecutor, count: int = 1) -> list[OperatorCommand]:
-    await until(pilot, lambda: len(desk.commands) == count)
-    return desk.commands
+async def done(pilot: Pilot[int], executor: FakeExecutor, count: int = 1) -> list[OperatorCommand]:
+    await until(pilot, lambda: len(executor.commands) == count)
+    return executor.commands
 
 
-async def test_it_shows_hosts_workers_and_what_the_row_under_the_cursor_is_at() -> None:
+async def test_it_shows_hosts_workers_and_running_jobs() -> None:
     source = FakeSource(scenes.TROUBLED)
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
         await until(pilot, lambda: "lesson-10" in shown(grid))
         text = shown(grid)
-        for words in ("render-1", "silent 12 s", "given up", "not heard of", "without a supervisor", "0.0.9"):
+        for words in ("render-1", "silent 12 s", "given up", "no heartbeat", "without a supervisor", "0.0.9"):
             assert words in text
         assert "1 given up" in str(app.screen.query_one("#table-panel", Panel).border_subtitle)
         assert app.screen.query_one("#detail-panel", Panel).border_title == "render-1-3990"
@@ -91,7 +91,7 @@ async def test_the_panels_share_the_room(size: tuple[int, int], wide: bool) -> N
         assert heading.endswith("hold" if size[0] > 100 else "…")
 
 
-async def test_no_workers_says_what_to_do_and_a_lost_connection_says_that() -> None:
+async def test_no_workers_differs_from_a_lost_connection() -> None:
     app = make_app(FakeSource(scenes.EMPTY))
     async with app.run_test(size=(80, 24)) as pilot:
         grid = await opened(pilot, app)
@@ -104,7 +104,9 @@ async def test_no_workers_says_what_to_do_and_a_lost_connection_says_that() -> N
     down = make_app(FakeSource(down=True))
     async with down.run_test(size=(80, 24)) as pilot:
         await pilot.press("5")
-        await until(pilot, lambda: down.view.lost is not None and isinstance(down.screen, WorkersScreen))
+        await until(
+            pilot, lambda: down.view.connection_loss is not None and isinstance(down.screen, WorkersScreen)
+        )
         await until(pilot, lambda: "cannot reach the queue" in shown(down.screen.query_one(Grid)))
 
 
@@ -121,7 +123,7 @@ async def test_rows_stay_when_the_connection_goes_and_the_cursor_stays_with_its_
         assert grid.cursor_key == key
         source.down = True
         app.poller.poll_now()
-        await until(pilot, lambda: app.view.lost is not None)
+        await until(pilot, lambda: app.view.connection_loss is not None)
         assert "a-host" in shown(grid)
         assert grid.cursor_key == key
 
@@ -139,8 +141,8 @@ async def test_versions_have_a_column_while_they_differ() -> None:
 
 
 async def test_scale_asks_for_a_number_or_a_range_and_refuses_others() -> None:
-    desk = FakeExecutor()
-    app = make_app(executor=desk)
+    executor = FakeExecutor()
+    app = make_app(executor=executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("S")
@@ -152,15 +154,15 @@ async def test_scale_asks_for_a_number_or_a_range_and_refuses_others() -> None:
         await until(pilot, lambda: "0 to 256" in str(app.screen.query_one("#refused").render()))
         field.value = "2-12"
         await pilot.press("enter")
-        assert await done(pilot, desk) == [Scale("render-1-3990", WorkerCountRange(2, 12))]
+        assert await done(pilot, executor) == [Scale("render-1-3990", WorkerCountRange(2, 12))]
 
 
 async def test_scale_asks_again_when_several_workers_have_to_go() -> None:
-    desk = FakeExecutor()
-    app = make_app(executor=desk)
+    executor = FakeExecutor()
+    app = make_app(executor=executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
-        for answer in ("cancel", "deed"):
+        for answer in ("cancel", "confirm"):
             await pilot.press("S")
             await until(pilot, lambda: isinstance(app.screen, PromptDialog))
             app.screen.query_one(Input).value = "0"
@@ -168,27 +170,27 @@ async def test_scale_asks_again_when_several_workers_have_to_go() -> None:
             await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
             assert app.screen.focused is not None
             assert app.screen.focused.id == "cancel"
-            assert "2 workers of render-1 will end their jobs" in shown(app.screen.query_one("#lines"))
+            assert "2 workers of render-1 will finish their jobs" in shown(app.screen.query_one("#lines"))
             app.screen.query_one(f"#{answer}", Button).press()
             await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
-        assert await done(pilot, desk) == [Scale("render-1-3990", WorkerCountRange(0, 0))]
-        # One that goes is not asked for, and escape gives no order.
+        assert await done(pilot, executor) == [Scale("render-1-3990", WorkerCountRange(0, 0))]
+        # A single surplus worker needs no confirmation, and escape sends no command.
         await pilot.press("S")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         app.screen.query_one(Input).value = "1"
         await pilot.press("enter")
-        assert (await done(pilot, desk, 2))[1] == Scale("render-1-3990", WorkerCountRange(1, 1))
+        assert (await done(pilot, executor, 2))[1] == Scale("render-1-3990", WorkerCountRange(1, 1))
         await pilot.press("S")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
-        assert len(desk.commands) == 2
+        assert len(executor.commands) == 2
 
 
 @pytest.mark.parametrize(("key", "act"), [("d", "drain"), ("r", "restart")])
 async def test_one_worker_is_drained_or_restarted_for_a_reason(key: str, act: str) -> None:
-    desk = FakeExecutor()
-    app = make_app(executor=desk)
+    executor = FakeExecutor()
+    app = make_app(executor=executor)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
         await put(pilot, grid, "4001")
@@ -196,15 +198,15 @@ async def test_one_worker_is_drained_or_restarted_for_a_reason(key: str, act: st
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         assert "2 jobs" in shown(app.screen.query_one("#lines"))
         await pilot.press("o", "l", "d", "enter")
-        assert await done(pilot, desk) == [
+        assert await done(pilot, executor) == [
             FleetActionCommand(act, "render-1-3990", "render-1-4001-0001", "old")
         ]
 
 
 @pytest.mark.parametrize(("key", "act"), [("d", "drain"), ("r", "restart")])
-async def test_a_whole_host_is_asked_for_first(key: str, act: str) -> None:
-    desk = FakeExecutor()
-    app = make_app(executor=desk)
+async def test_a_host_command_is_confirmed(key: str, act: str) -> None:
+    executor = FakeExecutor()
+    app = make_app(executor=executor)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
         assert grid.cursor_key == HOST_1
@@ -218,60 +220,60 @@ async def test_a_whole_host_is_asked_for_first(key: str, act: str) -> None:
         await pilot.press("right", "enter")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         await pilot.press("n", "o", "w", "enter")
-        assert await done(pilot, desk) == [FleetActionCommand(act, "render-1-3990", "", "now")]
+        assert await done(pilot, executor) == [FleetActionCommand(act, "render-1-3990", "", "now")]
 
 
-async def test_a_large_host_takes_a_typed_word() -> None:
-    desk = FakeExecutor()
-    app = make_app(FakeSource(replace(scenes.BUSY, supervisors=many(120))), desk)
+async def test_a_large_host_needs_a_typed_word() -> None:
+    executor = FakeExecutor()
+    app = make_app(FakeSource(replace(scenes.BUSY, supervisors=many(120))), executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        assert app.screen.query_one("#deed", Button).disabled
+        assert app.screen.query_one("#confirm", Button).disabled
         await pilot.press(*"drain", "enter")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         await pilot.press("enter")
-        assert await done(pilot, desk) == [FleetActionCommand("drain", "render-1-3990", "", "")]
+        assert await done(pilot, executor) == [FleetActionCommand("drain", "render-1-3990", "", "")]
 
 
-async def test_one_reset_is_not_asked_for_and_several_are() -> None:
-    desk = FakeExecutor()
-    app = make_app(executor=desk)
+async def test_one_reset_needs_no_confirmation_and_several_do() -> None:
+    executor = FakeExecutor()
+    app = make_app(executor=executor)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
         await put(pilot, grid, "4004")
         await pilot.press("u")
-        assert await done(pilot, desk) == [
+        assert await done(pilot, executor) == [
             FleetActionCommand("reset", "render-2-3990", "render-2-4004-0004", "")
         ]
         grid.go_to("host render-2-3990")
         await pilot.pause()
         await pilot.press("u")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        app.screen.query_one("#deed", Button).press()
-        assert (await done(pilot, desk, 2))[1] == FleetActionCommand("reset", "render-2-3990", "", "")
+        app.screen.query_one("#confirm", Button).press()
+        assert (await done(pilot, executor, 2))[1] == FleetActionCommand("reset", "render-2-3990", "", "")
 
 
-async def test_deeds_are_gone_where_no_supervisor_takes_them() -> None:
-    desk = FakeExecutor()
-    app = make_app(FakeSource(scenes.TROUBLED), desk)
+async def test_commands_are_hidden_without_a_supervisor() -> None:
+    executor = FakeExecutor()
+    app = make_app(FakeSource(scenes.TROUBLED), executor)
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)
         assert all(word in keys(app) for word in ("Scale", "Drain", "Restart"))
-        assert "Reset" not in keys(app)  # everybody runs there
+        assert "Reset" not in keys(app)  # all workers run there
         for key in ("alone on render-3", "host render-4-3990"):
             grid.go_to(key)
             await until(pilot, lambda: "Scale" not in keys(app))
             assert not any(word in keys(app) for word in ("Drain", "Restart", "Reset"))
             await pilot.press("S", "d", "r", "u")
             assert isinstance(app.screen, WorkersScreen)
-        assert desk.commands == []
+        assert executor.commands == []
 
 
-async def test_a_read_only_screen_has_no_orders() -> None:
-    desk = FakeExecutor()
-    app = make_app(executor=desk, read_only=True)
+async def test_a_read_only_screen_has_no_fleet_commands() -> None:
+    executor = FakeExecutor()
+    app = make_app(executor=executor, read_only=True)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         assert not any(word in keys(app) for word in ("Scale", "Drain", "Restart", "Reset", "Pause"))
@@ -281,7 +283,7 @@ async def test_a_read_only_screen_has_no_orders() -> None:
         assert not {"scale", "drain", "restart", "reset"} & {
             deed.action for deed in app.screen.available_actions()
         }
-        assert desk.commands == []
+        assert executor.commands == []
 
 
 async def test_ids_are_copied_and_jobs_opened_by_key_and_by_mouse() -> None:
@@ -316,7 +318,7 @@ async def test_a_key_in_the_last_line_can_be_clicked() -> None:
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
 
 
-async def test_a_host_whose_name_looks_like_markup_is_shown_as_it_is() -> None:
+async def test_a_host_with_markup_is_shown_verbatim() -> None:
     odd = "r[/b][red]1"
     view = replace(scenes.SUPERVISORS[0], state=replace(scenes.SUPERVISORS[0].state, host=odd))
     app = make_app(FakeSource(replace(scenes.BUSY, supervisors=(view,))))

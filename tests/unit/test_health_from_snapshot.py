@@ -42,8 +42,8 @@ def test_refresh_without_health_has_only_snapshot_checks() -> None:
 
 
 def test_refresh_uses_given_thresholds() -> None:
-    easy = QueueView(thresholds=Thresholds(dead_warning=3)).with_snapshot(replace(CALM, dead=2), 1)
-    assert queue_status(easy).words == "healthy"
+    easy = QueueView(thresholds=Thresholds(dead_warning=3)).with_snapshot(replace(CALM, dead=2))
+    assert queue_status(easy).headline == "healthy"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_refresh_uses_given_thresholds() -> None:
     ],
 )
 def test_headline_alarms_and_tab_agree(snapshot: Snapshot, status: Status) -> None:
-    picture = QueueView().with_snapshot(snapshot, 1)
+    picture = QueueView().with_snapshot(snapshot)
     mark, tab = MARKS[status]
     assert queue_status(picture).mark == mark
     assert f"Health {tab}" in plain_text(tab_line(picture, "overview", 120))

@@ -1,4 +1,4 @@
-"""The playhead: at any speed, held, at both ends, and over the seams where nobody recorded."""
+"""The playhead: at any speed, paused, at both ends, and across gaps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Watch:
         self.seconds = 70.0
 
     def now_ms(self) -> int:
-        raise AssertionError("the time of day is nobody's business here")
+        raise AssertionError("the time of day is not used")
 
     def monotonic(self) -> float:
         return self.seconds
@@ -43,7 +43,7 @@ def test_time_that_was_not_recorded_is_left_out() -> None:
 @given(
     st.lists(st.integers(0, 10**6), min_size=2, max_size=12, unique=True).map(sorted), st.integers(0, 10**7)
 )
-def test_every_place_is_a_recorded_moment_and_none_comes_before_another(times: list[int], into: int) -> None:
+def test_positions_map_to_recorded_times_in_order(times: list[int], into: int) -> None:
     stretches = [Interval(a, b) for a, b in zip(times[::2], times[1::2], strict=False)]
     timeline = Timeline(stretches)
     moment = timeline.server_time_ms(min(into, timeline.duration_ms))

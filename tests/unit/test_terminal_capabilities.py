@@ -1,4 +1,4 @@
-"""What a terminal is taken for, by its environment."""
+"""Terminal capabilities from the environment."""
 
 from __future__ import annotations
 
@@ -42,27 +42,27 @@ XTERM = {"TERM": "xterm-256color"}
         ({**XTERM, "PREVIEW_IMAGES": "off"}, ImageMode.OFF),
     ],
 )
-def test_pictures_are_drawn_as_well_as_the_terminal_is_known_to(
+def test_image_mode_per_environment(
     environ: dict[str, str], images: ImageMode
 ) -> None:
     assert detect_image_mode(environ) is images
 
 
-def test_another_word_is_refused_with_those_that_are_allowed() -> None:
+def test_an_invalid_image_mode_is_rejected_with_the_allowed_ones() -> None:
     with pytest.raises(
-        UsageError, match="PREVIEW_IMAGES is 'ascii'; allowed is one of auto, off, blocks, kitty, sixel"
+        UsageError, match="PREVIEW_IMAGES: found 'ascii', allowed auto, off, blocks, kitty, sixel"
     ):
         detect_image_mode({"PREVIEW_IMAGES": "ascii"})
 
 
-def test_only_a_word_of_ones_own_counts_as_forced() -> None:
+def test_only_an_explicit_mode_is_forced() -> None:
     assert not is_image_mode_forced({})
     assert not is_image_mode_forced({"PREVIEW_IMAGES": "AUTO"})
     assert is_image_mode_forced({"PREVIEW_IMAGES": "kitty"})
 
 
 @pytest.mark.parametrize("images", list(ImageMode))
-def test_without_a_terminal_nothing_is_asked_and_blocks_remain(
+def test_without_a_terminal_blocks_are_used(
     images: ImageMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "__stdout__", io.StringIO())

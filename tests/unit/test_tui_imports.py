@@ -1,4 +1,4 @@
-"""What the parts of the screen load when they are imported: the layers, held at run time too."""
+"""Imports of the screen's packages: the layers, checked at run time too."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def loaded_by(package: str, *suspects: str) -> str:
 
 
 @pytest.mark.parametrize("package", ["previewops.tui.screens", "previewops.tui.widgets"])
-def test_screens_and_widgets_load_no_redis_no_arq_and_no_queue(package: str) -> None:
+def test_screens_and_widgets_import_no_redis_arq_or_queue(package: str) -> None:
     assert loaded_by(package, *BELOW) == ""
 
 
@@ -64,7 +64,7 @@ def test_the_shapes_load_no_textual() -> None:
     assert loaded_by("previewops.tui.viewmodel", "textual", "previewops.tui.app", *BELOW) == ""
 
 
-def test_this_test_would_notice() -> None:
+def test_the_import_check_detects_redis() -> None:
     assert loaded_by("previewops.tui.widgets", "textual") == "textual"
 
 

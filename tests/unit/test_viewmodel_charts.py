@@ -39,7 +39,7 @@ def test_a_column_is_as_high_as_its_value() -> None:
 def test_the_upper_part_of_a_stack_has_its_own_tone_also_within_a_cell() -> None:
     (row,) = column_chart([(5.0, 10.0)], (Tone.DONE, Tone.DIED), rows=1, scale=linear_axis(10), label=_label)
     cell = row[-1]
-    assert (cell.text, cell.tone, cell.ground) == ("▄", Tone.DONE, Tone.DIED)
+    assert (cell.text, cell.tone, cell.background) == ("▄", Tone.DONE, Tone.DIED)
 
 
 def test_one_failure_among_thousands_is_seen() -> None:
@@ -47,7 +47,7 @@ def test_one_failure_among_thousands_is_seen() -> None:
         rows = column_chart(
             [(done, done + 1)], (Tone.DONE, Tone.DIED), rows=3, scale=linear_axis(10_000), label=_label
         )
-        assert any(Tone.DIED in (span.tone, span.ground) for row in rows for span in row)
+        assert any(Tone.DIED in (span.tone, span.background) for row in rows for span in row)
 
 
 def test_the_axis_is_labelled_at_both_ends() -> None:
@@ -82,7 +82,7 @@ def test_the_time_axis_has_its_labels_at_both_ends() -> None:
 
 
 @given(st.floats(0, 2), st.integers(1, 50))
-def test_a_bar_is_as_wide_as_it_is_told(share: float, columns: int) -> None:
+def test_a_bar_has_the_requested_width(share: float, columns: int) -> None:
     line = bar(share, columns, Tone.GOOD)
     assert width_of(line) == columns
     assert ("█" in plain_text(line) or plain_text(line)[0] in "▏▎▍▌▋▊▉") == (share > 0)

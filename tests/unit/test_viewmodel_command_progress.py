@@ -1,4 +1,4 @@
-"""What is being carried out, in words."""
+"""Descriptions of running commands."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PAYLOAD = validate(
 
 SAID: list[tuple[OperatorCommand, str]] = [
     (Pause("disks"), "pausing the queue"),
-    (Resume(), "letting workers take jobs"),
+    (Resume(), "resuming the queue"),
     (Cancel(("a\x1b[2J",)), "cancelling a"),
     (Cancel(("a", "b")), "cancelling 2 jobs"),
     (Requeue(DeadLetterFilter(), 1), "requeueing 1 dead letter"),
@@ -48,15 +48,17 @@ SAID: list[tuple[OperatorCommand, str]] = [
     (FleetActionCommand("drain", "host7", "w1"), "draining w1"),
     (FleetActionCommand("restart", "host7"), "restarting host7"),
     (FleetActionCommand("reset", "host7"), "resetting host7"),
-    (AcknowledgeDataLoss(), "ending the alarm over lost data"),
+    (AcknowledgeDataLoss(), "acknowledging the data loss"),
 ]
 
 
-@pytest.mark.parametrize(("intent", "words"), SAID, ids=lambda value: value if isinstance(value, str) else "")
-def test_every_intent_has_its_words(intent: OperatorCommand, words: str) -> None:
-    assert "\x1b" not in describe_command(intent)
-    assert describe_command(intent).startswith(words)
+@pytest.mark.parametrize(
+    ("command", "words"), SAID, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_command_has_a_description(command: OperatorCommand, words: str) -> None:
+    assert "\x1b" not in describe_command(command)
+    assert describe_command(command).startswith(words)
 
 
 def test_none_is_left_out() -> None:
-    assert {type(intent) for intent, _ in SAID} == set(get_args(OperatorCommand))
+    assert {type(command) for command, _ in SAID} == set(get_args(OperatorCommand))

@@ -1,4 +1,4 @@
-"""Dead letters as rows and words, which of them an act means, and what a dialog says before it."""
+"""Dead letters as rows and text, selections, and text of dialogs."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_eighty_columns_have_room_for_what_matters(columns: object, titles: set[
 
 
 @pytest.mark.parametrize("columns", [38, 60, 120])
-def test_the_panel_says_all_of_a_job_within_its_columns(columns: int) -> None:
+def test_the_panel_shows_all_facts_within_its_width(columns: int) -> None:
     letter = replace(MISSING, reason="a reason that is long " * 20, requeues=2)
     lines = job_lines(scenes.full_dead_record(letter), scenes.NOW_MS, columns)
     assert max(map(width_of, lines)) <= columns
@@ -162,12 +162,12 @@ def test_the_panel_says_all_of_a_job_within_its_columns(columns: int) -> None:
     assert "raise PermanentJobError(" in words
 
 
-def test_the_panel_tells_when_a_job_is_dead_no_more_or_left_nothing() -> None:
+def test_the_panel_reports_a_changed_state_or_missing_attempts() -> None:
     waiting = replace(MISSING, state=JobState.WAITING, reason=None, code=None, error_class=None)
     words = text(job_lines(waiting, scenes.NOW_MS, 100))
-    assert "no dead letter any more: it is waiting" in words
-    assert "no reason is on record" in words
-    assert "No failed attempt is on record." in words
+    assert "not a dead letter any more: it is waiting" in words
+    assert "no reason was recorded" in words
+    assert "No failed attempt was recorded." in words
     assert "unknown" in words
 
 
@@ -182,21 +182,21 @@ def test_causes_are_filtered_by_their_errors() -> None:
     assert filter_groups(groups, parse_filter("! deadline")) == (GROUP,)
     assert filter_groups(groups, parse_filter("permanentjoberror")) == (GROUP,)
     assert filter_groups(groups, parse_filter("error:deadline")) == (OTHER,)
-    assert filter_groups(groups, parse_filter("priority:")) == groups, "a word that is just being typed"
+    assert filter_groups(groups, parse_filter("priority:")) == groups, "a word that is being typed"
 
 
 @pytest.mark.parametrize("typed", ["project:morris", "!priority:low", "! id:lesson", "missing worker:w1"])
-def test_causes_are_not_filtered_by_what_they_do_not_have(typed: str) -> None:
+def test_causes_are_not_filtered_by_unsupported_fields(typed: str) -> None:
     view = DeadListQuery(terms=parse_filter(typed))
     assert filter_groups((GROUP, OTHER), view.terms) == ()
-    told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=None)
-    assert told == "causes are filtered by words of their errors only"
+    told = subtitle_of(view, trouble="", examined=None, frozen=False, counting=None)
+    assert told == "causes are filtered by error text only"
     lines = text(empty_lines(view, ListExtent(0, total=2), trouble="", frozen=False))
-    assert "words of their errors,\nnot by " in lines
-    assert "f lists the jobs; esc clears the filter." in lines
+    assert "filtered by error text,\nnot by " in lines
+    assert "f lists the jobs, esc clears the filter." in lines
 
 
-def test_a_filter_of_causes_looks_at_no_ids_and_projects_of_jobs() -> None:
+def test_a_filter_of_causes_ignores_ids_and_projects() -> None:
     assert (
         str(restrict_to_errors(parse_filter("missing !board error:x")))
         == "error:missing !error:board error:x"
@@ -207,7 +207,7 @@ def test_a_filter_of_causes_looks_at_no_ids_and_projects_of_jobs() -> None:
     )
 
 
-def test_what_a_view_means_beyond_what_is_visible() -> None:
+def test_the_filter_of_a_list_includes_other_pages() -> None:
     terms = parse_filter("chess")
     assert DeadListQuery().filter == DeadLetterFilter()
     assert DeadListQuery(flat=True, terms=terms).filter == DeadLetterFilter(query=terms)
@@ -216,7 +216,7 @@ def test_what_a_view_means_beyond_what_is_visible() -> None:
     )
 
 
-def test_an_act_means_all_that_are_chosen_else_the_marked_else_the_cursor() -> None:
+def test_selection_is_everything_else_marks_else_cursor() -> None:
     everything = select(FLAT, everything=True, marks=["a", "b"], cursor="c", shown=["a", "c"])
     assert everything is not None
     assert (everything.filters, everything.keys, everything.single_job_id) == ((DeadLetterFilter(),), (), "")
@@ -234,7 +234,7 @@ def test_an_act_means_all_that_are_chosen_else_the_marked_else_the_cursor() -> N
     assert select(FLAT, everything=False, marks=[], cursor="", shown=[]) is None
 
 
-def test_among_causes_an_act_means_whole_groups() -> None:
+def test_selection_of_causes_is_groups() -> None:
     view = DeadListQuery()
     marked = select(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
     assert marked is not None
@@ -245,16 +245,16 @@ def test_among_causes_an_act_means_whole_groups() -> None:
     assert (under.filters, under.label) == ((DeadLetterFilter(fingerprint="f3"),), "this cause")
 
 
-def test_of_a_filtered_cause_an_act_means_what_the_filter_means() -> None:
+def test_selection_of_a_filtered_cause_is_matching_jobs() -> None:
     view = DeadListQuery(terms=parse_filter("missing !board"))
-    told = subtitle_of(view, trouble="", looking=None, frozen=False, counting=None)
-    assert told == "only what matches is acted on"
+    told = subtitle_of(view, trouble="", examined=None, frozen=False, counting=None)
+    assert told == "commands affect matching jobs only"
     terms = parse_filter("error:missing !error:board")
     assert view.filter == DeadLetterFilter(query=terms)
     under = select(view, everything=False, marks=[], cursor="f3", shown=["f3"])
     assert under is not None
     assert under.filters == (DeadLetterFilter(fingerprint="f3", query=terms),)
-    assert under.label == "what matches of this cause"
+    assert under.label == "matching jobs of this cause"
     marked = select(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
     assert marked is not None
     assert marked.filters == tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in ("f1", "f2"))
@@ -263,51 +263,51 @@ def test_of_a_filtered_cause_an_act_means_what_the_filter_means() -> None:
 # -- the frame ------------------------------------------------------------------------------------------
 
 
-def test_the_title_says_what_is_listed_and_what_is_chosen() -> None:
+def test_title_of_list_and_selection() -> None:
     assert title_of(DeadListQuery(), ListExtent(None)) == "dead letters by cause"
     assert title_of(DeadListQuery(), ListExtent(5, total=5, dead=82)) == "82 dead letters, 5 causes"
-    assert title_of(DeadListQuery(), ListExtent(200, total=200, whole=False)) == "200 largest causes"
+    assert title_of(DeadListQuery(), ListExtent(200, total=200, complete=False)) == "200 largest causes"
     page = ListExtent(200, start=200, total=82_114)
     assert title_of(FLAT, page) == "dead letters 201-400 of 82,114"
     assert title_of(FLAT, replace(page, marked=3)) == "dead letters 201-400 of 82,114 · 3 marked"
-    assert title_of(FLAT, replace(page, marked=3, chosen=82_114)).endswith(" · all 82,114 are chosen")
+    assert title_of(FLAT, replace(page, marked=3, selected=82_114)).endswith(" · all 82,114 selected")
     assert title_of(HERE, ListExtent(41, total=41)) == "asset-missing 1-41 of 41"
     assert title_of(HERE, ListExtent(None)) == "asset-missing"
 
 
 def test_the_title_of_a_filtered_list() -> None:
     narrowed = DeadListQuery(flat=True, terms=parse_filter("chess"))
-    assert title_of(narrowed, ListExtent(3, total=3, chosen=3)).endswith("all 3 that match are chosen")
+    assert title_of(narrowed, ListExtent(3, total=3, selected=3)).endswith("all 3 that match selected")
     assert (
         title_of(DeadListQuery(terms=parse_filter("chess")), ListExtent(1, total=5, dead=82))
         == "1 of 5 causes"
     )
 
 
-def test_the_subtitle_says_how_fresh_it_is() -> None:
-    usual = {"trouble": "", "looking": None, "frozen": False, "counting": None}
+def test_subtitle_of_freshness() -> None:
+    usual = {"trouble": "", "examined": None, "frozen": False, "counting": None}
     assert subtitle_of(DeadListQuery(), **usual) == ""  # type: ignore[arg-type]
-    assert subtitle_of(FLAT, **usual) == "esc goes back to the causes"  # type: ignore[arg-type]
+    assert subtitle_of(FLAT, **usual) == "esc: back to the causes"  # type: ignore[arg-type]
     assert subtitle_of(DeadListQuery(flat=True, terms=parse_filter("x")), **usual) == ""  # type: ignore[arg-type]
     for change, words in (
-        ({"trouble": "gone"}, "not renewed: gone"),
-        ({"looking": 40_000}, "looking: 40,000 looked at"),
+        ({"trouble": "gone"}, "not updated: gone"),
+        ({"examined": 40_000}, "searching: 40,000 examined"),
         ({"frozen": True}, "frozen"),
         ({"counting": 0, "trouble": "gone"}, "counting …"),
-        ({"counting": 40_000, "trouble": "gone"}, "counting … 40,000 looked at, esc stops"),
+        ({"counting": 40_000, "trouble": "gone"}, "counting … 40,000 examined, esc cancels"),
     ):
         assert subtitle_of(FLAT, **{**usual, **change}) == words  # type: ignore[arg-type]
 
 
-def test_what_stands_where_rows_would_be() -> None:
+def test_empty_states() -> None:
     def empty(view: DeadListQuery, shown: int | None, trouble: str = "", frozen: bool = False) -> str:
         return text(empty_lines(view, ListExtent(shown), trouble=trouble, frozen=frozen))
 
-    assert empty(DeadListQuery(), None) == "looking …"
-    assert "z lets it go on" in empty(DeadListQuery(), None, frozen=True)
+    assert empty(DeadListQuery(), None) == "loading …"
+    assert "z unfreezes it" in empty(DeadListQuery(), None, frozen=True)
     assert "no server listens" in empty(DeadListQuery(), None, trouble="no server listens")
     assert "There are no dead letters." in empty(DeadListQuery(), 0)
-    assert "None of this cause are left." in empty(HERE, 0)
+    assert "No dead letters of this cause are left." in empty(HERE, 0)
     assert 'No dead letter matches "two words"' in empty(
         DeadListQuery(flat=True, terms=parse_filter('"two words"')), 0
     )
@@ -319,7 +319,7 @@ def test_what_stands_where_rows_would_be() -> None:
 PARTS = tuple(CauseCount(count, f"code-{count}", "reason " * 30) for count in (40, 30, 20, 10, 5, 4, 3))
 
 
-def test_the_count_comes_first_and_the_parts_make_it_up() -> None:
+def test_count_lines_start_with_the_total() -> None:
     lines = count_lines(CountPreview(112, PARTS))
     words = text(lines)
     assert words.splitlines()[0] == "112 dead letters of 7 causes"
@@ -331,7 +331,7 @@ def test_the_count_comes_first_and_the_parts_make_it_up() -> None:
     assert text(count_lines(CountPreview(1, (CauseCount(1, "a", "b"),)))).splitlines()[0] == "1 dead letter"
 
 
-def test_a_dialog_says_what_will_happen() -> None:
+def test_dialogs_state_the_consequences() -> None:
     tally = CountPreview(3, (CauseCount(3, "asset-missing", "no file"),))
     own = text(requeue_lines(tally, None, paused=False))
     assert "with their own priority" in own
@@ -340,8 +340,8 @@ def test_a_dialog_says_what_will_happen() -> None:
     assert "with priority low" in text(requeue_lines(tally, Priority.LOW, paused=True))
     assert requeue_title(3, Priority.HIGH) == "Requeue 3 dead letters as high"
     assert requeue_title(1, None) == "Requeue 1 dead letter"
-    assert "They are deleted for good, payloads included." in text(discard_lines(tally))
-    assert "It is deleted for good" in text(discard_lines(replace(tally, count=1)))
+    assert "They are deleted permanently, with payloads." in text(discard_lines(tally))
+    assert "It is deleted permanently" in text(discard_lines(replace(tally, count=1)))
 
 
 def test_a_view_without_terms_is_not_narrowed() -> None:

@@ -1,4 +1,4 @@
-"""The feed of events: what is shown of it, what stands still, and an event in full."""
+"""The event feed: rows, holding, and details of an event."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ def test_the_newest_comes_first() -> None:
     assert kinds(EventFeed().shown(EVENTS))[:3] == ["retry", "dead", "resumed"]
 
 
-def test_while_held_nothing_moves_and_what_comes_is_counted() -> None:
-    held = EventFeed().hold(EVENTS)
+def test_a_held_feed_counts_new_events() -> None:
+    frozen_events = EventFeed().hold(EVENTS)
     more = (*EVENTS, event("dead"), event("resumed", 2, who="ada"))
-    assert held.shown(more) == EventFeed().shown(EVENTS)
-    assert held.waiting(more) == 2
-    assert held.hold(more) is held
-    assert held.follow().shown(more)[0].kind == "resumed"
-    assert held.follow().waiting(more) == 0
+    assert frozen_events.shown(more) == EventFeed().shown(EVENTS)
+    assert frozen_events.waiting(more) == 2
+    assert frozen_events.hold(more) is frozen_events
+    assert frozen_events.follow().shown(more)[0].kind == "resumed"
+    assert frozen_events.follow().waiting(more) == 0
 
 
-def test_what_has_left_the_picture_stays_while_held() -> None:
-    held = EventFeed().hold(EVENTS[:2])
-    assert kinds(held.shown(EVENTS[5:])) == kinds(EventFeed().shown(EVENTS[:2]))
-    assert held.waiting(EVENTS[5:]) == len(EVENTS) - 5
+def test_a_held_feed_keeps_dropped_events() -> None:
+    frozen_events = EventFeed().hold(EVENTS[:2])
+    assert kinds(frozen_events.shown(EVENTS[5:])) == kinds(EventFeed().shown(EVENTS[:2]))
+    assert frozen_events.waiting(EVENTS[5:]) == len(EVENTS) - 5
 
 
-def test_operators_acts_alone() -> None:
-    shown = EventFeed(acts_only=True).shown(EVENTS)
+def test_operator_actions_only() -> None:
+    shown = EventFeed(operators_only=True).shown(EVENTS)
     assert kinds(shown) == ["resumed", "paused", "requeued", "order", "cancelled"]
 
 
@@ -66,19 +66,22 @@ def test_filters(typed: str, found: list[str]) -> None:
     assert kinds(EventFeed(terms=parse_filter(typed)).shown(EVENTS)) == found
 
 
-def test_the_subtitle_says_which_events_these_are() -> None:
+def test_subtitle_of_the_feed() -> None:
     assert shape.subtitle(EventFeed(), 9, 0) == "9 events · following"
-    held = EventFeed(terms=parse_filter("kind:dead"), acts_only=True).hold(EVENTS)
-    assert shape.subtitle(held, 1, 1_200) == "/ kind:dead · operators' acts · 1 event · 1,200 new, f follows"
+    frozen_events = EventFeed(terms=parse_filter("kind:dead"), operators_only=True).hold(EVENTS)
+    assert (
+        shape.subtitle(frozen_events, 1, 1_200)
+        == "/ kind:dead · operator actions · 1 event · 1,200 new, f follows"
+    )
 
 
-def test_nothing_to_show_says_why() -> None:
+def test_empty_states_of_the_feed() -> None:
     def words(feed: EventFeed) -> str:
         return " ".join(plain_text(line) for line in shape.empty_lines(feed))
 
     assert "no events yet" in words(EventFeed())
-    assert "esc takes the filter away" in words(EventFeed(terms=parse_filter("x")))
-    assert "o shows all events" in words(EventFeed(acts_only=True))
+    assert "esc clears the filter" in words(EventFeed(terms=parse_filter("x")))
+    assert "o shows all events" in words(EventFeed(operators_only=True))
 
 
 def test_times_have_their_date_only_when_it_is_another_day() -> None:
@@ -90,13 +93,13 @@ def test_times_have_their_date_only_when_it_is_another_day() -> None:
     assert not shape.dated([], NOW_MS)
 
 
-def test_an_event_in_a_row_says_what_it_is_about_and_what_happened() -> None:
+def test_event_rows_have_subject_and_description() -> None:
     by_kind = {each.kind: each for each in EVENTS}
     assert event_subject(by_kind["worker-exited"]) == "render-2-3998-00f1"
     assert event_subject(by_kind["order"]) == "render-1-3990"
     assert event_subject(by_kind["paused"]) == ""
     assert plain_text(event_description(by_kind["retry"])).strip() == (
-        "asset-incomplete: the upload is under way  again in 1.8 s"
+        "asset-incomplete: the upload is under way  retry in 1.8 s"
     )
     assert plain_text(event_description(by_kind["order"])) == "scale 2 workers by ada@ops: evening peak"
     assert (
@@ -107,15 +110,15 @@ def test_an_event_in_a_row_says_what_it_is_about_and_what_happened() -> None:
     assert plain_text(event_line(by_kind["cancelled"])).endswith("trial-8 by grace@ops: sent twice")
 
 
-def test_a_refused_order_says_so() -> None:
+def test_a_rejected_command_is_marked() -> None:
     refused = event(
         "order", act="drain", target="w-1", host="h", outcome="refused", message="it is stopping", who="a"
     )
     assert event_subject(refused) == "w-1"
-    assert plain_text(event_description(refused)) == "drain refused: it is stopping by a"
+    assert plain_text(event_description(refused)) == "drain rejected: it is stopping by a"
 
 
-def test_an_order_is_not_named_twice() -> None:
+def test_a_command_is_not_named_twice() -> None:
     done = event(
         "order",
         act="drain",
@@ -141,7 +144,7 @@ def test_an_event_in_full_has_every_field_and_wraps_long_ones() -> None:
     assert max(map(len, lines)) <= 40
 
 
-def test_what_strangers_say_cannot_steer_the_terminal() -> None:
+def test_untrusted_text_has_no_control_sequences() -> None:
     evil = event("\x1b[2J", job="\x9b2J", worker="\r", message="\x07", who="\u202e", **{"\x1b": "\x00"})
     text = "".join(
         plain_text(line)

@@ -1,4 +1,4 @@
-"""The workers' table and what is told of the row under the cursor."""
+"""The table of workers and the details of a row."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ def test_hosts_are_headings_over_their_workers() -> None:
         "● render-2  running  process  3 wanted (1 to 8)  40 MiB",
         "● 4003-0003",
         "◐ 4004-0004",
-        "✖ place 3",
+        "✖ slot 3",
     ]
 
 
-def test_a_worker_tells_state_slots_figures_and_jobs() -> None:
+def test_worker_rows_have_state_slots_figures_and_jobs() -> None:
     assert table_rows(BUSY)[1] == (
         "  ● 4001-0001 | 4001 | working | ■■ | 122% | 187 MiB | 3 h | 11.3k | 32 | "
         "▊··· lesson-10  ███▎ lesson-11"
     )
 
 
-def test_a_place_without_a_worker_tells_why() -> None:
-    assert table_rows(BUSY)[-1] == "  ✖ place 3 | - | given up | exit status 78: module PIL is missing"
+def test_an_empty_slot_shows_the_reason() -> None:
+    assert table_rows(BUSY)[-1] == "  ✖ slot 3 | - | given up | exit status 78: module PIL is missing"
 
 
-def test_a_fleet_in_trouble_says_so_in_words() -> None:
+def test_summary_of_a_fleet_with_problems() -> None:
     rows = table_rows(TROUBLED)
     assert rows[0].endswith("the reload was refused; the old settings hold")
     assert "7/12" in rows[1]
     assert "silent 12 s" in rows[2]
     assert rows[7].startswith("▲ render-4  silent 40 s")
-    assert "not heard of" in rows[8]
+    assert "no heartbeat" in rows[8]
     assert "backing off | killed by SIGSEGV" in rows[9]
     assert rows[10] == "▲ render-3  without a supervisor"
     assert rows[11].startswith("  ● 4009-0009 | 4009 | working | ■□ | 61%")
@@ -95,7 +95,7 @@ def test_a_worker_that_another_supervisor_has_taken_over_stands_there_once() -> 
     assert len({post.key for post in posts}) == len(posts)
 
 
-def test_phases_and_states_have_their_words() -> None:
+def test_phases_and_states_as_text() -> None:
     def words(phase: str, **changes: object) -> str:
         place = SupervisedWorker("w", 1, phase, 7, 0, "")
         worker = replace(WORKERS[0], **changes) if changes.pop("there", True) else None  # type: ignore[arg-type]
@@ -105,7 +105,7 @@ def test_phases_and_states_have_their_words() -> None:
     assert words("running", busy=0) == "idle"
     assert words("draining") == words("running", state="draining") == "draining"
     assert words("starting", there=False) == "starting"
-    assert words("running", there=False) == "not heard of"
+    assert words("running", there=False) == "no heartbeat"
     assert [words(phase, there=False) for phase in table.STOPPED_PHASES] == [
         "drained",
         "backing off",
@@ -114,22 +114,22 @@ def test_phases_and_states_have_their_words() -> None:
     assert words("running", heartbeat_ms=NOW_MS - 70_000) == "silent 1 min"
 
 
-def test_the_summary_counts_what_is_wrong_too() -> None:
+def test_the_summary_counts_problems() -> None:
     assert table.summary(BUSY) == "4 workers · 5 of 8 slots busy · 1 given up"
     expected = "4 workers · 10 of 18 slots busy · 1 silent · 1 given up · versions differ"
     assert table.summary(TROUBLED) == expected
 
 
-def test_no_workers_is_unlike_busy_and_says_what_to_do() -> None:
+def test_no_workers_shows_how_to_start_some() -> None:
     assert table.fleet_rows(scenes.EMPTY) == ()
     words = "\n".join(
         plain_text(line) for line in table.empty_lines(replace(BUSY, workers=(), supervisors=()))
     )
-    assert "1,430 jobs pending, and nothing takes them." in words
+    assert "1,430 jobs pending, and no worker to claim them." in words
     assert "previewops supervise" in words
 
 
-def test_what_a_worker_is_at_comes_first_and_in_full() -> None:
+def test_running_jobs_come_first() -> None:
     text = detail_text(table.fleet_rows(TROUBLED)[1], TROUBLED)
     lines = text.splitlines()
     assert lines[0] == "● working  7 of 12 slots busy"
@@ -149,7 +149,7 @@ def test_narrow_details_keep_the_job_and_its_progress() -> None:
     assert "morris" not in lines[2]
 
 
-def test_a_host_tells_the_jobs_of_all_its_workers() -> None:
+def test_a_host_lists_the_jobs_of_all_its_workers() -> None:
     host = table.fleet_rows(BUSY)[0]
     text = detail_text(host, BUSY)
     assert "2 running" in text
@@ -157,22 +157,22 @@ def test_a_host_tells_the_jobs_of_all_its_workers() -> None:
     assert detail.title_of(host) == "render-1-3990"
 
 
-def test_a_given_up_worker_tells_what_to_do() -> None:
+def test_a_fatal_worker_shows_what_to_do() -> None:
     text = detail_text(table.fleet_rows(BUSY)[-1], BUSY, 120)
     assert text.splitlines()[0] == "✖ given up: exit status 78: module PIL is missing"
-    assert "died 5 times" in text
+    assert "exited 5 times" in text
     assert "reset it" in text
 
 
-def test_silence_is_told_with_what_follows_from_it() -> None:
+def test_a_silent_worker_or_supervisor_shows_the_consequences() -> None:
     posts = table.fleet_rows(TROUBLED)
-    assert "no order reaches it" in detail_text(posts[7], TROUBLED)
-    assert "takes no orders" in detail_text(posts[9], TROUBLED)
-    assert "what it said last" in detail_text(posts[2], TROUBLED)
+    assert "commands do not reach it" in detail_text(posts[7], TROUBLED)
+    assert "accepts no commands" in detail_text(posts[9], TROUBLED)
+    assert "values are those of the last heartbeat" in detail_text(posts[2], TROUBLED)
     assert "previewops worker" in detail_text(posts[10], TROUBLED)
 
 
-def test_what_strangers_say_cannot_steer_the_terminal() -> None:
+def test_untrusted_text_has_no_control_sequences() -> None:
     evil = "\x1b[2J"
     state = replace(SUPERVISORS[0].state, host=evil, notice=evil, backend=evil, state=evil, version=evil)
     place = SupervisedWorker(f"w{evil}", 9, "fatal", None, 1, evil)

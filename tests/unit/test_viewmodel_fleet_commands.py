@@ -1,4 +1,4 @@
-"""Whom an order would hit, and what is asked before it is given."""
+"""Targets of fleet commands, and text of their dialogs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ POSTS = table.fleet_rows(BUSY)
 HOST_1, WORKER, _, HOST_2, _, DRAINING, NAMELESS = POSTS
 
 
-def test_on_a_worker_an_order_is_for_that_worker() -> None:
+def test_a_worker_row_targets_that_worker() -> None:
     expected = CommandTarget("drain", "render-1-3990", "render-1", "render-1-4001-0001", 1, 2)
     assert find_target("drain", WORKER, POSTS) == expected
     assert expected.label == "render-1-4001-0001"
 
 
-def test_on_a_heading_an_order_is_for_the_host_and_counts_whom_it_changes() -> None:
+def test_a_heading_targets_the_host_and_counts_affected_workers() -> None:
     drain = find_target("drain", HOST_2, POSTS)
     assert drain == CommandTarget(
         "drain", "render-2-3990", "render-2", "", 2, 2
@@ -45,7 +45,7 @@ def test_on_a_heading_an_order_is_for_the_host_and_counts_whom_it_changes() -> N
     ("act", "post"),
     [("reset", WORKER), ("drain", DRAINING), ("restart", DRAINING), ("reset", HOST_1), ("drain", NAMELESS)],
 )
-def test_what_would_change_nothing_cannot_be_ordered(act: str, post: table.FleetRow) -> None:
+def test_a_command_without_effect_has_no_target(act: str, post: table.FleetRow) -> None:
     assert find_target(act, post, POSTS) is None
 
 
@@ -55,7 +55,7 @@ def test_a_place_without_a_name_is_reset_through_its_host() -> None:
     assert (target.supervisor_id, target.worker_id) == ("render-2-3990", "")
 
 
-def test_nothing_can_be_ordered_where_no_supervisor_hears() -> None:
+def test_a_silent_supervisor_is_not_a_target() -> None:
     posts = table.fleet_rows(TROUBLED)
     deaf = [post for post in posts if post.host in ("render-3", "render-4")]
     assert len(deaf) == 5
@@ -64,26 +64,26 @@ def test_nothing_can_be_ordered_where_no_supervisor_hears() -> None:
         assert all(find_target(act, post, posts) is None for act in ("drain", "restart", "reset"))
 
 
-def test_what_is_said_before_an_order() -> None:
+def test_confirmation_lines_per_command() -> None:
     one = find_target("drain", WORKER, POSTS)
     many = find_target("restart", HOST_1, POSTS)
     assert one is not None
     assert many is not None
     assert command_targets.join_text(confirmation_lines(one)) == (
-        "It ends its 2 jobs, takes no more, and stays away until it is reset."
+        "It finishes its 2 jobs, claims no more, and stays stopped until it is reset."
     )
     assert [plain_text(line) for line in confirmation_lines(many)] == [
         "Restart 2 workers of render-1, at 3 jobs now?",
-        "Each is replaced by a successor, one after the other, and ends its jobs meanwhile.",
+        "One after the other is replaced. Each finishes its jobs first.",
     ]
 
 
-def test_a_wrong_number_of_workers_is_told_with_what_is_allowed() -> None:
+def test_an_invalid_worker_count_is_rejected() -> None:
     assert check_worker_range("1-8") == check_worker_range("0") == ""
     assert check_worker_range("300") == (
-        "'300' is not that: a number or a range is needed, like 4 or 1-8, from 0 to 256"
+        "found '300', allowed is a number or a range like 4 or 1-8, from 0 to 256"
     )
-    assert check_worker_range("").startswith("a number or a range is needed")
+    assert check_worker_range("").startswith("allowed is a number or a range")
 
 
 def test_fewer_workers_than_run_have_some_go() -> None:
@@ -92,7 +92,7 @@ def test_fewer_workers_than_run_have_some_go() -> None:
     words = "".join(
         plain_text(line) for line in command_targets.scale_down_lines(view, WorkerCountRange(0, 1))
     )
-    assert words == "1 worker of render-1 will end its jobs and go."
-    assert "1 to 8 by load; 2 are wanted" in command_targets.scale_prompt(view)
+    assert words == "1 worker of render-1 will finish its jobs and exit."
+    assert "1 to 8 by load; current target: 2" in command_targets.scale_prompt(view)
     fixed = replace(view, state=replace(view.state, worker_range=WorkerCountRange(2, 2)))
-    assert "Now it is 2;" in command_targets.scale_prompt(fixed)
+    assert "Now: 2;" in command_targets.scale_prompt(fixed)

@@ -1,4 +1,4 @@
-"""The health as it is drawn."""
+"""The health screen's lines."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ def rows(health: Health | None, columns: int = 120) -> list[str]:
     return [plain_text(line) for line in lines]
 
 
-def test_the_verdict_comes_in_words_first() -> None:
+def test_verdict_lines_start_with_the_result() -> None:
     assert verdict(QueueView(health=FULL_HEALTH)) == [
-        "✖ CRITICAL: the queue is in trouble  1 critical, 1 unknown, 2 warnings, 7 well"
+        "✖ CRITICAL: the queue is in trouble  1 critical, 1 unknown, 2 warnings, 7 OK"
     ]
-    assert verdict(QueueView(health=WELL)) == ["✓ OK: the queue is well  7 well"]
+    assert verdict(QueueView(health=WELL)) == ["✓ OK: the queue is healthy  7 OK"]
 
 
-def test_no_verdict_yet_is_said() -> None:
-    assert verdict(QueueView()) == ["○ The queue is not judged yet."]
-    assert rows(None) == ["nothing is known yet"]
+def test_verdict_lines_without_a_result() -> None:
+    assert verdict(QueueView()) == ["○ The queue's health is not known yet."]
+    assert rows(None) == ["no results yet"]
 
 
-def test_a_lost_connection_stands_before_what_was_found_earlier() -> None:
-    lost = QueueView(lost=ConnectionLoss("refused", 3))
-    assert verdict(lost) == ["✖ connection lost: refused (try 3)"]
-    later = verdict(replace(lost, health=WELL))
-    assert later[:2] == ["✖ connection lost: refused (try 3)", "What follows was found before that."]
+def test_a_lost_connection_comes_before_older_results() -> None:
+    connection_loss = QueueView(connection_loss=ConnectionLoss("refused", 3))
+    assert verdict(connection_loss) == ["✖ connection lost: refused (try 3)"]
+    later = verdict(replace(connection_loss, health=WELL))
+    assert later[:2] == ["✖ connection lost: refused (try 3)", "The results below are from before that."]
     assert later[2].startswith("✓ OK")
 
 
-def test_bad_checks_come_first_with_what_to_do() -> None:
+def test_failed_checks_come_first_with_advice() -> None:
     found = rows(FULL_HEALTH)
     assert [line[:2] for line in found if line[0] != " "] == ["✖ ", "? ", "▲ ", "▲ ", *["✓ "] * 7]
     assert "oldest-waiting" in found[0]
@@ -89,7 +89,7 @@ def test_small_values_keep_their_digits() -> None:
     assert "2.25 x" in plain_text(checks.figure_lines([PerfdataValue("wait", 2.25, "x")], 40)[0])
 
 
-def test_what_strangers_say_cannot_steer_the_terminal() -> None:
+def test_untrusted_text_has_no_control_sequences() -> None:
     evil = Health(
         (Check("\x1b[2J", Status.WARNING, "\x9b", "\r", "\x07"),), (PerfdataValue("\x1b", 1, "\x1b", "\x1b"),)
     )

@@ -1,4 +1,4 @@
-"""One job as the screen words it: JSON, facts, artifacts, half blocks."""
+"""The job screen's lines: JSON, facts, artifacts, half blocks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ plain_json = st.recursive(
 
 
 @given(plain_json)
-def test_json_is_what_it_was_when_its_lines_are_joined(value: object) -> None:
+def test_joined_json_lines_are_the_json(value: object) -> None:
     text = "\n".join(plain_text(line) for line in json_lines(value))
     assert text.isprintable() or "\n" in text
     expected = json.dumps(value, ensure_ascii=False, indent=2)
@@ -70,7 +70,7 @@ def test_json_has_tones_by_kind_and_long_values_hang() -> None:
 def test_json_that_is_endless_or_bottomless_is_cut() -> None:
     lines = json_lines(list(range(MAX_LINES * 2)))
     assert len(lines) == MAX_LINES + 1
-    assert "lines more" in plain_text(lines[-1])
+    assert "more lines" in plain_text(lines[-1])
     deep: Any = 1
     for _ in range(50_000):
         deep = [deep]
@@ -82,21 +82,21 @@ def facts(**changes: object) -> str:
     return "\n".join(plain_text(line) for line in fact_lines(job, NOW, 60))
 
 
-def test_facts_say_what_went_wrong_first() -> None:
+def test_facts_start_with_the_error() -> None:
     text = "\n".join(plain_text(line) for line in fact_lines(scenes.DEAD_JOB, NOW, 60))
     first = text.splitlines()
-    assert first[0] == "✖ a dead letter"
+    assert first[0] == "✖ dead letter"
     assert first[1].startswith("reason    no file boards/middle-game.png under the roots")
     assert "error     PermanentJobError / asset-missing" in text
     assert "tried     3 attempts failed" in text
     assert "group     9a1c33d0be77" in text
 
 
-def test_facts_say_times_and_what_was_made() -> None:
+def test_facts_have_times_and_results() -> None:
     text = facts(result=scenes.RESULT, claimed_ms=NOW - 33_400, finished_ms=NOW - 31_000, requeues=2)
     assert "took      2.4 s" in text
     assert "tried     requeued 2 times" in text
-    assert "waited" not in text, "when a later life began is not known"
+    assert "waited" not in text, "the start of a later run is unknown"
     assert "shows     1280x720 pixels, 7.5 s long" in text
     assert "bundle    /srv/previews/morris/done-3" in text
     assert "warning   step 2" in text
@@ -104,7 +104,7 @@ def test_facts_say_times_and_what_was_made() -> None:
 
 @pytest.mark.parametrize("state", list(JobState))
 @pytest.mark.parametrize("columns", [1, 20, 70])
-def test_every_state_is_told_in_words_in_any_width(state: JobState, columns: int) -> None:
+def test_every_state_fits_any_width(state: JobState, columns: int) -> None:
     job = scenes.record("a", state, history=scenes.ATTEMPTS, progress=0.4, phase="frames")
     assert fact_lines(job, NOW, columns)
     assert preview_placeholder(job, columns)
@@ -115,7 +115,7 @@ def test_facts_are_wrapped_to_their_room() -> None:
         assert width_of(line) <= 36
 
 
-def test_results_that_make_no_sense_have_no_artifacts() -> None:
+def test_invalid_results_have_no_artifacts() -> None:
     for result in (
         None,
         {},
@@ -127,7 +127,7 @@ def test_results_that_make_no_sense_have_no_artifacts() -> None:
     assert "reason" not in facts(result={"width": "x", "warnings": 3, "renderMs": None, "bundle": 1})
 
 
-def test_pictures_come_poster_first_and_only_those_that_can_be_looked_at() -> None:
+def test_images_come_poster_first() -> None:
     names = [picture.path for picture in BundleContents(parse_artifacts(scenes.RESULT)).pictures]
     assert names == [
         "poster.png",
@@ -147,7 +147,7 @@ def test_captions_survive_any_preview_json(preview: object) -> None:
 
 
 @given(*(st.integers(min_value=1, max_value=5_000) for _ in range(4)))
-def test_pictures_fit_keep_their_shape_and_are_not_blown_up(
+def test_images_fit_keep_their_aspect_ratio_and_are_not_enlarged(
     width: int, height: int, wide: int, high: int
 ) -> None:
     fitted = fit_size(width, height, wide, high)
@@ -197,4 +197,4 @@ def test_numbers_that_are_none_are_left_out(number: object) -> None:
 def test_digits_that_are_no_number_are_left_as_they_are(text: str, number: int | None) -> None:
     assert parse_count(text) == number
     shown = plain_text(event_description(QueueEvent("1-0", 1, "retry", {"delayMs": text})))
-    assert (f"again in {format_duration(number)}" if number is not None else "delayMs") in shown
+    assert (f"retry in {format_duration(number)}" if number is not None else "delayMs") in shown

@@ -1,4 +1,4 @@
-"""Lists of jobs as the screen words them: pages, rows, times."""
+"""The job list's lines: pages, rows, times."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_pages_go_on_where_the_last_one_ended_and_come_back() -> None:
     assert third.query(cursor=third.starts[-1].cursor, limit=7).cursor == CURSOR
     shown = third.with_page(page(200))
     assert title_of(shown, MANY) == "completed jobs 401-600 of 1,204,331"
-    assert (shown.number, shown.looked_at) == (3, 600)
+    assert (shown.number, shown.total_examined) == (3, 600)
     assert third.previous_page().same_page(first.next_page())
     assert not third.same_page(first)
 
@@ -60,23 +60,23 @@ def test_pages_go_on_where_the_last_one_ended_and_come_back() -> None:
         (JobListState().with_page(page(200)).next_page().with_page(page(0, None, 0)), "no more jobs"),
         (
             JobListState(terms=parse_filter("x")).with_page(page(12, CURSOR, 40_000)),
-            "12 found among the newest 40,000 looked at; ] looks on",
+            "12 found among the newest 40,000 examined; ] continues",
         ),
         (
             JobListState(terms=parse_filter("x"), newest_first=False).with_page(page(12, CURSOR, 40_000)),
-            "12 found among the oldest 40,000 looked at; ] looks on",
+            "12 found among the oldest 40,000 examined; ] continues",
         ),
         (
             JobListState(terms=parse_filter("x")).with_page(page(12, None, 350)),
-            "12 found among all 350 jobs looked at",
+            "12 found among all 350 jobs examined",
         ),
     ],
 )
-def test_titles_say_which_jobs_of_how_many(listing: JobListState, title: str) -> None:
+def test_titles_show_the_row_range(listing: JobListState, title: str) -> None:
     assert title_of(listing, MANY) == title
 
 
-def test_a_state_that_has_shrunk_meanwhile_is_not_counted_below_what_is_shown() -> None:
+def test_a_shrunk_total_is_at_least_the_last_row() -> None:
     listing = JobListState(JobState.DELAYED).with_page(page(200))
     assert title_of(listing, MANY) == "delayed jobs 1-200"
 
@@ -88,14 +88,14 @@ def test_only_a_first_page_that_was_found_nearby_is_live() -> None:
     assert not JobListState(terms=parse_filter("x")).with_page(page(3, CURSOR, MAX_EXAMINED_LIVE + 1)).live
 
 
-def test_subtitles_say_how_fresh_it_is() -> None:
+def test_subtitles_of_freshness() -> None:
     near, far = JobListState().with_page(page(200)), JobListState().with_page(page(200)).next_page()
-    calm = {"trouble": "", "looking": None, "frozen": False, "marked": 0}
+    calm = {"trouble": "", "examined": None, "frozen": False, "marked": 0}
     assert subtitle_of(near, **calm) == "newest first · live"
     assert subtitle_of(near, **{**calm, "frozen": True, "marked": 3}) == "3 marked · newest first · frozen"
-    assert subtitle_of(far, **calm) == "newest first · page 2 stands still; r looks again"
-    assert subtitle_of(near, **{**calm, "looking": 12_000}).endswith("looking on: 12,000 looked at")
-    assert subtitle_of(near, **{**calm, "trouble": "gone"}).endswith("not renewed: gone")
+    assert subtitle_of(far, **calm) == "newest first · page 2 is not live; F5 refreshes"
+    assert subtitle_of(near, **{**calm, "examined": 12_000}).endswith("searching: 12,000 examined")
+    assert subtitle_of(near, **{**calm, "trouble": "gone"}).endswith("not updated: gone")
 
 
 def test_rows_race_when_most_on_top_are_new() -> None:
@@ -106,11 +106,11 @@ def test_rows_race_when_most_on_top_are_new() -> None:
     assert not changes_too_fast(rows[:5], ())
 
 
-def test_an_empty_list_says_why() -> None:
+def test_empty_states_of_the_job_list() -> None:
     nothing = JobListState(terms=parse_filter("zebra")).with_page(page(0, CURSOR, 40_000))
     assert [plain_text(line) for line in empty_lines(nothing, "", frozen=False)] == [
-        "Nothing of 40,000 jobs looked at matches zebra",
-        "] looks on; esc clears the filter.",
+        "None of 40,000 examined jobs matches zebra",
+        "] continues; esc clears the filter.",
     ]
     assert plain_text(empty_lines(JobListState(), "no server", frozen=False)[0]) == "no server"
     assert plain_text(empty_lines(JobListState(), "", frozen=True)[0]).startswith("The display is frozen")
@@ -134,7 +134,7 @@ def test_at_eighty_columns_the_row_fits_and_keeps_what_matters(state: JobState |
         assert len(job_cells(record, scenes.NOW_MS, state)) == len(columns)
 
 
-def test_what_runs_is_as_fresh_as_the_snapshot() -> None:
+def test_running_jobs_are_updated_from_the_snapshot() -> None:
     waiting = scenes.record(scenes.RUNS[1].job_id, JobState.WAITING)
     (fresh,) = merge_running_jobs([waiting], scenes.BUSY)
     assert fresh.state is JobState.ACTIVE
@@ -142,7 +142,7 @@ def test_what_runs_is_as_fresh_as_the_snapshot() -> None:
     assert merge_running_jobs([waiting], None) == (waiting,)
 
 
-def test_a_failure_is_told_by_code_and_reason() -> None:
+def test_a_failure_shows_code_and_reason() -> None:
     dead = scenes.record("a", JobState.DEAD, code="asset-missing", reason="no file")
     assert plain_text(progress_or_reason(dead)) == "asset-missing: no file"
     assert plain_text(progress_or_reason(replace(dead, code=None))) == "no file"
@@ -150,7 +150,7 @@ def test_a_failure_is_told_by_code_and_reason() -> None:
     assert plain_text(progress_or_reason(replace(dead, state=JobState.COMPLETED))) == ""
 
 
-def test_cells_say_times_and_failures() -> None:
+def test_cells_show_times_and_failures() -> None:
     job = scenes.record(
         "a",
         JobState.COMPLETED,

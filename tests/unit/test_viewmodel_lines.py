@@ -26,7 +26,7 @@ _LINES = st.lists(st.builds(Span, _TEXTS, st.sampled_from(Tone)), max_size=5).ma
 
 
 @given(_LINES, st.integers(0, 60))
-def test_a_clipped_line_fits_and_a_whole_one_is_left_alone(line: Line, columns: int) -> None:
+def test_a_clipped_line_fits_and_a_short_one_is_unchanged(line: Line, columns: int) -> None:
     clipped = clip(line, columns)
     assert width_of(clipped) <= columns
     if width_of(line) <= columns and columns:
@@ -40,7 +40,7 @@ def test_a_line_that_loses_its_middle_fits(line: Line, columns: int) -> None:
     assert width_of(clip_middle(line, columns)) <= columns
 
 
-def test_what_tells_ids_apart_is_left() -> None:
+def test_clip_middle_keeps_both_ends() -> None:
     assert plain_text(clip_middle((Span("1124-104326-corrupt-asset"),), 17)) == "1124-104…pt-asset"
     assert plain_text(clip_middle((Span("short"),), 17)) == "short"
 
@@ -56,7 +56,7 @@ def test_two_ends_share_one_line(left: Line, right: Line, columns: int) -> None:
 
 
 @given(_LINES, st.integers(2, 40))
-def test_wrapping_keeps_every_letter_and_no_row_is_too_wide(line: Line, columns: int) -> None:
+def test_wrapping_keeps_the_text_within_the_width(line: Line, columns: int) -> None:
     rows = wrap(line, columns)
     assert all(width_of(row) <= columns or not plain_text(row)[columns:].strip() for row in rows)
     letters = "".join(plain_text(line).split())
@@ -68,7 +68,7 @@ def test_words_stay_whole_where_they_fit() -> None:
     assert [plain_text(row).rstrip() for row in rows] == ["requeue these", "dead letters"]
 
 
-def test_text_of_a_stranger_cannot_steer_the_terminal() -> None:
+def test_clean_span_removes_control_sequences() -> None:
     assert "\x1b" not in clean_span("lesson\x1b[2J").text
     assert "\n" not in clean_span("two\nlines").text
 
@@ -78,7 +78,7 @@ def test_blocks_stand_beside_each_other() -> None:
     assert [plain_text(row) for row in rows] == ["a   b ", "    c "]
 
 
-def test_columns_share_what_is_left_and_go_by_rank_when_there_is_too_little() -> None:
+def test_columns_grow_and_drop() -> None:
     columns = (
         TableColumn("ID", 10, grow=1),
         TableColumn("STATE", 8),
@@ -92,4 +92,4 @@ def test_columns_share_what_is_left_and_go_by_rank_when_there_is_too_little() ->
     assert narrow[2] == 0
     assert narrow[3] == 6
     narrowest = fit_widths(columns, 5)
-    assert narrowest == (10, 8, 0, 0), "what is never dropped stays, even where it does not fit"
+    assert narrowest == (10, 8, 0, 0), "columns that are never dropped stay, even where they do not fit"

@@ -1,4 +1,4 @@
-"""The overview's lines: figures, bars and charts of a scene."""
+"""The overview's lines: figures, bars and charts of sample data."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from previewops.snapshot.history import Period
 from previewops.states import Priority
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.bars import clock_line, key_line, short_count, tab_line, title_line
-from previewops.tui.viewmodel.overview import panels
+from previewops.tui.viewmodel.overview import charts, panels
 from previewops.tui.viewmodel.spans import Tone, plain_text, width_of
 from tests.tui.scenes import BUSY, EMPTY, HEALTH, IDLE, PAUSED, WELL
 
-BUSY_PICTURE = replace(QueueView(place="preview-jobs").with_snapshot(BUSY, 1.2), health=HEALTH)
+BUSY_PICTURE = replace(QueueView(queue_name="preview-jobs").with_snapshot(BUSY), health=HEALTH)
 
 
 def text(lines: object) -> str:
     return "\n".join(plain_text(line) for line in lines)  # type: ignore[attr-defined]
 
 
-def test_depth_tells_count_and_age_of_every_class() -> None:
+def test_depth_lines_show_count_and_age_per_priority() -> None:
     shown = text(panels.depth_lines(BUSY_PICTURE, 60))
     assert "high        3" in shown
     assert "1,204" in shown
     assert "oldest 6 min 52 s" in shown
     assert "delayed 6" in shown
     assert "dead 82" in shown
-    assert "oldest" not in text(panels.depth_lines(QueueView().with_snapshot(IDLE, 1), 60))
+    assert "oldest" not in text(panels.depth_lines(QueueView().with_snapshot(IDLE), 60))
 
 
 @pytest.mark.parametrize("columns", [30, 50, 90])
@@ -36,15 +36,15 @@ def test_no_line_is_wider_than_its_panel(columns: int) -> None:
     for lines in (
         panels.headline(BUSY_PICTURE, columns),
         panels.worker_lines(BUSY_PICTURE, columns, 5),
-        panels.throughput_lines(BUSY_PICTURE, Period.HOUR, columns, 10),
-        panels.latency_lines(BUSY_PICTURE, Period.DAY, columns, 16),
-        panels.latency_lines(BUSY_PICTURE, Period.DAY, columns, 5),
+        charts.throughput_lines(BUSY_PICTURE, Period.HOUR, columns, 10),
+        charts.latency_lines(BUSY_PICTURE, Period.DAY, columns, 16),
+        charts.latency_lines(BUSY_PICTURE, Period.DAY, columns, 5),
         panels.event_lines(BUSY_PICTURE, columns, 5),
     ):
         assert max(map(width_of, lines)) <= columns
 
 
-def test_alarms_come_worst_first_and_say_what_to_do() -> None:
+def test_alarms_come_worst_first_with_advice() -> None:
     lines = [plain_text(line) for line in panels.headline(BUSY_PICTURE, 100)]
     assert lines[1].startswith(" ✖ a job has waited 412 s  add workers or slots")
     assert lines[2].startswith(" ▲ 82 dead letters")
@@ -52,8 +52,8 @@ def test_alarms_come_worst_first_and_say_what_to_do() -> None:
     assert len(panels.headline(well, 100)) == 1
 
 
-def test_no_workers_says_how_to_start_some() -> None:
-    shown = text(panels.worker_lines(QueueView().with_snapshot(EMPTY, 1), 60, 5))
+def test_no_workers_shows_how_to_start_some() -> None:
+    shown = text(panels.worker_lines(QueueView().with_snapshot(EMPTY), 60, 5))
     assert "no workers" in shown
     assert "previewops up" in shown
 
@@ -69,28 +69,30 @@ def test_a_single_job_that_waits_fills_no_bar() -> None:
     one = replace(IDLE, waiting={**IDLE.waiting, Priority.HIGH: 1})
     many = replace(IDLE, waiting={**IDLE.waiting, Priority.HIGH: panels.FULL_FROM})
     bars = [
-        plain_text(panels.depth_lines(QueueView().with_snapshot(each, 1), 60)[0]).count("█")
+        plain_text(panels.depth_lines(QueueView().with_snapshot(each), 60)[0]).count("█")
         for each in (one, many)
     ]
     assert 0 < bars[0] * 8 <= bars[1]
 
 
 def test_charts_fill_their_room_and_end_now() -> None:
-    lines = panels.throughput_lines(BUSY_PICTURE, Period.HOUR, 70, 12)
+    lines = charts.throughput_lines(BUSY_PICTURE, Period.HOUR, 70, 12)
     assert len(lines) == 12
     assert plain_text(lines[-1]).endswith("now")
     counted = BUSY_PICTURE.history.count_within("completed", 60_000, BUSY.now_ms)
     assert f"done {counted:,}" in plain_text(lines[0])
     assert plain_text(lines[0]).endswith("in 60 s")
-    assert any(Tone.DIED in (span.tone, span.ground) for line in lines for span in line), "what died is shown"
-    assert len(panels.latency_lines(BUSY_PICTURE, Period.DAY, 70, 16)) == 16
+    assert any(Tone.DIED in (span.tone, span.background) for line in lines for span in line), (
+        "dead jobs are visible"
+    )
+    assert len(charts.latency_lines(BUSY_PICTURE, Period.DAY, 70, 16)) == 16
 
 
 def test_percentiles_are_those_of_the_period() -> None:
-    shown = text(panels.latency_lines(BUSY_PICTURE, Period.HOUR, 70, 5))
+    shown = text(charts.latency_lines(BUSY_PICTURE, Period.HOUR, 70, 5))
     assert "p50" in shown
     assert "ms" in shown.splitlines()[1]
-    nothing = text(panels.latency_lines(QueueView().with_snapshot(EMPTY, 1), Period.HOUR, 70, 5))
+    nothing = text(charts.latency_lines(QueueView().with_snapshot(EMPTY), Period.HOUR, 70, 5))
     assert nothing.splitlines()[1].split() == ["wait", "-", "-", "-", *nothing.splitlines()[1].split()[4:]]
 
 
@@ -98,7 +100,7 @@ def test_nothing_is_drawn_before_the_first_snapshot() -> None:
     empty = QueueView()
     assert panels.depth_lines(empty, 60) == []
     assert panels.worker_lines(empty, 60, 5) == []
-    assert panels.throughput_lines(empty, Period.HOUR, 60, 10) == []
+    assert charts.throughput_lines(empty, Period.HOUR, 60, 10) == []
     assert plain_text(panels.event_lines(empty, 60, 5)[0]) == "no events yet"
 
 
@@ -112,7 +114,7 @@ def test_tabs_fit_80_columns_and_are_clicked_by_name() -> None:
 
 def test_a_frozen_display_looks_unlike_a_paused_queue() -> None:
     frozen = replace(BUSY_PICTURE, frozen=True)
-    paused = QueueView().with_snapshot(PAUSED, 1)
+    paused = QueueView().with_snapshot(PAUSED)
     assert "FROZEN" in plain_text(clock_line(frozen))
     assert "FROZEN" not in plain_text(clock_line(paused))
     assert "paused" in plain_text(title_line(paused, 120))

@@ -1,4 +1,4 @@
-"""A payload as text: to be edited, checked, and pointed into."""
+"""The payload editor's text: formatting, validation and positions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def refused(text: str, job_id: str = JOB) -> list[Violation]:
     return list(error.value.violations)
 
 
-def test_what_is_edited_is_the_payload_itself() -> None:
+def test_editable_text_parses_to_the_payload() -> None:
     text = format_editable(PAYLOAD)
     assert json.loads(text) == PAYLOAD
     assert "Мельница" in text, "people read it"
@@ -48,7 +48,7 @@ def test_nothing_hidden_reaches_the_terminal() -> None:
     assert len(text.splitlines()) == 3, "one line a line of JSON"
 
 
-def test_what_breaks_the_contract_is_told_whole() -> None:
+def test_all_violations_are_listed() -> None:
     broken = {**PAYLOAD, "dryRun": "yes", "priority": "urgent"}
     found = {violation.pointer for violation in refused(json.dumps(broken))}
     assert {"/dryRun", "/priority"} <= found
@@ -69,11 +69,11 @@ def test_half_a_character_is_refused_and_no_traceback() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": NaN}', "[" * 100_000, '{"a": 1, "a": 2}'])
-def test_what_is_no_payload_is_refused(text: str) -> None:
+def test_an_invalid_payload_is_rejected(text: str) -> None:
     assert refused(text)
 
 
-def test_the_place_of_what_is_no_json() -> None:
+def test_the_position_of_invalid_json() -> None:
     text = '{\n  "a": 1,\n  b\n}'
     (violation,) = refused(text)
     assert locate_violation(text, violation) == (2, 2)
@@ -88,7 +88,7 @@ def test_the_place_of_what_is_no_json() -> None:
         ("/steps/1/assetIds/0", '"x, }"'),
         ("/steps/1", '{"assetIds"'),
         ('/we"ird', "null"),
-        ("/steps/0/title", '{"n"'),  # not there: its object
+        ("/steps/0/title", '{"n"'),  # missing: its object
         ("/steps/7", "[{"),
     ],
 )
@@ -104,7 +104,7 @@ def test_the_place_of_a_pointer(where: str, word: str) -> None:
     assert text.splitlines()[row][column:].startswith(word)
 
 
-def test_the_whole_document_has_no_place() -> None:
+def test_the_whole_document_has_no_position() -> None:
     assert locate_violation("{}", at("")) is None
     assert locate_violation("{}", at("/missing")) is None
 
@@ -134,7 +134,7 @@ def test_every_value_of_a_document_is_found_where_it_is() -> None:
 def test_violations_are_written_out_within_their_columns() -> None:
     lines = violation_lines([at(f"/steps/{number}") for number in range(SHOWN + 7)], 50)
     words = "\n".join(map(plain_text, lines))
-    assert f"{SHOWN + 7} violations: nothing was sent" in words
+    assert f"{SHOWN + 7} violations: not requeued" in words
     assert "/steps/0" in words
     assert "found    this" in words
     assert "allowed  that" in words

@@ -1,4 +1,4 @@
-"""The one sentence that says how the queue is: the most serious thing wins."""
+"""The queue's status: the most serious condition wins."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ WELL = replace(IDLE, dead=0, supervisors=(SUPERVISORS[0],))
 
 
 def picture(snapshot: Snapshot) -> QueueView:
-    return QueueView().with_snapshot(snapshot, 1.0)
+    return QueueView().with_snapshot(snapshot)
 
 
 def with_counts(snapshot: Snapshot, **counts: int) -> Snapshot:
-    """The snapshot with these counts in the last whole 10 s and nothing before."""
+    """The snapshot with these counts in the last whole 10 s and none before."""
     start = NOW_MS // 10_000 * 10_000 - 10_000
     return replace(
         snapshot, buckets=(CounterBucket(start, counts, {}, {}),), minutes=(), supervisors=(SUPERVISORS[0],)
@@ -45,30 +45,32 @@ def with_counts(snapshot: Snapshot, **counts: int) -> Snapshot:
         (with_counts(WELL, completed=1, died=1), "healthy", Tone.GOOD),
     ],
 )
-def test_the_first_words(snapshot: Snapshot, words: str, tone: Tone) -> None:
+def test_headline_per_state(snapshot: Snapshot, words: str, tone: Tone) -> None:
     state = queue_status(picture(snapshot))
-    assert (state.words, state.tone) == (words, tone)
+    assert (state.headline, state.tone) == (words, tone)
 
 
 def test_no_workers_is_unlike_busy_and_unlike_silent_ones() -> None:
     silent = replace(
         BUSY, workers=tuple(replace(each, heartbeat_ms=NOW_MS - 60_000) for each in BUSY.workers)
     )
-    assert queue_status(picture(silent)).words == "no worker answers (4 silent)"
-    assert "1,430 jobs waiting" in queue_status(picture(silent)).more
+    assert queue_status(picture(silent)).headline == "no live workers (4 silent)"
+    assert "1,430 jobs waiting" in queue_status(picture(silent)).details
 
 
-def test_a_lost_connection_wins_and_says_how_old_the_picture_is() -> None:
-    lost = replace(picture(PAUSED), lost=ConnectionLoss("the connection was refused", 7), age_s=12)
-    state = queue_status(lost)
-    assert state.words == "connection lost"
-    assert "try 7" in state.more
-    assert "12 s ago" in state.more
-    never = queue_status(QueueView(lost=ConnectionLoss("no such socket", 3)))
-    assert never.words == "cannot reach the queue"
+def test_a_lost_connection_wins_and_shows_the_age() -> None:
+    connection_loss = replace(
+        picture(PAUSED), connection_loss=ConnectionLoss("the connection was refused", 7), age_s=12
+    )
+    state = queue_status(connection_loss)
+    assert state.headline == "connection lost"
+    assert "try 7" in state.details
+    assert "12 s old" in state.details
+    never = queue_status(QueueView(connection_loss=ConnectionLoss("no such socket", 3)))
+    assert never.headline == "cannot reach the queue"
 
 
-def test_when_the_backlog_is_gone_is_told_only_while_it_shrinks() -> None:
+def test_drain_time_only_while_the_backlog_shrinks() -> None:
     shrinking = picture(with_counts(BUSY, accepted=100, completed=1_100))
     assert shrinking.snapshot is not None
     left = drain_ms(shrinking.snapshot, shrinking.history)
@@ -80,4 +82,4 @@ def test_when_the_backlog_is_gone_is_told_only_while_it_shrinks() -> None:
 
 def test_depth_of_every_class_counts_as_pending() -> None:
     deep = replace(IDLE, waiting={Priority.HIGH: 1, Priority.NORMAL: 2, Priority.LOW: 3})
-    assert "6 jobs in hand" in queue_status(picture(deep)).more
+    assert "6 jobs in progress" in queue_status(picture(deep)).details

@@ -1,4 +1,4 @@
-"""Keys that change something, at moments when nobody could see what they would hit."""
+"""Guards of actions that change something: reasons not to run them although they are available."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 class TerminalTooSmall(PreviewopsError):
-    """The terminal has ``columns`` and ``rows``, which show no picture."""
+    """The terminal is too small to show the queue."""
 
     code = "terminal-too-small"
 
     def __init__(self, columns: int, rows: int) -> None:
         super().__init__(
-            f"on {columns} columns and {rows} rows nobody sees what it would be done to",
-            hint=f"make the terminal {MIN_COLUMNS} columns and {MIN_ROWS} rows large first",
+            f"terminal size: found {columns}x{rows}, allowed from {MIN_COLUMNS}x{MIN_ROWS} on",
+            hint="enlarge the terminal window",
         )
         self.columns = columns
         self.rows = rows
 
 
 def check_action_guards(app: OperatorApp, action: str) -> PreviewopsError | None:
-    """Why an action that could be done must not be done now; None when it may be, or when there is no such key."""
+    """The reason why an available action must not run now; None when it may run or does not exist."""
     front, name = app.front_screen, parse_action_name(action)
     if (
         front is None
@@ -37,6 +37,6 @@ def check_action_guards(app: OperatorApp, action: str) -> PreviewopsError | None
         or not app.is_allowed(front, name)
     ):
         return None
-    if app.display_state.live.lost is not None:
+    if app.display_state.live.connection_loss is not None:
         return NotConnected()
     return TerminalTooSmall(*app.size) if is_too_small(*app.size) else None

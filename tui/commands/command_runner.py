@@ -1,4 +1,4 @@
-"""What is being carried out for the operator: each intent in a worker of its own, its end a toast."""
+"""Runs operator commands in the background, each in a Textual worker, and reports each result in a toast."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
     from previewops.tui.app import OperatorApp
 
-GROUP = "acts"
-"""The group of the workers that carry intents out."""
+GROUP = "commands"
+"""Group of the workers that execute commands."""
 
 TELL_AFTER_S = 0.1
-"""An act that is done sooner is told of by its end alone, and the screen does not move for it."""
+"""Progress is shown for commands that take longer than this, in seconds."""
 
 
 @dataclass(slots=True)
 class RunningCommand:
-    """One intent under way: its ``name`` in words, and what it has told of ``done`` and ``total``, 0 before that.
+    """A running command: ``name`` describes it; ``done`` and ``total`` are 0 until it reports progress.
 
-    ``stopped`` tells that the operator has had enough of it.
+    ``stopped`` is set when the operator cancels it.
     """
 
     name: str
@@ -39,63 +39,63 @@ class RunningCommand:
 
     @property
     def progress(self) -> str:
-        """How far it is."""
+        """Progress as "done of total"."""
         return f"{self.done:,} of {self.total:,}"
 
     @property
     def summary(self) -> str:
-        """What it is and how far it is, if that is known."""
+        """The description, with the progress once it is reported."""
         return f"{self.name}: {self.progress}" if self.total else f"{self.name} …"
 
 
 class CommandRunner:
-    """Carries intents out by a desk. ``app`` shows how far the foremost one is, and how each has ended."""
+    """Runs commands on an executor. Shows the progress of the foremost one in ``app``, and the result of each."""
 
-    def __init__(self, app: OperatorApp, desk: CommandExecutor) -> None:
+    def __init__(self, app: OperatorApp, executor: CommandExecutor) -> None:
         self._app = app
-        self._desk = desk
+        self._executor = executor
         self._under_way: dict[Worker[None], RunningCommand] = {}
 
-    def start(self, intent: OperatorCommand) -> Worker[None]:
-        """Has an intent carried out in the background. It is refused while nobody answers."""
-        return self._app.run_worker(self._run(intent), name=type(intent).__name__, group=GROUP)
+    def start(self, command: OperatorCommand) -> Worker[None]:
+        """Starts a command in the background. It fails with ``NotConnected`` while the connection is lost."""
+        return self._app.run_worker(self._run(command), name=type(command).__name__, group=GROUP)
 
     def cancel_foremost(self) -> None:
-        """Stops the foremost one: what the operator sees is what is stopped."""
+        """Cancels the foremost command, which is the one whose progress is shown."""
         worker = self._foremost()
         if worker is not None:
             self._under_way[worker].stopped = True
             worker.cancel()
 
     def _foremost(self) -> Worker[None] | None:
-        """The latest of those that have told how far they are, or else the latest."""
-        going = [worker for worker, errand in self._under_way.items() if not errand.stopped]
+        """The latest command that has reported progress, or else the latest one."""
+        going = [worker for worker, running in self._under_way.items() if not running.stopped]
         telling = [worker for worker in going if self._under_way[worker].total]
         return next(reversed(telling or going), None)
 
-    async def _run(self, intent: OperatorCommand) -> None:
+    async def _run(self, command: OperatorCommand) -> None:
         worker: Worker[None] = get_current_worker()
-        errand = self._under_way[worker] = RunningCommand(describe_command(intent))
+        running = self._under_way[worker] = RunningCommand(describe_command(command))
         self._app.set_timer(TELL_AFTER_S, self._show)
 
         async def progress(done: int, total: int) -> None:
-            errand.done, errand.total = done, total
+            running.done, running.total = done, total
             self._show()
 
         try:
-            if self._app.display_state.live.lost is not None:
+            if self._app.display_state.live.connection_loss is not None:
                 raise NotConnected
             with wrap_errors():
-                outcome = await self._desk.execute(intent, progress)
+                outcome = await self._executor.execute(command, progress)
         except RedisUnavailable as error:
-            words = f"{error.message}\nIf it had been sent it may be done all the same: look before you repeat it."
-            self._app.notify(words, title=f"no answer: {errand.name}", severity="error", timeout=10)
+            words = f"{error.message}\nThe command may have been executed. Check before you repeat it."
+            self._app.notify(words, title=f"No reply: {running.name}", severity="error", timeout=10)
         except PreviewopsError as error:
             words = f"{error.message}\n{error.hint}" if error.hint else error.message
-            self._app.notify(words, title=f"not done: {errand.name}", severity="error", timeout=10)
+            self._app.notify(words, title=f"Failed: {running.name}", severity="error", timeout=10)
         except asyncio.CancelledError:
-            if errand.stopped:  # and not by the end of the screen
-                self._app.notify(_stopped(errand), title="stopped", severity="warning", timeout=10)
+            if running.stopped:  # and not by the end of the screen
+                self._app.notify(_stopped(running), title="stopped", severity="warning", timeout=10)
             raise
         else:
             severity: SeverityLevel = "information" if outcome.complete else "warning"
@@ -106,17 +106,17 @@ class CommandRunner:
             self._show()
 
     def _show(self) -> None:
-        """Tells how far the foremost one is, and of how many others there are beside it."""
+        """Shows the progress of the foremost command and the number of others."""
         worker = self._foremost()
         words = ""
         if worker is not None:
             others = len(self._under_way) - 1
-            words = self._under_way[worker].summary + (f", and {others} more at work" if others else "")
+            words = self._under_way[worker].summary + (f", and {others} more running" if others else "")
         self._app.display_state.set_running_command(words)
         self._app.redraw()
 
 
-def _stopped(errand: RunningCommand) -> str:
-    if not errand.total:
-        return f"{errand.name}: none is known to be done; what had been sent by then may be."
-    return f"{errand.name}: {errand.progress} done; a batch that had been sent by then may be done as well."
+def _stopped(running: RunningCommand) -> str:
+    if not running.total:
+        return f"{running.name}: no progress was reported. A batch already sent may have been executed."
+    return f"{running.name}: {running.progress} done. A batch already sent may have been executed as well."

@@ -1,4 +1,4 @@
-"""What an operator can want, as plain values. A screen posts one; the layer below carries it out, or refuses."""
+"""Operator commands as plain values, and the interface that executes them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Stop claims; what runs goes on."""
+    """Stop claims. Running jobs continue."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Let claims go on."""
+    """Allow claims again."""
 
     why: str = ""
 
@@ -40,36 +40,36 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """Give dead letters a new life, with another priority if one is given.
+    """Requeue dead letters, with another priority if one is given.
 
-    ``also`` are further filters, which mean none of the same jobs; ``count`` is how many all of them meant at
-    ``cut_off_ms`` (server): what died later was not counted and is left. None is when the act begins.
+    ``other_filters`` match none of the same jobs. ``count`` is how many all filters matched at
+    ``cut_off_ms`` (server time, None for the start of the command): later deaths are left alone.
     """
 
-    chosen: DeadLetterFilter
+    dead_filter: DeadLetterFilter
     count: int
     priority: Priority | None = None
     why: str = ""
-    also: tuple[DeadLetterFilter, ...] = ()
+    other_filters: tuple[DeadLetterFilter, ...] = ()
     cut_off_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Delete dead letters for good. ``also``, ``count`` and ``cut_off_ms`` as for ``Requeue``."""
+    """Delete dead letters permanently. ``other_filters``, ``count`` and ``cut_off_ms`` as for ``Requeue``."""
 
-    chosen: DeadLetterFilter
+    dead_filter: DeadLetterFilter
     count: int
     why: str = ""
-    also: tuple[DeadLetterFilter, ...] = ()
+    other_filters: tuple[DeadLetterFilter, ...] = ()
     cut_off_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RequeueWithPayload:
-    """Replace the payload of one dead letter and give it a new life.
+    """Replace the payload of one dead letter and requeue it.
 
-    ``instead_of`` is the digest of the payload that was shown: one that somebody has edited since is left.
+    ``expected_digest`` is the digest of the payload that was shown: a payload edited since then is left alone.
     """
 
     job_id: str
@@ -80,20 +80,20 @@ class RequeueWithPayload:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Write dead letters into a file, one JSON object a line. Changes nothing in the queue.
+    """Write dead letters to a file, one JSON object per line. Changes nothing in the queue.
 
-    ``also`` and ``count`` as for ``Requeue``.
+    ``other_filters`` and ``count`` as for ``Requeue``.
     """
 
-    chosen: DeadLetterFilter
+    dead_filter: DeadLetterFilter
     count: int
     path: Path
-    also: tuple[DeadLetterFilter, ...] = ()
+    other_filters: tuple[DeadLetterFilter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Have one host run as many workers as the bounds say."""
+    """Set the range of worker counts of one host."""
 
     supervisor_id: str
     bounds: WorkerCountRange
@@ -102,7 +102,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class FleetActionCommand:
-    """``act`` is drain, restart or reset; of one worker, or of all of a host where ``worker_id`` is ""."""
+    """Drain, restart or reset (``kind``) one worker, or all workers of a host where ``worker_id`` is ""."""
 
     kind: str
     supervisor_id: str
@@ -112,7 +112,7 @@ class FleetActionCommand:
 
 @dataclass(frozen=True, slots=True)
 class AcknowledgeDataLoss:
-    """End the alarm over lost data."""
+    """End the alarm about lost data."""
 
 
 OperatorCommand: TypeAlias = (
@@ -131,58 +131,58 @@ OperatorCommand: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class CommandOutcome:
-    """What became of an intent, in a sentence; ``whole`` is False when part of it could not be done."""
+    """Result of a command as a sentence; ``complete`` is False when part of it was not done."""
 
     message: str
     complete: bool = True
 
 
 CommandProgress: TypeAlias = Callable[[int, int], Awaitable[None]]
-"""Told (done, total) after each batch."""
+"""Called with (done, total) after each batch."""
 
 
 class CommandExecutor(Protocol):
-    """Carries intents out. Errors are ``PreviewopsError``."""
+    """Executes commands. Errors are ``PreviewopsError``."""
 
-    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
-        """Does it, and says what was done. May be cancelled between batches.
+    async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+        """Executes a command and returns its result. May be cancelled between batches.
 
         Raises:
-            PreviewopsError: it was refused or failed; the message is for the operator.
+            PreviewopsError: the command was rejected or failed; the message is for the operator.
         """
         ...
 
 
 class ReadOnly(PreviewopsError):
-    """The screen was opened to look only."""
+    """The screen was opened read-only."""
 
     code = "read-only"
 
     def __init__(self) -> None:
         super().__init__(
-            "this screen is read-only: nothing was changed", hint="open it without --read-only to act"
+            "the screen is read-only: not executed", hint="open it without --read-only to run commands"
         )
 
 
 class NotConnected(PreviewopsError):
-    """The connection to Redis is lost: what is on the screen is old, and nobody would hear of an act."""
+    """The connection to Redis is lost: the display is stale and the result of a command would not arrive."""
 
     code = "nobody-answers"
 
     def __init__(self) -> None:
         super().__init__(
-            "Redis does not answer: nothing was done", hint="act again when the picture is live again"
+            "Redis does not answer: not executed", hint="repeat the command once the display is live again"
         )
 
 
 class ReadOnlyExecutor:
-    """A desk that changes nothing: whatever reaches it is refused, except an export."""
+    """An executor that rejects every command except an export."""
 
-    def __init__(self, desk: CommandExecutor) -> None:
-        self._desk = desk
+    def __init__(self, executor: CommandExecutor) -> None:
+        self._executor = executor
 
-    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
-        """Exports; refuses everything else with ``ReadOnly``."""
-        if isinstance(intent, Export):
-            return await self._desk.execute(intent, progress)
+    async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+        """Exports; rejects everything else with ``ReadOnly``."""
+        if isinstance(command, Export):
+            return await self._executor.execute(command, progress)
         raise ReadOnly

@@ -1,38 +1,33 @@
-"""A source that fails in one way only, whatever goes wrong below it."""
+"""Converts every error of a data source to ``PreviewopsError``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, cast
 
 from previewops.errors import PreviewopsError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
-    from previewops.queue.pages import Cursor, ListPage
-    from previewops.queue.records import JobRecord
-    from previewops.snapshot.model import Snapshot
-    from previewops.tui.protocols import DataSource, ExaminedCallback, JobQuery, SnapshotQuery
+    from previewops.tui.protocols import DataSource
 
 
 class UnexpectedError(PreviewopsError):
-    """Something has failed in a way that nobody had thought of: a refusal of Redis, or a fault of ours."""
+    """An unexpected exception: an error reply of Redis, or an internal error."""
 
     code = "unforeseen"
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(f"unforeseen {type(error).__name__}: {error}")
+        super().__init__(f"unexpected {type(error).__name__}: {error}")
 
 
 @contextmanager
 def wrap_errors() -> Iterator[None]:
-    """Turns what has not been foreseen into an error that can be shown.
+    """Converts an unexpected exception to one that can be shown.
 
     Raises:
-        PreviewopsError: whatever went wrong.
+        PreviewopsError: for every exception.
     """
     try:
         yield
@@ -42,47 +37,26 @@ def wrap_errors() -> Iterator[None]:
         raise UnexpectedError(error) from error
 
 
-class ErrorBoundarySource:
-    """``ports.Source`` over another one. Every failure is a ``PreviewopsError``, so none ends the screen."""
+class _ErrorBoundary:
+    """Wraps the methods of a data source, synchronous or not."""
 
     def __init__(self, source: DataSource) -> None:
         self._source = source
 
-    async def collect(self, query: SnapshotQuery) -> Snapshot:
-        with wrap_errors():
-            return await self._source.collect(query)
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._source, name)
 
-    async def jobs(self, query: JobQuery) -> ListPage:
-        with wrap_errors():
-            return await self._source.jobs(query)
+        async def call_async(*args: Any, **kwargs: Any) -> Any:
+            with wrap_errors():
+                return await method(*args, **kwargs)
 
-    async def job(self, job_id: str) -> JobRecord:
-        with wrap_errors():
-            return await self._source.job(job_id)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with wrap_errors():
+                return method(*args, **kwargs)
 
-    async def dead_groups(self, limit: int) -> tuple[DeadLetterGroup, ...]:
-        with wrap_errors():
-            return await self._source.dead_groups(limit)
+        return call_async if iscoroutinefunction(method) else call
 
-    async def now_ms(self) -> int:
-        with wrap_errors():
-            return await self._source.now_ms()
 
-    async def dead_page(
-        self, chosen: DeadLetterFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
-    ) -> ListPage:
-        with wrap_errors():
-            return await self._source.dead_page(chosen, cursor, limit, cut_off_ms)
-
-    async def dead_count(
-        self,
-        chosen: DeadLetterFilter,
-        cut_off_ms: int | None = None,
-        on_examined: ExaminedCallback | None = None,
-    ) -> int:
-        with wrap_errors():
-            return await self._source.dead_count(chosen, cut_off_ms, on_examined)
-
-    def artifact(self, record: JobRecord, path: str) -> Path:
-        with wrap_errors():
-            return self._source.artifact(record, path)
+def with_error_boundary(source: DataSource) -> DataSource:
+    """The data source with every failure as ``PreviewopsError``, so that none ends the screen."""
+    return cast("DataSource", _ErrorBoundary(source))

@@ -1,4 +1,4 @@
-"""When a queue's health is judged: that asks the server for more than a snapshot does, so every few seconds only."""
+"""Decides when to read the queue's health, which costs the server more than a snapshot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BACKGROUND_INTERVAL_S = 10.0
 
 
 class HealthPoller:
-    """Judgements of one queue, never two at a time."""
+    """Reads the health of one queue, never twice at the same time."""
 
     def __init__(self, judge: HealthSource, clock: Clock) -> None:
         self._judge = judge
@@ -26,22 +26,22 @@ class HealthPoller:
         self._under_way = False
 
     def try_start(self, *, often: bool) -> bool:
-        """Whether one is to begin now. Who is told so calls ``verdicts``."""
+        """Starts a reading if one is due and none is running. After True, call ``fetch``."""
         now = self._clock.monotonic()
         due = self._begun_s is None or now - self._begun_s >= (
             HEALTH_SCREEN_INTERVAL_S if often else BACKGROUND_INTERVAL_S
         )
-        # One that takes longer than the pause goes on: given up each time, it would never come to an end.
+        # A slow reading continues beyond the interval: cancelled each time, it would never finish.
         if not due or self._under_way:
             return False
         self._begun_s, self._under_way = now, True
         return True
 
     async def fetch(self, snapshot: Snapshot, history: History) -> Health:
-        """The verdicts on a snapshot.
+        """The health result of a snapshot.
 
         Raises:
-            PreviewopsError: what they need could not be learnt.
+            PreviewopsError: its inputs could not be read.
         """
         try:
             return await self._judge.health(snapshot, history)

@@ -1,4 +1,4 @@
-"""Takes snapshots one after the other, never two at a time, and says what came of each."""
+"""Polls snapshots one after the other, never two at a time, and posts each result."""
 
 from __future__ import annotations
 
@@ -9,108 +9,98 @@ from typing import Protocol
 
 from textual.message import Message
 
-from previewops.clock import Clock
 from previewops.errors import PreviewopsError
 from previewops.snapshot.model import Snapshot
 from previewops.tui.protocols import DataSource, SnapshotQuery
 
 TIMEOUT_S = 4.0
 RETRY_AFTER_S = (0.25, 0.5, 1.0, 2.0)
-"""Pauses after the first, second, … failure in a row; the last one from then on."""
+"""Delays after the first, second, … failure in a row; the last one repeats."""
 
 
 @dataclass
 class SnapshotArrived(Message):
-    """A snapshot has come, ``took_ms`` after it was asked for."""
+    """A snapshot arrived."""
 
     snapshot: Snapshot
-    took_ms: float
 
 
 @dataclass
 class SnapshotMissed(Message):
-    """A snapshot has not come: why, and how many in a row have not."""
+    """A poll failed: the reason, and the number of failures in a row."""
 
     reason: str
     tries: int
 
 
 class Receiver(Protocol):
-    """Whom the poller tells."""
+    """Receiver of the poller's messages."""
 
     def post_message(self, message: Message) -> bool:
-        """Puts a message into its queue."""
+        """Puts a message into the queue."""
         ...
 
 
 class Poller:
-    """Polls ``source`` for ``receiver``. ``want`` is asked before each snapshot."""
+    """Polls ``source`` and posts to ``receiver``. Calls ``query`` before each snapshot."""
 
     def __init__(
-        self,
-        source: DataSource,
-        receiver: Receiver,
-        want: Callable[[], SnapshotQuery],
-        clock: Clock,
-        *,
-        every_s: float,
+        self, source: DataSource, receiver: Receiver, query: Callable[[], SnapshotQuery], *, interval_s: float
     ) -> None:
         self._source = source
         self._receiver = receiver
-        self._want = want
-        self._clock = clock
-        self._every_s = every_s
-        self._hurry = asyncio.Event()
+        self._query = query
+        self._interval_s = interval_s
+        self._wake = asyncio.Event()
 
     @property
-    def every_s(self) -> float:
-        """Pause between two snapshots, in seconds."""
-        return self._every_s
+    def interval_s(self) -> float:
+        """Interval between two snapshots, in seconds."""
+        return self._interval_s
 
-    @every_s.setter
-    def every_s(self, seconds: float) -> None:
-        self._every_s = seconds
-        self._hurry.set()
+    @interval_s.setter
+    def interval_s(self, seconds: float) -> None:
+        self._interval_s = seconds
+        self._wake.set()
 
     def poll_now(self) -> None:
-        """Takes the next snapshot at once."""
-        self._hurry.set()
+        """Takes the next snapshot immediately."""
+        self._wake.set()
 
     async def run(self) -> None:
         """Polls until it is cancelled."""
         tries = 0
         while True:
-            self._hurry.clear()
-            started = self._clock.monotonic()
-            reason = await self._take(started)
+            self._wake.clear()
+            reason = await self._take()
             tries = tries + 1 if reason else 0
             if reason:
                 self._receiver.post_message(SnapshotMissed(reason, tries))
-            pause = RETRY_AFTER_S[min(tries, len(RETRY_AFTER_S)) - 1] if tries else self._every_s
+            pause = RETRY_AFTER_S[min(tries, len(RETRY_AFTER_S)) - 1] if tries else self._interval_s
             await self._rest(pause)
 
-    async def _take(self, started: float) -> str:
-        """Takes one snapshot; returns why it has not come, or ""."""
-        asking = asyncio.ensure_future(self._source.collect(self._want()))
+    async def _take(self) -> str:
+        """Takes one snapshot; returns the error message, or ""."""
+        call = asyncio.ensure_future(self._source.collect(self._query()))
         try:
-            # Not wait_for: a call that is given up has to end before the next begins, or two would overlap.
-            done, _ = await asyncio.wait({asking}, timeout=TIMEOUT_S)
+            # Not wait_for: the cancelled call must end before the next one starts, or two would overlap.
+            done, _ = await asyncio.wait({call}, timeout=TIMEOUT_S)
             if not done:
                 return f"no answer within {TIMEOUT_S:.0f} s"
-            snapshot = asking.result()
+            snapshot = call.result()
         except PreviewopsError as error:
             return error.message
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         finally:
-            if not asking.done():
-                asking.cancel()
-                await asyncio.gather(asking, return_exceptions=True)
-        self._receiver.post_message(SnapshotArrived(snapshot, (self._clock.monotonic() - started) * 1000))
+            if not call.done():
+                call.cancel()
+                await asyncio.gather(call, return_exceptions=True)
+        self._receiver.post_message(SnapshotArrived(snapshot))
         return ""
 
     async def _rest(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._hurry.wait(), seconds)
+            await asyncio.wait_for(self._wake.wait(), seconds)
         except TimeoutError:
             return

@@ -1,1 +1,1 @@
-"""The seven screens and the dialogs. They draw pictures and post intents; Redis is below their horizon."""
+"""The seven screens and the dialogs. They draw the queue view and start commands, without access to Redis."""

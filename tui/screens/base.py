@@ -1,4 +1,4 @@
-"""What all screens share: the bars, the picture, the keys, and what is gone from a read-only one."""
+"""Base class of the screens: bars, key bindings, replay and read-only behaviour."""
 
 from __future__ import annotations
 
@@ -15,27 +15,38 @@ from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.bars import clock_line, key_line, running_command_line, tab_line, title_line
 from previewops.tui.viewmodel.empty_states import is_too_small, not_in_replay_lines, too_small_lines
 from previewops.tui.viewmodel.spans import width_of
-from previewops.tui.widgets.diffed_lines import Canvas
+from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
 
 
-def bindings(deeds: Iterable[KeyAction]) -> list[BindingType]:
-    """Textual's bindings for some deeds."""
-    return [Binding(deed.keys, deed.action, deed.label or deed.help, show=bool(deed.label)) for deed in deeds]
+def bindings(key_actions: Iterable[KeyAction]) -> list[BindingType]:
+    """Textual bindings of key actions."""
+    return [
+        Binding(
+            key_action.keys,
+            key_action.action,
+            key_action.label or key_action.help,
+            show=bool(key_action.label),
+        )
+        for key_action in key_actions
+    ]
 
 
 class OperatorScreen(Screen[None]):
-    """One of the seven screens. A subclass says its ``MODE`` and ``DEEDS``, composes ``body`` and draws pictures."""
+    """One of the seven screens. Subclasses set ``MODE`` and ``KEY_ACTIONS``, and implement ``compose_body`` and
+    ``draw_view``."""
 
     MODE: ClassVar[str] = ""
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = ()
     ALLOW_IN_MAXIMIZED_VIEW = "#bar, #too-small, #doing, #keys"
-    """What stays when one panel has the screen: how the queue is, how old the picture is, and the keys."""
+    """Widgets that stay visible while a panel is maximized: status, age and keys."""
+    WIDE_COLUMNS: ClassVar[int] = 0
+    """From this width on the panels are side by side. 0 if the screen decides itself."""
     AVAILABLE_IN_REPLAY: ClassVar[bool] = True
-    """Whether a recording holds what it shows; of one that does not, a replay says so in its place."""
+    """Whether recordings contain the screen's data. Otherwise a replay shows a note in its place."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,60 +56,60 @@ class OperatorScreen(Screen[None]):
 
     @property
     def composed(self) -> bool:
-        """Whether all its widgets are there: pictures may come before that, and while the app takes them down."""
+        """Whether all widgets exist. A view may arrive before that, and while the app exits."""
         return self._composed and self.app.is_running and not self.operator_app.exiting
 
     @property
     def operator_app(self) -> OperatorApp:
-        """The app, by its own type."""
+        """The app with its own type."""
         return cast("OperatorApp", self.app)
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="bar"):
-            # Two widgets: of one whose last cells change, everything before them is sent as well.
-            yield Canvas(id="title")
-            yield Canvas(id="clock")
-        yield Canvas(id="tabs")
+            # Two widgets: when the last cells of one change, all cells before them are sent as well.
+            yield DiffedLines(id="title")
+            yield DiffedLines(id="clock")
+        yield DiffedLines(id="tabs")
         with Container(id="body"):
             yield from self.compose_body()
-        yield Canvas(id="unrecorded")
-        yield Canvas(id="too-small")
-        yield Canvas(id="doing")
-        yield Canvas(id="keys")
+        yield DiffedLines(id="unrecorded")
+        yield DiffedLines(id="too-small")
+        yield DiffedLines(id="doing")
+        yield DiffedLines(id="keys")
 
     def compose_body(self) -> ComposeResult:
         """The widgets between the bars."""
         raise NotImplementedError
 
-    def draw_view(self, picture: QueueView) -> None:
-        """Shows a picture. Called with each one that comes while the screen is in front, and when it comes there."""
+    def draw_view(self, view: QueueView) -> None:
+        """Draws a view. Called for each new view while the screen is visible, and when it becomes visible."""
         raise NotImplementedError
 
     @property
     def unavailable_in_replay(self) -> bool:
-        """Whether there is nothing to show, as a recording is replayed that does not hold it."""
-        return not self.AVAILABLE_IN_REPLAY and self.operator_app.view.replaying is not None
+        """Whether a recording without this screen's data is replayed."""
+        return not self.AVAILABLE_IN_REPLAY and self.operator_app.view.replay is not None
 
     def back(self) -> bool:
-        """Takes back the screen's latest narrowing (a filter, an open group); False when there was none."""
+        """Undoes the latest restriction (a filter, an open group); returns False if there is none."""
         return False
 
-    def show_view(self, picture: QueueView) -> None:
+    def show_view(self, view: QueueView) -> None:
         """Draws the bars and the body."""
         if not self.composed:
             return
-        self.query_one("#title", Canvas).draw(lambda columns, _: [title_line(picture, columns)])
-        self._draw_clock(picture)
-        self.query_one("#tabs", Canvas).draw(lambda columns, _: [tab_line(picture, self.MODE, columns)])
-        doing = self.query_one("#doing", Canvas)
-        doing.display = bool(picture.doing)
-        doing.draw(lambda columns, _: [running_command_line(picture, columns)])
+        self.query_one("#title", DiffedLines).draw(lambda columns, _: [title_line(view, columns)])
+        self._draw_clock(view)
+        self.query_one("#tabs", DiffedLines).draw(lambda columns, _: [tab_line(view, self.MODE, columns)])
+        running_command = self.query_one("#doing", DiffedLines)
+        running_command.display = bool(view.running_command)
+        running_command.draw(lambda columns, _: [running_command_line(view, columns)])
         if not self.unavailable_in_replay:
-            self.draw_view(picture)
+            self.draw_view(view)
 
-    def _draw_clock(self, picture: QueueView) -> None:
-        clock = self.query_one("#clock", Canvas)
-        line = clock_line(picture)
+    def _draw_clock(self, view: QueueView) -> None:
+        clock = self.query_one("#clock", DiffedLines)
+        line = clock_line(view)
         if self._clock_columns != width_of(line):
             self._clock_columns = width_of(line)
             clock.styles.width = self._clock_columns
@@ -107,9 +118,9 @@ class OperatorScreen(Screen[None]):
     def on_mount(self) -> None:
         self._composed = True
         self.set_class(self.unavailable_in_replay, "-unrecorded")
-        self.query_one("#unrecorded", Canvas).draw(not_in_replay_lines)
+        self.query_one("#unrecorded", DiffedLines).draw(not_in_replay_lines)
         self.show_view(self.operator_app.view)
-        self.query_one("#too-small", Canvas).draw(too_small_lines)
+        self.query_one("#too-small", DiffedLines).draw(too_small_lines)
         self.draw_keys()
 
     def on_screen_resume(self) -> None:
@@ -117,23 +128,28 @@ class OperatorScreen(Screen[None]):
         self.draw_keys()
 
     def on_resize(self) -> None:
-        self.set_class(is_too_small(*self.app.size), "-too-small")
+        size = self.app.size
+        self.set_class(is_too_small(*size), "-too-small")
+        if self.WIDE_COLUMNS:
+            self.set_class(size.width >= self.WIDE_COLUMNS, "-wide")
 
     def draw_keys(self) -> None:
-        """Writes the keys that there are at this moment into the last line."""
+        """Draws the available keys in the last line."""
         if not self.composed:
             return
-        deeds = self.available_actions()
-        self.query_one("#keys", Canvas).draw(lambda columns, _: [key_line(deeds, columns)])
+        key_actions = self.available_actions()
+        self.query_one("#keys", DiffedLines).draw(lambda columns, _: [key_line(key_actions, columns)])
 
     def available_actions(self) -> tuple[KeyAction, ...]:
-        """The deeds that can be done here and now, this screen's before those of everywhere."""
+        """The key actions available now, the screen's own before the global ones."""
         operator = self.operator_app
-        deeds = (*operator.LEADING_ACTIONS, *self.KEY_ACTIONS, *operator.TRAILING_ACTIONS)
-        return tuple(deed for deed in deeds if operator.is_allowed(self, action_name(deed)))
+        key_actions = (*operator.LEADING_ACTIONS, *self.KEY_ACTIONS, *operator.TRAILING_ACTIONS)
+        return tuple(
+            key_action for key_action in key_actions if operator.is_allowed(self, action_name(key_action))
+        )
 
     def maximize_panel(self) -> None:
-        """Gives a panel the whole screen: the one with the focus, or the one after the last that had it."""
+        """Maximizes the focused panel, or without a focus each panel in turn."""
         panels = [panel for panel in self.query(Panel) if panel.display]
         if not panels:
             return
@@ -147,5 +163,5 @@ class OperatorScreen(Screen[None]):
         return False if self.operator_app.is_forbidden(action) else super().check_action(action, parameters)
 
     async def show_dialog(self, dialog: Screen[Any]) -> Any:
-        """Opens a dialog and waits for its answer; to be called from a worker."""
+        """Opens a dialog and returns its answer. Call it from a worker."""
         return await self.operator_app.show_dialog(dialog)

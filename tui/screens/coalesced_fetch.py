@@ -1,4 +1,4 @@
-"""Fetching that never overlaps: what is asked for while a fetch is under way is fetched after it, once."""
+"""Fetches that never overlap: requests during a fetch are merged into one more fetch."""
 
 from __future__ import annotations
 
@@ -8,26 +8,21 @@ from textual.dom import DOMNode
 
 
 class CoalescedFetch:
-    """Runs ``fetch`` in a worker of ``node`` called ``name``, never two at a time."""
+    """Runs ``fetch`` in a worker of ``node`` called ``name``, never twice at the same time."""
 
     def __init__(self, node: DOMNode, name: str, fetch: Callable[[], Awaitable[None]]) -> None:
         self._node = node
         self._name = name
         self._fetch = fetch
-        self._under_way = False
+        self._running = False
         self._again = False
 
-    @property
-    def under_way(self) -> bool:
-        """Whether it is being fetched."""
-        return self._under_way
-
     def request(self) -> None:
-        """Fetches now, or once more after the fetch that is under way."""
-        if self._under_way:
+        """Fetches now, or once more after the running fetch."""
+        if self._running:
             self._again = True
             return
-        self._under_way = True
+        self._running = True
         self._node.run_worker(self._run(), name=self._name, group=self._name)
 
     async def _run(self) -> None:
@@ -38,4 +33,4 @@ class CoalescedFetch:
                 if not self._again:
                     return
         finally:
-            self._under_way = False
+            self._running = False

@@ -1,9 +1,9 @@
-"""The palette: every action of the screen in front, found by its name."""
+"""The command palette: finds the visible screen's actions by name."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
@@ -15,38 +15,44 @@ if TYPE_CHECKING:
 
 
 class KeyActionProvider(Provider):
-    """The deeds that can be done at this moment."""
+    """The key actions available now."""
 
-    def _deeds(self) -> list[KeyAction]:
-        front = getattr(self.app, "front_screen", None)
-        # The screens have number keys that nobody looks up: they come last.
-        return sorted(front.available(), key=lambda deed: action_name(deed) == "show") if front else []
+    def _key_actions(self) -> list[KeyAction]:
+        front = cast("OperatorApp", self.app).front_screen
+        actions = front.available_actions() if front is not None else ()
+        # Nobody searches for the screens, which have number keys: they come last.
+        return sorted(actions, key=lambda key_action: action_name(key_action) == "show")
 
     async def discover(self) -> Hits:
-        """All of them."""
-        for deed in self._deeds():
-            yield DiscoveryHit(deed.help, self._do(deed), help=f"key {deed.key_label}")
+        """All actions."""
+        for key_action in self._key_actions():
+            yield DiscoveryHit(key_action.help, self._do(key_action), help=f"key {key_action.key_label}")
 
     async def search(self, query: str) -> Hits:
-        """Those whose words match."""
+        """Actions whose text matches."""
         matcher = self.matcher(query)
-        for deed in self._deeds():
-            words = f"{deed.help} {deed.label}"
+        for key_action in self._key_actions():
+            words = f"{key_action.help} {key_action.label}"
             score = matcher.match(words)
             if score > 0:
-                yield Hit(score, matcher.highlight(deed.help), self._do(deed), help=f"key {deed.key_label}")
+                yield Hit(
+                    score,
+                    matcher.highlight(key_action.help),
+                    self._do(key_action),
+                    help=f"key {key_action.key_label}",
+                )
 
-    def _do(self, deed: KeyAction) -> Callable[[], Awaitable[None]]:
+    def _do(self, key_action: KeyAction) -> Callable[[], Awaitable[None]]:
         async def run() -> None:
-            await self.app.run_action(namespaced_action(deed))
+            await self.app.run_action(namespaced_action(key_action))
 
         return run
 
 
 class ActionPalette(CommandPalette, DismissOnce[None]):
-    """The palette of the deeds."""
+    """The command palette of the key actions."""
 
 
 def open_action_palette(app: OperatorApp) -> None:
-    """Opens the palette over the screen in front."""
-    app.push_screen(ActionPalette(providers=[KeyActionProvider], placeholder="What is to be done?"))
+    """Opens the command palette over the visible screen."""
+    app.push_screen(ActionPalette(providers=[KeyActionProvider], placeholder="Search for an action"))

@@ -1,4 +1,4 @@
-"""Screens over the screen: each closes once."""
+"""Base classes of the modal screens."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Answer = TypeVar("Answer")
 
 
 class DismissOnce(Screen[Answer]):
-    """Heeds the first of two that close it: the second would close what is below it."""
+    """Ignores a second dismissal, which would close the screen below."""
 
     def dismiss(self, result: Answer | None = None) -> AwaitComplete:
-        """Closes with an answer, unless it is closed."""
+        """Closes the screen with an answer, unless it is closed already."""
         return super().dismiss(result) if self.is_active else AwaitComplete()
 
 
 class Modal(ModalScreen[Answer], DismissOnce[Answer]):
-    """A screen over the screen in front, which goes on below it."""
+    """A modal screen. The screen below keeps updating."""

@@ -1,4 +1,4 @@
-"""What the screens draw: the latest snapshot, what has been gathered before it, and how far it can be trusted."""
+"""The data that the screens draw: the latest snapshot, history, events, health and connection status."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ EVENTS_KEPT = 1_000
 FIRST_EVENTS = 200
 
 HEARTBEAT_MS = 1_000
-"""How often workers are heard of unless PREVIEW_HEARTBEAT_MS says otherwise, which the screen does not know."""
+"""Heartbeat interval of workers when PREVIEW_HEARTBEAT_MS is not known."""
 
 SILENT_MS = SILENT_HEARTBEATS * HEARTBEAT_MS
-"""A worker that was not heard of for longer is not counted as there."""
+"""A worker without a heartbeat for longer is counted as silent."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLoss:
-    """The connection is lost: why, and how often it was tried since; a recording does not tell that (0)."""
+    """A lost connection: the reason, and the number of attempts since (0 in a recording)."""
 
     reason: str
     tries: int
@@ -30,10 +30,10 @@ class ConnectionLoss:
 
 @dataclass(frozen=True, slots=True)
 class ReplayPosition:
-    """Where in a recording one is: ``at_ms`` of the ``whole_ms`` that were recorded, played ``speed`` times as fast.
+    """Position within a recording: ``position_ms`` of ``duration_ms`` recorded, played at ``speed`` times real time.
 
-    ``held`` is that it stands still; ``opened`` the share of the recording that has been looked through, 1 when it
-    can be played.
+    ``paused`` is whether playback is paused; ``opened`` is the fraction of the file read so far, 1 when it can be
+    played.
     """
 
     opened: float = 0.0
@@ -44,72 +44,68 @@ class ReplayPosition:
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing left to play."""
+        """Whether the position is at the end."""
         return self.opened >= 1 and self.position_ms >= self.duration_ms
 
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """All that is known at one moment. ``snapshot`` is None until the first has come.
+    """Everything that the screens show. ``snapshot`` is None until the first one arrives.
 
-    ``age_s`` is how old the snapshot is, in whole seconds, while it cannot be renewed; ``frozen`` tells that the
-    operator holds the display still; ``every_s`` how often a snapshot is taken, ``took_ms`` how long the last took;
-    ``doing`` what is being carried out, in words. ``place`` names the queue and ``environment`` is PREVIEW_ENV;
-    ``replaying`` says where in a recording one is, None for a live queue. ``health`` is of this very snapshot, but
-    for what a snapshot does not tell: that is as it was last asked for, or left out before it has been. It goes by
-    ``thresholds``, and by how often workers are heard of.
+    ``age_s`` is the age of a stale snapshot in whole seconds. ``frozen``: the operator froze the display.
+    ``interval_s`` is the poll interval. ``environment`` is PREVIEW_ENV. ``replay`` is the position within a
+    recording, None for a live queue. ``health`` is evaluated for this snapshot, with ``thresholds`` and the workers'
+    ``heartbeat_ms``; inputs that a snapshot lacks are from the last health reading.
     """
 
     snapshot: Snapshot | None = None
     history: History = field(default_factory=History)
     events: tuple[QueueEvent, ...] = ()
     health: Health | None = None
-    lost: ConnectionLoss | None = None
+    connection_loss: ConnectionLoss | None = None
     age_s: int = 0
     frozen: bool = False
-    every_s: float = 1.0
-    took_ms: float = 0.0
-    doing: str = ""
-    place: str = ""
+    interval_s: float = 1.0
+    running_command: str = ""
+    queue_name: str = ""
     environment: str = ""
     read_only: bool = False
-    replaying: ReplayPosition | None = None
+    replay: ReplayPosition | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
     heartbeat_ms: int = HEARTBEAT_MS
 
     @property
     def fetching_paused(self) -> bool:
-        """Whether nothing that goes with it is to be fetched: it is held, or there is nobody to ask."""
-        return self.frozen or self.lost is not None
+        """Whether no data should be fetched: the display is frozen or the connection is lost."""
+        return self.frozen or self.connection_loss is not None
 
     @property
     def connection_error(self) -> str:
-        """Why it is not renewed, "" while it is."""
-        return self.lost.reason if self.lost is not None else ""
+        """Reason of the connection loss, "" while connected."""
+        return self.connection_loss.reason if self.connection_loss is not None else ""
 
-    def with_snapshot(self, snapshot: Snapshot, took_ms: float) -> QueueView:
-        """The picture with a snapshot that has just come."""
+    def with_snapshot(self, snapshot: Snapshot) -> QueueView:
+        """The view with a new snapshot."""
         events = (*self.events, *snapshot.events)[-EVENTS_KEPT:]
         history = self.history.with_snapshot(snapshot)
         return replace(
             self,
             snapshot=snapshot,
             history=history,
-            health=_renewed(self, self.health, snapshot, history),
+            health=_refreshed_health(self, self.health, snapshot, history),
             events=events,
-            lost=None,
+            connection_loss=None,
             age_s=0,
-            took_ms=took_ms,
         )
 
     def with_health(self, health: Health) -> QueueView:
-        """The picture with verdicts that have just come. They may be of an earlier snapshot than its own."""
+        """The view with new health results, which may be those of an earlier snapshot."""
         if self.snapshot is not None:
-            health = _renewed(self, health, self.snapshot, self.history)
+            health = _refreshed_health(self, health, self.snapshot, self.history)
         return replace(self, health=health)
 
     def snapshot_query(self) -> SnapshotQuery:
-        """What the next snapshot has to bring."""
+        """What the next snapshot must contain."""
         seconds, minutes = self.history.required_depth(self.snapshot is not None)
         return SnapshotQuery(
             history_s=seconds,
@@ -119,11 +115,7 @@ class QueueView:
         )
 
 
-def _renewed(picture: QueueView, health: Health | None, snapshot: Snapshot, history: History) -> Health:
+def _refreshed_health(view: QueueView, health: Health | None, snapshot: Snapshot, history: History) -> Health:
     return refresh_health(
-        health,
-        snapshot,
-        history.tens.values(),
-        heartbeat_ms=picture.heartbeat_ms,
-        thresholds=picture.thresholds,
+        health, snapshot, history.tens.values(), heartbeat_ms=view.heartbeat_ms, thresholds=view.thresholds
     )

@@ -1,4 +1,4 @@
-"""Reads pictures of a bundle, small enough for a terminal. Everything here blocks: call it in a thread."""
+"""Reads images of a bundle at the terminal's size. Everything here blocks: call it in a thread."""
 
 from __future__ import annotations
 
@@ -26,116 +26,116 @@ if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
 
 FORMATS = ("WEBP", "PNG", "JPEG", "GIF", "AVIF")
-MOST_PIXELS = 40_000_000
-"""More would take too much memory of a program that only looks: 3 bytes a pixel while it is made small."""
+MAX_PIXELS = 40_000_000
+"""Memory limit: decoding takes 3 bytes a pixel."""
 
-MOST_BYTES = 64 * 1024 * 1024
-MOST_JSON_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
+MAX_JSON_BYTES = 4 * 1024 * 1024
 PREVIEW = "preview.json"
 
 
 class PictureUnreadable(PreviewopsError):
-    """A file of a bundle cannot be shown: damaged, gone, of no known format, or too large to be opened here."""
+    """A file of a bundle cannot be shown: damaged, missing, of an unsupported format, or too large."""
 
     code = "picture-unreadable"
 
 
 def read_bundle(source: DataSource, record: JobRecord) -> BundleContents:
-    """The job's bundle as it lies on the disk, each picture measured by its header.
+    """The files of a job's bundle on disk, with the pixel size of each image from its header.
 
     Raises:
-        PreviewopsError: it is not on this machine.
+        PreviewopsError: the bundle is not on this machine.
     """
     artifacts = parse_artifacts(record.result)
     if not artifacts:
         return BundleContents()
     find_bundle_folder(source, record)
-    measured = tuple(replace(each, pixels=_measured(source, record, each)) for each in artifacts)
-    return BundleContents(measured, parse_captions(_preview(source, record)))
+    measured = tuple(replace(artifact, pixels=_measure(source, record, artifact)) for artifact in artifacts)
+    return BundleContents(measured, parse_captions(_read_preview_json(source, record)))
 
 
 def find_bundle_folder(source: DataSource, record: JobRecord) -> Path:
-    """Where the bundle of a job that names artifacts is: found by the first of them that is there.
+    """The folder of the bundle of a job that lists artifacts, found by the first artifact that exists.
 
     Raises:
-        PreviewopsError: none of them is on this machine; why the first is not.
+        PreviewopsError: none of them is on this machine; the reason for the first one.
     """
-    trouble: PreviewopsError | None = None
+    first_error: PreviewopsError | None = None
     for artifact in parse_artifacts(record.result):
         try:
             file = source.artifact(record, artifact.path)
         except PreviewopsError as error:
-            trouble = trouble or error
+            first_error = first_error or error
         else:
             return file.parents[artifact.path.count("/")]
-    raise trouble or PictureUnreadable(f"the result of job {record.job_id} names no files")
+    raise first_error or PictureUnreadable(f"the result of job {record.job_id} lists no files")
 
 
-def _measured(source: DataSource, record: JobRecord, artifact: BundleFile) -> tuple[int, int] | None:
+def _measure(source: DataSource, record: JobRecord, artifact: BundleFile) -> tuple[int, int] | None:
     if artifact.media_type not in PICTURE_TYPES:
         return None
     try:
-        with _opened(source.artifact(record, artifact.path)) as image:
+        with _open_image(source.artifact(record, artifact.path)) as image:
             return image.size
     except PreviewopsError:
-        return None  # it says why when somebody wants to see it
+        return None  # the error is shown when the image is opened
 
 
-def _preview(source: DataSource, record: JobRecord) -> Any:
+def _read_preview_json(source: DataSource, record: JobRecord) -> Any:
     try:
         path = source.artifact(record, PREVIEW)
         with path.open("rb") as file:
-            return json.loads(file.read(MOST_JSON_BYTES))
+            return json.loads(file.read(MAX_JSON_BYTES))
     except (PreviewopsError, OSError, ValueError, RecursionError):
-        return None  # captions are all that it is for
+        return None  # only the captions are missing then
 
 
-def read_pixels(path: Path, most: tuple[int, int], ground: Colour) -> Pixels:
-    """The picture in at most so many columns and rows of pixels, what is transparent in the colour behind it.
+def read_pixels(path: Path, most: tuple[int, int], background: Colour) -> Pixels:
+    """The image scaled to at most ``most`` pixels, on an opaque background.
 
     Raises:
-        Unshowable: it is not to be had.
+        PictureUnreadable: the image cannot be read.
     """
-    image = read_picture(path, most, ground)
+    image = read_picture(path, most, background)
     return Pixels(image.width, image.height, image.tobytes())
 
 
-def read_picture(path: Path, most: tuple[int, int], ground: Colour) -> Image:
-    """As ``read_pixels``, as Pillow's."""
+def read_picture(path: Path, most: tuple[int, int], background: Colour) -> Image:
+    """As ``read_pixels``, as a Pillow image."""
     from PIL import Image
 
-    with _opened(path) as image:
+    with _open_image(path) as image:
         size = fit_size(image.width, image.height, *most)
-        shown: Image.Image = image if image.mode in ("RGB", "RGBA", "L") else image.convert("RGBA")
-        shown.thumbnail(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-        shown = shown.convert("RGBA")
-        paper = Image.new("RGBA", shown.size, (*ground, 255))
-        paper.alpha_composite(shown)
-        return paper.convert("RGB")
+        scaled: Image.Image = image if image.mode in ("RGB", "RGBA", "L") else image.convert("RGBA")
+        scaled.thumbnail(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+        scaled = scaled.convert("RGBA")
+        opaque = Image.new("RGBA", scaled.size, (*background, 255))
+        opaque.alpha_composite(scaled)
+        return opaque.convert("RGB")
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image]:
-    """The picture, its header read. Whatever is wrong with it, then or later, is ``Unshowable``."""
+def _open_image(path: Path) -> Iterator[Image]:
+    """The image with its header read. Every error, then or while decoding, is ``PictureUnreadable``."""
     import struct
 
     from PIL import Image
 
     try:
-        _refuse_giants(path.name, path.stat().st_size, MOST_BYTES, "bytes")
+        _check_size(path.name, path.stat().st_size, MAX_BYTES, "bytes")
         with Image.open(path, formats=FORMATS) as image:
-            _refuse_giants(path.name, image.width * image.height, MOST_PIXELS, "pixels")
+            _check_size(path.name, image.width * image.height, MAX_PIXELS, "pixels")
             yield image
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, MemoryError, Warning) as error:
         raise PictureUnreadable(
-            f"{path.name} cannot be shown: {error}", hint="render the job again if it is damaged"
+            f"{path.name} cannot be shown: {error}", hint="render the job again if the file is damaged"
         ) from error
     except Image.DecompressionBombError as error:
         raise PictureUnreadable(f"{path.name} cannot be shown: {error}") from error
 
 
-def _refuse_giants(name: str, found: int, allowed: int, unit: str) -> None:
-    if found > allowed:
+def _check_size(name: str, actual: int, allowed: int, unit: str) -> None:
+    if actual > allowed:
         raise PictureUnreadable(
-            f"{name} has {found:,} {unit}; up to {allowed:,} are shown here", hint="open the file itself"
+            f"{name}: found {actual:,} {unit}, allowed {allowed:,}", hint="open the file itself"
         )

@@ -1,4 +1,4 @@
-"""What the terminal can show, as far as its environment tells."""
+"""Terminal capabilities, derived from environment variables."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _THEMES = {"dark": "previewops-dark", "light": "previewops-light", "16": "previe
 
 
 def select_theme(wanted: str | None, environ: Mapping[str, str]) -> str:
-    """The theme's name: the one that was asked for, or one that the terminal's colours suffice for."""
+    """The theme's name: the requested one, or the best one for the terminal's colours."""
     if wanted is not None:
         return _THEMES[wanted]
     return _THEMES["16"] if few_colours(environ) else _THEMES["dark"]
 
 
 def few_colours(environ: Mapping[str, str]) -> bool:
-    """Whether the terminal promises 16 colours at the most."""
+    """Whether the terminal supports 16 colours at most."""
     if environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
         return False
     term = environ.get("TERM", "").lower()
@@ -28,7 +28,7 @@ def few_colours(environ: Mapping[str, str]) -> bool:
 
 
 class ImageMode(StrEnum):
-    """How pictures are drawn."""
+    """How images are drawn."""
 
     OFF = "off"
     BLOCKS = "blocks"  # two pixels a cell, in any terminal
@@ -43,18 +43,17 @@ _KITTY = ("kitty", "ghostty")
 _SIXEL_TERMS = ("foot", "mlterm", "contour", "sixel", "vt340")
 _SIXEL_PROGRAMS = ("wezterm", "iterm.app", "vscode", "mintty")
 _FIRST_KONSOLE = 220400
-"""Konsole draws Sixel from 22.04 on."""
+"""Konsole supports Sixel from 22.04 on."""
 
 
 def detect_image_mode(environ: Mapping[str, str]) -> ImageMode:
-    """How pictures are drawn: as PREVIEW_IMAGES says, or as well as the terminal is known to.
+    """How images are drawn: PREVIEW_IMAGES, or the best mode that the environment indicates.
 
-    What is not known of has half blocks. A multiplexer has them too: what it passes on of graphics is at best
-    drawn where it no longer belongs. Whether Sixel is really there is for the terminal to say
-    (``graphics.ready``): several have it switched off.
+    Unknown terminals get half blocks. So do multiplexers: graphics that they pass through appear in the wrong place.
+    ``graphics.prepare_graphics`` asks the terminal whether Sixel is enabled, as several have it switched off.
 
     Raises:
-        UsageError: PREVIEW_IMAGES is none of the words that there are.
+        UsageError: PREVIEW_IMAGES is not a valid mode.
     """
     if is_image_mode_forced(environ):
         try:
@@ -62,7 +61,7 @@ def detect_image_mode(environ: Mapping[str, str]) -> ImageMode:
         except ValueError:
             allowed = ", ".join((AUTO, *ImageMode))
             raise UsageError(
-                f"{IMAGES_VARIABLE} is {environ[IMAGES_VARIABLE]!r}; allowed is one of {allowed}"
+                f"{IMAGES_VARIABLE}: found {environ[IMAGES_VARIABLE]!r}, allowed {allowed}"
             ) from None
     if _multiplexed(environ) or environ.get("NO_COLOR") or environ.get("TERM", "") in ("", "dumb", "linux"):
         return ImageMode.BLOCKS
@@ -78,7 +77,7 @@ def detect_image_mode(environ: Mapping[str, str]) -> ImageMode:
 
 
 def is_image_mode_forced(environ: Mapping[str, str]) -> bool:
-    """Whether PREVIEW_IMAGES says how pictures are drawn, rather than what is known of the terminal."""
+    """Whether PREVIEW_IMAGES sets the mode, rather than the environment."""
     return environ.get(IMAGES_VARIABLE, "").lower() not in ("", AUTO)
 
 

@@ -1,4 +1,4 @@
-"""A terminal that goes away: how it is noticed, and how to end without one."""
+"""Detects a lost terminal and ends the program without one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import threading
 from collections.abc import Callable
 
 EXIT_TIMEOUT_S = 3.0
-"""How long an orderly end may take once the terminal is gone, in seconds: an act may have a batch under way."""
+"""Timeout of an orderly exit in seconds after the terminal is lost: a command may have a batch running."""
 
 
 def terminal_is_gone() -> bool:
-    """Whether what the screen is drawn on answers no more; a hang-up that is ignored leaves it so."""
+    """Whether the terminal is lost. Detects it also where SIGHUP is ignored."""
     try:
         os.get_terminal_size(sys.__stderr__.fileno() if sys.__stderr__ is not None else -1)
     except OSError:
@@ -21,9 +21,9 @@ def terminal_is_gone() -> bool:
 
 
 def hang_up(leave: Callable[[], None]) -> None:
-    """Has ``leave`` end the program, and ends it after ``HANG_UP_S`` in any case.
+    """Calls ``leave``, and ends the process after ``EXIT_TIMEOUT_S`` in any case.
 
-    There is nothing to restore, and what tries to may fail for ever: Textual's thread of input has been seen to spin.
+    Restoring the terminal can hang: Textual's input thread was seen to spin.
     """
     end = threading.Timer(EXIT_TIMEOUT_S, os._exit, (0,))
     end.daemon = True

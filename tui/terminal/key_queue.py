@@ -1,7 +1,7 @@
-"""Keys go one at a time: what one opens or closes is done before the next goes anywhere.
+"""Delivers keys one at a time: the effects of a key are complete before the next one is delivered.
 
-Textual hands every key to whatever has the focus at that moment, and acts on it later. Over a slow line several come
-at once, and the second of them would act on what the first is about to close, or overtake it.
+Textual passes each key to the focused widget at once and handles it later. On a slow connection several keys arrive
+together: the second would reach the dialog that the first is about to close, or overtake it.
 """
 
 from __future__ import annotations
@@ -19,24 +19,21 @@ if TYPE_CHECKING:
     from textual.message_pump import MessagePump
 
 KEY_TIMEOUT_S = 1.0
-"""So long a key is waited for. What takes longer, as a question that Redis has to be asked about first, holds no key
-up: those that could answer the question unseen are forgotten then."""
+"""Timeout in seconds for the effects of a key. A dialog that needs data from Redis first takes longer: it blocks no
+keys, but keys that could answer it before it is visible are dropped."""
 
 DIALOG_POLL_S = 0.01
-"""How often it is looked whether a question has come."""
+"""Poll interval in seconds while a dialog is about to open."""
 
 
 class KeyQueue:
-    """Passes keys and pastes to ``deliver`` in order, each when nothing of the one before is under way any more.
+    """Passes keys and pastes to ``deliver`` in order, each after the previous one is processed.
 
-    ``asking`` says whether a question to the operator is on its way and not there yet.
+    ``asking`` returns whether a dialog is about to open.
     """
 
     def __init__(
-        self,
-        app: App[Any],
-        deliver: Callable[[Key | Paste], Awaitable[None]],
-        asking: Callable[[], bool],
+        self, app: App[Any], deliver: Callable[[Key | Paste], Awaitable[None]], asking: Callable[[], bool]
     ) -> None:
         self._app = app
         self._deliver = deliver
@@ -45,7 +42,7 @@ class KeyQueue:
         self._at_work = False
 
     def put(self, event: Key | Paste) -> None:
-        """Takes what was typed."""
+        """Adds a key or a paste."""
         self._waiting.append(event)
         if not self._at_work:
             self._at_work = True
@@ -64,7 +61,7 @@ class KeyQueue:
             self._at_work = False
 
     async def _done(self) -> None:
-        """Waits until nothing waits in any queue, nothing is worked at, and no question is on its way."""
+        """Waits until all message queues are empty, all handlers have finished and no dialog is about to open."""
         while True:
             before = self._queued()
             await self._round()
@@ -80,7 +77,7 @@ class KeyQueue:
         return any(pump.message_queue_size for pump in self._pumps())
 
     async def _round(self) -> None:
-        """Waits until everything in front has done what was in its queue."""
+        """Waits until every visible widget has processed its message queue."""
         left = 0
         over = asyncio.Event()
 
@@ -97,5 +94,5 @@ class KeyQueue:
 
 
 def _answers(event: Key | Paste) -> bool:
-    """Whether it could answer a question that nobody has seen."""
+    """Whether the key could answer a dialog that is not visible yet."""
     return isinstance(event, Paste) or event.is_printable or event.key == "enter"

@@ -1,4 +1,4 @@
-"""Themes, and what the tones of the view-model look like in each."""
+"""Themes, and the styles of the view model's tones in each."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ _ANSI = {
 
 
 def ansi_theme(dark: bool) -> Theme:
-    """A theme of the terminal's own 16 colours, for terminals that have no more."""
+    """A theme of the terminal's own 16 colours, for terminals with no more."""
     return Theme(
         name=f"previewops-16-{'dark' if dark else 'light'}",
         dark=dark,
@@ -119,7 +119,7 @@ def ansi_theme(dark: bool) -> Theme:
 
 
 def themes() -> tuple[Theme, ...]:
-    """Every theme that the screen has, dark ones first."""
+    """All themes, dark ones first."""
     return (DARK, LIGHT, ansi_theme(True), ansi_theme(False))
 
 
@@ -150,35 +150,35 @@ _BOLD = {Tone.STRONG, Tone.BADGE, Tone.BADGE_GOOD, Tone.BADGE_WARN, Tone.BADGE_B
 
 
 class Palette:
-    """The Rich styles of one theme: a tone, and the action of a click, to a style."""
+    """Rich styles of one theme, by tone and click action."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
-        ground = Color.parse(variables.get("background", "#000000"))
+        background = Color.parse(variables.get("background", "#000000"))
         self._tones = {
-            tone: _style(tone, Color.parse(variables.get(name, "ansi_default")), ground)
+            tone: _style(tone, Color.parse(variables.get(name, "ansi_default")), background)
             for tone, name in _VARIABLE.items()
         }
 
         self._spans: dict[tuple[Tone, str, Tone | None], Style] = {}
 
     def style(self, span: Span) -> Style:
-        """How a span looks, the action of a click on it included."""
-        kind = (span.tone, span.action, span.ground)
-        found = self._spans.get(kind)
-        if found is None:
-            found = self._tones[span.tone]
-            if span.ground is not None:
-                found += Style(bgcolor=self._tones[span.ground].color)
+        """The style of a span, including its click action."""
+        key = (span.tone, span.action, span.background)
+        style = self._spans.get(key)
+        if style is None:
+            style = self._tones[span.tone]
+            if span.background is not None:
+                style += Style(bgcolor=self._tones[span.background].color)
             if span.action:
-                found += Style.from_meta({"@click": span.action})
-            self._spans[kind] = found
-        return found
+                style += Style.from_meta({"@click": span.action})
+            self._spans[key] = style
+        return style
 
 
-def _style(tone: Tone, colour: Color, ground: Color) -> Style:
+def _style(tone: Tone, colour: Color, background: Color) -> Style:
     bold = tone in _BOLD
     if tone.value.startswith("badge"):
-        if colour.ansi is not None or ground.ansi is not None:
+        if colour.ansi is not None or background.ansi is not None:
             return Style(color=colour.rich_color, reverse=True, bold=bold)
         ink = Color.parse("#0b0d10") if colour.brightness > 0.5 else Color.parse("#ffffff")
         return Style(color=ink.rich_color, bgcolor=colour.rich_color, bold=bold)
@@ -189,8 +189,8 @@ _BY_THEME: dict[str, Palette] = {}
 
 
 def get_palette(app: App[object]) -> Palette:
-    """The palette of the theme that is on. Themes do not change, so each is worked out once."""
-    found = _BY_THEME.get(app.theme)
-    if found is None:
-        found = _BY_THEME[app.theme] = Palette(app.theme_variables)
-    return found
+    """The palette of the current theme, cached by theme."""
+    style = _BY_THEME.get(app.theme)
+    if style is None:
+        style = _BY_THEME[app.theme] = Palette(app.theme_variables)
+    return style

@@ -1,1 +1,1 @@
-"""The view-model: pure functions from plain values to what stands on the screen. No Textual, no Redis, no clock."""
+"""View models: pure functions from plain values to lines of text. No Textual, Redis or clock."""

@@ -1,4 +1,4 @@
-"""Failed attempts of a job as rows, and one of them whole."""
+"""Failed attempts of a job as table rows, and one attempt in detail."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def attempt_lines(attempt: Attempt) -> tuple[Line, ...]:
     if attempt.traceback:
         lines += traceback_lines(attempt.traceback)
     else:
-        lines.append((Span("There is no traceback of it.", Tone.DIM),))
+        lines.append((Span("No traceback was recorded.", Tone.DIM),))
     return tuple(lines)
 
 
 def traceback_lines(text: str) -> list[Line]:
-    """A traceback, a line a line of it."""
+    """A traceback, one line each."""
     return [_of_traceback(row) for row in text.expandtabs(4).rstrip("\n").split("\n")]
 
 

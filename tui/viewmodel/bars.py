@@ -1,4 +1,4 @@
-"""The two lines on top of every screen, and the line of keys below it."""
+"""The two bars at the top of every screen and the key bar at the bottom."""
 
 from __future__ import annotations
 
@@ -6,89 +6,82 @@ from collections.abc import Sequence
 
 from previewops.clock import iso_from_ms
 from previewops.formatting import clean
-from previewops.health import Status
 from previewops.tui.keymap import SCREENS, KeyAction, namespaced_action
 from previewops.tui.state.queue_view import QueueView, ReplayPosition
-from previewops.tui.viewmodel.queue_status import alive_workers, queue_status
+from previewops.tui.viewmodel.queue_status import STATUS_MARKS, alive_workers, queue_status
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, width_of
 
 _LIVE_ENVIRONMENTS = ("prod", "production", "live")
-_HEALTH_MARKS = {
-    Status.OK: Span(" ✓", Tone.GOOD),
-    Status.WARNING: Span(" ▲", Tone.WARN),
-    Status.CRITICAL: Span(" ✖", Tone.BAD),
-    Status.UNKNOWN: Span(" ?", Tone.DIM),
-}
 
 
-def title_line(picture: QueueView, columns: int) -> Line:
-    """Which queue it is, in which environment, and how it is."""
-    replaying = picture.replaying
-    # A recording says where in it one is in its first words, so that a narrow terminal does not cut them off.
-    name = f" REPLAY {_where(replaying)} " if replaying is not None else " previewops "
-    left: list[Span] = [Span(name, Tone.BADGE_INFO if replaying is None else Tone.BADGE_WARN)]
-    if picture.environment:
-        live = picture.environment.lower() in _LIVE_ENVIRONMENTS
-        name = clean(picture.environment).upper()[:20]
+def title_line(view: QueueView, columns: int) -> Line:
+    """The queue's name, environment and status."""
+    replay = view.replay
+    # The replay position comes first, so that a narrow terminal does not cut it off.
+    name = f" REPLAY {_replay_text(replay)} " if replay is not None else " previewops "
+    left: list[Span] = [Span(name, Tone.BADGE_INFO if replay is None else Tone.BADGE_WARN)]
+    if view.environment:
+        live = view.environment.lower() in _LIVE_ENVIRONMENTS
+        name = clean(view.environment).upper()[:20]
         left.append(Span(f" {name} ", Tone.BADGE_BAD if live else Tone.BADGE))
-    left.append(Span(f" {clean(picture.place)} ", Tone.STRONG))
-    if picture.read_only and replaying is None:
+    left.append(Span(f" {clean(view.queue_name)} ", Tone.STRONG))
+    if view.read_only and replay is None:
         left.append(Span(" READ-ONLY ", Tone.BADGE))
-    state = queue_status(picture)
-    return clip((*left, Span(f"  {state.mark} {state.words}", state.tone)), columns)
+    state = queue_status(view)
+    return clip((*left, Span(f"  {state.mark} {state.headline}", state.tone)), columns)
 
 
-def _where(replaying: ReplayPosition) -> str:
-    """Speed or stillness, and how far into the recording: "2x 0:12:07 of 1:00:00"."""
-    if replaying.opened < 1:
+def _replay_text(replay: ReplayPosition) -> str:
+    """Playback status and position: "2x 0:12:07 of 1:00:00"."""
+    if replay.opened < 1:
         return "…"
-    pace = f"{replaying.speed:g}x"
-    if replaying.paused or replaying.ended:
-        pace = f"{'HELD' if replaying.paused else 'END'} {pace}"
-    return f"{pace} {_h_mm_ss(replaying.position_ms)} of {_h_mm_ss(replaying.duration_ms)}"
+    speed = f"{replay.speed:g}x"
+    if replay.paused or replay.ended:
+        speed = f"{'HELD' if replay.paused else 'END'} {speed}"
+    return f"{speed} {_format_position(replay.position_ms)} of {_format_position(replay.duration_ms)}"
 
 
-def _h_mm_ss(ms: int) -> str:
+def _format_position(ms: int) -> str:
     seconds = ms // 1_000
     return f"{seconds // 3_600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def clock_line(picture: QueueView) -> Line:
-    """How fresh the picture is. A still one looks unlike a live one, a frozen display unlike a paused queue."""
+def clock_line(view: QueueView) -> Line:
+    """Freshness of the view. A stale view looks unlike a live one, a frozen display unlike a paused queue."""
     parts: list[Span] = []
-    if picture.frozen:
+    if view.frozen:
         parts.append(Span(" ❄ DISPLAY FROZEN · z ", Tone.BADGE_INFO))
-    if picture.lost is not None:
-        tries = f" · try {picture.lost.tries}" if picture.lost.tries else ""
-        parts.append(Span(f" STALE {picture.age_s} s{tries} ", Tone.BADGE_BAD))
-    if picture.snapshot is not None:
-        at = iso_from_ms(picture.snapshot.now_ms)
-        if picture.replaying is None:
-            parts += [Span(f" {at[11:19]}Z", Tone.DIM), Span(f" ↻{picture.every_s:g}s ", Tone.FAINT)]
+    if view.connection_loss is not None:
+        tries = f" · try {view.connection_loss.tries}" if view.connection_loss.tries else ""
+        parts.append(Span(f" STALE {view.age_s} s{tries} ", Tone.BADGE_BAD))
+    if view.snapshot is not None:
+        at = iso_from_ms(view.snapshot.now_ms)
+        if view.replay is None:
+            parts += [Span(f" {at[11:19]}Z", Tone.DIM), Span(f" ↻{view.interval_s:g}s ", Tone.FAINT)]
         else:
             word = "" if parts else " recorded"
             parts.append(Span(f"{word} {at[:10]} {at[11:19]}Z ", Tone.DIM))
     return tuple(parts)
 
 
-def tab_line(picture: QueueView, current: str, columns: int) -> Line:
-    """The screens with their number keys, each with the one figure that says whether it is worth a look."""
-    for whole in (True, False):
+def tab_line(view: QueueView, current: str, columns: int) -> Line:
+    """The screens with their number keys, each with its key figure."""
+    for full_titles in (True, False):
         spans: list[Span] = []
         for number, (mode, title) in enumerate(SCREENS, 1):
             tone = Tone.BADGE if mode == current else Tone.DIM
-            name = title if whole else title.split()[0]
+            name = title if full_titles else title.split()[0]
             spans.append(Span(f" {number} {name} ", tone, f"app.show('{mode}')"))
-            spans += _figure(picture, mode)
-            if whole:
+            spans += _key_figure(view, mode)
+            if full_titles:
                 spans.append(Span(" "))
         if width_of(tuple(spans)) <= columns:
             break
     return clip(tuple(spans), columns)
 
 
-def _figure(picture: QueueView, mode: str) -> list[Span]:
-    snapshot = picture.snapshot
+def _key_figure(view: QueueView, mode: str) -> list[Span]:
+    snapshot = view.snapshot
     if snapshot is None:
         return []
     if mode == "jobs" and snapshot.pending:
@@ -98,17 +91,15 @@ def _figure(picture: QueueView, mode: str) -> list[Span]:
     if mode == "workers":
         alive, known = len(alive_workers(snapshot)), len(snapshot.workers)
         return [Span(f"{alive}/{known}" if known != alive else f"{alive}", Tone.GOOD if alive else Tone.BAD)]
-    if mode == "health" and picture.health is not None:
-        return [
-            Span(_HEALTH_MARKS[picture.health.status].text.strip(), _HEALTH_MARKS[picture.health.status].tone)
-        ]
+    if mode == "health" and view.health is not None:
+        return [Span(*STATUS_MARKS[view.health.status])]
     return []
 
 
-def running_command_line(picture: QueueView, columns: int) -> Line:
-    """What is being carried out, and how it is stopped."""
-    stop = (Span(" ctrl+x ", Tone.INFO, "app.stop_acts"), Span("stops it after this batch ", Tone.DIM))
-    return justify((Span(f" ⟳ {clean(picture.doing)}", Tone.WARN),), stop, columns)
+def running_command_line(view: QueueView, columns: int) -> Line:
+    """The running command, and the key that cancels it."""
+    stop = (Span(" ctrl+x ", Tone.INFO, "app.cancel_command"), Span("cancels it after this batch ", Tone.DIM))
+    return justify((Span(f" ⟳ {clean(view.running_command)}", Tone.WARN),), stop, columns)
 
 
 def short_count(number: int) -> str:
@@ -122,30 +113,30 @@ def short_count(number: int) -> str:
     return str(number)
 
 
-def key_line(deeds: Sequence[KeyAction], columns: int) -> Line:
-    """As many keys as fit, those of the screen first; help is always there."""
-    entries = [_key(deed) for deed in deeds if deed.label]
+def key_line(key_actions: Sequence[KeyAction], columns: int) -> Line:
+    """As many keys as fit, those of the screen first. Help is always included."""
+    entries = [_key(key_action) for key_action in key_actions if key_action.label]
     fixed = [
         entry
-        for deed, entry in zip([d for d in deeds if d.label], entries, strict=True)
-        if deed.action == "help"
+        for key_action, entry in zip([d for d in key_actions if d.label], entries, strict=True)
+        if key_action.action == "help"
     ]
-    room = columns - sum(map(width_of, fixed))
+    available = columns - sum(map(width_of, fixed))
     shown: list[Span] = []
-    for deed, entry in zip([d for d in deeds if d.label], entries, strict=True):
-        if deed.action == "help":
+    for key_action, entry in zip([d for d in key_actions if d.label], entries, strict=True):
+        if key_action.action == "help":
             continue
-        if width_of(entry) > room:
+        if width_of(entry) > available:
             break
-        room -= width_of(entry)
+        available -= width_of(entry)
         shown += entry
     for entry in fixed:
         shown += entry
     return tuple(shown)
 
 
-def _key(deed: KeyAction) -> Line:
+def _key(key_action: KeyAction) -> Line:
     return (
-        Span(f" {deed.key_label} ", Tone.INFO, namespaced_action(deed)),
-        Span(f"{deed.label} ", Tone.DIM, namespaced_action(deed)),
+        Span(f" {key_action.key_label} ", Tone.INFO, namespaced_action(key_action)),
+        Span(f"{key_action.label} ", Tone.DIM, namespaced_action(key_action)),
     )

@@ -1,4 +1,4 @@
-"""Charts of block characters: columns that grow by eighths of a cell."""
+"""Charts of block characters: columns in steps of an eighth of a cell."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone, pad
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 AXIS_COLUMNS = 8
-"""Columns that the labels of the value axis take."""
+"""Width of the value axis's labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValueAxis:
-    """A value axis from ``low`` to ``high``. ``logarithmic`` axes begin above nought."""
+    """A value axis from ``low`` to ``high``. ``logarithmic`` axes need a ``low`` above 0."""
 
     low: float
     high: float
     logarithmic: bool = False
 
     def fraction(self, value: float) -> float:
-        """Where a value lies, 0 at the bottom and 1 at the top."""
+        """The position of a value, from 0 (bottom) to 1 (top)."""
         if self.logarithmic:
             if value <= self.low:
                 return 0.0
@@ -30,24 +30,24 @@ class ValueAxis:
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
     def value_at(self, share: float) -> float:
-        """The value at a height from 0 to 1."""
+        """The value at a position from 0 to 1."""
         if self.logarithmic:
             return float(self.low * (self.high / self.low) ** share)
         return self.low + (self.high - self.low) * share
 
 
-def linear_axis(most: float) -> ValueAxis:
-    """An axis from nought to the next 1, 2 or 5 times a power of ten, at least to 1."""
-    if most <= 1:
+def linear_axis(maximum: float) -> ValueAxis:
+    """An axis from 0 to the next 1, 2 or 5 times a power of ten, at least to 1."""
+    if maximum <= 1:
         return ValueAxis(0, 1)
-    power = 10.0 ** math.floor(math.log10(most))
-    return ValueAxis(0, next(step * power for step in (1, 2, 5, 10) if step * power >= most))
+    power = 10.0 ** math.floor(math.log10(maximum))
+    return ValueAxis(0, next(step * power for step in (1, 2, 5, 10) if step * power >= maximum))
 
 
-def log_axis(least: float, most: float) -> ValueAxis:
-    """A logarithmic axis of whole decades that holds both values."""
+def log_axis(least: float, maximum: float) -> ValueAxis:
+    """A logarithmic axis of whole decades that includes both values."""
     low = 10.0 ** math.floor(math.log10(max(least, 0.1)))
-    high = 10.0 ** math.ceil(math.log10(max(most, low * 10)))
+    high = 10.0 ** math.ceil(math.log10(max(maximum, low * 10)))
     return ValueAxis(low, high, logarithmic=True)
 
 
@@ -59,10 +59,10 @@ def column_chart(
     scale: ValueAxis,
     label: Callable[[float], str],
 ) -> list[Line]:
-    """A chart of one column a stack, ``rows`` cells high, with labels of the value axis on its left.
+    """A chart with one column per stack, ``rows`` cells high, with the value axis on its left.
 
-    A stack is heights from the lowest to the highest, each with the tone of its place: a column reaches to its
-    last height, and each part of it shows the tone of the first height that is not below it.
+    A stack is a series of heights in ascending order, each with the tone at its index. A column ends at the last
+    height; the part up to each height has that height's tone.
     """
     eighths = [_eighths(stack, scale, rows * 8) for stack in stacks]
     lines: list[Line] = []
@@ -73,22 +73,22 @@ def column_chart(
     return lines
 
 
-def _eighths(stack: Sequence[float], scale: ValueAxis, most: int) -> list[int]:
-    """The heights in eighths of a cell. A part that is not nothing is seen: one failure among thousands, say."""
-    found: list[int] = []
+def _eighths(stack: Sequence[float], scale: ValueAxis, maximum: int) -> list[int]:
+    """The heights in eighths of a cell. A part above 0 is at least one: one failure among thousands is visible."""
+    heights: list[int] = []
     below, floor = 0.0, 0
     for height in stack:
-        reach = round(scale.fraction(height) * most)
+        reach = round(scale.fraction(height) * maximum)
         if height > below and reach <= floor:
-            reach = min(floor + 1, most)
-            found = [min(earlier, reach - 1) for earlier in found]
-        found.append(reach)
+            reach = min(floor + 1, maximum)
+            heights = [min(earlier, reach - 1) for earlier in heights]
+        heights.append(reach)
         below, floor = height, reach
-    return found
+    return heights
 
 
 def _axis(row: int, rows: int, scale: ValueAxis, label: Callable[[float], str]) -> Line:
-    """A label at the top and at the bottom."""
+    """The value axis of a row: labels at the top and at the bottom."""
     shares = {0: 1.0, rows - 1: 0.0}
     if rows == 1:
         shares = {0: 1.0}
@@ -98,7 +98,7 @@ def _axis(row: int, rows: int, scale: ValueAxis, label: Callable[[float], str]) 
 
 
 def _cell(stack: Sequence[int], tones: Sequence[Tone], floor: int) -> Span:
-    """What of a column lies in the cell that begins at ``floor`` eighths."""
+    """The part of a column within the cell that starts at ``floor`` eighths."""
     parts = [(height, tone) for height, tone in zip(stack, tones, strict=False) if height > floor]
     if not parts:
         return Span(" ")
@@ -106,22 +106,22 @@ def _cell(stack: Sequence[int], tones: Sequence[Tone], floor: int) -> Span:
     if height >= floor + 8:
         return Span("█", tone)
     above = next((upper for reach, upper in parts[1:] if reach > height), None)
-    return Span(EIGHTHS[height - floor], tone, ground=above)
+    return Span(EIGHTHS[height - floor], tone, background=above)
 
 
 def _merged(cells: Sequence[Span]) -> list[Span]:
-    """Neighbours that look alike as one span."""
+    """Joins neighbouring cells of the same look."""
     merged: list[Span] = []
     for cell in cells:
-        if merged and (merged[-1].tone, merged[-1].ground) == (cell.tone, cell.ground):
-            merged[-1] = Span(merged[-1].text + cell.text, cell.tone, ground=cell.ground)
+        if merged and (merged[-1].tone, merged[-1].background) == (cell.tone, cell.background):
+            merged[-1] = Span(merged[-1].text + cell.text, cell.tone, background=cell.background)
         else:
             merged.append(cell)
     return merged
 
 
 def time_axis(columns: int, labels: Sequence[str]) -> Line:
-    """Labels spread evenly below a chart, the first at its left end and the last at its right end."""
+    """Labels spread evenly below a chart, the first at its left end, the last at its right end."""
     if len(labels) < 2 or sum(len(label) + 2 for label in labels) > columns:
         labels = (labels[0], labels[-1])
     text = [" "] * columns
@@ -133,19 +133,19 @@ def time_axis(columns: int, labels: Sequence[str]) -> Line:
 
 
 def bar(share: float, columns: int, tone: Tone) -> Line:
-    """A bar that is filled to ``share`` of its columns, by eighths."""
+    """A bar that is filled to ``share`` of its columns, in steps of an eighth."""
     partial = " ▏▎▍▌▋▊▉"
     filled = round(min(1.0, max(0.0, share)) * columns * 8)
     if share > 0 and filled == 0:
         filled = 1
-    whole, rest = divmod(filled, 8)
-    text = "█" * whole + (partial[rest] if rest else "")
+    full, rest = divmod(filled, 8)
+    text = "█" * full + (partial[rest] if rest else "")
     return (Span(text, tone), Span("·" * (columns - len(text)), Tone.FAINT))
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """The values as one row of blocks, the highest as a full one; nought is the lowest block."""
-    most = max(values, default=0)
-    if most <= 0:
+    """The values as one row of blocks, relative to the highest. 0 is the lowest block."""
+    maximum = max(values, default=0)
+    if maximum <= 0:
         return "▁" * len(values)
-    return "".join(EIGHTHS[1 + round(value / most * 7)] for value in values)
+    return "".join(EIGHTHS[1 + round(value / maximum * 7)] for value in values)

@@ -1,4 +1,4 @@
-"""How the columns of a table share the width that there is."""
+"""Distributes the width of a table among its columns."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ GAP = 2
 class TableColumn:
     """One column of a table.
 
-    ``width`` is what it needs. Of the room that is left over, columns share by ``grow``. When there is too
-    little room, columns go by ``drop``: the highest first, those with 0 never. What is too long for it loses its end,
-    or with ``middle`` its middle.
+    ``width`` is the minimum. Columns share spare width in proportion to ``grow``. When the width is too small,
+    columns are dropped, the highest ``drop`` first, those with 0 never. Text that is too long is cut at its end, or
+    with ``middle`` in its middle.
     """
 
     title: str
@@ -27,7 +27,7 @@ class TableColumn:
 
 
 def fit_widths(columns: Sequence[TableColumn], available: int) -> tuple[int, ...]:
-    """The width of each column in ``available`` columns; 0 for those that are left out."""
+    """The width of each column in ``available`` columns; 0 for dropped ones."""
     kept = [True] * len(columns)
     while _needed(columns, kept) > available:
         droppable = [place for place, column in enumerate(columns) if kept[place] and column.drop]

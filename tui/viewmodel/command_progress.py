@@ -1,4 +1,4 @@
-"""What is being carried out, in words."""
+"""Descriptions of running commands."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from previewops.tui.commands.commands import (
 _FLEET_ACTS = {"drain": "draining", "restart": "restarting", "reset": "resetting"}
 
 
-def describe_command(intent: OperatorCommand) -> str:
-    """What is done while an intent is carried out: "pausing the queue"."""
-    match intent:
+def describe_command(command: OperatorCommand) -> str:
+    """The description of a running command: "pausing the queue"."""
+    match command:
         case Pause():
             words = "pausing the queue"
         case Resume():
-            words = "letting workers take jobs"
+            words = "resuming the queue"
         case Cancel(job_ids=(job_id,)):
             words = f"cancelling {clean(job_id)}"
         case Cancel():
-            words = f"cancelling {pluralize(len(intent.job_ids), 'job')}"
+            words = f"cancelling {pluralize(len(command.job_ids), 'job')}"
         case Requeue():
-            words = f"requeueing {pluralize(intent.count, 'dead letter')}"
+            words = f"requeueing {pluralize(command.count, 'dead letter')}"
         case Discard():
-            words = f"discarding {pluralize(intent.count, 'dead letter')}"
+            words = f"discarding {pluralize(command.count, 'dead letter')}"
         case RequeueWithPayload():
-            words = f"requeueing {clean(intent.job_id)} with another payload"
+            words = f"requeueing {clean(command.job_id)} with another payload"
         case Export():
-            words = f"exporting {pluralize(intent.count, 'dead letter')}"
+            words = f"exporting {pluralize(command.count, 'dead letter')}"
         case Scale():
-            words = f"scaling {clean(intent.supervisor_id)}"
+            words = f"scaling {clean(command.supervisor_id)}"
         case FleetActionCommand():
-            words = f"{_FLEET_ACTS[intent.kind]} {clean(intent.worker_id or intent.supervisor_id)}"
+            words = f"{_FLEET_ACTS[command.kind]} {clean(command.worker_id or command.supervisor_id)}"
         case AcknowledgeDataLoss():
-            words = "ending the alarm over lost data"
+            words = "acknowledging the data loss"
     return words

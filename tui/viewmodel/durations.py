@@ -1,4 +1,4 @@
-"""Lengths of time in few columns. Those that grow while one looks are coarse, so that a page at rest stays still."""
+"""Durations in few columns. Growing ones are coarse, so that an idle page does not change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _COARSE = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"))
 
 
 def coarse_duration(ms: int) -> str:
-    """A length that grows: "<10 s", "20 s" in steps of ten, then minutes, hours, days. At most seven columns."""
+    """A growing duration: "<10 s", "20 s" in steps of ten, then minutes, hours, days. At most seven columns."""
     for unit_ms, name in _COARSE:
         if ms >= unit_ms:
             return f"{ms // unit_ms} {name}"
@@ -15,7 +15,7 @@ def coarse_duration(ms: int) -> str:
 
 
 def short_duration(ms: int) -> str:
-    """A length that is over: "830 ms", "2.4 s", "3.3 min", "2.1 h". At most eight columns."""
+    """A finished duration: "830 ms", "2.4 s", "3.3 min", "2.1 h". At most eight columns."""
     if ms < 1_000:
         return f"{max(0, ms)} ms"
     for unit_ms, name, limit_ms in (

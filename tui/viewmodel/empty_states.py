@@ -1,4 +1,4 @@
-"""What stands in the place of what is not there: a terminal too small, a recording without it, rows yet to come."""
+"""Text in place of missing content: terminal too small, not in the recording, still loading."""
 
 from __future__ import annotations
 
@@ -11,46 +11,43 @@ MIN_ROWS = 24
 
 
 def is_too_small(columns: int, rows: int) -> bool:
-    """Whether a terminal of that size shows no picture."""
+    """Whether a terminal of that size cannot show the screen."""
     return columns < MIN_COLUMNS or rows < MIN_ROWS
 
 
 def too_small_lines(columns: int, rows: int) -> Sequence[Line]:
-    """What is said instead of a picture that would be cut. ``rows`` are those between the bars."""
+    """The text shown in a terminal that is too small. ``rows`` are those between the bars."""
     lines: list[Line] = [
-        (Span("This terminal is too small to show it all.", Tone.WARN),),
-        (Span(f"That takes {MIN_COLUMNS} columns and {MIN_ROWS} rows.", Tone.TEXT),),
-        (Span("No key changes anything meanwhile; q leaves.", Tone.DIM),),
+        (Span("This terminal is too small.", Tone.WARN),),
+        (Span(f"The screen needs {MIN_COLUMNS} columns and {MIN_ROWS} rows.", Tone.TEXT),),
+        (Span("Until then no key changes anything; q quits.", Tone.DIM),),
     ]
     return _in_the_middle(lines, columns, rows)
 
 
 def not_in_replay_lines(columns: int, rows: int) -> Sequence[Line]:
-    """What is said instead of jobs and dead letters while a recording is replayed."""
+    """The text shown in place of jobs and dead letters during a replay."""
     lines: list[Line] = [
-        (Span("a recording holds no jobs", Tone.STRONG),),
-        (Span("It has what the other screens show: ", Tone.DIM), *_go_to("1", "overview"), *_go_to("5", "workers"),
+        (Span("a recording contains no jobs", Tone.STRONG),),
+        (Span("It contains the data of: ", Tone.DIM), *_go_to("1", "overview"), *_go_to("5", "workers"),
          *_go_to("6", "events"), *_go_to("7", "health")),
     ]  # fmt: skip
     return _in_the_middle(lines, columns, rows)
 
 
 def loading_lines(trouble: str, *, frozen: bool) -> Sequence[Line]:
-    """What stands where rows are yet to come. ``trouble`` is why they could not be fetched, "" for none."""
+    """The text in place of rows that are loading. ``trouble`` is the error of the last fetch, "" for none."""
     if trouble:
-        return [
-            (clean_span(trouble, Tone.BAD),),
-            (Span("It is tried again with the next picture.", Tone.DIM),),
-        ]
+        return [(clean_span(trouble, Tone.BAD),), (Span("The next snapshot tries again.", Tone.DIM),)]
     if frozen:
         return [
             (
                 Span("The display is frozen; ", Tone.DIM),
                 Span("z", Tone.INFO),
-                Span(" lets it go on.", Tone.DIM),
+                Span(" unfreezes it.", Tone.DIM),
             )
         ]
-    return [(Span("looking …", Tone.DIM),)]
+    return [(Span("loading …", Tone.DIM),)]
 
 
 def _go_to(key: str, mode: str) -> Line:

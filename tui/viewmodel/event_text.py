@@ -1,4 +1,4 @@
-"""Events in words."""
+"""Events as text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SHOWN_OF_ORDERS = (*_SHOWN_BY_ITSELF, "act", "target", "host", "outcome")
 
 
 def event_line(event: QueueEvent) -> Line:
-    """Time (UTC), kind, what it was about, and who did it and why."""
+    """One line: time (UTC), kind, subject, and description."""
     clock = iso_from_ms(event.at_ms)[11:19]
     return (
         Span(f"{clock} ", Tone.DIM),
@@ -43,25 +43,25 @@ def event_line(event: QueueEvent) -> Line:
 
 
 def tone_of(event: QueueEvent) -> Tone:
-    """How alarming an event is."""
+    """The tone of an event's kind."""
     return _TONES.get(event.kind, Tone.TEXT)
 
 
 def event_words(event: QueueEvent) -> Line:
-    """What an event says beside its kind and time."""
+    """Subject and description of an event."""
     about = event_subject(event)
     return (*((clean_span(f"{about} ", Tone.STRONG),) if about else ()), *event_description(event))
 
 
 def event_subject(event: QueueEvent) -> str:
-    """The job, worker or host that an event is about, "" when it is about the queue."""
+    """The job, worker or host of an event, "" for the queue itself."""
     fields = event.fields
     names = ("target", "host") if event.kind == "order" else ("job", "worker")
     return next((fields[name] for name in names if fields.get(name)), "")
 
 
 def event_description(event: QueueEvent) -> Line:
-    """What happened, who did it and why."""
+    """What happened, the operator and the reason."""
     fields = event.fields
     order = event.kind == "order"
     about = event_subject(event)
@@ -72,7 +72,7 @@ def event_description(event: QueueEvent) -> Line:
         if not fields.get("message", "").startswith(act):
             parts.append(clean_span(f"{act} ", Tone.STRONG))
         if fields.get("outcome") == "refused":
-            parts.append(Span("refused: ", Tone.BAD))
+            parts.append(Span("rejected: ", Tone.BAD))
     if fields.get("message"):
         parts.append(clean_span(f"{fields['message']} "))
     extra = [_extra(name, value) for name, value in fields.items() if value and name not in shown]
@@ -90,5 +90,5 @@ def event_description(event: QueueEvent) -> Line:
 def _extra(name: str, value: str) -> str:
     delay_ms = parse_count(value) if name == "delayMs" else None
     if delay_ms is not None:
-        return f"again in {format_duration(delay_ms)}"
+        return f"retry in {format_duration(delay_ms)}"
     return f"{name} {value}"

@@ -1,4 +1,4 @@
-"""Pictures made of half blocks: each cell shows two pixels, one above the other. Pure: bytes in, cells out."""
+"""Images of half blocks: each cell shows two pixels, one above the other. Pure: bytes in, cells out."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 UPPER = "▀"
 PIXELS_PER_ROW = 2
-"""A terminal's cell is about twice as high as it is wide, so that half of it is about a square."""
+"""A terminal cell is about twice as high as wide, so that half of it is about a square."""
 
 Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """A picture: ``data`` holds red, green and blue of each pixel, row by row from the top."""
+    """An image. ``data`` contains RGB bytes of each pixel, row by row from the top."""
 
     width: int
     height: int
@@ -27,7 +27,7 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True)
 class CellRun:
-    """``cells`` cells side by side that look alike: their upper half's colour, and their lower one's (None: none)."""
+    """``cells`` equal cells side by side: colour of the upper and of the lower half (None: none)."""
 
     cells: int
     upper: Colour
@@ -35,13 +35,13 @@ class CellRun:
 
 
 def fit_size(width: int, height: int, most_width: int, most_height: int) -> tuple[int, int]:
-    """The largest size of that shape that fits, in pixels; never larger than the picture, at least one pixel."""
+    """The largest size in pixels with that aspect ratio that fits; never enlarged, at least one pixel."""
     scale = min(1.0, most_width / max(1, width), most_height / max(1, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def half_block_rows(pixels: Pixels) -> list[list[CellRun]]:
-    """The picture as rows of cells, half as many as it has rows of pixels."""
+    """The image as rows of cells, two pixel rows each."""
     return [_row(pixels, y) for y in range(0, pixels.height, PIXELS_PER_ROW)]
 
 

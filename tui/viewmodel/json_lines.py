@@ -1,4 +1,4 @@
-"""JSON as lines: indented, in tones, cleaned, wrapped."""
+"""JSON as lines: indented, coloured, cleaned and wrapped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HANGING = 2
 
 
 def json_lines(value: object) -> tuple[Line, ...]:
-    """The value, a line a member. Text in it is cleaned; very long documents are cut and say so."""
+    """The value as lines. Text is cleaned; very long documents are truncated with a note."""
     try:
         text = json.dumps(value, ensure_ascii=False, indent=2)
     except RecursionError:
@@ -35,7 +35,7 @@ def json_lines(value: object) -> tuple[Line, ...]:
     rows = text.split("\n")
     lines = [_toned(row) for row in rows[:MAX_LINES]]
     if len(rows) > MAX_LINES:
-        lines.append((Span(f"… and {len(rows) - MAX_LINES:,} lines more", Tone.WARN),))
+        lines.append((Span(f"… and {len(rows) - MAX_LINES:,} more lines", Tone.WARN),))
     return tuple(lines)
 
 
@@ -48,7 +48,7 @@ def _toned(row: str) -> Line:
 
 
 def wrap_json(lines: Sequence[Line], columns: int) -> list[Line]:
-    """The lines in a width: what does not fit goes on below, a little further in."""
+    """The lines wrapped to a width, with continuation lines indented."""
     rows: list[Line] = []
     for line in lines:
         indent = _indent_of(line)

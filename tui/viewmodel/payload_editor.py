@@ -1,4 +1,4 @@
-"""A payload as text that can be edited, and where in the text something is. Pure."""
+"""A payload as editable text, and positions of violations in it. Pure."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 from previewops.tui.viewmodel.wrap import wrap_lines
 
 SHOWN = 50
-"""Violations that are written out; the rest is a number."""
+"""Maximum of violations listed; the others are counted."""
 
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
 
 def format_editable(payload: Mapping[str, Any]) -> str:
-    """The payload as JSON over several lines. What could steer a terminal, or hide, is written as an escape."""
+    """The payload as indented JSON. Control and invisible characters are escaped."""
     text = json.dumps(payload, indent=2, ensure_ascii=False)
-    return "".join(each if each == "\n" or each.isprintable() else json.dumps(each)[1:-1] for each in text)
+    return "".join(char if char == "\n" or char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def parse_edited(text: str, job_id: str) -> Payload:
-    """The text as a valid payload of that job.
+    """Parses the text as a valid payload of that job.
 
     Raises:
-        InvalidPayload: it is not JSON, or breaks the contract, or names another job.
+        InvalidPayload: it is not JSON, violates the contract, or has another job's id.
     """
-    # What is pasted may hold halves of characters, which no UTF-8 has: as escapes they are refused by name.
+    # Pasted text may contain lone surrogates, which UTF-8 lacks: escaped, they are rejected as violations.
     raw = text.encode("utf-8", "backslashreplace")
     payload = validate(parse_payload(raw))
     if payload.job_id != job_id:
@@ -41,7 +41,7 @@ def parse_edited(text: str, job_id: str) -> Payload:
                 Violation(
                     "/jobId",
                     "another-job",
-                    "cannot be changed: it is still the same job",
+                    "must be the id of the edited job",
                     quote(payload.job_id),
                     quote(job_id),
                 )
@@ -51,9 +51,9 @@ def parse_edited(text: str, job_id: str) -> Payload:
 
 
 def locate_violation(text: str, violation: Violation) -> tuple[int, int] | None:
-    """(row, column), both from 0, of what a violation is about; None where that is the whole text.
+    """(row, column) from 0 of a violation; None if it is the whole text.
 
-    Of what is missing it is the place of the object that lacks it.
+    For a missing member it is the position of the object that lacks it.
     """
     if violation.code == "not-json":
         return _not_json_place(text)
@@ -80,8 +80,8 @@ def _row_and_column(text: str, offset: int) -> tuple[int, int]:
 
 
 def _offset_of(text: str, wanted: str) -> int | None:
-    """Where the value of a JSON pointer begins in a text that is JSON."""
-    path: list[str | int | None] = []  # of each open container, the place in it; None before an object's name
+    """The offset of a JSON pointer's value in a JSON text."""
+    path: list[str | int | None] = []  # the member or index of each open container; None before a member name
     for match in _PIECE.finditer(text):
         piece = match[0]
         if piece in "}]":
@@ -101,13 +101,16 @@ def _offset_of(text: str, wanted: str) -> int | None:
 
 
 def violation_lines(violations: Sequence[Violation], columns: int) -> list[Line]:
-    """Each violation: where and what, then what was found and what is allowed."""
-    lines: list[Line] = [(Span(f"✖ {pluralize(len(violations), 'violation')}: nothing was sent", Tone.BAD),)]
-    for each in violations[:SHOWN]:
+    """Each violation: pointer, message, found and allowed value."""
+    lines: list[Line] = [(Span(f"✖ {pluralize(len(violations), 'violation')}: not requeued", Tone.BAD),)]
+    for violation in violations[:SHOWN]:
         lines += [
-            (clean_span(each.pointer or "(document)", Tone.STRONG), clean_span(f"  {each.message}")),
-            (Span("  found    ", Tone.DIM), clean_span(each.found)),
-            (Span("  allowed  ", Tone.DIM), clean_span(each.allowed)),
+            (
+                clean_span(violation.pointer or "(document)", Tone.STRONG),
+                clean_span(f"  {violation.message}"),
+            ),
+            (Span("  found    ", Tone.DIM), clean_span(violation.found)),
+            (Span("  allowed  ", Tone.DIM), clean_span(violation.allowed)),
         ]
     if len(violations) > SHOWN:
         lines.append((Span(f"and {len(violations) - SHOWN:,} more", Tone.DIM),))

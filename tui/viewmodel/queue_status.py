@@ -1,4 +1,4 @@
-"""How the queue is, in words first."""
+"""The queue's status in a few words."""
 
 from __future__ import annotations
 
@@ -13,52 +13,64 @@ from previewops.tui.viewmodel.spans import Tone
 
 WINDOW_MS = 300_000
 
-_JUDGED = {
+STATUS_MARKS: dict[Status, tuple[str, Tone]] = {
+    Status.OK: ("✓", Tone.GOOD),
+    Status.WARNING: ("▲", Tone.WARN),
+    Status.CRITICAL: ("✖", Tone.BAD),
+    Status.UNKNOWN: ("?", Tone.WARN),
+}
+_HEALTH_STATUS = {
     Status.OK: ("●", "healthy", Tone.GOOD),
     Status.WARNING: ("▲", "needs attention", Tone.WARN),
     Status.CRITICAL: ("✖", "in trouble", Tone.BAD),
-    Status.UNKNOWN: ("?", "cannot be judged", Tone.WARN),
+    Status.UNKNOWN: ("?", "health unknown", Tone.WARN),
 }
 
-_FEW = 3
+_SMALL_BACKLOG = 3
 
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """One sentence on the queue: its first words tell most, ``more`` the rest. ``mark`` is its sign."""
+    """The queue's status: mark, headline and details."""
 
     mark: str
-    words: str
-    more: str
+    headline: str
+    details: str
     tone: Tone
 
 
-def queue_status(picture: QueueView) -> QueueStatus:
-    """The one thing that an operator has to know first; the most serious one wins."""
-    snapshot = picture.snapshot
+def queue_status(view: QueueView) -> QueueStatus:
+    """The most serious status."""
+    snapshot = view.snapshot
     if snapshot is None:
-        if picture.lost is not None:
-            return QueueStatus("✖", "cannot reach the queue", connection_loss_text(picture.lost), Tone.BAD)
-        if picture.replaying is not None:
-            return QueueStatus("○", "opening the recording", f"{picture.replaying.opened:.0%}", Tone.DIM)
+        if view.connection_loss is not None:
+            return QueueStatus(
+                "✖", "cannot reach the queue", connection_loss_text(view.connection_loss), Tone.BAD
+            )
+        if view.replay is not None:
+            return QueueStatus("○", "opening the recording", f"{view.replay.opened:.0%}", Tone.DIM)
         return QueueStatus("○", "connecting", "", Tone.DIM)
-    if picture.lost is not None:
-        more = f"{connection_loss_text(picture.lost)}; this is the queue {picture.age_s} s ago"
+    if view.connection_loss is not None:
+        more = f"{connection_loss_text(view.connection_loss)}; data is {view.age_s} s old"
         return QueueStatus("✖", "connection lost", more, Tone.BAD)
-    status = picture.health.status if picture.health is not None else Status.UNKNOWN
-    return _of_queue(snapshot, picture.history, status)
+    status = view.health.status if view.health is not None else Status.UNKNOWN
+    return _connected_status(snapshot, view.history, status)
 
 
-def connection_loss_text(lost: ConnectionLoss) -> str:
-    """Why there is no snapshot, and how often it was tried, if that is known."""
-    return f"{clean(lost.reason)} (try {lost.tries})" if lost.tries else clean(lost.reason)
+def connection_loss_text(connection_loss: ConnectionLoss) -> str:
+    """The error, with the number of attempts if it is known."""
+    return (
+        f"{clean(connection_loss.reason)} (try {connection_loss.tries})"
+        if connection_loss.tries
+        else clean(connection_loss.reason)
+    )
 
 
-def _of_queue(snapshot: Snapshot, history: History, status: Status) -> QueueStatus:
-    """Its mark and its tone are those of the verdict over all, whatever the words tell of."""
-    mark, word, tone = _JUDGED[status]
+def _connected_status(snapshot: Snapshot, history: History, status: Status) -> QueueStatus:
+    """Mark and tone are those of the overall health, whatever the text is about."""
+    mark, word, tone = _HEALTH_STATUS[status]
     if snapshot.data_lost_ms is not None:
-        more = f"noticed {format_age(snapshot.data_lost_ms, snapshot.now_ms)}; bundles are kept"
+        more = f"detected {format_age(snapshot.data_lost_ms, snapshot.now_ms)}; bundles are kept"
         return QueueStatus(mark, "Redis lost the queue's data", more, tone)
     if snapshot.paused:
         since = format_age(snapshot.paused_since_ms, snapshot.now_ms)
@@ -69,50 +81,53 @@ def _of_queue(snapshot: Snapshot, history: History, status: Status) -> QueueStat
     pending = pluralize(snapshot.pending, "job")
     if alive == 0:
         silent = len(snapshot.workers)
-        words = "no workers" if not silent else f"no worker answers ({silent} silent)"
-        more = f"{pending} waiting for one" if snapshot.pending else "nothing is waiting"
+        words = "no workers" if not silent else f"no live workers ({silent} silent)"
+        more = f"{pending} waiting" if snapshot.pending else "nothing is waiting"
         return QueueStatus(mark, words, more, tone)
     fatal = sum(worker.phase == "fatal" for view in snapshot.supervisors for worker in view.state.workers)
     if fatal:
         return QueueStatus(
-            mark, f"{pluralize(fatal, 'worker')} given up", "see Workers; reset them when mended", tone
+            mark,
+            f"{pluralize(fatal, 'worker')} given up",
+            "see Workers; reset them after fixing the cause",
+            tone,
         )
-    growing, more = _at_work(snapshot, history, pluralize(alive, "worker"))
+    growing, more = _workload(snapshot, history, pluralize(alive, "worker"))
     return QueueStatus(mark, "backlog growing" if growing else word, more, tone)
 
 
-def _at_work(snapshot: Snapshot, history: History, workers: str) -> tuple[bool, str]:
-    """Whether more comes than goes, and what there is to do."""
+def _workload(snapshot: Snapshot, history: History, workers: str) -> tuple[bool, str]:
+    """Whether the backlog grows, and the amount of work."""
     coming, going = flow_rates(history, snapshot.now_ms)
-    if snapshot.backlog > _FEW and coming > going and coming > 0:
-        return True, f"{coming:.0f} come and {going:.0f} go a minute; {workers}"
+    if snapshot.backlog > _SMALL_BACKLOG and coming > going and coming > 0:
+        return True, f"{coming:.0f} in and {going:.0f} out per minute; {workers}"
     left = drain_ms(snapshot, history)
     if snapshot.backlog and left is not None:
         return (
             False,
-            f"{pluralize(snapshot.backlog, 'job')} behind, gone in {format_duration(left)}; {workers}",
+            f"{pluralize(snapshot.backlog, 'job')} in the backlog, drained in {format_duration(left)}; {workers}",
         )
     if snapshot.pending:
-        return False, f"{pluralize(snapshot.pending, 'job')} in hand; {workers}"
+        return False, f"{pluralize(snapshot.pending, 'job')} in progress; {workers}"
     return False, f"idle; {workers}"
 
 
 def alive_workers(snapshot: Snapshot) -> tuple[str, ...]:
-    """The ids of the workers that were heard of lately."""
+    """Ids of the workers with a recent heartbeat."""
     return tuple(
         worker.worker_id for worker in snapshot.workers if snapshot.now_ms - worker.heartbeat_ms <= SILENT_MS
     )
 
 
 def flow_rates(history: History, now_ms: int) -> tuple[float, float]:
-    """(jobs that came, jobs that ended) a minute over the last five minutes."""
+    """(incoming, finished) jobs per minute over the last five minutes."""
     coming = sum(history.rate_per_min(name, WINDOW_MS, now_ms) for name in ("accepted", "requeued"))
     going = sum(history.rate_per_min(name, WINDOW_MS, now_ms) for name in ("completed", "died", "cancelled"))
     return coming, going
 
 
 def drain_ms(snapshot: Snapshot, history: History) -> float | None:
-    """How long the backlog lasts at the pace of the last minute, in ms; None when it does not shrink."""
+    """Time in ms until the backlog is empty at the rate of the last minute; None if it does not shrink."""
     window = 60_000
     now = snapshot.now_ms
     going = sum(history.rate_per_min(name, window, now) for name in ("completed", "died", "cancelled"))

@@ -1,20 +1,20 @@
-"""Numbers of strangers: what is in a result or an event was written by whoever wrote to Redis."""
+"""Numbers from untrusted sources: results and events can be written by anybody who can write to Redis."""
 
 from __future__ import annotations
 
 MAX_COUNT = 10**15
-"""Bytes or ms beyond all that there is; what is larger does not fit into the words for it either."""
+"""Upper limit of bytes or ms. Larger values are invalid and would overflow the formatting."""
 
 
 def safe_count(value: object) -> int | None:
-    """A count of bytes, ms or pixels, None where it is none that can be."""
+    """A count of bytes, ms or pixels; None if the value is not a valid one."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if 0 <= value <= MAX_COUNT else None
 
 
 def parse_count(text: str) -> int | None:
-    """The same of digits."""
+    """The count in a string of digits; None if it is not a valid one."""
     return (
         safe_count(int(text))
         if len(text) <= len(str(MAX_COUNT)) and text.isascii() and text.isdigit()

@@ -1,8 +1,8 @@
-"""Text as the widgets draw it: spans with a tone, in lines. What a tone looks like is the theme's business."""
+"""Lines of styled text: spans with a tone. The theme defines the style of a tone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
@@ -13,25 +13,25 @@ from previewops.formatting import clean
 
 
 class Tone(StrEnum):
-    """What a piece of text means. No meaning is told by a tone alone: some terminals show none."""
+    """Meaning of a span. Text never depends on the tone alone: some terminals show none."""
 
     TEXT = "text"
-    DIM = "dim"  # labels, units, what is seldom read
+    DIM = "dim"  # labels, units, secondary text
     FAINT = "faint"  # rules, axes, empty parts of bars
     STRONG = "strong"
     GOOD = "good"
     WARN = "warn"
     BAD = "bad"
-    INFO = "info"  # what can be acted on: keys, links, the selected tab
+    INFO = "info"  # interactive: keys, links, the selected tab
     HIGH = "high"
     NORMAL = "normal"
     LOW = "low"
-    DONE = "done"  # fills of charts: as areas the tones of text are too loud
+    DONE = "done"  # fills of charts, less bright than text tones
     DIED = "died"
     FAST = "fast"  # the median of a latency chart
     SLOW = "slow"  # the upper percentiles of a latency chart
     SLOWEST = "slowest"
-    BADGE = "badge"  # reversed: a label on a ground of its own
+    BADGE = "badge"  # reversed: a label with its own background
     BADGE_GOOD = "badge-good"
     BADGE_WARN = "badge-warn"
     BADGE_BAD = "badge-bad"
@@ -42,27 +42,27 @@ class Tone(StrEnum):
 class Span:
     """A piece of one line.
 
-    ``action`` is the name of an action that a click on it runs, "" for none; ``ground`` the tone behind the text.
+    ``action`` is the action that a click runs, "" for none; ``background`` is the tone behind the text.
     """
 
     text: str
     tone: Tone = Tone.TEXT
     action: str = ""
-    ground: Tone | None = None
+    background: Tone | None = None
 
     @property
     def cells(self) -> int:
-        """Its width in terminal columns."""
+        """Width in terminal columns."""
         return cell_len(self.text)
 
     @property
     def is_plain(self) -> bool:
-        """Whether blanks beside the text look the same when they are part of it: no ground, no click, no badge."""
-        return self.ground is None and not self.action and not self.tone.startswith("badge")
+        """Whether adjacent blanks can be part of it: it has no background, no click action and no badge."""
+        return self.background is None and not self.action and not self.tone.startswith("badge")
 
     @property
     def is_blank(self) -> bool:
-        """Whether there is nothing to see of it, whatever its tone."""
+        """Whether it is invisible."""
         return self.is_plain and self.text.isspace()
 
 
@@ -72,17 +72,17 @@ BLANK: Line = ()
 
 
 def clean_span(text: object, tone: Tone = Tone.TEXT) -> Span:
-    """A span of text that came from a job or another stranger: one line, nothing in it that steers a terminal."""
+    """A span of untrusted text: a single line, without control sequences."""
     return Span(clean(text), tone)
 
 
 def width_of(line: Line) -> int:
-    """The columns that a line takes."""
+    """Width of a line in columns."""
     return sum(span.cells for span in line)
 
 
 def clip(line: Line, columns: int) -> Line:
-    """The line in at most ``columns`` columns; a cut is marked by an ellipsis."""
+    """The line in at most ``columns`` columns, cut with an ellipsis."""
     if columns <= 0:
         return BLANK
     if width_of(line) <= columns:
@@ -101,7 +101,7 @@ def clip(line: Line, columns: int) -> Line:
 
 
 def clip_middle(line: Line, columns: int) -> Line:
-    """As ``clip``, but of a single span the middle goes: ids are told apart by their ends as well as their starts."""
+    """As ``clip``, but cuts a single span in the middle: ids differ at both ends."""
     if width_of(line) <= columns or len(line) != 1 or columns < 3:
         return clip(line, columns)
     (span,) = line
@@ -112,7 +112,7 @@ def clip_middle(line: Line, columns: int) -> Line:
 
 
 def pad(line: Line, columns: int, *, right: bool = False) -> Line:
-    """The line in exactly ``columns`` columns, flush left or right."""
+    """The line in exactly ``columns`` columns, aligned left or right."""
     fitted = clip(line, columns)
     gap = columns - width_of(fitted)
     if gap <= 0:
@@ -122,9 +122,9 @@ def pad(line: Line, columns: int, *, right: bool = False) -> Line:
 
 
 def merge_spans(line: Line) -> Line:
-    """The line in as few spans as show the same: each one costs a terminal line more than its text.
+    """The line in as few spans as possible: each span costs control characters on a slow connection.
 
-    Neighbours that look alike become one, and blanks become part of the text beside them.
+    Joins neighbours of the same look, and joins blanks with adjacent text.
     """
     parts: list[Span] = []
     for span in line:
@@ -141,17 +141,17 @@ def merge_spans(line: Line) -> Line:
 
 
 def _alike(one: Span, other: Span) -> bool:
-    return (one.tone, one.action, one.ground) == (other.tone, other.action, other.ground)
+    return (one.tone, one.action, one.background) == (other.tone, other.action, other.background)
 
 
 def justify(left: Line, right: Line, columns: int) -> Line:
-    """``left`` flush left and ``right`` flush right in one line; the left one is cut where they meet."""
+    """``left`` and ``right`` aligned to both ends of a line; ``left`` is cut if they collide."""
     room = max(0, columns - width_of(right) - 1)
     return (*pad(left, room), Span(" "), *right) if room else clip(right, columns)
 
 
 def beside(parts: Sequence[tuple[Sequence[Line], int]], gap: int = 2) -> list[Line]:
-    """Blocks of lines next to each other: ``(lines, columns)`` each."""
+    """Blocks of lines side by side, each ``(lines, columns)``."""
     height = max((len(lines) for lines, _ in parts), default=0)
     rows = []
     for y in range(height):
@@ -164,16 +164,6 @@ def beside(parts: Sequence[tuple[Sequence[Line], int]], gap: int = 2) -> list[Li
     return rows
 
 
-def joined(parts: Iterable[Line], between: Line) -> Line:
-    """The lines one after the other, with ``between`` between them."""
-    result: list[Span] = []
-    for part in parts:
-        if result:
-            result += between
-        result += part
-    return tuple(result)
-
-
 def plain_text(line: Line) -> str:
-    """The text without its tones."""
+    """The text without tones."""
     return "".join(span.text for span in line)

@@ -1,4 +1,4 @@
-"""Lines of spans in a given width, broken between words."""
+"""Wraps lines of spans at word boundaries."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from previewops.tui.viewmodel.spans import Line, Span
 
 
 def wrap_lines(lines: Sequence[Line], columns: int) -> list[Line]:
-    """Every line in at most ``columns`` columns; an empty line stays one."""
+    """All lines wrapped to ``columns``; an empty line stays one."""
     return [part for line in lines for part in wrap(line, columns)]
 
 
 def wrap(line: Line, columns: int) -> list[Line]:
-    """One line as several. Words are kept whole where they fit into a line at all."""
+    """One line wrapped. Words are broken only if they exceed the width."""
     if columns < 1:
         return []
     rows: list[list[Span]] = [[]]
@@ -40,7 +40,7 @@ def wrap(line: Line, columns: int) -> list[Line]:
 
 
 def _ending_in_no_blank(row: list[Span]) -> Line:
-    """The row without the blanks behind its last word: they would be cut off with a mark."""
+    """The row without trailing blanks, which would cause an ellipsis."""
     kept = [span for span in row if span.text]
     while kept and not kept[-1].text.rstrip(" "):
         kept.pop()
@@ -50,7 +50,7 @@ def _ending_in_no_blank(row: list[Span]) -> Line:
 
 
 def _words(line: Line) -> list[Span]:
-    """The line in words, each with the blanks that follow it."""
+    """The words of a line, each with the blanks after it."""
     words: list[Span] = []
     for span in line:
         start = 0

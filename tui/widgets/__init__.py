@@ -1,1 +1,1 @@
-"""The parts that screens are made of. They draw what the view-model says, and know nothing of the queue."""
+"""The widgets of the screens. They draw view models and do not depend on the queue."""

@@ -1,4 +1,4 @@
-"""A picture in half blocks, in the middle of the room that there is."""
+"""An image of half blocks, centred."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from previewops.tui.viewmodel.half_blocks import UPPER, CellRun, Colour
 
 
 def strips_of(rows: Sequence[Sequence[CellRun]]) -> list[Strip]:
-    """Rows of cells as strips. Takes a while for a large picture: made in the thread that has read it."""
+    """Rows of cells as strips. Slow for a large image: call it in a thread."""
     styles: dict[tuple[Colour, Colour | None], Style] = {}
     strips = []
     for row in rows:
@@ -30,7 +30,7 @@ def strips_of(rows: Sequence[Sequence[CellRun]]) -> list[Strip]:
 
 
 class Blocks(Widget, can_focus=True):
-    """Shows the strips of a picture."""
+    """Shows the strips of an image."""
 
     DEFAULT_CSS = """
     Blocks { height: 1fr; width: 1fr; background: $background; }
@@ -41,7 +41,7 @@ class Blocks(Widget, can_focus=True):
         self._picture: list[Strip] = []
 
     def show(self, picture: list[Strip]) -> None:
-        """Shows a picture."""
+        """Shows an image."""
         if picture is not self._picture:
             self._picture = picture
             self.refresh()

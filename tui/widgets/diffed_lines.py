@@ -1,4 +1,4 @@
-"""Lines of text that change often: only the cells that differ are sent to the terminal."""
+"""Lines of text that change often: only changed cells are sent to the terminal."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Draw = Callable[[int, int], Sequence[Line]]
 """(columns, rows) to lines: a view-model function with its values bound."""
 
 
-class Canvas(LineWidget, can_focus=False):
-    """Draws what a function of its size returns; the function is replaced whenever the values change.
+class DiffedLines(LineWidget, can_focus=False):
+    """Draws the lines of a function of its size. The function is replaced when values change.
 
-    With ``fit_height`` it is as high as its lines, otherwise as high as its style says.
+    With ``fit_height`` it is as high as its lines, otherwise as high as its style.
     """
 
     DEFAULT_CSS = """
-    Canvas { height: 1fr; width: 1fr; }
+    DiffedLines { height: 1fr; width: 1fr; }
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Canvas(LineWidget, can_focus=False):
         self._fit_height = fit_height
 
     def draw(self, function: Draw) -> None:
-        """Shows what ``function`` says from now on."""
+        """Replaces the function and draws the changes."""
         self._draw = function
         columns = self.size.width
         if self._fit_height and (not columns or len(self._lines(columns)) != self.size.height):
@@ -57,8 +57,8 @@ class Canvas(LineWidget, can_focus=False):
         lines = list(self._draw(columns, rows))[:rows]
         lines += [()] * (rows - len(lines))
         palette = get_palette(self.app)
-        ground = self.rich_style
-        return [strip_of(line, columns, palette).apply_style(ground) for line in lines]
+        base_style = self.rich_style
+        return [strip_of(line, columns, palette).apply_style(base_style) for line in lines]
 
 
 def _nothing(_columns: int, _rows: int) -> Sequence[Line]:

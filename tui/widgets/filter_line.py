@@ -1,4 +1,4 @@
-"""A line to type a filter into, as it is wanted below a list."""
+"""A filter input below a list."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from textual.widgets import Input, Label
 from previewops.queue.filter_query import FilterQuery, UnknownFilterFields, parse_filter
 
 PAUSE_S = 0.15
-"""A filter is applied when nothing was typed for so long."""
+"""Delay in seconds after the last keystroke before a filter is applied."""
 
 MOST_CHARACTERS = 500
 
 EXAMPLE = 'timeout project:lessons !priority:low "two words"'
-"""What stands in an empty line."""
+"""Placeholder of an empty input."""
 
 
 class FilterLine(Vertical):
-    """Opens at the bottom of a list. What is typed is posted as ``Typed`` after a short pause; enter keeps it.
+    """Opens below a list. Typed text is posted as ``Changed`` after a short delay; enter closes the input.
 
-    A kept one stays in sight as long as it is in force, and does not look as if it waited for letters. Words with
-    fields that there are not are refused, below the line: they stay as they were typed, the others are in force, and
-    enter does not keep them.
+    The filter stays visible while it is active, and looks different from an input. Terms with unknown fields are
+    listed below the line: they stay in the text but are not applied, and enter does not close the input.
     """
 
     DEFAULT_CSS = """
@@ -47,13 +46,13 @@ class FilterLine(Vertical):
 
     @dataclass
     class Changed(Message):
-        """The filter is to be this from now on."""
+        """The filter has changed."""
 
         terms: FilterQuery
 
     @dataclass
     class Submitted(Message):
-        """Enter: the keys belong to the list again."""
+        """Enter was pressed: the list gets the focus."""
 
     def __init__(self, example: str = EXAMPLE, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -65,7 +64,7 @@ class FilterLine(Vertical):
     def compose(self) -> ComposeResult:
         with Horizontal():
             yield Label("filter: ", classes="-typing")
-            yield Label("kept filter: ", classes="-kept")
+            yield Label("active filter: ", classes="-kept")
             yield Input(
                 id="filter-text",
                 compact=True,
@@ -74,27 +73,27 @@ class FilterLine(Vertical):
                 placeholder=self._example,
             )
             yield Label("enter keeps it, esc clears it", classes="-typing")
-            yield Label("/ changes it, ! turns it, esc clears it", classes="-kept")
+            yield Label("/ edits it, ! negates it, esc clears it", classes="-kept")
         yield Label(classes="-refusal")
 
     @property
     def text(self) -> str:
-        """What stands in the line."""
+        """The text in the line."""
         return self._input.value
 
     @property
     def terms(self) -> FilterQuery:
-        """The filter in force: what was posted last."""
+        """The active filter."""
         return self._terms
 
     @property
     def has_error(self) -> bool:
-        """Whether words in the line are not in force, as they are narrowed to fields that there are not."""
+        """Whether the text contains unknown fields, which are not applied."""
         return self.has_class("-refused")
 
     @property
     def is_open(self) -> bool:
-        """Whether the line is in sight."""
+        """Whether the line is visible."""
         return self.has_class("-open")
 
     @property
@@ -102,9 +101,9 @@ class FilterLine(Vertical):
         return self.query_one(Input)
 
     def open(self, *, inverted: bool) -> None:
-        """Shows the line and takes the keys.
+        """Shows and focuses the line.
 
-        ``inverted`` turns a filter that is there round, at once and without the keys; else it begins one with ``!``.
+        ``inverted`` negates an existing filter at once without the focus; otherwise the new filter starts with ``!``.
         """
         self.add_class("-open")
         if inverted:
@@ -114,10 +113,10 @@ class FilterLine(Vertical):
                 self._apply()
                 return
         self._input.cursor_position = len(self.text)
-        self.screen.set_focus(self._input)  # at once: what is typed next is meant for the line
+        self.screen.set_focus(self._input)  # at once: the next keys belong to the line
 
     def clear(self) -> None:
-        """Empties the line and takes it out of sight."""
+        """Clears the filter and hides the line."""
         self._input.value = ""
         self.remove_class("-open")
         self._apply()

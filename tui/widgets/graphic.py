@@ -1,4 +1,4 @@
-"""A picture in the graphics of the terminal itself. What draws them has been imported before the screen started."""
+"""An image in the terminal's graphics protocol. The library is imported before the screen starts."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 _SIXEL_BEGINS = "\x1bP"
 
 _PIECE = 4096
-"""The most characters that one message of Kitty's protocol carries."""
+"""Maximum length of one message of Kitty's protocol."""
 
 _numbers = count(1 + randbelow(2**31))
-"""Of Kitty's pictures: from a number at random on, as other programs have shown theirs in the same terminal."""
+"""Ids of Kitty images, from a random start: other programs use ids in the same terminal."""
 
 
 class Graphic(Container, can_focus=True):
-    """Shows one picture in the middle, or nothing.
+    """Shows one image in its centre, or nothing.
 
-    A picture is made ready in a thread, as that takes a while, and then shown on the event loop.
+    Preparing an image is slow and done in a thread. Showing it is done on the event loop.
     """
 
     DEFAULT_CSS = """
@@ -45,22 +45,22 @@ class Graphic(Container, can_focus=True):
     """
 
     def cell_pixels(self) -> tuple[int, int]:
-        """How wide and high a cell of this terminal is."""
+        """Size of a terminal cell in pixels."""
         width, height = sys.modules["textual_image.widget"].__dict__["get_cell_size"]()
         return width, height
 
     def prepare(self, image: Image) -> Any:
-        """The picture as ``show`` takes it. Called in a thread."""
+        """Prepares an image for ``show``. Call it in a thread."""
         raise NotImplementedError
 
     def show(self, prepared: Any) -> None:
-        """Shows a picture that has been made ready, or nothing for None."""
+        """Shows a prepared image, or nothing for None."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class KittyPicture:
-    """A picture as Kitty's protocol has it: a number, what sends it, and the lines that stand for its cells."""
+    """An image for Kitty's protocol: its id, the message that sends it, and its placeholder lines."""
 
     number: int
     message: str
@@ -68,9 +68,9 @@ class KittyPicture:
 
 
 class KittyGraphic(Graphic):
-    """By Kitty's protocol: the picture is sent once, and placed by characters that stand for its cells.
+    """Kitty's protocol: the image is sent once, and placed by placeholder characters.
 
-    The library's own widget encodes and sends on the event loop, which would hold up keys for 0.1 s.
+    The library's own widget encodes and sends on the event loop, which would block keys for 0.1 s.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class KittyGraphic(Graphic):
     def prepare(self, image: Image) -> KittyPicture:
         number = next(_numbers)
         drawing = sys.modules["textual_image.renderable.tgp"].__dict__["Image"](image)
-        drawing.terminal_image_id = number  # so it takes the picture for sent, and draws its cells only
+        drawing.terminal_image_id = number  # marks it as sent, so that only its placeholder cells are drawn
         width, height = self.cell_pixels()
         console = Console(
             width=max(1, round(image.width / width)), height=max(1, round(image.height / height))
@@ -105,16 +105,16 @@ class KittyGraphic(Graphic):
         self._cells.show(() if prepared is None else prepared.lines)
 
     def on_unmount(self) -> None:
-        self.show(None)  # the terminal outlives the program, and would keep what it was sent
+        self.show(None)  # the terminal outlives the program, and would keep the image
 
     def _send(self, message: str) -> None:
-        driver = self.app._driver  # what is drawn goes through it too, so both come in order and whole
+        driver = self.app._driver  # Textual writes through it too, so messages stay whole and in order
         if driver is not None:
             driver.write(message)
 
 
 def _in_pieces(number: int, image: Image) -> str:
-    """What sends a picture to the terminal."""
+    """The messages that send an image to the terminal."""
     png = io.BytesIO()
     image.save(png, "PNG")
     data = b64encode(png.getvalue()).decode()
@@ -126,14 +126,14 @@ def _in_pieces(number: int, image: Image) -> str:
 
 
 class _Cells(Widget):
-    """Lines of characters that the terminal draws a picture's cells in place of."""
+    """Lines of placeholder characters, which the terminal replaces by the image."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lines: tuple[Strip, ...] = ()
 
     def show(self, lines: tuple[Strip, ...]) -> None:
-        """Shows them, or nothing."""
+        """Shows the lines, or nothing."""
         self._lines = lines
         self.styles.width = lines[0].cell_length if lines else 0
         self.styles.height = len(lines)
@@ -146,7 +146,7 @@ class _Cells(Widget):
 
 
 class SixelGraphic(Graphic):
-    """By Sixel. The library's own widget encodes on the event loop, which would hold up keys for 0.3 s."""
+    """Sixel. The library's own widget encodes on the event loop, which would block keys for 0.3 s."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,20 +170,20 @@ class SixelGraphic(Graphic):
 
 
 class _Sixels(Widget):
-    """Puts a picture's Sixels where it stands: the last of its lines carries them, and moves to its first cell."""
+    """Draws Sixel data: the last line contains them, and moves to the image's first cell."""
 
     def __init__(self) -> None:
         super().__init__()
         self._data = ""
 
     def show(self, data: str, columns: int, rows: int) -> None:
-        """Shows them in so many cells."""
+        """Shows Sixel data in a number of cells."""
         self._data = data
         self.styles.width, self.styles.height = columns, rows
         self.refresh(layout=True)
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        # A dialog in front is drawn over this; Sixels below it would shine through. Nor can a part of them be drawn.
+        # Sixels would show through a dialog above this widget, and cannot be drawn in part.
         if not self._data or not self.screen.is_active or crop.size != self.size:
             return [Strip.blank(crop.width, self.rich_style) for _ in range(crop.height)]
         place = self.region
@@ -196,5 +196,5 @@ class _Sixels(Widget):
 
 
 def make_graphic(images: ImageMode) -> Graphic | None:
-    """What draws pictures in that way; None where half blocks do, or nothing."""
+    """The widget for an image mode; None for half blocks and no images."""
     return {ImageMode.KITTY: KittyGraphic, ImageMode.SIXEL: SixelGraphic}.get(images, lambda: None)()

@@ -1,4 +1,4 @@
-"""A table whose cursor stays with its row while rows come and go, and that sends only what has changed."""
+"""A table whose cursor follows its row while rows come and go. Only changed cells are sent."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from previewops.tui.terminal.palette import get_palette
 from previewops.tui.viewmodel.columns import GAP, TableColumn, fit_widths
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, clip_middle, pad, width_of
-from previewops.tui.widgets.line_rendering import SCROLLBAR, LineWidget, strip_of
+from previewops.tui.widgets.line_rendering import SCROLLBAR, ScrollingLines, strip_of
 
 _MARK = 2
 _WHEEL_ROWS = 3
@@ -25,26 +24,17 @@ _WHEEL_ROWS = 3
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: a key that stays the same while the row's cells change.
+    """One row. ``key`` is stable while the cells change.
 
-    With fewer cells than there are columns, the last cell takes the room of those that are left out.
+    With fewer cells than columns, the last cell takes the remaining width.
     """
 
     key: str
     cells: tuple[Line, ...]
 
 
-class Grid(LineWidget, ScrollView, can_focus=True):
-    """Rows under a header. The cursor follows its row's key; rows can be marked where ``marking`` is on."""
-
-    DEFAULT_CSS = """
-    Grid {
-        height: 1fr; width: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
-        scrollbar-color: $border; scrollbar-background: $background; scrollbar-color-hover: $primary;
-        scrollbar-background-hover: $background; scrollbar-color-active: $primary;
-        scrollbar-background-active: $background; background: $background;
-    }
-    """
+class Grid(ScrollingLines):
+    """Rows below a header. The cursor follows its row's key. ``marking`` enables marks."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", show=False),
@@ -58,27 +48,27 @@ class Grid(LineWidget, ScrollView, can_focus=True):
 
     @dataclass
     class CursorMoved(Message):
-        """The cursor stands on another row; ``key`` is "" when there is none."""
+        """The cursor is on another row; ``key`` is "" if there is none."""
 
         grid: Grid
         key: str
 
     @dataclass
     class RowSelected(Message):
-        """Enter or a double click on a row."""
+        """A row was opened by enter or a double click."""
 
         grid: Grid
         key: str
 
     @dataclass
     class MarksChanged(Message):
-        """The set of marked rows has changed."""
+        """The marked rows have changed."""
 
         grid: Grid
 
     @dataclass
     class PastEdge(Message):
-        """The cursor was moved beyond the last row (``step`` 1) or the first (-1)."""
+        """The cursor was moved beyond the last row (``step`` 1) or the first row (-1)."""
 
         grid: Grid
         step: int
@@ -98,12 +88,12 @@ class Grid(LineWidget, ScrollView, can_focus=True):
 
     @property
     def cursor_key(self) -> str:
-        """The key of the row that the cursor stands on, or ""."""
+        """The key of the row at the cursor, or ""."""
         return self._key
 
     @property
     def cursor_index(self) -> int:
-        """The number of that row, from 0."""
+        """The index of that row."""
         return self._cursor
 
     @property
@@ -113,11 +103,11 @@ class Grid(LineWidget, ScrollView, can_focus=True):
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """The keys that are marked, in the order in which they were; some may have left the table."""
+        """The keys of the marked rows, in the order of marking; some rows may be gone."""
         return tuple(self._marks)
 
     def show(self, rows: Sequence[Row], *, empty: Sequence[Line] = ()) -> None:
-        """Replaces the rows. ``empty`` is what stands there when there are none."""
+        """Replaces the rows. ``empty`` is shown if there are none."""
         self._rows = tuple(rows)
         self._empty = empty
         place = next((i for i, row in enumerate(self._rows) if row.key == self._key), self._cursor)
@@ -128,12 +118,12 @@ class Grid(LineWidget, ScrollView, can_focus=True):
         self.draw_changes()
 
     def set_columns(self, columns: Sequence[TableColumn]) -> None:
-        """Replaces the columns; the rows shown next have to fit them."""
+        """Replaces the columns. The next rows must match them."""
         self._columns = tuple(columns)
         self._rows = ()
 
     def go_to(self, key: str) -> None:
-        """Puts the cursor on the row of that key, if it is there."""
+        """Moves the cursor to the row with that key, if there is one."""
         for place, row in enumerate(self._rows):
             if row.key == key:
                 self._put_cursor(place)
@@ -141,7 +131,7 @@ class Grid(LineWidget, ScrollView, can_focus=True):
                 return
 
     def toggle_mark(self) -> None:
-        """Marks the row under the cursor or takes its mark away, and goes to the next one."""
+        """Marks or unmarks the row at the cursor, and moves to the next row."""
         if not self._marking or not self._key:
             return
         self._flip_mark()
@@ -221,7 +211,7 @@ class Grid(LineWidget, ScrollView, can_focus=True):
             self.post_message(self.CursorMoved(self, key))
 
     def _follow(self) -> None:
-        """Scrolls so that the cursor is in sight."""
+        """Scrolls to the cursor."""
         height = self.size.height - 1
         if height < 1:
             return
@@ -232,7 +222,7 @@ class Grid(LineWidget, ScrollView, can_focus=True):
             self._scroll_rows(self._cursor - height + 1)
 
     def _scroll_rows(self, top: int) -> None:
-        # The virtual size may not have been told of new rows yet; it bounds what can be scrolled to.
+        # The virtual size limits scrolling and may not include new rows yet.
         self.virtual_size = Size(self.size.width, len(self._rows) + 1)
         self.scroll_to(y=top, animate=False, force=True)
 
@@ -244,12 +234,8 @@ class Grid(LineWidget, ScrollView, can_focus=True):
         self.draw_changes()
 
     def watch_has_focus(self, has_focus: bool) -> None:
-        super().watch_has_focus(has_focus)  # an on_focus of ours would come before Textual sets has_focus
+        super().watch_has_focus(has_focus)  # an on_focus handler would run before Textual sets has_focus
         self.draw_changes()
-
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
-        self.draw_all()
 
     def watch_show_vertical_scrollbar(self) -> None:
         self.draw_all()
@@ -259,7 +245,7 @@ class Grid(LineWidget, ScrollView, can_focus=True):
         if columns < 1 or height < 1:
             return []
         palette = get_palette(self.app)
-        ground = self.rich_style
+        base_style = self.rich_style
         room = columns - (_MARK if self._marking else 0)
         widths = self._widths = fit_widths(self._columns, room)
         titles = tuple((Span(column.title, Tone.DIM),) for column in self._columns)
@@ -273,14 +259,14 @@ class Grid(LineWidget, ScrollView, can_focus=True):
         if not self._rows:
             strips += [strip_of(line, columns, palette) for line in self._centred(columns, height - 1)]
         strips += [Strip.blank(columns)] * (height - len(strips))
-        return [strip.apply_style(ground) for strip in strips[:height]]
+        return [strip.apply_style(base_style) for strip in strips[:height]]
 
     def _lit(self, strip: Strip) -> Strip:
         variables = self.app.theme_variables
         if self.app.native_ansi_color or self.app.no_color:
             return strip.apply_style(Style(reverse=self.has_focus, bold=True))
-        ground = variables["block-cursor-background" if self.has_focus else "panel"]
-        return strip.apply_style(Style(bgcolor=ground))
+        base_style = variables["block-cursor-background" if self.has_focus else "panel"]
+        return strip.apply_style(Style(bgcolor=base_style))
 
     def _laid_out(self, cells: Sequence[Line], widths: Sequence[int], mark: Span) -> Line:
         spans: list[Span] = [mark] if self._marking else []
@@ -308,6 +294,6 @@ class Grid(LineWidget, ScrollView, can_focus=True):
 
 
 def _whole(widths: Sequence[int]) -> int:
-    """The room of some columns with the gaps between them."""
+    """Total width of some columns with the gaps between them."""
     there = [width for width in widths if width]
     return sum(there) + GAP * max(0, len(there) - 1)

@@ -1,4 +1,4 @@
-"""What widgets that draw lines of the view-model share: spans into strips, and sending what has changed only."""
+"""Base class of widgets that draw lines of spans and send only changed cells."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.segment import Segment
 from textual.geometry import Offset, Region
+from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -13,11 +14,11 @@ from previewops.tui.terminal.palette import Palette
 from previewops.tui.viewmodel.spans import Line, merge_spans, pad
 
 SCROLLBAR = 1
-"""Columns that are kept free for a scroll bar, whether there is one or not: so its coming shifts nothing."""
+"""Width reserved for a scroll bar, so that its appearance moves nothing."""
 
 
 class LineWidget(Widget):
-    """A widget whose lines are ``drawn``: when they are drawn anew, only the cells that differ are sent."""
+    """A widget that draws ``build_strips`` and sends only the cells that have changed."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -25,14 +26,14 @@ class LineWidget(Widget):
         self._look: object = None
 
     def build_strips(self) -> list[Strip]:
-        """The lines in the size that there is, none if there is no room."""
+        """All lines at the current size; none if there is no room."""
         raise NotImplementedError
 
     def render_line(self, y: int) -> Strip:
         return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
 
     def draw_changes(self) -> None:
-        """Draws the lines anew; what has not changed is not sent again."""
+        """Builds the lines again and sends the changed cells."""
         before, self._strips = self._strips, self.build_strips()
         inset = self.content_region.offset - self.region.offset if self.size.width else Offset()
         regions = [region.translate(inset) for region in changed_regions(before, self._strips)]
@@ -40,17 +41,34 @@ class LineWidget(Widget):
             self.refresh(*regions)
 
     def draw_all(self) -> None:
-        """Draws the lines anew and sends all of them."""
+        """Builds the lines again and sends all of them."""
         self._strips = self.build_strips()
         self.refresh()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        # Textual tells of it with each change of the focus and each change of screens, whatever has changed.
+        # Textual calls this for each change of focus and screen, even if no style has changed.
         look = (self.rich_style, self.app.theme)
         if self._strips and look != self._look:
             self.draw_all()
         self._look = look
+
+
+class ScrollingLines(LineWidget, ScrollView, can_focus=True):
+    """Lines with a vertical scroll bar, which keys and the wheel move."""
+
+    DEFAULT_CSS = """
+    ScrollingLines {
+        height: 1fr; width: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
+        scrollbar-color: $border; scrollbar-background: $background; scrollbar-color-hover: $primary;
+        scrollbar-background-hover: $background; scrollbar-color-active: $primary;
+        scrollbar-background-active: $background; background: $background;
+    }
+    """
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.draw_all()
 
 
 def strip_of(line: Line, columns: int, palette: Palette) -> Strip:
@@ -60,7 +78,7 @@ def strip_of(line: Line, columns: int, palette: Palette) -> Strip:
 
 
 def changed_regions(old: Sequence[Strip], new: Sequence[Strip]) -> Iterable[Region]:
-    """The parts of the new lines that differ from the old ones, one region a line: what a slow line has to carry."""
+    """The regions of changed cells, one per line: less to send on a slow connection."""
     for y, after in enumerate(new):
         if y >= len(old):
             yield Region(0, y, max(1, after.cell_length), 1)
@@ -70,7 +88,7 @@ def changed_regions(old: Sequence[Strip], new: Sequence[Strip]) -> Iterable[Regi
 
 
 def _differing(before: Strip, after: Strip) -> tuple[int, int]:
-    """The first cell that differs and the one after the last, found at the edges of segments."""
+    """The range of changed cells, in steps of segments."""
     length = max(before.cell_length, after.cell_length)
     start = _common(list(before), list(after))
     end = _common(list(before)[::-1], list(after)[::-1])

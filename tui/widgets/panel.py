@@ -1,4 +1,4 @@
-"""A framed part of a screen that can be given the whole of it."""
+"""A framed part of a screen that can be maximized."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from previewops.formatting import clean
 
 
 def framed(words: str) -> Content:
-    """Words for a frame, as they are: a stranger's may look like markup, or steer the terminal."""
+    """Text for a frame, cleaned and without markup: it may be untrusted."""
     return Content(clean(words))
 
 
 class Panel(Container):
-    """A frame with a title round one or more widgets. ``m`` enlarges the one that is in use."""
+    """A frame with a title around one or more widgets. ``m`` maximizes the focused one."""
 
     ALLOW_MAXIMIZE = True
 
@@ -30,7 +30,7 @@ class Panel(Container):
         self.border_title = framed(title)
 
     def label(self, title: str | None = None, subtitle: str | None = None) -> None:
-        """Changes what is written into the frame, as it is: only the line that has changed is drawn anew."""
+        """Changes title and subtitle. Only the changed line is drawn."""
         width, height = self.outer_size
         if title is not None and title != self._written_title:
             self._written_title = title
@@ -45,7 +45,7 @@ class Panel(Container):
     def refresh(
         self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
     ) -> Self:
-        """As everywhere; while a title is set, of its line alone."""
+        """As in Textual, but only the title's line while a title is set."""
         if self._edge is not None and not regions:
             regions = (self._edge,)
         return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)

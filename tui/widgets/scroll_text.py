@@ -1,4 +1,4 @@
-"""Lines to read through: as many as there are, scrolled by keys and wheel."""
+"""Text to scroll through with keys and wheel."""
 
 from __future__ import annotations
 
@@ -7,28 +7,18 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from previewops.tui.terminal.palette import get_palette
 from previewops.tui.viewmodel.spans import Line
-from previewops.tui.widgets.line_rendering import SCROLLBAR, LineWidget, strip_of
+from previewops.tui.widgets.line_rendering import SCROLLBAR, ScrollingLines, strip_of
 
 Write = Callable[[int], Sequence[Line]]
 """Columns to lines: a view-model function with its values bound."""
 
 
-class Paper(LineWidget, ScrollView, can_focus=True):
-    """Shows all lines of a function of its width. Only those that differ are sent when the function is replaced."""
-
-    DEFAULT_CSS = """
-    Paper {
-        height: 1fr; width: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
-        scrollbar-color: $border; scrollbar-background: $background; scrollbar-color-hover: $primary;
-        scrollbar-background-hover: $background; scrollbar-color-active: $primary;
-        scrollbar-background-active: $background; background: $background;
-    }
-    """
+class ScrollText(ScrollingLines):
+    """Shows all lines of a function of its width. Only changed lines are sent."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "scroll_up", show=False),
@@ -45,7 +35,7 @@ class Paper(LineWidget, ScrollView, can_focus=True):
         self._lines: Sequence[Line] = ()
 
     def write(self, function: Write) -> None:
-        """Shows what ``function`` says from now on; the place that is read stays."""
+        """Replaces the function. The scroll position stays."""
         self._write = function
         if self.size.width:
             self._lay_out()
@@ -54,10 +44,6 @@ class Paper(LineWidget, ScrollView, can_focus=True):
     def on_resize(self) -> None:
         self._lay_out()
         self.draw_changes()
-
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
-        self.draw_all()
 
     def _lay_out(self) -> None:
         self._lines = self._write(max(0, self.size.width - SCROLLBAR))
@@ -69,11 +55,11 @@ class Paper(LineWidget, ScrollView, can_focus=True):
         columns, height = self.size.width - SCROLLBAR, self.size.height
         if columns < 1 or height < 1:
             return []
-        palette, ground = get_palette(self.app), self.rich_style
+        palette, base_style = get_palette(self.app), self.rich_style
         top = self.scroll_offset.y
         seen = [*self._lines[top : top + height]]
         seen += [()] * (height - len(seen))
-        return [strip_of(line, columns, palette).apply_style(ground) for line in seen]
+        return [strip_of(line, columns, palette).apply_style(base_style) for line in seen]
 
 
 def _nothing(_columns: int) -> Sequence[Line]:

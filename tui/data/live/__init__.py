@@ -1,1 +1,1 @@
-"""The screen over a live queue: reading and acting through the core."""
+"""Data and commands of a live queue."""

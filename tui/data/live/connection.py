@@ -1,4 +1,4 @@
-"""The connection that reading and acting share."""
+"""The Redis connection that the data source and the executor share."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 SOCKET_TIMEOUT_S = 3.0
-"""Shorter than the poller's patience, so that a call that hangs has ended before the next is made."""
+"""Shorter than the poller's timeout, so that a hanging call ends before the next one starts."""
 
 CONNECT_TIMEOUT_S = 2.0
 
 
 class QueueConnection:
-    """A client of the queue's Redis, made with the first call. ``who`` is on record with every act.
+    """A Redis client of the queue, created on the first call. ``who`` is recorded with every command.
 
-    Its library is imported beside the event loop: the first frame is on the terminal meanwhile.
+    The Redis library is imported in a thread: the first frame appears meanwhile.
     """
 
     def __init__(self, url: str, settings: Settings, *, who: str) -> None:
@@ -34,21 +34,18 @@ class QueueConnection:
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
-        """The client; what Redis fails at within it comes out as ``RedisUnavailable``."""
+        """The client. Redis errors within the block are raised as ``RedisUnavailable``."""
         if self._redis is None:
             await asyncio.to_thread(import_module, "redis.asyncio")
-        if self._redis is None:  # another first call may have made it during the import
+        if self._redis is None:  # another first call may have created it during the import
             self._redis = connect(
-                self.url,
-                role="tui",
-                connect_timeout_s=CONNECT_TIMEOUT_S,
-                socket_timeout_s=SOCKET_TIMEOUT_S,
+                self.url, role="tui", connect_timeout_s=CONNECT_TIMEOUT_S, socket_timeout_s=SOCKET_TIMEOUT_S
             )
         async with redis_errors(self.url):
             yield self._redis
 
     async def aclose(self) -> None:
-        """Closes the connections, if there are any."""
+        """Closes the connections."""
         redis, self._redis = self._redis, None
         if redis is not None:
             await redis.aclose()

@@ -1,9 +1,8 @@
-"""Acting on a live queue. Every act is on record with who, when, what and why."""
+"""Executes commands on a live queue. Every command is recorded with operator, time, kind and reason."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from previewops.errors import PreviewopsError
 from previewops.formatting import pluralize
@@ -30,147 +29,126 @@ if TYPE_CHECKING:
     from previewops.queue.dead_letter_filter import BulkResult
     from previewops.queue.dead_letters import DeadLetters
     from previewops.queue.queue import Queue
-    from previewops.supervisor.commands import FleetControl
 
 
 class LiveExecutor:
-    """``intents.Desk`` over a link."""
+    """``CommandExecutor`` over a Redis connection."""
 
-    def __init__(self, link: QueueConnection) -> None:
-        self._link = link
+    def __init__(self, connection: QueueConnection) -> None:
+        self._settings = connection.settings
+        self._connection = connection
+        self._who = connection.who
 
-    async def execute(self, intent: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
-        """Does it. Errors are ``PreviewopsError``."""
-        async with self._link.redis() as redis:
-            way = self._ways()[type(intent)]
-            return await way(intent, redis, progress)
+    async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+        """Executes a command. Errors are ``PreviewopsError``."""
+        async with self._connection.redis() as redis:
+            match command:
+                case Pause() | Resume() | AcknowledgeDataLoss():
+                    return await self._change_queue(command, redis)
+                case Cancel():
+                    return await self._cancel(command, redis, progress)
+                case Requeue() | Discard():
+                    return await self._requeue_or_discard(command, redis, progress)
+                case RequeueWithPayload():
+                    return await self._requeue_with_payload(command, redis)
+                case Export():
+                    return await self._export(command, redis, progress)
+                case Scale() | FleetActionCommand():
+                    return await self._send_to_supervisor(command, redis)
 
-    def _ways(self) -> dict[type, Callable[..., Awaitable[CommandOutcome]]]:
-        return {
-            Pause: self._pause,
-            Resume: self._resume,
-            AcknowledgeDataLoss: self._acknowledge,
-            Cancel: self._cancel,
-            Requeue: self._requeue,
-            Discard: self._discard,
-            RequeueWithPayload: self._requeue_edited,
-            Export: self._export,
-            Scale: self._scale,
-            FleetActionCommand: self._fleet_act,
-        }
-
-    async def _pause(self, intent: Pause, redis: Redis, _progress: CommandProgress) -> CommandOutcome:
-        state = await self._queue(redis).pause(who=self._link.who, why=intent.why)
-        return CommandOutcome(
-            "The queue is paused." if state.changed else f"It was paused already, by {state.who}."
-        )
-
-    async def _resume(self, intent: Resume, redis: Redis, _progress: CommandProgress) -> CommandOutcome:
-        state = await self._queue(redis).resume(who=self._link.who, why=intent.why)
-        return CommandOutcome("Workers take jobs again." if state.changed else "It was not paused.")
-
-    async def _acknowledge(
-        self, _intent: AcknowledgeDataLoss, redis: Redis, _progress: CommandProgress
+    async def _change_queue(
+        self, command: Pause | Resume | AcknowledgeDataLoss, redis: Redis
     ) -> CommandOutcome:
-        ended = await self._queue(redis).acknowledge_data_loss(who=self._link.who)
-        return CommandOutcome("The alarm is over." if ended else "There was no alarm.")
-
-    async def _cancel(self, intent: Cancel, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         queue = self._queue(redis)
-        refused: list[str] = []
-        for done, job_id in enumerate(intent.job_ids, 1):
+        if isinstance(command, AcknowledgeDataLoss):
+            ended = await queue.acknowledge_data_loss(who=self._who)
+            return CommandOutcome("The alarm is acknowledged." if ended else "There was no alarm.")
+        if isinstance(command, Resume):
+            state = await queue.resume(who=self._who, why=command.why)
+            return CommandOutcome("The queue is resumed." if state.changed else "The queue was not paused.")
+        state = await queue.pause(who=self._who, why=command.why)
+        return CommandOutcome(
+            "The queue is paused." if state.changed else f"The queue was paused already, by {state.who}."
+        )
+
+    async def _cancel(self, command: Cancel, redis: Redis, progress: CommandProgress) -> CommandOutcome:
+        queue = self._queue(redis)
+        errors: list[str] = []
+        total = len(command.job_ids)
+        for done, job_id in enumerate(command.job_ids, 1):
             try:
-                await queue.cancel(job_id, who=self._link.who, why=intent.why)
+                await queue.cancel(job_id, who=self._who, why=command.why)
             except PreviewopsError as error:
-                refused.append(error.message)
-            await progress(done, len(intent.job_ids))
-        done = len(intent.job_ids) - len(refused)
-        if len(intent.job_ids) == 1 and refused:
-            return CommandOutcome(refused[0], complete=False)
-        return CommandOutcome(f"cancelled {done:,}, skipped {len(refused):,}", complete=not refused)
+                errors.append(error.message)
+            await progress(done, total)
+        if total == 1 and errors:
+            return CommandOutcome(errors[0], complete=False)
+        message = f"cancelled {total - len(errors):,}, skipped {len(errors):,}"
+        return CommandOutcome(message, complete=not errors)
 
-    async def _requeue(self, intent: Requeue, redis: Redis, progress: CommandProgress) -> CommandOutcome:
-        outcome = await self._letters(redis).requeue(
-            intent.chosen,
-            other_filters=intent.also,
-            who=self._link.who,
-            why=intent.why,
-            priority=intent.priority,
-            cut_off_ms=intent.cut_off_ms,
-            progress=progress,
-        )
-        return _told("requeued", outcome, intent.count)
-
-    async def _discard(self, intent: Discard, redis: Redis, progress: CommandProgress) -> CommandOutcome:
-        outcome = await self._letters(redis).discard(
-            intent.chosen,
-            other_filters=intent.also,
-            who=self._link.who,
-            why=intent.why,
-            cut_off_ms=intent.cut_off_ms,
-            progress=progress,
-        )
-        return _told("discarded", outcome, intent.count)
-
-    async def _requeue_edited(
-        self, intent: RequeueWithPayload, redis: Redis, _progress: CommandProgress
+    async def _requeue_or_discard(
+        self, command: Requeue | Discard, redis: Redis, progress: CommandProgress
     ) -> CommandOutcome:
-        await self._letters(redis).requeue_with_payload(
-            intent.job_id,
-            intent.payload,
-            who=self._link.who,
-            why=intent.why,
-            expected_digest=intent.expected_digest,
+        letters, requeues = self._dead_letters(redis), isinstance(command, Requeue)
+        options: dict[str, Any] = {"priority": command.priority} if isinstance(command, Requeue) else {}
+        result = await (letters.requeue if requeues else letters.discard)(
+            command.dead_filter,
+            other_filters=command.other_filters,
+            who=self._who,
+            why=command.why,
+            cut_off_ms=command.cut_off_ms,
+            progress=progress,
+            **options,
         )
-        return CommandOutcome(f"{intent.job_id} runs again with its new payload.")
+        # Some of the counted ones may have been requeued, discarded or died again since.
+        skipped = max(result.skipped, command.count - result.done)
+        message = f"{'requeued' if requeues else 'discarded'} {result.done:,}, skipped {skipped:,}"
+        return CommandOutcome(message, complete=not skipped)
 
-    async def _export(self, intent: Export, redis: Redis, progress: CommandProgress) -> CommandOutcome:
+    async def _requeue_with_payload(self, command: RequeueWithPayload, redis: Redis) -> CommandOutcome:
+        await self._dead_letters(redis).requeue_with_payload(
+            command.job_id,
+            command.payload,
+            who=self._who,
+            why=command.why,
+            expected_digest=command.expected_digest,
+        )
+        return CommandOutcome(f"{command.job_id} is requeued with its new payload.")
+
+    async def _export(self, command: Export, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         from previewops.atomic_files import open_jsonl_atomically
 
-        count = 0
-        with open_jsonl_atomically(intent.path) as write:
-            for chosen in (intent.chosen, *intent.also):
-                async for record in self._letters(redis).export(chosen):
+        count, letters = 0, self._dead_letters(redis)
+        with open_jsonl_atomically(command.path) as write:
+            for dead_filter in (command.dead_filter, *command.other_filters):
+                async for record in letters.export(dead_filter):
                     write({**record.as_json(), "payload": record.payload})
                     count += 1
                     if count % 100 == 0:
-                        await progress(count, max(count, intent.count))
-        return CommandOutcome(f"exported {pluralize(count, 'dead letter')} to {intent.path}")
+                        await progress(count, max(count, command.count))
+        return CommandOutcome(f"exported {pluralize(count, 'dead letter')} to {command.path}")
 
-    async def _scale(self, intent: Scale, redis: Redis, _progress: CommandProgress) -> CommandOutcome:
-        answer = await self._fleet(redis).scale(intent.bounds, host=intent.supervisor_id, why=intent.why)
-        return CommandOutcome(f"{answer.supervisor_id}: {answer.message}")
+    async def _send_to_supervisor(self, command: Scale | FleetActionCommand, redis: Redis) -> CommandOutcome:
+        from previewops.supervisor.commands import FleetCommandKind, FleetControl
 
-    async def _fleet_act(
-        self, intent: FleetActionCommand, redis: Redis, _progress: CommandProgress
-    ) -> CommandOutcome:
-        from previewops.supervisor.commands import FleetCommandKind
-
-        answer = await self._fleet(redis).send(
-            FleetCommandKind(intent.kind),
-            worker=intent.worker_id or None,
-            host=None if intent.worker_id else intent.supervisor_id,
-            why=intent.why,
-        )
-        return CommandOutcome(f"{answer.supervisor_id}: {answer.message}")
+        fleet = FleetControl(redis, self._settings, who=self._who)
+        if isinstance(command, Scale):
+            result = await fleet.scale(command.bounds, host=command.supervisor_id, why=command.why)
+        else:
+            result = await fleet.send(
+                FleetCommandKind(command.kind),
+                worker=command.worker_id or None,
+                host=None if command.worker_id else command.supervisor_id,
+                why=command.why,
+            )
+        return CommandOutcome(f"{result.supervisor_id}: {result.message}")
 
     def _queue(self, redis: Redis) -> Queue:
         from previewops.queue.queue import Queue
 
-        return Queue(redis, self._link.settings)
+        return Queue(redis, self._settings)
 
-    def _letters(self, redis: Redis) -> DeadLetters:
+    def _dead_letters(self, redis: Redis) -> DeadLetters:
         from previewops.queue.dead_letters import DeadLetters
 
-        return DeadLetters(redis, self._link.settings)
-
-    def _fleet(self, redis: Redis) -> FleetControl:
-        from previewops.supervisor.commands import FleetControl
-
-        return FleetControl(redis, self._link.settings, who=self._link.who)
-
-
-def _told(done_word: str, outcome: BulkResult, counted: int) -> CommandOutcome:
-    # Some that were counted may have gone, or died again, before the act looked for them.
-    skipped = max(outcome.skipped, counted - outcome.done)
-    return CommandOutcome(f"{done_word} {outcome.done:,}, skipped {skipped:,}", complete=not skipped)
+        return DeadLetters(redis, self._settings)

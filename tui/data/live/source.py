@@ -1,8 +1,10 @@
-"""Reading a live queue."""
+"""Reads a live queue."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from previewops.tui.protocols import ExaminedCallback, JobQuery, SnapshotQuery
 if TYPE_CHECKING:
     from previewops.health import Health
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+    from previewops.queue.dead_letters import DeadLetters
     from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.records import JobRecord
     from previewops.snapshot.history import History
@@ -20,17 +23,18 @@ if TYPE_CHECKING:
 
 
 class LiveSource:
-    """``ports.Source`` and ``ports.Judge`` over a link."""
+    """``DataSource`` and ``HealthSource`` over a Redis connection."""
 
-    def __init__(self, link: QueueConnection) -> None:
-        self._link = link
+    def __init__(self, connection: QueueConnection) -> None:
+        self._connection = connection
+        self._settings = connection.settings
 
     async def collect(self, query: SnapshotQuery) -> Snapshot:
         """One snapshot, in one round trip."""
-        async with self._link.redis() as redis:
+        async with self._connection.redis() as redis:
             from previewops.snapshot.reader import SnapshotReader
 
-            return await SnapshotReader(redis, self._link.settings).read(
+            return await SnapshotReader(redis, self._settings).read(
                 history_s=query.history_s,
                 history_min=query.history_min,
                 events=query.events,
@@ -39,22 +43,22 @@ class LiveSource:
             )
 
     async def health(self, snapshot: Snapshot, history: History) -> Health:
-        """The verdicts of the command ``health``, with the environment's thresholds."""
-        async with self._link.redis() as redis:
+        """The result of ``previewops health``, with the thresholds of the environment."""
+        async with self._connection.redis() as redis:
             from previewops.health import evaluate, parse_thresholds
             from previewops.health.collect import collect_inputs
 
             return evaluate(
-                await collect_inputs(redis, self._link.settings, snapshot, buckets=history.tens.values()),
+                await collect_inputs(redis, self._settings, snapshot, buckets=history.tens.values()),
                 parse_thresholds(os.environ),
             )
 
     async def jobs(self, query: JobQuery) -> ListPage:
         """A page of jobs."""
-        async with self._link.redis() as redis:
+        async with self._connection.redis() as redis:
             from previewops.queue.listing import JobList
 
-            return await JobList(redis, self._link.settings).page(
+            return await JobList(redis, self._settings).page(
                 state=query.state,
                 query=query.terms,
                 newest_first=query.newest_first,
@@ -63,55 +67,51 @@ class LiveSource:
             )
 
     async def job(self, job_id: str) -> JobRecord:
-        """One job whole."""
-        async with self._link.redis() as redis:
+        """One job with payload, result and attempts."""
+        async with self._connection.redis() as redis:
             from previewops.queue.queue import Queue
 
-            return await Queue(redis, self._link.settings).status(job_id)
+            return await Queue(redis, self._settings).status(job_id)
+
+    @asynccontextmanager
+    async def _dead_letters(self) -> AsyncIterator[DeadLetters]:
+        async with self._connection.redis() as redis:
+            from previewops.queue.dead_letters import DeadLetters
+
+            yield DeadLetters(redis, self._settings)
 
     async def dead_groups(self, limit: int) -> tuple[DeadLetterGroup, ...]:
         """The largest groups of dead letters."""
-        async with self._link.redis() as redis:
-            from previewops.queue.dead_letters import DeadLetters
-
-            return await DeadLetters(redis, self._link.settings).groups(limit=limit)
+        async with self._dead_letters() as letters:
+            return await letters.groups(limit=limit)
 
     async def now_ms(self) -> int:
-        """The server's time."""
-        async with self._link.redis() as redis:
-            from previewops.queue.dead_letters import DeadLetters
-
-            return await DeadLetters(redis, self._link.settings).now_ms()
+        """The Redis server's time in ms."""
+        async with self._dead_letters() as letters:
+            return await letters.now_ms()
 
     async def dead_page(
-        self, chosen: DeadLetterFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
+        self, dead_filter: DeadLetterFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
     ) -> ListPage:
         """A page of dead letters, newest first."""
-        async with self._link.redis() as redis:
-            from previewops.queue.dead_letters import DeadLetters
-
-            return await DeadLetters(redis, self._link.settings).page(
-                chosen, cursor=cursor, limit=limit, cut_off_ms=cut_off_ms
-            )
+        async with self._dead_letters() as letters:
+            return await letters.page(dead_filter, cursor=cursor, limit=limit, cut_off_ms=cut_off_ms)
 
     async def dead_count(
         self,
-        chosen: DeadLetterFilter,
+        dead_filter: DeadLetterFilter,
         cut_off_ms: int | None = None,
         on_examined: ExaminedCallback | None = None,
     ) -> int:
-        """How many dead letters a filter means."""
+        """The number of dead letters that match."""
 
-        async def tell(done: int, _total: int) -> None:
+        async def report(examined: int, _total: int) -> None:
             if on_examined is not None:
-                on_examined(done)
+                on_examined(examined)
 
-        async with self._link.redis() as redis:
-            from previewops.queue.dead_letters import DeadLetters
-
-            letters = DeadLetters(redis, self._link.settings)
-            return await letters.count(chosen, tell, cut_off_ms=cut_off_ms)
+        async with self._dead_letters() as letters:
+            return await letters.count(dead_filter, report, cut_off_ms=cut_off_ms)
 
     def artifact(self, record: JobRecord, path: str) -> Path:
-        """Where a file of the job's bundle is below DATA_DIR."""
-        return find_artifact(self._link.settings.data_dir, record, path)
+        """The path of a bundle's file below DATA_DIR."""
+        return find_artifact(self._settings.data_dir, record, path)

@@ -1,1 +1,1 @@
-"""The screen over a recording: the same pictures, any moment of them, and nothing that could be changed."""
+"""Data of a recording: any position of it, read-only."""

@@ -1,4 +1,4 @@
-"""Where in a recording one is, and how fast one goes on from there. Pure, but for the clock that is handed in."""
+"""The playback position within a recording, and its speed. Pure except for the injected clock."""
 
 from __future__ import annotations
 
@@ -10,72 +10,72 @@ from previewops.clock import Clock
 from previewops.recording.reader import Interval
 
 SPEEDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-"""How many times as fast as it was."""
+"""Playback speeds as multiples of real time."""
 
 
 class Timeline:
-    """The time that was recorded, without the time in which nobody did."""
+    """The recorded time, without the gaps between recordings."""
 
-    def __init__(self, stretches: Sequence[Interval]) -> None:
-        """``stretches`` is not empty, and in the order of time."""
-        self._stretches = tuple(stretches)
-        lengths = [max(0, each.end_ms - each.start_ms) for each in stretches]
+    def __init__(self, intervals: Sequence[Interval]) -> None:
+        """``intervals`` were recorded, in order of time; at least one."""
+        self._intervals = tuple(intervals)
+        lengths = [max(0, interval.end_ms - interval.start_ms) for interval in intervals]
         self._begins = (0, *accumulate(lengths))
 
     @property
     def duration_ms(self) -> int:
-        """How much was recorded."""
+        """Total recorded time."""
         return self._begins[-1]
 
-    def server_time_ms(self, into_ms: int) -> int:
-        """The server's time (ms) so far into the recording; at a seam, where it goes on."""
-        place = min(bisect_right(self._begins, into_ms) - 1, len(self._stretches) - 1)
-        stretch = self._stretches[max(0, place)]
-        return min(stretch.start_ms + into_ms - self._begins[max(0, place)], stretch.end_ms)
+    def server_time_ms(self, position_ms: int) -> int:
+        """The server's time (ms) at a position; at a boundary, the start of the next interval."""
+        index = min(bisect_right(self._begins, position_ms) - 1, len(self._intervals) - 1)
+        interval = self._intervals[max(0, index)]
+        return min(interval.start_ms + position_ms - self._begins[max(0, index)], interval.end_ms)
 
 
 class Playhead:
-    """Goes through a timeline at ``speed``, from its start on, until it is held or at the end."""
+    """Moves through a timeline at ``speed``, from the start until it is paused or at the end."""
 
     def __init__(self, timeline: Timeline, clock: Clock) -> None:
         self.timeline = timeline
         self.paused = False
         self._clock = clock
         self._speed = SPEEDS.index(1.0)
-        self._left_ms = 0.0
-        self._left_s = clock.monotonic()
+        self._base_ms = 0.0
+        self._base_s = clock.monotonic()
 
     @property
     def speed(self) -> float:
-        """How many times as fast as it was."""
+        """Playback speed as a multiple of real time."""
         return SPEEDS[self._speed]
 
     @property
     def position_ms(self) -> int:
-        """How far into the recorded time it is."""
-        gone_ms = 0.0 if self.paused else (self._clock.monotonic() - self._left_s) * 1_000 * self.speed
-        return round(min(self._left_ms + gone_ms, self.timeline.duration_ms))
+        """Position within the recorded time, in ms."""
+        elapsed_ms = 0.0 if self.paused else (self._clock.monotonic() - self._base_s) * 1_000 * self.speed
+        return round(min(self._base_ms + elapsed_ms, self.timeline.duration_ms))
 
     @property
     def server_time_ms(self) -> int:
-        """The server's time (ms) where it is."""
+        """The server's time (ms) at the position."""
         return self.timeline.server_time_ms(self.position_ms)
 
-    def seek(self, into_ms: int) -> None:
-        """Goes on from there, or from the nearest place that was recorded."""
-        self._left_ms = max(0, min(into_ms, self.timeline.duration_ms))
-        self._left_s = self._clock.monotonic()
+    def seek(self, position_ms: int) -> None:
+        """Moves to a position, clipped to the recorded time."""
+        self._base_ms = max(0, min(position_ms, self.timeline.duration_ms))
+        self._base_s = self._clock.monotonic()
 
     def seek_by(self, ms: int) -> None:
-        """Goes forward, or back when it is below 0."""
+        """Moves by ``ms``, back where negative."""
         self.seek(self.position_ms + ms)
 
     def change_speed(self, step: int) -> None:
-        """The next speed above or below, if there is one."""
+        """Selects the next faster (1) or slower (-1) speed, if there is one."""
         self.seek(self.position_ms)
         self._speed = max(0, min(self._speed + step, len(SPEEDS) - 1))
 
     def toggle_pause(self) -> None:
-        """Stands still, or goes on."""
+        """Pauses, or continues."""
         self.seek(self.position_ms)
         self.paused = not self.paused

@@ -1,35 +1,33 @@
-"""Reading and acting where there is only a recording: its moments, and refusals."""
+"""Data source and executor of a recording: returns its snapshots and rejects everything else."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from previewops.errors import PreviewopsError
 from previewops.recording.reader import FrameAt, Recording
 from previewops.tui.commands.commands import CommandOutcome, CommandProgress, OperatorCommand
 from previewops.tui.data.replay.playhead import Playhead
-from previewops.tui.protocols import ExaminedCallback, JobQuery, NotRecorded, SnapshotQuery
+from previewops.tui.protocols import NotRecorded, SnapshotQuery
 
 if TYPE_CHECKING:
-    from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
-    from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.records import JobRecord
     from previewops.snapshot.model import Snapshot
 
-_HINT = "it has what the queue's screens show: figures, workers, events and health"
+_HINT = "a recording contains counts, workers, events and health"
 
 
 class NothingRecorded(PreviewopsError):
-    """There is no look at the queue up to this moment."""
+    """No snapshot is recorded up to this position."""
 
     code = "nothing-seen"
 
 
 class ReplaySource:
-    """``ports.Source`` over a recording: what it tells of the moment at which the playhead is.
+    """``DataSource`` over a recording: returns the snapshot at the playhead.
 
-    ``moment`` is what was collected last. Nothing is known before ``begin``.
+    ``moment`` is the frame read last. Nothing is available before ``set_recording``.
     """
 
     def __init__(self) -> None:
@@ -39,15 +37,15 @@ class ReplaySource:
         self._at_ms: int | None = None
 
     def set_recording(self, recording: Recording, playhead: Playhead) -> None:
-        """Reads from there from now on."""
+        """Reads from this recording from now on."""
         self._recording, self._playhead = recording, playhead
 
     async def collect(self, _want: SnapshotQuery) -> Snapshot:
-        """The queue at that moment, always with the whole hour, day and latest events before it.
+        """The snapshot at the playhead, always with the hour, the day and the latest events before it.
 
         Raises:
-            NothingSeen: there was no look at the queue up to then.
-            RecordingBroken: the file is not any more what it was.
+            NothingRecorded: no snapshot is recorded up to that position.
+            RecordingBroken: the file was changed while it was read.
         """
         if self._recording is None or self._playhead is None:
             raise NothingRecorded("the recording is being opened")
@@ -61,51 +59,21 @@ class ReplaySource:
             )
         return self.moment.frame.snapshot
 
-    async def jobs(self, _query: JobQuery) -> ListPage:
-        """Refuses."""
-        _no_jobs()
+    async def _reject(self, *_args: Any, **_options: Any) -> NoReturn:
+        raise NotRecorded("a recording contains no jobs", hint=_HINT)
 
-    async def job(self, _job_id: str) -> JobRecord:
-        """Refuses."""
-        _no_jobs()
-
-    async def dead_groups(self, _limit: int) -> tuple[DeadLetterGroup, ...]:
-        """Refuses."""
-        _no_jobs()
-
-    async def now_ms(self) -> int:
-        """Refuses."""
-        _no_jobs()
-
-    async def dead_page(
-        self, _chosen: DeadLetterFilter, _cursor: Cursor | None, _limit: int, _cut_off_ms: int | None = None
-    ) -> ListPage:
-        """Refuses."""
-        _no_jobs()
-
-    async def dead_count(
-        self,
-        _chosen: DeadLetterFilter,
-        _cut_off_ms: int | None = None,
-        _looked: ExaminedCallback | None = None,
-    ) -> int:
-        """Refuses."""
-        _no_jobs()
+    jobs = job = dead_groups = now_ms = dead_page = dead_count = _reject
 
     def artifact(self, _record: JobRecord, _path: str) -> Path:
-        """Refuses."""
-        _no_jobs()
-
-
-def _no_jobs() -> NoReturn:
-    raise NotRecorded("a recording holds no jobs", hint=_HINT)
+        """Not available in a recording."""
+        raise NotRecorded("a recording contains no jobs", hint=_HINT)
 
 
 class ReplayExecutor:
-    """A desk at which nothing can be done."""
+    """An executor that rejects every command."""
 
     async def execute(self, _intent: OperatorCommand, _progress: CommandProgress) -> CommandOutcome:
-        """Refuses with ``NotRecorded``."""
+        """Raises ``NotRecorded``."""
         raise NotRecorded(
-            "this is a recording: nothing was changed", hint="open the screen without --replay to act"
+            "this is a recording: not executed", hint="open the screen without --replay to run commands"
         )

@@ -1,1 +1,1 @@
-"""Dead letters: why jobs failed for good, and what is to become of them."""
+"""The dead-letter screen: causes and jobs, and commands on them."""

@@ -1,4 +1,4 @@
-"""Acts on dead letters: counted first, then asked for as carefully as they are wide, then handed to the app."""
+"""Commands on dead letters: counted, confirmed depending on the count, and passed to the app."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from previewops.tui.protocols import ExaminedCallback
     from previewops.tui.screens.base import OperatorScreen
 
-Counted = TypeVar("Counted")
+Result = TypeVar("Result")
 
-_WAYS = (
+_PRIORITIES = (
     (Priority.HIGH, "before all others"),
     (Priority.NORMAL, "as most jobs"),
     (Priority.LOW, "when nothing else waits, or after a while"),
@@ -44,77 +44,80 @@ _WAYS = (
 
 
 class DeadLetterActions:
-    """What can be done to dead letters.
+    """Starts commands on dead letters.
 
-    ``tally`` counts a choice and tells how many it has looked at. ``counting`` is told that, 0 when it begins and
-    None when it ends; ``done`` when something has been done to a choice.
+    ``preview`` counts a selection and reports the number examined so far. ``counting`` receives that number, 0 at the
+    start and None at the end. ``done`` is called after a command on a selection.
     """
 
     def __init__(
         self,
         screen: OperatorScreen,
-        tally: Callable[[DeadSelection, ExaminedCallback], Awaitable[CountPreview]],
+        preview: Callable[[DeadSelection, ExaminedCallback], Awaitable[CountPreview]],
         *,
         counting: Callable[[int | None], None],
         done: Callable[[DeadSelection], None],
     ) -> None:
         self._screen = screen
-        self._tally = tally
+        self._preview = preview
         self._counting = counting
-        self._counts = 0  # under way: one that is replaced ends after the next has begun
+        self._counts = 0  # running: a replaced count ends after the next one has started
         self._done = done
 
-    async def requeue(self, choice: DeadSelection, priority: Priority | None = None) -> None:
-        """A new life; asked for if it is for several, or for one that is out of sight."""
-        tally = await self._counted(choice)
-        if tally is None:
+    async def requeue(self, selection: DeadSelection, priority: Priority | None = None) -> None:
+        """Requeues a visible job immediately. Counts and confirms several jobs, or one that is not visible, first."""
+        if selection.seen_ms is not None and not selection.hidden_count:
+            self._start(Requeue(selection.filters[0], 1, priority, cut_off_ms=selection.seen_ms), selection)
             return
+        preview = await self._count(selection)
+        if preview is None:
+            return
+        level = confirmation_level(preview.count, reversible=True)
         why: str | None = ""
-        care = confirmation_level(tally.count, reversible=True)
-        if choice.hidden_count and care is ConfirmationLevel.NONE:
-            care = ConfirmationLevel.DIALOG  # one that is not looked at is not done unasked
-        if care is not ConfirmationLevel.NONE:
+        if level is not ConfirmationLevel.NONE or selection.hidden_count:
             snapshot = self._screen.operator_app.view.snapshot
-            paused = snapshot is not None and snapshot.paused
-            lines = requeue_lines(tally, priority, paused=paused)
-            why = await self._deliberated(requeue_title(tally.count, priority), lines, "requeue", care)
-        if why is None:
-            return
-        first, *also = choice.filters
-        self._carry_out(Requeue(first, tally.count, priority, why, tuple(also), tally.cut_off_ms), choice)
+            lines = requeue_lines(preview, priority, paused=snapshot is not None and snapshot.paused)
+            why = await self._confirm(requeue_title(preview.count, priority), lines, "requeue", level)
+        if why is not None:
+            first, *others = selection.filters
+            command = Requeue(first, preview.count, priority, why, tuple(others), preview.cut_off_ms)
+            self._start(command, selection)
 
-    async def requeue_as(self, choice: DeadSelection) -> None:
-        """A new life with another priority, which is chosen first."""
-        ways = [ChoiceOption(priority.value, sense) for priority, sense in _WAYS]
-        lines: list[Line] = [(clean_span(f"Requeue {choice.label} with which priority?"),)]
-        answer = await self._screen.show_dialog(
-            ChoiceDialog("Another priority", lines, ways, verb="go on", initial=Priority.NORMAL.value)
+    async def requeue_as(self, selection: DeadSelection) -> None:
+        """Requeues the selection with another priority, which a dialog asks for."""
+        options = [ChoiceOption(priority.value, description) for priority, description in _PRIORITIES]
+        lines: list[Line] = [(clean_span(f"Requeue {selection.label} with which priority?"),)]
+        choice = await self._screen.show_dialog(
+            ChoiceDialog("Another priority", lines, options, verb="continue", initial=Priority.NORMAL.value)
         )
-        if answer is not None:
-            await self.requeue(choice, Priority(answer))
+        if choice is not None:
+            await self.requeue(selection, Priority(choice))
 
-    async def discard(self, choice: DeadSelection) -> None:
-        """Deletion for good; always asked for."""
-        tally = await self._counted(choice)
-        if tally is None:
+    async def discard(self, selection: DeadSelection) -> None:
+        """Deletes the selection permanently, after a confirmation."""
+        preview = await self._count(selection)
+        if preview is None:
             return
-        title = f"Discard {pluralize(tally.count, 'dead letter')}"
-        care = confirmation_level(tally.count, reversible=False)
-        why = await self._deliberated(title, discard_lines(tally), "discard", care, dangerous=True)
-        if why is None:
-            return
-        first, *also = choice.filters
-        self._carry_out(Discard(first, tally.count, why, tuple(also), tally.cut_off_ms), choice)
+        title = f"Discard {pluralize(preview.count, 'dead letter')}"
+        level = confirmation_level(preview.count, reversible=False)
+        why = await self._confirm(title, discard_lines(preview), "discard", level, dangerous=True)
+        if why is not None:
+            first, *others = selection.filters
+            self._start(Discard(first, preview.count, why, tuple(others), preview.cut_off_ms), selection)
 
-    async def export(self, choice: DeadSelection) -> None:
-        """A file with all of each, whose path is asked for."""
-        tally = await self._counted(choice)
-        if tally is None:
+    async def export(self, selection: DeadSelection) -> None:
+        """Writes the selection to a file, whose path a dialog asks for."""
+        preview = await self._count(selection)
+        if preview is None:
             return
-        lines = [*count_lines(tally), (), (Span("Into which file? Payloads and attempts are in it."),)]
+        lines = [
+            *count_lines(preview),
+            (),
+            (Span("Write to which file? It includes payloads and attempts."),),
+        ]
         path = await self._screen.show_dialog(
             PromptDialog(
-                f"Export {pluralize(tally.count, 'dead letter')}",
+                f"Export {pluralize(preview.count, 'dead letter')}",
                 lines,
                 "export",
                 initial=self._default_path(),
@@ -123,92 +126,92 @@ class DeadLetterActions:
         )
         if path is None:
             return
-        first, *also = choice.filters
-        # What was chosen stays so: to delete what is in a file now is often the next thing.
-        self._screen.operator_app.start_command(Export(first, tally.count, path_of(path), tuple(also)))
+        first, *others = selection.filters
+        # The selection stays: operators often discard what they have exported.
+        self._screen.operator_app.start_command(Export(first, preview.count, path_of(path), tuple(others)))
 
-    async def edit(self, choice: DeadSelection) -> None:
-        """Another payload and a new life for one job."""
-        record = await self.counted(self._screen.operator_app.source.job(choice.single_job_id))
+    async def edit(self, selection: DeadSelection) -> None:
+        """Edits the payload of one job and requeues it."""
+        record = await self.fetch(self._screen.operator_app.source.job(selection.single_job_id))
         if record is None:
             return
         if record.state is not JobState.DEAD:
-            self._tell(f"{record.job_id} is no dead letter any more: it is {record.state.value}.")
+            self._warn(f"{record.job_id} is not a dead letter any more: it is {record.state.value}.")
             return
         payload = await self._screen.show_dialog(
             edit_payload(record.job_id, record.payload or {"jobId": record.job_id})
         )
         if payload is not None:
-            self._carry_out(RequeueWithPayload(record.job_id, payload, record.digest), choice)
+            self._start(RequeueWithPayload(record.job_id, payload, record.digest), selection)
 
-    async def counted(self, counting: Awaitable[Counted]) -> Counted | None:
-        """What is counted or looked up, or None after saying why it could not be."""
+    async def fetch(self, call: Awaitable[Result]) -> Result | None:
+        """The awaited result, or None after an error, which is shown."""
         self._counts += 1
         self._counting(0)
         try:
-            return await counting
+            return await call
         except PreviewopsError as error:
-            self._screen.notify(error.message, title="not done", severity="error")
+            self._screen.notify(error.message, title="Failed", severity="error")
             return None
         finally:
             self._counts -= 1
             if not self._counts:
                 self._counting(None)
 
-    def _carry_out(self, intent: OperatorCommand, choice: DeadSelection) -> None:
-        act = self._screen.operator_app.start_command(intent)
-        self._screen.run_worker(self._afterwards(act, choice), name="dead-afterwards", group="afterwards")
+    def _start(self, command: OperatorCommand, selection: DeadSelection) -> None:
+        worker = self._screen.operator_app.start_command(command)
+        self._screen.run_worker(self._wait(worker, selection), name="dead-afterwards", group="afterwards")
 
-    async def _afterwards(self, act: Worker[None], choice: DeadSelection) -> None:
-        with suppress(WorkerError):  # it was stopped; how far it came is told elsewhere
-            await act.wait()
-        self._done(choice)
+    async def _wait(self, worker: Worker[None], selection: DeadSelection) -> None:
+        with suppress(WorkerError):  # cancelled; the command runner reports it
+            await worker.wait()
+        self._done(selection)
 
-    async def _counted(self, choice: DeadSelection) -> CountPreview | None:
-        tally = await self.counted(self._tally(choice, self._counting))
-        if tally is not None and not tally.count:
-            gone = "None of them is a dead letter any more."
-            if choice.seen_ms is not None:
-                gone = f"{choice.single_job_id} is not as shown any more.\nIt has left, or died again."
-            self._tell(gone)
-            return None
-        return tally
+    async def _count(self, selection: DeadSelection) -> CountPreview | None:
+        preview = await self.fetch(self._preview(selection, self._counting))
+        if preview is None or preview.count:
+            return preview
+        if selection.seen_ms is None:
+            self._warn("None of them is a dead letter any more.")
+        else:
+            self._warn(f"{selection.single_job_id} has changed: it is not dead any more, or died again.")
+        return None
 
-    async def _deliberated(
-        self, title: str, lines: list[Line], verb: str, care: ConfirmationLevel, *, dangerous: bool = False
+    async def _confirm(
+        self, title: str, lines: list[Line], verb: str, level: ConfirmationLevel, *, dangerous: bool = False
     ) -> str | None:
-        dialog = ConfirmWithReasonDialog(title, lines, verb=verb, level=care, dangerous=dangerous)
-        answer: str | None = await self._screen.show_dialog(dialog)
-        return answer
+        dialog = ConfirmWithReasonDialog(title, lines, verb=verb, level=level, dangerous=dangerous)
+        reason: str | None = await self._screen.show_dialog(dialog)
+        return reason
 
-    def _tell(self, words: str) -> None:
-        self._screen.notify(words, title="nothing was done", severity="warning")
+    def _warn(self, message: str) -> None:
+        self._screen.notify(message, title="Not executed", severity="warning")
 
     def _default_path(self) -> str:
-        picture = self._screen.operator_app.view
-        snapshot = picture.snapshot
+        view = self._screen.operator_app.view
+        snapshot = view.snapshot
         clock = "" if snapshot is None else re.sub(r"[-:]", "", iso_from_ms(snapshot.now_ms)[:19]) + "Z"
-        queue = re.sub(r"[^A-Za-z0-9._-]", "-", picture.place)
+        queue = re.sub(r"[^A-Za-z0-9._-]", "-", view.queue_name)
         return f"dead-letters-{queue}-{clock}.jsonl"
 
 
 def path_of(text: str) -> Path:
-    """A path as people type it, ``~`` included."""
+    """The typed path, with ``~`` expanded."""
     return Path(text).expanduser()
 
 
 def path_problem(text: str) -> str:
-    """Why a file cannot be written there, "" when it can as far as a look tells."""
+    """The reason why a file cannot be created at the path, "" if none is known."""
     if not text:
-        return "Say which file."
+        return "Enter a file name."
     if not text.isprintable():
-        return "It has characters that no file name should have."
+        return "The file name contains invalid characters."
     try:
         path = path_of(text)
         if path.exists():
-            return f"{path} exists already; choose another name."
+            return f"{path} exists already. Enter another name."
         if not path.parent.is_dir():
-            return f"There is no folder {path.parent}."
+            return f"Folder {path.parent} does not exist."
     except (OSError, ValueError, RuntimeError) as error:
-        return f"{text} cannot be used: {error}"
+        return f"Invalid path {text}: {error}"
     return ""

@@ -1,4 +1,4 @@
-"""Counting what an act would apply to, before it is asked for."""
+"""Counts the dead letters that a command affects, before the confirmation."""
 
 from __future__ import annotations
 
@@ -19,121 +19,116 @@ if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
 
 _COUNTED_GROUPS = 20
-"""In so many of the largest groups a filter is counted; what lies beyond is told as one figure."""
+"""A filter is counted in this many of the largest groups. The others are summed up in one number."""
 
 _PAGE = 500
 
 
 async def count_selection(
     source: DataSource,
-    choice: DeadSelection,
-    view: DeadListQuery,
+    selection: DeadSelection,
+    query: DeadListQuery,
     groups: Sequence[DeadLetterGroup],
-    looked: ExaminedCallback | None = None,
+    on_examined: ExaminedCallback | None = None,
 ) -> CountPreview:
-    """How many dead letters are meant at this moment, and the causes they fall into.
+    """The number of selected dead letters and their causes at this moment.
 
-    ``looked`` is told how many were looked at so far by a count that takes long.
+    ``on_examined`` receives the number examined so far by a slow count.
 
     Raises:
-        PreviewopsError: they could not be counted.
+        PreviewopsError: the count failed.
     """
-    cut_off_ms = await source.now_ms() if choice.seen_ms is None else choice.seen_ms
-    added = _Added(looked)
-    if choice.keys and view.by_cause:
-        parts = await _of_groups(source, choice, groups, cut_off_ms, added)
-        return CountPreview(sum(part.count for part in parts), parts, cut_off_ms)
-    chosen = choice.filters[0]
-    if choice.keys:
-        rows = await _rows(source, chosen, cut_off_ms)
-        return CountPreview(len(rows), _of_records(rows), cut_off_ms)
-    count = await source.dead_count(chosen, cut_off_ms, added())
-    if view.group is not None:
-        return CountPreview(count, (_part(count, view.group.example),), cut_off_ms)
-    largest = await _largest(source, chosen, count, cut_off_ms, added, narrowed=view.is_filtered)
+    cut_off_ms = await source.now_ms() if selection.seen_ms is None else selection.seen_ms
+    counter = _Counter(source, cut_off_ms, on_examined)
+    if selection.keys and query.by_cause:
+        causes = await _count_groups(counter, selection, groups)
+        return CountPreview(sum(cause.count for cause in causes), causes, cut_off_ms)
+    selected = selection.filters[0]
+    if selection.keys:
+        rows = await _fetch_rows(source, selected, cut_off_ms)
+        return CountPreview(len(rows), _count_causes(rows), cut_off_ms)
+    count = await counter.count(selected)
+    if query.group is not None:
+        return CountPreview(count, (_cause(count, query.group.example),), cut_off_ms)
+    largest = await _largest_causes(counter, selected, count, await source.dead_groups(MAX_GROUPS), query)
     return CountPreview(count, largest, cut_off_ms)
 
 
-class _Added:
-    """Adds up how many letters several counts, one after the other, have looked at."""
+class _Counter:
+    """Counts dead letters, one filter after the other, and adds up the progress of all counts."""
 
-    def __init__(self, told: ExaminedCallback | None) -> None:
-        self._told = told
-        self._before = self._sum = 0
+    def __init__(self, source: DataSource, cut_off_ms: int, on_examined: ExaminedCallback | None) -> None:
+        self._source = source
+        self._cut_off_ms = cut_off_ms
+        self._on_examined = on_examined
+        self._examined = 0
 
-    def __call__(self) -> ExaminedCallback:
-        """What the next count tells how far it is."""
-        self._before = self._sum
-        return self._look
+    async def count(self, selected: DeadLetterFilter) -> int:
+        """The number of dead letters that match, up to the cut-off."""
+        before = self._examined
 
-    def _look(self, looked: int) -> None:
-        self._sum = self._before + looked
-        if self._told is not None:
-            self._told(self._sum)
+        def add(examined: int) -> None:
+            self._examined = before + examined
+            if self._on_examined is not None:
+                self._on_examined(self._examined)
+
+        return await self._source.dead_count(selected, self._cut_off_ms, add)
 
 
-async def _of_groups(
-    source: DataSource,
-    choice: DeadSelection,
-    groups: Sequence[DeadLetterGroup],
-    cut_off_ms: int,
-    added: _Added,
+async def _count_groups(
+    counter: _Counter, selection: DeadSelection, groups: Sequence[DeadLetterGroup]
 ) -> tuple[CauseCount, ...]:
     examples = {group.fingerprint: group.example for group in groups}
-    parts: list[CauseCount] = []
-    for chosen in choice.filters:
-        count = await source.dead_count(chosen, cut_off_ms, added())
-        example = examples.get(chosen.fingerprint or "")
+    causes: list[CauseCount] = []
+    for selected in selection.filters:
+        count = await counter.count(selected)
+        example = examples.get(selected.fingerprint or "")
         if count:
-            parts.append(CauseCount(count, "unknown", "") if example is None else _part(count, example))
-    return _largest_first(parts)
+            causes.append(CauseCount(count, "unknown", "") if example is None else _cause(count, example))
+    return _largest_first(causes)
 
 
-async def _rows(source: DataSource, chosen: DeadLetterFilter, cut_off_ms: int) -> list[JobRecord]:
+async def _fetch_rows(source: DataSource, selected: DeadLetterFilter, cut_off_ms: int) -> list[JobRecord]:
     rows: list[JobRecord] = []
     cursor: Cursor | None = None
     while True:
-        page = await source.dead_page(chosen, cursor, _PAGE, cut_off_ms)
+        page = await source.dead_page(selected, cursor, _PAGE, cut_off_ms)
         rows += page.rows
         cursor = page.cursor
         if cursor is None:
             return rows
 
 
-def _of_records(rows: Sequence[JobRecord]) -> tuple[CauseCount, ...]:
+def _count_causes(rows: Sequence[JobRecord]) -> tuple[CauseCount, ...]:
     counts = Counter(row.fingerprint for row in rows)
     examples = {row.fingerprint: row for row in reversed(rows)}
-    parts = [_part(count, examples[fingerprint]) for fingerprint, count in counts.items()]
-    return _largest_first(parts)
+    return _largest_first([_cause(count, examples[fingerprint]) for fingerprint, count in counts.items()])
 
 
-async def _largest(
-    source: DataSource,
-    chosen: DeadLetterFilter,
-    count: int,
-    cut_off_ms: int,
-    added: _Added,
-    *,
-    narrowed: bool,
+async def _largest_causes(
+    counter: _Counter,
+    selected: DeadLetterFilter,
+    total: int,
+    groups: Sequence[DeadLetterGroup],
+    query: DeadListQuery,
 ) -> tuple[CauseCount, ...]:
-    """The parts that the largest groups have in a filter, until they make up all of it."""
-    parts: list[CauseCount] = []
-    left = count
-    groups = await source.dead_groups(MAX_GROUPS)
-    for group in groups[:_COUNTED_GROUPS] if narrowed else groups:
-        if left <= 0:
+    """The matching jobs of the largest groups, until they add up to ``total``."""
+    causes: list[CauseCount] = []
+    for group in groups[:_COUNTED_GROUPS] if query.is_filtered else groups:
+        if total <= 0:
             break
-        within = replace(chosen, fingerprint=group.fingerprint)
-        here = await source.dead_count(within, cut_off_ms, added()) if narrowed else group.count
-        if here:
-            parts.append(_part(here, group.example))
-            left -= here
-    return _largest_first(parts)
+        count = group.count
+        if query.is_filtered:
+            count = await counter.count(replace(selected, fingerprint=group.fingerprint))
+        if count:
+            causes.append(_cause(count, group.example))
+            total -= count
+    return _largest_first(causes)
 
 
-def _part(count: int, example: JobRecord) -> CauseCount:
+def _cause(count: int, example: JobRecord) -> CauseCount:
     return CauseCount(count, error_of(example), example.reason or "")
 
 
-def _largest_first(parts: Sequence[CauseCount]) -> tuple[CauseCount, ...]:
-    return tuple(sorted(parts, key=lambda part: -part.count))
+def _largest_first(causes: Sequence[CauseCount]) -> tuple[CauseCount, ...]:
+    return tuple(sorted(causes, key=lambda cause: -cause.count))

@@ -1,4 +1,4 @@
-"""What the screen of dead letters has fetched, and when it is to be fetched anew."""
+"""The dead letters fetched by the screen, and when to fetch them again."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 MAX_GROUPS = 200
 
 MAX_EXAMINED = 100_000
-"""So many dead letters are looked at for one page of a filtered list; then the operator decides to look on."""
+"""Maximum of dead letters examined for one page of a filtered list. The operator decides whether to continue."""
 
 FILTERED_EVERY_MS = 5_000
-"""A filtered list makes the server look at many jobs: it is not renewed more often, however many die."""
+"""Minimum interval of refreshing a filtered list: the server examines many jobs for it."""
 
-_MOVING = ("died", "requeued", "discarded")
-"""Counters without which no dead letter comes or goes."""
+_COUNTERS = ("died", "requeued", "discarded")
+"""Counters that change whenever a dead letter comes or goes."""
 
 
 class DeadLetterData:
-    """The causes, and the page of jobs that a view shows. ``changed`` is called with each thing that is new.
+    """The causes, and a page of jobs. ``changed`` is called after each change.
 
-    ``groups`` and ``rows`` are None until they have come; ``follows`` is where the next page begins, None at the
-    end; ``total`` how many jobs the view means, None while that is not known; ``looking`` how many were looked at
-    so far by a look that takes long; ``trouble`` says why the last fetch failed, "" when it did not.
+    ``groups`` and ``rows`` are None until they are fetched. ``next_cursor`` is the start of the next page, None at
+    the end. ``total`` is the number of jobs in the list, None while unknown. ``examined`` is the progress of a slow
+    fetch. ``fetch_error`` is the error of the last fetch, "" if it succeeded.
     """
 
     def __init__(self, source: DataSource, changed: Callable[[], None]) -> None:
@@ -50,18 +50,18 @@ class DeadLetterData:
         self._state: tuple[int, ...] = ()
         self._fetched: tuple[object, ...] = ()
         self._fetched_ms = 0
-        self._seen: Snapshot | None = None
-        self._tried: Snapshot | None = None
+        self._latest: Snapshot | None = None
+        self._failed_with: Snapshot | None = None
 
-    def set_query(self, view: DeadListQuery) -> None:
-        """Another view from its first page on; its rows are yet to come."""
-        self.query = view
+    def set_query(self, query: DeadListQuery) -> None:
+        """Changes to another list, at its first page; its rows are fetched later."""
+        self.query = query
         self.paging = Paging()
         self.total = None
         self._forget_rows()
 
     def turn_page(self, step: int) -> bool:
-        """To the next page (1) or the one before (-1); False where there is none."""
+        """Changes to the next page (1) or the previous page (-1); returns False if there is none."""
         if step > 0 and self.next_cursor is not None:
             self.paging = self.paging.next(self.next_cursor, len(self.rows or ()))
         elif step < 0 and not self.paging.is_first:
@@ -72,11 +72,11 @@ class DeadLetterData:
         return True
 
     def is_stale(self, snapshot: Snapshot) -> bool:
-        """Whether what was fetched may not be what there is any more, as far as this snapshot tells."""
-        self._seen = snapshot
-        self._state = (snapshot.dead, *(snapshot.counters.get(name, 0) for name in _MOVING))
+        """Whether the data may be outdated according to this snapshot."""
+        self._latest = snapshot
+        self._state = (snapshot.dead, *(snapshot.counters.get(name, 0) for name in _COUNTERS))
         if self.fetch_error:
-            return snapshot is not self._tried
+            return snapshot is not self._failed_with
         if self._fetched[:-1] != (self.query, self.paging):
             return True
         if self._fetched[-1] == self._state:
@@ -85,58 +85,58 @@ class DeadLetterData:
         return not costly or snapshot.now_ms - self._fetched_ms >= FILTERED_EVERY_MS
 
     async def fetch(self) -> None:
-        """Fetches what the view shows. What fails leaves what there was, and ``trouble``."""
-        view, paging, state = self.query, self.paging, self._state
-        self._tried = self._seen
+        """Fetches the list. After an error the old data stays, and ``fetch_error`` is set."""
+        query, paging, state = self.query, self.paging, self._state
+        self._failed_with = self._latest
         try:
-            if view.by_cause:
+            if query.by_cause:
                 self.groups = await self._source.dead_groups(MAX_GROUPS)
             else:
-                await self._fetch_page(view, paging)
+                await self._fetch_page(query, paging)
         except PreviewopsError as error:
             self.fetch_error = error.message
         else:
             self.fetch_error = ""
-            self._fetched = (view, paging, state)
-            self._fetched_ms = self._seen.now_ms if self._seen is not None else 0
+            self._fetched = (query, paging, state)
+            self._fetched_ms = self._latest.now_ms if self._latest is not None else 0
         finally:
             self.examined = None
         self._changed()
 
-    async def _fetch_page(self, view: DeadListQuery, paging: Paging) -> None:
+    async def _fetch_page(self, query: DeadListQuery, paging: Paging) -> None:
         rows: list[JobRecord] = []
-        cursor, looked = paging.cursor, 0
-        chosen = view.filter
+        cursor, examined = paging.cursor, 0
+        selected = query.filter
         while True:
-            page = await self._source.dead_page(chosen, cursor, PAGE_ROWS - len(rows))
-            if not self._still(view, paging):
+            page = await self._source.dead_page(selected, cursor, PAGE_ROWS - len(rows))
+            if not self._is_current(query, paging):
                 return
             rows += page.rows
-            cursor, looked = page.cursor, looked + page.examined
-            if cursor is None or len(rows) >= PAGE_ROWS or looked >= MAX_EXAMINED:
+            cursor, examined = page.cursor, examined + page.examined
+            if cursor is None or len(rows) >= PAGE_ROWS or examined >= MAX_EXAMINED:
                 break
-            self.examined = looked
+            self.examined = examined
             self._changed()
         self.rows, self.next_cursor = tuple(rows), cursor
-        if not rows and cursor is None and not paging.is_first:  # all of the last page has gone meanwhile
+        if not rows and cursor is None and not paging.is_first:  # all jobs of the last page have gone since
             self.turn_page(-1)
             return
-        await self._count(view, paging, chosen)
+        await self._count(query, paging, selected)
 
-    async def _count(self, view: DeadListQuery, paging: Paging, chosen: DeadLetterFilter) -> None:
-        """How many there are beyond the page; of all without a filter the snapshot knows."""
-        if view.flat and not view.is_filtered:
+    async def _count(self, query: DeadListQuery, paging: Paging, selected: DeadLetterFilter) -> None:
+        """Counts the jobs beyond the page. The snapshot contains the count of the whole unfiltered list."""
+        if query.flat and not query.is_filtered:
             return
         if self.next_cursor is None and self.rows is not None:
             self.total = paging.start + len(self.rows)
             return
         self._changed()
-        total = await self._source.dead_count(chosen)
-        if self._still(view, paging):
+        total = await self._source.dead_count(selected)
+        if self._is_current(query, paging):
             self.total = total
 
-    def _still(self, view: DeadListQuery, paging: Paging) -> bool:
-        return (self.query, self.paging) == (view, paging)
+    def _is_current(self, query: DeadListQuery, paging: Paging) -> bool:
+        return (self.query, self.paging) == (query, paging)
 
     def _forget_rows(self) -> None:
         self.rows = None

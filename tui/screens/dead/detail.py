@@ -1,4 +1,4 @@
-"""The panel that says all of the dead letter, or of the cause, under the cursor."""
+"""The panel with the details of the dead letter or cause at the cursor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from previewops.tui.viewmodel.dead.rows import group_lines, job_lines
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 from previewops.tui.viewmodel.wrap import wrap_lines
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.scroll_text import Paper
+from previewops.tui.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
     from previewops.queue.dead_letter_filter import DeadLetterGroup
@@ -23,10 +23,10 @@ _MINUTE_MS = 60_000
 
 
 class DeadDetailPanel(Panel):
-    """Fetches the job that it is told of, and shows its reason in full and each attempt with its traceback."""
+    """Fetches a job, and shows its reason and each attempt with its traceback."""
 
     def __init__(self, *, id: str) -> None:
-        super().__init__("Under the cursor", Paper(id="detail"), id=id)
+        super().__init__("Details", ScrollText(id="detail"), id=id)
         self._renewal = CoalescedFetch(self, "dead-detail", self._fetch)
         self._job_id = ""
         self._group: DeadLetterGroup | None = None
@@ -39,19 +39,19 @@ class DeadDetailPanel(Panel):
         self.refetch()
 
     def set_subject(self, job_id: str, group: DeadLetterGroup | None) -> None:
-        """Is about that job from now on, which is the newest of ``group`` if one is given."""
+        """Changes to another job, which is the newest one of ``group`` if given."""
         if (job_id, group) == (self._job_id, self._group):
             return
         other = job_id != self._job_id
         self._job_id, self._group = job_id, group
         if other:
             self._trouble = ""
-            self.query_one(Paper).scroll_home(animate=False)
+            self.query_one(ScrollText).scroll_home(animate=False)
         self.draw()
 
     def refetch(self) -> None:
-        """Fetches the job, unless it is out of sight or the picture stands still."""
-        if self.display and self._job_id and not self._picture.fetching_paused:
+        """Fetches the job, unless the panel is hidden or fetching is paused."""
+        if self.display and self._job_id and not self._view.fetching_paused:
             self._renewal.request()
 
     async def _fetch(self) -> None:
@@ -67,20 +67,20 @@ class DeadDetailPanel(Panel):
         self.draw()
 
     @property
-    def _picture(self) -> QueueView:
+    def _view(self) -> QueueView:
         return cast("OperatorApp", self.app).view
 
     def draw(self) -> None:
-        """Shows what is known; made anew only when something in it can have changed."""
-        picture = self._picture
-        snapshot = picture.snapshot
+        """Draws the panel if anything in it has changed."""
+        view = self._view
+        snapshot = view.snapshot
         if snapshot is None or not self.display or not self.app.is_running:
             return
         now_ms, dead = snapshot.now_ms, snapshot.dead
         group = self._group
         record = self._record if self._record is not None and self._record.job_id == self._job_id else None
-        # Of a connection that is lost the frame of the list tells: what there is of the job stays where it is read.
-        trouble = self._trouble or (picture.connection_error if record is None else "")
+        # The list's frame shows a connection loss: the details stay where they are read.
+        trouble = self._trouble or (view.connection_error if record is None else "")
         drawn = (self._job_id, group, record, trouble, dead, now_ms // _MINUTE_MS)
         if drawn == self._drawn:
             return
@@ -90,9 +90,9 @@ class DeadDetailPanel(Panel):
         def lines(columns: int) -> Sequence[Line]:
             rows = [] if group is None else group_lines(group, dead, now_ms, columns)
             if trouble:
-                rows += wrap_lines([(clean_span(f"not renewed: {trouble}", Tone.WARN),)], columns)
+                rows += wrap_lines([(clean_span(f"not updated: {trouble}", Tone.WARN),)], columns)
             if record is not None:
                 rows += job_lines(record, now_ms, columns)
-            return [*rows, (Span("looking …", Tone.DIM),)] if waits else rows
+            return [*rows, (Span("loading …", Tone.DIM),)] if waits else rows
 
-        self.query_one(Paper).write(lines)
+        self.query_one(ScrollText).write(lines)

@@ -1,4 +1,4 @@
-"""The list of the screen of dead letters: the causes or the jobs, each with a filter of its own, in one frame."""
+"""The list of dead letters in one panel: the causes or the jobs, each with its own filter."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from textual.containers import Container
 
 from previewops.tui.screens.dead.data import MAX_GROUPS, DeadLetterData
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.viewmodel.dead import rows as shape
 from previewops.tui.viewmodel.dead.frame import ListExtent, empty_lines, subtitle_of, title_of
+from previewops.tui.viewmodel.dead.rows import (
+    ALL_COLUMNS,
+    GROUP_COLUMNS,
+    ONE_GROUP_COLUMNS,
+    filter_groups,
+    group_cells,
+    job_cells,
+)
 from previewops.tui.viewmodel.dead.selection import DeadListQuery
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
@@ -20,22 +27,22 @@ if TYPE_CHECKING:
     from previewops.queue.dead_letter_filter import DeadLetterGroup
 
 CAUSES_EXAMPLE = 'asset-missing "no file" !timeout'
-"""What stands in the empty line of the causes, which have nothing but errors to look into."""
+"""Placeholder of the causes' filter, which matches error text only."""
 
 _MINUTE_MS = 60_000
 
 
 class DeadListPanel(Panel):
-    """Draws what a catalogue has fetched of its present view."""
+    """Draws the fetched causes or jobs."""
 
-    def __init__(self, catalogue: DeadLetterData, *, id: str) -> None:
+    def __init__(self, data: DeadLetterData, *, id: str) -> None:
         super().__init__(
             "dead letters",
-            Container(Grid(shape.GROUP_COLUMNS, marking=True), FilterLine(CAUSES_EXAMPLE), id="by-cause"),
-            Container(Grid(shape.ALL_COLUMNS, marking=True), FilterLine(), id="by-job"),
+            Container(Grid(GROUP_COLUMNS, marking=True), FilterLine(CAUSES_EXAMPLE), id="by-cause"),
+            Container(Grid(ALL_COLUMNS, marking=True), FilterLine(), id="by-job"),
             id=id,
         )
-        self._catalogue = catalogue
+        self._data = data
         self._drawn: tuple[object, ...] = ()
 
     def on_mount(self) -> None:
@@ -43,109 +50,109 @@ class DeadListPanel(Panel):
 
     @property
     def causes(self) -> Grid:
-        """The rows of causes."""
+        """The table of causes."""
         return self.query_one("#by-cause Grid", Grid)
 
     @property
     def jobs(self) -> Grid:
-        """The rows of jobs."""
+        """The table of jobs."""
         return self.query_one("#by-job Grid", Grid)
 
     @property
     def grid(self) -> Grid:
-        """The rows in sight."""
-        return self.causes if self._catalogue.query.by_cause else self.jobs
+        """The visible table."""
+        return self.causes if self._data.query.by_cause else self.jobs
 
     @property
     def filter(self) -> FilterLine:
-        """The filter of the rows in sight."""
-        return self.filter_of(self._catalogue.query)
+        """The filter of the visible table."""
+        return self.filter_of(self._data.query)
 
-    def filter_of(self, view: DeadListQuery) -> FilterLine:
-        """The filter of a view's rows."""
-        side = "#by-cause" if view.by_cause else "#by-job"
+    def filter_of(self, query: DeadListQuery) -> FilterLine:
+        """The filter of a list."""
+        side = "#by-cause" if query.by_cause else "#by-job"
         return self.query_one(f"{side} FilterLine", FilterLine)
 
     @property
     def group(self) -> DeadLetterGroup | None:
-        """The cause under the cursor, when causes are in sight."""
-        return self.group_of(self.causes.cursor_key) if self._catalogue.query.by_cause else None
+        """The cause at the cursor, if causes are listed."""
+        return self.group_of(self.causes.cursor_key) if self._data.query.by_cause else None
 
     def group_of(self, fingerprint: str) -> DeadLetterGroup | None:
         """A cause by its fingerprint."""
-        groups = self._catalogue.groups or ()
+        groups = self._data.groups or ()
         return next((group for group in groups if group.fingerprint == fingerprint), None)
 
     @property
     def job_id(self) -> str:
-        """The job under the cursor, among the causes the newest of the one under it; "" for none."""
-        if not self._catalogue.query.by_cause:
+        """The job at the cursor, or the newest job of the cause at the cursor; "" for none."""
+        if not self._data.query.by_cause:
             return self.jobs.cursor_key
         return self.group.example.job_id if self.group is not None else ""
 
-    def change_level(self, view: DeadListQuery) -> None:
-        """Brings the rows of causes, of one cause, or of all jobs into sight."""
-        if not view.by_cause:
-            self.jobs.set_columns(shape.ALL_COLUMNS if view.group is None else shape.ONE_GROUP_COLUMNS)
-        self.query_one("#by-cause").display = view.by_cause
-        self.query_one("#by-job").display = not view.by_cause
+    def change_level(self, query: DeadListQuery) -> None:
+        """Shows the table of causes, of one cause's jobs, or of all jobs."""
+        if not query.by_cause:
+            self.jobs.set_columns(ALL_COLUMNS if query.group is None else ONE_GROUP_COLUMNS)
+        self.query_one("#by-cause").display = query.by_cause
+        self.query_one("#by-job").display = not query.by_cause
         self.grid.focus()
 
-    def draw_rows(self, picture: QueueView) -> None:
-        """Makes the rows anew if something in them can have changed: ages change by the minute."""
-        catalogue, view = self._catalogue, self._catalogue.query
-        now_ms = picture.snapshot.now_ms if picture.snapshot is not None else 0
-        fetched = catalogue.groups if view.by_cause else catalogue.rows
-        trouble = catalogue.fetch_error or picture.connection_error
-        drawn = (view, fetched, trouble, picture.frozen, now_ms // _MINUTE_MS)
+    def draw_rows(self, view: QueueView) -> None:
+        """Draws the rows if anything has changed. Ages change once a minute."""
+        data, query = self._data, self._data.query
+        now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
+        content = data.groups if query.by_cause else data.rows
+        trouble = data.fetch_error or view.connection_error
+        drawn = (query, content, trouble, view.frozen, now_ms // _MINUTE_MS)
         if drawn == self._drawn:
             return
         self._drawn = drawn
-        if view.by_cause:
-            dead = picture.snapshot.dead if picture.snapshot is not None else 0
-            total = max(dead, sum(group.count for group in catalogue.groups or ()))
-            rows = [Row(each.fingerprint, shape.group_cells(each, total, now_ms)) for each in self._groups]
+        if query.by_cause:
+            dead = view.snapshot.dead if view.snapshot is not None else 0
+            total = max(dead, sum(group.count for group in data.groups or ()))
+            rows = [Row(group.fingerprint, group_cells(group, total, now_ms)) for group in self._groups]
         else:
-            cells = partial(shape.job_cells, now_ms=now_ms, with_error=view.group is None)
-            rows = [Row(each.job_id, cells(each)) for each in catalogue.rows or ()]
-        empty = empty_lines(view, self._extent(picture), trouble=trouble, frozen=picture.frozen)
+            cells = partial(job_cells, now_ms=now_ms, with_error=query.group is None)
+            rows = [Row(record.job_id, cells(record)) for record in data.rows or ()]
+        empty = empty_lines(query, self._extent(view), trouble=trouble, frozen=view.frozen)
         self.grid.show(rows, empty=empty)
 
-    def draw_frame(self, picture: QueueView, *, chosen: int | None, counting: int | None) -> None:
-        """Writes into the frame what is listed; ``chosen`` and ``counting`` as in ``deadwords``."""
-        catalogue = self._catalogue
+    def draw_frame(self, view: QueueView, *, selected: int | None, counting: int | None) -> None:
+        """Updates title and subtitle; ``selected`` and ``counting`` as in ``viewmodel.dead.frame``."""
+        data = self._data
         subtitle = subtitle_of(
-            catalogue.query,
-            trouble=catalogue.fetch_error or picture.connection_error,
-            looking=catalogue.examined,
-            frozen=picture.frozen,
+            data.query,
+            trouble=data.fetch_error or view.connection_error,
+            examined=data.examined,
+            frozen=view.frozen,
             counting=counting,
         )
-        self.label(title_of(catalogue.query, self._extent(picture, chosen)), subtitle)
+        self.label(title_of(data.query, self._extent(view, selected)), subtitle)
 
     @property
     def _groups(self) -> tuple[DeadLetterGroup, ...]:
-        return shape.filter_groups(self._catalogue.groups or (), self._catalogue.query.terms)
+        return filter_groups(self._data.groups or (), self._data.query.terms)
 
-    def _extent(self, picture: QueueView, chosen: int | None = None) -> ListExtent:
-        catalogue, view = self._catalogue, self._catalogue.query
-        dead = picture.snapshot.dead if picture.snapshot is not None else None
+    def _extent(self, view: QueueView, selected: int | None = None) -> ListExtent:
+        data, query = self._data, self._data.query
+        dead = view.snapshot.dead if view.snapshot is not None else None
         marked = len(self.grid.marks)
-        if view.by_cause:
-            groups = catalogue.groups
+        if query.by_cause:
+            groups = data.groups
             return ListExtent(
                 shown=None if groups is None else len(self._groups),
                 total=None if groups is None else len(groups),
-                whole=groups is None or len(groups) < MAX_GROUPS,
+                complete=groups is None or len(groups) < MAX_GROUPS,
                 dead=dead,
                 marked=marked,
-                chosen=chosen,
+                selected=selected,
             )
         return ListExtent(
-            shown=None if catalogue.rows is None else len(catalogue.rows),
-            start=catalogue.paging.start,
-            total=dead if view.flat and not view.is_filtered else catalogue.total,
+            shown=None if data.rows is None else len(data.rows),
+            start=data.paging.start,
+            total=dead if query.flat and not query.is_filtered else data.total,
             dead=dead,
             marked=marked,
-            chosen=chosen,
+            selected=selected,
         )

@@ -1,4 +1,4 @@
-"""The screen of dead letters: by cause, or all in one list, with a panel for the one under the cursor."""
+"""The dead-letter screen: causes or jobs, with a detail panel."""
 
 from __future__ import annotations
 
@@ -25,98 +25,95 @@ from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid
 
-WIDE_COLUMNS = 120
-"""From here on the panel of the one under the cursor is on the right, otherwise below."""
-
 TALL_ROWS = 34
-"""From here on it is there below without being asked for."""
+"""From this height on the detail panel is shown by default."""
 
 COUNT_STEP = 5_000
-"""A count that takes long is told in steps of so many."""
+"""Step in which the progress of a count is shown."""
 
 
 class DeadScreen(OperatorScreen):
-    """Dead letters: why they died, and what becomes of them."""
+    """Lists dead letters by cause or one by one, and starts commands on them."""
 
     MODE = "dead"
     AVAILABLE_IN_REPLAY = False
     CSS_PATH = "dead.tcss"
+    WIDE_COLUMNS = 120
     KEY_ACTIONS = KEY_ACTIONS
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
         super().__init__()
-        self._catalogue = DeadLetterData(self.operator_app.source, self._fetched)
-        self._list = CoalescedFetch(self, "dead-list", self._catalogue.fetch)
-        self._acts = DeadLetterActions(self, self._tally, counting=self._count, done=self._done)
-        self._chosen: int | None = None
+        self._data = DeadLetterData(self.operator_app.source, self._fetched)
+        self._list = CoalescedFetch(self, "dead-list", self._data.fetch)
+        self._actions = DeadLetterActions(self, self._preview, counting=self._show_progress, done=self._done)
+        self._selected_total: int | None = None
         self._counting: int | None = None
         self._turned = 0
         self._details: bool | None = None
 
     def compose_body(self) -> ComposeResult:
         with Container(id="dead"):
-            yield DeadListPanel(self._catalogue, id="list-panel")
+            yield DeadListPanel(self._data, id="list-panel")
             yield DeadDetailPanel(id="detail-panel")
 
     def on_mount(self) -> None:
-        self._letters.causes.focus()
+        self._list_panel.causes.focus()
 
     def on_resize(self) -> None:
         self._arrange()
 
     def _arrange(self) -> None:
-        """Puts the panel of the one under the cursor where there is room for it, if it is wanted."""
+        """Places the detail panel where there is room."""
         size = self.app.size
-        self.set_class(size.width >= WIDE_COLUMNS, "-wide")
-        room = size.width >= WIDE_COLUMNS or size.height >= TALL_ROWS
+        room = size.width >= self.WIDE_COLUMNS or size.height >= TALL_ROWS
         self.set_class(room if self._details is None else self._details, "-details")
 
-    # -- what is shown ----------------------------------------------------------------------------------
+    # -- drawing ----------------------------------------------------------------------------------------
 
     @property
-    def _there(self) -> bool:
-        """Whether there is anything to draw on: an answer may come while the screens are being taken down."""
+    def _is_drawable(self) -> bool:
+        """Whether there are widgets to draw on: a reply may arrive while the app exits."""
         return self.is_mounted and self.app.is_running
 
     @property
-    def _view(self) -> DeadListQuery:
-        return self._catalogue.query
+    def _query(self) -> DeadListQuery:
+        return self._data.query
 
     @property
-    def _letters(self) -> DeadListPanel:
+    def _list_panel(self) -> DeadListPanel:
         return self.query_one(DeadListPanel)
 
     @property
     def _grid(self) -> Grid:
-        return self._letters.grid
+        return self._list_panel.grid
 
     @property
     def _filter(self) -> FilterLine:
-        return self._letters.filter
+        return self._list_panel.filter
 
     @property
     def _detail(self) -> DeadDetailPanel:
         return self.query_one(DeadDetailPanel)
 
     @property
-    def _choice(self) -> DeadSelection | None:
+    def _selection(self) -> DeadSelection | None:
         grid = self._grid
-        choice = select(
-            self._view,
-            everything=self._chosen is not None,
+        selection = select(
+            self._query,
+            everything=self._selected_total is not None,
             marks=grid.marks,
             cursor=grid.cursor_key,
             shown=grid.keys,
         )
-        return None if choice is None else choice.with_seen_death(self._catalogue.rows or ())
+        return None if selection is None else selection.with_seen_death(self._data.rows or ())
 
-    def draw_view(self, picture: QueueView) -> None:
-        snapshot = picture.snapshot
-        if snapshot is not None and not picture.fetching_paused and self._catalogue.is_stale(snapshot):
+    def draw_view(self, view: QueueView) -> None:
+        snapshot = view.snapshot
+        if snapshot is not None and not view.fetching_paused and self._data.is_stale(snapshot):
             self._list.request()
-        self._letters.draw_rows(picture)
-        self._draw_frame(picture)
+        self._list_panel.draw_rows(view)
+        self._draw_frame(view)
         self._detail.draw()
 
     def _redraw(self) -> None:
@@ -124,81 +121,81 @@ class DeadScreen(OperatorScreen):
         self.draw_keys()
 
     def _fetched(self) -> None:
-        """The catalogue has something new."""
-        if not self._there:
+        """Draws new data."""
+        if not self._is_drawable:
             return
-        picture = self.operator_app.view
-        self._letters.draw_rows(picture)
-        if self._turned and self._catalogue.rows is not None:
-            self._letters.jobs.action_edge(-self._turned)
+        view = self.operator_app.view
+        self._list_panel.draw_rows(view)
+        if self._turned and self._data.rows is not None:
+            self._list_panel.jobs.action_edge(-self._turned)
             self._turned = 0
-        self._draw_frame(picture)
+        self._draw_frame(view)
         self.draw_keys()
-        self._tell_detail()
+        self._update_detail()
         self._detail.refetch()
 
-    def _draw_frame(self, picture: QueueView) -> None:
-        self._letters.draw_frame(picture, chosen=self._chosen, counting=self._counting)
-        self.set_class(self._chosen is not None, "-chosen")
+    def _draw_frame(self, view: QueueView) -> None:
+        self._list_panel.draw_frame(view, selected=self._selected_total, counting=self._counting)
+        self.set_class(self._selected_total is not None, "-chosen")
 
-    # -- moving about -----------------------------------------------------------------------------------
+    # -- navigation -------------------------------------------------------------------------------------
 
-    def _show(self, view: DeadListQuery) -> None:
-        """Another view: what was chosen or marked in the present one is let go, as it may not be in sight."""
-        level = (self._view.flat, self._view.group)
-        self._let_go()
+    def _show(self, query: DeadListQuery) -> None:
+        """Changes to another list. The selection is cleared, as it may not be visible there."""
+        level = (self._query.flat, self._query.group)
+        self._clear_selection()
         self._turned = 0
-        self._catalogue.set_query(view)
-        if (view.flat, view.group) != level:
-            self._letters.change_level(view)
-        self._renew()
+        self._data.set_query(query)
+        if (query.flat, query.group) != level:
+            self._list_panel.change_level(query)
+        self._request_list()
         self._redraw()
 
-    def _renew(self) -> None:
-        """Fetches the list, unless the display is held still: what it shows then comes when it goes on."""
+    def _request_list(self) -> None:
+        """Fetches the list, unless the display is frozen: then it is fetched when it is unfrozen."""
         if not self.operator_app.view.frozen:
             self._list.request()
 
     def on_grid_row_selected(self, event: Grid.RowSelected) -> None:
-        if not self._view.by_cause:
+        if not self._query.by_cause:
             self.operator_app.open_job(event.key)
-        elif (group := self._letters.group_of(event.key)) is not None:
+        elif (group := self._list_panel.group_of(event.key)) is not None:
             self._show(DeadListQuery(group=group))
 
     def action_flat(self) -> None:
-        if self._view.flat:
+        if self._query.flat:
             self._to_causes()
         else:
             self._show(DeadListQuery(flat=True))
 
     def _to_causes(self) -> None:
         self._filter.clear()
-        self._show(DeadListQuery(terms=self._letters.filter_of(DeadListQuery()).terms))
+        self._show(DeadListQuery(terms=self._list_panel.filter_of(DeadListQuery()).terms))
 
     def back(self) -> bool:
         if self._counting is not None:
-            self.workers.cancel_group(self, "ask")  # it counts still: there is no question yet
+            self.workers.cancel_group(self, "ask")  # still counting: there is no dialog yet
         elif self._filter.is_open and not self._grid.has_focus:
             self._filter.clear()
             self._grid.focus()
-        elif self._chosen is not None or self._grid.marks:
-            self._let_go()
+        elif self._selected_total is not None or self._grid.marks:
+            self._clear_selection()
         elif self._filter.is_open:
             self._filter.clear()
-        elif not self._view.by_cause:
+        elif not self._query.by_cause:
             self._to_causes()
         else:
             return False
         return True
 
     def action_page(self, step: int) -> None:
-        if self._catalogue.turn_page(step):
+        if self._data.turn_page(step):
             self._turned = step
-            self._renew()
+            self._request_list()
             self._redraw()
 
     def on_grid_past_edge(self, event: Grid.PastEdge) -> None:
-        if not self._view.by_cause:
+        if not self._query.by_cause:
             self.action_page(event.step)
 
     def action_details(self) -> None:
@@ -206,12 +203,12 @@ class DeadScreen(OperatorScreen):
         self._arrange()
 
     def on_grid_cursor_moved(self) -> None:
-        self._tell_detail()
+        self._update_detail()
         self._detail.refetch()
         self.draw_keys()
 
-    def _tell_detail(self) -> None:
-        self._detail.set_subject(self._letters.job_id, self._letters.group)
+    def _update_detail(self) -> None:
+        self._detail.set_subject(self._list_panel.job_id, self._list_panel.group)
 
     # -- filters and marks ------------------------------------------------------------------------------
 
@@ -223,19 +220,19 @@ class DeadScreen(OperatorScreen):
 
     def on_filter_line_changed(self) -> None:
         terms = self._filter.terms
-        if terms != self._view.terms:
-            self._show(replace(self._view, terms=terms))
+        if terms != self._query.terms:
+            self._show(replace(self._query, terms=terms))
 
     def on_filter_line_submitted(self) -> None:
         self._grid.focus()
 
     def action_mark(self) -> None:
-        self._chosen = None
+        self._selected_total = None
         self._grid.toggle_mark()
 
     def action_mark_all(self) -> None:
         grid = self._grid
-        self._chosen = None
+        self._selected_total = None
         shown, marks = grid.keys, grid.marks
         if set(shown) <= set(marks):
             grid.mark([key for key in marks if key not in set(shown)])
@@ -245,22 +242,22 @@ class DeadScreen(OperatorScreen):
     def on_grid_marks_changed(self) -> None:
         self._redraw()
 
-    def _let_go(self) -> None:
-        self._chosen = None
+    def _clear_selection(self) -> None:
+        self._selected_total = None
         if self._grid.marks:
             self._grid.mark(())
 
     @work(group="ask", exclusive=True)
     async def action_choose_all(self) -> None:
-        view = self._view
-        count = await self._acts.counted(
-            self.operator_app.source.dead_count(view.filter, on_examined=self._count)
+        query = self._query
+        count = await self._actions.fetch(
+            self.operator_app.source.dead_count(query.filter, on_examined=self._show_progress)
         )
-        if count is not None and view == self._view:
-            self._chosen = count
+        if count is not None and query == self._query:
+            self._selected_total = count
             self._redraw()
 
-    # -- acts -------------------------------------------------------------------------------------------
+    # -- commands ---------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not self.is_mounted or not self._possible(action):
@@ -268,47 +265,45 @@ class DeadScreen(OperatorScreen):
         return super().check_action(action, parameters)
 
     def _possible(self, action: str) -> bool:
-        """Whether there is anything that an action could be done to."""
+        """Whether the action has something to act on."""
         if action in (*SELECTION_ACTIONS, "choose_all") and self._filter.has_error:
-            return False  # more is in force than what somebody has typed
+            return False  # the active filter is wider than the text in the line
         if action in SELECTION_ACTIONS:
-            return self._choice is not None
+            return self._selection is not None
         if action == "edit":
-            choice = self._choice
-            return choice is not None and bool(choice.single_job_id)
+            selection = self._selection
+            return selection is not None and bool(selection.single_job_id)
         if action in ("mark", "mark_all", "choose_all", "copy"):
             return bool(self._grid.cursor_key)
         if action == "page":
-            catalogue = self._catalogue
-            return not self._view.by_cause and (
-                catalogue.next_cursor is not None or not catalogue.paging.is_first
-            )
+            data = self._data
+            return not self._query.by_cause and (data.next_cursor is not None or not data.paging.is_first)
         return True
 
     @work(group="ask", exclusive=True)
     async def action_requeue(self) -> None:
-        if (choice := self._choice) is not None:
-            await self._acts.requeue(choice)
+        if (selection := self._selection) is not None:
+            await self._actions.requeue(selection)
 
     @work(group="ask", exclusive=True)
     async def action_requeue_as(self) -> None:
-        if (choice := self._choice) is not None:
-            await self._acts.requeue_as(choice)
+        if (selection := self._selection) is not None:
+            await self._actions.requeue_as(selection)
 
     @work(group="ask", exclusive=True)
     async def action_discard(self) -> None:
-        if (choice := self._choice) is not None:
-            await self._acts.discard(choice)
+        if (selection := self._selection) is not None:
+            await self._actions.discard(selection)
 
     @work(group="ask", exclusive=True)
     async def action_export(self) -> None:
-        if (choice := self._choice) is not None:
-            await self._acts.export(choice)
+        if (selection := self._selection) is not None:
+            await self._actions.export(selection)
 
     @work(group="ask", exclusive=True)
     async def action_edit(self) -> None:
-        if (choice := self._choice) is not None and choice.single_job_id:
-            await self._acts.edit(choice)
+        if (selection := self._selection) is not None and selection.single_job_id:
+            await self._actions.edit(selection)
 
     def action_copy(self) -> None:
         key = self._grid.cursor_key
@@ -316,26 +311,26 @@ class DeadScreen(OperatorScreen):
             self.app.copy_to_clipboard(key)
             self.notify(key, title="copied")
 
-    # -- what the acts need to know, and what they tell -------------------------------------------------
+    # -- callbacks of the actions -----------------------------------------------------------------------
 
-    async def _tally(self, choice: DeadSelection, looked: ExaminedCallback) -> CountPreview:
-        groups = self._catalogue.groups or ()
-        return await count_selection(self.operator_app.source, choice, self._view, groups, looked)
+    async def _preview(self, selection: DeadSelection, examined: ExaminedCallback) -> CountPreview:
+        groups = self._data.groups or ()
+        return await count_selection(self.operator_app.source, selection, self._query, groups, examined)
 
-    def _count(self, looked: int | None) -> None:
-        # Each call looks at some hundred: what is shown changes in steps that can be read.
-        looked = looked and looked // COUNT_STEP * COUNT_STEP
-        if looked != self._counting:
-            self._counting = looked
-            if self._there:
+    def _show_progress(self, examined: int | None) -> None:
+        # Each call examines a few hundred: the number is shown in larger steps to be readable.
+        examined = examined and examined // COUNT_STEP * COUNT_STEP
+        if examined != self._counting:
+            self._counting = examined
+            if self._is_drawable:
                 self._draw_frame(self.operator_app.view)
 
-    def _done(self, choice: DeadSelection) -> None:
-        """What an act was done to is chosen no more, and the list is renewed."""
-        if not self._there:
+    def _done(self, selection: DeadSelection) -> None:
+        """Unmarks the affected rows and fetches the list."""
+        if not self._is_drawable:
             return
-        if not choice.keys:
-            self._chosen = None
-        done = set(choice.keys)
+        if not selection.keys:
+            self._selected_total = None
+        done = set(selection.keys)
         self._grid.mark([key for key in self._grid.marks if key not in done])
-        self._renew()
+        self._request_list()

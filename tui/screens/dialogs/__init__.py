@@ -1,1 +1,1 @@
-"""Questions that come between wanting and doing."""
+"""Dialogs before commands."""

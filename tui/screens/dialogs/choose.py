@@ -1,4 +1,4 @@
-"""One of a few."""
+"""A dialog with a list of options."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from previewops.tui.viewmodel.spans import Line
 
 @dataclass(frozen=True, slots=True)
 class ChoiceOption:
-    """One that can be chosen: its ``name``, which is the answer and whose first letter is its key, and its sense."""
+    """One option: ``name`` is the answer and its first letter is the key."""
 
     name: str
     description: str
 
 
 class ChoiceDialog(Dialog[str]):
-    """Asks for one of some ways by arrows and enter, its first letter, or the mouse."""
+    """Asks for one of the options, by arrow keys and enter, first letter, or mouse."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "focused_list('down')", show=False),

@@ -1,4 +1,4 @@
-"""Are you sure? As hard to say yes to as the act is wide."""
+"""Confirmation dialogs. The more jobs are affected, the harder they are to confirm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Answer = TypeVar("Answer")
 
 
 class ConfirmationDialog(Dialog[Answer]):
-    """A yes that is guarded: Cancel has the focus, and with ``Caution.WORD`` the verb has to be typed first."""
+    """A confirmation: Cancel has the focus, and with ``ConfirmationLevel.WORD`` the verb must be typed."""
 
     def __init__(
         self,
@@ -36,12 +36,12 @@ class ConfirmationDialog(Dialog[Answer]):
             yield from field(f"type {self._verb}", Input(id="word", placeholder=self._verb, compact=True))
 
     def on_mount(self) -> None:
-        self.query_one("#deed", Button).disabled = self._typed
+        self.query_one("#confirm", Button).disabled = self._typed
         (self.query_one("#word", Input) if self._typed else self.query_one("#cancel", Button)).focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if event.input.id == "word":
-            self.query_one("#deed", Button).disabled = not self._agreed
+            self.query_one("#confirm", Button).disabled = not self._agreed
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.input.id == "word" and self._agreed:
@@ -55,18 +55,18 @@ class ConfirmationDialog(Dialog[Answer]):
 
 
 class ConfirmDialog(ConfirmationDialog[bool]):
-    """Yes, or None."""
+    """Returns True, or None."""
 
     def submit(self) -> None:
         self.dismiss(True)
 
 
 class ConfirmWithReasonDialog(ConfirmationDialog[str]):
-    """Yes with a reason, which may be empty and is kept with the event; or None."""
+    """Returns a reason, which may be empty and is stored with the event, or None."""
 
     def compose_fields(self) -> ComposeResult:
         yield from field(
-            "reason", Input(id="why", placeholder="kept with the event", compact=True, max_length=500)
+            "reason", Input(id="why", placeholder="stored with the event", compact=True, max_length=500)
         )
         yield from super().compose_fields()
 
@@ -75,7 +75,7 @@ class ConfirmWithReasonDialog(ConfirmationDialog[str]):
 
 
 def field(name: str, line: Input) -> ComposeResult:
-    """A line to be filled in, with its name before it."""
+    """An input with its label."""
     with Horizontal(classes="field"):
         yield Label(name, markup=False)
         yield line

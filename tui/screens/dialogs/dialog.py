@@ -1,4 +1,4 @@
-"""What all dialogs share: a box in the middle, escape, and buttons."""
+"""Base class of the dialogs: a centred box with text and buttons."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from textual.widgets import Button
 from previewops.tui.screens.modal import Modal
 from previewops.tui.viewmodel.spans import Line
 from previewops.tui.viewmodel.wrap import wrap_lines
-from previewops.tui.widgets.diffed_lines import Canvas
+from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.panel import framed
 
 Answer = TypeVar("Answer")
 
 
 class Dialog(Modal[Answer | None]):
-    """A question. It is dismissed with its answer, or with None when the operator thinks better of it."""
+    """A dialog. It is dismissed with its answer, or with None if the operator cancels."""
 
     CSS_PATH = "dialog.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -41,35 +41,35 @@ class Dialog(Modal[Answer | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = framed(self._title)
-            yield Canvas(id="lines", fit_height=True)
+            yield DiffedLines(id="lines", fit_height=True)
             yield from self.compose_fields()
             with Horizontal(id="buttons"):
-                # Beside "Cancel jobs" a button "Cancel" would say too little.
+                # Next to "Cancel jobs", a button "Cancel" would be ambiguous.
                 yield Button("Go back" if self._verb.startswith("cancel") else "Cancel", id="cancel")
-                yield Button(self._verb.capitalize(), id="deed", classes="-deed")
+                yield Button(self._verb.capitalize(), id="confirm", classes="-confirm")
 
     def compose_fields(self) -> ComposeResult:
-        """What stands between the words and the buttons."""
+        """The widgets between the text and the buttons."""
         yield from ()
 
     def on_mount(self) -> None:
         self.set_lines(self._lines)
 
     def set_lines(self, lines: Sequence[Line]) -> None:
-        """Replaces the words that stand on top."""
+        """Replaces the text."""
         self._lines = tuple(lines)
-        self.query_one("#lines", Canvas).draw(lambda columns, _: wrap_lines(self._lines, columns))
+        self.query_one("#lines", DiffedLines).draw(lambda columns, _: wrap_lines(self._lines, columns))
 
     def action_leave(self) -> None:
         self.dismiss(None)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
-        if event.button.id == "deed":
+        if event.button.id == "confirm":
             self.submit()
         else:
             self.dismiss(None)
 
     def submit(self) -> None:
-        """Dismisses with the answer, if there is one."""
+        """Dismisses with the answer if it is valid."""
         raise NotImplementedError

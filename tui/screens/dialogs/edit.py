@@ -1,4 +1,4 @@
-"""The payload of a dead letter, to be mended before it runs again."""
+"""The dialog to edit the payload of a dead letter."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from previewops.tui.viewmodel.payload_editor import (
     violation_lines,
 )
 from previewops.tui.viewmodel.spans import Span, Tone
-from previewops.tui.widgets.diffed_lines import Canvas
+from previewops.tui.widgets.diffed_lines import DiffedLines
 
-_KEYS = "ctrl+s checks it and requeues the job, esc leaves it as it is"
-_KEYS_WRONG = "ctrl+s checks it again, ctrl+n goes to the next violation"
-_KEYS_CHANGED = "esc once more forgets what you have changed"
+_KEYS = "ctrl+s validates it and requeues the job, esc cancels"
+_KEYS_WRONG = "ctrl+s validates it again, ctrl+n goes to the next violation"
+_KEYS_CHANGED = "press esc again to discard your changes"
 
 
 class EditPayloadDialog(Dialog[Payload]):
-    """A payload as JSON, which is taken once it keeps the contract; until then it says all that is wrong with it."""
+    """A payload as JSON. It is accepted once it is valid; until then its violations are listed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "send", show=False, priority=True),
@@ -49,7 +49,7 @@ class EditPayloadDialog(Dialog[Payload]):
             self._original, id="payload", soft_wrap=True, show_line_numbers=True, tab_behavior="focus"
         )
         with VerticalScroll(id="violations", can_focus=False):
-            yield Canvas(id="violation-lines", fit_height=True)
+            yield DiffedLines(id="violation-lines", fit_height=True)
 
     def on_mount(self) -> None:
         self.query_one("#violations").display = False
@@ -68,7 +68,7 @@ class EditPayloadDialog(Dialog[Payload]):
         self.submit()
 
     def action_leave(self) -> None:
-        """Leaves; what was typed is not forgotten by one stroke."""
+        """Closes the dialog; a changed payload needs a second keystroke."""
         if self._warned or self.query_one(TextArea).text == self._original:
             self.dismiss(None)
             return
@@ -94,7 +94,7 @@ class EditPayloadDialog(Dialog[Payload]):
         box = self.query_one("#violations", VerticalScroll)
         box.display = True
         box.scroll_home(animate=False)
-        self.query_one("#violation-lines", Canvas).draw(
+        self.query_one("#violation-lines", DiffedLines).draw(
             lambda columns, _: violation_lines(violations, columns)
         )
         self._say(_KEYS_WRONG)

@@ -1,4 +1,4 @@
-"""Dialogs that are imported when they are first wanted: the screens that can open them come sooner."""
+"""Dialogs that are imported on first use, so that the screens open faster."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ _Editor: TypeAlias = "Callable[[str, Mapping[str, Any]], Screen[Payload | None]]
 
 
 def edit_payload(job_id: str, payload: Mapping[str, Any]) -> Screen[Payload | None]:
-    """``edit.EditPayload``, which brings a text editor and the contract with it."""
+    """``edit.EditPayloadDialog``, which imports the text editor and the contract."""
     module = import_module("previewops.tui.screens.dialogs.edit")
-    return cast("_Editor", module.EditPayload)(job_id, payload)
+    return cast("_Editor", module.EditPayloadDialog)(job_id, payload)

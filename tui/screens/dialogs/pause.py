@@ -1,4 +1,4 @@
-"""The questions before the queue is paused or resumed."""
+"""Dialogs before the queue is paused or resumed."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 class ResumeDialog(Dialog[bool]):
-    """Whether a pause is to end that somebody had a reason for. Enter ends it: it is one act, undone by another."""
+    """Asks whether to resume a paused queue. Enter resumes, as it is easily undone."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         super().__init__("Resume the queue", resume_lines(snapshot), verb="resume")
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#deed", Button).focus()
+        self.query_one("#confirm", Button).focus()
 
     def submit(self) -> None:
         self.dismiss(True)
 
 
 def resume_lines(snapshot: Snapshot) -> list[Line]:
-    """Who has paused it, when and why, and what waits for its end."""
+    """The operator, time and reason of the pause, and the number of waiting jobs."""
     by = (Span(" by "), clean_span(snapshot.paused_by)) if snapshot.paused_by else ()
     why = clean_span(snapshot.paused_why) if snapshot.paused_why else Span("no reason was given", Tone.DIM)
     return [
@@ -44,15 +44,15 @@ def resume_lines(snapshot: Snapshot) -> list[Line]:
         ),
         (Span("  "), why),
         (),
-        (Span(f"{pluralize(snapshot.backlog, 'job')} will be taken when it ends."),),
+        (Span(f"{pluralize(snapshot.backlog, 'job')} will be claimed."),),
     ]
 
 
 async def ask_to_pause(app: OperatorApp, snapshot: Snapshot) -> Pause | Resume | None:
-    """What is to be done: the queue paused for a reason, or resumed if it is paused; None for nothing."""
+    """The command to pause or resume the queue; None if the operator cancels."""
     if snapshot.paused:
         return Resume() if await app.show_dialog(ResumeDialog(snapshot)) else None
     why: str | None = await app.show_dialog(
-        PromptDialog("Pause the queue", "Workers take no more jobs; what runs goes on. Why?", "pause")
+        PromptDialog("Pause the queue", "Workers claim no more jobs. Running jobs continue. Why?", "pause")
     )
     return None if why is None else Pause(why)

@@ -1,4 +1,4 @@
-"""One line of text: a reason, a number, a path."""
+"""A dialog for one line of text: a reason, a number, a path."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from previewops.tui.screens.dialogs.dialog import Dialog
 from previewops.tui.viewmodel.spans import Line, Span
 
 TextCheck = Callable[[str], str]
-"""Says what is wrong with a text, "" when nothing is."""
+"""Returns the error of a text, "" for none."""
 
 
 def accept_any(_text: str) -> str:
-    """Takes every text."""
+    """Accepts every text."""
     return ""
 
 
 class PromptDialog(Dialog[str]):
-    """Asks for a line; enter takes it. What ``check`` refuses is told and can be mended."""
+    """Asks for one line of text. Errors of ``check`` are shown, and the text can be corrected."""
 
     def __init__(
         self,

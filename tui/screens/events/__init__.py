@@ -1,1 +1,1 @@
-"""What happens in the queue, and who has done what."""
+"""The event screen: what happens in the queue, and operator actions."""

@@ -1,4 +1,4 @@
-"""The feed of events."""
+"""The event feed."""
 
 from __future__ import annotations
 
@@ -14,33 +14,31 @@ from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.event_text import event_subject
-from previewops.tui.viewmodel.events import feed as shape
+from previewops.tui.viewmodel.events import feed as feed_lines
 from previewops.tui.viewmodel.events.feed import EventFeed
 from previewops.tui.viewmodel.queue_status import queue_status
 from previewops.tui.viewmodel.spans import Span
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.scroll_text import Paper
-
-WIDE_COLUMNS = 160
-"""From so many columns on the panels stand side by side."""
+from previewops.tui.widgets.scroll_text import ScrollText
 
 
 class EventsScreen(OperatorScreen):
-    """Events, newest first, and all that is known of the one under the cursor."""
+    """Lists events, newest first, with the details of the event at the cursor."""
 
     MODE = "events"
     CSS_PATH = "events.tcss"
+    WIDE_COLUMNS = 160
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
         KeyAction(
-            "filter(False)", "slash", "/", "Filter", "Show the events that match: kind:dead who:ada timeout."
+            "filter(False)", "slash", "/", "Filter", "Show matching events: kind:dead who:ada timeout."
         ),
-        KeyAction("filter(True)", "exclamation_mark", "!", "Inverse", "Show the events that do not match."),
-        KeyAction("follow", "f", "f", "Follow", "Let new events come in on top, or hold the rows still."),
-        KeyAction("acts_only", "o", "o", "Operators", "Show only what operators have done, or everything."),
-        KeyAction("open", "enter", "enter", "Job", "Open the job that the event is about."),
-        KeyAction("copy_id", "c", "c", "Copy id", "Copy the id of what the event is about to the clipboard."),
+        KeyAction("filter(True)", "exclamation_mark", "!", "Inverse", "Show events that do not match."),
+        KeyAction("follow", "f", "f", "Follow", "Follow new events, or stop at the current rows."),
+        KeyAction("operators_only", "o", "o", "Operators", "Show only operator actions, or all events."),
+        KeyAction("open", "enter", "enter", "Job", "Open the event's job."),
+        KeyAction("copy_id", "c", "c", "Copy id", "Copy the id of the event's job, worker or host."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
@@ -55,78 +53,77 @@ class EventsScreen(OperatorScreen):
         with Container(id="feed"):
             yield Panel(
                 "Events",
-                Grid(shape.columns(dated=False), id="events"),
+                Grid(feed_lines.columns(dated=False), id="events"),
                 FilterLine("kind:dead who:ada lesson-12 !timeout", id="filter"),
                 id="feed-panel",
             )
-            yield Panel("Event", Paper(id="event"), id="event-panel")
-
-    def on_resize(self) -> None:
-        self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
+            yield Panel("Event", ScrollText(id="event"), id="event-panel")
 
     # -- drawing ----------------------------------------------------------------------------------------
 
-    def draw_view(self, picture: QueueView) -> None:
-        snapshot, feed = picture.snapshot, self._feed
+    def draw_view(self, view: QueueView) -> None:
+        snapshot, feed = view.snapshot, self._feed
         grid = self.query_one("#events", Grid)
         if snapshot is None:
-            state = queue_status(picture)
-            grid.show((), empty=[(Span(f"{state.mark} {state.words}", state.tone),), (Span(state.more),)])
+            state = queue_status(view)
+            grid.show(
+                (), empty=[(Span(f"{state.mark} {state.headline}", state.tone),), (Span(state.details),)]
+            )
             return
-        last = picture.events[-1].event_id if picture.events else ""
-        # What a picture shows of events changes when one comes, and when a day ends: their times lose the date.
-        drawn = (feed, last, len(picture.events), snapshot.now_ms // shape.DAY_MS)
+        last = view.events[-1].event_id if view.events else ""
+        # The feed changes when an event arrives, and at midnight, when times get a date.
+        drawn = (feed, last, len(view.events), snapshot.now_ms // feed_lines.DAY_MS)
         if drawn == self._drawn:
             return
         self._drawn = drawn
-        shown = feed.shown(picture.events)
+        shown = feed.shown(view.events)
         self._events = {event.event_id: event for event in shown}
-        dated = shape.dated(shown, snapshot.now_ms)
+        dated = feed_lines.dated(shown, snapshot.now_ms)
         if dated is not self._dated:
             self._dated = dated
-            grid.set_columns(shape.columns(dated=dated))
+            grid.set_columns(feed_lines.columns(dated=dated))
         grid.show(
-            [Row(event.event_id, shape.cells(event, snapshot.now_ms)) for event in shown],
-            empty=shape.empty_lines(feed),
+            [Row(event.event_id, feed_lines.cells(event, snapshot.now_ms)) for event in shown],
+            empty=feed_lines.empty_lines(feed),
         )
         if feed.following and shown:
             grid.go_to(shown[0].event_id)
-        waiting = feed.waiting(picture.events)
-        self.query_one("#feed-panel", Panel).label(subtitle=shape.subtitle(feed, len(shown), waiting))
+        waiting = feed.waiting(view.events)
+        self.query_one("#feed-panel", Panel).label(subtitle=feed_lines.subtitle(feed, len(shown), waiting))
         self._draw_event()
 
     def _draw_event(self) -> None:
         event = self._event
-        reading = self.query_one("#event", Paper)
+        pane = self.query_one("#event", ScrollText)
         if event is None:
-            reading.write(lambda _columns: ())
+            pane.write(lambda _columns: ())
         else:
-            reading.write(lambda columns: shape.detail_lines(event, columns))
+            pane.write(lambda columns: feed_lines.detail_lines(event, columns))
         self.draw_keys()
 
     @property
     def _event(self) -> QueueEvent | None:
         return self._events.get(self.query_one("#events", Grid).cursor_key)
 
-    def _see(self, feed: EventFeed) -> None:
+    def _set_feed(self, feed: EventFeed) -> None:
         self._feed = feed
         self.draw_view(self.operator_app.view)
 
     def on_grid_cursor_moved(self, event: Grid.CursorMoved) -> None:
         if self._feed.following and event.grid.cursor_index:
-            self._see(self._feed.hold(self.operator_app.view.events))
+            self._set_feed(self._feed.hold(self.operator_app.view.events))
         self._draw_event()
 
     def on_grid_row_selected(self, _event: Grid.RowSelected) -> None:
         self.action_open()
 
     def on_filter_line_changed(self, event: FilterLine.Changed) -> None:
-        self._see(replace(self._feed, terms=event.terms))
+        self._set_feed(replace(self._feed, terms=event.terms))
 
     def on_filter_line_submitted(self, _event: FilterLine.Submitted) -> None:
         self.query_one("#events", Grid).focus()
 
-    # -- deeds ------------------------------------------------------------------------------------------
+    # -- actions ----------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not self.is_mounted or super().check_action(action, parameters) is False:
@@ -144,10 +141,10 @@ class EventsScreen(OperatorScreen):
 
     def action_follow(self) -> None:
         feed = self._feed
-        self._see(feed.hold(self.operator_app.view.events) if feed.following else feed.follow())
+        self._set_feed(feed.hold(self.operator_app.view.events) if feed.following else feed.follow())
 
-    def action_acts_only(self) -> None:
-        self._see(replace(self._feed, acts_only=not self._feed.acts_only))
+    def action_operators_only(self) -> None:
+        self._set_feed(replace(self._feed, operators_only=not self._feed.operators_only))
 
     def action_open(self) -> None:
         event = self._event
@@ -157,9 +154,9 @@ class EventsScreen(OperatorScreen):
     def action_copy_id(self) -> None:
         event = self._event
         if event is not None:
-            copied = event_subject(event)
-            self.app.copy_to_clipboard(copied)
-            self.notify(copied, title="copied")
+            subject = event_subject(event)
+            self.app.copy_to_clipboard(subject)
+            self.notify(subject, title="copied")
 
     def back(self) -> bool:
         line = self.query_one("#filter", FilterLine)
@@ -167,7 +164,7 @@ class EventsScreen(OperatorScreen):
             line.clear()
             self.query_one("#events", Grid).focus()
             return True
-        if self._feed.acts_only:
-            self.action_acts_only()
+        if self._feed.operators_only:
+            self.action_operators_only()
             return True
         return False

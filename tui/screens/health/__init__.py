@@ -1,1 +1,1 @@
-"""Whether the queue is well, check by check, and what to do about it."""
+"""The health screen: checks and advice."""

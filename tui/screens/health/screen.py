@@ -15,47 +15,42 @@ from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.confirmation import ConfirmationLevel
-from previewops.tui.viewmodel.health import checks as shape
-from previewops.tui.widgets.diffed_lines import Canvas
+from previewops.tui.viewmodel.health import checks
+from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.scroll_text import Paper
-
-WIDE_COLUMNS = 150
-"""From so many columns on the panels stand side by side."""
+from previewops.tui.widgets.scroll_text import ScrollText
 
 
 class HealthScreen(OperatorScreen):
-    """The verdict, every check with what to do about it, and the figures."""
+    """Shows the overall result, every check with its advice, and the figures."""
 
     MODE = "health"
     CSS_PATH = "health.tcss"
+    WIDE_COLUMNS = 150
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
         KeyAction(
             "acknowledge",
             "a",
             "a",
             "Acknowledge",
-            "End the alarm over lost data, once what was pending is submitted again.",
+            "End the alarm about lost data, after submitting the pending jobs again.",
             mutates=True,
         ),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def compose_body(self) -> ComposeResult:
-        yield Canvas(id="verdict", fit_height=True)
+        yield DiffedLines(id="verdict", fit_height=True)
         with Container(id="parts"):
-            yield Panel("Checks", Paper(id="checks"), id="checks-panel")
-            yield Panel("Figures", Paper(id="figures"), id="figures-panel")
+            yield Panel("Checks", ScrollText(id="checks"), id="checks-panel")
+            yield Panel("Figures", ScrollText(id="figures"), id="figures-panel")
 
-    def on_resize(self) -> None:
-        self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
-
-    def draw_view(self, picture: QueueView) -> None:
-        health = picture.health
+    def draw_view(self, view: QueueView) -> None:
+        health = view.health
         figures = health.figures if health is not None else ()
-        self.query_one("#verdict", Canvas).draw(lambda columns, _: shape.verdict_lines(picture, columns))
-        self.query_one("#checks", Paper).write(lambda columns: shape.check_lines(health, columns))
-        self.query_one("#figures", Paper).write(lambda columns: shape.figure_lines(figures, columns))
+        self.query_one("#verdict", DiffedLines).draw(lambda columns, _: checks.verdict_lines(view, columns))
+        self.query_one("#checks", ScrollText).write(lambda columns: checks.check_lines(health, columns))
+        self.query_one("#figures", ScrollText).write(lambda columns: checks.figure_lines(figures, columns))
         self.draw_keys()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -72,8 +67,8 @@ class HealthScreen(OperatorScreen):
     async def action_acknowledge(self) -> None:
         agreed = await self.show_dialog(
             ConfirmDialog(
-                "Acknowledge the loss of data",
-                shape.DATA_LOSS_LINES,
+                "Acknowledge the data loss",
+                checks.DATA_LOSS_LINES,
                 verb="acknowledge",
                 level=ConfirmationLevel.DIALOG,
             )

@@ -1,4 +1,4 @@
-"""The keys of one screen, in words."""
+"""The keys of one screen with descriptions."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from textual.containers import VerticalScroll
 from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.modal import Modal
 from previewops.tui.viewmodel.help import help_lines
-from previewops.tui.widgets.diffed_lines import Canvas
+from previewops.tui.widgets.diffed_lines import DiffedLines
 
 
 class HelpScreen(Modal[None]):
-    """What can be done at this moment. Any of the keys that close things closes it."""
+    """Lists the available keys."""
 
     CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "leave", show=False)]
 
-    def __init__(self, mode: str, deeds: Sequence[KeyAction]) -> None:
+    def __init__(self, mode: str, key_actions: Sequence[KeyAction]) -> None:
         super().__init__()
         self._mode = mode
-        self._deeds = tuple(deeds)
+        self._key_actions = tuple(key_actions)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="box") as box:
             box.border_title = "Keys"
             box.border_subtitle = "esc closes"
-            yield Canvas(id="lines", fit_height=True)
+            yield DiffedLines(id="lines", fit_height=True)
 
     def on_mount(self) -> None:
-        self.query_one("#lines", Canvas).draw(lambda columns, _: help_lines(self._mode, self._deeds, columns))
+        self.query_one("#lines", DiffedLines).draw(
+            lambda columns, _: help_lines(self._mode, self._key_actions, columns)
+        )
 
     def action_leave(self) -> None:
         self.dismiss()

@@ -1,1 +1,1 @@
-"""One job whole."""
+"""The screen of one job."""

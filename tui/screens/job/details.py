@@ -1,4 +1,4 @@
-"""What stands below the preview: payload, failed attempts, artifacts; all at once, or one at a time."""
+"""The panels below the preview: payload, failed attempts and artifacts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from previewops.tui.viewmodel.json_lines import json_lines, wrap_json
 from previewops.tui.viewmodel.spans import Line, Span, Tone
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.scroll_text import Paper
+from previewops.tui.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
@@ -22,7 +22,7 @@ PARTS = ("payload", "attempts", "artifacts")
 
 
 class DetailPanels(Horizontal):
-    """Three panels. ``chosen`` is the one that is shown where there is room for one only."""
+    """Three panels. Where there is room for one only, ``chosen`` is shown."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -32,32 +32,32 @@ class DetailPanels(Horizontal):
         self._artifacts: tuple[BundleFile, ...] = ()
 
     def compose(self) -> ComposeResult:
-        yield Panel("payload", Paper(id="payload"), id="payload-panel")
+        yield Panel("payload", ScrollText(id="payload"), id="payload-panel")
         with Container(id="beside"):
             yield Panel("attempts", Grid(ATTEMPT_COLUMNS, id="attempts"), id="attempts-panel")
             yield Panel("artifacts", Grid(ARTIFACT_COLUMNS, id="artifacts"), id="artifacts-panel")
 
     def show(self, record: JobRecord, artifacts: tuple[BundleFile, ...], now_ms: int) -> None:
-        """Shows what is known of a job."""
+        """Shows a job."""
         self._artifacts = artifacts
         self._write_payload(record)
         attempts = [
             Row(str(number), attempt_cells(number, attempt, now_ms))
             for number, attempt in enumerate(record.history, 1)
         ]
-        none = "No attempt has failed." if not record.attempts else "Of failed attempts nothing is kept."
-        self.query_one("#attempts", Grid).show(attempts, empty=[(Span(none, Tone.DIM),)])
-        files = [Row(each.path, artifact_cells(each)) for each in artifacts]
+        empty_text = "No attempt has failed." if not record.attempts else "The failed attempts were not kept."
+        self.query_one("#attempts", Grid).show(attempts, empty=[(Span(empty_text, Tone.DIM),)])
+        files = [Row(file.path, artifact_cells(file)) for file in artifacts]
         self.query_one("#artifacts", Grid).show(files, empty=[(Span("There are no artifacts.", Tone.DIM),)])
         self._label(len(attempts))
-        there = {"attempts": bool(attempts), "artifacts": bool(artifacts)}
-        for name, is_there in there.items():
-            self._panel(name).set_class(not is_there, "-absent")
-        self.query_one("#beside").set_class(not any(there.values()), "-empty")
+        present = {"attempts": bool(attempts), "artifacts": bool(artifacts)}
+        for name, is_present in present.items():
+            self._panel(name).set_class(not is_present, "-absent")
+        self.query_one("#beside").set_class(not any(present.values()), "-empty")
         self._put_in_order()
 
     def _put_in_order(self) -> None:
-        """Notes which panel is the chosen one; the stylesheet makes something of it on a small screen."""
+        """Sets CSS classes for the chosen panel: the stylesheet hides the others on a small screen."""
         for name in PARTS:
             self._panel(name).set_class(name != self.chosen, "-put-by")
             self._panel(name).set_class(name == self.chosen, "-chosen")
@@ -66,7 +66,7 @@ class DetailPanels(Horizontal):
         beside.set_class(self.chosen != "payload", "-chosen")
 
     def choose(self, name: str) -> None:
-        """Chooses a panel, and gives it the keys."""
+        """Chooses and focuses a panel."""
         self.chosen = name
         self._put_in_order()
         self.query_one(f"#{name}").focus()
@@ -75,16 +75,16 @@ class DetailPanels(Horizontal):
         if record.payload is self._of and self._of is not None:
             return
         if record.payload is None:
-            lines: tuple[Line, ...] = ((Span("There is no payload that could be read.", Tone.DIM),),)
+            lines: tuple[Line, ...] = ((Span("The payload cannot be read.", Tone.DIM),),)
         elif self._payload and record.payload == self._of:
             return
         else:
             lines = json_lines(record.payload)
         self._of, self._payload = record.payload, lines
-        self.query_one("#payload", Paper).write(lambda columns: wrap_json(lines, columns))
+        self.query_one("#payload", ScrollText).write(lambda columns: wrap_json(lines, columns))
 
     def _label(self, attempts: int) -> None:
-        switch = "v shows another" if self.screen.has_class("-small") else ""
+        switch = "v switches the panel" if self.screen.has_class("-small") else ""
         titles = {
             "payload": "payload",
             "attempts": f"failed attempts · {attempts}" if attempts else "failed attempts",

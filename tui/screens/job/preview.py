@@ -1,4 +1,4 @@
-"""The panel that shows a job's pictures, one at a time."""
+"""The panel with a job's images, one at a time."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 from previewops.tui.widgets.blocks import Blocks, strips_of
 from previewops.tui.widgets.graphic import Graphic, make_graphic
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.scroll_text import Paper
+from previewops.tui.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
 
-KEPT = 24
-"""Pictures that are kept as they were drawn: stepping to and fro reads nothing."""
+MAX_CACHED = 24
+"""Number of rendered images kept, so that going back reads nothing."""
 
 TITLE = "preview"
 
 
 class PreviewPanel(Panel):
-    """Draws pictures of a bundle as well as the terminal can. They are read and made small in a thread."""
+    """Draws images of a bundle in the terminal's best mode. They are read and scaled in a thread."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,down,j", "step(1)", show=False),
@@ -46,48 +46,48 @@ class PreviewPanel(Panel):
     ]
 
     def __init__(self, source: DataSource, images: ImageMode, *, id: str | None = None) -> None:
-        self._paper = Paper()
+        self._text = ScrollText()
         self._blocks = Blocks()
         self._graphic = make_graphic(images)
-        self._parts: tuple[Widget, ...] = (self._paper, self._graphic or self._blocks)
+        self._parts: tuple[Widget, ...] = (self._text, self._graphic or self._blocks)
         super().__init__(TITLE, *self._parts, id=id)
         self._source = source
         self._images = images
         self._record: JobRecord | None = None
         self._bundle = BundleContents()
-        self._place = 0
+        self._index = 0
         self._drawn: OrderedDict[tuple[object, ...], Any] = OrderedDict()
-        self._renewal = CoalescedFetch(self, "picture", self._read)
+        self._fetching = CoalescedFetch(self, "picture", self._read)
 
     @property
     def many(self) -> bool:
-        """Whether there is more than one picture to step through."""
+        """Whether there are several images."""
         return self._images is not ImageMode.OFF and len(self._bundle.pictures) > 1
 
     def show(self, record: JobRecord, bundle: BundleContents) -> None:
-        """Shows the first picture of a bundle that has at least one."""
-        self._record, self._bundle, self._place = record, bundle, 0
-        self._turn()
+        """Shows the first image of a bundle that has at least one."""
+        self._record, self._bundle, self._index = record, bundle, 0
+        self._show_current()
 
     def show_text(self, lines: Sequence[Line]) -> None:
-        """Shows words in place of pictures."""
+        """Shows text instead of an image."""
         self._bundle = BundleContents()
-        self._words(lines)
+        self._write(lines)
         self.label(TITLE, "")
 
     def show_file(self, path: str) -> bool:
-        """Shows the picture of that path; False where there is none."""
-        for place, picture in enumerate(self._bundle.pictures):
+        """Shows the image at that path; returns False if there is none."""
+        for index, picture in enumerate(self._bundle.pictures):
             if picture.path == path:
-                self._place = place
-                self._turn()
+                self._index = index
+                self._show_current()
                 return True
         return False
 
     def action_step(self, step: int) -> None:
         if self.many:
-            self._place = (self._place + step) % len(self._bundle.pictures)
-            self._turn()
+            self._index = (self._index + step) % len(self._bundle.pictures)
+            self._show_current()
 
     def on_click(self, event: Click) -> None:
         self.action_step(-1 if event.button == 3 else 1)
@@ -100,90 +100,90 @@ class PreviewPanel(Panel):
 
     def on_resize(self) -> None:
         if self._bundle.pictures:
-            self._renewal.request()
+            self._fetching.request()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
         if self.is_mounted and self._bundle.pictures:
-            self._renewal.request()
+            self._fetching.request()
 
-    def _turn(self) -> None:
-        self.label(picture_title(self._bundle, self._place), picture_subtitle(self._bundle, self._place))
+    def _show_current(self) -> None:
+        self.label(picture_title(self._bundle, self._index), picture_subtitle(self._bundle, self._index))
         if self._images is ImageMode.OFF:
-            self._words([(Span("Pictures are switched off by PREVIEW_IMAGES.", Tone.DIM),)])
+            self._write([(Span("Images are disabled by PREVIEW_IMAGES.", Tone.DIM),)])
         else:
-            self._renewal.request()
+            self._fetching.request()
 
-    def _words(self, lines: Sequence[Line]) -> None:
+    def _write(self, lines: Sequence[Line]) -> None:
         if self._graphic is not None:
             self._graphic.show(None)
-        self._put_forward(self._paper)
-        self._paper.write(lambda columns: wrap_json(lines, columns))
+        self._show_widget(self._text)
+        self._text.write(lambda columns: wrap_json(lines, columns))
 
-    def _put_forward(self, part: Widget) -> None:
-        """Shows one of the parts; the focus stays in the panel if it was there."""
+    def _show_widget(self, part: Widget) -> None:
+        """Shows one of the widgets, and keeps the focus in the panel."""
         focused = self.has_focus_within
-        for each in self._parts:
-            each.display = each is part
+        for widget in self._parts:
+            widget.display = widget is part
         if focused and not part.has_focus:
             part.focus()
 
     async def _read(self) -> None:
-        record, bundle, place = self._record, self._bundle, self._place
+        record, bundle, index = self._record, self._bundle, self._index
         columns, rows = self.content_size
         if record is None or not bundle.pictures or not columns or not rows:
             return
         try:
             with wrap_errors():
-                path = await asyncio.to_thread(self._source.artifact, record, bundle.pictures[place].path)
-                made = await self._made(path, columns, rows)
+                path = await asyncio.to_thread(self._source.artifact, record, bundle.pictures[index].path)
+                rendered = await self._render_image(path, columns, rows)
         except PreviewopsError as error:
-            if bundle is self._bundle and place == self._place:
-                self._words((_said(error.message, Tone.WARN), _said(error.hint or "", Tone.DIM)))
+            if bundle is self._bundle and index == self._index:
+                self._write((_line(error.message, Tone.WARN), _line(error.hint or "", Tone.DIM)))
             return
-        if bundle is not self._bundle or place != self._place:
-            return  # the next one is asked for already
+        if bundle is not self._bundle or index != self._index:
+            return  # another fetch is requested already
         if self._graphic is None:
-            self._put_forward(self._blocks)
-            self._blocks.show(made)
+            self._show_widget(self._blocks)
+            self._blocks.show(rendered)
         else:
-            self._put_forward(self._graphic)
-            self._graphic.show(made)
+            self._show_widget(self._graphic)
+            self._graphic.show(rendered)
 
-    async def _made(self, path: Path, columns: int, rows: int) -> Any:
-        """The picture as it is drawn: strips of half blocks, or what the terminal's graphics are made of."""
-        ground = self._ground()
-        key = (path, await asyncio.to_thread(_stamp, path), columns, rows, ground)
-        made = self._drawn.pop(key, None)
-        if made is None:
-            made = await asyncio.to_thread(_make, self._graphic, path, columns, rows, ground)
-        self._drawn[key] = made
-        while len(self._drawn) > KEPT:
+    async def _render_image(self, path: Path, columns: int, rows: int) -> Any:
+        """The image as strips of half blocks, or in the form of the terminal's graphics protocol."""
+        background = self._background()
+        key = (path, await asyncio.to_thread(_identify, path), columns, rows, background)
+        rendered = self._drawn.pop(key, None)
+        if rendered is None:
+            rendered = await asyncio.to_thread(_make, self._graphic, path, columns, rows, background)
+        self._drawn[key] = rendered
+        while len(self._drawn) > MAX_CACHED:
             self._drawn.popitem(last=False)
-        return made
+        return rendered
 
-    def _ground(self) -> Colour:
+    def _background(self) -> Colour:
         colour = Color.parse(self.app.theme_variables["background"])
         if colour.ansi is not None:
             return (0, 0, 0) if self.app.current_theme.dark else (255, 255, 255)
         return colour.rgb
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """Tells a file from another of the same name that has come in its place."""
+def _identify(path: Path) -> tuple[int, int]:
+    """Identifies the file's content: another file may have replaced it."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return (0, 0)
-    return found.st_mtime_ns, found.st_ino
+    return stat.st_mtime_ns, stat.st_ino
 
 
-def _make(graphic: Graphic | None, path: Path, columns: int, rows: int, ground: Colour) -> Any:
+def _make(graphic: Graphic | None, path: Path, columns: int, rows: int, background: Colour) -> Any:
     if graphic is None:
-        return strips_of(half_block_rows(read_pixels(path, (columns, rows * PIXELS_PER_ROW), ground)))
+        return strips_of(half_block_rows(read_pixels(path, (columns, rows * PIXELS_PER_ROW), background)))
     width, height = graphic.cell_pixels()
-    return graphic.prepare(read_picture(path, (columns * width, rows * height), ground))
+    return graphic.prepare(read_picture(path, (columns * width, rows * height), background))
 
 
-def _said(words: str, tone: Tone) -> Line:
-    return (clean_span(words, tone),)
+def _line(text: str, tone: Tone) -> Line:
+    return (clean_span(text, tone),)

@@ -35,7 +35,7 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 from previewops.tui.viewmodel.wrap import wrap_lines
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.scroll_text import Paper
+from previewops.tui.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
@@ -43,20 +43,20 @@ if TYPE_CHECKING:
 _SMALL_COLUMNS = 110
 _SMALL_ROWS = 34
 _WIDE_COLUMNS = 170
-_LOOKING: list[Line] = [(Span("looking …", Tone.DIM),)]
+_LOADING: list[Line] = [(Span("loading …", Tone.DIM),)]
 
 
 class JobScreen(OperatorScreen):
-    """A job whole: what it has made, what it was made of, and how it went."""
+    """Shows a job's preview, facts, payload, attempts and artifacts."""
 
     MODE = "job"
     AVAILABLE_IN_REPLAY = False
     CSS_PATH = "job.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("picture(1)", "n", "n", "Next", "Show the next picture of the preview."),
-        KeyAction("picture(-1)", "N", "N", "", "Show the picture before."),
-        KeyAction("switch", "v", "v", "View", "Change between payload, failed attempts and artifacts."),
-        KeyAction("requeue", "r", "r", "Requeue", "Give this dead letter a new life.", mutates=True),
+        KeyAction("picture(1)", "n", "n", "Next", "Show the next image."),
+        KeyAction("picture(-1)", "N", "N", "", "Show the previous image."),
+        KeyAction("switch", "v", "v", "View", "Switch between payload, failed attempts and artifacts."),
+        KeyAction("requeue", "r", "r", "Requeue", "Requeue this dead letter.", mutates=True),
         KeyAction("edit", "e", "e", "Edit", "Edit the payload and requeue the job.", mutates=True),
         KeyAction("cancel", "x", "x", "Cancel", "Cancel this job.", mutates=True),
         KeyAction("copy", "c", "c", "Copy id", "Copy the job's id to the clipboard."),
@@ -67,18 +67,18 @@ class JobScreen(OperatorScreen):
     def __init__(self) -> None:
         super().__init__()
         self._record: JobRecord | None = None
-        self._asked_for = ""
-        self._seen: object = None
+        self._job_id = ""
+        self._bundle_run: object = None
         self._bundle = BundleContents()
-        self._bundle_trouble: PreviewopsError | None = None
-        self._trouble: PreviewopsError | None = None
-        self._renewal = CoalescedFetch(self, "job", self._fetch)
-        self._bundle_renewal = CoalescedFetch(self, "bundle", self._fetch_bundle)
+        self._bundle_error: PreviewopsError | None = None
+        self._error: PreviewopsError | None = None
+        self._record_fetch = CoalescedFetch(self, "job", self._fetch)
+        self._bundle_fetch = CoalescedFetch(self, "bundle", self._fetch_bundle)
 
     def compose_body(self) -> ComposeResult:
-        yield Paper(id="nothing")
+        yield ScrollText(id="nothing")
         with Horizontal(id="upper"):
-            yield Panel("job", Paper(id="facts"), id="facts-panel")
+            yield Panel("job", ScrollText(id="facts"), id="facts-panel")
             yield PreviewPanel(self.operator_app.source, self.operator_app.options.images, id="preview")
         yield DetailPanels(id="lower")
 
@@ -90,51 +90,51 @@ class JobScreen(OperatorScreen):
 
     # -- fetching ---------------------------------------------------------------------------------------
 
-    def draw_view(self, picture: QueueView) -> None:
-        chosen = self.operator_app.job_id
-        if chosen != self._asked_for:
-            self._open(chosen)
-        elif chosen and not picture.fetching_paused and self._may_differ:
-            self._renewal.request()
+    def draw_view(self, view: QueueView) -> None:
+        requested = self.operator_app.job_id
+        if requested != self._job_id:
+            self._open(requested)
+        elif requested and not view.fetching_paused and self._may_differ:
+            self._record_fetch.request()
         self._draw()
 
     @property
     def _may_differ(self) -> bool:
-        """Whether what there is of the job may be other than what was fetched."""
-        return self._record is None or self._record.state.pending or self._trouble is not None
+        """Whether the job may have changed since it was fetched."""
+        return self._record is None or self._record.state.pending or self._error is not None
 
     def on_screen_resume(self) -> None:
         if self._record is not None and not self.operator_app.view.fetching_paused:
-            self._renewal.request()
+            self._record_fetch.request()
 
     def _open(self, job_id: str) -> None:
-        self._asked_for = job_id
-        self._record, self._seen, self._trouble = None, None, None
-        self._bundle, self._bundle_trouble = BundleContents(), None
+        self._job_id = job_id
+        self._record, self._bundle_run, self._error = None, None, None
+        self._bundle, self._bundle_error = BundleContents(), None
         self.query_one(DetailPanels).chosen = PARTS[0]
-        self._renewal.request()
+        self._record_fetch.request()
 
     async def _fetch(self) -> None:
-        job_id = self._asked_for
+        job_id = self._job_id
         if not job_id:
             return
         try:
             record = await self.operator_app.source.job(job_id)
         except PreviewopsError as error:
-            self._trouble = error
+            self._error = error
         else:
-            if job_id != self._asked_for or not self.composed:
+            if job_id != self._job_id or not self.composed:
                 return
             first = self._record is None
-            self._record, self._trouble = record, None
-            self._look_at_bundle(record)
+            self._record, self._error = record, None
+            self._update_bundle(record)
             if first:
                 self._begin(record)
         self._draw()
         self.draw_keys()
 
     def _begin(self, record: JobRecord) -> None:
-        """Chooses what to show first: of a failed job the attempts, of a finished one what it has made."""
+        """Selects the first panel: the attempts of a failed job, the artifacts of a completed one."""
         lower = self.query_one(DetailPanels)
         lower.chosen = (
             "attempts" if record.history else "artifacts" if parse_artifacts(record.result) else PARTS[0]
@@ -142,30 +142,30 @@ class JobScreen(OperatorScreen):
         lower.show(record, parse_artifacts(record.result), self._now_ms())
         self.call_after_refresh(self.query_one(f"#{lower.chosen}").focus)
 
-    def _look_at_bundle(self, record: JobRecord) -> None:
-        """Reads the bundle again when there is another one than before."""
-        if _life(record) != self._seen:
-            self._seen = _life(record)
-            self._bundle, self._bundle_trouble = BundleContents(parse_artifacts(record.result)), None
-            # What stands there belongs to another bundle.
-            self.query_one(PreviewPanel).show_text(_LOOKING)
-            self._bundle_renewal.request()
+    def _update_bundle(self, record: JobRecord) -> None:
+        """Reads the bundle if it is another one than before."""
+        if _run_key(record) != self._bundle_run:
+            self._bundle_run = _run_key(record)
+            self._bundle, self._bundle_error = BundleContents(parse_artifacts(record.result)), None
+            # The preview belongs to another bundle.
+            self.query_one(PreviewPanel).show_text(_LOADING)
+            self._bundle_fetch.request()
 
     async def _fetch_bundle(self) -> None:
         record = self._record
         if record is None or not parse_artifacts(record.result):
             self._draw_preview()
             return
-        bundle, trouble = BundleContents(parse_artifacts(record.result)), None
+        bundle, bundle_error = BundleContents(parse_artifacts(record.result)), None
         try:
             with wrap_errors():
                 bundle = await asyncio.to_thread(read_bundle, self.operator_app.source, record)
         except PreviewopsError as error:
-            trouble = error
-        if _life(record) != self._seen or not self.composed:
+            bundle_error = error
+        if _run_key(record) != self._bundle_run or not self.composed:
             return
-        self._bundle, self._bundle_trouble = bundle, trouble
-        if bundle.pictures and trouble is None:
+        self._bundle, self._bundle_error = bundle, bundle_error
+        if bundle.pictures and bundle_error is None:
             self.query_one(PreviewPanel).show(record, bundle)
         self._draw()
         self.draw_keys()
@@ -181,17 +181,17 @@ class JobScreen(OperatorScreen):
             return
         self.set_class(self._record is None, "-nothing")
         if self._record is None:
-            lines = self._instead()
-            self.query_one("#nothing", Paper).write(lambda columns: wrap_lines(lines, columns))
+            lines = self._placeholder_lines()
+            self.query_one("#nothing", ScrollText).write(lambda columns: wrap_lines(lines, columns))
             return
-        record, now_ms = self._fresh(self._record), self._now_ms()
-        self.query_one("#facts", Paper).write(lambda columns: fact_lines(record, now_ms, columns))
-        self.query_one("#facts-panel", Panel).label(record.job_id, self._freshness(record))
+        record, now_ms = self._with_progress(self._record), self._now_ms()
+        self.query_one("#facts", ScrollText).write(lambda columns: fact_lines(record, now_ms, columns))
+        self.query_one("#facts-panel", Panel).label(record.job_id, self._freshness_text(record))
         self.query_one(DetailPanels).show(record, self._bundle.artifacts, now_ms)
         self._draw_preview()
 
-    def _fresh(self, record: JobRecord) -> JobRecord:
-        """The record with the progress of the snapshot, which comes more often."""
+    def _with_progress(self, record: JobRecord) -> JobRecord:
+        """The record with the snapshot's progress, which is more recent."""
         snapshot = self.operator_app.view.snapshot
         if snapshot is None or not record.state.pending:
             return record
@@ -203,30 +203,30 @@ class JobScreen(OperatorScreen):
         record, panel = self._record, self.query_one(PreviewPanel)
         if record is None:
             return
-        if self._bundle_trouble is not None:
-            panel.show_text(_told(self._bundle_trouble))
+        if self._bundle_error is not None:
+            panel.show_text(_error_lines(self._bundle_error))
         elif not self._bundle.pictures:
-            fresh, width = self._fresh(record), max(20, panel.content_size.width)
-            panel.show_text(preview_placeholder(fresh, width))
+            latest, width = self._with_progress(record), max(20, panel.content_size.width)
+            panel.show_text(preview_placeholder(latest, width))
 
-    def _freshness(self, record: JobRecord) -> str:
-        picture, pending = self.operator_app.view, record.state.pending
-        if self._trouble is not None:
-            return f"not renewed: {self._trouble.message}"
-        if picture.connection_error and pending:
-            return f"not renewed: {picture.connection_error}"
-        if picture.frozen:
+    def _freshness_text(self, record: JobRecord) -> str:
+        view, pending = self.operator_app.view, record.state.pending
+        if self._error is not None:
+            return f"not updated: {self._error.message}"
+        if view.connection_error and pending:
+            return f"not updated: {view.connection_error}"
+        if view.frozen:
             return "frozen"
         return "live" if pending else ""
 
-    def _instead(self) -> list[Line]:
-        if not self._asked_for:
+    def _placeholder_lines(self) -> list[Line]:
+        if not self._job_id:
             return no_job_lines()
-        if self._trouble is not None:
-            return [*_told(self._trouble), (), *no_job_lines()[2:]]
-        return _LOOKING
+        if self._error is not None:
+            return [*_error_lines(self._error), (), *no_job_lines()[2:]]
+        return _LOADING
 
-    # -- looking ----------------------------------------------------------------------------------------
+    # -- navigation -------------------------------------------------------------------------------------
 
     def back(self) -> bool:
         self.operator_app.action_show(self.operator_app.opened_from)
@@ -248,8 +248,8 @@ class JobScreen(OperatorScreen):
             self.app.push_screen(TracebackScreen(f"attempt {number} of {self._record.job_id}", lines))
 
     def action_copy(self) -> None:
-        self.app.copy_to_clipboard(self._asked_for)
-        self.notify(f"{self._asked_for} copied")
+        self.app.copy_to_clipboard(self._job_id)
+        self.notify(f"{self._job_id} copied")
 
     @work(group="copy")
     async def action_copy_path(self) -> None:
@@ -263,24 +263,24 @@ class JobScreen(OperatorScreen):
         self.app.copy_to_clipboard(path)
         self.notify(f"{path} copied{note}")
 
-    # -- acting -----------------------------------------------------------------------------------------
+    # -- commands ---------------------------------------------------------------------------------------
 
     @work(group="ask")
     async def action_cancel(self) -> None:
         record = self._record
         if record is None:
             return
-        active = self._fresh(record).state is JobState.ACTIVE
+        active = self._with_progress(record).state is JobState.ACTIVE
         why = await ask_to_cancel(self, (record.job_id,), active=int(active))
         if why is not None:
-            await self._do(Cancel((record.job_id,), why))
+            await self._execute(Cancel((record.job_id,), why))
 
     @work(group="ask")
     async def action_requeue(self) -> None:
         record = self._record
         if record is not None:
-            # It is done unasked, so it means the death that is shown and no later one.
-            await self._do(
+            # It is requeued without a dialog, so only the displayed death is affected.
+            await self._execute(
                 Requeue(DeadLetterFilter(job_ids=(record.job_id,)), 1, cut_off_ms=record.finished_ms)
             )
 
@@ -291,12 +291,12 @@ class JobScreen(OperatorScreen):
             return
         payload = await self.show_dialog(edit_payload(record.job_id, record.payload))
         if payload is not None:
-            await self._do(RequeueWithPayload(record.job_id, payload, record.digest))
+            await self._execute(RequeueWithPayload(record.job_id, payload, record.digest))
 
-    async def _do(self, intent: OperatorCommand) -> None:
-        with suppress(WorkerError):  # what became of it is told by the app
-            await self.operator_app.start_command(intent).wait()
-        self._renewal.request()
+    async def _execute(self, command: OperatorCommand) -> None:
+        with suppress(WorkerError):  # the command runner reports errors
+            await self.operator_app.start_command(command).wait()
+        self._record_fetch.request()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not super().check_action(action, parameters):
@@ -314,10 +314,10 @@ class JobScreen(OperatorScreen):
         return possible.get(action, True)
 
 
-def _life(record: JobRecord) -> tuple[str, int, int | None]:
-    """Tells one run of a job that has ended from another: each may have left another bundle."""
+def _run_key(record: JobRecord) -> tuple[str, int, int | None]:
+    """Identifies a finished run of a job: each may have another bundle."""
     return record.job_id, record.requeues, record.finished_ms
 
 
-def _told(error: PreviewopsError) -> list[Line]:
+def _error_lines(error: PreviewopsError) -> list[Line]:
     return [(clean_span(error.message, Tone.WARN),), (clean_span(error.hint or "", Tone.DIM),)]

@@ -1,4 +1,4 @@
-"""One failed attempt whole, over the screen."""
+"""A dialog with one failed attempt."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from previewops.tui.screens.modal import Modal
 from previewops.tui.viewmodel.spans import Line
 from previewops.tui.viewmodel.wrap import wrap_lines
 from previewops.tui.widgets.panel import framed
-from previewops.tui.widgets.scroll_text import Paper
+from previewops.tui.widgets.scroll_text import ScrollText
 
 
 class TracebackScreen(Modal[None]):
-    """What an attempt has left behind, to be read through. Any of the keys that close things closes it."""
+    """Shows an attempt with its traceback."""
 
     CSS_PATH = "traceback.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "leave", show=False)]
@@ -31,10 +31,10 @@ class TracebackScreen(Modal[None]):
         with Container(id="box") as box:
             box.border_title = framed(self._title)
             box.border_subtitle = "esc closes"
-            yield Paper(id="lines")
+            yield ScrollText(id="lines")
 
     def on_mount(self) -> None:
-        paper = self.query_one("#lines", Paper)
+        paper = self.query_one("#lines", ScrollText)
         paper.write(lambda columns: wrap_lines(self._lines, columns))
         paper.focus()
 

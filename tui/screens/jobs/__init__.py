@@ -1,1 +1,1 @@
-"""The jobs of the queue, page by page."""
+"""The job list."""

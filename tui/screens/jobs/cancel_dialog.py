@@ -1,4 +1,4 @@
-"""The questions that come before jobs are cancelled."""
+"""Dialogs before jobs are cancelled."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ _NAMED = 5
 async def ask_to_cancel(
     screen: OperatorScreen, job_ids: Sequence[str], *, active: int, ended: int = 0
 ) -> str | None:
-    """Asks why, and for more than one whether it is meant; returns the reason, or None if it is not to be.
+    """Asks for a reason, and for several jobs a confirmation; returns the reason, or None if the operator cancels.
 
-    ``active`` of the jobs are running; ``ended`` are others that were chosen and cannot be cancelled any more.
+    ``active`` of the jobs are running; ``ended`` is the number of selected jobs that cannot be cancelled any more.
     """
     count = len(job_ids)
     what = f"job {job_ids[0]}" if count == 1 else pluralize(count, "job")
     ends = "They will not be rendered." if count > 1 else "It will not be rendered."
     if active and count == 1:
-        ends = "It is running: its render is killed."
+        ends = "It is running: its render process is killed."
     verb = "cancel job" if count == 1 else "cancel jobs"
     why = await screen.show_dialog(PromptDialog(f"Cancel {what}", f"{ends} Why?", verb))
     if why is None or count == 1:
         return None if why is None else str(why)
     lines: list[Line] = [
-        (
-            Span(f"{count:,}", Tone.STRONG),
-            Span(" jobs are cancelled and will not be rendered."),
-        ),
+        (Span(f"{count:,}", Tone.STRONG), Span(" jobs are cancelled and will not be rendered."))
     ]
     if active:
         lines.append(
-            (Span(f"{active:,}", Tone.STRONG), Span(" of them are running: their renders are killed."))
+            (
+                Span(f"{active:,}", Tone.STRONG),
+                Span(" of them are running: their render processes are killed."),
+            )
         )
     if ended:
         lines.append((Span(f"{pluralize(ended, 'other')} that you marked have ended already.", Tone.DIM),))

@@ -1,4 +1,4 @@
-"""Fills a page of a list, in as many calls as that takes."""
+"""Fetches a page of the job list, in several calls if needed."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ if TYPE_CHECKING:
     from previewops.tui.protocols import DataSource
 
 
-async def fetch_page(source: DataSource, listing: JobListState, told: Callable[[int], None]) -> ListPage:
-    """The page that ``listing`` shows: full, or all there are, or all among ``LOOK_AT`` jobs.
+async def fetch_page(
+    source: DataSource, listing: JobListState, on_examined: Callable[[int], None]
+) -> ListPage:
+    """Fetches the page: it ends when it is full, at the end of the list, or after ``MAX_EXAMINED`` jobs.
 
-    One call looks at a bounded number of jobs, of which a filter may let few through. ``told`` is called between
-    two calls with how many were looked at.
+    One call examines a limited number of jobs, of which few may match. ``on_examined`` is called between two calls
+    with the number examined so far.
 
     Raises:
-        PreviewopsError: the source has failed.
+        PreviewopsError: the source failed.
     """
     rows: list[JobRecord] = []
-    cursor, looked = listing.starts[-1].cursor, 0
+    cursor, examined = listing.starts[-1].cursor, 0
     while True:
         page = await source.jobs(listing.query(cursor=cursor, limit=PAGE_ROWS - len(rows)))
         rows += page.rows
-        cursor, looked = page.cursor, looked + page.examined
-        if cursor is None or len(rows) >= PAGE_ROWS or looked >= MAX_EXAMINED or not page.examined:
-            return ListPage(tuple(rows), cursor, looked)
-        told(looked)
+        cursor, examined = page.cursor, examined + page.examined
+        if cursor is None or len(rows) >= PAGE_ROWS or examined >= MAX_EXAMINED or not page.examined:
+            return ListPage(tuple(rows), cursor, examined)
+        on_examined(examined)

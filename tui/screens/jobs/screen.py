@@ -32,7 +32,7 @@ from previewops.tui.viewmodel.jobs.list_state import (
     title_of,
 )
 from previewops.tui.viewmodel.jobs.rows import job_cells, job_columns, merge_running_jobs, state_tabs
-from previewops.tui.widgets.diffed_lines import Canvas
+from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
@@ -41,34 +41,34 @@ if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
     from previewops.tui.protocols import ExaminedCallback
 
-REST_PICTURES = 3
-"""So many pictures bring no new rows after one that has brought hardly anything else."""
+SKIPPED_VIEWS = 3
+"""Number of snapshots without new rows after a page that has changed almost completely."""
 
 _STATES: tuple[JobState | None, ...] = (None, *JobState)
 
 
 class JobsScreen(OperatorScreen):
-    """Jobs of one state or all, newest first, a page at a time."""
+    """Lists jobs of one state or all, newest first, page by page."""
 
     MODE = "jobs"
     AVAILABLE_IN_REPLAY = False
     CSS_PATH = "jobs.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("filter(False)", "slash", "/", "Filter", "Show only jobs that some words are found in."),
-        KeyAction(
-            "filter(True)", "exclamation_mark", "!", "", "Show only jobs that some words are not found in."
-        ),
+        KeyAction("filter(False)", "slash", "/", "Filter", "Show matching jobs."),
+        KeyAction("filter(True)", "exclamation_mark", "!", "", "Show jobs that do not match."),
         KeyAction("step_state(1)", "s", "s", "State", "Show the jobs of the next state."),
-        KeyAction("step_state(-1)", "S", "S", "", "Show the jobs of the state before."),
+        KeyAction("step_state(-1)", "S", "S", "", "Show the jobs of the previous state."),
         KeyAction("turn_page(1)", "right_square_bracket", "]", "", "Go to the next page."),
-        KeyAction("turn_page(-1)", "left_square_bracket", "[", "", "Go to the page before."),
-        KeyAction("cancel", "x", "x", "Cancel", "Cancel the marked jobs, or this one.", mutates=True),
+        KeyAction("turn_page(-1)", "left_square_bracket", "[", "", "Go to the previous page."),
+        KeyAction(
+            "cancel", "x", "x", "Cancel", "Cancel the marked jobs, or the job at the cursor.", mutates=True
+        ),
         KeyAction(
             "discard",
             "x",
             "x",
             "Discard",
-            "Delete the marked dead jobs for good, or this one.",
+            "Delete the marked dead letters permanently, or the one at the cursor.",
             mutates=True,
         ),
         KeyAction(
@@ -76,34 +76,32 @@ class JobsScreen(OperatorScreen):
             "r",
             "r",
             "Requeue",
-            "Give the marked dead jobs a new life, or this one.",
+            "Requeue the marked dead letters, or the one at the cursor.",
             mutates=True,
         ),
-        KeyAction("mark", "space", "space", "Mark", "Mark this job, or take its mark away."),
-        KeyAction("order", "o", "o", "Order", "Show the oldest first, or the newest."),
-        KeyAction(
-            "copy", "c", "c", "Copy id", "Copy the id of this job, or the marked ones, to the clipboard."
-        ),
-        KeyAction("look_again", "f5", "F5", "", "Look at this page again."),
+        KeyAction("mark", "space", "space", "Mark", "Mark or unmark the job at the cursor."),
+        KeyAction("order", "o", "o", "Order", "Show the oldest jobs first, or the newest."),
+        KeyAction("copy", "c", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."),
+        KeyAction("refresh_page", "f5", "F5", "", "Refresh this page."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
         super().__init__()
-        self._listing = JobListState()
+        self._list = JobListState()
         self._shown: tuple[JobRecord, ...] = ()
-        self._trouble = ""
-        self._looking: int | None = None
+        self._fetch_error = ""
+        self._examined: int | None = None
         self._land_on_last = False
-        self._resting = 0
+        self._skipped_views = 0
         self._slowed = False
-        self._renewal = CoalescedFetch(self, "jobs", self._fetch)
-        self._acts = DeadLetterActions(
-            self, self._tally, counting=lambda _counting: None, done=lambda _choice: self._acted()
+        self._coalesced_fetch = CoalescedFetch(self, "jobs", self._fetch)
+        self._actions = DeadLetterActions(
+            self, self._preview, counting=lambda _counting: None, done=lambda _selection: self._on_done()
         )
 
     def compose_body(self) -> ComposeResult:
-        yield Canvas(id="states")
+        yield DiffedLines(id="states")
         yield Panel(
             "jobs", Grid(job_columns(None), marking=True, id="jobs"), FilterLine(id="filter"), id="jobs-panel"
         )
@@ -115,114 +113,114 @@ class JobsScreen(OperatorScreen):
     def on_mount(self) -> None:
         self._grid.focus()
 
-    # -- pictures and pages -----------------------------------------------------------------------------
+    # -- drawing and pages ------------------------------------------------------------------------------
 
-    def draw_view(self, picture: QueueView) -> None:
+    def draw_view(self, view: QueueView) -> None:
         self._draw()
-        if picture.fetching_paused or not (self._listing.live or self._listing.rows is None):
+        if view.fetching_paused or not (self._list.live or self._list.rows is None):
             return
-        if self._resting and self._listing.rows is not None:
-            self._resting -= 1
+        if self._skipped_views and self._list.rows is not None:
+            self._skipped_views -= 1
         else:
-            self._renewal.request()
+            self._coalesced_fetch.request()
 
     async def _fetch(self) -> None:
-        asked = self._listing
+        requested = self._list
         try:
-            page = await fetch_page(self.operator_app.source, asked, self._tell_looking)
+            page = await fetch_page(self.operator_app.source, requested, self._show_examined)
         except PreviewopsError as error:
-            self._trouble = error.message
+            self._fetch_error = error.message
         else:
-            if not self._listing.same_page(asked):
-                self._renew()
+            if not self._list.same_page(requested):
+                self._request_page()
                 return
-            self._trouble = ""
-            arrives = self._listing.rows is None
-            self._slowed = changes_too_fast(self._listing.rows, page.rows)
-            self._resting = REST_PICTURES if self._slowed else 0
-            self._listing = self._listing.with_page(page)
-            self._looking = None
-            if arrives and self.composed:
+            self._fetch_error = ""
+            first_fetch = self._list.rows is None
+            self._slowed = changes_too_fast(self._list.rows, page.rows)
+            self._skipped_views = SKIPPED_VIEWS if self._slowed else 0
+            self._list = self._list.with_page(page)
+            self._examined = None
+            if first_fetch and self.composed:
                 self._draw()
-                self._land()
-        self._looking = None
+                self._place_cursor()
+        self._examined = None
         self._draw()
         self.draw_keys()
 
-    def _tell_looking(self, looked: int) -> None:
-        if self._listing.rows is None and self.composed:
-            self._looking = looked
+    def _show_examined(self, examined: int) -> None:
+        if self._list.rows is None and self.composed:
+            self._examined = examined
             self._draw_labels()
 
     def _show(self, listing: JobListState, *, land_on_last: bool = False) -> None:
-        """Shows another page: its rows come as soon as they are there, the old ones stay until then."""
-        self._listing = listing
+        """Changes to another page. The old rows stay until the new ones are fetched."""
+        self._list = listing
         self._land_on_last = land_on_last
-        self._trouble = ""
+        self._fetch_error = ""
         self._draw()
         self.draw_keys()
-        self._renew()
+        self._request_page()
 
-    def _renew(self) -> None:
-        """Fetches the page, unless the display is held still: what it shows then comes when it goes on."""
+    def _request_page(self) -> None:
+        """Fetches the page, unless the display is frozen: then it is fetched when it is unfrozen."""
         if not self.operator_app.view.frozen:
-            self._renewal.request()
+            self._coalesced_fetch.request()
 
-    def _land(self) -> None:
-        """Puts the cursor where somebody who has turned the page expects it."""
+    def _place_cursor(self) -> None:
+        """Moves the cursor to the first row, or after going back to the last one."""
         self._grid.action_edge(1 if self._land_on_last else -1)
         self._land_on_last = False
 
     def _draw(self) -> None:
         if not self.composed:
             return
-        picture, listing = self.operator_app.view, self._listing
-        trouble = self._trouble or picture.connection_error
+        view, listing = self.operator_app.view, self._list
+        trouble = self._fetch_error or view.connection_error
         if listing.rows is not None:
-            self._shown = merge_running_jobs(listing.rows, picture.snapshot)
-        elif trouble or picture.frozen:
-            self._shown = ()  # those that stand there belong to another list
-        now_ms = picture.snapshot.now_ms if picture.snapshot is not None else 0
+            self._shown = merge_running_jobs(listing.rows, view.snapshot)
+        elif trouble or view.frozen:
+            self._shown = ()  # the old rows belong to another list
+        now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
         state = listing.state
         rows = [Row(record.job_id, job_cells(record, now_ms, state)) for record in self._shown]
         self._grid.set_columns(job_columns(state))
-        self._grid.show(rows, empty=empty_lines(listing, trouble, frozen=picture.frozen))
-        snapshot = picture.snapshot
-        self.query_one("#states", Canvas).draw(lambda columns, _: [state_tabs(snapshot, state, columns)])
+        self._grid.show(rows, empty=empty_lines(listing, trouble, frozen=view.frozen))
+        snapshot = view.snapshot
+        self.query_one("#states", DiffedLines).draw(lambda columns, _: [state_tabs(snapshot, state, columns)])
         self._draw_labels()
 
     def _draw_labels(self) -> None:
-        picture = self.operator_app.view
+        view = self.operator_app.view
         subtitle = subtitle_of(
-            self._listing,
-            trouble=self._trouble or picture.connection_error,
-            looking=self._looking,
-            frozen=picture.frozen,
+            self._list,
+            trouble=self._fetch_error or view.connection_error,
+            examined=self._examined,
+            frozen=view.frozen,
             marked=len(self._grid.marks),
             slowed=self._slowed,
         )
-        self.query_one("#jobs-panel", Panel).label(title_of(self._listing, picture.snapshot), subtitle)
+        self.query_one("#jobs-panel", Panel).label(title_of(self._list, view.snapshot), subtitle)
 
-    # -- which jobs -------------------------------------------------------------------------------------
+    # -- filters ----------------------------------------------------------------------------------------
 
     def action_show_state(self, name: str) -> None:
-        self._narrow(state=None if name == "all" else JobState(name))
+        self._set_state(state=None if name == "all" else JobState(name))
 
     def action_step_state(self, step: int) -> None:
-        self._narrow(state=_STATES[(_STATES.index(self._listing.state) + step) % len(_STATES)])
+        self._set_state(state=_STATES[(_STATES.index(self._list.state) + step) % len(_STATES)])
 
     def action_order(self) -> None:
-        listing = self._listing
+        listing = self._list
         self._show(listing.with_query(listing.state, listing.terms, not listing.newest_first))
 
-    def _narrow(self, *, state: JobState | None) -> None:
-        self._show(self._listing.with_query(state, self._listing.terms, self._listing.newest_first))
+    def _set_state(self, *, state: JobState | None) -> None:
+        self._show(self._list.with_query(state, self._list.terms, self._list.newest_first))
 
     def action_filter(self, inverted: bool) -> None:
         self.query_one(FilterLine).open(inverted=inverted)
 
     def on_filter_line_changed(self, message: FilterLine.Changed) -> None:
-        listing = self._listing
+        listing = self._list
         self._show(listing.with_query(listing.state, message.terms, listing.newest_first))
 
     def on_filter_line_submitted(self, _message: FilterLine.Submitted) -> None:
@@ -242,8 +240,8 @@ class JobsScreen(OperatorScreen):
     # -- pages ------------------------------------------------------------------------------------------
 
     def action_turn_page(self, step: int, from_edge: bool = False) -> None:
-        listing = self._listing
-        if step > 0 and listing.follows is not None:
+        listing = self._list
+        if step > 0 and listing.next_cursor is not None:
             self._show(listing.next_page())
         elif step < 0 and listing.number > 1:
             self._show(listing.previous_page(), land_on_last=from_edge)
@@ -251,10 +249,10 @@ class JobsScreen(OperatorScreen):
     def on_grid_past_edge(self, message: Grid.PastEdge) -> None:
         self.action_turn_page(message.step, from_edge=True)
 
-    def action_look_again(self) -> None:
-        self._renew()
+    def action_refresh_page(self) -> None:
+        self._request_page()
 
-    # -- one job, or some -------------------------------------------------------------------------------
+    # -- actions on jobs --------------------------------------------------------------------------------
 
     def on_grid_cursor_moved(self, _message: Grid.CursorMoved) -> None:
         self.draw_keys()
@@ -270,76 +268,77 @@ class JobsScreen(OperatorScreen):
         self._grid.toggle_mark()
 
     def action_copy(self) -> None:
-        chosen = self._chosen()
-        self.app.copy_to_clipboard("\n".join(chosen))
-        what = chosen[0] if len(chosen) == 1 else f"{len(chosen):,} ids"
+        selected = self._selected_ids()
+        self.app.copy_to_clipboard("\n".join(selected))
+        what = selected[0] if len(selected) == 1 else f"{len(selected):,} ids"
         self.notify(f"{what} copied")
 
-    def _chosen(self) -> tuple[str, ...]:
-        """The marked jobs, or else the one under the cursor."""
+    def _selected_ids(self) -> tuple[str, ...]:
+        """Ids of the marked jobs, or of the job at the cursor."""
         return self._grid.marks or ((self._grid.cursor_key,) if self._grid.cursor_key else ())
 
-    def _to_cancel(self) -> tuple[str, ...]:
-        """Those that are chosen and not known to have ended."""
+    def _cancellable_ids(self) -> tuple[str, ...]:
+        """Ids of the selected jobs that may be pending."""
         ended = {record.job_id for record in self._shown if not record.state.pending}
-        return tuple(job_id for job_id in self._chosen() if job_id not in ended)
+        return tuple(job_id for job_id in self._selected_ids() if job_id not in ended)
 
-    def _dead(self) -> tuple[str, ...]:
-        """Those that are chosen and not known to be something else than dead."""
+    def _dead_ids(self) -> tuple[str, ...]:
+        """Ids of the selected jobs that may be dead letters."""
         others = {record.job_id for record in self._shown if record.state is not JobState.DEAD}
-        return tuple(job_id for job_id in self._chosen() if job_id not in others)
+        return tuple(job_id for job_id in self._selected_ids() if job_id not in others)
 
-    def _dead_letters(self) -> DeadSelection:
-        dead = self._dead()
-        words = dead[0] if len(dead) == 1 else f"the {len(dead):,} marked"
-        choice = DeadSelection(
-            (DeadLetterFilter(job_ids=dead),), words, dead, len(set(dead) - set(self._grid.keys))
+    def _dead_selection(self) -> DeadSelection:
+        dead = self._dead_ids()
+        label = dead[0] if len(dead) == 1 else f"the {len(dead):,} marked"
+        selection = DeadSelection(
+            (DeadLetterFilter(job_ids=dead),), label, dead, len(set(dead) - set(self._grid.keys))
         )
-        return choice.with_seen_death(self._shown)
+        return selection.with_seen_death(self._shown)
 
-    async def _tally(self, choice: DeadSelection, looked: ExaminedCallback) -> CountPreview:
-        return await count_selection(self.operator_app.source, choice, DeadListQuery(flat=True), (), looked)
+    async def _preview(self, selection: DeadSelection, examined: ExaminedCallback) -> CountPreview:
+        return await count_selection(
+            self.operator_app.source, selection, DeadListQuery(flat=True), (), examined
+        )
 
-    def _acted(self) -> None:
+    def _on_done(self) -> None:
         if self.composed:
             self._grid.mark(())
-            self._renew()
+            self._request_page()
 
     @work(group="ask")
     async def action_requeue(self) -> None:
-        await self._acts.requeue(self._dead_letters())
+        await self._actions.requeue(self._dead_selection())
 
     @work(group="ask")
     async def action_discard(self) -> None:
-        await self._acts.discard(self._dead_letters())
+        await self._actions.discard(self._dead_selection())
 
     @work(group="ask")
     async def action_cancel(self) -> None:
-        chosen, pending = self._chosen(), self._to_cancel()
+        selected, pending = self._selected_ids(), self._cancellable_ids()
         active = sum(record.state is JobState.ACTIVE for record in self._shown if record.job_id in pending)
-        why = await ask_to_cancel(self, pending, active=active, ended=len(chosen) - len(pending))
+        why = await ask_to_cancel(self, pending, active=active, ended=len(selected) - len(pending))
         if why is None:
             return
         self._grid.mark(())
-        with suppress(WorkerError):  # what became of it is told by the app
+        with suppress(WorkerError):  # the command runner reports errors
             await self.operator_app.start_command(Cancel(pending, why)).wait()
-        self._renew()
+        self._request_page()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not super().check_action(action, parameters):
             return False
         if action == "turn_page" and parameters:
-            return self._listing.follows is not None if parameters[0] == 1 else self._listing.number > 1
-        if action == "look_again":
+            return self._list.next_cursor is not None if parameters[0] == 1 else self._list.number > 1
+        if action == "refresh_page":
             return not self.operator_app.view.frozen
         if not self.composed:
             return True
         possible = {
-            "mark": bool(self._chosen()),
-            "copy": bool(self._chosen()),
-            "cancel": bool(self._to_cancel()),
-            "discard": bool(self._dead())
-            and not self._to_cancel(),  # the same key cancels what can be cancelled
-            "requeue": bool(self._dead()),
+            "mark": bool(self._selected_ids()),
+            "copy": bool(self._selected_ids()),
+            "cancel": bool(self._cancellable_ids()),
+            "discard": bool(self._dead_ids()) and not self._cancellable_ids(),  # the same key cancels jobs
+            "requeue": bool(self._dead_ids()),
         }
         return possible.get(action, True)

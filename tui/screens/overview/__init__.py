@@ -1,1 +1,1 @@
-"""The first screen: how the queue is, at a glance and over time."""
+"""The overview: status, charts and latest events."""

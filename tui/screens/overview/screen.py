@@ -1,4 +1,4 @@
-"""The screen that opens first."""
+"""The first screen."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from previewops.snapshot.history import Period
 from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.viewmodel.overview import panels as shape
-from previewops.tui.widgets.diffed_lines import Canvas
+from previewops.tui.viewmodel.overview import charts, panels
+from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.panel import Panel
 
 _TALL_ROWS = 50
-"""From so many rows on hour and day have room below each other."""
+"""From this height on the charts of hour and day are shown together."""
 
 _WORDS = {Period.HOUR: "last hour", Period.DAY: "last day"}
 
 
 class OverviewScreen(OperatorScreen):
-    """How the queue is: in words, in figures, over time, and what has happened last."""
+    """Shows the queue's status, depth, workers, charts and latest events."""
 
     MODE = "overview"
     CSS_PATH = "overview.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
         KeyAction(
-            "period", "d", "d", "Hour/day", "Change the charts between the last hour and the last day."
+            "period", "d", "d", "Hour/day", "Switch the charts between the last hour and the last day."
         ),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
@@ -40,35 +40,35 @@ class OverviewScreen(OperatorScreen):
         self._tall = False
 
     def compose_body(self) -> ComposeResult:
-        yield Canvas(id="headline", fit_height=True)
+        yield DiffedLines(id="headline", fit_height=True)
         with Horizontal(id="now"):
-            yield Panel("Waiting", Canvas(id="depth"), id="depth-panel")
-            yield Panel("Workers", Canvas(id="fleet"), id="fleet-panel")
+            yield Panel("Waiting", DiffedLines(id="depth"), id="depth-panel")
+            yield Panel("Workers", DiffedLines(id="fleet"), id="fleet-panel")
         for period in Period:
             with Horizontal(id=f"charts-{period}", classes="charts"):
-                yield Panel("Jobs a minute", Canvas(id=f"throughput-{period}"))
-                yield Panel("Wait and render time", Canvas(id=f"latency-{period}"))
-        yield Panel("Latest events", Canvas(id="events"), id="events-panel")
+                yield Panel("Jobs a minute", DiffedLines(id=f"throughput-{period}"))
+                yield Panel("Wait and render time", DiffedLines(id=f"latency-{period}"))
+        yield Panel("Latest events", DiffedLines(id="events"), id="events-panel")
 
-    def draw_view(self, picture: QueueView) -> None:
-        self.query_one("#headline", Canvas).draw(lambda columns, _: shape.headline(picture, columns))
-        self.query_one("#depth", Canvas).draw(lambda columns, _: shape.depth_lines(picture, columns))
-        self.query_one("#fleet", Canvas).draw(
-            lambda columns, rows: shape.worker_lines(picture, columns, rows)
+    def draw_view(self, view: QueueView) -> None:
+        self.query_one("#headline", DiffedLines).draw(lambda columns, _: panels.headline(view, columns))
+        self.query_one("#depth", DiffedLines).draw(lambda columns, _: panels.depth_lines(view, columns))
+        self.query_one("#fleet", DiffedLines).draw(
+            lambda columns, rows: panels.worker_lines(view, columns, rows)
         )
         for period in Period:
             if period is self._period or self._tall:
-                self._draw_charts(picture, period)
-        self.query_one("#events", Canvas).draw(
-            lambda columns, rows: shape.event_lines(picture, columns, rows)
+                self._draw_charts(view, period)
+        self.query_one("#events", DiffedLines).draw(
+            lambda columns, rows: panels.event_lines(view, columns, rows)
         )
 
-    def _draw_charts(self, picture: QueueView, period: Period) -> None:
-        self.query_one(f"#throughput-{period}", Canvas).draw(
-            lambda columns, rows: shape.throughput_lines(picture, period, columns, rows)
+    def _draw_charts(self, view: QueueView, period: Period) -> None:
+        self.query_one(f"#throughput-{period}", DiffedLines).draw(
+            lambda columns, rows: charts.throughput_lines(view, period, columns, rows)
         )
-        self.query_one(f"#latency-{period}", Canvas).draw(
-            lambda columns, rows: shape.latency_lines(picture, period, columns, rows)
+        self.query_one(f"#latency-{period}", DiffedLines).draw(
+            lambda columns, rows: charts.latency_lines(view, period, columns, rows)
         )
 
     def on_mount(self) -> None:
@@ -81,7 +81,7 @@ class OverviewScreen(OperatorScreen):
         self._arrange()
 
     def _arrange(self) -> None:
-        """Shows hour and day together where there is room, else the one that was chosen."""
+        """Shows both periods if there is room, else the chosen one."""
         self._tall = self.app.size.height >= _TALL_ROWS
         for period in Period:
             self.query_one(f"#charts-{period}").display = self._tall or period is self._period

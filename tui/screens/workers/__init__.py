@@ -1,1 +1,1 @@
-"""Hosts, their supervisors, the workers under them, and the orders that one can give them."""
+"""The worker screen: hosts, supervisors and workers, and commands to them."""

@@ -1,4 +1,4 @@
-"""The fleet, and the orders to it."""
+"""The fleet, and commands to supervisors."""
 
 from __future__ import annotations
 
@@ -23,25 +23,23 @@ from previewops.tui.viewmodel.queue_status import queue_status
 from previewops.tui.viewmodel.spans import Line, Span
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
-from previewops.tui.widgets.scroll_text import Paper
-
-WIDE_COLUMNS = 150
-"""From so many columns on the panels stand side by side."""
+from previewops.tui.widgets.scroll_text import ScrollText
 
 
 class WorkersScreen(OperatorScreen):
-    """Hosts and their workers; below or beside them what the row under the cursor is at."""
+    """Lists hosts and their workers, with the running jobs of the row at the cursor."""
 
     MODE = "workers"
     CSS_PATH = "workers.tcss"
+    WIDE_COLUMNS = 150
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("scale", "S", "S", "Scale", "Have the host run another number of workers.", mutates=True),
+        KeyAction("scale", "S", "S", "Scale", "Change the number of workers of the host.", mutates=True),
         KeyAction(
             "drain",
             "d",
             "d",
             "Drain",
-            "Have the worker, or all of the host, end its jobs and stay away.",
+            "Finish the jobs of the worker or host, then stop claiming.",
             mutates=True,
         ),
         KeyAction(
@@ -49,7 +47,7 @@ class WorkersScreen(OperatorScreen):
             "r",
             "r",
             "Restart",
-            "Replace the worker, or all of the host one by one.",
+            "Replace the worker, or all workers of the host one by one.",
             mutates=True,
         ),
         KeyAction(
@@ -57,40 +55,37 @@ class WorkersScreen(OperatorScreen):
             "u",
             "u",
             "Reset",
-            "Start again what is given up, backing off or drained.",
+            "Restart workers that have stopped, back off or are drained.",
             mutates=True,
         ),
-        KeyAction("open_run(0)", "enter", "enter", "Job", "Open the first job that it is at."),
-        KeyAction(
-            "copy_id", "c", "c", "Copy id", "Copy the id of the worker or supervisor to the clipboard."
-        ),
+        KeyAction("open_run(0)", "enter", "enter", "Job", "Open the first running job."),
+        KeyAction("copy_id", "c", "c", "Copy id", "Copy the id of the worker or supervisor."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
         super().__init__()
-        self._posts: dict[str, FleetRow] = {}
+        self._rows: dict[str, FleetRow] = {}
         self._differ = False
 
     def compose_body(self) -> ComposeResult:
         with Container(id="fleet"):
             yield Panel("Workers", Grid(table.columns(differ=False), id="table"), id="table-panel")
-            yield Panel("At work", Paper(id="detail"), id="detail-panel")
-
-    def on_resize(self) -> None:
-        self.set_class(self.app.size.width >= WIDE_COLUMNS, "-wide")
+            yield Panel("Running jobs", ScrollText(id="detail"), id="detail-panel")
 
     # -- drawing ----------------------------------------------------------------------------------------
 
-    def draw_view(self, picture: QueueView) -> None:
-        snapshot = picture.snapshot
+    def draw_view(self, view: QueueView) -> None:
+        snapshot = view.snapshot
         grid = self.query_one("#table", Grid)
         if snapshot is None:
-            state = queue_status(picture)
-            grid.show((), empty=[(Span(f"{state.mark} {state.words}", state.tone),), (Span(state.more),)])
+            state = queue_status(view)
+            grid.show(
+                (), empty=[(Span(f"{state.mark} {state.headline}", state.tone),), (Span(state.details),)]
+            )
             return
-        posts = table.fleet_rows(snapshot)
-        self._posts = {post.key: post for post in posts}
+        rows = table.fleet_rows(snapshot)
+        self._rows = {row.key: row for row in rows}
         differ = len(table.versions(snapshot)) > 1
         if differ is not self._differ:
             self._differ = differ
@@ -98,35 +93,35 @@ class WorkersScreen(OperatorScreen):
         runs = table.runs_by_id(snapshot.running_jobs)
         now_ms = snapshot.now_ms
         grid.show(
-            [Row(post.key, table.cells(post, now_ms, runs, differ=differ)) for post in posts],
+            [Row(row.key, table.cells(row, now_ms, runs, differ=differ)) for row in rows],
             empty=table.empty_lines(snapshot),
         )
-        self.query_one("#table-panel", Panel).label(subtitle=table.summary(snapshot) if posts else "")
-        self.query_one("#detail-panel", Panel).display = bool(posts)
+        self.query_one("#table-panel", Panel).label(subtitle=table.summary(snapshot) if rows else "")
+        self.query_one("#detail-panel", Panel).display = bool(rows)
         self._draw_detail()
 
     def _draw_detail(self) -> None:
         snapshot = self.operator_app.view.snapshot
-        post = self._post
-        self.query_one("#detail-panel", Panel).label(detail.title_of(post))
-        pane = self.query_one("#detail", Paper)
-        if snapshot is None or post is None:
+        row = self._row
+        self.query_one("#detail-panel", Panel).label(detail.title_of(row))
+        pane = self.query_one("#detail", ScrollText)
+        if snapshot is None or row is None:
             pane.write(lambda _columns: ())
         else:
             jobs = self._jobs()
             runs = table.runs_by_id(snapshot.running_jobs)
-            pane.write(lambda columns: detail.detail_lines(post, jobs, snapshot, runs, columns))
+            pane.write(lambda columns: detail.detail_lines(row, jobs, snapshot, runs, columns))
         self.draw_keys()
 
     @property
-    def _post(self) -> FleetRow | None:
-        return self._posts.get(self.query_one("#table", Grid).cursor_key)
+    def _row(self) -> FleetRow | None:
+        return self._rows.get(self.query_one("#table", Grid).cursor_key)
 
     def _jobs(self) -> tuple[str, ...]:
-        snapshot, post = self.operator_app.view.snapshot, self._post
-        if snapshot is None or post is None:
+        snapshot, row = self.operator_app.view.snapshot, self._row
+        if snapshot is None or row is None:
             return ()
-        return detail.jobs_of(post, snapshot, tuple(self._posts.values()))
+        return detail.jobs_of(row, snapshot, tuple(self._rows.values()))
 
     def on_grid_cursor_moved(self, _event: Grid.CursorMoved) -> None:
         self._draw_detail()
@@ -134,102 +129,102 @@ class WorkersScreen(OperatorScreen):
     def on_grid_row_selected(self, _event: Grid.RowSelected) -> None:
         self.action_open_run(0)
 
-    # -- deeds ------------------------------------------------------------------------------------------
+    # -- actions ----------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not self.is_mounted or super().check_action(action, parameters) is False:
             return False
         match action:
             case "scale":
-                return command_targets.scalable_supervisor(self._post) is not None
+                return command_targets.scalable_supervisor(self._row) is not None
             case "drain" | "restart" | "reset":
                 return self._target(action) is not None
             case "open_run":
                 return bool(self._jobs())
             case "copy_id":
-                return bool(self._copied())
+                return bool(self._id_to_copy())
         return True
 
-    def _target(self, act: str) -> command_targets.CommandTarget | None:
-        return command_targets.find_target(act, self._post, tuple(self._posts.values()))
+    def _target(self, kind: str) -> command_targets.CommandTarget | None:
+        return command_targets.find_target(kind, self._row, tuple(self._rows.values()))
 
-    def action_open_run(self, place: int) -> None:
+    def action_open_run(self, index: int) -> None:
         jobs = self._jobs()
-        if place < len(jobs):
-            self.operator_app.open_job(jobs[place])
+        if index < len(jobs):
+            self.operator_app.open_job(jobs[index])
 
-    def _copied(self) -> str:
-        post = self._post
-        if post is None:
+    def _id_to_copy(self) -> str:
+        row = self._row
+        if row is None:
             return ""
-        return post.worker_id or (post.supervisor.supervisor_id if post.supervisor is not None else "")
+        return row.worker_id or (row.supervisor.supervisor_id if row.supervisor is not None else "")
 
     def action_copy_id(self) -> None:
-        copied = self._copied()
-        self.app.copy_to_clipboard(copied)
-        self.notify(copied, title="copied")
+        text = self._id_to_copy()
+        self.app.copy_to_clipboard(text)
+        self.notify(text, title="copied")
 
     @work(group="ask")
     async def action_scale(self) -> None:
-        view = command_targets.scalable_supervisor(self._post)
-        if view is None:
+        supervisor = command_targets.scalable_supervisor(self._row)
+        if supervisor is None:
             return
         typed = await self.show_dialog(
             PromptDialog(
-                f"Scale {view.state.host}",
-                command_targets.scale_prompt(view),
+                f"Scale {supervisor.state.host}",
+                command_targets.scale_prompt(supervisor),
                 "scale",
-                initial=str(view.state.worker_range),
+                initial=str(supervisor.state.worker_range),
                 hint="4 or 1-8",
                 check=command_targets.check_worker_range,
             )
         )
-        bounds = WorkerCountRange.parse(typed) if typed is not None else None
-        if bounds is None:
+        worker_range = WorkerCountRange.parse(typed) if typed is not None else None
+        if worker_range is None:
             return
-        gone = command_targets.count_surplus_workers(view, bounds)
-        if gone and not await self._agreed(
-            "Scale down", command_targets.scale_down_lines(view, bounds), "scale", gone
+        surplus = command_targets.count_surplus_workers(supervisor, worker_range)
+        if surplus and not await self._confirm(
+            "Scale down", command_targets.scale_down_lines(supervisor, worker_range), "scale", surplus
         ):
             return
-        self.operator_app.start_command(Scale(view.supervisor_id, bounds))
+        self.operator_app.start_command(Scale(supervisor.supervisor_id, worker_range))
 
     @work(group="ask")
     async def action_drain(self) -> None:
-        await self._order("drain")
+        await self._send("drain")
 
     @work(group="ask")
     async def action_restart(self) -> None:
-        await self._order("restart")
+        await self._send("restart")
 
     @work(group="ask")
     async def action_reset(self) -> None:
-        await self._order("reset")
+        await self._send("reset")
 
-    async def _order(self, act: str) -> None:
-        target = self._target(act)
+    async def _send(self, kind: str) -> None:
+        target = self._target(kind)
         if target is None:
             return
-        title = f"{act.capitalize()} {target.label}"
+        title = f"{kind.capitalize()} {target.label}"
         lines = command_targets.confirmation_lines(target)
-        if not await self._agreed(title, lines, act, target.affected):
+        if not await self._confirm(title, lines, kind, target.affected):
             return
         why = ""
-        if act != "reset":
-            asked = (
-                "Why? It goes on record."
+        if kind != "reset":
+            level = (
+                "Why? The reason is recorded."
                 if target.affected > 1
                 else f"{command_targets.join_text(lines)} Why?"
             )
-            why = await self.show_dialog(PromptDialog(title, asked, act))
+            why = await self.show_dialog(PromptDialog(title, level, kind))
         if why is not None:
             self.operator_app.start_command(
-                FleetActionCommand(act, target.supervisor_id, target.worker_id, why)
+                FleetActionCommand(kind, target.supervisor_id, target.worker_id, why)
             )
 
-    async def _agreed(self, title: str, lines: list[Line], verb: str, hits: int) -> bool:
-        """Asks for agreement, as hard as the order is wide; one worker is not asked for."""
-        asked = confirmation_level(hits, reversible=True)
-        if asked is ConfirmationLevel.NONE:
+    async def _confirm(self, title: str, lines: list[Line], verb: str, hits: int) -> bool:
+        """Asks for a confirmation that depends on the number of workers; a single one needs none."""
+        level = confirmation_level(hits, reversible=True)
+        if level is ConfirmationLevel.NONE:
             return True
-        return bool(await self.show_dialog(ConfirmDialog(title, lines, verb=verb, level=asked)))
+        return bool(await self.show_dialog(ConfirmDialog(title, lines, verb=verb, level=level)))

@@ -1,4 +1,4 @@
-"""What a dialog says before an act on dead letters: how many, of which causes, and what will happen to them."""
+"""Text of the dialogs before a command on dead letters: the count, the causes and the consequences."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from previewops.states import Priority
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, clip, pad
 
 MOST_PARTS = 5
-"""Causes that are named; the rest is one figure."""
+"""Maximum of causes listed one by one."""
 
 DIALOG_COLUMNS = 64
-"""What a line of a dialog may take without being broken."""
+"""Width of a dialog's text without line breaks."""
 
 _INDENT = "  "
 _ERROR = 24
@@ -20,7 +20,7 @@ _ERROR = 24
 
 @dataclass(frozen=True, slots=True)
 class CauseCount:
-    """The dead letters of one cause that an act is about to take."""
+    """The number of affected dead letters of one cause."""
 
     count: int
     error: str
@@ -29,9 +29,9 @@ class CauseCount:
 
 @dataclass(frozen=True, slots=True)
 class CountPreview:
-    """How many dead letters are meant, and the causes they fall into, largest first, as far as they are known.
+    """The number of affected dead letters, with their causes, largest first, as far as they are known.
 
-    ``cut_off_ms`` is when that was (server): what has died since is not among them.
+    ``cut_off_ms`` is the time of the count (server): later deaths are not included.
     """
 
     count: int
@@ -40,38 +40,38 @@ class CountPreview:
 
     @property
     def rest(self) -> int:
-        """How many are of causes beyond the ``MOST_PARTS`` that are named."""
+        """The number of dead letters beyond the ``MOST_PARTS`` causes that are listed."""
         return max(0, self.count - sum(part.count for part in self.causes[:MOST_PARTS]))
 
 
 def requeue_title(count: int, priority: Priority | None) -> str:
-    """The title of the question."""
+    """The dialog's title."""
     as_what = "" if priority is None else f" as {priority.value}"
     return f"Requeue {pluralize(count, 'dead letter')}{as_what}"
 
 
 def requeue_lines(tally: CountPreview, priority: Priority | None, *, paused: bool) -> list[Line]:
-    """What a requeue will do."""
+    """The dialog's text before a requeue."""
     how = "with their own priority" if priority is None else f"with priority {priority.value}"
-    lines = [*count_lines(tally), (), (Span(f"They run again {how}, attempts from nought."),)]
+    lines = [*count_lines(tally), (), (Span(f"They run again {how}. Attempts start from 0."),)]
     if paused:
         lines.append((Span("The queue is paused: they wait until it is resumed.", Tone.WARN),))
     return lines
 
 
 def discard_lines(tally: CountPreview) -> list[Line]:
-    """What a discard will do."""
+    """The dialog's text before a discard."""
     them = "It is" if tally.count == 1 else "They are"
     return [
         *count_lines(tally),
         (),
-        (Span(f"{them} deleted for good, payloads included.", Tone.BAD),),
+        (Span(f"{them} deleted permanently, with payloads.", Tone.BAD),),
         (Span("To keep them in a file, cancel and press w on Dead letters first.", Tone.DIM),),
     ]
 
 
 def count_lines(tally: CountPreview) -> list[Line]:
-    """The count, then each cause with its own."""
+    """The total, then one line per cause."""
     lines: list[Line] = [(Span(pluralize(tally.count, "dead letter"), Tone.STRONG), *_spread(tally))]
     named = tally.causes[:MOST_PARTS]
     rest = tally.rest

@@ -1,4 +1,4 @@
-"""What stands in the frame of the list of dead letters, and in its place when it is empty."""
+"""Title, subtitle and empty states of the list of dead letters."""
 
 from __future__ import annotations
 
@@ -15,100 +15,103 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
 @dataclass(frozen=True, slots=True)
 class ListExtent:
-    """How much of what there is is shown.
+    """How much of the list is shown.
 
-    ``shown`` are the rows of the page, None while they are to come; ``start`` how many come before them; ``total``
-    how many rows the view means, None while that is not known; ``whole`` is False where there may be more causes.
-    ``dead`` is how many dead letters there are, ``marked`` how many rows are marked, ``chosen`` how many jobs
-    are chosen beyond the rows, None when that is not so.
+    ``shown`` is the number of rows on the page, None while it is loading; ``start`` the number of rows before it.
+    ``total`` is the number of rows of the list, None while unknown. ``complete`` is False if there may be more
+    causes. ``dead`` is the number of dead letters, ``marked`` the number of marked rows. ``selected`` is the number
+    of selected jobs if the selection extends beyond the page, else None.
     """
 
     shown: int | None
     start: int = 0
     total: int | None = None
-    whole: bool = True
+    complete: bool = True
     dead: int | None = None
     marked: int = 0
-    chosen: int | None = None
+    selected: int | None = None
 
 
-def title_of(view: DeadListQuery, extent_: ListExtent) -> str:
-    """What is listed and how much of it, then what an act would apply to."""
-    parts = [_causes(view, extent_) if view.by_cause else _jobs(view, extent_)]
-    if extent_.chosen is not None:
-        matching = " that match" if view.is_filtered else ""
-        parts.append(f"all {extent_.chosen:,}{matching} are chosen")
-    elif extent_.marked:
-        parts.append(f"{extent_.marked:,} marked")
+def title_of(query: DeadListQuery, extent: ListExtent) -> str:
+    """What is listed, how much of it, and the selection."""
+    parts = [_causes(query, extent) if query.by_cause else _jobs(query, extent)]
+    if extent.selected is not None:
+        matching = " that match" if query.is_filtered else ""
+        parts.append(f"all {extent.selected:,}{matching} selected")
+    elif extent.marked:
+        parts.append(f"{extent.marked:,} marked")
     return " · ".join(parts)
 
 
-def _causes(view: DeadListQuery, shown: ListExtent) -> str:
-    if shown.shown is None or shown.total is None:
+def _causes(query: DeadListQuery, extent: ListExtent) -> str:
+    if extent.shown is None or extent.total is None:
         return "dead letters by cause"
-    most = "" if shown.whole else " largest"
-    causes = f"{shown.total:,}{most} {'cause' if shown.total == 1 else 'causes'}"
-    if view.is_filtered:
-        return f"{shown.shown:,} of {causes}"
-    of = "" if shown.dead is None else f"{pluralize(shown.dead, 'dead letter')}, "
+    most = "" if extent.complete else " largest"
+    causes = f"{extent.total:,}{most} {'cause' if extent.total == 1 else 'causes'}"
+    if query.is_filtered:
+        return f"{extent.shown:,} of {causes}"
+    of = "" if extent.dead is None else f"{pluralize(extent.dead, 'dead letter')}, "
     return f"{of}{causes}"
 
 
-def _jobs(view: DeadListQuery, shown: ListExtent) -> str:
-    name = "dead letters" if view.group is None else error_of(view.group.example)
-    if shown.shown is None:
+def _jobs(query: DeadListQuery, extent: ListExtent) -> str:
+    name = "dead letters" if query.group is None else error_of(query.group.example)
+    if extent.shown is None:
         return name
-    return f"{name} {row_range(shown.start, shown.shown, shown.total)}"
+    return f"{name} {row_range(extent.start, extent.shown, extent.total)}"
 
 
 def subtitle_of(
-    view: DeadListQuery, *, trouble: str, looking: int | None, frozen: bool, counting: int | None
+    query: DeadListQuery, *, trouble: str, examined: int | None, frozen: bool, counting: int | None
 ) -> str:
-    """How fresh it is, and the way back. ``looking`` is how far a long look is, ``counting`` how far a count."""
+    """Freshness and the way back. ``examined`` and ``counting``: progress of a slow listing or count."""
     if counting is not None:
-        return f"counting … {counting:,} looked at, esc stops" if counting else "counting …"
+        return f"counting … {counting:,} examined, esc cancels" if counting else "counting …"
     if trouble:
-        return f"not renewed: {trouble}"
-    if looking is not None:
-        return f"looking: {looking:,} looked at"
+        return f"not updated: {trouble}"
+    if examined is not None:
+        return f"searching: {examined:,} examined"
     if frozen:
         return "frozen"
-    if view.is_filtered:  # escape clears the filter first; its line says so
-        return _how_causes_are_filtered(view) if view.by_cause else ""
-    return "" if view.by_cause else "esc goes back to the causes"
+    if query.is_filtered:  # escape clears the filter first, which the filter line shows
+        return _how_causes_are_filtered(query) if query.by_cause else ""
+    return "" if query.by_cause else "esc: back to the causes"
 
 
-def _how_causes_are_filtered(view: DeadListQuery) -> str:
-    if unsupported_fields(view.terms):
-        return "causes are filtered by words of their errors only"
-    return "only what matches is acted on"
+def _how_causes_are_filtered(query: DeadListQuery) -> str:
+    if unsupported_fields(query.terms):
+        return "causes are filtered by error text only"
+    return "commands affect matching jobs only"
 
 
-def empty_lines(view: DeadListQuery, shown: ListExtent, *, trouble: str, frozen: bool) -> Sequence[Line]:
-    """What stands where rows would be."""
-    if shown.shown is None:
+def empty_lines(query: DeadListQuery, extent: ListExtent, *, trouble: str, frozen: bool) -> Sequence[Line]:
+    """The text in place of rows."""
+    if extent.shown is None:
         return loading_lines(trouble, frozen=frozen)
-    strange = unsupported_fields(view.terms) if view.by_cause else ()
-    if strange:
-        names = ", ".join(f"{name}:" for name in strange)
+    unsupported = unsupported_fields(query.terms) if query.by_cause else ()
+    if unsupported:
+        names = ", ".join(f"{name}:" for name in unsupported)
         return [
-            (Span("Causes are filtered by words of their errors,", Tone.DIM),),
+            (Span("Causes are filtered by error text,", Tone.DIM),),
             (Span(f"not by {names}", Tone.DIM),),
-            (Span("f", Tone.INFO), Span(" lists the jobs; ", Tone.DIM), Span("esc", Tone.INFO), *_clears),
+            (Span("f", Tone.INFO), Span(" lists the jobs, ", Tone.DIM), Span("esc", Tone.INFO), *_clears),
         ]
-    if view.is_filtered:
-        what = "cause" if view.by_cause else "dead letter"
+    if query.is_filtered:
+        what = "cause" if query.by_cause else "dead letter"
         return [
-            (Span(f"No {what} matches ", Tone.DIM), clean_span(view.terms)),
+            (Span(f"No {what} matches ", Tone.DIM), clean_span(query.terms)),
             (Span("esc", Tone.INFO), *_clears),
         ]
-    if not view.by_cause and view.group is not None:
-        return [(Span("None of this cause are left.", Tone.GOOD),), (Span("esc", Tone.INFO), *_goes_back)]
+    if not query.by_cause and query.group is not None:
+        return [
+            (Span("No dead letters of this cause are left.", Tone.GOOD),),
+            (Span("esc", Tone.INFO), *_goes_back),
+        ]
     return [
         (Span("There are no dead letters.", Tone.GOOD),),
-        (Span("A job that fails for good is kept here with its payload.", Tone.DIM),),
+        (Span("A job that fails permanently is kept here with its payload.", Tone.DIM),),
     ]
 
 
 _clears = (Span(" clears the filter.", Tone.DIM),)
-_goes_back = (Span(" goes back to the others.", Tone.DIM),)
+_goes_back = (Span(" goes back to the causes.", Tone.DIM),)

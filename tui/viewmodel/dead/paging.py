@@ -1,4 +1,4 @@
-"""Where one is in a list that comes in pages. Pure."""
+"""Page position in a paginated list. Pure."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ if TYPE_CHECKING:
     from previewops.queue.pages import Cursor
 
 PAGE_ROWS = 200
-"""Rows of a page."""
+"""Rows per page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """The way to the present page: of each page up to it, the cursor that it begins at and its first row's number.
+    """Path to the current page: the start cursor and the first row's number (from 0) of each page up to it.
 
-    Rows count from 0. Cursors lead forward only, so the way back is kept.
+    Cursors only lead forward, so the path is kept for going back.
     """
 
     pages: tuple[tuple[Cursor | None, int], ...] = ((None, 0),)
 
     @property
     def cursor(self) -> Cursor | None:
-        """Where the present page begins."""
+        """Start cursor of the current page."""
         return self.pages[-1][0]
 
     @property
     def start(self) -> int:
-        """How many rows there are before it."""
+        """Number of rows before it."""
         return self.pages[-1][1]
 
     @property
@@ -37,18 +37,18 @@ class Paging:
         return len(self.pages) == 1
 
     def next(self, cursor: Cursor, rows: int) -> Paging:
-        """The page after the present one, which had so many ``rows`` and ended at ``cursor``."""
+        """The page after the current one, which had ``rows`` rows and ended at ``cursor``."""
         return Paging((*self.pages, (cursor, self.start + rows)))
 
     def previous(self) -> Paging:
-        """The page before it; the first has none and stays."""
+        """The page before it, or itself for the first page."""
         return self if self.is_first else Paging(self.pages[:-1])
 
 
 def row_range(start: int, rows: int, total: int | None) -> str:
-    """Which rows are shown: "201-400 of 82,114", "1-12", or "none". ``total`` is None while it is not known."""
+    """The range of rows: "201-400 of 82,114", "1-12" or "none". ``total`` is None while unknown."""
     if not rows:
         return "none" if not total else f"none of {total:,}"
     shown = f"{start + 1:,}-{start + rows:,}" if start or rows > 1 else "1"
-    # What came in or left since the count was made is no reason to write "1-200 of 199".
+    # Rows may have come or gone since the count: never show "1-200 of 199".
     return shown if total is None else f"{shown} of {max(total, start + rows):,}"

@@ -1,4 +1,4 @@
-"""Dead letters: the rows of their causes and of the jobs, and what a panel says of one."""
+"""Dead letters: table rows of causes and jobs, and the detail panel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from previewops.tui.viewmodel.attempts import traceback_lines
 from previewops.tui.viewmodel.charts import bar
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
-from previewops.tui.viewmodel.jobs.rows import PRIORITY_TONES
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
 from previewops.tui.viewmodel.wrap import wrap, wrap_lines
 
@@ -53,37 +52,37 @@ _INDENT = "  "
 
 
 def error_of(record: JobRecord) -> str:
-    """The code of what a job failed with, or the class where there is no code."""
+    """The error code of a job, or the class where there is no code."""
     return clean(record.code or record.error_class or "unknown")
 
 
 def filter_groups(groups: Sequence[DeadLetterGroup], terms: FilterQuery) -> tuple[DeadLetterGroup, ...]:
-    """The groups whose newest job has an error that the filter means; none where it asks for what no cause has."""
+    """The groups whose newest job's error matches; none if the filter has fields that causes lack."""
     if unsupported_fields(terms):
         return ()
     return tuple(group for group in groups if terms.matches({"error": _error_text(group.example)}))
 
 
 def _error_text(record: JobRecord) -> str:
-    # As the scripts put it together, so that a filter means the same there and here.
+    # As the Lua scripts join it, so that a filter matches the same here and there.
     return f"{record.error_class or ''}\n{record.code or ''}\n{record.reason or ''}"
 
 
 def unsupported_fields(terms: FilterQuery) -> tuple[str, ...]:
-    """What a filter asks for that no cause has: jobs of many projects and priorities may have died of one."""
+    """Fields of a filter that causes lack: one cause may have jobs of many projects and priorities."""
     named = (term.field for term in terms if term.text and term.field is not None)
     return tuple(dict.fromkeys(name for name in named if name != "error"))
 
 
 def restrict_to_errors(terms: FilterQuery) -> FilterQuery:
-    """A filter of causes as one of jobs: its words are looked for in the error only, not in ids or projects."""
+    """A filter of causes as a filter of jobs: its words are matched with the error only, not with ids or projects."""
     return FilterQuery(
         tuple(replace(term, field=term.field or "error") for term in terms.terms), terms.inverted
     )
 
 
 def group_cells(group: DeadLetterGroup, total: int, now_ms: int) -> tuple[Line, ...]:
-    """One cause as a row; ``total`` is how many dead letters there are."""
+    """One cause as a row; ``total`` is the number of dead letters."""
     share = min(1.0, group.count / total) if total else 0.0
     return (
         (Span(f"{group.count:,}", Tone.STRONG),),
@@ -100,7 +99,7 @@ def _percent(share: float) -> str:
 
 
 def ago(then_ms: int | None, now_ms: int) -> str:
-    """An age as the list of all jobs has it: it changes every ten seconds at most."""
+    """An age that changes every ten seconds at most."""
     return "-" if then_ms is None else f"{coarse_duration(now_ms - then_ms)} ago"
 
 
@@ -108,25 +107,25 @@ def ago(then_ms: int | None, now_ms: int) -> str:
 
 
 def job_cells(record: JobRecord, now_ms: int, *, with_error: bool) -> tuple[Line, ...]:
-    """One dead letter as a row of ``ALL_COLUMNS``, or of ``ONE_GROUP_COLUMNS`` without its error."""
+    """One dead letter as a row of ``ALL_COLUMNS``, or without its error of ``ONE_GROUP_COLUMNS``."""
     error: tuple[Line, ...] = ((Span(error_of(record), Tone.BAD),),) if with_error else ()
     return (
         (clean_span(record.job_id, Tone.STRONG),),
         (clean_span(record.project_id),),
         *error,
         (Span(ago(record.finished_ms, now_ms)),),
-        (Span(record.priority.value, PRIORITY_TONES[record.priority]),),
+        (Span(record.priority.value, Tone(record.priority.value)),),
         (Span(str(record.attempts + record.crashes), Tone.DIM),),
         (Span(str(record.requeues or ""), Tone.WARN),),
         (clean_span(record.reason or ""),),
     )
 
 
-# -- the panel of one -----------------------------------------------------------------------------------
+# -- detail panel ---------------------------------------------------------------------------------------
 
 
 def group_lines(group: DeadLetterGroup, total: int, now_ms: int, columns: int) -> list[Line]:
-    """What a cause is: how many, since when, and which fingerprint; the newest job of it follows."""
+    """Summary of a cause: count, period and fingerprint. Its newest job follows."""
     share = f", {_percent(min(1.0, group.count / total))} of all" if total else ""
     return wrap_lines(
         [
@@ -136,22 +135,22 @@ def group_lines(group: DeadLetterGroup, total: int, now_ms: int, columns: int) -
                 Span(f"{share}, first {ago(group.first_ms, now_ms)}, last {ago(group.last_ms, now_ms)}"),
             ),
             (),
-            (Span("The newest of them", Tone.DIM),),
+            (Span("Newest job", Tone.DIM),),
         ],
         columns,
     )
 
 
 def job_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
-    """One dead letter: its reason in full, where it is from, and every attempt with its traceback."""
+    """Details of a dead letter: reason, origin, and each attempt with its traceback."""
     lines: list[Line] = [
         (clean_span(record.job_id, Tone.STRONG), clean_span(f"  project {record.project_id}", Tone.DIM))
     ]
     if record.state is not JobState.DEAD:
-        lines.append((Span(f"▲ no dead letter any more: it is {record.state.value}", Tone.WARN),))
+        lines.append((Span(f"▲ not a dead letter any more: it is {record.state.value}", Tone.WARN),))
     lines += [
         (Span(error_of(record), Tone.BAD), *_class_and_kind(record)),
-        (clean_span(record.reason or "no reason is on record"),),
+        (clean_span(record.reason or "no reason was recorded"),),
         (),
         (Span(_story(record, now_ms), Tone.DIM),),
     ]
@@ -159,7 +158,7 @@ def job_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
     for number, attempt in reversed(list(enumerate(record.history, 1))):
         rows += [(), *_attempt_lines(number, attempt, columns)]
     if not record.history:
-        rows += [(), *wrap((Span("No failed attempt is on record.", Tone.DIM),), columns)]
+        rows += [(), *wrap((Span("No failed attempt was recorded.", Tone.DIM),), columns)]
     return rows
 
 
@@ -169,7 +168,7 @@ def _class_and_kind(record: JobRecord) -> Line:
 
 
 def _story(record: JobRecord, now_ms: int) -> str:
-    """How it came to this, in a sentence."""
+    """The job's history in a sentence."""
     died = f"died {ago(record.finished_ms, now_ms)}"
     if record.finished_ms is not None:
         died += f" ({iso_from_ms(record.finished_ms)[:19].replace('T', ' ')}Z)"

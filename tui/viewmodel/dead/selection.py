@@ -1,4 +1,4 @@
-"""Which dead letters an act applies to. Pure."""
+"""Selection of dead letters for a command. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DeadListQuery:
-    """What is looked at: the causes, or the jobs of one ``group``, or with ``flat`` all jobs; through ``terms``."""
+    """The listed rows: the causes, the jobs of one ``group``, or with ``flat`` all jobs; filtered by ``terms``."""
 
     flat: bool = False
     group: DeadLetterGroup | None = None
@@ -31,7 +31,7 @@ class DeadListQuery:
 
     @property
     def filter(self) -> DeadLetterFilter:
-        """All dead letters that the view means, those beyond what is visible too."""
+        """The filter of all listed dead letters, including those beyond the page."""
         if self.by_cause:
             return DeadLetterFilter(query=restrict_to_errors(self.terms))
         fingerprint = None if self.group is None else self.group.fingerprint
@@ -39,18 +39,18 @@ class DeadListQuery:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether a filter is on."""
+        """Whether a filter is active."""
         return bool(self.terms.terms)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadSelection:
-    """What an act applies to.
+    """The dead letters that a command affects.
 
-    ``filters`` mean jobs that are in none of the others; ``keys`` are the rows that the choice is made of, none
-    when it reaches beyond the rows; ``words`` name it for people. ``unseen`` of the rows are not in sight.
-    ``seen_ms`` is when the one job that is meant died, as its row says (server ms): it is done unasked, so a later
-    death of the same job is not meant. None where more are meant, which are counted and asked for.
+    ``filters`` match disjoint sets of jobs. ``keys`` are the selected rows, none if the selection extends beyond the
+    page; ``hidden_count`` of them are not visible. ``label`` describes the selection. ``seen_ms`` is the displayed
+    time of death of a single job (server ms): it is requeued without a dialog, so a later death must not be
+    affected. It is None for several jobs, which are counted and confirmed.
     """
 
     filters: tuple[DeadLetterFilter, ...]
@@ -60,35 +60,35 @@ class DeadSelection:
     seen_ms: int | None = None
 
     def with_seen_death(self, rows: Sequence[JobRecord]) -> DeadSelection:
-        """The choice, bound to the death that its one job has in these rows."""
+        """The selection with the time of death that these rows show for its single job."""
         deaths = (row.finished_ms for row in rows if row.job_id == self.single_job_id)
         return replace(self, seen_ms=next(deaths, None))
 
     @property
     def single_job_id(self) -> str:
-        """The id, when it is a single job; otherwise ""."""
+        """The job's id if exactly one job is selected, else ""."""
         ids = self.filters[0].job_ids if len(self.filters) == 1 else ()
         return ids[0] if len(ids) == 1 else ""
 
 
 def select(
-    view: DeadListQuery, *, everything: bool, marks: Sequence[str], cursor: str, shown: Sequence[str]
+    query: DeadListQuery, *, everything: bool, marks: Sequence[str], cursor: str, shown: Sequence[str]
 ) -> DeadSelection | None:
-    """All that match if ``everything`` is chosen, else what is marked, else what the cursor is on; or nothing.
+    """Everything that matches if ``everything``, else the marked rows, else the row at the cursor; None without rows.
 
-    ``shown`` are the rows in sight. Of a cause only those jobs are meant that the filter means.
+    ``shown`` are the visible rows. Of a cause, only jobs that match the filter are selected.
     """
     if everything:
-        return DeadSelection((view.filter,), "all that match" if view.is_filtered else "all of them")
+        return DeadSelection((query.filter,), "all that match" if query.is_filtered else "all of them")
     keys = tuple(marks) or ((cursor,) if cursor else ())
     if not keys:
         return None
     unseen = len(set(keys) - set(shown))
-    if view.by_cause:
+    if query.by_cause:
         words = "this cause" if not marks else f"the {pluralize(len(keys), 'marked cause')}"
-        if view.is_filtered:
-            words = f"what matches of {words}"
-        terms = restrict_to_errors(view.terms)
+        if query.is_filtered:
+            words = f"matching jobs of {words}"
+        terms = restrict_to_errors(query.terms)
         return DeadSelection(
             tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in keys), words, keys, unseen
         )

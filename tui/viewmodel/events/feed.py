@@ -1,4 +1,4 @@
-"""The feed of events: which of them are shown, as rows, and one of them in full."""
+"""The event feed: its filter, its rows and the details of one event."""
 
 from __future__ import annotations
 
@@ -21,36 +21,38 @@ _FIRST = ("job", "worker", "who", "why", "message")
 
 @dataclass(frozen=True, slots=True)
 class EventFeed:
-    """Which events are shown. ``held`` is what stands still while new ones come; None while they are followed."""
+    """Filter and position of the feed. ``frozen_events``: the events while it stands still, None while it follows."""
 
     terms: FilterQuery = field(default_factory=FilterQuery)
-    acts_only: bool = False
-    held: tuple[QueueEvent, ...] | None = None
+    operators_only: bool = False
+    frozen_events: tuple[QueueEvent, ...] | None = None
 
     @property
     def following(self) -> bool:
-        """Whether new events come in on top."""
-        return self.held is None
+        """Whether new events appear on top."""
+        return self.frozen_events is None
 
     def follow(self) -> EventFeed:
-        """The feed with everything that has come."""
-        return replace(self, held=None)
+        """The feed with all events so far."""
+        return replace(self, frozen_events=None)
 
     def hold(self, events: tuple[QueueEvent, ...]) -> EventFeed:
-        """The feed with the rows that there are, whatever comes."""
-        return self if self.held is not None else replace(self, held=events)
+        """The feed with the current rows, not moving any more."""
+        return self if self.frozen_events is not None else replace(self, frozen_events=events)
 
     def shown(self, events: Sequence[QueueEvent]) -> list[QueueEvent]:
-        """The events to show, newest first."""
+        """The matching events, newest first."""
         return [
-            event for event in reversed(self.held if self.held is not None else events) if self.matches(event)
+            event
+            for event in reversed(self.frozen_events if self.frozen_events is not None else events)
+            if self.matches(event)
         ]
 
     def waiting(self, events: Sequence[QueueEvent]) -> int:
-        """How many that would be shown have come since the rows stand still."""
-        if self.held is None:
+        """The number of matching events since the feed stands still."""
+        if self.frozen_events is None:
             return 0
-        last = self.held[-1].event_id if self.held else ""
+        last = self.frozen_events[-1].event_id if self.frozen_events else ""
         count = 0
         for event in reversed(events):
             if event.event_id == last:
@@ -59,21 +61,21 @@ class EventFeed:
         return count
 
     def matches(self, event: QueueEvent) -> bool:
-        """Whether the filter lets an event through."""
-        if self.acts_only and not event.fields.get("who"):
+        """Whether the event matches the filter."""
+        if self.operators_only and not event.fields.get("who"):
             return False
         return self.terms.matches(filter_fields(event))
 
 
 def filter_fields(event: QueueEvent) -> Mapping[str, str]:
-    """An event as filters see it: its own fields, and those that they can name."""
+    """The fields of an event that a filter can match."""
     fields = event.fields
     error = " ".join(fields[name] for name in ("class", "code", "message") if fields.get(name))
     return {**fields, "kind": event.kind, "id": fields.get("job", ""), "error": error}
 
 
 def columns(*, dated: bool) -> tuple[TableColumn, ...]:
-    """The columns; times have their date only where some are ``dated``, of another day."""
+    """The columns. Times include the date only if ``dated``."""
     return (
         TableColumn("time", 11 if dated else 8),
         TableColumn("event", 14),
@@ -83,12 +85,12 @@ def columns(*, dated: bool) -> tuple[TableColumn, ...]:
 
 
 def dated(events: Sequence[QueueEvent], now_ms: int) -> bool:
-    """Whether any of them, newest first, is of another day (UTC) than ``now_ms``."""
+    """Whether any event (newest first) is of another day (UTC) than ``now_ms``."""
     return bool(events) and events[-1].at_ms // DAY_MS != now_ms // DAY_MS
 
 
 def cells(event: QueueEvent, now_ms: int) -> tuple[Line, ...]:
-    """An event's cells."""
+    """The cells of an event."""
     return (
         (Span(_clock(event.at_ms, now_ms), Tone.DIM),),
         (clean_span(event.kind, tone_of(event)),),
@@ -98,34 +100,31 @@ def cells(event: QueueEvent, now_ms: int) -> tuple[Line, ...]:
 
 
 def _clock(at_ms: int, now_ms: int) -> str:
-    """The time of day (UTC); of another day its date too, and no seconds."""
+    """The time of day (UTC); for another day the date, without seconds."""
     at, now = iso_from_ms(at_ms), iso_from_ms(now_ms)
     return at[11:19] if at[:10] == now[:10] else f"{at[5:10]} {at[11:16]}"
 
 
 def empty_lines(feed: EventFeed) -> tuple[Line, ...]:
-    """What stands there when no event is shown."""
+    """The text in place of rows."""
     if feed.terms:
         return (
             (Span("no event matches ", Tone.DIM), clean_span(feed.terms)),
-            (Span("esc takes the filter away", Tone.DIM),),
+            (Span("esc clears the filter", Tone.DIM),),
         )
-    if feed.acts_only:
-        return (
-            (Span("no operator has done anything lately", Tone.DIM),),
-            (Span("o shows all events", Tone.DIM),),
-        )
+    if feed.operators_only:
+        return ((Span("no recent operator actions", Tone.DIM),), (Span("o shows all events", Tone.DIM),))
     return (
         (Span("no events yet", Tone.TEXT),),
-        (Span("retries, deaths, recoveries and what operators do appear here", Tone.DIM),),
+        (Span("retries, dead letters, recoveries and operator actions appear here", Tone.DIM),),
     )
 
 
 def subtitle(feed: EventFeed, shown: int, waiting: int) -> str:
-    """Which events these are."""
+    """The filter, the number of events and whether the feed follows."""
     parts = [f"/ {feed.terms}"] if feed.terms else []
-    if feed.acts_only:
-        parts.append("operators' acts")
+    if feed.operators_only:
+        parts.append("operator actions")
     parts.append(pluralize(shown, "event"))
     if feed.following:
         parts.append("following")
@@ -135,7 +134,7 @@ def subtitle(feed: EventFeed, shown: int, waiting: int) -> str:
 
 
 def detail_lines(event: QueueEvent, columns: int) -> list[Line]:
-    """An event with all its fields, those first that tell most."""
+    """All fields of an event, the most important first."""
     when = iso_from_ms(event.at_ms)
     fields = {name: value for name, value in event.fields.items() if value}
     order = [name for name in _FIRST if name in fields] + [name for name in fields if name not in _FIRST]

@@ -1,4 +1,4 @@
-"""Orders to a host's supervisor: whom one would hit, and what is asked before it is given."""
+"""Targets of commands to a supervisor, and the text of their dialogs."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from previewops.formatting import clean, pluralize
-from previewops.snapshot.fleet import MAX_WORKERS, SupervisedWorker, SupervisorStatus, WorkerCountRange
+from previewops.snapshot.fleet import MAX_WORKERS, SupervisorStatus, WorkerCountRange
 from previewops.tui.viewmodel.fleet.table import FleetRow
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, plain_text
 
-_HITS: Mapping[str, tuple[str, ...]] = {
+_AFFECTED_PHASES: Mapping[str, tuple[str, ...]] = {
     "drain": ("starting", "running", "backoff", "fatal"),
     "restart": ("starting", "running", "backoff", "fatal", "exited"),
     "reset": ("exited", "backoff", "fatal", "draining"),
 }
-"""The phases in which an order changes anything; a supervisor answers "nothing to …" in the others."""
+"""The worker phases that a command changes. The supervisor rejects it in the others."""
 
-_MEANS: Mapping[str, str] = {
-    "drain": "{} their jobs, take no more, and stay away until they are reset.",
-    "restart": "Each is replaced by a successor, one after the other, and ends its jobs meanwhile.",
-    "reset": "They are started again at once.",
+_EFFECT: Mapping[str, str] = {
+    "drain": "{} their jobs, claim no more, and stay stopped until they are reset.",
+    "restart": "One after the other is replaced. Each finishes its jobs first.",
+    "reset": "They are started again immediately.",
 }
-_MEANS_ONE: Mapping[str, str] = {
-    "drain": "It ends {}, takes no more, and stays away until it is reset.",
-    "restart": "Its successor is started; then it ends {} and goes.",
-    "reset": "It is started again at once.",
+_EFFECT_ON_ONE: Mapping[str, str] = {
+    "drain": "It finishes {}, claims no more, and stays stopped until it is reset.",
+    "restart": "Its replacement is started. Then it finishes {} and exits.",
+    "reset": "It is started again immediately.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class CommandTarget:
-    """Whom an order goes to. ``worker_id`` is "" for a whole host.
+    """The target of a command: one worker, or with ``worker_id`` "" a whole host.
 
-    ``hits`` counts the workers that it changes, ``jobs`` what they are at.
+    ``affected`` is the number of workers that the command changes, ``jobs`` the number of their running jobs.
     """
 
     kind: str
@@ -45,46 +45,53 @@ class CommandTarget:
 
     @property
     def label(self) -> str:
-        """The workers in words."""
+        """The workers as text."""
         if self.worker_id:
             return clean(self.worker_id)
         return f"{pluralize(self.affected, 'worker')} of {clean(self.host)}"
 
 
-def find_target(act: str, post: FleetRow | None, among: Sequence[FleetRow]) -> CommandTarget | None:
-    """Whom ``act`` would hit from the cursor's row; None when nobody there can take it or would be changed.
+def find_target(act: str, row: FleetRow | None, rows: Sequence[FleetRow]) -> CommandTarget | None:
+    """The target of a command at the cursor's row; None if no supervisor accepts it or no worker would change.
 
-    A place that has had no worker has no name of its own: a reset of it goes to its host, whose supervisor
-    resets what does not run and nothing else.
+    A slot without a worker yet has no worker id. Its reset goes to the host, whose supervisor restarts only workers
+    that are not running.
     """
-    if post is None or post.supervisor is None or not post.accepts_commands:
+    if row is None or row.supervisor is None or not row.accepts_commands:
         return None
-    whole = post.is_heading
-    if not whole and not post.worker_id:
+    is_host = row.is_heading
+    if not is_host and not row.worker_id:
         if act != "reset":
             return None
-        whole = True
-    view = post.supervisor
-    rows = [each for each in among if each.supervisor is view and each.slot is not None] if whole else [post]
-    hit = [each for each in rows if each.slot is not None and each.slot.phase in _HITS[act]]
-    if not hit or (not post.is_heading and post not in hit):
+        is_host = True
+    supervisor = row.supervisor
+    targets = [other for other in rows if other.supervisor is supervisor] if is_host else [row]
+    affected = [
+        target for target in targets if target.slot is not None and target.slot.phase in _AFFECTED_PHASES[act]
+    ]
+    if not affected or (not row.is_heading and row not in affected):
         return None
-    jobs = sum(each.worker.busy for each in hit if each.worker is not None)
+    jobs = sum(target.worker.busy for target in affected if target.worker is not None)
     return CommandTarget(
-        act, view.supervisor_id, view.state.host, "" if whole else post.worker_id, len(hit), jobs
+        act,
+        supervisor.supervisor_id,
+        supervisor.state.host,
+        "" if is_host else row.worker_id,
+        len(affected),
+        jobs,
     )
 
 
 def confirmation_lines(target: CommandTarget) -> list[Line]:
-    """What is said before an order is given."""
+    """The dialog's text before a command."""
     jobs = pluralize(target.jobs, "job") if target.jobs else "no job"
     if target.affected == 1:
-        ends = {0: "what it is at", 1: "its job"}.get(target.jobs, f"its {target.jobs} jobs")
-        return [(Span(_MEANS_ONE[target.kind].format(ends)),)]
-    words = _MEANS[target.kind].format("They end")
+        jobs_text = {0: "its jobs", 1: "its job"}.get(target.jobs, f"its {target.jobs} jobs")
+        return [(Span(_EFFECT_ON_ONE[target.kind].format(jobs_text)),)]
+    text = _EFFECT[target.kind].format("They finish")
     return [
         (Span(f"{target.kind.capitalize()} "), Span(target.label, Tone.STRONG), Span(f", at {jobs} now?")),
-        (Span(words, Tone.DIM),),
+        (Span(text, Tone.DIM),),
     ]
 
 
@@ -93,48 +100,46 @@ def join_text(lines: Sequence[Line]) -> str:
     return " ".join(filter(None, map(plain_text, lines)))
 
 
-def scalable_supervisor(post: FleetRow | None) -> SupervisorStatus | None:
-    """The supervisor that a scale order from the cursor's row would go to."""
-    return post.supervisor if post is not None and post.accepts_commands else None
+def scalable_supervisor(row: FleetRow | None) -> SupervisorStatus | None:
+    """The supervisor that can be scaled from the cursor's row."""
+    return row.supervisor if row is not None and row.accepts_commands else None
 
 
 def check_worker_range(text: str) -> str:
-    """What is wrong with a number of workers as it was typed, "" when nothing is."""
+    """The error of a typed worker count or range, "" for none."""
     if WorkerCountRange.parse(text) is not None:
         return ""
-    found = f"{clean(text)!r} is not that: " if text else ""
-    return f"{found}a number or a range is needed, like 4 or 1-8, from 0 to {MAX_WORKERS}"
+    prefix = f"found {clean(text)!r}, " if text else ""
+    return f"{prefix}allowed is a number or a range like 4 or 1-8, from 0 to {MAX_WORKERS}"
 
 
-def count_surplus_workers(view: SupervisorStatus, bounds: WorkerCountRange) -> int:
-    """How many of the workers that run would have to go under those bounds."""
-    running: list[SupervisedWorker] = [
-        each for each in view.state.workers if each.phase in ("starting", "running")
-    ]
-    return max(0, len(running) - bounds.maximum)
+def count_surplus_workers(supervisor: SupervisorStatus, worker_range: WorkerCountRange) -> int:
+    """The number of running workers above the new maximum."""
+    running = sum(worker.phase in ("starting", "running") for worker in supervisor.state.workers)
+    return max(0, running - worker_range.maximum)
 
 
-def scale_prompt(view: SupervisorStatus) -> str:
-    """What is asked for a new number of workers."""
-    bounds = view.state.worker_range
+def scale_prompt(supervisor: SupervisorStatus) -> str:
+    """The prompt for a new worker count."""
+    worker_range = supervisor.state.worker_range
     present = (
-        f"{bounds.minimum}"
-        if bounds.minimum == bounds.maximum
-        else f"{bounds.minimum} to {bounds.maximum} by load"
+        f"{worker_range.minimum}"
+        if worker_range.minimum == worker_range.maximum
+        else f"{worker_range.minimum} to {worker_range.maximum} by load"
     )
     return (
-        f"How many workers? A number, or a range to choose from by load. "
-        f"Now it is {present}; {view.state.count} are wanted at this moment."
+        f"How many workers? A number, or a range for autoscaling. "
+        f"Now: {present}; current target: {supervisor.state.count}."
     )
 
 
-def scale_down_lines(view: SupervisorStatus, bounds: WorkerCountRange) -> list[Line]:
-    """What is said before workers have to go."""
-    count = count_surplus_workers(view, bounds)
+def scale_down_lines(supervisor: SupervisorStatus, worker_range: WorkerCountRange) -> list[Line]:
+    """The dialog's text before workers are stopped."""
+    count = count_surplus_workers(supervisor, worker_range)
     return [
         (
             Span(f"{pluralize(count, 'worker')} of "),
-            clean_span(view.state.host, Tone.STRONG),
-            Span(f" will end {'its' if count == 1 else 'their'} jobs and go."),
+            clean_span(supervisor.state.host, Tone.STRONG),
+            Span(f" will finish {'its' if count == 1 else 'their'} jobs and exit."),
         )
     ]

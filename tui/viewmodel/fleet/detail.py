@@ -1,4 +1,4 @@
-"""What the row under the cursor is about: the worker or the host in full, and each job that it is at."""
+"""Details of the worker or host at the cursor, with its running jobs."""
 
 from __future__ import annotations
 
@@ -33,68 +33,68 @@ _REST = (
 _BEFORE = TableColumn("before", 20, drop=4)
 
 
-def title_of(post: FleetRow | None) -> str:
-    """What the panel is called."""
-    if post is None:
-        return "At work"
-    if post.worker_id:
-        return post.worker_id
-    if post.supervisor is None:
-        return f"{post.host}, without a supervisor"
-    name = post.supervisor.supervisor_id
-    return f"{name}, place {post.slot.slot}" if post.slot is not None else name
+def title_of(row: FleetRow | None) -> str:
+    """The panel's title."""
+    if row is None:
+        return "Running jobs"
+    if row.worker_id:
+        return row.worker_id
+    if row.supervisor is None:
+        return f"{row.host}, without a supervisor"
+    name = row.supervisor.supervisor_id
+    return f"{name}, slot {row.slot.slot}" if row.slot is not None else name
 
 
-def jobs_of(post: FleetRow, snapshot: Snapshot, among: Sequence[FleetRow]) -> tuple[str, ...]:
-    """The ids of the jobs that a worker, or with a heading all workers under it, are at."""
-    if not post.is_heading:
-        return post.worker.jobs if post.worker is not None else ()
+def jobs_of(row: FleetRow, snapshot: Snapshot, rows: Sequence[FleetRow]) -> tuple[str, ...]:
+    """Ids of the jobs that a worker, or for a heading all its workers, are running."""
+    if not row.is_heading:
+        return row.worker.jobs if row.worker is not None else ()
     return tuple(
         job
-        for each in among
-        if each.supervisor is post.supervisor and each.host == post.host and each.worker is not None
-        for job in each.worker.jobs
+        for other in rows
+        if other.supervisor is row.supervisor and other.host == row.host and other.worker is not None
+        for job in other.worker.jobs
     )
 
 
 def detail_lines(
-    post: FleetRow, job_ids: Sequence[str], snapshot: Snapshot, runs: Mapping[str, RunningJob], columns: int
+    row: FleetRow, job_ids: Sequence[str], snapshot: Snapshot, runs: Mapping[str, RunningJob], columns: int
 ) -> list[Line]:
-    """The whole panel. A click on a job opens it, by its place in ``job_ids``."""
-    about = _of_host(post, snapshot) if post.is_heading else _of_worker(post, snapshot)
+    """All lines of the panel. A click on a job opens it by its index in ``job_ids``."""
+    about = _of_host(row, snapshot) if row.is_heading else _of_worker(row, snapshot)
     first, *more = (wrap(line, columns) for line in about)
     rest = [row for rows in more for row in rows]
     if job_ids:
-        # The jobs come before what is seldom read: a low panel shows the top only.
-        return [*first, *_job_lines(post, job_ids, runs, snapshot.now_ms, columns), (), *rest]
-    if post.worker is not None or post.is_heading:
-        return [*first, (Span("no jobs at this moment", Tone.DIM),), (), *rest]
+        # Jobs come before rarely needed facts: a low panel shows the top only.
+        return [*first, *_job_lines(row, job_ids, runs, snapshot.now_ms, columns), (), *rest]
+    if row.worker is not None or row.is_heading:
+        return [*first, (Span("no running jobs", Tone.DIM),), (), *rest]
     return [*first, *rest]
 
 
-def _of_host(post: FleetRow, snapshot: Snapshot) -> list[Line]:
-    view = post.supervisor
-    if view is None:
+def _of_host(row: FleetRow, snapshot: Snapshot) -> list[Line]:
+    supervisor = row.supervisor
+    if supervisor is None:
         return [
             (
-                Span("These were started by themselves, with "),
+                Span("These workers were started manually with "),
                 Span("previewops worker", Tone.STRONG),
                 Span("."),
             ),
             (
                 Span(
-                    "Nobody restarts them, and no order reaches them: stop one by SIGTERM on its host.",
+                    "No supervisor restarts them or passes commands to them. Stop one by SIGTERM on its host.",
                     Tone.DIM,
                 ),
             ),
         ]
-    state, now_ms = view.state, snapshot.now_ms
+    state, now_ms = supervisor.state, snapshot.now_ms
     phases: dict[str, int] = {}
-    for place in state.workers:
-        phases[place.phase] = phases.get(place.phase, 0) + 1
-    said_of = ", ".join(f"{count} {phase}" for phase, count in phases.items()) or "no workers"
+    for slot in state.workers:
+        phases[slot.phase] = phases.get(slot.phase, 0) + 1
+    phase_counts = ", ".join(f"{count} {phase}" for phase, count in phases.items()) or "no workers"
     lines: list[Line] = [
-        (clean_span(target_count(view), Tone.STRONG), clean_span(f"  {said_of}")),
+        (clean_span(target_count(supervisor), Tone.STRONG), clean_span(f"  {phase_counts}")),
         (
             clean_span(
                 f"{state.backend} back end, pid {state.pid}, version {state.version or '-'}", Tone.DIM
@@ -102,25 +102,24 @@ def _of_host(post: FleetRow, snapshot: Snapshot) -> list[Line]:
             Span(f", up {elapsed(state.started_ms, now_ms)}, {memory_text(state.rss_bytes)}", Tone.DIM),
         ),
     ]
-    if view.silent:
-        words = (
-            f"✖ Not heard of for {elapsed(view.heartbeat_ms, now_ms)}: no order reaches it. Look at its host."
-        )
-        lines.append((Span(words, Tone.BAD),))
+    if supervisor.silent:
+        silence = elapsed(supervisor.heartbeat_ms, now_ms)
+        text = f"✖ No heartbeat for {silence}: commands do not reach it. Check its host."
+        lines.append((Span(text, Tone.BAD),))
     if state.notice:
         lines.append((clean_span(f"▲ {state.notice}", Tone.WARN),))
     return lines
 
 
-def _of_worker(post: FleetRow, snapshot: Snapshot) -> list[Line]:
-    mark, words, tone = row_state(post, snapshot.now_ms)
-    first: list[Span] = [Span(f"{mark} {words}", tone)]
-    worker, place, now_ms = post.worker, post.slot, snapshot.now_ms
+def _of_worker(row: FleetRow, snapshot: Snapshot) -> list[Line]:
+    mark, text, tone = row_state(row, snapshot.now_ms)
+    first: list[Span] = [Span(f"{mark} {text}", tone)]
+    worker, slot, now_ms = row.worker, row.slot, snapshot.now_ms
     lines: list[Line] = []
     if worker is not None:
         first.append(Span(f"  {worker.busy} of {pluralize(worker.slots, 'slot')} busy"))
         if now_ms - worker.heartbeat_ms > SILENT_MS:
-            first.append(Span("; what is shown is what it said last", Tone.DIM))
+            first.append(Span("; values are those of the last heartbeat", Tone.DIM))
         lines.append(
             (
                 Span(f"{worker.completed:,} done, {worker.failed:,} failed"),
@@ -130,38 +129,38 @@ def _of_worker(post: FleetRow, snapshot: Snapshot) -> list[Line]:
         )
         where = f"pid {worker.pid} on {worker.host}, version {worker.version or '-'}"
         lines.append((clean_span(where, Tone.DIM),))
-    if place is not None:
-        if place.reason:
-            first += [Span(": "), clean_span(place.reason)]
-        if post.is_stopped:
-            lines.append((Span(_away_words(post), Tone.DIM),))
+    if slot is not None:
+        if slot.reason:
+            first += [Span(": "), clean_span(slot.reason)]
+        if row.is_stopped:
+            lines.append((Span(_away_words(row), Tone.DIM),))
     return [tuple(first), *lines]
 
 
-def _away_words(post: FleetRow) -> str:
-    place = post.slot
-    assert place is not None
-    deaths = f"It died {place.rapid_exits} times soon after its start. " if place.rapid_exits > 1 else ""
-    if not post.accepts_commands:
-        return f"{deaths}Its supervisor is silent and takes no orders."
-    if place.phase == "backoff":
-        return f"{deaths}It is started again after a pause; a reset does so at once."
-    if place.phase == "exited":
-        return f"{deaths}It stays away until it is reset."
-    return f"{deaths}It is not started again by itself: mend the cause, then reset it."
+def _away_words(row: FleetRow) -> str:
+    slot = row.slot
+    assert slot is not None
+    deaths = f"It exited {slot.rapid_exits} times soon after its start. " if slot.rapid_exits > 1 else ""
+    if not row.accepts_commands:
+        return f"{deaths}Its supervisor is silent and accepts no commands."
+    if slot.phase == "backoff":
+        return f"{deaths}It is restarted after a backoff; a reset restarts it immediately."
+    if slot.phase == "exited":
+        return f"{deaths}It stays stopped until it is reset."
+    return f"{deaths}It is not restarted: fix the cause, then reset it."
 
 
 def _job_lines(
-    post: FleetRow, job_ids: Sequence[str], runs: Mapping[str, RunningJob], now_ms: int, columns: int
+    row: FleetRow, job_ids: Sequence[str], runs: Mapping[str, RunningJob], now_ms: int, columns: int
 ) -> list[Line]:
     failed = any(run.attempts or run.crashes for run in map(runs.get, job_ids) if run is not None)
-    kinds = (_JOB, *((_WORKER,) if post.is_heading else ()), *_REST, *((_BEFORE,) if failed else ()))
+    kinds = (_JOB, *((_WORKER,) if row.is_heading else ()), *_REST, *((_BEFORE,) if failed else ()))
     widths = dict(zip(kinds, fit_widths(kinds, columns), strict=True))
     lines = [_row({kind: (Span(kind.title, Tone.DIM),) for kind in kinds}, widths)]
-    for place, job_id in enumerate(job_ids):
-        name = (Span(clean(job_id), Tone.INFO, f"screen.open_run({place})"),)
+    for index, job_id in enumerate(job_ids):
+        name = (Span(clean(job_id), Tone.INFO, f"screen.open_run({index})"),)
         run = runs.get(job_id)
-        known = _run_cells(run, post.host, now_ms, widths[_REST[3]]) if run is not None else {}
+        known = _run_cells(run, row.host, now_ms, widths[_REST[3]]) if run is not None else {}
         lines.append(_row({**known, _JOB: name}, widths))
     return lines
 

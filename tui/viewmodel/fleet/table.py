@@ -1,4 +1,4 @@
-"""The workers' table: supervisors as headings, under each its workers, in rows that keep their keys."""
+"""The table of workers: one heading per supervisor, its workers below, in rows with stable keys."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.queue_status import alive_workers
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
-_AWAY_WORDS = {
+_STOPPED_STATES = {
     "exited": ("○", "drained", Tone.DIM),
     "backoff": ("▲", "backing off", Tone.WARN),
     "fatal": ("✖", "given up", Tone.BAD),
 }
 
-STOPPED_PHASES = tuple(_AWAY_WORDS)
-"""The phases of a place in which no worker runs."""
+STOPPED_PHASES = tuple(_STOPPED_STATES)
+"""Phases of a slot in which no worker runs."""
 
-_MOST_BLOCKS = 5
+_MAX_BLOCKS = 5
 _BAR = 4
 _IDLE_CPU = 5
 _MIB = 1 << 20
@@ -33,9 +33,9 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class FleetRow:
-    """One row. A heading has neither ``place`` nor ``worker``; workers that nobody supervises have no ``supervisor``.
+    """One row. A heading has neither ``slot`` nor ``worker``; a worker without a supervisor has no ``supervisor``.
 
-    ``place`` is the worker as its supervisor sees it, ``worker`` as it last said itself; either may be missing.
+    ``slot`` is the worker as its supervisor reports it, ``worker`` as it reports itself; either may be missing.
     """
 
     key: str
@@ -46,46 +46,51 @@ class FleetRow:
 
     @property
     def is_heading(self) -> bool:
-        """Whether the row stands for a whole host."""
+        """Whether the row is the heading of a host."""
         return self.slot is None and self.worker is None
 
     @property
     def worker_id(self) -> str:
-        """The worker's id, "" for a heading and for a place that has had no worker yet."""
+        """The worker's id, "" for a heading and for a slot without a worker yet."""
         if self.slot is not None:
             return self.slot.worker_id
         return self.worker.worker_id if self.worker is not None else ""
 
     @property
     def is_stopped(self) -> bool:
-        """Whether no worker runs at the place."""
+        """Whether no worker runs in the slot."""
         return self.slot is not None and self.slot.phase in STOPPED_PHASES
 
     @property
     def accepts_commands(self) -> bool:
-        """Whether there is a supervisor that can take orders."""
+        """Whether a supervisor accepts commands for it."""
         return self.supervisor is not None and not self.supervisor.silent
 
 
 def fleet_rows(snapshot: Snapshot) -> tuple[FleetRow, ...]:
-    """All rows: supervisors by host, their workers by place, then the workers that have no supervisor."""
+    """All rows: supervisors by host, their workers by slot, then workers without a supervisor."""
     views = {worker.worker_id: worker for worker in snapshot.workers}
     supervised = {
-        place.worker_id for view in snapshot.supervisors if not view.silent for place in view.state.workers
+        slot.worker_id
+        for supervisor in snapshot.supervisors
+        if not supervisor.silent
+        for slot in supervisor.state.workers
     }
     rows: list[FleetRow] = []
-    for view in sorted(snapshot.supervisors, key=lambda each: (each.state.host, each.supervisor_id)):
-        host = view.state.host
-        rows.append(FleetRow(f"host {view.supervisor_id}", host, view))
-        for place in sorted(view.state.workers, key=lambda each: each.slot):
-            if view.silent and place.worker_id in supervised:
-                continue  # another supervisor has taken it over
-            key = f"{view.supervisor_id} {place.slot} {place.worker_id}"
-            worker = None if place.phase in STOPPED_PHASES else views.get(place.worker_id)
-            rows.append(FleetRow(key, host, view, place, worker))
-    known = {post.worker_id for post in rows} | supervised
+    for supervisor in sorted(
+        snapshot.supervisors, key=lambda status: (status.state.host, status.supervisor_id)
+    ):
+        host = supervisor.state.host
+        rows.append(FleetRow(f"host {supervisor.supervisor_id}", host, supervisor))
+        for slot in sorted(supervisor.state.workers, key=lambda worker: worker.slot):
+            if supervisor.silent and slot.worker_id in supervised:
+                continue  # another supervisor has adopted it
+            key = f"{supervisor.supervisor_id} {slot.slot} {slot.worker_id}"
+            worker = None if slot.phase in STOPPED_PHASES else views.get(slot.worker_id)
+            rows.append(FleetRow(key, host, supervisor, slot, worker))
+    known = {row.worker_id for row in rows} | supervised
     alone = [worker for worker in snapshot.workers if worker.worker_id not in known]
-    for worker in sorted(alone, key=lambda each: (each.host, each.worker_id)):
+    for worker in sorted(alone, key=lambda worker: (worker.host, worker.worker_id)):
         heading = FleetRow(f"alone on {worker.host}", worker.host, None)
         if not rows or (rows[-1].supervisor, rows[-1].host) != (None, worker.host):
             rows.append(heading)
@@ -94,12 +99,12 @@ def fleet_rows(snapshot: Snapshot) -> tuple[FleetRow, ...]:
 
 
 def columns(*, differ: bool) -> tuple[TableColumn, ...]:
-    """The columns; versions have one only where they ``differ``."""
+    """The columns. ``differ`` adds one for versions."""
     return (
         TableColumn("worker", 14, grow=1),
         TableColumn("pid", 7, right=True, drop=7),
         TableColumn("state", 13),
-        TableColumn("slots", _MOST_BLOCKS),
+        TableColumn("slots", _MAX_BLOCKS),
         TableColumn("cpu", 5, right=True, drop=2),
         TableColumn("memory", 7, right=True, drop=4),
         TableColumn("age", 6, right=True, drop=5),
@@ -111,22 +116,22 @@ def columns(*, differ: bool) -> tuple[TableColumn, ...]:
 
 
 def versions(snapshot: Snapshot) -> frozenset[str]:
-    """Every version that runs somewhere."""
-    views = (view.state.version for view in snapshot.supervisors if not view.silent)
+    """All running versions."""
+    views = (supervisor.state.version for supervisor in snapshot.supervisors if not supervisor.silent)
     return frozenset(version for version in (*views, *(w.version for w in snapshot.workers)) if version)
 
 
-def cells(post: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], *, differ: bool) -> tuple[Line, ...]:
-    """A row's cells. Headings and places without a worker have fewer: their last cell takes the rest."""
-    if post.is_heading:
-        return (heading_line(post, now_ms),)
-    mark, words, tone = row_state(post, now_ms)
-    name = (Span(f"  {mark} ", tone), clean_span(short_id(post), Tone.TEXT if post.worker else Tone.DIM))
-    state = (Span(words, tone),)
-    worker = post.worker
+def cells(row: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], *, differ: bool) -> tuple[Line, ...]:
+    """The cells of a row. Headings and empty slots have fewer: their last cell takes the remaining width."""
+    if row.is_heading:
+        return (heading_line(row, now_ms),)
+    mark, text, tone = row_state(row, now_ms)
+    name = (Span(f"  {mark} ", tone), clean_span(short_id(row), Tone.TEXT if row.worker else Tone.DIM))
+    state = (Span(text, tone),)
+    worker = row.worker
     if worker is None:
-        pid = post.slot.pid if post.slot is not None else None
-        return (name, (Span(str(pid or "-"), Tone.DIM),), state, (reason_span(post),))
+        pid = row.slot.pid if row.slot is not None else None
+        return (name, (Span(str(pid or "-"), Tone.DIM),), state, (reason_span(row),))
     return (
         name,
         (Span(str(worker.pid), Tone.DIM),),
@@ -142,43 +147,49 @@ def cells(post: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], *, differ
     )
 
 
-def heading_line(post: FleetRow, now_ms: int) -> Line:
-    """A host in a line: whether its supervisor is heard of, what is wanted of it, and what it has to say."""
-    view = post.supervisor
-    if view is None:
+def heading_line(row: FleetRow, now_ms: int) -> Line:
+    """The heading of a host: the supervisor's state, target and notice."""
+    supervisor = row.supervisor
+    if supervisor is None:
         return (
             Span("▲ ", Tone.WARN),
-            clean_span(post.host, Tone.STRONG),
+            clean_span(row.host, Tone.STRONG),
             Span("  without a supervisor", Tone.WARN),
         )
-    state = view.state
-    well = not view.silent and state.state == "running"
-    words = f"silent {elapsed(view.heartbeat_ms, now_ms)}" if view.silent else clean(state.state)
+    state = supervisor.state
+    well = not supervisor.silent and state.state == "running"
+    text = f"silent {elapsed(supervisor.heartbeat_ms, now_ms)}" if supervisor.silent else clean(state.state)
     mark = Span("● ", Tone.GOOD) if well else Span("▲ ", Tone.WARN)
-    parts = [mark, clean_span(state.host, Tone.STRONG), Span(f"  {words}", Tone.DIM if well else Tone.WARN)]
+    parts = [mark, clean_span(state.host, Tone.STRONG), Span(f"  {text}", Tone.DIM if well else Tone.WARN)]
     parts.append(
-        Span(f"  {clean(state.backend)}  {target_count(view)}  {memory_text(state.rss_bytes)}", Tone.DIM)
+        Span(
+            f"  {clean(state.backend)}  {target_count(supervisor)}  {memory_text(state.rss_bytes)}", Tone.DIM
+        )
     )
     if state.notice:
         parts.append(clean_span(f"  {state.notice}", Tone.WARN))
     return tuple(parts)
 
 
-def target_count(view: SupervisorStatus) -> str:
-    """How many workers a supervisor aims at, and its bounds where it has a choice."""
-    bounds = view.state.worker_range
-    choice = f" ({bounds.minimum} to {bounds.maximum})" if bounds.minimum != bounds.maximum else ""
-    return f"{view.state.count} wanted{choice}"
+def target_count(supervisor: SupervisorStatus) -> str:
+    """The target worker count of a supervisor, with its range if it autoscales."""
+    worker_range = supervisor.state.worker_range
+    range_text = (
+        f" ({worker_range.minimum} to {worker_range.maximum})"
+        if worker_range.minimum != worker_range.maximum
+        else ""
+    )
+    return f"{supervisor.state.count} wanted{range_text}"
 
 
-def row_state(post: FleetRow, now_ms: int) -> tuple[str, str, Tone]:
-    """(mark, words, tone) of a worker: what it does, or that it is silent, or why nothing runs there."""
-    phase = post.slot.phase if post.slot is not None else "running"
+def row_state(row: FleetRow, now_ms: int) -> tuple[str, str, Tone]:
+    """(mark, text, tone) of a worker's state."""
+    phase = row.slot.phase if row.slot is not None else "running"
     if phase in STOPPED_PHASES:
-        return _AWAY_WORDS[phase]
-    worker = post.worker
+        return _STOPPED_STATES[phase]
+    worker = row.worker
     if worker is None:
-        return ("◌", "starting", Tone.INFO) if phase == "starting" else ("?", "not heard of", Tone.WARN)
+        return ("◌", "starting", Tone.INFO) if phase == "starting" else ("?", "no heartbeat", Tone.WARN)
     if now_ms - worker.heartbeat_ms > SILENT_MS:
         return "✖", f"silent {elapsed(worker.heartbeat_ms, now_ms)}", Tone.BAD
     if "draining" in (phase, worker.state):
@@ -186,32 +197,32 @@ def row_state(post: FleetRow, now_ms: int) -> tuple[str, str, Tone]:
     return ("●", "working", Tone.GOOD) if worker.busy else ("○", "idle", Tone.DIM)
 
 
-def reason_span(post: FleetRow) -> Span:
-    """Why no worker is heard of at a place."""
-    place = post.slot
-    if place is None or not place.reason:
+def reason_span(row: FleetRow) -> Span:
+    """The reason why a slot has no running worker."""
+    slot = row.slot
+    if slot is None or not slot.reason:
         return Span("")
-    return clean_span(place.reason, Tone.TEXT if place.phase == "fatal" else Tone.DIM)
+    return clean_span(slot.reason, Tone.TEXT if slot.phase == "fatal" else Tone.DIM)
 
 
-def short_id(post: FleetRow) -> str:
-    """The worker's id without its host, which stands in the heading; or its place."""
-    worker_id = post.worker_id
+def short_id(row: FleetRow) -> str:
+    """The worker's id without the host, which the heading shows; or its slot."""
+    worker_id = row.worker_id
     if not worker_id:
-        return f"place {post.slot.slot}" if post.slot is not None else ""
-    return worker_id.removeprefix(f"{post.host}-") if post.host else worker_id
+        return f"slot {row.slot.slot}" if row.slot is not None else ""
+    return worker_id.removeprefix(f"{row.host}-") if row.host else worker_id
 
 
 def slots_line(worker: WorkerState) -> Line:
-    """A block for each slot, filled where a job is; as figures where there are many."""
-    if worker.slots > _MOST_BLOCKS:
+    """One block per slot, filled if busy; numbers if there are many."""
+    if worker.slots > _MAX_BLOCKS:
         return (Span(f"{worker.busy}/{worker.slots}", Tone.GOOD if worker.busy else Tone.DIM),)
     free = max(0, worker.slots - worker.busy)
     return (Span("■" * min(worker.busy, worker.slots), Tone.GOOD), Span("□" * free, Tone.DIM))
 
 
 def jobs_line(job_ids: Sequence[str], runs: Mapping[str, RunningJob]) -> Line:
-    """Jobs one after the other, each with how far it is."""
+    """The running jobs, each with its progress."""
     spans: list[Span] = []
     for job_id in job_ids:
         if spans:
@@ -224,14 +235,16 @@ def jobs_line(job_ids: Sequence[str], runs: Mapping[str, RunningJob]) -> Line:
 
 
 def summary(snapshot: Snapshot) -> str:
-    """The fleet in a line."""
+    """The fleet in one line."""
     alive = set(alive_workers(snapshot))
-    there = [worker for worker in snapshot.workers if worker.worker_id in alive]
-    parts = [pluralize(len(there), "worker")]
-    if there:
-        parts.append(f"{sum(w.busy for w in there)} of {sum(w.slots for w in there)} slots busy")
-    silent = len(snapshot.workers) - len(there)
-    given_up = sum(place.phase == "fatal" for view in snapshot.supervisors for place in view.state.workers)
+    running = [worker for worker in snapshot.workers if worker.worker_id in alive]
+    parts = [pluralize(len(running), "worker")]
+    if running:
+        parts.append(f"{sum(w.busy for w in running)} of {sum(w.slots for w in running)} slots busy")
+    silent = len(snapshot.workers) - len(running)
+    given_up = sum(
+        slot.phase == "fatal" for supervisor in snapshot.supervisors for slot in supervisor.state.workers
+    )
     parts += [f"{silent} silent"] * bool(silent) + [f"{given_up} given up"] * bool(given_up)
     if len(versions(snapshot)) > 1:
         parts.append("versions differ")
@@ -239,37 +252,37 @@ def summary(snapshot: Snapshot) -> str:
 
 
 def empty_lines(snapshot: Snapshot) -> tuple[Line, ...]:
-    """What stands there when there is no worker and no supervisor: unlike a fleet that is busy."""
+    """The text shown without workers and supervisors."""
     pending = snapshot.pending
-    waits = (
-        f"{pluralize(pending, 'job')} pending, and nothing takes them."
+    pending_text = (
+        f"{pluralize(pending, 'job')} pending, and no worker to claim them."
         if pending
-        else "Nothing is pending either."
+        else "No jobs are pending."
     )
-    ways = (
+    commands = (
         ("previewops up", "workers on this machine"),
-        ("previewops supervise --min 1 --max 8", "as many as the load asks for"),
+        ("previewops supervise --min 1 --max 8", "autoscaled workers"),
     )
-    wide = [max(map(len, column)) for column in zip(*ways, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*commands, strict=True)]
     return (
         (Span("✖ no workers", Tone.BAD),),
-        (Span(waits, Tone.TEXT),),
+        (Span(pending_text, Tone.TEXT),),
         (),
-        (Span("start some, on any host that reaches this Redis:", Tone.DIM),),
+        (Span("start some on any host that reaches this Redis:", Tone.DIM),),
         *(
-            (Span(f"{way:<{wide[0]}}", Tone.STRONG), Span(f"   {what:<{wide[1]}}", Tone.DIM))
-            for way, what in ways
+            (Span(f"{command:<{widths[0]}}", Tone.STRONG), Span(f"   {description:<{widths[1]}}", Tone.DIM))
+            for command, description in commands
         ),
     )
 
 
 def elapsed(then_ms: int, now_ms: int) -> str:
-    """How long ago, as coarse as that it does not tick for nothing: "40 s", "3 min", "2 h"."""
+    """An elapsed time, coarse so that it rarely changes: "40 s", "3 min", "2 h"."""
     return "0 s" if now_ms - then_ms < 1_000 else format_age(then_ms, now_ms).removesuffix(" ago")
 
 
 def cpu_text(percent: float) -> str:
-    """A share of one core; of what an idle worker uses no more is said than that it is little."""
+    """CPU usage as a share of one core. Low values are merged, so that idle workers do not flicker."""
     return f"{percent:.0f}%" if percent >= _IDLE_CPU else f"<{_IDLE_CPU}%"
 
 
@@ -279,5 +292,5 @@ def memory_text(count: int) -> str:
 
 
 def runs_by_id(runs: Iterable[RunningJob]) -> dict[str, RunningJob]:
-    """The active jobs by their ids."""
+    """The running jobs by id."""
     return {run.job_id: run for run in runs}

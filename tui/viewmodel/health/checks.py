@@ -1,4 +1,4 @@
-"""The health of the queue: the verdict in words, each check with what to do, and the figures behind them."""
+"""The health screen: overall result, each check with its advice, and the measured figures."""
 
 from __future__ import annotations
 
@@ -7,91 +7,85 @@ from collections.abc import Sequence
 from previewops.formatting import format_bytes, pluralize
 from previewops.health import Check, Health, PerfdataValue, Status
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.viewmodel.queue_status import connection_loss_text
+from previewops.tui.viewmodel.queue_status import STATUS_MARKS, connection_loss_text
 from previewops.tui.viewmodel.spans import Line, Span, Tone, beside, clean_span, pad, width_of
 from previewops.tui.viewmodel.wrap import wrap
 
-MARKS: dict[Status, tuple[str, Tone]] = {
-    Status.OK: ("✓", Tone.GOOD),
-    Status.WARNING: ("▲", Tone.WARN),
-    Status.CRITICAL: ("✖", Tone.BAD),
-    Status.UNKNOWN: ("?", Tone.WARN),
-}
 _WORDS = {
-    Status.OK: "the queue is well",
+    Status.OK: "the queue is healthy",
     Status.WARNING: "the queue needs attention",
     Status.CRITICAL: "the queue is in trouble",
-    Status.UNKNOWN: "the queue cannot be judged",
+    Status.UNKNOWN: "the queue's health is unknown",
 }
 _WORST_FIRST = (Status.CRITICAL, Status.UNKNOWN, Status.WARNING, Status.OK)
 DATA_LOSS_LINES: tuple[Line, ...] = (
-    (Span("Redis lost the queue's data: jobs that were pending then are unknown to it."),),
+    (Span("Redis lost the queue's data: jobs that were pending then are gone."),),
     (),
-    (Span("Bundles are kept. End the alarm once those jobs have been submitted again.", Tone.DIM),),
+    (Span("Bundles are kept. End the alarm after you have submitted those jobs again.", Tone.DIM),),
 )
-"""What is said before the alarm is ended."""
+"""The dialog's text before the alarm is acknowledged."""
 
 _NAME = 18
 _APART = 4
 _FIGURE = 14
 _ADVICE = 4
-_ROOMY = 60
-"""From so many columns on what to do stands below what was found, otherwise it begins further left."""
+_WIDE_COLUMNS = 60
+"""From this width on, advice is aligned with the message, otherwise further left."""
 
 
-def verdict_lines(picture: QueueView, columns: int) -> list[Line]:
-    """The verdict over all; before it, that it cannot be renewed."""
+def verdict_lines(view: QueueView, columns: int) -> list[Line]:
+    """The overall result. A connection loss comes first."""
     lines: list[Line] = []
-    if picture.lost is not None:
-        reason = f"✖ connection lost: {connection_loss_text(picture.lost)}"
+    if view.connection_loss is not None:
+        reason = f"✖ connection lost: {connection_loss_text(view.connection_loss)}"
         lines.append((clean_span(reason, Tone.BAD),))
-        if picture.health is not None:
-            lines.append((Span("What follows was found before that.", Tone.DIM),))
-    health = picture.health
+        if view.health is not None:
+            lines.append((Span("The results below are from before that.", Tone.DIM),))
+    health = view.health
     if health is None:
-        if picture.lost is None:
-            lines.append((Span("○ The queue is not judged yet.", Tone.DIM),))
+        if view.connection_loss is None:
+            lines.append((Span("○ The queue's health is not known yet.", Tone.DIM),))
     else:
-        mark, tone = MARKS[health.status]
+        mark, tone = STATUS_MARKS[health.status]
         head = f"{mark} {health.status.name}: {_WORDS[health.status]}"
-        lines.append((Span(head, tone), Span(f"  {_tally(health)}", Tone.DIM)))
+        lines.append((Span(head, tone), Span(f"  {_status_counts(health)}", Tone.DIM)))
     return [(Span(" "), *row) for line in lines for row in wrap(line, columns - 2)]
 
 
-def _tally(health: Health) -> str:
+def _status_counts(health: Health) -> str:
     counts = {status: sum(check.status is status for check in health.checks) for status in _WORST_FIRST}
-    words = {
+    text = {
         Status.CRITICAL: f"{counts[Status.CRITICAL]} critical",
         Status.UNKNOWN: f"{counts[Status.UNKNOWN]} unknown",
         Status.WARNING: pluralize(counts[Status.WARNING], "warning"),
-        Status.OK: f"{counts[Status.OK]} well",
+        Status.OK: f"{counts[Status.OK]} OK",
     }
-    return ", ".join(words[status] for status, count in counts.items() if count)
+    return ", ".join(text[status] for status, count in counts.items() if count)
 
 
 def check_lines(health: Health | None, columns: int) -> list[Line]:
-    """Every check, bad ones first; below those that are not well what to do about them."""
+    """All checks, the worst first, each failed one with its advice."""
     if health is None:
-        return [(Span("nothing is known yet", Tone.DIM),)]
+        return [(Span("no results yet", Tone.DIM),)]
     lines: list[Line] = []
-    for check in sorted(health.checks, key=lambda each: _WORST_FIRST.index(each.status)):
+    for check in sorted(health.checks, key=lambda check: _WORST_FIRST.index(check.status)):
         lines += _check(check, columns)
     return lines
 
 
 def _check(check: Check, columns: int) -> list[Line]:
-    mark, tone = MARKS[check.status]
-    well = check.status is Status.OK
-    name = pad((clean_span(check.name, Tone.DIM if well else Tone.STRONG),), _NAME)
-    figure = pad((clean_span(check.figure, Tone.DIM if well else tone),), _FIGURE)
-    before = 2 + _NAME + 1 + _FIGURE + 1
-    rows = wrap((clean_span(check.message, Tone.DIM if well else Tone.TEXT),), max(12, columns - before)) or [
-        ()
-    ]
+    mark, tone = STATUS_MARKS[check.status]
+    is_ok = check.status is Status.OK
+    name = pad((clean_span(check.name, Tone.DIM if is_ok else Tone.STRONG),), _NAME)
+    figure = pad((clean_span(check.figure, Tone.DIM if is_ok else tone),), _FIGURE)
+    indent = 2 + _NAME + 1 + _FIGURE + 1
+    rows = wrap(
+        (clean_span(check.message, Tone.DIM if is_ok else Tone.TEXT),), max(12, columns - indent)
+    ) or [()]
     lines: list[Line] = [(Span(f"{mark} ", tone), *name, Span(" "), *figure, Span(" "), *rows[0])]
-    lines += [(Span(" " * before), *row) for row in rows[1:]]
-    if check.advice and not well:
-        indent = before if columns - before >= _ROOMY else _ADVICE
+    lines += [(Span(" " * indent), *row) for row in rows[1:]]
+    if check.advice and not is_ok:
+        indent = indent if columns - indent >= _WIDE_COLUMNS else _ADVICE
         advice = wrap((clean_span(check.advice, Tone.INFO),), max(12, columns - indent - 2))
         for number, row in enumerate(advice):
             lines.append((Span(" " * indent), Span("  " if number else "→ ", Tone.INFO), *row))
@@ -99,7 +93,7 @@ def _check(check: Check, columns: int) -> list[Line]:
 
 
 def figure_lines(figures: Sequence[PerfdataValue], columns: int) -> list[Line]:
-    """What was measured, and from where on it alarms."""
+    """The measured figures with their thresholds."""
     if not figures:
         return [(Span("no figures", Tone.DIM),)]
     labels = max(len(figure.label) for figure in figures)
@@ -132,12 +126,11 @@ def _amount(value: float, unit: str) -> str:
 
 
 def _alarms(figure: PerfdataValue) -> Line:
-    """From where on it alarms. The notation is that of the Monitoring Plugins Development Guidelines: "7" is
-    above 7, "1:" is below 1."""
+    """The thresholds, as in the Monitoring Plugins Development Guidelines: "7" means above 7, "1:" below 1."""
     spans: list[Span] = []
     for status, bound in ((Status.WARNING, figure.warning), (Status.CRITICAL, figure.critical)):
         if bound:
-            mark, tone = MARKS[status]
+            mark, tone = STATUS_MARKS[status]
             sign = "<" if bound.endswith(":") else ">"
             spans += [
                 Span(f" {mark}", tone),
@@ -147,7 +140,7 @@ def _alarms(figure: PerfdataValue) -> Line:
 
 
 def _bound(text: str, unit: str) -> str:
-    """A bound as the value is written, where it is a plain number."""
+    """A threshold in the value's format if it is a plain number."""
     try:
         return _amount(float(text), unit)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a bundle holds: its files, which of them can be looked at, and how they are called."""
+"""Contents of a bundle: its files, images and captions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.safe_numbers import safe_count
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
-MOST_ARTIFACTS = 2_000
-"""A result that names more is cut: what is in it was written by whoever wrote to Redis."""
+MAX_ARTIFACTS = 2_000
+"""A result with more files is truncated: anybody who can write to Redis can write results."""
 
 PICTURE_TYPES = ("image/webp", "image/png", "image/jpeg", "image/gif", "image/avif")
 
@@ -28,7 +28,7 @@ _ORDER = ("poster.", "frames/", "sheet.", "thumbs/")
 
 @dataclass(frozen=True, slots=True)
 class BundleFile:
-    """One file of a bundle. ``path`` is relative to it; ``pixels`` is its width and height where they are known."""
+    """One file of a bundle. ``path`` is relative to it; ``pixels`` is (width, height) if known."""
 
     path: str
     size_bytes: int
@@ -38,39 +38,39 @@ class BundleFile:
 
 @dataclass(frozen=True, slots=True)
 class BundleContents:
-    """A bundle on the disk: its files in the order of the manifest, and what its pictures are called, by path."""
+    """A bundle on disk: its files in the manifest's order, and captions by path."""
 
     artifacts: tuple[BundleFile, ...] = ()
     captions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pictures(self) -> tuple[BundleFile, ...]:
-        """What can be looked at, in the order in which one looks: poster, frames, sheet, thumbnails."""
+        """The images in viewing order: poster, frames, sheet, thumbnails."""
         shown = [
-            each for each in self.artifacts if each.media_type in PICTURE_TYPES and _rank(each) is not None
+            item for item in self.artifacts if item.media_type in PICTURE_TYPES and _rank(item) is not None
         ]
-        return tuple(sorted(shown, key=lambda each: _rank(each) or 0))
+        return tuple(sorted(shown, key=lambda item: _rank(item) or 0))
 
 
 def _rank(artifact: BundleFile) -> int | None:
-    return next((place for place, start in enumerate(_ORDER) if artifact.path.startswith(start)), None)
+    return next((index for index, start in enumerate(_ORDER) if artifact.path.startswith(start)), None)
 
 
 def parse_artifacts(result: Mapping[str, Any] | None) -> tuple[BundleFile, ...]:
-    """The files that a job's result names, those that make no sense left out."""
-    named = (result or {}).get("artifacts")
-    if not isinstance(named, list):
+    """The files that a job's result lists, without invalid entries."""
+    entries = (result or {}).get("artifacts")
+    if not isinstance(entries, list):
         return ()
-    found = []
-    for each in named[:MOST_ARTIFACTS]:
-        size_bytes = safe_count(each.get("bytes")) if isinstance(each, dict) else None
-        if size_bytes is not None and isinstance(each.get("path"), str):
-            found.append(BundleFile(each["path"], size_bytes, str(each.get("mediaType", ""))))
-    return tuple(found)
+    files = []
+    for item in entries[:MAX_ARTIFACTS]:
+        size_bytes = safe_count(item.get("bytes")) if isinstance(item, dict) else None
+        if size_bytes is not None and isinstance(item.get("path"), str):
+            files.append(BundleFile(item["path"], size_bytes, str(item.get("mediaType", ""))))
+    return tuple(files)
 
 
 def parse_captions(preview: object) -> dict[str, str]:
-    """What ``preview.json`` says of the pictures, by path: the step, its title and how long it is shown."""
+    """Captions by path from ``preview.json``: step, title and duration."""
     if not isinstance(preview, dict):
         return {}
     captions: dict[str, str] = {}
@@ -85,30 +85,30 @@ def parse_captions(preview: object) -> dict[str, str]:
     for asset in _objects(preview.get("assets")):
         if isinstance(asset.get("thumbnail"), str):
             captions[asset["thumbnail"]] = f"asset {asset.get('id')}"
-    for name, words in (("poster", "poster"), ("sheet", "contact sheet")):
+    for name, caption in (("poster", "poster"), ("sheet", "contact sheet")):
         entry = preview.get(name)
         if isinstance(entry, dict) and isinstance(entry.get("path"), str):
-            captions[entry["path"]] = words
+            captions[entry["path"]] = caption
     return captions
 
 
 def _objects(value: object) -> list[dict[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def picture_title(bundle: BundleContents, place: int) -> str:
-    """What the picture shows, above it."""
-    picture = bundle.pictures[place]
-    return bundle.captions.get(picture.path, picture.path)
+def picture_title(bundle: BundleContents, index: int) -> str:
+    """The image's caption."""
+    image = bundle.pictures[index]
+    return bundle.captions.get(image.path, image.path)
 
 
-def picture_subtitle(bundle: BundleContents, place: int) -> str:
-    """Which picture of how many, its file, pixels and size, below it."""
-    picture = bundle.pictures[place]
-    parts = [f"{place + 1} of {len(bundle.pictures)}", picture.path]
-    if picture.pixels is not None:
-        parts.append(pixel_words(picture.pixels))
-    return " · ".join([*parts, format_bytes(picture.size_bytes)])
+def picture_subtitle(bundle: BundleContents, index: int) -> str:
+    """Index, file, pixels and size of the image."""
+    image = bundle.pictures[index]
+    parts = [f"{index + 1} of {len(bundle.pictures)}", image.path]
+    if image.pixels is not None:
+        parts.append(pixel_words(image.pixels))
+    return " · ".join([*parts, format_bytes(image.size_bytes)])
 
 
 def pixel_words(pixels: tuple[int, int]) -> str:
@@ -128,7 +128,7 @@ def artifact_cells(artifact: BundleFile) -> tuple[Line, ...]:
 
 
 def total_words(artifacts: Sequence[BundleFile]) -> str:
-    """How many files, and how large they are together."""
+    """Number and total size of the files."""
     if not artifacts:
         return "artifacts"
-    return f"artifacts · {len(artifacts):,}, {format_bytes(sum(each.size_bytes for each in artifacts))}"
+    return f"artifacts · {len(artifacts):,}, {format_bytes(sum(item.size_bytes for item in artifacts))}"

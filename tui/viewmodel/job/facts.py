@@ -1,4 +1,4 @@
-"""What is known of one job, in words."""
+"""Facts about one job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from previewops.states import JobState
 from previewops.tui.viewmodel.attempts import attempt_lines
 from previewops.tui.viewmodel.charts import bar
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
-from previewops.tui.viewmodel.jobs.rows import PRIORITY_TONES, STATE_TONES
+from previewops.tui.viewmodel.jobs.rows import STATE_TONES
 from previewops.tui.viewmodel.json_lines import json_lines
 from previewops.tui.viewmodel.safe_numbers import safe_count
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
@@ -21,34 +21,32 @@ if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
 
 _LABEL = 10
-_WORDS: Mapping[JobState, tuple[str, str]] = {
-    JobState.WAITING: ("○", "waits for a worker"),
-    JobState.DELAYED: ("◔", "backs off, runs again soon"),
-    JobState.ACTIVE: ("▶", "is being rendered"),
+_STATES: Mapping[JobState, tuple[str, str]] = {
+    JobState.WAITING: ("○", "waiting for a worker"),
+    JobState.DELAYED: ("◔", "backing off before a retry"),
+    JobState.ACTIVE: ("▶", "rendering"),
     JobState.COMPLETED: ("✓", "done"),
-    JobState.DEAD: ("✖", "a dead letter"),
+    JobState.DEAD: ("✖", "dead letter"),
     JobState.CANCELLED: ("⊘", "cancelled"),
 }
 
 
 def state_words(record: JobRecord) -> str:
-    """The state as a person would say it."""
+    """The state as text."""
     if record.state is JobState.COMPLETED and is_dry_run(record):
         return "done: a dry run, nothing was rendered"
-    return _WORDS[record.state][1]
+    return _STATES[record.state][1]
 
 
 def is_dry_run(record: JobRecord) -> bool:
-    """Whether it has ended with a plan rather than with pictures."""
+    """Whether the job has completed with a plan instead of images."""
     return bool((record.result or {}).get("dryRun"))
 
 
 def fact_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
-    """What an operator asks first comes first: state, what went wrong, times, where."""
-    mark, _ = _WORDS[record.state]
-    lines: list[Line] = [
-        (Span(f"{mark} {state_words(record)}", STATE_TONES[record.state]),),
-    ]
+    """The facts in the order in which operators need them: state, error, times, place."""
+    mark, _ = _STATES[record.state]
+    lines: list[Line] = [(Span(f"{mark} {state_words(record)}", STATE_TONES[record.state]),)]
     if record.state is JobState.ACTIVE:
         lines.append(_progress(record, columns))
     for name, value in _facts(record, now_ms):
@@ -78,7 +76,7 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
         (
             "priority",
             (
-                Span(record.priority.value, PRIORITY_TONES[record.priority]),
+                Span(record.priority.value, Tone(record.priority.value)),
                 Span("  project ", Tone.DIM),
                 clean_span(record.project_id),
             ),
@@ -87,7 +85,7 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
     add("tried", _tries(record))
     facts.append(("accepted", _moment(record.accepted_ms, now_ms)))
     if record.claimed_ms is not None:
-        if not record.requeues:  # of a later life it is not known when it began
+        if not record.requeues:  # the start of the wait is not recorded for a requeued job
             add("waited", short_duration(max(0, record.claimed_ms - record.accepted_ms)))
         facts.append(("started", _moment(record.claimed_ms, now_ms)))
     elif record.state.pending:
@@ -99,7 +97,7 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
     add("worker", record.worker)
     add("cause", record.cause)
     add("group", record.fingerprint)
-    facts += _of_result(record.result or {})
+    facts += _result_facts(record.result or {})
     return facts
 
 
@@ -118,42 +116,42 @@ def _tries(record: JobRecord) -> str:
     return ", ".join(parts)
 
 
-def _of_result(result: Mapping[str, Any]) -> list[tuple[str, Line]]:
+def _result_facts(result: Mapping[str, Any]) -> list[tuple[str, Line]]:
     facts: list[tuple[str, Line]] = []
     names = ("renderMs", "width", "height", "durationMs")
     render_ms, width, height, length_ms = (safe_count(result.get(name)) for name in names)
     if render_ms is not None:
         facts.append(("rendered", (Span(f"in {short_duration(render_ms)}"),)))
     if width is not None and height is not None:
-        words = f"{width}x{height} pixels"
+        text = f"{width}x{height} pixels"
         if length_ms is not None:
-            words += f", {short_duration(length_ms)} long"
-        facts.append(("shows", (Span(words),)))
+            text += f", {short_duration(length_ms)} long"
+        facts.append(("shows", (Span(text),)))
     if isinstance(result.get("bundle"), str):
         facts.append(("bundle", (clean_span(result["bundle"], Tone.DIM),)))
     warnings = result.get("warnings")
     if isinstance(warnings, list):
-        facts += [("warning", (clean_span(each, Tone.WARN),)) for each in warnings[:20]]
+        facts += [("warning", (clean_span(warning, Tone.WARN),)) for warning in warnings[:20]]
     return facts
 
 
 def preview_placeholder(record: JobRecord, columns: int) -> list[Line]:
-    """What stands where the picture would be, of a job that has none."""
+    """The text in place of a preview."""
     if record.state is JobState.COMPLETED and is_dry_run(record):
         plan = (record.result or {}).get("plan")
         return [(Span("The plan of a dry run", Tone.STRONG), *_estimate(plan)), (), *json_lines(plan)]
     if record.state is JobState.ACTIVE:
-        return [(Span("It is being rendered.", Tone.TEXT),), _progress(record, min(columns, 40))]
-    words = {
-        JobState.WAITING: "It has not been rendered yet.",
-        JobState.DELAYED: "It has not been rendered yet: an attempt has failed, another follows.",
-        JobState.DEAD: "There is no preview: no attempt came to its end.",
-        JobState.CANCELLED: "There is no preview: it was cancelled.",
-        JobState.COMPLETED: "Its result names no pictures.",
+        return [(Span("Rendering.", Tone.TEXT),), _progress(record, min(columns, 40))]
+    text = {
+        JobState.WAITING: "Not rendered yet.",
+        JobState.DELAYED: "Not rendered yet: an attempt has failed, a retry follows.",
+        JobState.DEAD: "No preview: no attempt has succeeded.",
+        JobState.CANCELLED: "No preview: the job was cancelled.",
+        JobState.COMPLETED: "The result lists no images.",
     }
-    lines: list[Line] = [(Span(words[record.state], Tone.DIM),)]
+    lines: list[Line] = [(Span(text[record.state], Tone.DIM),)]
     if record.history and record.state in (JobState.DEAD, JobState.DELAYED):
-        lines += [(), (Span("The latest failure", Tone.STRONG),), *attempt_lines(record.history[-1])]
+        lines += [(), (Span("Latest failure", Tone.STRONG),), *attempt_lines(record.history[-1])]
     return lines
 
 
@@ -171,11 +169,11 @@ def _estimate(plan: object) -> Line:
 
 
 def no_job_lines() -> list[Line]:
-    """What is said while no job has been chosen."""
+    """The text shown while no job is open."""
     return [
         (Span("No job is open.", Tone.TEXT),),
         (),
-        (Span("2", Tone.INFO, "app.show('jobs')"), Span(" shows all jobs, ", Tone.DIM),
+        (Span("2", Tone.INFO, "app.show('jobs')"), Span(" lists all jobs, ", Tone.DIM),
          Span("4", Tone.INFO, "app.show('dead')"), Span(" the dead letters; ", Tone.DIM),
-         Span("enter", Tone.INFO), Span(" there opens the one under the cursor.", Tone.DIM)),
+         Span("enter", Tone.INFO), Span(" opens the job at the cursor.", Tone.DIM)),
     ]  # fmt: skip

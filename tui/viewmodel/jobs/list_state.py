@@ -1,4 +1,4 @@
-"""Which page of a long list is shown: where pages begin, what was looked at for them, and how that is said."""
+"""State of the job list: page position, examined jobs, title and subtitle."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 PAGE_ROWS = 200
 
 MAX_EXAMINED = 40_000
-"""So many jobs are looked at for one page of a filtered list; then the operator decides whether to look on."""
+"""Maximum of jobs examined for one page of a filtered list. The operator decides whether to continue."""
 
 MAX_EXAMINED_LIVE = 10_000
-"""A first page for which more had to be looked at is not looked up again and again: that is felt by the server."""
+"""A first page that examined more jobs is not refreshed automatically: the load on Redis would be noticeable."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageStart:
-    """Where a page begins: the cursor, how many rows come before it, and how many jobs were looked at for those."""
+    """Start of a page: the cursor, and the numbers of rows and of examined jobs before it."""
 
     cursor: Cursor | None = None
     rows: int = 0
-    looked: int = 0
+    examined: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class JobListState:
-    """A list of jobs, and the page of it that is shown.
+    """A list of jobs and its current page.
 
-    ``starts`` are the beginnings of all pages up to the one shown; ``rows`` is None until that has come;
-    ``looked`` counts the jobs looked at for it, ``follows`` is where the next page begins, None at the end.
+    ``starts`` are the starts of all pages up to the current one. ``rows`` is None while it is loading;
+    ``examined`` is the number of jobs examined for it; ``next_cursor`` is the next page's cursor, None at the end.
     """
 
     state: JobState | None = None
@@ -48,21 +48,21 @@ class JobListState:
     newest_first: bool = True
     starts: tuple[PageStart, ...] = (PageStart(),)
     rows: tuple[JobRecord, ...] | None = None
-    looked: int = 0
-    follows: Cursor | None = None
+    examined: int = 0
+    next_cursor: Cursor | None = None
 
     @property
     def number(self) -> int:
-        """The page's number, from 1."""
+        """The page number, from 1."""
         return len(self.starts)
 
     @property
     def live(self) -> bool:
-        """Whether the page is fetched again with each picture.
+        """Whether the page is fetched again with each snapshot.
 
-        Only the first is: rows that move while one reads far down help nobody.
+        Only the first one is: moving rows further down cannot be read.
         """
-        return self.number == 1 and self.looked <= MAX_EXAMINED_LIVE
+        return self.number == 1 and self.examined <= MAX_EXAMINED_LIVE
 
     @property
     def first(self) -> int:
@@ -75,16 +75,16 @@ class JobListState:
         return self.starts[-1].rows + len(self.rows or ())
 
     @property
-    def looked_at(self) -> int:
-        """How many jobs were looked at for this page and those before it."""
-        return self.starts[-1].looked + self.looked
+    def total_examined(self) -> int:
+        """The number of jobs examined for this page and the pages before it."""
+        return self.starts[-1].examined + self.examined
 
     def query(self, *, cursor: Cursor | None, limit: int) -> JobQuery:
-        """What is asked of the source for rows of the page from ``cursor`` on."""
+        """The query for rows of the page from ``cursor`` on."""
         return JobQuery(self.state, self.terms, self.newest_first, cursor, limit)
 
     def same_page(self, other: JobListState) -> bool:
-        """Whether both mean the same page of the same list, whatever has come of it so far."""
+        """Whether both are the same page of the same list, loaded or not."""
         return (self.state, self.terms, self.newest_first, self.starts) == (
             other.state,
             other.terms,
@@ -93,20 +93,20 @@ class JobListState:
         )
 
     def with_page(self, page: ListPage) -> JobListState:
-        """The page has come."""
-        return replace(self, rows=page.rows, looked=page.examined, follows=page.cursor)
+        """The state with the page loaded."""
+        return replace(self, rows=page.rows, examined=page.examined, next_cursor=page.cursor)
 
     def next_page(self) -> JobListState:
-        """The page after this one, yet to come. Only where ``follows`` says that there is one."""
-        start = PageStart(self.follows, self.last, self.looked_at)
-        return replace(self, starts=(*self.starts, start), rows=None, looked=0, follows=None)
+        """The next page, not loaded yet. Requires ``next_cursor``."""
+        start = PageStart(self.next_cursor, self.last, self.total_examined)
+        return replace(self, starts=(*self.starts, start), rows=None, examined=0, next_cursor=None)
 
     def previous_page(self) -> JobListState:
-        """The page before this one, yet to come."""
-        return replace(self, starts=self.starts[:-1], rows=None, looked=0, follows=None)
+        """The previous page, not loaded yet."""
+        return replace(self, starts=self.starts[:-1], rows=None, examined=0, next_cursor=None)
 
     def with_query(self, state: JobState | None, terms: FilterQuery, newest_first: bool) -> JobListState:
-        """Another list from its first page on."""
+        """Another list, at its first page."""
         return JobListState(state, terms, newest_first)
 
 
@@ -114,14 +114,14 @@ _TOP_ROWS = 40
 
 
 def changes_too_fast(before: Sequence[JobRecord] | None, after: Sequence[JobRecord]) -> bool:
-    """Whether most of the rows on top are others than before: too many a second to be read, or sent over a line."""
+    """Whether most of the top rows are new: they change too fast to be read, or sent over a slow connection."""
     top = after[:_TOP_ROWS]
     known = {record.job_id for record in before or ()}
     return before is not None and sum(record.job_id in known for record in top) * 2 < len(top)
 
 
 def total_of(snapshot: Snapshot | None, state: JobState | None) -> int | None:
-    """How many jobs are on record in a state, or in all for None. None where that is not known."""
+    """The number of jobs in a state, or in all states for None; None if unknown."""
     if snapshot is None:
         return None
     counts = state_counts(snapshot)
@@ -129,7 +129,7 @@ def total_of(snapshot: Snapshot | None, state: JobState | None) -> int | None:
 
 
 def state_counts(snapshot: Snapshot) -> dict[JobState, int]:
-    """Jobs by state. Cancelled ones are counted over all time: how many are still on record nobody counts."""
+    """Jobs by state. The cancelled count includes jobs whose records have expired."""
     return {
         JobState.WAITING: sum(snapshot.waiting.values()),
         JobState.DELAYED: snapshot.delayed,
@@ -146,14 +146,14 @@ def title_of(listing: JobListState, snapshot: Snapshot | None) -> str:
     if listing.rows is None:
         return what
     if listing.terms:
-        return _found(listing, what)
+        return _filtered_title(listing, what)
     if not listing.rows:
         return f"no {what}" if listing.number == 1 else f"no more {what}"
-    return f"{what} {listing.first:,}-{listing.last:,}{_of(listing, snapshot)}"
+    return f"{what} {listing.first:,}-{listing.last:,}{_total_suffix(listing, snapshot)}"
 
 
-def _of(listing: JobListState, snapshot: Snapshot | None) -> str:
-    if listing.follows is None:
+def _total_suffix(listing: JobListState, snapshot: Snapshot | None) -> str:
+    if listing.next_cursor is None:
         return f" of {listing.last:,}"
     total = total_of(snapshot, listing.state)
     if total is None or total <= listing.last:
@@ -162,12 +162,12 @@ def _of(listing: JobListState, snapshot: Snapshot | None) -> str:
     return f" of {about}{total:,}"
 
 
-def _found(listing: JobListState, what: str) -> str:
+def _filtered_title(listing: JobListState, what: str) -> str:
     end = "newest" if listing.newest_first else "oldest"
-    if listing.follows is None:
-        where = f"all {listing.looked_at:,} {what} looked at"
+    if listing.next_cursor is None:
+        where = f"all {listing.total_examined:,} {what} examined"
     else:
-        where = f"the {end} {listing.looked_at:,} looked at; ] looks on"
+        where = f"the {end} {listing.total_examined:,} examined; ] continues"
     if listing.number > 1 and listing.rows:
         return f"{listing.first:,}-{listing.last:,} found among {where}"
     return f"{listing.last:,} found among {where}"
@@ -177,63 +177,63 @@ def subtitle_of(
     listing: JobListState,
     *,
     trouble: str,
-    looking: int | None,
+    examined: int | None,
     frozen: bool,
     marked: int,
     slowed: bool = False,
 ) -> str:
-    """How fresh the page is.
+    """Freshness of the page.
 
-    ``trouble`` is why it could not be fetched, ``looking`` how far a long look is; ``slowed`` tells that not every
-    picture brings new rows, as there would be too many.
+    ``trouble`` is the error of the last fetch, ``examined`` the number of jobs examined by a slow fetch. ``slowed``:
+    not every snapshot refreshes the rows, since they change too fast.
     """
     order = "newest first" if listing.newest_first else "oldest first"
     if trouble:
-        fresh = f"not renewed: {trouble}"
-    elif looking is not None:
-        fresh = f"looking on: {looking:,} looked at"
+        fresh = f"not updated: {trouble}"
+    elif examined is not None:
+        fresh = f"searching: {examined:,} examined"
     elif frozen:
         fresh = "frozen"
     elif listing.live:
         fresh = "live, slowed down" if slowed else "live"
     elif listing.number == 1:
-        fresh = "found far back, so it stands still; r looks again"
+        fresh = "costly page, not live; F5 refreshes"
     else:
-        fresh = f"page {listing.number} stands still; r looks again"
+        fresh = f"page {listing.number} is not live; F5 refreshes"
     parts = ([f"{marked:,} marked"] if marked else []) + [order, fresh]
     return " · ".join(parts)
 
 
 def empty_lines(listing: JobListState, trouble: str, *, frozen: bool) -> Sequence[Line]:
-    """What stands where rows would be."""
+    """The text in place of rows."""
     if listing.rows is None:
         return loading_lines(trouble, frozen=frozen)
     if listing.terms:
         return _nothing_matches(listing)
     if listing.number > 1:
-        return [(Span("Nothing comes after the page before; ", Tone.DIM), Span("[", Tone.INFO), *_goes_back)]
+        return [(Span("No more jobs; ", Tone.DIM), Span("[", Tone.INFO), *_goes_back)]
     if listing.state is not None:
         return [(Span(f"There are no {listing.state.value} jobs.", Tone.DIM),)]
     return [
         (Span("There are no jobs yet.", Tone.DIM),),
-        (Span("previewops submit FILE", Tone.TEXT), Span(" brings one.", Tone.DIM)),
+        (Span("previewops submit FILE", Tone.TEXT), Span(" submits one.", Tone.DIM)),
     ]
 
 
-_goes_back = (Span(" goes back to it.", Tone.DIM),)
+_goes_back = (Span(" goes back.", Tone.DIM),)
 
 
 def _nothing_matches(listing: JobListState) -> Sequence[Line]:
-    which = "Nothing else" if listing.number > 1 else "Nothing"
+    which = "No other" if listing.number > 1 else "None"
     lines: list[Line] = [
         (
-            Span(f"{which} of {listing.looked_at:,} jobs looked at matches ", Tone.DIM),
+            Span(f"{which} of {listing.total_examined:,} examined jobs matches ", Tone.DIM),
             clean_span(listing.terms),
         )
     ]
     clears = (Span("esc", Tone.INFO), Span(" clears the filter.", Tone.DIM))
-    if listing.follows is not None:
-        lines.append((Span("]", Tone.INFO), Span(" looks on; ", Tone.DIM), *clears))
+    if listing.next_cursor is not None:
+        lines.append((Span("]", Tone.INFO), Span(" continues; ", Tone.DIM), *clears))
     else:
         lines.append(clears)
     return lines

@@ -1,4 +1,4 @@
-"""Jobs as rows of a table."""
+"""Jobs as table rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from previewops.states import JobState, Priority
+from previewops.states import JobState
 from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.charts import bar
 from previewops.tui.viewmodel.columns import TableColumn
@@ -23,7 +23,7 @@ _FAILING = (JobState.DELAYED, JobState.DEAD, JobState.CANCELLED)
 
 
 def job_columns(state: JobState | None) -> tuple[TableColumn, ...]:
-    """The columns of a list of jobs in a state, or in all. Of one state it need not be said in each row."""
+    """The columns of the job list. A list of one state has no state column."""
     failing = state in _FAILING
     columns = (
         _STATE,
@@ -39,12 +39,6 @@ def job_columns(state: JobState | None) -> tuple[TableColumn, ...]:
     return columns if state is None else columns[1:]
 
 
-PRIORITY_TONES: Mapping[Priority, Tone] = {
-    Priority.HIGH: Tone.HIGH,
-    Priority.NORMAL: Tone.NORMAL,
-    Priority.LOW: Tone.LOW,
-}
-
 STATE_TONES: Mapping[JobState, Tone] = {
     JobState.WAITING: Tone.TEXT,
     JobState.DELAYED: Tone.WARN,
@@ -59,7 +53,7 @@ _ALL = "all"
 
 
 def state_tabs(snapshot: Snapshot | None, current: JobState | None, columns: int) -> Line:
-    """The states to choose from, each with how many jobs are in it."""
+    """The states to choose from, each with its number of jobs."""
     counts = state_counts(snapshot) if snapshot is not None else {}
     for gap in (2, 1, 0):
         spans = [Span(" ")] if gap else []
@@ -68,7 +62,7 @@ def state_tabs(snapshot: Snapshot | None, current: JobState | None, columns: int
             action = f"screen.show_state('{name}')"
             spans.append(Span(f" {name} ", Tone.BADGE if state is current else Tone.DIM, action))
             if state is not None and counts.get(state):
-                # Forgotten ones are counted too, hence "at most".
+                # The counter includes expired records, hence "at most".
                 figure = ("≤" if state is JobState.CANCELLED else "") + short_count(counts[state])
                 spans.append(Span(figure, STATE_TONES[state], action))
             spans.append(Span(" " * gap))
@@ -78,7 +72,7 @@ def state_tabs(snapshot: Snapshot | None, current: JobState | None, columns: int
 
 
 def merge_running_job(record: JobRecord, run: RunningJob | None) -> JobRecord:
-    """The record as the list of active jobs has it, where that knows more."""
+    """The record updated from the snapshot's running jobs."""
     if run is None:
         return record
     return replace(
@@ -95,7 +89,7 @@ def merge_running_job(record: JobRecord, run: RunningJob | None) -> JobRecord:
 
 
 def merge_running_jobs(rows: Sequence[JobRecord], snapshot: Snapshot | None) -> tuple[JobRecord, ...]:
-    """The rows, each as fresh as the snapshot makes it."""
+    """The rows updated from the snapshot."""
     runs = {run.job_id: run for run in snapshot.running_jobs} if snapshot is not None else {}
     return tuple(merge_running_job(record, runs.get(record.job_id)) for record in rows)
 
@@ -106,11 +100,11 @@ def job_cells(record: JobRecord, now_ms: int, state: JobState | None) -> tuple[L
     quiet = Tone.DIM if ended and record.state is not JobState.DEAD else Tone.TEXT
     cells = (
         (Span(record.state.value, STATE_TONES[record.state]),),
-        (Span(record.priority.value, PRIORITY_TONES[record.priority]),),
+        (Span(record.priority.value, Tone(record.priority.value)),),
         (clean_span(record.job_id, Tone.STRONG if record.state is JobState.ACTIVE else Tone.TEXT),),
         (clean_span(record.project_id, quiet),),
         _failures(record),
-        # What the list is ordered by: when it ended, or came.
+        # The list's order: end time, or submit time.
         (Span(coarse_duration(now_ms - (record.finished_ms or record.accepted_ms)), Tone.DIM),),
         (Span(*_time(record, now_ms)),),
         (clean_span(record.worker or "", Tone.DIM),),
@@ -130,7 +124,7 @@ def _failures(record: JobRecord) -> Line:
 
 
 def _time(record: JobRecord, now_ms: int) -> tuple[str, Tone]:
-    """How long it has waited, has been rendering, or was rendering."""
+    """The wait so far, the render time so far, or the final render time."""
     if record.state is JobState.ACTIVE:
         passed = max(0, now_ms - (record.claimed_ms or now_ms))
         return (f"{passed // 1_000} s" if passed < 60_000 else coarse_duration(passed)), Tone.GOOD
@@ -142,7 +136,7 @@ def _time(record: JobRecord, now_ms: int) -> tuple[str, Tone]:
 
 
 def progress_or_reason(record: JobRecord) -> Line:
-    """How far an active job is; of any other, what went wrong with it last."""
+    """The progress of a running job, else the latest error."""
     if record.state is JobState.ACTIVE:
         share = min(1.0, max(0.0, record.progress or 0.0))
         phase = (Span(" "), clean_span(record.phase, Tone.DIM)) if record.phase else ()
