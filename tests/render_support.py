@@ -11,8 +11,10 @@ from previewops.contract import validate
 from previewops.worker.assets.opener import FileAssetOpener
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.artifacts import ArtifactWriter
+from previewops.worker.render.limit_checks import check_limits
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.render import RenderResult, render
+from previewops.worker.render.storyboard import read_storyboard
 
 
 def quarters(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
@@ -71,8 +73,10 @@ def render_into(
     out: Path, job: dict[str, Any], root: Path, limits: RenderLimits | None = None
 ) -> RenderResult:
     """Renders ``job`` with assets from ``root``."""
+    board = read_storyboard(job)
+    check_limits(board, limits or RenderLimits())
     return render(
-        job,
+        board,
         opener=FileAssetOpener((root,)),
         writer=ArtifactWriter(FolderOutput(out), (limits or RenderLimits()).output_bytes),
         limits=limits or RenderLimits(),

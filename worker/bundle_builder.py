@@ -14,9 +14,11 @@ from previewops.worker.assets.opener import AssetOpener
 from previewops.worker.publish.output import Output
 from previewops.worker.render.artifacts import ArtifactWriter
 from previewops.worker.render.dry_run import plan_render
+from previewops.worker.render.limit_checks import check_limits
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.manifest import CONTAINER, PREVIEW, write_manifests
 from previewops.worker.render.render import ThumbnailCache, render
+from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.sandbox.child import TaskContext
 from previewops.worker.sandbox.file_client import RemoteAssets, RemoteOutput, RemoteThumbnails
@@ -39,6 +41,7 @@ def build(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
             opener=RemoteAssets(context),
             output=output,
             limits=RenderLimits.from_mapping(spec.get("limits")),
+            limits_checked=True,
             fonts=FontSources.from_json(spec.get("fonts")),
             progress=context,
             cached_thumbnails=RemoteThumbnails(context) if spec.get("thumbnails") else None,
@@ -51,24 +54,30 @@ def build_bundle(
     opener: AssetOpener,
     output: Output,
     limits: RenderLimits,
+    limits_checked: bool = False,
     progress: Callable[[float, str], None],
     fonts: FontSources | None = None,
     cached_thumbnails: ThumbnailCache | None = None,
 ) -> dict[str, Any]:
     """Renders a valid payload and its manifests to ``output``, or plans a dry run. Returns a summary in JSON values.
 
+    ``limits_checked``: the worker has already called ``check_limits``.
+
     Raises:
-        PermanentJobError, TransientJobError: as ``render``.
+        PermanentJobError, TransientJobError: as ``check_limits`` and ``render``.
         MemoryError: not converted.
     """
+    board = read_storyboard(payload)
+    if not limits_checked:
+        check_limits(board, limits)
     if payload["dryRun"]:
         progress(0.0, "plan")
-        return {"dryRun": True, "plan": plan_render(payload, opener=opener, limits=limits, fonts=fonts)}
+        return {"dryRun": True, "plan": plan_render(board, opener=opener, limits=limits, fonts=fonts)}
     started = perf_counter()
     writer = ArtifactWriter(output, limits.output_bytes)
     writer.expect((CONTAINER, PREVIEW))
     result = render(
-        payload,
+        board,
         opener=opener,
         writer=writer,
         limits=limits,

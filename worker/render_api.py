@@ -92,16 +92,14 @@ def render(
         PermanentJobError, TransientJobError: an asset, a limit or the disk, see the code.
     """
     payload = _as_payload(request)
-    if opener is None:
-        roots = (Path.cwd(),)
-        validate(payload, policy=AssetPolicy(roots))
-        opener = FileAssetOpener(roots)
+    roots = (Path.cwd(),)
+    document = validate(payload, policy=AssetPolicy(roots) if opener is None else None)
     folder = Path(out)
     with storage_errors():
         folder.parent.mkdir(parents=True, exist_ok=True)
     summary = build_bundle(
-        validate(payload).raw,
-        opener=opener,
+        document.raw,
+        opener=opener or FileAssetOpener(roots),
         output=FolderOutput(folder),
         limits=limits or RenderLimits(),
         fonts=fonts.with_stamps() if fonts else None,

@@ -22,6 +22,7 @@ from previewops.worker.bundle_builder import build_bundle
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.dry_run import plan_render
 from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.storyboard import read_storyboard
 from tests.render_support import corner_colours, open_picture, payload, quarters, render_into
 
 EXTENSIONS = {"webp": "webp", "png": "png", "jpeg": "jpg"}
@@ -497,7 +498,9 @@ def test_memory_errors_are_raised(tmp_path: Path, root: Path, monkeypatch: pytes
 
 
 def test_plan_render_returns_json_values(root: Path) -> None:
-    plan = plan_render(payload(STEPS, assets()), opener=FileAssetOpener((root,)), limits=RenderLimits())
+    plan = plan_render(
+        read_storyboard(payload(STEPS, assets())), opener=FileAssetOpener((root,)), limits=RenderLimits()
+    )
     assert plan["steps"] == 4
     assert json.loads(json.dumps(plan)) == plan
 

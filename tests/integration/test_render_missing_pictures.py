@@ -18,6 +18,7 @@ from previewops.worker.render.dry_run import plan_render
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.manifest import write_manifests
 from previewops.worker.render.render import RenderResult
+from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.render.theme import LIGHT
 from tests.render_support import open_picture, payload, quarters, render_into
 
@@ -121,12 +122,14 @@ def test_an_incomplete_upload_is_a_transient_error(tmp_path: Path, root: Path) -
 def test_a_dry_run_reports_gaps(root: Path) -> None:
     remove(root / "bad.png")
     job_payload = job(["good", "bad"], onAssetError="gap")
-    plan = plan_render(job_payload, opener=FileAssetOpener((root,)), limits=RenderLimits())
+    plan = plan_render(read_storyboard(job_payload), opener=FileAssetOpener((root,)), limits=RenderLimits())
     assert plan["assets"][1]["error"]["code"] == "asset-missing"
     assert "thumbs/bad.png" not in {entry["path"] for entry in plan["artifacts"]}
     assert any("gap" in warning for warning in plan["warnings"])
     with pytest.raises(PermanentJobError):
-        plan_render(job(["good", "bad"]), opener=FileAssetOpener((root,)), limits=RenderLimits())
+        plan_render(
+            read_storyboard(job(["good", "bad"])), opener=FileAssetOpener((root,)), limits=RenderLimits()
+        )
 
 
 def test_an_unavailable_sound_is_reported(tmp_path: Path, root: Path) -> None:

@@ -42,9 +42,7 @@ XTERM = {"TERM": "xterm-256color"}
         ({**XTERM, "PREVIEW_IMAGES": "off"}, ImageMode.OFF),
     ],
 )
-def test_image_mode_per_environment(
-    environ: dict[str, str], images: ImageMode
-) -> None:
+def test_image_mode_per_environment(environ: dict[str, str], images: ImageMode) -> None:
     assert detect_image_mode(environ) is images
 
 
@@ -62,9 +60,7 @@ def test_only_an_explicit_mode_is_forced() -> None:
 
 
 @pytest.mark.parametrize("images", list(ImageMode))
-def test_without_a_terminal_blocks_are_used(
-    images: ImageMode, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_terminal_blocks_are_used(images: ImageMode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "__stdout__", io.StringIO())
     wanted = ImageMode.BLOCKS if images in (ImageMode.KITTY, ImageMode.SIXEL) else images
     assert prepare_graphics(images, forced=True) is wanted

@@ -13,11 +13,10 @@ from previewops.worker.render.encode.stills import MEDIA_TYPES
 from previewops.worker.render.encode.webvtt import build_tracks
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.sheet import lay_out_sheet
-from previewops.worker.render.limit_checks import check_limits
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.picture_cache import InspectedAsset, inspect_assets
 from previewops.worker.render.render import lay_out_cards, make_typesetter
-from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
+from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
 
 # Orders of magnitude, measured on one core of a small server; half of each frame was a photograph.
@@ -34,17 +33,15 @@ _OVERHEAD_MS = 30
 
 
 def plan_render(
-    payload: Mapping[str, Any], *, opener: AssetOpener, limits: RenderLimits, fonts: FontSources | None = None
+    board: Storyboard, *, opener: AssetOpener, limits: RenderLimits, fonts: FontSources | None = None
 ) -> dict[str, Any]:
-    """Describes the bundle of a payload that has passed ``previewops.contract.validate``, as JSON values.
+    """Describes the bundle of a storyboard that ``check_limits`` has accepted, as JSON values.
 
     Widths and heights are exact; bytes and time are estimates.
 
     Raises:
         PermanentJobError, TransientJobError: as ``render``, except errors that only decoding finds.
     """
-    board = read_storyboard(payload)
-    check_limits(board, limits)
     inspected = inspect_assets(board.assets.values(), opener, limits, allow_gaps=board.allow_gaps)
     check_sound(board, inspected, opener, limits, decode=False)
     typesetter = make_typesetter(board, fonts)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from PIL import Image
 
@@ -23,7 +23,6 @@ from previewops.worker.render.layout.frames import FrameLayout
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.layout import lay_out_frames, lay_out_title_card
 from previewops.worker.render.layout.sheet import ContactSheet, SheetLayout
-from previewops.worker.render.limit_checks import check_limits
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.paint import Painter, resize
 from previewops.worker.render.picture_cache import (
@@ -33,7 +32,7 @@ from previewops.worker.render.picture_cache import (
     require_picture,
 )
 from previewops.worker.render.placeholder import Placeholder, make_placeholder
-from previewops.worker.render.storyboard import Asset, Storyboard, read_storyboard
+from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.render.text.typesetting import Typesetter, detect_language
 from previewops.worker.render.timings import PhaseTimer
@@ -68,7 +67,7 @@ class RenderResult:
 
 
 def render(
-    payload: Mapping[str, Any],
+    board: Storyboard,
     *,
     opener: AssetOpener,
     writer: ArtifactWriter,
@@ -77,19 +76,16 @@ def render(
     fonts: FontSources | None = None,
     thumbnail_cache: ThumbnailCache | None = None,
 ) -> RenderResult:
-    """Renders a payload that has passed ``previewops.contract.validate`` and writes its pictures to ``writer``.
+    """Renders a storyboard that ``check_limits`` has accepted, and writes its pictures to ``writer``.
 
     ``progress`` receives the completed share, 0..1, and the name of the phase. The pictures depend only on the
-    payload, the assets and ``fonts`` (default: the fonts of the package).
+    storyboard, the assets and ``fonts`` (default: the fonts of the package).
 
     Raises:
-        PermanentJobError: resolution-too-large, too-many-steps, too-long, too-many-assets, output-too-large, or
-            a missing, rejected or broken asset.
+        PermanentJobError: output-too-large, or a missing, rejected or broken asset.
         TransientJobError: asset-incomplete, io-error, disk-full.
         MemoryError: from Pillow or the encoders.
     """
-    board = read_storyboard(payload)
-    check_limits(board, limits)
     timer = PhaseTimer()
     with timer.phase("inspect"):
         inspected = inspect_assets(board.assets.values(), opener, limits, allow_gaps=board.allow_gaps)

@@ -26,7 +26,6 @@ from previewops.tui.data.live.connection import QueueConnection
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from previewops.queue.dead_letter_filter import BulkResult
     from previewops.queue.dead_letters import DeadLetters
     from previewops.queue.queue import Queue
 
