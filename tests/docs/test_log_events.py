@@ -58,6 +58,6 @@ def test_what_every_line_bears_is_told() -> None:
 
 
 def test_the_bound_and_the_settings_are_those_of_the_code() -> None:
-    assert f"{MAX_LINE:,} characters" in section(LOGS, "## What is kept out")
+    assert f"{MAX_LINE:,} characters" in section(LOGS, "## What is never logged")
     text = LOGS.read_text("utf-8")
     assert all(name in text for name, _, _ in Settings.table() if name.startswith("PREVIEW_LOG_"))

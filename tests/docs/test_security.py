@@ -35,7 +35,7 @@ def test_each_control_names_its_code_and_a_test_of_it() -> None:
 
 
 def test_what_is_left_is_said() -> None:
-    assert len(re.findall(r"^- \*\*", section(DOCUMENT, "## What is left"), re.MULTILINE)) > 8
+    assert len(re.findall(r"^- \*\*", section(DOCUMENT, "## What remains"), re.MULTILINE)) > 8
 
 
 def rule() -> list[str]:
