@@ -29,7 +29,19 @@ _PROGRAM = (
     "from previewops.worker.sandbox.fork_server_process import main; "
     "main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])"
 )
-_INHERITED = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_", "LD_", "PYTHON", "GLIBC_", "MALLOC_", "PILLOW_")
+INHERITED_PREFIXES: tuple[str, ...] = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "TZ",
+    "LANG",
+    "LC_",
+    "LD_",
+    "PYTHON",
+    "GLIBC_",
+    "MALLOC_",
+    "PILLOW_",
+)
 """Prefixes of the environment variables that are passed on: search paths, and how libraries behave. No secrets."""
 
 
@@ -144,7 +156,9 @@ class ForkServer:
                 ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env={name: value for name, value in os.environ.items() if name.startswith(_INHERITED)},
+                env={
+                    name: value for name, value in os.environ.items() if name.startswith(INHERITED_PREFIXES)
+                },
             )
         except BaseException:
             ours.close()
