@@ -296,7 +296,7 @@ async def test_the_detail_panel_shows_fetch_errors_and_state_changes() -> None:
         revived = replace(source.dead_letters[1], state=JobState.WAITING)
         source.dead_letters = (source.dead_letters[0], revived, *source.dead_letters[3:])
         await driver.press("j")
-        await driver.until(lambda: "no dead letter any more: it is waiting" in driver.text)
+        await driver.until(lambda: "not a dead letter any more: it is waiting" in driver.text)
         await driver.press("j")
         await driver.until(lambda: "not updated: no job" in driver.text)
 
