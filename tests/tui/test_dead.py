@@ -312,7 +312,7 @@ async def test_a_failed_fetch_keeps_the_rows_and_shows_the_error() -> None:
         await opened(driver, "f")
         rows = driver.grid.keys
         source.down = True
-        await driver.press("j", "r")
+        await driver.press("j", "x")
         await driver.until(lambda: "Failed" in driver.text)
         assert driver.grid.keys == rows
         driver.screen._list.request()
