@@ -296,7 +296,7 @@ async def test_the_detail_panel_shows_fetch_errors_and_state_changes() -> None:
         revived = replace(source.dead_letters[1], state=JobState.WAITING)
         source.dead_letters = (source.dead_letters[0], revived, *source.dead_letters[3:])
         await driver.press("j")
-        await driver.until(lambda: "no dead letter any more: it is waiting" in driver.text)
+        await driver.until(lambda: "not a dead letter any more: it is waiting" in driver.text)
         await driver.press("j")
         await driver.until(lambda: "not updated: no job" in driver.text)
 
@@ -312,7 +312,7 @@ async def test_a_failed_fetch_keeps_the_rows_and_shows_the_error() -> None:
         await opened(driver, "f")
         rows = driver.grid.keys
         source.down = True
-        await driver.press("j", "r")
+        await driver.press("j", "x")
         await driver.until(lambda: "Failed" in driver.text)
         assert driver.grid.keys == rows
         driver.screen._list.request()
@@ -963,8 +963,8 @@ async def test_an_export_asks_for_a_path_and_keeps_the_selection(
             ("there.jsonl", "there.jsonl exists already. Enter another name."),
             ("nowhere/x.jsonl", "Folder nowhere does not exist."),
             ("", "Enter a file name."),
-            ("a\0b", "no file name should have"),
-            ("~nobody-of-that-name/x", "cannot be used"),
+            ("a\0b", "invalid characters"),
+            ("~nobody-of-that-name/x", "Invalid path"),
         ):
             line.value = text
             await driver.press("enter")

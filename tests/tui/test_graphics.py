@@ -34,10 +34,10 @@ from tests.tui.screen_support import FakeSource, make_app, until
 SIZE = (120, 40)
 ASK = """
 import sys
-from previewops.tui.terminal.graphics import ready
-from previewops.tui.terminal.capabilities import Images
-found = ready(Images(sys.argv[1]), forced=sys.argv[2] == "forced")
-print(found, "textual_image" in sys.modules, file=sys.stderr)
+from previewops.tui.terminal.graphics import prepare_graphics
+from previewops.tui.terminal.capabilities import ImageMode
+mode = prepare_graphics(ImageMode(sys.argv[1]), forced=sys.argv[2] == "forced")
+print(mode, "textual_image" in sys.modules, file=sys.stderr)
 """
 
 

@@ -58,7 +58,7 @@ async def test_pages_go_through_all_jobs_once(link: QueueConnection) -> None:
     while True:
         listing = listing.with_page(await fetch_page(source, listing, lambda _looked: None))
         seen += [record.job_id for record in listing.rows or ()]
-        if listing.follows is None:
+        if listing.next_cursor is None:
             break
         listing = listing.next_page()
     assert seen == [f"job-{number}" for number in reversed(range(JOBS))]
