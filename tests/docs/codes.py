@@ -1,6 +1,6 @@
-"""The codes that a job can fail with, gathered from the source: every call that carries one, followed to its word.
+"""Error codes of jobs, collected from the source: every call with a code, traced to its literal.
 
-A function that hands its own parameter on as the code of an error is a carrier too, so that no helper hides a code.
+A function that passes its own parameter on as an error's code is traced too, so that no helper hides a code.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ RECOVERY = ROOT / "previewops" / "queue" / "lua" / "include" / "recover_job.lua"
 PERMANENT, TRANSIENT, CRASH, VOID = "permanent", "transient", "crash", "void"
 _ERRORS = {"PermanentJobError": PERMANENT, "TransientJobError": TRANSIENT}
 _OWN = {"RenderCrashed": CRASH, "StaleToken": VOID}  # errors that name their code themselves
-# errorwire.py gives an error that a render process named its code back; execution.py copies that of an error.
-_COPIES = {"errorwire.py": "_text(found.get('code'), 'error code')", "execution.py": "error.code"}
+# error_codec.py restores the code of a render process's error; execution.py copies that of an error.
+_COPIES = {"error_codec.py": "_text(encoded.get('code'), 'error code')", "execution.py": "error.code"}
 
 Kinds = frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Saying:
-    """One place where a code is given: its word, the kinds of failure, and the call as it is written."""
+class CodeUse:
+    """One use of a code: the code, the kinds of failure, and the source of the call."""
 
     code: str
     kinds: Kinds
@@ -46,34 +46,34 @@ class _Carriers:
 
 def codes_of_the_program() -> dict[str, Kinds]:
     """Every code, with the kinds of failure that it comes with."""
-    found = dict[str, set[str]]()
-    for saying in _sayings():
-        found.setdefault(saying.code, set()).update(saying.kinds)
-    return {code: frozenset(kinds) for code, kinds in found.items()}
+    kinds_by_code = dict[str, set[str]]()
+    for use in _code_uses():
+        kinds_by_code.setdefault(use.code, set()).update(use.kinds)
+    return {code: frozenset(kinds) for code, kinds in kinds_by_code.items()}
 
 
-def sayings_of(code: str) -> list[str]:
+def uses_of(code: str) -> list[str]:
     """The calls that give ``code``, as they are written, hints included."""
-    return [saying.call for saying in _sayings() if saying.code == code]
+    return [use.call for use in _code_uses() if use.code == code]
 
 
 @cache
-def _sayings() -> frozenset[Saying]:
+def _code_uses() -> frozenset[CodeUse]:
     modules = [(path, ast.parse(path.read_text("utf-8"))) for path in SOURCES]
-    carriers, found = _Carriers(), set[Saying]()
+    carriers, uses = _Carriers(), set[CodeUse]()
     before = -1
     while len(carriers.known) > before:  # until no more helpers turn up
         before = len(carriers.known)
-        found.update(saying for path, module in modules for saying in _codes(path, module, carriers))
+        uses.update(use for path, module in modules for use in _codes(path, module, carriers))
     recovery = RECOVERY.read_text("utf-8")
-    found.update(
-        Saying(code, frozenset({CRASH}), RECOVERY.name)
+    uses.update(
+        CodeUse(code, frozenset({CRASH}), RECOVERY.name)
         for code in re.findall(r"code = '([a-z-]+)'", recovery)
     )
-    return frozenset(found)
+    return frozenset(uses)
 
 
-def _codes(path: Path, module: ast.Module, carriers: _Carriers) -> Iterator[Saying]:
+def _codes(path: Path, module: ast.Module, carriers: _Carriers) -> Iterator[CodeUse]:
     constants = {
         target.id: node.value
         for node in module.body
@@ -84,11 +84,11 @@ def _codes(path: Path, module: ast.Module, carriers: _Carriers) -> Iterator[Sayi
     for owner, function in _functions(module):
         names = {**constants, **_assigned(function)}
         for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
-            for place, kinds in _carried(call, owner, names, carriers):
+            for place, kinds in _carried(path, call, owner, names, carriers):
                 code = _argument(call, place)
                 if code is not None:
                     words = _words(path, code, kinds, function, names, carriers)
-                    yield from (Saying(word, kinds, ast.unparse(call)) for word in words)
+                    yield from (CodeUse(word, kinds, ast.unparse(call)) for word in words)
 
 
 def _functions(
@@ -114,7 +114,7 @@ def _assigned(function: ast.AST) -> dict[str, ast.expr]:
 
 
 def _carried(
-    call: ast.Call, owner: ast.ClassDef | None, names: dict[str, ast.expr], carriers: _Carriers
+    path: Path, call: ast.Call, owner: ast.ClassDef | None, names: dict[str, ast.expr], carriers: _Carriers
 ) -> Iterator[tuple[int, Kinds]]:
     if ast.unparse(call.func) == "super().__init__" and owner is not None:
         bases = [base.id for base in owner.bases if isinstance(base, ast.Name) and base.id in carriers.known]
@@ -124,10 +124,15 @@ def _carried(
     elif isinstance(call.func, ast.Name):
         meant = names.get(call.func.id, call.func)
         for name in _branches(meant):
-            if isinstance(name, ast.Name) and name.id in carriers.known:
-                yield carriers.known[name.id]
+            if isinstance(name, ast.Name) and _key(path, name.id) in carriers.known:
+                yield carriers.known[_key(path, name.id)]
             elif isinstance(name, ast.Name) and name.id == "Failed":
                 yield -1, frozenset({TRANSIENT})
+
+
+def _key(path: Path, function: str) -> str:
+    """A private function is known in its own module only."""
+    return f"{path.stem}.{function}" if function.startswith("_") else function
 
 
 def _argument(call: ast.Call, place: int) -> ast.expr | None:
@@ -150,12 +155,12 @@ def _words(
             yield branch.value
         elif isinstance(branch, ast.Name) and branch.id in parameters:
             if function.name != "__init__":
-                carriers.known[function.name] = parameters.index(branch.id), kinds
+                carriers.known[_key(path, function.name)] = parameters.index(branch.id), kinds
         elif isinstance(branch, ast.Name) and branch.id in names:
             yield from _words(path, names[branch.id], kinds, function, names, carriers)
         else:
             said = ast.unparse(branch)
-            assert _COPIES.get(path.name) == said, f"{path.name} has a code that is not followed: {said}"
+            assert _COPIES.get(path.name) == said, f"{path.name} has a code that cannot be traced: {said}"
 
 
 def _branches(expression: ast.expr) -> list[ast.expr]:

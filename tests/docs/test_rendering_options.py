@@ -15,7 +15,7 @@ from previewops.contract.url import MAX_URL_CHARACTERS
 from previewops.settings import Settings
 from previewops.worker.assets.fetch import MAX_REDIRECTS
 from previewops.worker.render.limits import RenderLimits
-from tests.docs.codes import codes_of_the_program, sayings_of
+from tests.docs.codes import codes_of_the_program, uses_of
 from tests.docs.documents import ROOT, links, section, spans, table
 from tests.docs.fields import objects
 from tests.docs.pictures import IMAGES, MOVING, PICTURES, SIDE
@@ -98,7 +98,7 @@ def test_every_limit_is_listed_with_its_default_and_its_code() -> None:
     rows = table(DOCUMENT, "## Limits")
     assert {row[0]: row[1] for row in rows} == known
     for setting, _, _, code, cure in rows:
-        assert any(setting in said for said in sayings_of(code)), f"{code} does not name {setting}"
+        assert any(setting in said for said in uses_of(code)), f"{code} does not name {setting}"
         assert cure
 
 
