@@ -13,7 +13,7 @@ from previewops.states import JobState
 from tests.fault.cluster import Cluster, Gate, payload
 from tests.fault.supervisor_process import SupervisorProcess, survivors, suspend
 from tests.integration.cli_program import Program
-from tests.integration.up_program import PATIENCE_S, up
+from tests.integration.up_program import TIMEOUT_S, up
 
 pytestmark = [pytest.mark.redis]
 
@@ -82,5 +82,5 @@ async def test_row_2_sigkill_of_up_leaves_no_process(tmp_path: Path, stopped: st
         else:
             suspend(worker.pid, stopped)
         process.kill()
-        assert await asyncio.to_thread(process.wait, PATIENCE_S) == -signal.SIGKILL
+        assert await asyncio.to_thread(process.wait, TIMEOUT_S) == -signal.SIGKILL
         assert await survivors(family) == []

@@ -518,7 +518,7 @@ async def test_the_command_lists_first_and_removes_with_yes(harness: CacheHarnes
     assert (told["applied"], told["cache"]["count"], told["bundles"]["count"]) == (False, 3, 1)
     assert harness.bundle("one").exists()
     plain = await asyncio.to_thread(program.run, *data_dir, "prune")
-    assert plain.out.splitlines() == ["0 entries kept for reuse would be removed, 0.0 MiB"]
+    assert plain.out.splitlines() == ["0 cache entries would be removed, 0.0 MiB"]
     done = await asyncio.to_thread(
         program.run, *data_dir, "prune", "--all-cache", "--bundles", "0s", "--apply"
     )
