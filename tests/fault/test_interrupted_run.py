@@ -31,7 +31,7 @@ PROGRAMS = (
     "redis",
     "worker_under_test",
     "previewops up",
-    "forkserver",
+    "fork_server",
     "tmux",
     "sleep 600",
 )
