@@ -234,3 +234,9 @@ def test_the_changelog_knows_this_version() -> None:
 def test_contributing_has_what_a_newcomer_adds() -> None:
     wanted = ("a Lua script", "a command", "an output format", "a setting", "a class of dead letters")
     assert all(section(CONTRIBUTING, f"### … {what}").strip() for what in wanted)
+
+
+@EACH
+def test_diagrams_have_no_semicolon(document: Path) -> None:
+    for block in blocks(document, "mermaid"):
+        assert ";" not in block.text, "Mermaid ends a statement there"
