@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +11,7 @@ from previewops.cli.output import print_json, print_out
 from previewops.cli.shared_options import combine_options, json_option, reason_option
 from previewops.errors import UsageError
 from previewops.snapshot.fleet import MAX_WORKERS, WorkerCountRange
-
-if TYPE_CHECKING:
-    from previewops.supervisor.commands import FleetCommandResult, FleetControl
+from previewops.supervisor.commands import FleetCommandKind, FleetCommandResult, FleetControl
 
 _fleet_options = combine_options(
     click.option("--host", metavar="H", help="Host or supervisor id, as listed by `previewops workers`."),
@@ -52,17 +49,12 @@ def _worker_command(name: str, summary: str, examples: str) -> click.Command:
     @_fleet_options
     @pass_context
     def command(context: Context, worker: str | None, host: str | None, reason: str, as_json: bool) -> None:
-        from previewops.supervisor.commands import FleetCommandKind
-
         if (worker is None) == (host is None):
             raise UsageError(
                 f"{name} needs either a worker or --host", hint="list both with `previewops workers`"
             )
-        _send(
-            context,
-            as_json,
-            lambda control: control.send(FleetCommandKind(name), worker=worker, host=host, why=reason),
-        )
+        kind = FleetCommandKind(name)
+        _send(context, as_json, lambda control: control.send(kind, worker=worker, host=host, why=reason))
 
     return command
 
@@ -97,8 +89,6 @@ def _send(
     context: Context, as_json: bool, send: Callable[[FleetControl], Awaitable[FleetCommandResult]]
 ) -> None:
     """Sends a command and prints its result."""
-    from previewops.supervisor.commands import FleetControl
-
     result = context.call(
         lambda queue: send(FleetControl(queue.redis, context.settings, who=context.operator))
     )

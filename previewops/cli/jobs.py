@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.shared_options import json_option, limit_option, parse_filter_option
 from previewops.formatting import format_age, format_table
+from previewops.queue import Queue
 from previewops.queue.filter_query import FilterQuery
 from previewops.queue.listing import JobList
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
-
-if TYPE_CHECKING:
-    from previewops.queue import Queue
 
 
 @click.command(
