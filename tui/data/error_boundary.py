@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from previewops.errors import PreviewopsError
-
-if TYPE_CHECKING:
-    from previewops.tui.protocols import DataSource
+from previewops.tui.protocols import DataSource
 
 
 class UnexpectedError(PreviewopsError):

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from previewops.clock import iso_from_ms
 from previewops.formatting import format_age
+from previewops.queue.records import Attempt
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import short_duration
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
-
-if TYPE_CHECKING:
-    from previewops.queue.records import Attempt
 
 ATTEMPT_COLUMNS = (
     TableColumn("#", 2, right=True),

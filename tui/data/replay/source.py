@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from previewops.errors import PreviewopsError
+from previewops.queue.records import JobRecord
 from previewops.recording.reader import FrameAt, Recording
+from previewops.snapshot.model import Snapshot
 from previewops.tui.commands.commands import CommandOutcome, CommandProgress, OperatorCommand
 from previewops.tui.data.replay.playhead import Playhead
 from previewops.tui.protocols import NotRecorded, SnapshotQuery
-
-if TYPE_CHECKING:
-    from previewops.queue.records import JobRecord
-    from previewops.snapshot.model import Snapshot
 
 _HINT = "a recording contains counts, workers, events and health"
 

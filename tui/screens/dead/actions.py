@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from textual.worker import Worker, WorkerError
 
@@ -15,6 +15,8 @@ from previewops.errors import PreviewopsError
 from previewops.formatting import pluralize
 from previewops.states import JobState, Priority
 from previewops.tui.commands.commands import Discard, Export, OperatorCommand, Requeue, RequeueWithPayload
+from previewops.tui.protocols import ExaminedCallback
+from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.dialogs.choose import ChoiceDialog, ChoiceOption
 from previewops.tui.screens.dialogs.confirm import ConfirmWithReasonDialog
 from previewops.tui.screens.dialogs.lazy import edit_payload
@@ -29,10 +31,6 @@ from previewops.tui.viewmodel.dead.dialog_text import (
 )
 from previewops.tui.viewmodel.dead.selection import DeadSelection
 from previewops.tui.viewmodel.spans import Line, Span, clean_span
-
-if TYPE_CHECKING:
-    from previewops.tui.protocols import ExaminedCallback
-    from previewops.tui.screens.base import OperatorScreen
 
 Result = TypeVar("Result")
 

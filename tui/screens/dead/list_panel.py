@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from textual.containers import Container
 
+from previewops.queue.dead_letter_filter import DeadLetterGroup
 from previewops.tui.screens.dead.data import MAX_GROUPS, DeadLetterData
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.dead.frame import ListExtent, empty_lines, subtitle_of, title_of
@@ -22,9 +22,6 @@ from previewops.tui.viewmodel.dead.selection import DeadListQuery
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
-
-if TYPE_CHECKING:
-    from previewops.queue.dead_letter_filter import DeadLetterGroup
 
 CAUSES_EXAMPLE = 'asset-missing "no file" !timeout'
 """Placeholder of the causes' filter, which matches error text only."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
 
+from previewops.queue.records import JobRecord
 from previewops.tui.viewmodel.attempts import ATTEMPT_COLUMNS, attempt_cells
 from previewops.tui.viewmodel.job.artifacts import ARTIFACT_COLUMNS, BundleFile, artifact_cells, total_words
 from previewops.tui.viewmodel.json_lines import json_lines, wrap_json
@@ -14,9 +13,6 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import ScrollText
-
-if TYPE_CHECKING:
-    from previewops.queue.records import JobRecord
 
 PARTS = ("payload", "attempts", "artifacts")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -14,6 +14,7 @@ from textual.worker import WorkerError
 
 from previewops.errors import PreviewopsError
 from previewops.queue.dead_letter_filter import DeadLetterFilter
+from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.commands.commands import Cancel, OperatorCommand, Requeue, RequeueWithPayload
 from previewops.tui.data.error_boundary import wrap_errors
@@ -36,9 +37,6 @@ from previewops.tui.viewmodel.wrap import wrap_lines
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import ScrollText
-
-if TYPE_CHECKING:
-    from previewops.queue.records import JobRecord
 
 _SMALL_COLUMNS = 110
 _SMALL_ROWS = 34

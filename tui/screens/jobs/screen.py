@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -12,9 +12,11 @@ from textual.worker import WorkerError
 
 from previewops.errors import PreviewopsError
 from previewops.queue.dead_letter_filter import DeadLetterFilter
+from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.commands.commands import Cancel
 from previewops.tui.keymap import KeyAction
+from previewops.tui.protocols import ExaminedCallback
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.screens.coalesced_fetch import CoalescedFetch
 from previewops.tui.screens.dead.actions import DeadLetterActions
@@ -36,10 +38,6 @@ from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
-
-if TYPE_CHECKING:
-    from previewops.queue.records import JobRecord
-    from previewops.tui.protocols import ExaminedCallback
 
 SKIPPED_VIEWS = 3
 """Number of snapshots without new rows after a page that has changed almost completely."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from previewops.queue.pages import Cursor
+from previewops.queue.pages import Cursor
 
 PAGE_ROWS = 200
 """Rows per page."""

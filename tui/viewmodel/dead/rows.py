@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from previewops.clock import iso_from_ms
 from previewops.formatting import clean, pluralize
+from previewops.queue.dead_letter_filter import DeadLetterGroup
 from previewops.queue.filter_query import FilterQuery
+from previewops.queue.records import Attempt, JobRecord
 from previewops.states import JobState
 from previewops.tui.viewmodel.attempts import traceback_lines
 from previewops.tui.viewmodel.charts import bar
@@ -16,10 +17,6 @@ from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
 from previewops.tui.viewmodel.wrap import wrap, wrap_lines
-
-if TYPE_CHECKING:
-    from previewops.queue.dead_letter_filter import DeadLetterGroup
-    from previewops.queue.records import Attempt, JobRecord
 
 GROUP_COLUMNS = (
     TableColumn("count", 7, right=True),

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from previewops.formatting import pluralize
-from previewops.queue.dead_letter_filter import DeadLetterFilter
+from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
 from previewops.queue.filter_query import FilterQuery
+from previewops.queue.records import JobRecord
 from previewops.tui.viewmodel.dead.rows import restrict_to_errors
-
-if TYPE_CHECKING:
-    from previewops.queue.dead_letter_filter import DeadLetterGroup
-    from previewops.queue.records import JobRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from previewops.clock import iso_from_ms
 from previewops.formatting import format_age, format_bytes, pluralize
+from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.viewmodel.attempts import attempt_lines
 from previewops.tui.viewmodel.charts import bar
@@ -16,9 +17,6 @@ from previewops.tui.viewmodel.json_lines import json_lines
 from previewops.tui.viewmodel.safe_numbers import safe_count
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 from previewops.tui.viewmodel.wrap import wrap
-
-if TYPE_CHECKING:
-    from previewops.queue.records import JobRecord
 
 _LABEL = 10
 _STATES: Mapping[JobState, tuple[str, str]] = {

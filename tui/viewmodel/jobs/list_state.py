@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from previewops.queue.filter_query import FilterQuery
+from previewops.queue.pages import Cursor, ListPage
+from previewops.queue.records import JobRecord
+from previewops.snapshot.model import Snapshot
 from previewops.states import JobState
 from previewops.tui.protocols import JobQuery
 from previewops.tui.viewmodel.empty_states import loading_lines
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
-
-if TYPE_CHECKING:
-    from previewops.queue.pages import Cursor, ListPage
-    from previewops.queue.records import JobRecord
-    from previewops.snapshot.model import Snapshot
 
 PAGE_ROWS = 200
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from previewops.queue.records import JobRecord
+from previewops.snapshot.model import RunningJob, Snapshot
 from previewops.states import JobState
 from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.charts import bar
@@ -13,10 +14,6 @@ from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
 from previewops.tui.viewmodel.jobs.list_state import state_counts
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, width_of
-
-if TYPE_CHECKING:
-    from previewops.queue.records import JobRecord
-    from previewops.snapshot.model import RunningJob, Snapshot
 
 _STATE = TableColumn("state", 9)
 _FAILING = (JobState.DELAYED, JobState.DEAD, JobState.CANCELLED)
