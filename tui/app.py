@@ -127,7 +127,6 @@ class OperatorApp(App[int]):
             self._handle_signals()
 
     def start_polling(self) -> None:
-        """Starts polling."""
         self.run_worker(self.poller.run(), name="poll", group="poll")
         self.set_interval(1.0, self._update_age, name="age")
 
@@ -153,7 +152,6 @@ class OperatorApp(App[int]):
 
     @property
     def view(self) -> QueueView:
-        """The queue view on display."""
         return self.display_state.shown
 
     @property
@@ -352,7 +350,6 @@ class OperatorApp(App[int]):
             self.front_screen.maximize_panel()
 
     def _restored(self) -> bool:
-        """Minimizes the maximized panel; returns False when there is none."""
         front = self.front_screen
         if front is None or front.maximized is None:
             return False

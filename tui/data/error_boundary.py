@@ -36,8 +36,6 @@ def wrap_errors() -> Iterator[None]:
 
 
 class _ErrorBoundary:
-    """Wraps the methods of a data source, synchronous or not."""
-
     def __init__(self, source: DataSource) -> None:
         self._source = source
 

@@ -82,7 +82,6 @@ class OperatorScreen(Screen[None]):
         raise NotImplementedError
 
     def draw_view(self, view: QueueView) -> None:
-        """Draws a view. Called for each new view while the screen is visible, and when it becomes visible."""
         raise NotImplementedError
 
     @property

@@ -24,12 +24,10 @@ class KeyActionProvider(Provider):
         return sorted(actions, key=lambda key_action: action_name(key_action) == "show")
 
     async def discover(self) -> Hits:
-        """All actions."""
         for key_action in self._key_actions():
             yield DiscoveryHit(key_action.help, self._do(key_action), help=f"key {key_action.key_label}")
 
     async def search(self, query: str) -> Hits:
-        """Actions whose text matches."""
         matcher = self.matcher(query)
         for key_action in self._key_actions():
             words = f"{key_action.help} {key_action.label}"

@@ -23,7 +23,6 @@ _TONES = {"permanent": Tone.BAD, "crash": Tone.BAD}
 
 
 def attempt_cells(number: int, attempt: Attempt, now_ms: int) -> tuple[Line, ...]:
-    """The cells of ``ATTEMPT_COLUMNS``."""
     return (
         (Span(str(number), Tone.DIM),),
         (Span(format_age(attempt.at_ms, now_ms), Tone.DIM),),

@@ -88,7 +88,6 @@ def _eighths(stack: Sequence[float], scale: ValueAxis, maximum: int) -> list[int
 
 
 def _axis(row: int, rows: int, scale: ValueAxis, label: Callable[[float], str]) -> Line:
-    """The value axis of a row: labels at the top and at the bottom."""
     shares = {0: 1.0, rows - 1: 0.0}
     if rows == 1:
         shares = {0: 1.0}

@@ -20,7 +20,6 @@ class Pixels:
     data: bytes
 
     def at(self, x: int, y: int) -> Colour:
-        """The colour of one pixel."""
         place = (y * self.width + x) * 3
         return self.data[place], self.data[place + 1], self.data[place + 2]
 

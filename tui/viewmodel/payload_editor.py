@@ -80,7 +80,6 @@ def _row_and_column(text: str, offset: int) -> tuple[int, int]:
 
 
 def _offset_of(text: str, wanted: str) -> int | None:
-    """The offset of a JSON pointer's value in a JSON text."""
     path: list[str | int | None] = []  # the member or index of each open container; None before a member name
     for match in _PIECE.finditer(text):
         piece = match[0]

@@ -97,7 +97,6 @@ def _connected_status(snapshot: Snapshot, history: History, status: Status) -> Q
 
 
 def _workload(snapshot: Snapshot, history: History, workers: str) -> tuple[bool, str]:
-    """Whether the backlog grows, and the amount of work."""
     coming, going = flow_rates(history, snapshot.now_ms)
     if snapshot.backlog > _SMALL_BACKLOG and coming > going and coming > 0:
         return True, f"{coming:.0f} in and {going:.0f} out per minute; {workers}"

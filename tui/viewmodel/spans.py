@@ -165,5 +165,4 @@ def beside(parts: Sequence[tuple[Sequence[Line], int]], gap: int = 2) -> list[Li
 
 
 def plain_text(line: Line) -> str:
-    """The text without tones."""
     return "".join(span.text for span in line)

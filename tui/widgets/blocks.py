@@ -41,7 +41,6 @@ class Blocks(Widget, can_focus=True):
         self._picture: list[Strip] = []
 
     def show(self, picture: list[Strip]) -> None:
-        """Shows an image."""
         if picture is not self._picture:
             self._picture = picture
             self.refresh()

@@ -78,12 +78,10 @@ class FilterLine(Vertical):
 
     @property
     def text(self) -> str:
-        """The text in the line."""
         return self._input.value
 
     @property
     def terms(self) -> FilterQuery:
-        """The active filter."""
         return self._terms
 
     @property
@@ -93,7 +91,6 @@ class FilterLine(Vertical):
 
     @property
     def is_open(self) -> bool:
-        """Whether the line is visible."""
         return self.has_class("-open")
 
     @property
@@ -116,7 +113,6 @@ class FilterLine(Vertical):
         self.screen.set_focus(self._input)  # at once: the next keys belong to the line
 
     def clear(self) -> None:
-        """Clears the filter and hides the line."""
         self._input.value = ""
         self.remove_class("-open")
         self._apply()

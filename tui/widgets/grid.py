@@ -98,7 +98,6 @@ class Grid(ScrollingLines):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of all rows in order."""
         return tuple(row.key for row in self._rows)
 
     @property
@@ -123,7 +122,6 @@ class Grid(ScrollingLines):
         self._rows = ()
 
     def go_to(self, key: str) -> None:
-        """Moves the cursor to the row with that key, if there is one."""
         for place, row in enumerate(self._rows):
             if row.key == key:
                 self._put_cursor(place)
@@ -211,7 +209,6 @@ class Grid(ScrollingLines):
             self.post_message(self.CursorMoved(self, key))
 
     def _follow(self) -> None:
-        """Scrolls to the cursor."""
         height = self.size.height - 1
         if height < 1:
             return

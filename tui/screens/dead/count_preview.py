@@ -61,7 +61,6 @@ class _Counter:
         self._examined = 0
 
     async def count(self, selected: DeadLetterFilter) -> int:
-        """The number of dead letters that match, up to the cut-off."""
         before = self._examined
 
         def add(examined: int) -> None:

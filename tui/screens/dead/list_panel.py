@@ -47,26 +47,21 @@ class DeadListPanel(Panel):
 
     @property
     def causes(self) -> Grid:
-        """The table of causes."""
         return self.query_one("#by-cause Grid", Grid)
 
     @property
     def jobs(self) -> Grid:
-        """The table of jobs."""
         return self.query_one("#by-job Grid", Grid)
 
     @property
     def grid(self) -> Grid:
-        """The visible table."""
         return self.causes if self._data.query.by_cause else self.jobs
 
     @property
     def filter(self) -> FilterLine:
-        """The filter of the visible table."""
         return self.filter_of(self._data.query)
 
     def filter_of(self, query: DeadListQuery) -> FilterLine:
-        """The filter of a list."""
         side = "#by-cause" if query.by_cause else "#by-job"
         return self.query_one(f"{side} FilterLine", FilterLine)
 
@@ -76,7 +71,6 @@ class DeadListPanel(Panel):
         return self.group_of(self.causes.cursor_key) if self._data.query.by_cause else None
 
     def group_of(self, fingerprint: str) -> DeadLetterGroup | None:
-        """A cause by its fingerprint."""
         groups = self._data.groups or ()
         return next((group for group in groups if group.fingerprint == fingerprint), None)
 

@@ -64,7 +64,6 @@ class DeadScreen(OperatorScreen):
         self._arrange()
 
     def _arrange(self) -> None:
-        """Places the detail panel where there is room."""
         size = self.app.size
         room = size.width >= self.WIDE_COLUMNS or size.height >= TALL_ROWS
         self.set_class(room if self._details is None else self._details, "-details")
@@ -121,7 +120,6 @@ class DeadScreen(OperatorScreen):
         self.draw_keys()
 
     def _fetched(self) -> None:
-        """Draws new data."""
         if not self._is_drawable:
             return
         view = self.operator_app.view
@@ -265,7 +263,6 @@ class DeadScreen(OperatorScreen):
         return super().check_action(action, parameters)
 
     def _possible(self, action: str) -> bool:
-        """Whether the action has something to act on."""
         if action in (*SELECTION_ACTIONS, "choose_all") and self._filter.has_error:
             return False  # the active filter is wider than the text in the line
         if action in SELECTION_ACTIONS:
@@ -326,7 +323,6 @@ class DeadScreen(OperatorScreen):
                 self._draw_frame(self.operator_app.view)
 
     def _done(self, selection: DeadSelection) -> None:
-        """Unmarks the affected rows and fetches the list."""
         if not self._is_drawable:
             return
         if not selection.keys:

@@ -56,7 +56,6 @@ class Dialog(Modal[Answer | None]):
         self.set_lines(self._lines)
 
     def set_lines(self, lines: Sequence[Line]) -> None:
-        """Replaces the text."""
         self._lines = tuple(lines)
         self.query_one("#lines", DiffedLines).draw(lambda columns, _: wrap_lines(self._lines, columns))
 

@@ -34,7 +34,6 @@ class DetailPanels(Horizontal):
             yield Panel("artifacts", Grid(ARTIFACT_COLUMNS, id="artifacts"), id="artifacts-panel")
 
     def show(self, record: JobRecord, artifacts: tuple[BundleFile, ...], now_ms: int) -> None:
-        """Shows a job."""
         self._artifacts = artifacts
         self._write_payload(record)
         attempts = [

@@ -98,7 +98,6 @@ class JobScreen(OperatorScreen):
 
     @property
     def _may_differ(self) -> bool:
-        """Whether the job may have changed since it was fetched."""
         return self._record is None or self._record.state.pending or self._error is not None
 
     def on_screen_resume(self) -> None:
@@ -141,7 +140,6 @@ class JobScreen(OperatorScreen):
         self.call_after_refresh(self.query_one(f"#{lower.chosen}").focus)
 
     def _update_bundle(self, record: JobRecord) -> None:
-        """Reads the bundle if it is another one than before."""
         if _run_key(record) != self._bundle_run:
             self._bundle_run = _run_key(record)
             self._bundle, self._bundle_error = BundleContents(parse_artifacts(record.result)), None

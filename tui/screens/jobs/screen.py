@@ -272,7 +272,6 @@ class JobsScreen(OperatorScreen):
         self.notify(f"{what} copied")
 
     def _selected_ids(self) -> tuple[str, ...]:
-        """Ids of the marked jobs, or of the job at the cursor."""
         return self._grid.marks or ((self._grid.cursor_key,) if self._grid.cursor_key else ())
 
     def _cancellable_ids(self) -> tuple[str, ...]:

@@ -26,12 +26,10 @@ class Paging:
 
     @property
     def start(self) -> int:
-        """Number of rows before it."""
         return self.pages[-1][1]
 
     @property
     def is_first(self) -> bool:
-        """Whether there is no page before it."""
         return len(self.pages) == 1
 
     def next(self, cursor: Cursor, rows: int) -> Paging:

@@ -165,7 +165,6 @@ def _class_and_kind(record: JobRecord) -> Line:
 
 
 def _story(record: JobRecord, now_ms: int) -> str:
-    """The job's history in a sentence."""
     died = f"died {ago(record.finished_ms, now_ms)}"
     if record.finished_ms is not None:
         died += f" ({iso_from_ms(record.finished_ms)[:19].replace('T', ' ')}Z)"

@@ -35,7 +35,6 @@ class DeadListQuery:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether a filter is active."""
         return bool(self.terms.terms)
 
 

@@ -61,7 +61,6 @@ class EventFeed:
         return count
 
     def matches(self, event: QueueEvent) -> bool:
-        """Whether the event matches the filter."""
         if self.operators_only and not event.fields.get("who"):
             return False
         return self.terms.matches(filter_fields(event))
@@ -90,7 +89,6 @@ def dated(events: Sequence[QueueEvent], now_ms: int) -> bool:
 
 
 def cells(event: QueueEvent, now_ms: int) -> tuple[Line, ...]:
-    """The cells of an event."""
     return (
         (Span(_clock(event.at_ms, now_ms), Tone.DIM),),
         (clean_span(event.kind, tone_of(event)),),
@@ -106,7 +104,6 @@ def _clock(at_ms: int, now_ms: int) -> str:
 
 
 def empty_lines(feed: EventFeed) -> tuple[Line, ...]:
-    """The text in place of rows."""
     if feed.terms:
         return (
             (Span("no event matches ", Tone.DIM), clean_span(feed.terms)),

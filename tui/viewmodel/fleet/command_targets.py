@@ -45,7 +45,6 @@ class CommandTarget:
 
     @property
     def label(self) -> str:
-        """The workers as text."""
         if self.worker_id:
             return clean(self.worker_id)
         return f"{pluralize(self.affected, 'worker')} of {clean(self.host)}"
@@ -96,7 +95,6 @@ def confirmation_lines(target: CommandTarget) -> list[Line]:
 
 
 def join_text(lines: Sequence[Line]) -> str:
-    """The lines as one text."""
     return " ".join(filter(None, map(plain_text, lines)))
 
 
@@ -120,7 +118,6 @@ def count_surplus_workers(supervisor: SupervisorStatus, worker_range: WorkerCoun
 
 
 def scale_prompt(supervisor: SupervisorStatus) -> str:
-    """The prompt for a new worker count."""
     worker_range = supervisor.state.worker_range
     present = (
         f"{worker_range.minimum}"

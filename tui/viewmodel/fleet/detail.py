@@ -34,7 +34,6 @@ _BEFORE = TableColumn("before", 20, drop=4)
 
 
 def title_of(row: FleetRow | None) -> str:
-    """The panel's title."""
     if row is None:
         return "Running jobs"
     if row.worker_id:

@@ -46,7 +46,6 @@ class FleetRow:
 
     @property
     def is_heading(self) -> bool:
-        """Whether the row is the heading of a host."""
         return self.slot is None and self.worker is None
 
     @property
@@ -58,7 +57,6 @@ class FleetRow:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether no worker runs in the slot."""
         return self.slot is not None and self.slot.phase in STOPPED_PHASES
 
     @property
@@ -116,7 +114,6 @@ def columns(*, differ: bool) -> tuple[TableColumn, ...]:
 
 
 def versions(snapshot: Snapshot) -> frozenset[str]:
-    """All running versions."""
     views = (supervisor.state.version for supervisor in snapshot.supervisors if not supervisor.silent)
     return frozenset(version for version in (*views, *(w.version for w in snapshot.workers)) if version)
 
@@ -235,7 +232,6 @@ def jobs_line(job_ids: Sequence[str], runs: Mapping[str, RunningJob]) -> Line:
 
 
 def summary(snapshot: Snapshot) -> str:
-    """The fleet in one line."""
     alive = set(alive_workers(snapshot))
     running = [worker for worker in snapshot.workers if worker.worker_id in alive]
     parts = [pluralize(len(running), "worker")]
@@ -292,5 +288,4 @@ def memory_text(count: int) -> str:
 
 
 def runs_by_id(runs: Iterable[RunningJob]) -> dict[str, RunningJob]:
-    """The running jobs by id."""
     return {run.job_id: run for run in runs}

@@ -116,7 +116,6 @@ def figure_lines(figures: Sequence[PerfdataValue], columns: int) -> list[Line]:
 
 
 def _amount(value: float, unit: str) -> str:
-    """A value with its unit, in few characters."""
     if unit == "B":
         return format_bytes(round(value))
     if unit == "s" and 0 < value < 1:

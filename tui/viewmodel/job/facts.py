@@ -30,14 +30,12 @@ _STATES: Mapping[JobState, tuple[str, str]] = {
 
 
 def state_words(record: JobRecord) -> str:
-    """The state as text."""
     if record.state is JobState.COMPLETED and is_dry_run(record):
         return "done: a dry run, nothing was rendered"
     return _STATES[record.state][1]
 
 
 def is_dry_run(record: JobRecord) -> bool:
-    """Whether the job has completed with a plan instead of images."""
     return bool((record.result or {}).get("dryRun"))
 
 

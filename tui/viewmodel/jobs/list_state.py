@@ -50,7 +50,6 @@ class JobListState:
 
     @property
     def number(self) -> int:
-        """The page number, from 1."""
         return len(self.starts)
 
     @property
@@ -63,12 +62,10 @@ class JobListState:
 
     @property
     def first(self) -> int:
-        """The number of the first row, from 1."""
         return self.starts[-1].rows + 1
 
     @property
     def last(self) -> int:
-        """The number of the last row."""
         return self.starts[-1].rows + len(self.rows or ())
 
     @property
@@ -90,7 +87,6 @@ class JobListState:
         )
 
     def with_page(self, page: ListPage) -> JobListState:
-        """The state with the page loaded."""
         return replace(self, rows=page.rows, examined=page.examined, next_cursor=page.cursor)
 
     def next_page(self) -> JobListState:

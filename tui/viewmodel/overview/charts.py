@@ -44,7 +44,6 @@ def throughput_lines(view: QueueView, period: Period, columns: int, rows: int) -
 
 
 def _last_minute(view: QueueView, snapshot: Snapshot, columns: int) -> Line:
-    """The chart's legend, with counts of the last minute."""
     spans: list[Span] = []
     for name, words, tone in (
         ("completed", "done", Tone.DONE),
