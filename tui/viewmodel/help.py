@@ -10,11 +10,11 @@ from previewops.tui.viewmodel.wrap import wrap
 
 _KEY_COLUMNS = 10
 _NAVIGATION = (
-    KeyAction("", "", "j k ↑ ↓", "", "Move; g and G go to the first and the last row."),
-    KeyAction("", "", "enter", "", "Open the row at the cursor."),
-    KeyAction("", "", "tab", "", "Go to the next panel."),
+    KeyAction("", "j k ↑ ↓", "", "Move; g and G go to the first and the last row."),
+    KeyAction("", "enter", "", "Open the row at the cursor."),
+    KeyAction("", "tab", "", "Go to the next panel."),
 )
-_SHOW_SCREEN = KeyAction("", "", "1 … 7", "", f"Go to {', '.join(title for _, title in SCREENS)}.")
+_SHOW_SCREEN = KeyAction("", "1 … 7", "", f"Go to {', '.join(title for _, title in SCREENS)}.")
 
 
 def help_lines(mode: str, key_actions: Sequence[KeyAction], columns: int) -> Sequence[Line]:

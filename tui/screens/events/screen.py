@@ -31,14 +31,12 @@ class EventsScreen(OperatorScreen):
     CSS_PATH = "events.tcss"
     WIDE_COLUMNS = 160
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction(
-            "filter(False)", "slash", "/", "Filter", "Show matching events: kind:dead who:ada timeout."
-        ),
-        KeyAction("filter(True)", "exclamation_mark", "!", "Inverse", "Show events that do not match."),
-        KeyAction("follow", "f", "f", "Follow", "Follow new events, or stop at the current rows."),
-        KeyAction("operators_only", "o", "o", "Operators", "Show only operator actions, or all events."),
-        KeyAction("open", "enter", "enter", "Job", "Open the event's job."),
-        KeyAction("copy_id", "c", "c", "Copy id", "Copy the id of the event's job, worker or host."),
+        KeyAction("filter(False)", "/", "Filter", "Show matching events: kind:dead who:ada timeout."),
+        KeyAction("filter(True)", "!", "Inverse", "Show events that do not match."),
+        KeyAction("follow", "f", "Follow", "Follow new events, or stop at the current rows."),
+        KeyAction("operators_only", "o", "Operators", "Show only operator actions, or all events."),
+        KeyAction("open", "enter", "Job", "Open the event's job."),
+        KeyAction("copy_id", "c", "Copy id", "Copy the id of the event's job, worker or host."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 

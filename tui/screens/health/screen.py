@@ -31,7 +31,6 @@ class HealthScreen(OperatorScreen):
         KeyAction(
             "acknowledge",
             "a",
-            "a",
             "Acknowledge",
             "End the alarm about lost data, after submitting the pending jobs again.",
             mutates=True,

@@ -51,14 +51,14 @@ class JobScreen(OperatorScreen):
     AVAILABLE_IN_REPLAY = False
     CSS_PATH = "job.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("picture(1)", "n", "n", "Next", "Show the next image."),
-        KeyAction("picture(-1)", "N", "N", "", "Show the previous image."),
-        KeyAction("switch", "v", "v", "View", "Switch between payload, failed attempts and artifacts."),
-        KeyAction("requeue", "r", "r", "Requeue", "Requeue this dead letter.", mutates=True),
-        KeyAction("edit", "e", "e", "Edit", "Edit the payload and requeue the job.", mutates=True),
-        KeyAction("cancel", "x", "x", "Cancel", "Cancel this job.", mutates=True),
-        KeyAction("copy", "c", "c", "Copy id", "Copy the job's id to the clipboard."),
-        KeyAction("copy_path", "C", "C", "Copy path", "Copy the path of the job's bundle to the clipboard."),
+        KeyAction("picture(1)", "n", "Next", "Show the next image."),
+        KeyAction("picture(-1)", "N", "", "Show the previous image."),
+        KeyAction("switch", "v", "View", "Switch between payload, failed attempts and artifacts."),
+        KeyAction("requeue", "r", "Requeue", "Requeue this dead letter.", mutates=True),
+        KeyAction("edit", "e", "Edit", "Edit the payload and requeue the job.", mutates=True),
+        KeyAction("cancel", "x", "Cancel", "Cancel this job.", mutates=True),
+        KeyAction("copy", "c", "Copy id", "Copy the job's id to the clipboard."),
+        KeyAction("copy_path", "C", "Copy path", "Copy the path of the job's bundle to the clipboard."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 

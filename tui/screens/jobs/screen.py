@@ -52,18 +52,15 @@ class JobsScreen(OperatorScreen):
     AVAILABLE_IN_REPLAY = False
     CSS_PATH = "jobs.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("filter(False)", "slash", "/", "Filter", "Show matching jobs."),
-        KeyAction("filter(True)", "exclamation_mark", "!", "", "Show jobs that do not match."),
-        KeyAction("step_state(1)", "s", "s", "State", "Show the jobs of the next state."),
-        KeyAction("step_state(-1)", "S", "S", "", "Show the jobs of the previous state."),
-        KeyAction("turn_page(1)", "right_square_bracket", "]", "", "Go to the next page."),
-        KeyAction("turn_page(-1)", "left_square_bracket", "[", "", "Go to the previous page."),
-        KeyAction(
-            "cancel", "x", "x", "Cancel", "Cancel the marked jobs, or the job at the cursor.", mutates=True
-        ),
+        KeyAction("filter(False)", "/", "Filter", "Show matching jobs."),
+        KeyAction("filter(True)", "!", "", "Show jobs that do not match."),
+        KeyAction("step_state(1)", "s", "State", "Show the jobs of the next state."),
+        KeyAction("step_state(-1)", "S", "", "Show the jobs of the previous state."),
+        KeyAction("turn_page(1)", "]", "", "Go to the next page."),
+        KeyAction("turn_page(-1)", "[", "", "Go to the previous page."),
+        KeyAction("cancel", "x", "Cancel", "Cancel the marked jobs, or the job at the cursor.", mutates=True),
         KeyAction(
             "discard",
-            "x",
             "x",
             "Discard",
             "Delete the marked dead letters permanently, or the one at the cursor.",
@@ -72,15 +69,14 @@ class JobsScreen(OperatorScreen):
         KeyAction(
             "requeue",
             "r",
-            "r",
             "Requeue",
             "Requeue the marked dead letters, or the one at the cursor.",
             mutates=True,
         ),
-        KeyAction("mark", "space", "space", "Mark", "Mark or unmark the job at the cursor."),
-        KeyAction("order", "o", "o", "Order", "Show the oldest jobs first, or the newest."),
-        KeyAction("copy", "c", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."),
-        KeyAction("refresh_page", "f5", "F5", "", "Refresh this page."),
+        KeyAction("mark", "space", "Mark", "Mark or unmark the job at the cursor."),
+        KeyAction("order", "o", "Order", "Show the oldest jobs first, or the newest."),
+        KeyAction("copy", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."),
+        KeyAction("refresh_page", "f5", "", "Refresh this page."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 

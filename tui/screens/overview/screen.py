@@ -28,9 +28,7 @@ class OverviewScreen(OperatorScreen):
     MODE = "overview"
     CSS_PATH = "overview.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction(
-            "period", "d", "d", "Hour/day", "Switch the charts between the last hour and the last day."
-        ),
+        KeyAction("period", "d", "Hour/day", "Switch the charts between the last hour and the last day."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 

@@ -33,33 +33,22 @@ class WorkersScreen(OperatorScreen):
     CSS_PATH = "workers.tcss"
     WIDE_COLUMNS = 150
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("scale", "S", "S", "Scale", "Change the number of workers of the host.", mutates=True),
+        KeyAction("scale", "S", "Scale", "Change the number of workers of the host.", mutates=True),
         KeyAction(
-            "drain",
-            "d",
-            "d",
-            "Drain",
-            "Finish the jobs of the worker or host, then stop claiming.",
-            mutates=True,
+            "drain", "d", "Drain", "Finish the jobs of the worker or host, then stop claiming.", mutates=True
         ),
         KeyAction(
             "restart",
-            "r",
             "r",
             "Restart",
             "Replace the worker, or all workers of the host one by one.",
             mutates=True,
         ),
         KeyAction(
-            "reset",
-            "u",
-            "u",
-            "Reset",
-            "Restart workers that have stopped, back off or are drained.",
-            mutates=True,
+            "reset", "u", "Reset", "Restart workers that have stopped, back off or are drained.", mutates=True
         ),
-        KeyAction("open_run(0)", "enter", "enter", "Job", "Open the first running job."),
-        KeyAction("copy_id", "c", "c", "Copy id", "Copy the id of the worker or supervisor."),
+        KeyAction("open_run(0)", "enter", "Job", "Open the first running job."),
+        KeyAction("copy_id", "c", "Copy id", "Copy the id of the worker or supervisor."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
