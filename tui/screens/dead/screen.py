@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import ClassVar
 
@@ -71,11 +72,6 @@ class DeadScreen(OperatorScreen):
     # -- drawing ----------------------------------------------------------------------------------------
 
     @property
-    def _is_drawable(self) -> bool:
-        """Whether there are widgets to draw on: a reply may arrive while the app exits."""
-        return self.is_mounted and self.app.is_running
-
-    @property
     def _query(self) -> DeadListQuery:
         return self._data.query
 
@@ -120,7 +116,7 @@ class DeadScreen(OperatorScreen):
         self.draw_keys()
 
     def _fetched(self) -> None:
-        if not self._is_drawable:
+        if not self.composed:
             return
         view = self.operator_app.view
         self._list_panel.draw_rows(view)
@@ -278,29 +274,24 @@ class DeadScreen(OperatorScreen):
         return True
 
     @work(group="ask", exclusive=True)
-    async def action_requeue(self) -> None:
+    async def _act(self, act: Callable[[DeadSelection], Awaitable[None]]) -> None:
         if (selection := self._selection) is not None:
-            await self._actions.requeue(selection)
+            await act(selection)
 
-    @work(group="ask", exclusive=True)
-    async def action_requeue_as(self) -> None:
-        if (selection := self._selection) is not None:
-            await self._actions.requeue_as(selection)
+    def action_requeue(self) -> None:
+        self._act(self._actions.requeue)
 
-    @work(group="ask", exclusive=True)
-    async def action_discard(self) -> None:
-        if (selection := self._selection) is not None:
-            await self._actions.discard(selection)
+    def action_requeue_as(self) -> None:
+        self._act(self._actions.requeue_as)
 
-    @work(group="ask", exclusive=True)
-    async def action_export(self) -> None:
-        if (selection := self._selection) is not None:
-            await self._actions.export(selection)
+    def action_discard(self) -> None:
+        self._act(self._actions.discard)
 
-    @work(group="ask", exclusive=True)
-    async def action_edit(self) -> None:
-        if (selection := self._selection) is not None and selection.single_job_id:
-            await self._actions.edit(selection)
+    def action_export(self) -> None:
+        self._act(self._actions.export)
+
+    def action_edit(self) -> None:
+        self._act(self._actions.edit)
 
     def action_copy(self) -> None:
         key = self._grid.cursor_key
@@ -319,11 +310,11 @@ class DeadScreen(OperatorScreen):
         examined = examined and examined // COUNT_STEP * COUNT_STEP
         if examined != self._counting:
             self._counting = examined
-            if self._is_drawable:
+            if self.composed:
                 self._draw_frame(self.operator_app.view)
 
     def _done(self, selection: DeadSelection) -> None:
-        if not self._is_drawable:
+        if not self.composed:
             return
         if not selection.keys:
             self._selected_total = None
