@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from previewops.tui.viewmodel.spans import Line, Span, Tone, pad
+from previewops.tui.viewmodel.spans import Line, Span, Tone, merge_spans, pad
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 AXIS_COLUMNS = 8
@@ -69,7 +69,7 @@ def column_chart(
     for row in range(rows):
         floor = (rows - 1 - row) * 8
         cells = [_cell(stack, tones, floor) for stack in eighths]
-        lines.append((*_axis(row, rows, scale, label), *_merged(cells)))
+        lines.append((*_axis(row, rows, scale, label), *merge_spans(tuple(cells))))
     return lines
 
 
@@ -88,9 +88,7 @@ def _eighths(stack: Sequence[float], scale: ValueAxis, maximum: int) -> list[int
 
 
 def _axis(row: int, rows: int, scale: ValueAxis, label: Callable[[float], str]) -> Line:
-    shares = {0: 1.0, rows - 1: 0.0}
-    if rows == 1:
-        shares = {0: 1.0}
+    shares = {rows - 1: 0.0, 0: 1.0}
     text = label(scale.value_at(shares[row])) if row in shares else ""
     mark = "┤" if row in shares else "│"
     return (*pad((Span(text, Tone.DIM),), AXIS_COLUMNS - 2, right=True), Span(f" {mark}", Tone.FAINT))
@@ -106,17 +104,6 @@ def _cell(stack: Sequence[int], tones: Sequence[Tone], floor: int) -> Span:
         return Span("█", tone)
     above = next((upper for reach, upper in parts[1:] if reach > height), None)
     return Span(EIGHTHS[height - floor], tone, background=above)
-
-
-def _merged(cells: Sequence[Span]) -> list[Span]:
-    """Joins neighbouring cells of the same look."""
-    merged: list[Span] = []
-    for cell in cells:
-        if merged and (merged[-1].tone, merged[-1].background) == (cell.tone, cell.background):
-            merged[-1] = Span(merged[-1].text + cell.text, cell.tone, background=cell.background)
-        else:
-            merged.append(cell)
-    return merged
 
 
 def time_axis(columns: int, labels: Sequence[str]) -> Line:

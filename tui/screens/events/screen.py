@@ -16,8 +16,7 @@ from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.event_text import event_subject
 from previewops.tui.viewmodel.events import feed as feed_lines
 from previewops.tui.viewmodel.events.feed import EventFeed
-from previewops.tui.viewmodel.queue_status import queue_status
-from previewops.tui.viewmodel.spans import Span
+from previewops.tui.viewmodel.queue_status import empty_lines
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
@@ -63,10 +62,7 @@ class EventsScreen(OperatorScreen):
         snapshot, feed = view.snapshot, self._feed
         grid = self.query_one("#events", Grid)
         if snapshot is None:
-            state = queue_status(view)
-            grid.show(
-                (), empty=[(Span(f"{state.mark} {state.headline}", state.tone),), (Span(state.details),)]
-            )
+            grid.show((), empty=empty_lines(view))
             return
         last = view.events[-1].event_id if view.events else ""
         # The feed changes when an event arrives, and at midnight, when times get a date.

@@ -19,8 +19,8 @@ from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.confirmation import ConfirmationLevel, confirmation_level
 from previewops.tui.viewmodel.fleet import command_targets, detail, table
 from previewops.tui.viewmodel.fleet.table import FleetRow
-from previewops.tui.viewmodel.queue_status import queue_status
-from previewops.tui.viewmodel.spans import Line, Span
+from previewops.tui.viewmodel.queue_status import empty_lines
+from previewops.tui.viewmodel.spans import Line
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import ScrollText
@@ -68,10 +68,7 @@ class WorkersScreen(OperatorScreen):
         snapshot = view.snapshot
         grid = self.query_one("#table", Grid)
         if snapshot is None:
-            state = queue_status(view)
-            grid.show(
-                (), empty=[(Span(f"{state.mark} {state.headline}", state.tone),), (Span(state.details),)]
-            )
+            grid.show((), empty=empty_lines(view))
             return
         rows = table.fleet_rows(snapshot)
         self._rows = {row.key: row for row in rows}
