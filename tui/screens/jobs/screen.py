@@ -198,24 +198,24 @@ class JobsScreen(OperatorScreen):
     # -- filters ----------------------------------------------------------------------------------------
 
     def action_show_state(self, name: str) -> None:
-        self._set_state(state=None if name == "all" else JobState(name))
+        self._set_state(None if name == "all" else JobState(name))
 
     def action_step_state(self, step: int) -> None:
-        self._set_state(state=_STATES[(_STATES.index(self._list.state) + step) % len(_STATES)])
+        self._set_state(_STATES[(_STATES.index(self._list.state) + step) % len(_STATES)])
 
     def action_order(self) -> None:
         listing = self._list
-        self._show(listing.with_query(listing.state, listing.terms, not listing.newest_first))
+        self._show(JobListState(listing.state, listing.terms, not listing.newest_first))
 
-    def _set_state(self, *, state: JobState | None) -> None:
-        self._show(self._list.with_query(state, self._list.terms, self._list.newest_first))
+    def _set_state(self, state: JobState | None) -> None:
+        self._show(JobListState(state, self._list.terms, self._list.newest_first))
 
     def action_filter(self, inverted: bool) -> None:
         self.query_one(FilterLine).open(inverted=inverted)
 
     def on_filter_line_changed(self, message: FilterLine.Changed) -> None:
         listing = self._list
-        self._show(listing.with_query(listing.state, message.terms, listing.newest_first))
+        self._show(JobListState(listing.state, message.terms, listing.newest_first))
 
     def on_filter_line_submitted(self, _message: FilterLine.Submitted) -> None:
         self._grid.focus()
@@ -283,15 +283,13 @@ class JobsScreen(OperatorScreen):
     def _dead_selection(self) -> DeadSelection:
         dead = self._dead_ids()
         label = dead[0] if len(dead) == 1 else f"the {len(dead):,} marked"
-        selection = DeadSelection(
-            (DeadLetterFilter(job_ids=dead),), label, dead, len(set(dead) - set(self._grid.keys))
-        )
+        hidden = len(set(dead) - set(self._grid.keys))
+        selection = DeadSelection((DeadLetterFilter(job_ids=dead),), label, dead, hidden)
         return selection.with_seen_death(self._shown)
 
     async def _preview(self, selection: DeadSelection, examined: ExaminedCallback) -> CountPreview:
-        return await count_selection(
-            self.operator_app.source, selection, DeadListQuery(flat=True), (), examined
-        )
+        query = DeadListQuery(flat=True)
+        return await count_selection(self.operator_app.source, selection, query, (), examined)
 
     def _on_done(self) -> None:
         if self.composed:

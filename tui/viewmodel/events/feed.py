@@ -12,7 +12,7 @@ from previewops.snapshot.model import QueueEvent
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.event_text import event_description, event_subject, tone_of
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
-from previewops.tui.viewmodel.wrap import wrap
+from previewops.tui.viewmodel.wrap import hang
 
 DAY_MS = 86_400_000
 _FIELD = 12
@@ -139,8 +139,7 @@ def detail_lines(event: QueueEvent, columns: int) -> list[Line]:
         (clean_span(event.kind, tone_of(event)), Span(f"  {when[:10]} {when[11:23]} UTC", Tone.DIM))
     ]
     for name in order:
-        rows = wrap((clean_span(fields[name]),), max(8, columns - _FIELD)) or [()]
-        lines.append((*pad((clean_span(name, Tone.DIM),), _FIELD), *rows[0]))
-        lines += [(Span(" " * _FIELD), *row) for row in rows[1:]]
+        head = pad((clean_span(name, Tone.DIM),), _FIELD)
+        lines += hang(head, (clean_span(fields[name]),), columns, least=8)
     lines.append((*pad((Span("event id", Tone.DIM),), _FIELD), clean_span(event.event_id, Tone.DIM)))
     return lines

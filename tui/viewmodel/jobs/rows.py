@@ -86,7 +86,6 @@ def merge_running_job(record: JobRecord, run: RunningJob | None) -> JobRecord:
 
 
 def merge_running_jobs(rows: Sequence[JobRecord], snapshot: Snapshot | None) -> tuple[JobRecord, ...]:
-    """The rows updated from the snapshot."""
     runs = {run.job_id: run for run in snapshot.running_jobs} if snapshot is not None else {}
     return tuple(merge_running_job(record, runs.get(record.job_id)) for record in rows)
 
@@ -142,8 +141,5 @@ def progress_or_reason(record: JobRecord) -> Line:
     if record.state is JobState.COMPLETED:
         return ()
     code = (clean_span(record.code, tone), Span(": ", Tone.DIM)) if record.code else ()
-    return (
-        (*code, clean_span(record.reason or "", Tone.DIM if code else Tone.TEXT))
-        if record.reason
-        else code[:1]
-    )
+    reason = clean_span(record.reason or "", Tone.DIM if code else Tone.TEXT)
+    return (*code, reason) if record.reason else code[:1]
