@@ -65,13 +65,9 @@ class FilterLine(Vertical):
         with Horizontal():
             yield Label("filter: ", classes="-typing")
             yield Label("active filter: ", classes="-kept")
-            yield Input(
-                id="filter-text",
-                compact=True,
-                select_on_focus=False,
-                max_length=MOST_CHARACTERS,
-                placeholder=self._example,
-            )
+            line = Input(id="filter-text", compact=True, select_on_focus=False, max_length=MOST_CHARACTERS)
+            line.placeholder = self._example
+            yield line
             yield Label("enter keeps it, esc clears it", classes="-typing")
             yield Label("/ edits it, ! negates it, esc clears it", classes="-kept")
         yield Label(classes="-refusal")

@@ -85,9 +85,9 @@ class DeadLetterActions:
         """Requeues the selection with another priority, which a dialog asks for."""
         options = [ChoiceOption(priority.value, description) for priority, description in _PRIORITIES]
         lines: list[Line] = [(clean_span(f"Requeue {selection.label} with which priority?"),)]
-        choice = await self._screen.show_dialog(
-            ChoiceDialog("Another priority", lines, options, verb="continue", initial=Priority.NORMAL.value)
-        )
+        initial = Priority.NORMAL.value
+        dialog = ChoiceDialog("Another priority", lines, options, verb="continue", initial=initial)
+        choice = await self._screen.show_dialog(dialog)
         if choice is not None:
             await self.requeue(selection, Priority(choice))
 
@@ -108,20 +108,11 @@ class DeadLetterActions:
         preview = await self._count(selection)
         if preview is None:
             return
-        lines = [
-            *count_lines(preview),
-            (),
-            (Span("Write to which file? It includes payloads and attempts."),),
-        ]
-        path = await self._screen.show_dialog(
-            PromptDialog(
-                f"Export {pluralize(preview.count, 'dead letter')}",
-                lines,
-                "export",
-                initial=self._default_path(),
-                check=path_problem,
-            )
-        )
+        question = Span("Write to which file? It includes payloads and attempts.")
+        lines = [*count_lines(preview), (), (question,)]
+        title = f"Export {pluralize(preview.count, 'dead letter')}"
+        dialog = PromptDialog(title, lines, "export", initial=self._default_path(), check=path_problem)
+        path = await self._screen.show_dialog(dialog)
         if path is None:
             return
         first, *others = selection.filters
@@ -136,9 +127,8 @@ class DeadLetterActions:
         if record.state is not JobState.DEAD:
             self._warn(f"{record.job_id} is not a dead letter any more: it is {record.state.value}.")
             return
-        payload = await self._screen.show_dialog(
-            edit_payload(record.job_id, record.payload or {"jobId": record.job_id})
-        )
+        dialog = edit_payload(record.job_id, record.payload or {"jobId": record.job_id})
+        payload = await self._screen.show_dialog(dialog)
         if payload is not None:
             self._start(RequeueWithPayload(record.job_id, payload, record.digest), selection)
 

@@ -76,10 +76,8 @@ class EventsScreen(OperatorScreen):
         if dated is not self._dated:
             self._dated = dated
             grid.set_columns(feed_lines.columns(dated=dated))
-        grid.show(
-            [Row(event.event_id, feed_lines.cells(event, snapshot.now_ms)) for event in shown],
-            empty=feed_lines.empty_lines(feed),
-        )
+        rows = [Row(event.event_id, feed_lines.cells(event, snapshot.now_ms)) for event in shown]
+        grid.show(rows, empty=feed_lines.empty_lines(feed))
         if feed.following and shown:
             grid.go_to(shown[0].event_id)
         waiting = feed.waiting(view.events)

@@ -36,10 +36,8 @@ class DetailPanels(Horizontal):
     def show(self, record: JobRecord, artifacts: tuple[BundleFile, ...], now_ms: int) -> None:
         self._artifacts = artifacts
         self._write_payload(record)
-        attempts = [
-            Row(str(number), attempt_cells(number, attempt, now_ms))
-            for number, attempt in enumerate(record.history, 1)
-        ]
+        numbered = enumerate(record.history, 1)
+        attempts = [Row(str(number), attempt_cells(number, attempt, now_ms)) for number, attempt in numbered]
         empty_text = "No attempt has failed." if not record.attempts else "The failed attempts were not kept."
         self.query_one("#attempts", Grid).show(attempts, empty=[(Span(empty_text, Tone.DIM),)])
         files = [Row(file.path, artifact_cells(file)) for file in artifacts]

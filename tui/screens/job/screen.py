@@ -191,9 +191,8 @@ class JobScreen(OperatorScreen):
         snapshot = self.operator_app.view.snapshot
         if snapshot is None or not record.state.pending:
             return record
-        return merge_running_job(
-            record, next((run for run in snapshot.running_jobs if run.job_id == record.job_id), None)
-        )
+        runs = (run for run in snapshot.running_jobs if run.job_id == record.job_id)
+        return merge_running_job(record, next(runs, None))
 
     def _draw_preview(self) -> None:
         record, panel = self._record, self.query_one(PreviewPanel)
@@ -276,9 +275,8 @@ class JobScreen(OperatorScreen):
         record = self._record
         if record is not None:
             # It is requeued without a dialog, so only the displayed death is affected.
-            await self._execute(
-                Requeue(DeadLetterFilter(job_ids=(record.job_id,)), 1, cut_off_ms=record.finished_ms)
-            )
+            letter = DeadLetterFilter(job_ids=(record.job_id,))
+            await self._execute(Requeue(letter, 1, cut_off_ms=record.finished_ms))
 
     @work(group="ask")
     async def action_edit(self) -> None:

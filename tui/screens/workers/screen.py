@@ -78,10 +78,8 @@ class WorkersScreen(OperatorScreen):
             grid.set_columns(table.columns(differ=differ))
         runs = table.runs_by_id(snapshot.running_jobs)
         now_ms = snapshot.now_ms
-        grid.show(
-            [Row(row.key, table.cells(row, now_ms, runs, differ=differ)) for row in rows],
-            empty=table.empty_lines(snapshot),
-        )
+        shown = [Row(row.key, table.cells(row, now_ms, runs, differ=differ)) for row in rows]
+        grid.show(shown, empty=table.empty_lines(snapshot))
         self.query_one("#table-panel", Panel).label(subtitle=table.summary(snapshot) if rows else "")
         self.query_one("#detail-panel", Panel).display = bool(rows)
         self._draw_detail()
@@ -169,24 +167,21 @@ class WorkersScreen(OperatorScreen):
         if worker_range is None:
             return
         surplus = command_targets.count_surplus_workers(supervisor, worker_range)
-        if surplus and not await self._confirm(
-            "Scale down", command_targets.scale_down_lines(supervisor, worker_range), "scale", surplus
-        ):
+        lines = command_targets.scale_down_lines(supervisor, worker_range)
+        if surplus and not await self._confirm("Scale down", lines, "scale", surplus):
             return
         self.operator_app.start_command(Scale(supervisor.supervisor_id, worker_range))
 
-    @work(group="ask")
-    async def action_drain(self) -> None:
-        await self._send("drain")
+    def action_drain(self) -> None:
+        self._send("drain")
+
+    def action_restart(self) -> None:
+        self._send("restart")
+
+    def action_reset(self) -> None:
+        self._send("reset")
 
     @work(group="ask")
-    async def action_restart(self) -> None:
-        await self._send("restart")
-
-    @work(group="ask")
-    async def action_reset(self) -> None:
-        await self._send("reset")
-
     async def _send(self, kind: str) -> None:
         target = self._target(kind)
         if target is None:
@@ -197,16 +192,13 @@ class WorkersScreen(OperatorScreen):
             return
         why = ""
         if kind != "reset":
-            level = (
-                "Why? The reason is recorded."
-                if target.affected > 1
-                else f"{command_targets.join_text(lines)} Why?"
-            )
-            why = await self.show_dialog(PromptDialog(title, level, kind))
+            question = f"{command_targets.join_text(lines)} Why?"
+            if target.affected > 1:
+                question = "Why? The reason is recorded."
+            why = await self.show_dialog(PromptDialog(title, question, kind))
         if why is not None:
-            self.operator_app.start_command(
-                FleetActionCommand(kind, target.supervisor_id, target.worker_id, why)
-            )
+            command = FleetActionCommand(kind, target.supervisor_id, target.worker_id, why)
+            self.operator_app.start_command(command)
 
     async def _confirm(self, title: str, lines: list[Line], verb: str, hits: int) -> bool:
         """Asks for a confirmation that depends on the number of workers; a single one needs none."""

@@ -84,8 +84,7 @@ def select(
         if query.is_filtered:
             words = f"matching jobs of {words}"
         terms = restrict_to_errors(query.terms)
-        return DeadSelection(
-            tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in keys), words, keys, unseen
-        )
+        filters = tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in keys)
+        return DeadSelection(filters, words, keys, unseen)
     words = keys[0] if not marks else f"the {len(keys):,} marked"
     return DeadSelection((DeadLetterFilter(job_ids=keys),), words, keys, unseen)
