@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from previewops.tui.viewmodel.spans import Line, Span, Tone, merge_spans, pad
+from previewops.tui.viewmodel.spans import Line, Span, Tone, pad
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 AXIS_COLUMNS = 8
@@ -68,8 +68,8 @@ def column_chart(
     lines: list[Line] = []
     for row in range(rows):
         floor = (rows - 1 - row) * 8
-        cells = [_cell(stack, tones, floor) for stack in eighths]
-        lines.append((*_axis(row, rows, scale, label), *merge_spans(tuple(cells))))
+        cells = (_cell(stack, tones, floor) for stack in eighths)
+        lines.append((*_axis(row, rows, scale, label), *cells))
     return lines
 
 
