@@ -8,7 +8,7 @@ from pathlib import Path
 
 from previewops.errors import UsageError
 from previewops.process.sd_notify import NOTIFY_VARIABLES
-from previewops.settings import Settings
+from previewops.settings import Settings, variable_of
 
 _QUOTES = ("'", '"')
 _FIXED = ("redis_url", "queue_name", "data_dir")
@@ -77,7 +77,7 @@ def check_reload(old: Settings, new: Settings) -> None:
     """
     changed = [name for name in _FIXED if getattr(old, name) != getattr(new, name)]
     if changed:
-        names = ", ".join(Settings.__dataclass_fields__[name].metadata["env"] for name in changed)
         raise UsageError(
-            f"{names} cannot change while the supervisor runs", hint="restart the supervisor for that"
+            f"{', '.join(map(variable_of, changed))} cannot change while the supervisor runs",
+            hint="restart the supervisor for that",
         )
