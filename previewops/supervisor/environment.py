@@ -34,9 +34,8 @@ def read_environment_file(path: Path) -> dict[str, str]:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(
-            f"the environment file {path} cannot be read: {reason}", hint="correct --env-file"
-        ) from error
+        message = f"the environment file {path} cannot be read: {reason}"
+        raise UsageError(message, hint="correct --env-file") from error
     environ: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         assignment = line.strip()
@@ -45,10 +44,9 @@ def read_environment_file(path: Path) -> dict[str, str]:
         name, equals, value = assignment.partition("=")
         name = name.rstrip()
         if not equals or not name.isidentifier():
-            raise UsageError(
-                f"line {number} of {path}: found {assignment!r}, allowed NAME=value, or a comment after #",
-                hint="correct the file",
-            )
+            allowed = "NAME=value, or a comment after #"
+            message = f"line {number} of {path}: found {assignment!r}, allowed {allowed}"
+            raise UsageError(message, hint="correct the file")
         environ[name] = _unquoted(value.strip())
     return environ
 

@@ -61,11 +61,7 @@ class ProcessBackend:
         registry.restore(self._orphans)
 
     async def start(self, worker_id: str, slot_number: int, environ: Mapping[str, str]) -> WorkerHandle:
-        """Starts a worker.
-
-        Raises:
-            OSError: it cannot be started, or its log cannot be written.
-        """
+        """Starts a worker. Raises OSError also if its log cannot be written."""
         self._log_folder.mkdir(parents=True, exist_ok=True)
         with _open_log(self._log_path(slot_number)) as log:
             process = await asyncio.create_subprocess_exec(
