@@ -264,9 +264,8 @@ class Settings:
             allowed = "only together with PREVIEW_API_TOKEN"
             problems.append(f"PREVIEW_API_READ_TOKEN: found a token, allowed {allowed}")
         if self.api_token is not None and self.api_read_token == self.api_token:
-            problems.append(
-                "PREVIEW_API_READ_TOKEN: found the value of PREVIEW_API_TOKEN, allowed another token"
-            )
+            found = "the value of PREVIEW_API_TOKEN"
+            problems.append(f"PREVIEW_API_READ_TOKEN: found {found}, allowed another token")
         return problems
 
     @classmethod

@@ -76,11 +76,8 @@ def _repeated_ids(listed: str, noun: str, items: list[tuple[int, Object]]) -> It
             continue
         if id_ in first:
             path, taken = (json_pointer((_REQUEST, listed, i, "id")) for i in (index, first[id_]))
-            message, allowed = (
-                f"is the id of another {noun}",
-                f"an id that no other {noun} has ({taken} has this one)",
-            )
-            yield Violation(path, "repeated-id", message, quote(id_), allowed)
+            allowed = f"an id that no other {noun} has ({taken} has this one)"
+            yield Violation(path, "repeated-id", f"is the id of another {noun}", quote(id_), allowed)
         first.setdefault(id_, index)
 
 

@@ -122,7 +122,6 @@ class Recording:
         return recording
 
     def close(self) -> None:
-        """Closes the files."""
         for _, file in self._files:
             file.close()
 

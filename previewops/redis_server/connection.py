@@ -50,10 +50,8 @@ def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
     """
     if option is not None:
         if not option.startswith(_SCHEMES):
-            raise UsageError(
-                f"--redis-url: found {redact_url(option)!r}, "
-                "allowed an address that starts with redis://, rediss:// or unix://"
-            )
+            allowed = "an address that starts with redis://, rediss:// or unix://"
+            raise UsageError(f"--redis-url: found {redact_url(option)!r}, allowed {allowed}")
         return option
     if settings.redis_url is not None:
         return settings.redis_url

@@ -159,7 +159,6 @@ class SystemdBackend:
         self._environment_file(handle.worker_id).unlink(missing_ok=True)
 
     def log_location(self, number: int, worker_id: str) -> str:
-        """Returns the command that shows the log."""
         return " ".join(["journalctl", *self._manager, "-u", self._unit(worker_id)])
 
     def _unit(self, worker_id: str) -> str:
