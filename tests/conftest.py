@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.process_guard import start_guard
+from previewops.worker.sandbox import fork_server
+from tests.process_guard import VARIABLE, start_guard
 from tests.redis_server import RedisProcess
 
 start_guard()
+# Fork servers of the tests' own pools inherit the guard's variable, so that it finds them and their processes.
+fork_server.INHERITED_PREFIXES = (*fork_server.INHERITED_PREFIXES, VARIABLE)
 
 # A shell starts what it runs in the background with SIGINT ignored, and programs under test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
