@@ -107,7 +107,8 @@ class WebFetcher:
         connect_s = self.timeout_s / (len(addresses) + 1)
         requests = [_request(asset, address, ip, connect_s) for ip in addresses]
         # The transport alone: a client would follow redirects and keep cookies.
-        async with httpx.AsyncHTTPTransport(verify=self._verify(address), trust_env=False) as transport:
+        verify = self.make_ssl_context() if address.scheme == "https" else True
+        async with httpx.AsyncHTTPTransport(verify=verify, trust_env=False) as transport:
             try:
                 response = await _first_response(transport, requests)
                 try:
@@ -119,9 +120,6 @@ class WebFetcher:
                     await response.aclose()
             except (httpx.TransportError, ssl.SSLError) as failure:
                 raise _unreachable_error(asset, address, str(failure) or type(failure).__name__) from failure
-
-    def _verify(self, address: HttpUri) -> ssl.SSLContext | bool:
-        return self.make_ssl_context() if address.scheme == "https" else True
 
     async def _addresses(self, asset: AssetRef, address: HttpUri) -> Sequence[str]:
         if not any(host.allows(address.scheme, address.host, address.port) for host in self.hosts):

@@ -92,9 +92,8 @@ class CacheStore:
                     if time.time() - folder.stat().st_mtime > _TEMPORARY_MAX_AGE_S:
                         yield SizedFolder(folder, _size(folder), 0.0)
                 elif _KEY.fullmatch(folder.name):
-                    used_s = (
-                        (folder / _ENTRY_FILE).stat().st_mtime if (folder / _ENTRY_FILE).exists() else 0.0
-                    )
+                    listing = folder / _ENTRY_FILE
+                    used_s = listing.stat().st_mtime if listing.exists() else 0.0
                     yield SizedFolder(folder, _size(folder), used_s)
 
     def _folder(self, kind: str, key: str) -> Path:

@@ -11,13 +11,7 @@ import math
 import signal
 from typing import Any
 
-from previewops.errors import (
-    REINSTALL,
-    JobError,
-    PermanentJobError,
-    RenderCrashed,
-    TransientJobError,
-)
+from previewops.errors import REINSTALL, JobError, PermanentJobError, RenderCrashed, TransientJobError
 from previewops.worker.sandbox.framing import ProtocolError
 
 _TEXT_LIMIT = 200  # characters of a progress text

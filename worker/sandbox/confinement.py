@@ -63,17 +63,14 @@ class KernelSupport:
 
     def describe(self) -> str:
         """The supported and missing layers, for a log line."""
-        missing = [
-            name for name, there in (("Landlock", self.landlock), ("seccomp", self.seccomp)) if not there
-        ]
+        layers = (("Landlock", self.landlock), ("seccomp", self.seccomp))
+        missing = [name for name, supported in layers if not supported]
         in_force = ", ".join(self.layers)
         if missing:
             return f"{in_force}; this kernel lacks {' and '.join(missing)}"
-        return (
-            in_force
-            if self.complete
-            else f"{in_force}; this Landlock cannot keep readable files from being truncated"
-        )
+        if self.complete:
+            return in_force
+        return f"{in_force}; this Landlock cannot keep readable files from being truncated"
 
 
 def detect_support() -> KernelSupport:
@@ -156,15 +153,8 @@ def _allow_reading(libc: ctypes.CDLL, ruleset: int, path: Path) -> None:
 def _restrict_calls(libc: ctypes.CDLL) -> None:
     program = build_filter(ARCHITECTURES[platform.machine()], os.getpid())
     code = ctypes.create_string_buffer(program, len(program))
-
-    class Program(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
-
-    program_struct = Program(len(program) // 8, ctypes.addressof(code))
-    _check(
-        libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program_struct), 0, 0),
-        "PR_SET_SECCOMP",
-    )
+    sock_fprog = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
+    _check(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, sock_fprog, 0, 0), "PR_SET_SECCOMP")
 
 
 def _check(result: int, what: str) -> int:

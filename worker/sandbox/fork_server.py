@@ -155,11 +155,12 @@ class ForkServer:
     def _start(self) -> socket.socket:
         control, theirs = _socket_pair()
         sys_path = [entry or str(Path.cwd()) for entry in sys.path]
+        inherited = {name: value for name, value in os.environ.items() if name.startswith(INHERITED_PREFIXES)}
         try:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter
                 [sys.executable, "-c", _PROGRAM, json.dumps([sys_path, os.getpid(), *self._preload])],
-                stdin=theirs,
-                env={name: value for name, value in os.environ.items() if name.startswith(_INHERITED)},
+                stdin=theirs.fileno(),
+                env=inherited,
             )
         except BaseException:
             control.close()
