@@ -34,9 +34,7 @@ _NET_RIGHTS, _NET_SINCE = 0b11, 4
 _SCOPES, _SCOPES_SINCE = 0b11, 6
 _COMPLETE_SINCE = 3  # before, a readable file could be truncated
 
-
 _LIBRARIES = ("PIL", "av")  # decode and encode; jobs that need av import it
-
 
 RESOURCE_LIMITS = "resource limits"
 """The layer that every kernel has."""
@@ -106,11 +104,7 @@ def _folders_of(library: str) -> Iterator[Path]:
 
 
 def confine(readable: Iterable[Path]) -> KernelSupport:
-    """Confines this process for good, as far as the kernel supports it. ``readable`` stays readable.
-
-    Raises:
-        OSError: the kernel supports a layer and rejects it.
-    """
+    """Confines this process for good, as far as the kernel supports it; OSError if it rejects a supported layer."""
     protection = detect_support()
     libc = ctypes.CDLL(None, use_errno=True)
     _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")

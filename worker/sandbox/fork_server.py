@@ -27,19 +27,8 @@ _PROGRAM = (
     "import json, sys; sys.path[:], *arguments = json.loads(sys.argv[1]); "
     "from previewops.worker.sandbox.fork_server_process import main; main(*arguments)"
 )
-INHERITED_PREFIXES: tuple[str, ...] = (
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "TZ",
-    "LANG",
-    "LC_",
-    "LD_",
-    "PYTHON",
-    "GLIBC_",
-    "MALLOC_",
-    "PILLOW_",
-)
+INHERITED_PREFIXES: tuple[str, ...] = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_", "PYTHON")
+INHERITED_PREFIXES += ("LD_", "GLIBC_", "MALLOC_", "PILLOW_")
 """Prefixes of the environment variables that are passed on: search paths, and how libraries behave. No secrets."""
 
 

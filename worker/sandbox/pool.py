@@ -213,7 +213,8 @@ class _Slot:
         """Starts the next child in advance."""
         if self._successor is None:
             self._successor = asyncio.create_task(self._spawner.start_child(), name="render-child-start")
-            self._successor.add_done_callback(_ignore_error)
+            # Retrieves an error, or asyncio would log it. The next job starts another child.
+            self._successor.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     def abandon(self) -> None:
         """Closes the child and its successor."""
@@ -243,12 +244,6 @@ class _Slot:
         finally:
             if successor.done():
                 self._successor = None
-
-
-def _ignore_error(task: asyncio.Task[Child]) -> None:
-    """Retrieves the error of a start in advance, or asyncio would log it. The next job starts another child."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _close_when_started(start: asyncio.Task[Child]) -> None:
