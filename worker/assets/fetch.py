@@ -13,6 +13,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterable, Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -176,13 +177,10 @@ async def _first_response(
     transport: httpx.AsyncHTTPTransport, requests: Sequence[httpx.Request]
 ) -> httpx.Response:
     """Tries the addresses of a server in order until one connects. Raises httpx.TransportError."""
-    for number, request in enumerate(requests, start=1):
-        try:
+    for request in requests[:-1]:
+        with suppress(httpx.ConnectError, httpx.ConnectTimeout):
             return await transport.handle_async_request(request)
-        except (httpx.ConnectError, httpx.ConnectTimeout):
-            if number == len(requests):
-                raise
-    raise AssertionError("no address")
+    return await transport.handle_async_request(requests[-1])
 
 
 def _request(asset: AssetRef, address: HttpUri, ip: str, connect_s: float) -> httpx.Request:

@@ -203,11 +203,7 @@ class FileAssetOpener:
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Converts OSErrors to typed errors; both kinds may pass.
-
-    Raises:
-        TransientJobError: disk-full (ENOSPC, EDQUOT), io-error (any other errno).
-    """
+    """Converts OSErrors to TransientJobError: disk-full (ENOSPC, EDQUOT), io-error (any other errno)."""
     try:
         yield
     except OSError as failure:
@@ -281,11 +277,7 @@ def _in_memory(asset: AssetRef, content: bytes, max_bytes: int) -> OpenedAsset:
 
 
 def verify_checksum(asset: AssetRef, opened: OpenedAsset) -> None:
-    """Compares the content with the checksum in the payload, if there is one.
-
-    Raises:
-        PermanentJobError: asset-checksum.
-    """
+    """Compares the content with the checksum in the payload, if any. Raises PermanentJobError "asset-checksum"."""
     if asset.sha256 is None:
         return
     with storage_errors():

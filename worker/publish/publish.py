@@ -149,11 +149,7 @@ def sweep_staging(data_dir: Path, is_live: Callable[[str], bool]) -> int:
 
 
 def rename_exchange(one: Path, other: Path) -> bool:
-    """Swaps two paths by renameat2(2); False where the C library, kernel or file system does not support it.
-
-    Raises:
-        OSError: the swap failed.
-    """
+    """Swaps two paths by renameat2(2); False if it is not supported here. Raises OSError if it fails."""
     libc = ctypes.CDLL(None, use_errno=True)
     renameat2 = getattr(libc, "renameat2", None)  # glibc 2.28, musl 1.2.4
     if renameat2 is None:
