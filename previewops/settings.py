@@ -124,7 +124,7 @@ class Settings:
     redis_url: str | None = _setting(
         None,
         _url,
-        "Address of Redis. Unset: the socket of an embedded server under DATA_DIR if there is one, else the default.",
+        "Address of Redis. Unset: the socket of a private server under DATA_DIR if there is one, else the default.",
         shown=DEFAULT_REDIS_URL,
     )
     queue_name: str = _setting("preview-jobs", _name, "Name of the queue.")
@@ -133,7 +133,7 @@ class Settings:
         20, 1, 100_000_000, "Maximum number of waiting and delayed jobs; further submits are rejected."
     )
     data_dir: Path = _setting(
-        Path("./data"), _folder, "Folder for bundles, assets and the embedded Redis server.", shown="./data"
+        Path("./data"), _folder, "Folder for bundles, assets and the private Redis server.", shown="./data"
     )
     asset_roots: tuple[Path, ...] | None = _setting(
         None,

@@ -57,7 +57,7 @@ class Context:
         return AssetPolicy(self.settings.effective_asset_roots(Path.cwd()), self.settings.asset_hosts)
 
     def redis_url(self) -> str:
-        """Address of Redis, from the first that is set: option, variable, embedded server, default.
+        """Address of Redis, from the first that is set: option, variable, private server, default.
 
         Raises:
             UsageError: invalid address or environment variable.

@@ -62,7 +62,7 @@ class AsyncClient:
     ``RedisUnavailable``, a submit may have succeeded. Submit the same payload again: it is the same job.
 
     Args:
-        redis_url: address of Redis. None: REDIS_URL, else the embedded server under DATA_DIR.
+        redis_url: address of Redis. None: REDIS_URL, else the private server under DATA_DIR.
         settings: None: from the environment.
         name: name under which cancellations by this client are recorded.
 

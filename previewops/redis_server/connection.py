@@ -43,7 +43,7 @@ REDACTED = "***"
 
 
 def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
-    """Returns the Redis address: ``option``, REDIS_URL, a live embedded server under DATA_DIR, or the default.
+    """Returns the Redis address: ``option``, REDIS_URL, a live private server under DATA_DIR, or the default.
 
     Raises:
         UsageError: ``option`` is not the address of a Redis server.
@@ -60,7 +60,7 @@ def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Returns the absolute path of the embedded server's socket for ``data_dir``.
+    """Returns the absolute path of the private server's socket for ``data_dir``.
 
     It is DATA_DIR/redis/redis.sock if that path fits into a socket address and needs no encoding in a URL. Otherwise
     it is in a folder of /tmp that only the owner of DATA_DIR/redis can write, derived from the path alone, so that

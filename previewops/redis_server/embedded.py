@@ -145,7 +145,7 @@ class EmbeddedRedis:
             RuntimeError: this object has not started a server.
         """
         if self._process is None:
-            raise RuntimeError("this process does not own the embedded server, so it cannot wait for it")
+            raise RuntimeError("this process does not own the private server, so it cannot wait for it")
         return await self._process.wait()
 
     async def __aenter__(self) -> EmbeddedRedis:

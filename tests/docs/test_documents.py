@@ -55,7 +55,7 @@ GUARANTEES = ROOT / "docs" / "guarantees.md"
 EACH = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
 MACHINE = re.compile(
-    r"(?<![\w.$~}/])/(?:home|root|work|Users|mnt|private|opt|var/folders)/|/tmp/\w|[A-Z]:\\|site-packages/"
+    r"(?<![\w.$~}/])/(?:home|root|work|Users|mnt|private|opt(?!/previewops)|var/folders)/|/tmp/\w|[A-Z]:\\|site-packages/"
 )
 INDEX = re.compile(r"pypi\.org|pythonhosted|npmjs|index-url|registry\.", re.IGNORECASE)
 
