@@ -257,7 +257,7 @@ async def test_a_worker_with_a_rejected_password_ends_with_a_typed_error(redis_p
         await queue.redis.config_set("requirepass", "secret")
         await queue.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         async with asyncio.timeout(PATIENCE_S):
-            with pytest.raises(RedisUnavailable, match="asks for a user name and password"):
+            with pytest.raises(RedisUnavailable, match="requires a user name and password"):
                 async with redis_errors(server.url):
                     await main_task
         # The failed deregistration must not hide that error.
