@@ -162,9 +162,9 @@ async def snapshot_ms(url: str, samples: int = 50) -> tuple[float, float]:
     return statistics.median(taken), max(taken)
 
 
-def report(name: str, found: str, wanted: str) -> None:
+def report(name: str, measured: str, target: str) -> None:
     """One line of the table."""
-    print(f"{name:<44}{found:>28}   {wanted}")
+    print(f"{name:<44}{measured:>28}   {target}")
 
 
 def main() -> None:
@@ -212,8 +212,8 @@ def measure_start_and_rest(url: str, seconds: float) -> None:
 
 def measure_load(url: str, seconds: float) -> None:
     """Cost of a busy queue."""
-    words = [sys.executable, "-m", "benchmarks.peers.load_peer", url, "200", str(seconds + 3 * SETTLE_S)]
-    with subprocess.Popen(words) as peer, screen(url) as seen:
+    command = [sys.executable, "-m", "benchmarks.peers.load_peer", url, "200", str(seconds + 3 * SETTLE_S)]
+    with subprocess.Popen(command) as peer, screen(url) as seen:
         seen.watch(SETTLE_S)
         line, cpu = seen.watch(seconds)
         peer.terminate()

@@ -48,10 +48,10 @@ def guarded_environ() -> dict[str, str]:
 def marked_processes(run_id: str) -> set[int]:
     """The ids of the processes, zombies excluded, with ``run_id`` in their environment, and of their descendants."""
     parents = dict(_parents())
-    found = {pid for pid in parents if run_id.encode() in _environ(pid)}
-    while more := {pid for pid, parent in parents.items() if parent in found and pid not in found}:
-        found |= more
-    return found
+    pids = {pid for pid in parents if run_id.encode() in _environ(pid)}
+    while more := {pid for pid, parent in parents.items() if parent in pids and pid not in pids}:
+        pids |= more
+    return pids
 
 
 def _require_id(event: str, args: tuple[Any, ...]) -> None:

@@ -92,10 +92,10 @@ class RedisProcess:
         shutil.rmtree(self.folder.parent, ignore_errors=True)
 
     def _arguments(self) -> list[str]:
-        words = ["--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700", "--save", ""]
-        words += ["--daemonize", "no", "--dir", ".", "--maxmemory-policy", "noeviction"]
-        words += ["--appendonly", "yes" if self.persistent else "no", "--appendfsync", "everysec"]
-        return [*words, *self.options]
+        arguments = ["--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700", "--save", ""]
+        arguments += ["--daemonize", "no", "--dir", ".", "--maxmemory-policy", "noeviction"]
+        arguments += ["--appendonly", "yes" if self.persistent else "no", "--appendfsync", "everysec"]
+        return [*arguments, *self.options]
 
     def _until_ready(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

@@ -43,8 +43,8 @@ class Terminal:
         # Whatever size the tests' own environment claims is not this terminal's.
         environment = ["env", "-u", "COLUMNS", "-u", "LINES", *(f"{k}={v}" for k, v in environ.items())]
         size = ("-x", str(columns), "-y", str(rows))
-        words = ("sh", "-c", _SHELL, str(folder), *environment, *command)
-        self._tmux("-f", str(options), "new-session", "-d", *size, "-s", "test", *words)
+        shell_command = ("sh", "-c", _SHELL, str(folder), *environment, *command)
+        self._tmux("-f", str(options), "new-session", "-d", *size, "-s", "test", *shell_command)
         self.pid = self._begun()
 
     def _begun(self) -> int:
@@ -54,9 +54,13 @@ class Terminal:
             time.sleep(0.01)
         return int(self._pid_file.read_text("utf-8"))
 
-    def _tmux(self, *words: str) -> str:
+    def _tmux(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["tmux", "-S", str(self._socket), *words], check=True, capture_output=True, text=True, timeout=20
+            ["tmux", "-S", str(self._socket), *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=20,
         )
         return done.stdout
 

@@ -38,7 +38,7 @@ async def load(url: str, per_second: int, seconds: float) -> None:
     began, number = time.monotonic(), 0
     while (passed := time.monotonic() - began) < seconds:
         due = int(passed * per_second)
-        await queue.submit_many([payload(each) for each in range(number, due)])
+        await queue.submit_many([payload(job_number) for job_number in range(number, due)])
         number = due
         await asyncio.sleep(TICK_S)
     worker.drain()

@@ -35,10 +35,10 @@ def ours() -> Pipeline:
 
     def run(picture: Path, kind: str, folder: Path) -> None:
         with picture.open("rb") as file:
-            whole = read_header(ref, file, limits).size
-            image = decode_picture(ref, file, limits, whole.shrunk(Size(*SIZES[0])))
+            full_size = read_header(ref, file, limits).size
+            image = decode_picture(ref, file, limits, full_size.shrunk(Size(*SIZES[0])))
         for name, size in zip(NAMES, SIZES, strict=True):
-            image = resize(image, whole.shrunk(Size(*size)))
+            image = resize(image, full_size.shrunk(Size(*size)))
             (folder / f"{name}.{kind}").write_bytes(encode_still(image, kind, QUALITY, (255, 255, 255)))
 
     return run
@@ -51,10 +51,10 @@ def naive() -> Pipeline:
     def run(picture: Path, kind: str, folder: Path) -> None:
         for name, size in zip(NAMES, SIZES, strict=True):
             with Image.open(picture) as image:
-                whole = image.convert("RGB")
-            scale = min(size[0] / whole.width, size[1] / whole.height)
-            small = whole.resize(
-                (round(whole.width * scale), round(whole.height * scale)), Image.Resampling.LANCZOS
+                rgb = image.convert("RGB")
+            scale = min(size[0] / rgb.width, size[1] / rgb.height)
+            small = rgb.resize(
+                (round(rgb.width * scale), round(rgb.height * scale)), Image.Resampling.LANCZOS
             )
             options = {"method": METHOD} if kind == "webp" else {}
             options |= {} if kind == "png" else {"quality": QUALITY}

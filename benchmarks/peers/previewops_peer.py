@@ -77,11 +77,11 @@ async def latency(url: str, settings: Settings, jobs: int) -> dict[str, Any]:
     queue = Queue(redis, settings)
     made = [payload(number) for number in range(jobs)]
     samples = []
-    for each in made:
+    for job in made:
         await asyncio.sleep(0.005)
         begun = asyncio.get_running_loop().create_future()
         submitted = time.perf_counter()
-        await queue.submit(each)
+        await queue.submit(job)
         samples.append((await begun - submitted) * 1000)
     worker.drain()
     await running

@@ -99,8 +99,8 @@ def main() -> None:
         started = time.perf_counter()
         run()
         spent.append((time.perf_counter() - started) * 1000)
-    told = spent[1:] or spent
-    print(json.dumps({"ms": told, "peakMiB": peak_kib() / 1024, "phases": phases}))
+    samples_ms = spent[1:] or spent
+    print(json.dumps({"ms": samples_ms, "peakMiB": peak_kib() / 1024, "phases": phases}))
 
 
 if __name__ == "__main__":

@@ -87,8 +87,8 @@ def _codes(path: Path, module: ast.Module, carriers: _Carriers) -> Iterator[Code
             for place, kinds in _carried(path, call, owner, names, carriers):
                 code = _argument(call, place)
                 if code is not None:
-                    words = _words(path, code, kinds, function, names, carriers)
-                    yield from (CodeUse(word, kinds, ast.unparse(call)) for word in words)
+                    texts = _literal_codes(path, code, kinds, function, names, carriers)
+                    yield from (CodeUse(text, kinds, ast.unparse(call)) for text in texts)
 
 
 def _functions(
@@ -122,8 +122,8 @@ def _carried(
         if owner.name in _OWN:
             yield 0, frozenset({_OWN[owner.name]})
     elif isinstance(call.func, ast.Name):
-        meant = names.get(call.func.id, call.func)
-        for name in _branches(meant):
+        value = names.get(call.func.id, call.func)
+        for name in _branches(value):
             if isinstance(name, ast.Name) and _key(path, name.id) in carriers.known:
                 yield carriers.known[_key(path, name.id)]
             elif isinstance(name, ast.Name) and name.id == "Failed":
@@ -141,7 +141,7 @@ def _argument(call: ast.Call, place: int) -> ast.expr | None:
     return next(iter([*named, *positional]), None)
 
 
-def _words(
+def _literal_codes(
     path: Path,
     code: ast.expr,
     kinds: Kinds,
@@ -157,10 +157,12 @@ def _words(
             if function.name != "__init__":
                 carriers.known[_key(path, function.name)] = parameters.index(branch.id), kinds
         elif isinstance(branch, ast.Name) and branch.id in names:
-            yield from _words(path, names[branch.id], kinds, function, names, carriers)
+            yield from _literal_codes(path, names[branch.id], kinds, function, names, carriers)
         else:
-            said = ast.unparse(branch)
-            assert _COPIES.get(path.name) == said, f"{path.name} has a code that cannot be traced: {said}"
+            expression = ast.unparse(branch)
+            assert _COPIES.get(path.name) == expression, (
+                f"{path.name} has a code that cannot be traced: {expression}"
+            )
 
 
 def _branches(expression: ast.expr) -> list[ast.expr]:

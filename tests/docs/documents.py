@@ -36,11 +36,11 @@ class Block:
 
 def blocks(document: Path, *languages: str) -> list[Block]:
     """The fenced code blocks of a document in one of ``languages``."""
-    found = (
+    code_blocks = (
         Block(document, match["language"], dedent(match["text"]))
         for match in _FENCE.finditer(document.read_text("utf-8"))
     )
-    return [block for block in found if block.language in languages]
+    return [block for block in code_blocks if block.language in languages]
 
 
 def prose(document: Path) -> str:
@@ -102,16 +102,16 @@ def commands_in_prose(document: Path, program: str) -> list[tuple[str, ...]]:
 
 def _of_program(lines: list[str], program: str) -> Iterator[tuple[str, ...]]:
     for line in lines:
-        for words in _commands(line) if program in line else ():
-            if Path(words[0]).name == program and len(words) > 1:
-                yield words[1:]
+        for command in _commands(line) if program in line else ():
+            if Path(command[0]).name == program and len(command) > 1:
+                yield command[1:]
 
 
 def _commands(line: str) -> Iterator[tuple[str, ...]]:
     """The simple commands of a line of shell, without comments, assignments, sudo and redirections."""
     lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
-    words: list[str] = []
+    command: list[str] = []
     redirected = False
     for word in [*lexer, ";"]:
         if redirected:
@@ -119,8 +119,8 @@ def _commands(line: str) -> Iterator[tuple[str, ...]]:
         elif word.startswith((">", "<")):
             redirected = True
         elif set(word) <= _PUNCTUATION:
-            if words:
-                yield tuple(words)
-            words = []
-        elif words or not (word == "sudo" or re.match(r"[A-Z_]+=", word)):
-            words.append(word)
+            if command:
+                yield tuple(command)
+            command = []
+        elif command or not (word == "sudo" or re.match(r"[A-Z_]+=", word)):
+            command.append(word)

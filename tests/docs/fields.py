@@ -87,8 +87,8 @@ def _resolved(entry: Schema) -> Schema:
     """An entry together with the definition that it refers to."""
     if "$ref" not in entry:
         return entry
-    found: Schema = {**schema()["$defs"][entry["$ref"].removeprefix("#/$defs/")], **entry}
-    return found
+    entry_schema: Schema = {**schema()["$defs"][entry["$ref"].removeprefix("#/$defs/")], **entry}
+    return entry_schema
 
 
 def _word(value: object) -> str:

@@ -236,21 +236,21 @@ def rendered(made: dict[str, Any], root: Path, out: Path) -> Path:
     return out
 
 
-def main(wanted: list[str]) -> None:
-    """Writes the pictures that are ``wanted``, or all."""
+def main(names: list[str]) -> None:
+    """Writes the pictures that are ``names``, or all."""
     target = IMAGES / "rendering"
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_assets(root / FOLDER)
         for name, shot in PICTURES.items():
-            if not wanted or name in wanted:
+            if not names or name in names:
                 image = shot.take(rendered(payload(shot), root, root / name))
                 image.save(target / f"{name}.webp", quality=82, method=6)
-        if not wanted or MOVING in wanted:
+        if not names or MOVING in names:
             shown = rendered(moving(), root, root / MOVING) / "animation.webp"
             (target / f"{MOVING}.webp").write_bytes(shown.read_bytes())
-        if not wanted:
+        if not names:
             lesson = jobs(project_id="morris", created_at_ms=0, prefix="")[0].payload
             sheet = rendered(validate(lesson).raw, root, root / "lesson") / "sheet.webp"
             (IMAGES / "contact-sheet.webp").write_bytes(sheet.read_bytes())

@@ -106,25 +106,27 @@ def test_every_command_line_can_be_parsed(
     monkeypatch.setattr(click.Command, "invoke", lambda self, ctx: None)
     lines = command_lines(document, "previewops")
     # A sentence may speak of a command without its arguments.
-    bare = [words for words in commands_in_prose(document, "previewops") if all(map(str.isalpha, words))]
-    lines += [words for words in commands_in_prose(document, "previewops") if words not in bare]
-    for words in [*lines, *((*words, "--help") for words in bare)]:
-        code = program.run(list(words))
-        assert code == 0, f"previewops {' '.join(words)}: {capfd.readouterr().err}"
+    bare = [
+        command for command in commands_in_prose(document, "previewops") if all(map(str.isalpha, command))
+    ]
+    lines += [command for command in commands_in_prose(document, "previewops") if command not in bare]
+    for command in [*lines, *((*command, "--help") for command in bare)]:
+        code = program.run(list(command))
+        assert code == 0, f"previewops {' '.join(command)}: {capfd.readouterr().err}"
 
 
 def test_command_lines_are_found_at_all() -> None:
-    found = command_lines(README, "previewops")
-    assert ("submit", "job.json", "--import", "--wait") in found
-    assert ("pause", "--reason", "moving storage") in found
-    assert len(found) >= 8
+    commands = command_lines(README, "previewops")
+    assert ("submit", "job.json", "--import", "--wait") in commands
+    assert ("pause", "--reason", "moving storage") in commands
+    assert len(commands) >= 8
     assert ("--queue", "lessons", "stats") in commands_in_prose(COMMANDS, "previewops")
 
 
 @EACH
 def test_every_make_target_is_one(document: Path) -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    shown = {words[0] for words in command_lines(document, "make")}
+    shown = {command[0] for command in command_lines(document, "make")}
     assert shown <= targets
 
 
@@ -232,8 +234,8 @@ def test_the_changelog_knows_this_version() -> None:
 
 
 def test_contributing_has_what_a_newcomer_adds() -> None:
-    wanted = ("a Lua script", "a command", "an output format", "a setting", "a class of dead letters")
-    assert all(section(CONTRIBUTING, f"### … {what}").strip() for what in wanted)
+    additions = ("a Lua script", "a command", "an output format", "a setting", "a class of dead letters")
+    assert all(section(CONTRIBUTING, f"### … {what}").strip() for what in additions)
 
 
 @EACH

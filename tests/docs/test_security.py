@@ -63,7 +63,7 @@ def test_the_acl_is_enough_for_all_that_is_done(
         done = program.run("worker", "--burst")
         assert done.code == 0, done.err
         assert program.run("status", "good", "--json").json["status"] == "completed"
-        for words in (
+        for arguments in (
             ("dlq", "list"),
             ("dlq", "show", "bad"),
             ("dlq", "requeue", "bad", "--yes"),
@@ -75,8 +75,8 @@ def test_the_acl_is_enough_for_all_that_is_done(
             ("jobs",),
             ("metrics",),
         ):
-            done = program.run(*words)
-            assert done.code == 0, f"{words}: {done.err}"
+            done = program.run(*arguments)
+            assert done.code == 0, f"{arguments}: {done.err}"
         assert "PREVIEWOPS UNKNOWN" not in program.run("health").out
         refused = list(admin.execute_command("ACL", "LOG"))  # type: ignore[no-untyped-call]
         assert refused == []
@@ -89,11 +89,11 @@ def test_the_acl_closes_everything_else(redis_process: Callable[..., RedisProces
         admin.execute_command("ACL", "SETUSER", "previewops", *rule())  # type: ignore[no-untyped-call]
     with redis.Redis.from_url(url, username="previewops", password="PASSWORD") as user:
         assert user.ping()
-        for words in (
+        for command in (
             ("GET", "other"),
             ("CONFIG", "SET", "dir", "x"),
             ("FLUSHALL",),
             ("KEYS", "*"),
         ):
             with pytest.raises(redis.exceptions.NoPermissionError):
-                user.execute_command(*words)  # type: ignore[no-untyped-call]
+                user.execute_command(*command)  # type: ignore[no-untyped-call]

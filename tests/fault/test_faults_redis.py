@@ -37,8 +37,8 @@ def program_for(cluster: Cluster) -> Program:
     )
 
 
-def checks(program: Program, *words: str) -> dict[str, str]:
-    health = program.run("health", "--json", *words).json
+def checks(program: Program, *arguments: str) -> dict[str, str]:
+    health = program.run("health", "--json", *arguments).json
     return {check["name"]: check["status"] for check in health["checks"]}
 
 

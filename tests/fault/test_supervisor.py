@@ -323,7 +323,7 @@ async def test_redis_away_is_not_taken_for_workers_that_hang(redis_process, tmp_
 
 async def test_wrong_words_are_output(redis_url: str, tmp_path: Path) -> None:
     async with Cluster(redis_url, tmp_path) as cluster:
-        for words in (("--workers", "2", "--max", "3"), ("--min", "3", "--max", "2"), ("--min", "3")):
-            async with SupervisorProcess(cluster, *words) as supervisor:
+        for arguments in (("--workers", "2", "--max", "3"), ("--min", "3", "--max", "2"), ("--min", "3")):
+            async with SupervisorProcess(cluster, *arguments) as supervisor:
                 assert await supervisor.stopped() == EXIT_USAGE
                 assert "allowed is either --workers, or both" in supervisor.log.read_text()

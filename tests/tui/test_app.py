@@ -138,7 +138,7 @@ async def test_read_only_hides_mutating_keys_on_every_screen() -> None:
         await until(pilot, lambda: "Everywhere" in screen_text(app))
         assert "Pause the queue" not in screen_text(app)
         await pilot.press("escape")
-        assert not [deed for deed in app.front_screen.available_actions() if deed.mutates]
+        assert not [key_action for key_action in app.front_screen.available_actions() if key_action.mutates]
         app.start_command(Pause("through a back door"))
         await until(pilot, lambda: "the screen is read-only" in screen_text(app))
     assert executor.commands == []
@@ -212,9 +212,9 @@ async def test_help_has_every_key() -> None:
         await pilot.press("question_mark")
         await until(pilot, lambda: "Everywhere" in screen_text(app))
         shown = " ".join(screen_text(app).split())
-        for deed in GLOBAL:
-            if not deed.action.startswith("show("):
-                assert deed.help.split(";")[0][:40] in shown
+        for key_action in GLOBAL:
+            if not key_action.action.startswith("show("):
+                assert key_action.help.split(";")[0][:40] in shown
 
 
 async def test_every_theme_draws() -> None:
@@ -344,9 +344,9 @@ async def test_a_screen_that_is_changed_to_is_painted_at_once(monkeypatch: pytes
 
 
 def test_mutating_global_actions() -> None:
-    assert {action_name(deed) for deed in GLOBAL if deed.mutates} == {"pause"}
+    assert {action_name(key_action) for key_action in GLOBAL if key_action.mutates} == {"pause"}
 
 
 def test_global_actions_have_unique_keys() -> None:
-    keys = [key for deed in GLOBAL for key in deed.keys.split(",")]
+    keys = [key for key_action in GLOBAL for key in key_action.keys.split(",")]
     assert len(keys) == len(set(keys))
