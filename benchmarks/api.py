@@ -1,7 +1,7 @@
 """The REST API under load: submits per second over 64 connections, and 1,000 clients at once.
 
-Everything runs on this machine: a private Redis server, one `previewops api` process with validation, and the load,
-which speaks HTTP over plain sockets. No worker runs. The API's processor time per request is reported too, because it
+Everything runs on this machine: a private Redis server, one `previewops api` process with validation, and a
+load generator over plain sockets. No worker runs. The API's processor time per request is reported too, because it
 depends less on other load.
 
     python -m benchmarks.api
@@ -73,7 +73,7 @@ class Load:
 
 
 class Connection(asyncio.Protocol):
-    """One connection of the load. ``done`` is set when it has no more to do."""
+    """One connection of the load. ``done`` is set when it has nothing left to send."""
 
     def __init__(self, load: Load) -> None:
         self._load = load

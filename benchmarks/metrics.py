@@ -39,7 +39,7 @@ def live_long(url: str) -> None:
 
 
 async def measure(url: str, samples: int) -> tuple[list[float], list[float], int]:
-    """Milliseconds of each whole scrape, of its text alone, and the bytes of one."""
+    """Returns scrape durations in ms, durations of the text alone in ms, and the size in bytes."""
     settings = Settings()
     client = connect(url, role="bench")
     scrapes, text = [], []

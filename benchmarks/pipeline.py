@@ -52,7 +52,7 @@ LOOK_EVERY_S = 0.1
 
 
 def mixed(count: int, pictures: Path, round_: str) -> list[dict[str, Any]]:
-    """Payloads that all differ."""
+    """Payloads, all different."""
     jobs = []
     for number in range(count):
         kind, steps, resolution = MIX[number % len(MIX)]

@@ -79,7 +79,7 @@ def measure(command: list[str], socket: str, *args: object) -> dict[str, Any]:
 
 
 def percentile(samples: list[float], fraction: float) -> float:
-    """The value below which ``fraction`` of the samples lie."""
+    """Returns the percentile of the samples at ``fraction``."""
     return sorted(samples)[min(len(samples) - 1, int(len(samples) * fraction))]
 
 

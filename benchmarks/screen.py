@@ -138,7 +138,7 @@ def screen(url: str, *options: str) -> Iterator[Seen]:
 
 
 def fill(url: str, waiting: int, dead: int) -> None:
-    """Writes that many jobs into the queue, in the form that the scripts leave."""
+    """Writes that many jobs into the queue, in the format that the scripts write."""
     prelude = Keys(Settings().queue_name).lua_prelude()
     with redis.Redis.from_url(url) as client:
         for kind, count in (("w", waiting), ("d", dead)):

@@ -1,4 +1,4 @@
-"""Files that a stranger might send: bombs, lies, fragments, mixtures, and things that are no files."""
+"""Hostile asset files: bombs, false headers, fragments, polyglots, and paths that are not files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def moving(kind: str, frames: int = 3) -> bytes:
 
 
 def pictures() -> list[bytes]:
-    """Small whole pictures of every kind that is read."""
+    """Small valid pictures of every supported format."""
     small = quarters((48, 32))
     deep = Image.frombytes("I;16", (48, 32), bytes(range(256)) * 12)
     return [
@@ -92,7 +92,7 @@ def webp(width: int, height: int) -> bytes:
 
 
 def corpus() -> dict[str, tuple[bytes, str]]:
-    """Files by name, each with the code that it has to end in."""
+    """Returns file contents by name, each with the expected error code."""
     images = {kind: saved(Image.effect_noise((120, 90), 90).convert("RGB"), kind) for kind in FORMATS}
     files = {
         "header.png": (png(100_000, 100_000, b""), "asset-too-many-pixels"),
@@ -137,7 +137,7 @@ def text_bomb() -> bytes:
 
 
 def harmless() -> dict[str, bytes]:
-    """Files that look odd and are pictures all the same: they are to be rendered."""
+    """Odd files that are valid pictures and must be rendered."""
     images = {kind: saved(quarters((60, 40)), kind) for kind in FORMATS}
     return {
         "jpeg-and-zip.jpg": images["JPEG"] + b"PK\x03\x04" + bytes(100) + b"PK\x05\x06" + bytes(18),
@@ -152,7 +152,7 @@ def harmless() -> dict[str, bytes]:
 
 
 def no_files(folder: Path, outside: Path) -> dict[str, str]:
-    """Names below ``folder`` that are no files or lead out of it, each with its code."""
+    """Paths below ``folder`` that are not files or lead out of it, each with its error code."""
     (folder / "link").symlink_to(outside)
     (folder / "link-to-folder").symlink_to(outside.parent)
     (folder / "device").symlink_to("/dev/zero")
@@ -176,7 +176,7 @@ def no_files(folder: Path, outside: Path) -> dict[str, str]:
 
 
 def damaged(content: bytes, rng: random.Random) -> bytes:
-    """``content`` after a bad transfer, or a worse person."""
+    """Returns ``content`` with random damage."""
     damaged_content = bytearray(content)
     for _ in range(rng.randint(1, 6)):
         at = rng.randrange(len(damaged_content) or 1)

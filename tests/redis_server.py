@@ -70,7 +70,7 @@ class RedisProcess:
         return self.url
 
     def stop(self) -> None:
-        """Ends the server in order."""
+        """Stops the server cleanly."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -78,11 +78,11 @@ class RedisProcess:
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stops the server's time: it accepts connections and does not answer."""
+        """Freezes the server: it accepts connections but does not reply."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Lets a frozen server go on."""
+        """Resumes a frozen server."""
         self._signal(signal.SIGCONT)
 
     def remove(self) -> None:

@@ -20,7 +20,7 @@ TICK_S = 0.1
 
 
 async def load(url: str, per_second: int, seconds: float) -> None:
-    """Submits that many jobs a second, and has a real worker work them off."""
+    """Submits jobs at the given rate while a real worker completes them."""
     settings = Settings(queue_max=10_000_000, worker_concurrency=10)
 
     async def no_op(_ctx: dict[Any, Any], _payload: Any) -> None:

@@ -37,7 +37,7 @@ class CodeUse:
 
 @dataclass
 class _Carriers:
-    """What carries a code: (the place of the code among its arguments, the kinds of failure), by name."""
+    """Callables that take a code, by name: (position of the code among the arguments, kinds of failure)."""
 
     known: dict[str, tuple[int, Kinds]] = field(
         default_factory=lambda: {name: (0, frozenset({kind})) for name, kind in _ERRORS.items()}
@@ -45,7 +45,7 @@ class _Carriers:
 
 
 def codes_of_the_program() -> dict[str, Kinds]:
-    """Every code, with the kinds of failure that it comes with."""
+    """Returns every code with its kinds of failure."""
     kinds_by_code = dict[str, set[str]]()
     for use in _code_uses():
         kinds_by_code.setdefault(use.code, set()).update(use.kinds)
@@ -53,7 +53,7 @@ def codes_of_the_program() -> dict[str, Kinds]:
 
 
 def uses_of(code: str) -> list[str]:
-    """The calls that give ``code``, as they are written, hints included."""
+    """Returns the source of every call with ``code``, hints included."""
     return [use.call for use in _code_uses() if use.code == code]
 
 
@@ -62,7 +62,7 @@ def _code_uses() -> frozenset[CodeUse]:
     modules = [(path, ast.parse(path.read_text("utf-8"))) for path in SOURCES]
     carriers, uses = _Carriers(), set[CodeUse]()
     before = -1
-    while len(carriers.known) > before:  # until no more helpers turn up
+    while len(carriers.known) > before:  # until no more helpers are discovered
         before = len(carriers.known)
         uses.update(use for path, module in modules for use in _codes(path, module, carriers))
     recovery = RECOVERY.read_text("utf-8")
@@ -131,7 +131,7 @@ def _carried(
 
 
 def _key(path: Path, function: str) -> str:
-    """A private function is known in its own module only."""
+    """Returns the name of a function, with its module if it is private."""
     return f"{path.stem}.{function}" if function.startswith("_") else function
 
 

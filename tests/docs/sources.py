@@ -1,4 +1,4 @@
-"""Reads what tests do out of their source: which functions they name, and which words they give to a program."""
+"""Analyses the source of tests: the functions they name, and the arguments they pass to a program."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tests.docs.documents import ROOT
 
 
 def definition(place: str) -> ast.AST:
-    """What stands at ``file``, ``file::function`` or ``file::Class::method``; of a file all of it.
+    """Returns the syntax tree of ``file``, ``file::function`` or ``file::Class::method``.
 
     Raises:
-        LookupError: nothing does.
+        LookupError: it does not exist.
     """
     file, *names = place.split("::")
     path = ROOT / file
     if not path.is_file():
-        raise LookupError(f"{place}: there is no file {file}")
+        raise LookupError(f"{place}: file {file} does not exist")
     node: ast.Module | ast.stmt = ast.parse(path.read_text("utf-8"))
     for name in names:
         body: Sequence[ast.stmt] = getattr(node, "body", ())
@@ -35,7 +35,7 @@ def _defines(statement: ast.stmt, name: str) -> bool:
 
 
 def leads_to(source: ast.AST, place: str) -> bool:
-    """Whether a source uses what stands at a place: by its name, as a fixture, or as a module that it runs."""
+    """Returns whether a source uses the definition at a place: by name, as a fixture, or as a module that it runs."""
     file, *names = place.split("::")
     if not names:
         return file.removesuffix(".py").replace("/", ".") in _texts(source)
@@ -54,7 +54,7 @@ def _texts(source: ast.AST) -> set[str]:
 
 
 def gives(source: ast.AST, arguments: Sequence[str]) -> bool:
-    """Whether a source hands on these words, side by side: as arguments of a call, or in a list or tuple."""
+    """Returns whether a source passes these arguments side by side: in a call, a list or a tuple."""
     return any(_side_by_side(row, arguments) for row in _rows(source))
 
 

@@ -1,4 +1,4 @@
-"""The alerts and the dashboard ask for figures that there are, and the alerts fire when they should."""
+"""Alerts and the dashboard query existing metrics, and the alerts fire when they should."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_alert_fires_and_does_not_fire_as_its_tests_say() -> None:
 
 
 @with_promtool
-def test_what_the_dashboard_asks_for_can_be_asked(tmp_path: Path) -> None:
+def test_dashboard_queries_are_valid(tmp_path: Path) -> None:
     rules = [{"record": f"panel:{n}", "expr": expr} for n, expr in enumerate(dashboard_expressions())]
     file = tmp_path / "rules.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}), "utf-8")
@@ -69,7 +69,7 @@ def test_every_alert_is_tested_both_ways() -> None:
         assert outcomes == {True, False}, name
 
 
-def test_every_alert_says_what_a_person_needs() -> None:
+def test_every_alert_has_summary_description_and_runbook() -> None:
     document = ROOT / "docs" / "runbook.md"
     for name, rule in alerts().items():
         annotations = rule["annotations"]
@@ -83,7 +83,7 @@ def test_every_alert_says_what_a_person_needs() -> None:
 
 
 @pytest.mark.redis
-async def test_every_figure_that_is_asked_for_is_told(redis_url: str) -> None:
+async def test_every_queried_metric_is_exported(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.worker().heartbeat(json.dumps({"host": "one", "version": "0.1.0"}), [])
         text = (await scrape(b.redis, b.settings)).decode()

@@ -102,10 +102,10 @@ def test_each_dependency_has_its_reason() -> None:
 def test_every_command_line_can_be_parsed(
     document: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # click checks the words of a command before it invokes it, and nothing is to happen here.
+    # click checks the arguments of a command before it invokes it; the command must not run here.
     monkeypatch.setattr(click.Command, "invoke", lambda self, ctx: None)
     lines = command_lines(document, "previewops")
-    # A sentence may speak of a command without its arguments.
+    # A sentence may name a command without its arguments.
     bare = [
         command for command in commands_in_prose(document, "previewops") if all(map(str.isalpha, command))
     ]
@@ -115,7 +115,7 @@ def test_every_command_line_can_be_parsed(
         assert code == 0, f"previewops {' '.join(command)}: {capfd.readouterr().err}"
 
 
-def test_command_lines_are_found_at_all() -> None:
+def test_command_lines_are_parsed() -> None:
     commands = command_lines(README, "previewops")
     assert ("submit", "job.json", "--import", "--wait") in commands
     assert ("pause", "--reason", "moving storage") in commands
@@ -151,7 +151,7 @@ def test_files_and_folders_that_are_named_exist(document: Path) -> None:
 
 
 @EACH
-def test_nothing_of_this_machine_and_no_index_is_in_it(document: Path) -> None:
+def test_no_local_paths_and_no_package_index(document: Path) -> None:
     text = document.read_text("utf-8")
     assert MACHINE.search(text) is None
     assert INDEX.search(text) is None
@@ -164,7 +164,7 @@ def test_json_is_json(document: Path) -> None:
 
 
 @EACH
-def test_code_blocks_are_of_a_kind_that_is_tested_or_drawn(document: Path) -> None:
+def test_code_block_languages_are_tested_or_drawn(document: Path) -> None:
     drawn = ("text", "mermaid")
     tested = (*SHELL, "python", "json")
     fences = re.findall(r"^ *```(\w*)$", document.read_text("utf-8"), re.MULTILINE)
@@ -217,7 +217,7 @@ def test_the_keys_and_scripts_are_those_of_the_queue() -> None:
     assert set(re.findall(r">>R: (\w+)", of_one_job)) <= scripts
 
 
-def test_what_is_said_of_arq_is_so() -> None:
+def test_statements_about_arq_are_correct() -> None:
     parameters = inspect.signature(Worker.__init__).parameters
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     assert ARQ_VERSION == "0.28.0"
@@ -233,7 +233,7 @@ def test_the_changelog_knows_this_version() -> None:
     assert f"## [{__version__}]" in prose(CHANGELOG)
 
 
-def test_contributing_has_what_a_newcomer_adds() -> None:
+def test_contributing_explains_each_kind_of_addition() -> None:
     additions = ("a Lua script", "a command", "an output format", "a setting", "a class of dead letters")
     assert all(section(CONTRIBUTING, f"### … {what}").strip() for what in additions)
 

@@ -44,25 +44,25 @@ ELSEWHERE: dict[Words, tuple[str, ...]] = {
         "tests/integration/test_up_screen.py::up",
     ),
 }
-"""How lines begin that go on until they are ended, or change the machine; and the test that runs each.
+"""Prefixes of commands that run until stopped or change the machine, each with the test that runs it.
 
-After the test comes what it runs the line by, each part named by the one before it; the last one has the words.
+After the test come the helpers that run the command, each used by the one before; the last has the arguments.
 """
 
 FLEET = ("scale", "restart", "reset", "drain")
-"""Orders to supervisors, in an order in which one leaves something for the next."""
+"""Fleet commands, in an order in which each leaves something for the next."""
 
 HOSTS = ("render-1", "render-2")
-"""The hosts that the documents give orders to. Here it is this one."""
+"""Host names in the documents; here they stand for this host."""
 
 
 def shown() -> set[Words]:
-    """Every command line in the blocks of a document, the placeholders of prose left out."""
+    """Returns every command line in the code blocks of the documents."""
     return {command for document in DOCUMENTS for command in command_lines(document, "previewops")}
 
 
 def here(command: Words, folder: Path) -> list[str]:
-    """The line as it can be run on this machine: its own name, and files below ``folder``."""
+    """Returns the command for this machine: its host name, and files below ``folder``."""
     host = socket.gethostname()
     arguments = [host if word in HOSTS else word for word in command]
     arguments = [str(folder / Path(word).name) if word.startswith("/") else word for word in arguments]
@@ -70,17 +70,17 @@ def here(command: Words, folder: Path) -> list[str]:
 
 
 def beginning(command: Words) -> Words | None:
-    """The longest beginning by which a line is run elsewhere. None: it is run here."""
+    """Returns the longest prefix in ELSEWHERE, or None if the command runs here."""
     lengths = range(len(command), 0, -1)
     return next((command[:length] for length in lengths if command[:length] in ELSEWHERE), None)
 
 
-def test_what_is_run_elsewhere_is_shown() -> None:
+def test_commands_run_elsewhere_are_documented() -> None:
     assert {beginning(command) for command in shown()} - {None} == set(ELSEWHERE)
 
 
 @pytest.mark.parametrize("command", ELSEWHERE, ids=" ".join)
-def test_what_is_not_run_here_is_run_elsewhere(command: Words) -> None:
+def test_commands_not_run_here_run_in_the_named_test(command: Words) -> None:
     test, *means = ELSEWHERE[command]
     file, name = test.split("::")
     assert Path(file).name.startswith("test_")
@@ -92,7 +92,7 @@ def test_what_is_not_run_here_is_run_elsewhere(command: Words) -> None:
     assert gives(source, command), f"{[test, *means][-1]} does not run previewops {' '.join(command)}"
 
 
-async def test_orders_to_a_fleet_work_as_shown(tmp_path: Path) -> None:
+async def test_fleet_commands_work_as_shown(tmp_path: Path) -> None:
     program = Program(tmp_path)
     orders = sorted(
         (command for command in shown() if command[0] in FLEET), key=lambda command: FLEET.index(command[0])
@@ -101,7 +101,7 @@ async def test_orders_to_a_fleet_work_as_shown(tmp_path: Path) -> None:
     with up(program, "--workers", "1"):
         for command in orders:
             done = await asyncio.to_thread(program.run, *here(command, tmp_path))
-            # What runs has nothing to reset, and what an earlier line has drained nothing to drain.
+            # A running worker cannot be reset, and a drained host cannot be drained again.
             well = done.code == 0 or f"nothing to {command[0]}: " in done.err
             assert well, f"previewops {' '.join(command)}: {done.err}"
 
@@ -122,7 +122,7 @@ async def test_all_other_commands_work_as_shown(redis_url: str, tmp_path: Path) 
 
 
 async def run_as_shown(program: Program, redis_url: str, arguments: list[str]) -> ProgramResult:
-    """Runs a command over a queue that has what it speaks of."""
+    """Runs a command on a queue that has the jobs it names."""
     async with queue_driver(redis_url) as driver:
         await driver.redis.flushall()
         if arguments[0] == "submit":
@@ -137,7 +137,7 @@ async def run_as_shown(program: Program, redis_url: str, arguments: list[str]) -
 
 
 def submitted(program: Program, arguments: list[str]) -> ProgramResult:
-    """What a submit came to, with a worker there: some of them wait for the end."""
+    """Runs a submit with a worker, because some wait for the end."""
     with program.start("worker", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
         try:
             return program.run(*arguments)

@@ -23,7 +23,7 @@ SUBMIT_JOBS = ROOT / "docs" / "submit-jobs.md"
 PYTHON_EXAMPLES = (README, SUBMIT_JOBS, GET_STARTED)
 
 LOOKING = ("validate", "status", "jobs", "stats", "workers", "completion")
-"""Commands that change nothing, and for which the README's own job is enough."""
+"""Read-only commands that need only the README's job."""
 
 WEB = re.compile(r"from (?:fastapi|django)")
 
@@ -32,7 +32,7 @@ PICTURE = "docs/images/contact-sheet.webp"
 
 @pytest.fixture
 def reader(redis_url: str, tmp_path: Path) -> Iterator[Program]:
-    """Somebody with a checkout, a worker that runs, and the README's payload saved."""
+    """A checkout with a running worker and the README's payload."""
     program = Program(tmp_path, redis_url)
     (payload,) = (block.text for block in blocks(README, "json"))
     assert "<!-- file: job.json -->" in section(README, "## Render your own payload")
@@ -48,7 +48,7 @@ def reader(redis_url: str, tmp_path: Path) -> Iterator[Program]:
     assert worker.returncode == 0, log.decode()
 
 
-def test_the_first_own_payload_becomes_the_bundle_that_is_described(reader: Program) -> None:
+def test_the_first_payload_becomes_the_described_bundle(reader: Program) -> None:
     submit = next(command for command in command_lines(README, "previewops") if command[0] == "submit")
     done = reader.run(*submit)
     assert done.code == 0, done.err
@@ -59,7 +59,7 @@ def test_the_first_own_payload_becomes_the_bundle_that_is_described(reader: Prog
     assert described == files
 
 
-def test_commands_that_only_look_work_as_shown(reader: Program) -> None:
+def test_read_only_examples_work_as_shown(reader: Program) -> None:
     assert reader.run("submit", "job.json", "--import", "--wait").code == 0
     everything = [
         command
@@ -81,12 +81,12 @@ def test_commands_that_only_look_work_as_shown(reader: Program) -> None:
     )
     assert health.code == 1
     figures = {check["name"]: check["figure"] for check in reader.run("health", "--json").json["checks"]}
-    assert figures["confinement"], "the worker says what its render processes are denied"
+    assert figures["confinement"], "the worker reports the confinement of its render processes"
     assert figures["clocks"]
 
 
 def run_python(reader: Program, text: str) -> str:
-    """What a program prints; every warning is an error."""
+    """Returns the output of a Python program; warnings are errors."""
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", text],
         cwd=reader.folder,

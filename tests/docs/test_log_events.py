@@ -17,7 +17,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 
 def logged() -> dict[str, tuple[set[str], set[str]]]:
-    """Levels and fields of every event by its name, out of the source."""
+    """Returns levels and fields of every event by name, from the source."""
     events: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
     for folder in ("previewops", "worker"):
         for path in (ROOT / folder).rglob("*.py"):
@@ -47,7 +47,7 @@ def test_the_events_are_those_of_the_code() -> None:
     assert documented == logged()
 
 
-def test_what_every_line_bears_is_told() -> None:
+def test_fields_of_every_line_are_documented() -> None:
     documented = {name for name, _ in table(LOGS, "## Every line")}
     job = JobLogContext("j", 1, "w", {"projectId": "p", "requestId": "r"})
     assert documented == {"event", "level", "timestamp", *job.fields()}

@@ -24,7 +24,7 @@ CARRIERS = {"Violation": 1, "UriNotAllowed": 0, "_ImportProblem": 0}
 
 
 def codes_in(path: Path) -> set[str]:
-    """The codes that a module gives to violations and refusals."""
+    """The codes of a module's violations and rejections."""
     calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
     arguments = [
         call.args[CARRIERS[call.func.id]]
@@ -43,7 +43,7 @@ def module_path(module: object) -> Path:
 
 
 def test_the_document_is_as_the_schema_and_the_program_have_it() -> None:
-    assert rewrite(TEXT) == TEXT, "run python -m tests.docs.write_payload_reference, and look at what changed"
+    assert rewrite(TEXT) == TEXT, "run python -m tests.docs.write_payload_reference, and review the changes"
 
 
 def test_every_code_of_the_contract_has_an_example_that_gives_it() -> None:
@@ -66,7 +66,7 @@ def test_every_error_of_an_import_is_listed() -> None:
 
 @pytest.mark.parametrize("command", ["validate", "submit"])
 @pytest.mark.parametrize("example", VALIDATED, ids=[example.code for example in VALIDATED])
-def test_a_door_answers_as_documented(
+def test_each_command_prints_the_documented_output(
     example: Example,
     command: str,
     tmp_path: Path,
@@ -76,7 +76,7 @@ def test_a_door_answers_as_documented(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PREVIEW_ASSET_ROOTS", ROOTS)
     monkeypatch.delenv("PREVIEW_ASSET_HOSTS", raising=False)
-    # Nobody listens there: what is refused is refused without asking.
+    # No server listens there: the program rejects the payload without a request.
     monkeypatch.setenv("REDIS_URL", f"unix://{tmp_path}/nobody.sock")
     Path("job.json").write_bytes(example.content())
     with Path("job.json").open(encoding="utf-8") as pipe:
@@ -87,7 +87,7 @@ def test_a_door_answers_as_documented(
     assert (output.out if command == "validate" else output.err) == example.output
 
 
-def test_the_json_that_is_shown_is_what_is_printed(
+def test_the_documented_json_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -99,7 +99,7 @@ def test_the_json_that_is_shown_is_what_is_printed(
     assert json.loads(capsys.readouterr().out) == shown
 
 
-def test_examples_of_python_are_answered_as_documented() -> None:
+def test_python_examples_have_the_documented_output() -> None:
     of_python = [example for example in EXAMPLES.values() if example.language == "python"]
     assert of_python
     for example in of_python:

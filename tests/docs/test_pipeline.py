@@ -1,4 +1,4 @@
-"""CI pipeline, image and compose file name things that exist. None of them runs here."""
+"""CI pipeline, image and compose file refer to existing things. None of them runs here."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def instructions() -> list[tuple[str, str]]:
-    """The instructions of the Dockerfile, each with its words on one line."""
+    """The instructions of the Dockerfile, each with its arguments on one line."""
     lines = [line for line in IMAGE.read_text("utf-8").splitlines() if not line.startswith("#")]
     text = re.sub(r"\\\n\s*", " ", "\n".join(lines))
     return [
@@ -61,7 +61,7 @@ def can_be_parsed(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> bool
     return program.run(arguments) == 0
 
 
-def test_every_action_is_one_commit_whose_version_is_told() -> None:
+def test_every_action_is_pinned_to_a_commit_with_its_version() -> None:
     used = re.findall(r"\buses: (.+)", PIPELINE.read_text("utf-8"))
     assert len(used) == sum("uses" in step for _, step in steps())
     assert [action for action in used if not PINNED.fullmatch(action)] == []
@@ -76,7 +76,7 @@ def test_a_job_may_do_no_more_than_it_has_to() -> None:
     assert workflow["jobs"]["release"]["if"] == "startsWith(github.ref, 'refs/tags/v')"
     assert {"check", "test", "wheel", "container"} <= set(workflow["jobs"]["release"]["needs"])
     for name, step in steps():
-        # What others can choose goes into scripts by the environment only.
+        # Values that others can choose reach scripts through the environment only.
         assert "${{" not in step.get("run", ""), (name, step)
         if step.get("uses", "").startswith("actions/checkout"):
             assert step["with"]["persist-credentials"] is False
@@ -109,7 +109,7 @@ def test_the_gate_and_the_pipeline_install_the_same_packages() -> None:
     assert any("--arg-file .ci/packages" in step.get("run", "") for _, step in steps())
 
 
-def test_the_image_runs_what_the_program_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_image_uses_existing_commands_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     image = dict(instructions())
     variables = set(re.findall(r"\b([A-Z_]+)=", image["ENV"])) - {"PATH"}
     assert {name for name in variables if not name.startswith("PYTHON")} <= VARIABLES
@@ -122,7 +122,7 @@ def test_the_image_runs_what_the_program_has(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.redis
-def test_a_container_is_unhealthy_for_want_of_its_redis_and_not_for_a_queue_in_trouble(
+def test_a_container_is_unhealthy_without_redis_but_not_for_a_critical_queue(
     redis_url: str, tmp_path: Path
 ) -> None:
     _, *arguments = shlex.split(dict(instructions())["HEALTHCHECK"].partition("CMD ")[2].partition("||")[0])
@@ -132,7 +132,7 @@ def test_a_container_is_unhealthy_for_want_of_its_redis_and_not_for_a_queue_in_t
 
 
 @pytest.mark.redis
-def test_the_container_of_the_door_is_unhealthy_where_the_door_hangs(redis_url: str, tmp_path: Path) -> None:
+def test_the_api_container_is_unhealthy_when_the_api_hangs(redis_url: str, tmp_path: Path) -> None:
     kind, python, *arguments = services()["api"]["healthcheck"]["test"]
     assert (kind, python) == ("CMD", "python")
 

@@ -38,7 +38,7 @@ ERRORS = (
 
 
 def described() -> dict[str, tuple[str, str]]:
-    """(allowed, presence) of every field that decides how a bundle looks, by the name that the page gives it."""
+    """Returns (allowed, presence) of every field that affects rendering, by its name on the page."""
     known = {place: listed for place, _, listed in objects()}
     return {
         f"{short}.{field.name}": (field.allowed, field.presence)

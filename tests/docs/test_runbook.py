@@ -30,11 +30,11 @@ PAGES = (RUNBOOK, DEAD_LETTERS, METRICS, REDIS)
 MIGRATE = ROOT / "docs" / "migrate.md"
 
 LOOKING = ("health", "stats", "workers", "jobs", "metrics", "status", "validate")
-"""Commands that change nothing; and of the dead letters list, show and export."""
+"""Read-only commands; of ``dlq`` also list, show and export."""
 
 
 def redis_lines() -> Iterator[tuple[str, ...]]:
-    """The words of each command of redis-cli that is shown."""
+    """Returns the arguments of each redis-cli command in the document."""
     for page in PAGES:
         yield from command_lines(page, "redis-cli")
         yield from commands_in_prose(page, "redis-cli")
@@ -77,7 +77,7 @@ async def test_every_metric_is_explained(redis_url: str) -> None:
 
 
 @pytest.mark.redis
-async def test_what_only_looks_works_as_shown(redis_url: str, tmp_path: Path) -> None:
+async def test_read_only_commands_work_as_shown(redis_url: str, tmp_path: Path) -> None:
     program = Program(tmp_path, redis_url)
     async with queue_driver(redis_url) as driver:
         await driver.heartbeat()
@@ -104,7 +104,7 @@ async def test_what_only_looks_works_as_shown(redis_url: str, tmp_path: Path) ->
 
 
 @pytest.mark.redis
-async def test_what_acts_on_the_queue_works_as_shown(redis_url: str, tmp_path: Path) -> None:
+async def test_commands_that_change_the_queue_work_as_shown(redis_url: str, tmp_path: Path) -> None:
     program = Program(tmp_path, redis_url)
     acts = [
         command
@@ -124,7 +124,7 @@ async def test_what_acts_on_the_queue_works_as_shown(redis_url: str, tmp_path: P
 
 
 @pytest.mark.redis
-def test_commands_of_redis_are_taken_by_a_server(redis_process: Callable[..., RedisProcess]) -> None:
+def test_redis_commands_are_accepted_by_a_server(redis_process: Callable[..., RedisProcess]) -> None:
     server = redis_process()
     lines = set(redis_lines())
     assert len(lines) > 12
@@ -144,7 +144,7 @@ def test_a_back_up_is_restored_as_the_document_says(
     program.write("job.json", payload("my-first", project="trial"))
     assert program.run("submit", "job.json").code == 0
     with redis.Redis.from_url(server.url) as client:
-        client.save()  # what BGSAVE does, and waits for it
+        client.save()  # like BGSAVE, but waits for the end
     restored = redis_process(persistent=False, start=False)
     restored.folder.mkdir(mode=0o700)
     shutil.copyfile(server.folder / "dump.rdb", restored.folder / "dump.rdb")

@@ -49,7 +49,7 @@ class Example:
         return {"json": "job.json", "sh": "stdin", "python": "payload"}[self.language]
 
     def content(self) -> bytes:
-        """The payload that an example of JSON or shell makes, as read from the file or the pipe."""
+        """Returns the payload of a JSON or shell example, as read from the file or the pipe."""
         if self.language == "json":
             return json.dumps(merged(example("minimal"), json.loads(self.source_text))).encode()
         before, pipe, _ = self.source_text.partition(PIPED)

@@ -468,7 +468,7 @@ async def test_bundles_are_removed_atomically_unless_they_are_being_published(ha
     assert not one.folder.exists()
     preview = two.folder / "preview.json"
     os.utime(preview, (1, 1))
-    assert not remove_bundle(data_dir, two), "published anew since it was listed"
+    assert not remove_bundle(data_dir, two), "published again since it was listed"
     assert preview.exists()
     assert list((data_dir / ".staging").iterdir()) == []
 

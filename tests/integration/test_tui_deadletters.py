@@ -192,7 +192,7 @@ async def test_an_edited_payload_runs(redis_url: str) -> None:
         assert record.payload["requestId"] == "mended"
 
 
-async def test_an_edit_of_what_somebody_has_edited_meanwhile_is_refused(redis_url: str) -> None:
+async def test_an_edit_of_a_concurrently_changed_job_is_rejected(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         executor, before = LiveExecutor(link), await LiveSource(link).job("m-1")
         bobs, adas = (validate({**payload("m-1").raw, "requestId": name}) for name in ("bob", "ada"))

@@ -64,7 +64,7 @@ def test_no_id_leads_elsewhere(folder: Path, tmp_path: Path, name: str) -> None:
             find_artifact(tmp_path, job, "poster.png")
 
 
-def test_a_bundle_that_is_a_link_to_somewhere_else_is_none(folder: Path, tmp_path: Path) -> None:
+def test_a_bundle_that_links_elsewhere_is_not_found(folder: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     folder.rename(outside)
     folder.symlink_to(outside)

@@ -177,7 +177,7 @@ async def test_f_changes_between_causes_and_all() -> None:
         await opened(driver, "f")
         assert driver.title == "dead letters 1-82 of 82"
         assert source.dead_pages[-1] == DeadLetterFilter()
-        assert not source.dead_counts, "how many there are is known without counting"
+        assert not source.dead_counts, "the number is available without counting"
         await driver.press("f")
         await driver.until(lambda: driver.title == "82 dead letters, 5 causes")
 
@@ -760,7 +760,7 @@ async def test_a_group_of_one_needs_no_confirmation_and_a_large_one_is_counted_a
         )
 
 
-async def test_marked_causes_are_one_act() -> None:
+async def test_marked_causes_are_one_command() -> None:
     source, executor = source_of(), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
@@ -946,7 +946,7 @@ async def test_a_payload_that_cannot_be_read_is_edited_from_its_id_on() -> None:
         assert f'"jobId": "{source.dead_letters[0].job_id}"' in app.screen.query_one(TextArea).text
 
 
-async def test_an_export_asks_for_a_path_and_keeps_the_selection(
+async def test_an_export_prompts_for_a_path_and_keeps_the_selection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

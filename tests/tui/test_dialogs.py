@@ -124,7 +124,7 @@ async def test_each_is_set_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("theme", [theme.name for theme in themes()])
-async def test_all_of_each_is_in_sight_on_the_smallest_terminal(theme: str) -> None:
+async def test_each_dialog_fits_the_smallest_terminal(theme: str) -> None:
     first, *others = all_dialogs().items()
     async with open_dialog(first[1], theme=theme) as dialog:
         for name, another in (first, *others):
@@ -200,7 +200,7 @@ async def test_a_reason_and_a_word() -> None:
         assert await dialog.result() == "space"
 
 
-async def test_a_line_is_taken_by_enter_unless_it_is_refused() -> None:
+async def test_enter_accepts_a_valid_line() -> None:
     dialog_ = PromptDialog("Scale", "How many?", "scale", initial="2", check=refuse_two)
     async with open_dialog(dialog_) as dialog:
         assert dialog.focus == "text"
@@ -312,7 +312,7 @@ async def test_unsaved_changes_need_a_second_escape() -> None:
         assert not dialog.results
         await dialog.pilot.press("y", "escape")
         await dialog.pilot.pause()
-        assert not dialog.results, "typing on takes the question back"
+        assert not dialog.results, "typing withdraws the question"
         await dialog.pilot.press("escape")
         assert await dialog.result() is None
 

@@ -20,7 +20,7 @@ BUSY = ResponseError("BUSY Redis is busy running a script")
 TOLD = "unexpected ResponseError: BUSY"
 
 
-async def test_whatever_goes_wrong_is_an_error_that_can_be_shown() -> None:
+async def test_unexpected_exceptions_become_displayable_errors() -> None:
     source = FakeSource(fault=BUSY)
     with pytest.raises(UnexpectedError, match="unexpected ResponseError: BUSY") as caught:
         await with_error_boundary(source).jobs(JobQuery())

@@ -459,7 +459,7 @@ async def test_a_read_only_screen_cancels_nothing() -> None:
         await pilot.press("x")
         await settled(pilot, app)  # a dialog would be open by now
         assert isinstance(app.screen, JobsScreen)
-        app.start_command(Cancel(("lesson-10",), "through a back door"))
+        app.start_command(Cancel(("lesson-10",), "by an internal call"))
         await settled(pilot, app)
         assert executor.commands == []
         assert "cancel" not in {key_action.action for key_action in app.screen.available_actions()}

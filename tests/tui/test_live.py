@@ -73,7 +73,7 @@ async def test_a_filter_fills_its_page_in_as_many_calls_as_it_takes(link: QueueC
     assert page.examined == JOBS
 
 
-async def test_the_oldest_come_first_when_asked(link: QueueConnection) -> None:
+async def test_the_oldest_come_first_on_request(link: QueueConnection) -> None:
     page = await LiveSource(link).jobs(JobQuery(JobState.WAITING, newest_first=False, limit=2))
     assert [record.job_id for record in page.rows] == ["job-0", "job-1"]
 

@@ -52,7 +52,7 @@ class Impatient:
         return True
 
 
-async def test_a_call_without_an_answer_is_given_up_and_has_ended_before_the_next(
+async def test_a_call_without_a_reply_is_cancelled_and_ends_before_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 0.0)

@@ -281,7 +281,7 @@ async def test_damaged_parts_are_reported_and_the_rest_shown(night: Night, tmp_p
         await until(pilot, lambda: now_ms(app) == night.begun + LENGTH_S * 1_000)
 
 
-async def test_a_file_that_is_no_recording_ends_the_screen(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_recording_ends_the_screen(tmp_path: Path) -> None:
     (tmp_path / "x.rec").write_text("dear diary")
     app = ReplayApp(tmp_path / "x.rec", Options("q", read_only=True), clock=ManualClock())
     async with app.run_test():

@@ -75,7 +75,7 @@ def test_versions_have_a_column_only_where_they_differ() -> None:
     assert " 0.0.9 |" in table_rows(TROUBLED)[11]
 
 
-def test_lone_workers_stand_under_a_heading_for_each_host() -> None:
+def test_unsupervised_workers_are_grouped_by_host() -> None:
     unsupervised = tuple(replace(scenes.LONE, worker_id=f"{host}-7", host=host) for host in ("b", "a", "a-1"))
     rows = table_rows(replace(BUSY, supervisors=(), workers=unsupervised))
     assert [line.split(" | ")[0].strip() for line in rows] == [
