@@ -13,11 +13,9 @@ class Clock(Protocol):
 
     def now_ms(self) -> int:
         """Wall clock, milliseconds since 1970-01-01 UTC. For labels only: leases use the Redis server's."""
-        ...
 
     def monotonic(self) -> float:
         """Seconds from an arbitrary start that never go backwards."""
-        ...
 
 
 class SystemClock:
@@ -35,7 +33,6 @@ class Rng(Protocol):
 
     def uniform(self, a: float, b: float) -> float:
         """Returns a uniform float in [a, b]."""
-        ...
 
 
 def system_rng() -> Rng:
@@ -51,3 +48,8 @@ def iso_from_ms(ms: int) -> str:
     """Formats ms since the epoch as RFC 3339 in UTC with ms precision, capped at the year 9999."""
     moment = datetime.fromtimestamp(min(ms, MAX_DATE_MS) / 1000, tz=UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def optional_iso(ms: int | None) -> str | None:
+    """Formats ms since the epoch like ``iso_from_ms``; None stays None."""
+    return None if ms is None else iso_from_ms(ms)

@@ -108,12 +108,10 @@ class JobConflict(PreviewopsError):
     code = "conflict"
 
     def __init__(self, job_id: str, state: str, reusable_from: str | None = None) -> None:
-        until = "" if reusable_from is None else f"; this id becomes reusable at {reusable_from}"
-        super().__init__(
-            f"job {job_id} already exists ({state}) with a different payload",
-            hint="choose another jobId for the new job, or submit the identical payload to get the existing job"
-            + until,
-        )
+        hint = "choose another jobId for the new job, or submit the identical payload to get the existing job"
+        if reusable_from is not None:
+            hint += f"; this id becomes reusable at {reusable_from}"
+        super().__init__(f"job {job_id} already exists ({state}) with a different payload", hint=hint)
         self.job_id = job_id
         self.state = state
         self.reusable_from = reusable_from
@@ -138,10 +136,8 @@ class WrongState(PreviewopsError):
     code = "wrong-state"
 
     def __init__(self, job_id: str, state: str, action: str, allowed: str) -> None:
-        super().__init__(
-            f"cannot {action} job {job_id}: it is {state}",
-            hint=f"{action} applies to jobs that are {allowed}",
-        )
+        message = f"cannot {action} job {job_id}: it is {state}"
+        super().__init__(message, hint=f"{action} applies to jobs that are {allowed}")
         self.job_id = job_id
         self.state = state
 
@@ -158,9 +154,8 @@ class ArtifactNotFound(BundleNotFound):
     code = "no-such-artifact"
 
     def __init__(self, job_id: str, name: str) -> None:
-        super().__init__(
-            f"the bundle of job {job_id} has no file {name}", hint="the file may have been removed"
-        )
+        message = f"the bundle of job {job_id} has no file {name}"
+        super().__init__(message, hint="the file may have been removed")
         self.job_id = job_id
         self.name = name
 
@@ -328,8 +323,6 @@ class PermanentJobError(JobError):
 class TransientJobError(JobError):
     """A retry may help: not available yet, disk full, deadline exceeded."""
 
-    kind = FailureKind.TRANSIENT
-
 
 class RenderCrashed(JobError):
     """The render process died, or violated its protocol, during a job. Counted separately from exceptions.
@@ -337,8 +330,6 @@ class RenderCrashed(JobError):
     ``signal_name`` is "SIGSEGV" or the like; ``exit_status`` is the status it exited with. Both are None if unknown:
     the fork server, which reports them, has died too.
     """
-
-    kind = FailureKind.TRANSIENT
 
     def __init__(
         self,
@@ -348,13 +339,8 @@ class RenderCrashed(JobError):
         exit_status: int | None = None,
         hint: str | None = None,
     ) -> None:
-        super().__init__(
-            "render-crashed",
-            f"the render process {reason}",
-            hint=hint,
-            signal=signal_name,
-            exitStatus=exit_status,
-        )
+        message, data = f"the render process {reason}", {"signal": signal_name, "exitStatus": exit_status}
+        super().__init__("render-crashed", message, hint=hint, **data)
         self.signal_name = signal_name
         self.exit_status = exit_status
 
@@ -364,8 +350,6 @@ class StaleToken(JobError):
 
     Not a failure of the job, so the caller does not report it: the job belongs to the later attempt.
     """
-
-    kind = FailureKind.TRANSIENT
 
     def __init__(self, found: int, newest: int) -> None:
         super().__init__(

@@ -30,13 +30,8 @@ def display_width(text: str) -> int:
     """Returns how many terminal columns ``text`` takes."""
     if text.isascii():
         return len(text)
-    return sum(_columns(character) for character in text)
-
-
-def _columns(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    spacing = (character for character in text if not unicodedata.combining(character))
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in spacing)
 
 
 def truncate(text: str, columns: int) -> str:
@@ -67,10 +62,8 @@ def format_table(
     (None: the terminal's width, or 80). Other columns, such as identifiers, are never truncated.
     """
     cells = [[clean(cell) for cell in row] for row in rows]
-    widths = [
-        max([display_width(header), *(display_width(row[i]) for row in cells)])
-        for i, header in enumerate(headers)
-    ]
+    columns_of_cells = zip(headers, *cells, strict=True)
+    widths = [max(map(display_width, column)) for column in columns_of_cells]
     if flexible is not None:
         index = list(headers).index(flexible)
         total = columns or terminal_columns()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any, ClassVar, cast
 from weakref import WeakSet
@@ -29,7 +30,7 @@ from previewops.tui.commands.commands import CommandExecutor, OperatorCommand
 from previewops.tui.data.error_boundary import with_error_boundary, wrap_errors
 from previewops.tui.data.health_poller import HealthPoller
 from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed
-from previewops.tui.keymap import GLOBAL, KeyAction, action_name
+from previewops.tui.keymap import GLOBAL, SCREENS, KeyAction, action_name
 from previewops.tui.options import Options
 from previewops.tui.protocols import DataSource, HealthSource
 from previewops.tui.screens.base import OperatorScreen, bindings
@@ -51,13 +52,10 @@ DIALOG_GROUP = "ask"
 """Group of the Textual workers that open a dialog before they act."""
 
 
-def _lazy(name: str, screen: str) -> Callable[[], Screen[Any]]:
-    """A factory that imports the screen on first use: the first frame appears sooner."""
-
-    def make() -> Screen[Any]:
-        return cast("Screen[Any]", getattr(import_module(f"previewops.tui.screens.{name}.screen"), screen)())
-
-    return make
+def _make_screen(mode: str) -> Screen[Any]:
+    """Imports the screen on first use: the first frame appears sooner."""
+    module = import_module(f"previewops.tui.screens.{mode}.screen")
+    return cast("Screen[Any]", getattr(module, f"{mode.capitalize()}Screen")())
 
 
 class OperatorApp(App[int]):
@@ -74,13 +72,7 @@ class OperatorApp(App[int]):
     """Key actions of every screen that the footer and the help list before the screen's own."""
     TRAILING_ACTIONS: ClassVar[tuple[KeyAction, ...]] = GLOBAL
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
-        "overview": _lazy("overview", "OverviewScreen"),
-        "jobs": _lazy("jobs", "JobsScreen"),
-        "job": _lazy("job", "JobScreen"),
-        "dead": _lazy("dead", "DeadScreen"),
-        "workers": _lazy("workers", "WorkersScreen"),
-        "events": _lazy("events", "EventsScreen"),
-        "health": _lazy("health", "HealthScreen"),
+        mode: partial(_make_screen, mode) for mode, _ in SCREENS
     }
 
     def __init__(
@@ -127,7 +119,6 @@ class OperatorApp(App[int]):
             self._handle_signals()
 
     def start_polling(self) -> None:
-        """Starts polling."""
         self.run_worker(self.poller.run(), name="poll", group="poll")
         self.set_interval(1.0, self._update_age, name="age")
 
@@ -153,15 +144,13 @@ class OperatorApp(App[int]):
 
     @property
     def view(self) -> QueueView:
-        """The queue view on display."""
         return self.display_state.shown
 
     @property
     def front_screen(self) -> OperatorScreen | None:
         """The visible operator screen, dialogs aside."""
-        return next(
-            (screen for screen in reversed(self.screen_stack) if isinstance(screen, OperatorScreen)), None
-        )
+        stack = reversed(self.screen_stack)
+        return next((screen for screen in stack if isinstance(screen, OperatorScreen)), None)
 
     def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
         self.show_snapshot(message)
@@ -241,7 +230,7 @@ class OperatorApp(App[int]):
     def mutating_actions(self) -> set[str]:
         """Names of the actions that change the queue or the fleet: global ones and those of the visible screen."""
         front = self.front_screen
-        key_actions: Iterable[KeyAction] = (*GLOBAL, *(front.KEY_ACTIONS if front is not None else ()))
+        key_actions = (*GLOBAL, *(front.KEY_ACTIONS if front is not None else ()))
         return {action_name(key_action) for key_action in key_actions if key_action.mutates}
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -305,9 +294,7 @@ class OperatorApp(App[int]):
     # -- navigation -------------------------------------------------------------------------------------
 
     def action_show(self, mode: str) -> None:
-        if not isinstance(self.screen, OperatorScreen):
-            return
-        if mode != self.current_mode:
+        if isinstance(self.screen, OperatorScreen) and mode != self.current_mode:
             self.switch_mode(mode)
 
     def delay_update(self, delay: float = SWITCH_S) -> None:
@@ -331,10 +318,7 @@ class OperatorApp(App[int]):
         self._pace(1)
 
     def _pace(self, step: int) -> None:
-        nearest = min(
-            range(len(INTERVALS_S)),
-            key=lambda queue_name: abs(INTERVALS_S[queue_name] - self.poller.interval_s),
-        )
+        nearest = min(range(len(INTERVALS_S)), key=lambda at: abs(INTERVALS_S[at] - self.poller.interval_s))
         self.poller.interval_s = INTERVALS_S[min(max(0, nearest + step), len(INTERVALS_S) - 1)]
         self.display_state.set_poll_interval(self.poller.interval_s)
         self.redraw()
@@ -352,7 +336,6 @@ class OperatorApp(App[int]):
             self.front_screen.maximize_panel()
 
     def _restored(self) -> bool:
-        """Minimizes the maximized panel; returns False when there is none."""
         front = self.front_screen
         if front is None or front.maximized is None:
             return False
@@ -386,7 +369,6 @@ class OperatorApp(App[int]):
             (Span(self.options.leaving),),
             (Span("Running jobs may finish. The others keep waiting; none is lost."),),
         ]
-        if await self.show_dialog(
-            ConfirmDialog("Leave", lines, verb="leave", level=ConfirmationLevel.DIALOG)
-        ):
+        dialog = ConfirmDialog("Leave", lines, verb="leave", level=ConfirmationLevel.DIALOG)
+        if await self.show_dialog(dialog):
             self.exit(0)

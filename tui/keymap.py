@@ -12,17 +12,22 @@ from dataclasses import dataclass
 class KeyAction:
     """One action and its keys.
 
-    ``keys`` are Textual key names, separated by commas; ``key_label`` is the key's name in the footer. ``label`` is
-    the footer text of one or two words ("" hides it there); ``help`` is one sentence for the help and the palette.
-    ``mutates`` marks actions that change the queue or the fleet: a read-only screen hides them.
+    ``keys`` are characters or Textual key names, separated by commas. ``label`` is the footer text of one or two
+    words ("" hides it there); ``help`` is one sentence for the help and the palette. ``mutates`` marks actions that
+    change the queue or the fleet: a read-only screen hides them.
     """
 
     action: str
     keys: str
-    key_label: str
     label: str
     help: str
     mutates: bool = False
+
+    @property
+    def key_label(self) -> str:
+        """The first key as the footer and the help name it."""
+        key = self.keys.partition(",")[0]
+        return {"escape": "esc", "ctrl+x": "^x", "f5": "F5", "comma": ","}.get(key, key)
 
 
 SCREENS: tuple[tuple[str, str], ...] = (
@@ -38,32 +43,32 @@ SCREENS: tuple[tuple[str, str], ...] = (
 
 GLOBAL: tuple[KeyAction, ...] = (
     *(
-        KeyAction(f"show('{mode}')", str(number), str(number), "", f"Go to {title}.")
+        KeyAction(f"show('{mode}')", str(number), "", f"Go to {title}.")
         for number, (mode, title) in enumerate(SCREENS, 1)
     ),
-    KeyAction("help", "question_mark", "?", "Help", "Show the keys of this screen."),
-    KeyAction("commands", "colon,ctrl+p", ":", "Commands", "Find an action by name."),
-    KeyAction("pause", "p", "p", "Pause", "Pause the queue, or resume it.", mutates=True),
-    KeyAction("freeze", "z", "z", "Freeze", "Freeze the display, or unfreeze it. The queue is not affected."),
-    KeyAction("faster", "plus,equals_sign", "+", "", "Poll the queue more often."),
-    KeyAction("slower", "minus", "-", "", "Poll the queue less often."),
-    KeyAction("enlarge", "m", "m", "", "Maximize one panel, or restore it."),
-    KeyAction("cancel_command", "ctrl+x", "^x", "", "Cancel the running command after its current batch."),
-    KeyAction("next_theme", "t", "t", "", "Switch to the next theme."),
-    KeyAction("back", "escape", "esc", "", "Go back: clear the filter or close what is open."),
-    KeyAction("quit", "q,ctrl+q,ctrl+c", "q", "Quit", "Quit the screen."),
+    KeyAction("help", "?", "Help", "Show the keys of this screen."),
+    KeyAction("commands", ":,ctrl+p", "Commands", "Find an action by name."),
+    KeyAction("pause", "p", "Pause", "Pause the queue, or resume it.", mutates=True),
+    KeyAction("freeze", "z", "Freeze", "Freeze the display, or unfreeze it. The queue is not affected."),
+    KeyAction("faster", "+,=", "", "Poll the queue more often."),
+    KeyAction("slower", "-", "", "Poll the queue less often."),
+    KeyAction("enlarge", "m", "", "Maximize one panel, or restore it."),
+    KeyAction("cancel_command", "ctrl+x", "", "Cancel the running command after its current batch."),
+    KeyAction("next_theme", "t", "", "Switch to the next theme."),
+    KeyAction("back", "escape", "", "Go back: clear the filter or close what is open."),
+    KeyAction("quit", "q,ctrl+q,ctrl+c", "Quit", "Quit the screen."),
 )
 
 REPLAY: tuple[KeyAction, ...] = (
-    KeyAction("hold", "h", "h", "Hold", "Pause the replay, or continue it."),
-    KeyAction("seek(-10)", "comma", ",", "-10 s", "Go back 10 s in the recording."),
-    KeyAction("seek(10)", "full_stop", ".", "+10 s", "Go forward 10 s in the recording."),
-    KeyAction("seek(-300)", "less_than_sign", "<", "-5 min", "Go back 5 min in the recording."),
-    KeyAction("seek(300)", "greater_than_sign", ">", "+5 min", "Go forward 5 min in the recording."),
-    KeyAction("speed(-1)", "left_parenthesis", "(", "Slower", "Play the recording more slowly."),
-    KeyAction("speed(1)", "right_parenthesis", ")", "Faster", "Play the recording faster."),
-    KeyAction("to_start", "left_curly_bracket,ctrl+home", "{", "Start", "Go to the start of the recording."),
-    KeyAction("to_end", "right_curly_bracket,ctrl+end", "}", "End", "Go to the end of the recording."),
+    KeyAction("hold", "h", "Hold", "Pause the replay, or continue it."),
+    KeyAction("seek(-10)", "comma", "-10 s", "Go back 10 s in the recording."),
+    KeyAction("seek(10)", ".", "+10 s", "Go forward 10 s in the recording."),
+    KeyAction("seek(-300)", "<", "-5 min", "Go back 5 min in the recording."),
+    KeyAction("seek(300)", ">", "+5 min", "Go forward 5 min in the recording."),
+    KeyAction("speed(-1)", "(", "Slower", "Play the recording more slowly."),
+    KeyAction("speed(1)", ")", "Faster", "Play the recording faster."),
+    KeyAction("to_start", "{,ctrl+home", "Start", "Go to the start of the recording."),
+    KeyAction("to_end", "},ctrl+end", "End", "Go to the end of the recording."),
 )
 """Additional key actions while a recording is replayed."""
 

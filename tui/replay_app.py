@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -69,9 +70,8 @@ class ReplayApp(OperatorApp):
         self._playhead = Playhead(Timeline(recording.intervals), self._time)
         self._source.set_recording(recording, self._playhead)
         if recording.fault_count:
-            message = (
-                f"{pluralize(recording.fault_count, 'part')} cannot be read: {recording.faults[0].message}"
-            )
+            parts = pluralize(recording.fault_count, "part")
+            message = f"{parts} cannot be read: {recording.faults[0].message}"
             self.notify(message, title="recording damaged", severity="warning", timeout=10)
         await self.poller.run()
 
@@ -87,13 +87,8 @@ class ReplayApp(OperatorApp):
 
     def is_forbidden(self, action: str) -> bool:
         front = self.front_screen
-        if (
-            front is not None
-            and front.unavailable_in_replay
-            and action in map(action_name, front.KEY_ACTIONS)
-        ):
-            return True
-        return super().is_forbidden(action)
+        unavailable = front.KEY_ACTIONS if front is not None and front.unavailable_in_replay else ()
+        return action in map(action_name, unavailable) or super().is_forbidden(action)
 
     def on_unmount(self) -> None:
         if self._recording is not None:
@@ -107,11 +102,9 @@ class ReplayApp(OperatorApp):
             return
         if moment is not self._shown_frame or moment.gap is not None:  # the age of a gap grows
             self._shown_frame = moment
-            connection_loss = ConnectionLoss(moment.gap.reason, 0) if moment.gap is not None else None
+            loss = ConnectionLoss(moment.gap.reason, 0) if moment.gap is not None else None
             age_s = max(0, playhead.server_time_ms - moment.frame.at_ms) // 1_000
-            self.display_state.show_recorded(
-                moment.frame.snapshot, moment.frame.health, connection_loss, age_s
-            )
+            self.display_state.show_recorded(moment.frame.snapshot, moment.frame.health, loss, age_s)
         self._show_position()
         self.redraw()
 
@@ -122,37 +115,31 @@ class ReplayApp(OperatorApp):
         super().show_missed(message)
 
     def _show_position(self) -> None:
-        playhead = self._playhead
-        if playhead is not None:
-            self.display_state.set_replay_position(
-                ReplayPosition(
-                    1.0, playhead.position_ms, playhead.timeline.duration_ms, playhead.speed, playhead.paused
-                )
+        head = self._playhead
+        if head is not None:
+            position = ReplayPosition(
+                1.0, head.position_ms, head.timeline.duration_ms, head.speed, head.paused
             )
+            self.display_state.set_replay_position(position)
 
     # -- playback ---------------------------------------------------------------------------------------
 
-    def action_hold(self) -> None:
+    def _play(self, change: Callable[[Playhead], None]) -> None:
         if self._playhead is not None:
-            self._playhead.toggle_pause()
+            change(self._playhead)
             self.poller.poll_now()
+
+    def action_hold(self) -> None:
+        self._play(Playhead.toggle_pause)
 
     def action_seek(self, seconds: int) -> None:
-        if self._playhead is not None:
-            self._playhead.seek_by(seconds * 1_000)
-            self.poller.poll_now()
+        self._play(lambda playhead: playhead.seek_by(seconds * 1_000))
 
     def action_speed(self, step: int) -> None:
-        if self._playhead is not None:
-            self._playhead.change_speed(step)
-            self.poller.poll_now()
+        self._play(lambda playhead: playhead.change_speed(step))
 
     def action_to_start(self) -> None:
-        if self._playhead is not None:
-            self._playhead.seek(0)
-            self.poller.poll_now()
+        self._play(lambda playhead: playhead.seek(0))
 
     def action_to_end(self) -> None:
-        if self._playhead is not None:
-            self._playhead.seek(self._playhead.timeline.duration_ms)
-            self.poller.poll_now()
+        self._play(lambda playhead: playhead.seek(playhead.timeline.duration_ms))

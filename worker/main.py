@@ -48,13 +48,6 @@ log = structlog.get_logger()
 MIB = 1024 * 1024
 
 
-def make_worker_id(name: str | None = None) -> str:
-    """An id that no other worker ever has: host, process id and random digits."""
-    if name is not None:
-        return name
-    return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
-
-
 def run_worker(
     settings: Settings,
     *,
@@ -78,23 +71,20 @@ def run_worker(
     """
     # A supervisor sends SIGABRT to a hanging worker: the log gets its stack.
     faulthandler.enable()
-    identity = make_worker_id(worker_id)
-    structlog.contextvars.bind_contextvars(worker=identity)
+    if worker_id is None:  # one that no other worker ever has
+        worker_id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+    structlog.contextvars.bind_contextvars(worker=worker_id)
     _prepare_data_dir(settings)
     fonts = find_fonts(settings.fonts).with_stamps()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         render_pool = _make_pool(settings, build_task, fonts, confined=confined)
-        runner.run(_run(settings, redis_url, identity, burst, render_pool, fonts=fonts))
+        runner.run(_run(settings, redis_url, worker_id, burst, render_pool, fonts=fonts))
 
 
 def _prepare_data_dir(settings: Settings) -> None:
     try:
-        for folder in (
-            settings.data_dir / "assets",
-            settings.data_dir / ".staging",
-            settings.data_dir / "previews",
-        ):
-            folder.mkdir(parents=True, exist_ok=True)
+        for name in ("assets", ".staging", "previews"):
+            (settings.data_dir / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
             f"DATA_DIR {settings.data_dir} cannot be used: {error.strerror}",
@@ -128,12 +118,6 @@ def _make_fetcher(settings: Settings) -> Fetcher | None:
     return WebFetcher(settings.asset_hosts, settings.fetch_timeout_s)
 
 
-def _make_cache(settings: Settings) -> RenderCache | None:
-    if settings.cache_max_mb == 0:
-        return None
-    return RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache())
-
-
 async def _run(
     settings: Settings,
     redis_url: str,
@@ -145,7 +129,9 @@ async def _run(
 ) -> None:
     pool = connection_pool(redis_url, role="worker")
     roots = tuple(root.resolve() for root in settings.effective_asset_roots(Path.cwd()))
-    jobs = RenderJobs(settings, render_pool, roots, fonts, _make_fetcher(settings), _make_cache(settings))
+    caching = settings.cache_max_mb > 0
+    cache = RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache()) if caching else None
+    jobs = RenderJobs(settings, render_pool, roots, fonts, _make_fetcher(settings), cache)
     notifier = SystemdNotifier(os.environ)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],

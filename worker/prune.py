@@ -10,7 +10,7 @@ from pathlib import Path
 
 from previewops.settings import Settings
 from previewops.worker.cache.eviction import select_evictions
-from previewops.worker.cache.store import CacheStore, SizedFolder, remove
+from previewops.worker.cache.store import CacheStore, SizedFolder, remove, size_of
 from previewops.worker.publish.publish import fence_path
 
 MIB = 1024 * 1024
@@ -50,8 +50,7 @@ def expired_bundles(
         if project is not None and folder.parent.name != project:
             continue
         with suppress(OSError):  # a folder without this file is not a bundle
-            size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
-            bundles.append(SizedFolder(folder, size, _rendered_at_s(folder)))
+            bundles.append(SizedFolder(folder, size_of(folder), _rendered_at_s(folder)))
     return select_evictions(bundles, now_s=now_s, max_age_s=older_than_s)
 
 

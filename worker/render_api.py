@@ -103,7 +103,7 @@ def render(
         output=FolderOutput(folder),
         limits=limits or RenderLimits(),
         fonts=fonts.with_stamps() if fonts else None,
-        progress=progress or _ignore_progress,
+        progress=progress or (lambda _share, _phase: None),
     )
     return RenderedBundle(
         folder=folder,
@@ -122,7 +122,3 @@ def _as_payload(request: Mapping[str, Any]) -> dict[str, Any]:
     if "previewRequest" in request:
         return {**ids, **request, "dryRun": False}
     return {**ids, "dryRun": False, "previewRequest": dict(request)}
-
-
-def _ignore_progress(share: float, word: str) -> None:
-    """The default ``progress``."""

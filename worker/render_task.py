@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ from previewops.worker.cache.render_cache import RenderCache
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.limit_checks import check_limits
 from previewops.worker.render.limits import RenderLimits
-from previewops.worker.render.storyboard import Storyboard, read_storyboard
+from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.sandbox.children import ProgressCallback, RequestHandler
 from previewops.worker.sandbox.file_server import FileServer
@@ -86,7 +85,7 @@ class RenderTask:
             max_bytes=limits.asset_bytes,
             output=None if request.dry_run else FolderOutput(staging),
             store=cache.store if cache else None,
-            thumbnail_key=partial(_thumbnail_key, storyboard, digests),
+            thumbnail_key=lambda name, decoded: thumbnail_key(storyboard, digests[name], decoded),
         )
         return cls(
             request,
@@ -179,9 +178,3 @@ class RenderTask:
             project=self.request.project_id,
             fonts=fonts.fingerprint(),
         )
-
-
-def _thumbnail_key(
-    storyboard: Storyboard, digests: Mapping[str, str], asset_id: str, decoded: tuple[int, int]
-) -> str:
-    return thumbnail_key(storyboard, digests[asset_id], decoded)

@@ -28,8 +28,7 @@ def ours() -> Pipeline:
     from previewops.worker.render.encode.stills import encode_still
     from previewops.worker.render.layout.geometry import Size
     from previewops.worker.render.limits import RenderLimits
-    from previewops.worker.render.paint import resize
-    from previewops.worker.render.pictures import decode_picture, read_header
+    from previewops.worker.render.pictures import decode_picture, read_header, resize
 
     ref, limits = AssetRef("it", "it"), RenderLimits()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from starlette.datastructures import Headers
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from previewops.api import schema_routes
 from previewops.api.artifact_routes import ArtifactRoutes
-from previewops.api.auth import AccessPolicy, AuthMiddleware
+from previewops.api.auth import AccessPolicy
 from previewops.api.backend import ApiBackend
 from previewops.api.dead_letter_routes import DeadLetterRoutes
 from previewops.api.errors import ApiError
@@ -19,6 +20,7 @@ from previewops.api.job_watcher import JobWatcher
 from previewops.api.queue_routes import QueueRoutes
 from previewops.api.rate_limit import RateLimitMiddleware, TokenBuckets
 from previewops.api.request_middleware import RequestMiddleware
+from previewops.api.request_params import Endpoint, without_query
 from previewops.clock import Clock
 from previewops.health import Thresholds
 
@@ -40,25 +42,29 @@ def build_routes(
     events = EventRoutes(backend, watcher, heartbeat_s=heartbeat_s)
     queue = QueueRoutes(backend, thresholds)
     dead_letters = DeadLetterRoutes(backend)
+
+    def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
+        return Route(path, without_query(endpoint), methods=[method])
+
     return [
-        Route(JOBS, jobs.submit, methods=["POST"]),
-        Route(JOBS + "/{jobId}/status", jobs.status),
-        Route(JOBS + "/{jobId}/events", events.stream),
-        Route(JOBS + "/{jobId}/artifacts", artifacts.manifest),
-        Route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file),
+        route(JOBS, jobs.submit, "POST"),
+        route(JOBS + "/{jobId}/status", jobs.status),
+        route(JOBS + "/{jobId}/events", events.stream),
+        route(JOBS + "/{jobId}/artifacts", artifacts.manifest),
+        route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file),
         Route(JOBS + "/{jobId}", jobs.cancel, methods=["DELETE"]),
-        Route(QUEUE + "/metrics", queue.stats),
-        Route(QUEUE + "/pause", queue.pause, methods=["POST"]),
-        Route(QUEUE + "/resume", queue.resume, methods=["POST"]),
+        route(QUEUE + "/metrics", queue.stats),
+        route(QUEUE + "/pause", queue.pause, "POST"),
+        route(QUEUE + "/resume", queue.resume, "POST"),
         Route(DEAD, dead_letters.list),
-        Route(DEAD + "/requeue", dead_letters.requeue, methods=["POST"]),
-        Route(DEAD + "/discard", dead_letters.discard, methods=["POST"]),
-        Route("/api/preview/worker/health", queue.health),
-        Route("/metrics", queue.metrics),
-        Route("/livez", queue.alive),
-        Route("/readyz", queue.ready),
-        Route("/openapi.json", schema_routes.openapi),
-        Route("/preview-job.schema.json", schema_routes.payload_schema),
+        route(DEAD + "/requeue", dead_letters.requeue, "POST"),
+        route(DEAD + "/discard", dead_letters.discard, "POST"),
+        route("/api/preview/worker/health", queue.health),
+        route("/metrics", queue.metrics),
+        route("/livez", queue.alive),
+        route("/readyz", queue.ready),
+        route("/openapi.json", schema_routes.openapi),
+        route("/preview-job.schema.json", schema_routes.payload_schema),
     ]
 
 
@@ -66,7 +72,14 @@ def build_app(
     routes: list[Route], access: AccessPolicy, *, rate: int, clock: Clock, new_id: Callable[[], str]
 ) -> ASGIApp:
     """Returns the application. ``rate`` is requests per second and client, 0 for no limit."""
-    app: ASGIApp = AuthMiddleware(_RaisingRouter(Router(routes, redirect_slashes=False)), access)
+    router = Router(routes, redirect_slashes=False)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        access.check(scope["method"], scope["path"], Headers(scope=scope))
+        scope["app"] = app  # the router then raises its errors instead of sending plain text
+        await router(scope, receive, send)
+
+    app: ASGIApp = serve
     if rate:
         # Outside of authentication, so that guessing tokens is limited too.
         app = RateLimitMiddleware(app, TokenBuckets(rate), clock=clock)
@@ -80,14 +93,3 @@ def build_error_app(error: ApiError, *, clock: Clock, new_id: Callable[[], str])
         raise error
 
     return RequestMiddleware(refuse, clock=clock, new_id=new_id)
-
-
-class _RaisingRouter:
-    """Router that raises routing errors instead of sending plain text."""
-
-    def __init__(self, router: Router) -> None:
-        self._router = router
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["app"] = self
-        await self._router(scope, receive, send)

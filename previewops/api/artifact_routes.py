@@ -14,7 +14,6 @@ from starlette.responses import Response
 from previewops.api.backend import ApiBackend
 from previewops.api.errors import ArtifactNotServed, RangeNotSatisfiable
 from previewops.api.ranges import RangeSelection, SelectionKind, select_range
-from previewops.api.request_params import require_no_query
 from previewops.api.responses import ClosingResponse
 from previewops.bundles import MANIFEST_FILE, OpenArtifact, open_artifact
 from previewops.errors import ArtifactNotFound, BundleNotFound
@@ -56,19 +55,16 @@ class ArtifactRoutes:
         return await self._file(request, request.path_params["name"])
 
     async def _file(self, request: Request, name: str) -> Response:
-        require_no_query(request)
-        job_id = request.path_params["jobId"]
-        async with self._backend.redis_slot():
-            record = await self._backend.queue.status(job_id)
+        record = await self._backend.job_record(request)
         if record.state is not JobState.COMPLETED:
             raise ArtifactNotServed(
-                f"job {job_id} is {record.state.value}; only completed jobs have artifacts",
+                f"job {record.job_id} is {record.state.value}; only completed jobs have artifacts",
                 hint="GET …/events reports when the job ends",
             )
         if (record.result or {}).get("bundle") is None:
-            raise ArtifactNotServed(f"job {job_id} was a dry run, which has no artifacts")
+            raise ArtifactNotServed(f"job {record.job_id} was a dry run, which has no artifacts")
         file = await asyncio.to_thread(_open, self._backend.settings.data_dir, record, name)
-        selection = select_range(request.method, request.headers, _etag(file), file.size)
+        selection = select_range(request.method, request.headers, f'"{file.sha256}"', file.size)
         if selection.kind is SelectionKind.NOT_SATISFIABLE:
             file.close()
             raise RangeNotSatisfiable(
@@ -94,15 +90,10 @@ def _open(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
         ) from error
 
 
-def _etag(file: OpenArtifact) -> str:
-    """Strong validator of the content."""
-    return f'"{file.sha256}"'
-
-
 def _respond(file: OpenArtifact, selection: RangeSelection, *, with_body: bool) -> Response:
     status = {SelectionKind.FULL: 200, SelectionKind.PARTIAL: 206, SelectionKind.NOT_MODIFIED: 304}
     headers = {
-        "ETag": _etag(file),
+        "ETag": f'"{file.sha256}"',
         "Accept-Ranges": "bytes",
         # A requeued job may publish other bytes under the same name.
         "Cache-Control": "private, no-cache",

@@ -1,4 +1,4 @@
-"""Access checks: Host header, cross-site requests, tokens. Pure except for the middleware."""
+"""Access checks: Host header, cross-site requests, tokens. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from previewops.api.errors import Forbidden, HostNotAllowed, Unauthorized
 from previewops.settings import Settings
@@ -81,10 +78,8 @@ class AccessPolicy:
                 hint="send Authorization: Bearer with the token of PREVIEW_API_TOKEN",
                 headers=_CHALLENGE,
             )
-        is_write_token, is_read_token = (
-            _equal(given.strip(), self.token),
-            _equal(given.strip(), self.read_token),
-        )
+        is_write_token = _equal(given.strip(), self.token)
+        is_read_token = _equal(given.strip(), self.read_token)
         if not is_write_token and not is_read_token:
             raise Unauthorized("the token is invalid", headers=_CHALLENGE)
         if not is_write_token and method not in _READ_METHODS:
@@ -123,15 +118,3 @@ def is_loopback_host(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-class AuthMiddleware:
-    """Middleware that checks the access of each request."""
-
-    def __init__(self, app: ASGIApp, access: AccessPolicy) -> None:
-        self._app = app
-        self._access = access
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._access.check(scope["method"], scope["path"], Headers(scope=scope))
-        await self._app(scope, receive, send)

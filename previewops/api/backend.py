@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from redis.asyncio import Redis
+from starlette.requests import Request
 
 from previewops.api.body_reader import MAX_TOTAL_BODY_BYTES, BodyReader
 from previewops.api.errors import Overloaded
@@ -15,13 +17,10 @@ from previewops.api.submit_batcher import SubmitBatcher
 from previewops.contract import AssetPolicy
 from previewops.queue.dead_letters import DeadLetters
 from previewops.queue.queue import Queue
+from previewops.queue.records import JobRecord
 from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
 from previewops.snapshot.reader import SnapshotReader
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-    from starlette.requests import Request
 
 MIB = 1024 * 1024
 
@@ -72,6 +71,15 @@ class ApiBackend:
         self._slots = asyncio.Semaphore(REDIS_SLOTS)
         self._long_slots = asyncio.Semaphore(LONG_REDIS_SLOTS)
         self._slot_timeout_s = slot_timeout_s
+
+    async def job_record(self, request: Request) -> JobRecord:
+        """Returns the record of the job that the path names.
+
+        Raises:
+            JobNotFound: the job does not exist.
+        """
+        async with self.redis_slot():
+            return await self.queue.status(request.path_params["jobId"])
 
     def operator(self, request: Request) -> str:
         """Returns the name that is recorded with a command: X-Preview-User, or the default."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from io import BytesIO
 
@@ -17,27 +17,19 @@ MAX_TOTAL_BODY_BYTES = 64 * 1024 * 1024
 """Bytes of all request bodies in memory. One batch of the maximum size always fits."""
 
 
-def request_media_type(request: Request) -> str:
-    """Returns the Content-Type in lower case, without parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def check_media_type(request: Request, allowed: str, others: Sequence[str] = ()) -> str:
+    """Returns the Content-Type: application/json or one of ``others``. ``allowed`` describes them.
 
-
-def require_json(request: Request) -> None:
-    """Requires Content-Type application/json, which a cross-site page cannot send without a preflight.
+    A cross-site page cannot send any of them without a preflight.
 
     Raises:
         UnsupportedMediaType: another type, or none.
     """
-    media_type = request_media_type(request)
-    if media_type != JSON:
-        raise unsupported_media_type(media_type, JSON)
-
-
-def unsupported_media_type(found: str, allowed: str) -> UnsupportedMediaType:
-    """Returns the error for a media type."""
-    return UnsupportedMediaType(
-        f"Content-Type: found {found or 'nothing'}, allowed {allowed}",
-        headers=(("Accept", JSON),),
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == JSON or media_type in others:
+        return media_type
+    raise UnsupportedMediaType(
+        f"Content-Type: found {media_type or 'nothing'}, allowed {allowed}", headers=(("Accept", JSON),)
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -48,6 +47,9 @@ class _HeadTooLarge(ApiError):
     status = 431
     code = "head-too-large"
 
+    def __init__(self) -> None:
+        super().__init__(f"request head: allowed {MAX_HEAD_BYTES} bytes")
+
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection.
@@ -84,24 +86,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unparsed_bytes = 0
         self._head_error: _HeadTooLarge | None = None
 
-    @classmethod
-    def factory(
-        cls, *, max_connections: int, client_timeout_s: float, build_error_app: Callable[[ApiError], ASGIApp]
-    ) -> Any:
-        """Returns a protocol class for uvicorn."""
-        return partial(
-            cls,
-            max_connections=max_connections,
-            client_timeout_s=client_timeout_s,
-            build_error_app=build_error_app,
-        )
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self._max_connections + EXTRA_CONNECTIONS:
             transport.abort()
         elif len(self.connections) > self._max_connections:
-            self._active_app = self._build_error_app(_connections_exhausted())
+            headers = (("Connection", "close"),)
+            error = Overloaded("the maximum number of connections is open", retry_after_s=2, headers=headers)
+            self._active_app = self._build_error_app(error)
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -122,7 +114,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unparsed_bytes += len(data)
         super().data_received(data)
         if self._unparsed_bytes > MAX_HEAD_BYTES:
-            self._reject(_head_too_large())
+            self._reject(_HeadTooLarge())
 
     def on_message_begin(self) -> None:
         self._in_head, self._head_bytes, self._unparsed_bytes = True, 0, 0
@@ -172,7 +164,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes += length
         if self._head_bytes > MAX_HEAD_BYTES:
             # The parser stops at an exception, and uvicorn then calls send_400_response.
-            self._head_error = _head_too_large()
+            self._head_error = _HeadTooLarge()
             raise self._head_error
 
     def _response_pending(self) -> bool:
@@ -251,7 +243,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self.tasks.add(task)
 
     def _headless_scope(self) -> Scope:
-        """Scope of a request without a head."""
         return {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -267,13 +258,3 @@ class BoundedProtocol(HttpToolsProtocol):
             "headers": [],
             "state": {},
         }
-
-
-def _head_too_large() -> _HeadTooLarge:
-    return _HeadTooLarge(f"request head: allowed {MAX_HEAD_BYTES} bytes")
-
-
-def _connections_exhausted() -> Overloaded:
-    return Overloaded(
-        "the maximum number of connections is open", retry_after_s=2, headers=(("Connection", "close"),)
-    )

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
 from previewops.api.errors import InvalidRequestBody
-from previewops.api.request_params import MAX_REASON_LENGTH, RequestParams, read_command
+from previewops.api.request_params import RequestParams, read_command
 from previewops.api.responses import json_response
 from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter
 from previewops.queue.filter_query import FILTER_FIELDS, FilterQuery, UnknownFilterFields, parse_filter
@@ -32,8 +32,6 @@ CURSOR_CHARACTERS = 1_000
 _CURSOR = re.compile(r"([0-9]{1,16})~(.+)", re.DOTALL | re.ASCII)
 _ONLY_SOURCE = "1"
 """Dead letters are listed from a single index."""
-
-_Bulk = Callable[[DeadLetterFilter, str, str, int], Awaitable[BulkResult]]
 
 
 class DeadLetterRoutes:
@@ -59,29 +57,25 @@ class DeadLetterRoutes:
         params = await read_command(request, self._backend.bodies)
         named = params.choice("priority", [priority.value for priority in Priority])
 
-        async def execute(selection: DeadLetterFilter, who: str, why: str, max_jobs: int) -> BulkResult:
+        async def execute(selection: DeadLetterFilter, **options: Any) -> BulkResult:
             priority = None if named is None else Priority(named)
-            return await self._backend.dead_letters.requeue(
-                selection, who=who, why=why, priority=priority, max_jobs=max_jobs
-            )
+            return await self._backend.dead_letters.requeue(selection, priority=priority, **options)
 
         return await self._run(request, params, execute)
 
     async def discard(self, request: Request) -> Response:
         """``POST /api/preview/dlq/discard``: deletes dead letters permanently."""
         params = await read_command(request, self._backend.bodies)
+        return await self._run(request, params, self._backend.dead_letters.discard)
 
-        async def execute(selection: DeadLetterFilter, who: str, why: str, max_jobs: int) -> BulkResult:
-            return await self._backend.dead_letters.discard(selection, who=who, why=why, max_jobs=max_jobs)
-
-        return await self._run(request, params, execute)
-
-    async def _run(self, request: Request, params: RequestParams, execute: _Bulk) -> Response:
+    async def _run(
+        self, request: Request, params: RequestParams, execute: Callable[..., Awaitable[BulkResult]]
+    ) -> Response:
         selection = _filter(
             params, params.text_list("jobIds", max_items=MAX_JOB_IDS, max_length=ID_CHARACTERS)
         )
         everything, dry_run = params.boolean("all"), params.boolean("dryRun")
-        why = params.text("reason", max_length=MAX_REASON_LENGTH) or ""
+        why = params.reason()
         max_jobs = params.integer("limit", minimum=1, maximum=MAX_PER_REQUEST, default=MAX_PER_REQUEST)
         params.raise_violations()
         is_narrowed = selection != DeadLetterFilter()
@@ -96,7 +90,8 @@ class DeadLetterRoutes:
             if dry_run:
                 result = await self._count(selection)
             else:
-                result = await execute(selection, self._backend.operator(request), why, max_jobs)
+                who = self._backend.operator(request)
+                result = await execute(selection, who=who, why=why, max_jobs=max_jobs)
         return json_response(_result_json(result, dry_run))
 
     async def _count(self, selection: DeadLetterFilter) -> BulkResult:

@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
 from previewops.api.job_watcher import JobListener, JobWatcher
-from previewops.api.request_params import require_no_query
 from previewops.api.responses import ClosingResponse, encode_json
 from previewops.errors import JobNotFound
 from previewops.queue.records import JobRecord
@@ -35,10 +34,7 @@ class EventRoutes:
 
     async def stream(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/events``."""
-        require_no_query(request)
-        job_id = request.path_params["jobId"]
-        async with self._backend.redis_slot():
-            record = await self._backend.queue.status(job_id)
+        record = await self._backend.job_record(request)
         if request.headers.get("last-event-id") == LAST_EVENT_ID and not record.state.pending:
             return Response(status_code=204)
         if request.method == "HEAD":
@@ -64,8 +60,10 @@ class EventRoutes:
                     if not await self._wait_for_change(listener):
                         return
                 listener.changed.clear()
-            record = await self._full_record(listener.job_id)
-            if record is None:
+            try:
+                async with self._backend.redis_slot():
+                    record = await self._backend.queue.status(listener.job_id)
+            except JobNotFound:
                 yield _event("gone", {"jobId": listener.job_id}, LAST_EVENT_ID)
                 return
             if not record.state.pending:
@@ -83,14 +81,6 @@ class EventRoutes:
             for wait in waits:
                 wait.cancel()
         return not self._watcher.closing.is_set()
-
-    async def _full_record(self, job_id: str) -> JobRecord | None:
-        """Returns the complete record, or None if it is gone."""
-        try:
-            async with self._backend.redis_slot():
-                return await self._backend.queue.status(job_id)
-        except JobNotFound:
-            return None
 
 
 def _event(name: str, data: dict[str, Any], event_id: str | None = None) -> bytes:

@@ -8,21 +8,15 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from previewops.api.backend import MIB, ApiBackend
-from previewops.api.body_reader import (
-    JSON,
-    JSON_LINES,
-    request_media_type,
-    unsupported_media_type,
-)
+from previewops.api.backend import ApiBackend
+from previewops.api.body_reader import JSON, JSON_LINES, check_media_type
 from previewops.api.errors import BodyTooLarge
 from previewops.api.jsonl_submit import submit_lines
-from previewops.api.request_params import MAX_REASON_LENGTH, RequestParams, require_no_query
+from previewops.api.request_params import RequestParams
 from previewops.api.responses import json_response
 from previewops.contract import Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.errors import InvalidPayload
-from previewops.queue.queue import Receipt
 
 _THREAD_FROM_BYTES = 16_384
 """Payloads from this size on are validated in a thread, so that the event loop stays responsive."""
@@ -36,7 +30,6 @@ class JobRoutes:
 
     async def submit(self, request: Request) -> Response:
         """``POST /api/preview/jobs``: one job as JSON, or a batch as JSON Lines."""
-        require_no_query(request)
         try:
             return await self._submit(request)
         except (InvalidPayload, BodyTooLarge):
@@ -44,29 +37,26 @@ class JobRoutes:
             raise
 
     async def _submit(self, request: Request) -> Response:
-        media_type = request_media_type(request)
-        if media_type in JSON_LINES:
-            max_bytes = self._backend.settings.api_max_body_mb * MIB
-            return await submit_lines(self._backend, self._backend.bodies, request, max_bytes)
-        if media_type != JSON:
-            raise unsupported_media_type(media_type, f"{JSON} or, for a batch, {JSON_LINES[0]}")
+        allowed = f"{JSON} or, for a batch, {JSON_LINES[0]}"
+        if check_media_type(request, allowed, JSON_LINES) != JSON:
+            return await submit_lines(self._backend, request)
         async with self._backend.bodies.read(request, MAX_PAYLOAD_BYTES) as raw:
             payload = await self._validate(raw)
             structlog.contextvars.bind_contextvars(jobId=payload.job_id, requestId=payload.request_id)
             receipt = await self._backend.submit_batcher.submit(payload)
-        return json_response(receipt.as_json(), 202 if receipt.new else 200, _location(receipt))
+        # A jobId consists of letters, digits, '.', '_' and '-', which need no escaping.
+        location = f"/api/preview/jobs/{receipt.job_id}/status"
+        return json_response(receipt.as_json(), 202 if receipt.new else 200, {"Location": location})
 
     async def status(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/status``: the same as ``status --json``."""
-        require_no_query(request)
-        async with self._backend.redis_slot():
-            record = await self._backend.queue.status(request.path_params["jobId"])
+        record = await self._backend.job_record(request)
         return json_response(record.as_json())
 
     async def cancel(self, request: Request) -> Response:
         """``DELETE /api/preview/jobs/{jobId}``: cancels a job that has not ended."""
         query = RequestParams.from_query(request.query_params)
-        why = query.text("reason", max_length=MAX_REASON_LENGTH) or ""
+        why = query.reason()
         query.raise_violations()
         job_id = request.path_params["jobId"]
         async with self._backend.redis_slot():
@@ -80,8 +70,3 @@ class JobRoutes:
         if len(raw) < _THREAD_FROM_BYTES:
             return check()
         return await asyncio.to_thread(check)
-
-
-def _location(receipt: Receipt) -> dict[str, str]:
-    # A jobId consists of letters, digits, '.', '_' and '-', which need no escaping.
-    return {"Location": f"/api/preview/jobs/{receipt.job_id}/status"}

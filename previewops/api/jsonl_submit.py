@@ -12,8 +12,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from previewops.api.backend import ApiBackend
-from previewops.api.body_reader import JSON_LINES, BodyReader
+from previewops.api.backend import MIB, ApiBackend
+from previewops.api.body_reader import JSON_LINES
 from previewops.api.errors import BodyTooLarge, Overloaded
 from previewops.api.problems import build_problem
 from previewops.api.responses import ClosingResponse, encode_json
@@ -29,7 +29,7 @@ CHUNK_BYTES = 1_000_000
 _LineResult = tuple[int, Receipt | PreviewopsError]
 
 
-async def submit_lines(backend: ApiBackend, bodies: BodyReader, request: Request, max_bytes: int) -> Response:
+async def submit_lines(backend: ApiBackend, request: Request) -> Response:
     """Responds with 200 and one line per payload: line number, status of a single submit, job or problem.
 
     Raises:
@@ -38,13 +38,16 @@ async def submit_lines(backend: ApiBackend, bodies: BodyReader, request: Request
     """
     resources = AsyncExitStack()
     try:
-        raw = await resources.enter_async_context(bodies.read(request, max_bytes))
+        max_bytes = backend.settings.api_max_body_mb * MIB
+        raw = await resources.enter_async_context(backend.bodies.read(request, max_bytes))
         count = raw.count(b"\n") + (not raw.endswith(b"\n"))
         if count > MAX_LINES:
             raise BodyTooLarge(f"batch: found {count} lines, allowed {MAX_LINES}", hint="split the batch")
         batch = _Batch(backend, raw)
         first = await batch.next()
-        _raise_redis_failure(first)
+        for _, result in first:
+            if isinstance(result, RedisUnavailable | Overloaded):
+                raise result  # while the response status can still be chosen
     except BaseException:
         await resources.aclose()
         raise
@@ -56,13 +59,6 @@ async def _result_lines(batch: _Batch, first: list[_LineResult]) -> AsyncIterato
     while results:
         yield b"".join(_encode_line(number, result) for number, result in results)
         results = await batch.next()
-
-
-def _raise_redis_failure(results: list[_LineResult]) -> None:
-    """Raises the first Redis failure, while the response status can still be chosen."""
-    for _, result in results:
-        if isinstance(result, RedisUnavailable | Overloaded):
-            raise result
 
 
 class _Batch:

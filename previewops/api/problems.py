@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -81,7 +81,7 @@ class Problem:
     detail: str
     hint: str | None = None
     violations: tuple[Violation, ...] = ()
-    headers: tuple[tuple[str, str], ...] = field(default=())
+    headers: tuple[tuple[str, str], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Returns the members of the problem. ``errors`` lists every violation."""
@@ -131,10 +131,9 @@ def build_problem(error: Exception) -> Problem:
 
 def _from_package_error(error: PreviewopsError) -> Problem:
     status = next(STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR)
-    if isinstance(error, errors.InvalidPayload):
-        return Problem(status, error.code, error.message, error.hint, error.violations)
-    after_s = next((_RETRIES[kind] for kind in type(error).__mro__ if kind in _RETRIES), None)
-    return Problem(status, error.code, error.message, error.hint, headers=_retry_headers(after_s))
+    violations = error.violations if isinstance(error, errors.InvalidPayload) else ()
+    headers = _retry_headers(_RETRIES.get(type(error)))
+    return Problem(status, error.code, error.message, error.hint, violations, headers)
 
 
 def _from_http_exception(error: HTTPException) -> Problem:

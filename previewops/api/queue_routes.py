@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
 from previewops.api.problems import build_problem
-from previewops.api.request_params import MAX_REASON_LENGTH, read_command, require_no_query
+from previewops.api.request_params import read_command
 from previewops.api.responses import json_response
 from previewops.clock import iso_from_ms
 from previewops.errors import RedisUnavailable
@@ -30,14 +30,12 @@ class QueueRoutes:
 
     async def stats(self, request: Request) -> Response:
         """``GET /api/preview/queue/metrics``: the same as ``stats --json``."""
-        require_no_query(request)
         async with self._backend.redis_slot():
             snapshot = await self._backend.snapshots.read(history_s=HISTORY_S)
         return json_response(snapshot.as_json())
 
     async def metrics(self, request: Request) -> Response:
         """``GET /metrics``: the output of ``previewops metrics``."""
-        require_no_query(request)
         try:
             async with self._backend.redis_slot():
                 scrape = await collect(self._backend.redis, self._backend.settings)
@@ -56,7 +54,6 @@ class QueueRoutes:
 
     async def health(self, request: Request) -> Response:
         """``GET /api/preview/worker/health``: the result of ``health --json``, with status 200 or 503."""
-        require_no_query(request)
         try:
             async with self._backend.redis_slot():
                 snapshot = await self._backend.snapshots.read(history_s=RECENT_WINDOW_S, running_jobs=True)
@@ -70,19 +67,17 @@ class QueueRoutes:
 
     async def alive(self, request: Request) -> Response:
         """``GET /livez``: this process responds."""
-        require_no_query(request)
         return json_response({"status": "alive"})
 
     async def ready(self, request: Request) -> Response:
         """``GET /readyz``: Redis responds, so jobs can be accepted."""
-        require_no_query(request)
         async with self._backend.redis_slot():
             await self._backend.redis.ping()
         return json_response({"status": "ready"})
 
     async def _switch(self, request: Request, command: Callable[..., Awaitable[PauseState]]) -> Response:
         params = await read_command(request, self._backend.bodies)
-        why = params.text("reason", max_length=MAX_REASON_LENGTH) or ""
+        why = params.reason()
         params.raise_violations()
         async with self._backend.redis_slot():
             state = await command(who=self._backend.operator(request), why=why)

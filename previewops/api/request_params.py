@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
+from starlette.responses import Response
 
-from previewops.api.body_reader import BodyReader, require_json
+from previewops.api.body_reader import JSON, BodyReader, check_media_type
 from previewops.api.errors import ApiError, BadParameter, InvalidRequestBody
 from previewops.contract import parse_payload
 from previewops.errors import InvalidPayload, Violation
 from previewops.formatting import parse_age_ms
 from previewops.message_formatting import describe_value, escape_unprintable, json_pointer, shorten
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 MAX_BODY_BYTES = 65_536
 MAX_OPERATOR_LENGTH = 100
@@ -55,11 +58,11 @@ class RequestParams:
     @classmethod
     def from_query(cls, query: QueryParams) -> RequestParams:
         """Reads query parameters; repeated parameters are violations."""
-        form = cls(dict(query), BadParameter)
+        params = cls(dict(query), BadParameter)
         for name, times in Counter(name for name, _ in query.multi_items()).items():
             if times > 1:
-                form.add_violation(name, "repeated-name", "is given more than once", "once")
-        return form
+                params.add_violation(name, "repeated-name", "is given more than once", "once")
+        return params
 
     def text(self, name: str, *, max_length: int = MAX_TEXT_LENGTH) -> str | None:
         """Returns a string of 1 to ``max_length`` characters, or None if it is missing."""
@@ -76,6 +79,10 @@ class RequestParams:
             return None
         return value
 
+    def reason(self) -> str:
+        """Returns the reason that is recorded with a command; empty if it is missing."""
+        return self.text("reason", max_length=MAX_REASON_LENGTH) or ""
+
     def boolean(self, name: str) -> bool:
         """Returns a boolean; False if it is missing."""
         value = self._value(name)
@@ -88,12 +95,7 @@ class RequestParams:
         value = self._value(name)
         if value is None:
             return default
-        if (
-            isinstance(value, str)
-            and self._error_class is BadParameter
-            and value.isascii()
-            and value.isdigit()
-        ):
+        if self._error_class is BadParameter and value.isascii() and value.isdigit():
             value = int(value[:18])
         if isinstance(value, float) and value.is_integer():
             value = int(value)  # JSON has one number type
@@ -150,17 +152,9 @@ class RequestParams:
             ApiError: a value is invalid, or was given and not read.
         """
         known = ", ".join(sorted(self._read)) or "nothing"
-        for name, value in self._values.items():
+        for name in self._values:
             if name not in self._read:
-                self._violations.append(
-                    Violation(
-                        json_pointer((name,)),
-                        "unknown-property",
-                        "is unknown",
-                        describe_value(value),
-                        known,
-                    )
-                )
+                self.add_violation(name, "unknown-property", "is unknown", known)
         if self._violations:
             first = self._violations[0]
             where = escape_unprintable(shorten(first.pointer))
@@ -177,25 +171,25 @@ class RequestParams:
 
 
 async def read_command(request: Request, bodies: BodyReader) -> RequestParams:
-    """Reads the JSON body of a command, which takes no query parameters.
+    """Reads the JSON body of a command.
 
     Raises:
-        ApiError: query parameters, another media type, or an invalid or too large body.
+        ApiError: another media type, or an invalid or too large body.
     """
-    require_no_query(request)
-    require_json(request)
+    check_media_type(request, JSON)
     async with bodies.read(request, MAX_BODY_BYTES) as raw:
         return RequestParams.from_body(raw)
 
 
-def require_no_query(request: Request) -> None:
-    """Rejects query parameters on paths without any.
+def without_query(endpoint: Endpoint) -> Endpoint:
+    """Returns ``endpoint`` for a path without query parameters, which are rejected with ``BadParameter``."""
 
-    Raises:
-        BadParameter: the query is not empty.
-    """
-    if request.query_params:
-        RequestParams.from_query(request.query_params).raise_violations()
+    async def checked(request: Request) -> Response:
+        if request.query_params:
+            RequestParams.from_query(request.query_params).raise_violations()
+        return await endpoint(request)
+
+    return checked
 
 
 def acting_operator(headers: Mapping[str, str]) -> str:

@@ -104,7 +104,8 @@ async def _serve(
         clock=clock,
         new_id=_new_id,
     )
-    protocol = BoundedProtocol.factory(
+    protocol = partial(
+        BoundedProtocol,
         max_connections=settings.api_connections,
         client_timeout_s=settings.api_client_timeout_s,
         build_error_app=partial(build_error_app, clock=clock, new_id=_new_id),

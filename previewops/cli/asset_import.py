@@ -10,6 +10,7 @@ import copy
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +36,23 @@ _FILE_TYPES = (
     (stat.S_ISCHR, "a character device"),
     (stat.S_ISBLK, "a block device"),
 )
+
+_SIGNATURES = (
+    ("png", rb"\x89PNG\r\n\x1a\n"),
+    ("jpg", rb"\xff\xd8\xff"),
+    ("gif", rb"GIF8[79]a"),
+    ("webp", rb"RIFF....WEBP"),
+    ("avif", rb"....ftypavi[fs]"),
+    ("wav", rb"RIFF....WAVE"),
+    ("ogg", rb"OggS"),
+    ("flac", rb"fLaC"),
+    ("m4a", rb"....ftyp(M4A |M4B |mp42|isom|dash)"),
+    ("mp3", rb"ID3"),
+    # MPEG audio or ADTS frame headers: eleven set bits, two of the version, two of the layer, which is 0 in ADTS.
+    ("aac", rb"\xff[\xe0\xe1\xe8\xe9\xf0\xf1\xf8\xf9]"),
+    ("mp3", rb"\xff[\xe0-\xff]"),
+)
+"""Extensions, and patterns of the start of a file."""
 
 
 class ImportFailed(PreviewopsError):
@@ -220,8 +238,8 @@ def _copy(planned: AssetCopy) -> None:
 
 def _extension(head: bytes) -> str:
     """Returns the file extension for the signature at the start of ``head``."""
-    for extension, matches in _SIGNATURES:
-        if matches(head):
+    for extension, signature in _SIGNATURES:
+        if re.match(signature, head, re.DOTALL):
             return extension
     raise _ImportProblem(
         "import-unknown-kind",
@@ -229,38 +247,3 @@ def _extension(head: bytes) -> str:
         "an empty file" if not head else f"a file that starts with the bytes {head[:8].hex(' ')}",
         SUPPORTED_KINDS,
     )
-
-
-def _begins(*signatures: bytes) -> Callable[[bytes], bool]:
-    return lambda head: head.startswith(signatures)
-
-
-def _riff(form: bytes) -> Callable[[bytes], bool]:
-    return lambda head: head[:4] == b"RIFF" and head[8:12] == form
-
-
-def _brand(*brands: bytes) -> Callable[[bytes], bool]:
-    return lambda head: head[4:8] == b"ftyp" and head[8:12] in brands
-
-
-def _mpeg_layer(*layers: int) -> Callable[[bytes], bool]:
-    """Matches an MPEG audio or ADTS frame header: eleven or twelve set bits, then version, then layer."""
-    return lambda head: (
-        len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and (head[1] >> 1 & 3) in layers
-    )
-
-
-_SIGNATURES: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
-    ("png", _begins(b"\x89PNG\r\n\x1a\n")),
-    ("jpg", _begins(b"\xff\xd8\xff")),
-    ("gif", _begins(b"GIF87a", b"GIF89a")),
-    ("webp", _riff(b"WEBP")),
-    ("avif", _brand(b"avif", b"avis")),
-    ("wav", _riff(b"WAVE")),
-    ("ogg", _begins(b"OggS")),
-    ("flac", _begins(b"fLaC")),
-    ("m4a", _brand(b"M4A ", b"M4B ", b"mp42", b"isom", b"dash")),
-    ("mp3", _begins(b"ID3")),
-    ("mp3", _mpeg_layer(1, 2, 3)),
-    ("aac", _mpeg_layer(0)),
-)

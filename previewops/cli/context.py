@@ -66,19 +66,6 @@ class Context:
 
         return resolve_redis_url(self.settings, option=self.redis_option)
 
-    @asynccontextmanager
-    async def redis(self) -> AsyncIterator[Redis]:
-        """Opens a Redis client and closes it at the end. Redis failures are raised as ``RedisUnavailable``."""
-        from previewops.redis_server.connection import connect, redis_errors
-
-        url = self.redis_url()
-        client = connect(url, role="cli")
-        try:
-            async with redis_errors(url):
-                yield client
-        finally:
-            await client.aclose()
-
     def call(self, function: Callable[[Queue], Awaitable[T]]) -> T:
         """Runs ``function`` on the queue in an event loop of its own."""
         import asyncio
@@ -86,16 +73,37 @@ class Context:
         from previewops.queue import Queue
 
         async def run() -> T:
-            async with self.redis() as redis:
+            async with open_redis(self.redis_url(), role="cli") as redis:
                 return await function(Queue(redis, self.settings))
 
         return asyncio.run(run())
+
+    def call_with_time(self, function: Callable[[Queue], Awaitable[T]]) -> tuple[T, int]:
+        """Runs ``function`` like ``call``. Returns its result and the server's time in ms."""
+
+        async def run(queue: Queue) -> tuple[T, int]:
+            return await function(queue), await server_now_ms(queue.redis)
+
+        return self.call(run)
 
     def snapshot(self, *, history_s: int = 0) -> Snapshot:
         """Reads a snapshot of the queue."""
         from previewops.snapshot.reader import SnapshotReader
 
         return self.call(lambda queue: SnapshotReader(queue.redis, self.settings).read(history_s=history_s))
+
+
+@asynccontextmanager
+async def open_redis(url: str, *, role: str) -> AsyncIterator[Redis]:
+    """Opens a Redis client and closes it at the end. Redis failures are raised as ``RedisUnavailable``."""
+    from previewops.redis_server.connection import connect, redis_errors
+
+    client = connect(url, role=role)
+    try:
+        async with redis_errors(url):
+            yield client
+    finally:
+        await client.aclose()
 
 
 async def server_now_ms(redis: Redis) -> int:

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_json, print_out
-from previewops.cli.shared_options import json_option, reason_option
+from previewops.cli.shared_options import combine_options, json_option, reason_option
 from previewops.errors import UsageError
+from previewops.snapshot.fleet import MAX_WORKERS, WorkerCountRange
+from previewops.supervisor.commands import FleetCommandKind, FleetCommandResult, FleetControl
 
-if TYPE_CHECKING:
-    from previewops.snapshot.fleet import WorkerCountRange
-    from previewops.supervisor.commands import FleetCommandResult, FleetControl
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def _fleet_options(command: _F) -> _F:
-    """Adds the options of every fleet command: --host, --reason and --json."""
-    host = click.option(
-        "--host", metavar="H", help="Host or supervisor id, as listed by `previewops workers`."
-    )
-    return host(reason_option(json_option(command)))
+_fleet_options = combine_options(
+    click.option("--host", metavar="H", help="Host or supervisor id, as listed by `previewops workers`."),
+    reason_option,
+    json_option,
+)
 
 
 @click.command(
@@ -39,7 +32,12 @@ Examples:
 @pass_context
 def scale(context: Context, count: str, host: str | None, reason: str, as_json: bool) -> None:
     """Run N workers on a host, or between MIN and MAX by load."""
-    worker_range = _parse_range(count)
+    worker_range = WorkerCountRange.parse(count)
+    if worker_range is None:
+        raise UsageError(
+            f"number of workers: found {count!r}, allowed N or MIN-MAX, from 0 to {MAX_WORKERS}",
+            hint="previewops scale 4, or previewops scale 1-8",
+        )
     _send(context, as_json, lambda control: control.scale(worker_range, host=host, why=reason))
 
 
@@ -51,17 +49,12 @@ def _worker_command(name: str, summary: str, examples: str) -> click.Command:
     @_fleet_options
     @pass_context
     def command(context: Context, worker: str | None, host: str | None, reason: str, as_json: bool) -> None:
-        from previewops.supervisor.commands import FleetCommandKind
-
         if (worker is None) == (host is None):
             raise UsageError(
                 f"{name} needs either a worker or --host", hint="list both with `previewops workers`"
             )
-        _send(
-            context,
-            as_json,
-            lambda control: control.send(FleetCommandKind(name), worker=worker, host=host, why=reason),
-        )
+        kind = FleetCommandKind(name)
+        _send(context, as_json, lambda control: control.send(kind, worker=worker, host=host, why=reason))
 
     return command
 
@@ -92,24 +85,10 @@ reset = _worker_command(
 )
 
 
-def _parse_range(text: str) -> WorkerCountRange:
-    from previewops.snapshot.fleet import MAX_WORKERS, WorkerCountRange
-
-    worker_range = WorkerCountRange.parse(text)
-    if worker_range is not None:
-        return worker_range
-    raise UsageError(
-        f"number of workers: found {text!r}, allowed N or MIN-MAX, from 0 to {MAX_WORKERS}",
-        hint="previewops scale 4, or previewops scale 1-8",
-    )
-
-
 def _send(
     context: Context, as_json: bool, send: Callable[[FleetControl], Awaitable[FleetCommandResult]]
 ) -> None:
     """Sends a command and prints its result."""
-    from previewops.supervisor.commands import FleetControl
-
     result = context.call(
         lambda queue: send(FleetControl(queue.redis, context.settings, who=context.operator))
     )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import OutputClosed, print_json, print_out
-from previewops.cli.shared_options import json_option
+from previewops.cli.shared_options import combine_options, json_option
 from previewops.errors import PreviewopsError, RedisUnavailable, UsageError
 from previewops.health import (
     CONFINEMENT_VARIABLE,
@@ -27,6 +26,9 @@ from previewops.health import (
     unreachable_health,
 )
 
+if TYPE_CHECKING:
+    from previewops.queue import Queue
+
 
 class MonitoringCommand(click.Command):
     """Command that reports its own failures as UNKNOWN, since exit code 2 means CRITICAL to a monitoring system."""
@@ -41,24 +43,22 @@ class MonitoringCommand(click.Command):
             raise click.exceptions.Exit(int(unknown_health("").status)) from None
 
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def _thresholds(command: _F) -> _F:
-    """Adds one option per threshold. An option replaces its environment variable."""
-    for option in reversed(THRESHOLD_OPTIONS):
+_threshold_options = combine_options(
+    *(
+        click.option(
+            option_name(option.variable(level)),
+            option.variable(level),
+            metavar=option.unit,
+            help=f"{text}  [{option.default(level)}]",
+        )
+        for option in THRESHOLD_OPTIONS
         for level, text in (
-            ("critical", "Critical threshold of the same."),
             ("warning", f"{option.help_text}: warning threshold."),
-        ):
-            variable = option.variable(level)
-            command = click.option(
-                option_name(variable),
-                variable,
-                metavar=option.unit,
-                help=f"{text}  [{option.default(level)}]",
-            )(command)
-    return command
+            ("critical", "Critical threshold of the same."),
+        )
+    )
+)
+"""One option per threshold. An option replaces its environment variable."""
 
 
 @click.command(
@@ -75,7 +75,7 @@ Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for invalid options).
 The first line ends with performance data. Each option has an environment
 variable: PREVIEW_HEALTH_DEAD_WARNING, and so on.""",
 )
-@_thresholds
+@_threshold_options
 @click.option(
     option_name(CONFINEMENT_VARIABLE),
     CONFINEMENT_VARIABLE,
@@ -114,7 +114,7 @@ def _check(context: Context, overrides: Mapping[str, str], *, acknowledge_loss: 
         if "" in overrides.values():
             raise UsageError("an option is empty; omit it to use the default")
         thresholds = parse_thresholds({**os.environ, **overrides})
-        return evaluate(asyncio.run(_collect(context, acknowledge_loss)), thresholds)
+        return evaluate(context.call(lambda queue: _collect(context, queue, acknowledge_loss)), thresholds)
     except RedisUnavailable as error:
         return unreachable_health(error.message)
     except PreviewopsError as error:
@@ -127,16 +127,12 @@ def _check(context: Context, overrides: Mapping[str, str], *, acknowledge_loss: 
         return unknown_health(f"unexpected {type(error).__name__}: {error}")
 
 
-async def _collect(context: Context, acknowledge_loss: bool) -> HealthInputs:
+async def _collect(context: Context, queue: Queue, acknowledge_loss: bool) -> HealthInputs:
     from previewops.health.collect import collect_inputs
     from previewops.snapshot.reader import SnapshotReader
 
-    async with context.redis() as redis:
-        if acknowledge_loss:
-            from previewops.queue.queue import Queue
-
-            await Queue(redis, context.settings).acknowledge_data_loss(who=context.operator)
-        snapshot = await SnapshotReader(redis, context.settings).read(
-            history_s=RECENT_WINDOW_S, running_jobs=True
-        )
-        return await collect_inputs(redis, context.settings, snapshot)
+    if acknowledge_loss:
+        await queue.acknowledge_data_loss(who=context.operator)
+    snapshots = SnapshotReader(queue.redis, queue.settings)
+    snapshot = await snapshots.read(history_s=RECENT_WINDOW_S, running_jobs=True)
+    return await collect_inputs(queue.redis, queue.settings, snapshot)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
-
 import click
 
-from previewops.cli.context import Context, pass_context, server_now_ms
+from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.shared_options import json_option, limit_option, parse_filter_option
 from previewops.formatting import format_age, format_table
+from previewops.queue import Queue
+from previewops.queue.filter_query import FilterQuery
+from previewops.queue.listing import JobList
+from previewops.queue.records import JobRecord
 from previewops.states import JobState
-
-if TYPE_CHECKING:
-    from previewops.queue.filter_query import FilterQuery
-    from previewops.queue.records import JobRecord
 
 
 @click.command(
@@ -45,8 +42,8 @@ def jobs(
 ) -> None:
     """List jobs: active ones first, then newest first."""
     query = parse_filter_option(text)
-    records, now_ms = asyncio.run(
-        _read(context, JobState(state) if state else None, project, query, limit + 1)
+    records, now_ms = context.call_with_time(
+        lambda queue: _read(queue, JobState(state) if state else None, project, query, limit + 1)
     )
     shown, more = records[:limit], len(records) > limit
     if as_json:
@@ -74,16 +71,13 @@ def jobs(
 
 
 async def _read(
-    context: Context, state: JobState | None, project: str | None, query: FilterQuery, limit: int
-) -> tuple[list[JobRecord], int]:
-    from previewops.queue.listing import JobList
-
+    queue: Queue, state: JobState | None, project: str | None, query: FilterQuery, limit: int
+) -> list[JobRecord]:
     records: list[JobRecord] = []
-    async with context.redis() as redis:
-        listing, cursor = JobList(redis, context.settings), None
-        while True:
-            page = await listing.page(state=state, query=query, cursor=cursor, limit=limit)
-            records += (record for record in page.rows if project in (None, record.project_id))
-            cursor = page.cursor
-            if cursor is None or len(records) >= limit:
-                return records[:limit], await server_now_ms(redis)
+    listing, cursor = JobList(queue.redis, queue.settings), None
+    while True:
+        page = await listing.page(state=state, query=query, cursor=cursor, limit=limit)
+        records += (record for record in page.rows if project in (None, record.project_id))
+        cursor = page.cursor
+        if cursor is None or len(records) >= limit:
+            return records[:limit]

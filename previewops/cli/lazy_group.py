@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
 
-@dataclass(frozen=True, slots=True)
-class LazyCommand:
+class LazyCommand(NamedTuple):
     """Import target of a command (``module:attribute``) and its summary in the list."""
 
     target: str
@@ -23,18 +21,9 @@ class LazyGroup(click.Group):
     """Group that lists its commands from ``entries``, in that order, without importing them."""
 
     def __init__(
-        self,
-        name: str | None = None,
-        *,
-        entries: Mapping[str, LazyCommand],
-        callback: Callable[..., Any] | None = None,
-        params: list[click.Parameter] | None = None,
-        help: str | None = None,
-        context_settings: dict[str, Any] | None = None,
+        self, name: str | None = None, *, entries: Mapping[str, LazyCommand], **options: Any
     ) -> None:
-        super().__init__(
-            name, callback=callback, params=params, help=help, context_settings=context_settings or {}
-        )
+        super().__init__(name, **options)
         self.entries = entries
 
     def list_commands(self, ctx: click.Context) -> list[str]:

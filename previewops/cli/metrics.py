@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from previewops.atomic_files import write_text_atomically
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_out
 from previewops.errors import RedisUnavailable
@@ -39,8 +40,6 @@ def metrics(context: Context, textfile: Path | None) -> None:
     if textfile is None:
         print_out(text.removesuffix("\n"))
     else:
-        from previewops.atomic_files import write_text_atomically
-
         write_text_atomically(textfile, text)
     if result.metrics is None:
         raise RedisUnavailable(redact_url(context.redis_url()), result.reason)

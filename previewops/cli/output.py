@@ -41,12 +41,8 @@ def prompt(question: str) -> str:
 
 def print_json(value: Mapping[str, Any], *, indent: int | None = 2) -> None:
     """Prints a JSON object; ``indent=None`` prints one line."""
-    _write(sys.stdout, json_text(value, indent=indent) + "\n")
-
-
-def json_text(value: Mapping[str, Any], *, indent: int | None = None) -> str:
-    """Returns ``value`` as ASCII JSON, which is independent of locale and terminal."""
-    return json.dumps(value, ensure_ascii=True, indent=indent)
+    # ASCII is independent of locale and terminal.
+    _write(sys.stdout, json.dumps(value, ensure_ascii=True, indent=indent) + "\n")
 
 
 def can_prompt() -> bool:

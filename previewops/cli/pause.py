@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from previewops.cli.context import Context, pass_context, server_now_ms
+from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_out
 from previewops.cli.shared_options import reason_option
 from previewops.formatting import format_age
-
-if TYPE_CHECKING:
-    from previewops.queue import Queue
-    from previewops.queue.queue import PauseState
 
 
 @click.command(
@@ -27,11 +21,7 @@ Examples:
 @pass_context
 def pause(context: Context, reason: str) -> None:
     """Stop workers from claiming jobs. Active jobs continue, and submits are accepted."""
-
-    async def run(queue: Queue) -> tuple[PauseState, int]:
-        return await queue.pause(who=context.operator, why=reason), await server_now_ms(queue.redis)
-
-    state, now_ms = context.call(run)
+    state, now_ms = context.call_with_time(lambda queue: queue.pause(who=context.operator, why=reason))
     queue_name = context.settings.queue_name
     if state.changed:
         print_out(f"paused {queue_name}; resume with `previewops resume`")

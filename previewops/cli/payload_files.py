@@ -107,15 +107,7 @@ def _read_single(stream: BinaryIO, source: str) -> dict[str, Any]:
     raw = stream.read(MAX_PAYLOAD_BYTES + 1)
     if len(raw) > MAX_PAYLOAD_BYTES:
         allowed = f"{MAX_PAYLOAD_BYTES} bytes"
-        raise InvalidPayload(
-            [Violation("", "too-large", "is too large", _size_text(stream), allowed)], source=source
-        )
+        status = os.fstat(stream.fileno())
+        found = f"{status.st_size} bytes" if stat.S_ISREG(status.st_mode) else f"more than {allowed}"
+        raise InvalidPayload([Violation("", "too-large", "is too large", found, allowed)], source=source)
     return parse_payload(raw, source=source)
-
-
-def _size_text(stream: BinaryIO) -> str:
-    """Size of the input, without reading it."""
-    status = os.fstat(stream.fileno())
-    if stat.S_ISREG(status.st_mode):
-        return f"{status.st_size} bytes"
-    return f"more than {MAX_PAYLOAD_BYTES} bytes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from previewops.cli.output import print_status
@@ -34,14 +34,9 @@ class ProgressDisplay(Protocol):
         ...
 
 
-@contextmanager
-def show_progress() -> Iterator[ProgressDisplay]:
+def show_progress() -> AbstractContextManager[ProgressDisplay]:
     """Shows bars if standard output is a terminal, lines otherwise."""
-    if not sys.stdout.isatty():
-        yield _LineProgress()
-        return
-    with _bars() as bars:
-        yield bars
+    return _bars() if sys.stdout.isatty() else nullcontext(_LineProgress())
 
 
 class NoProgress:
@@ -96,7 +91,8 @@ def _bars() -> Iterator[ProgressDisplay]:
                     self._progress.start_task(task)
                 elif not record.state.pending:
                     self._progress.stop_task(task)
-                self._progress.update(task, completed=_fraction(record), text=_describe_briefly(record))
+                completed = record.fraction if record.state.pending else 1.0
+                self._progress.update(task, completed=completed, text=_describe_briefly(record))
 
         def note(self, line: str) -> None:
             self._progress.console.print(line, markup=False, highlight=False)
@@ -109,12 +105,6 @@ def _bars() -> Iterator[ProgressDisplay]:
     )
     with Progress(*columns, console=Console(), refresh_per_second=8) as progress:
         yield Bars(progress)
-
-
-def _fraction(record: JobRecord) -> float:
-    if record.state is JobState.ACTIVE:
-        return record.progress or 0.0
-    return 0.0 if record.state.pending else 1.0
 
 
 def _describe_briefly(record: JobRecord) -> str:

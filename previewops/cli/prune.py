@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,9 +14,8 @@ from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.shared_options import Age, json_option
 from previewops.errors import EXIT_FAILED, JobError
 from previewops.formatting import pluralize
-
-if TYPE_CHECKING:
-    from previewops.worker.cache.store import SizedFolder
+from previewops.worker.cache.store import SizedFolder, remove
+from previewops.worker.prune import cache_to_evict, expired_bundles, remove_bundle
 
 _SHOWN = 20
 
@@ -49,18 +48,12 @@ def prune(
     Removable are cache entries over PREVIEW_CACHE_MAX_MB and PREVIEW_CACHE_MAX_AGE_S, which workers remove too,
     and with --bundles also old published bundles. Nothing else removes bundles. Job records are kept.
     """
-    from dataclasses import replace
-
-    from previewops.worker.prune import cache_to_evict, expired_bundles
-
     settings, now_s = context.settings, time.time()
     limits = replace(settings, cache_max_mb=0) if all_cache else settings
     cache = cache_to_evict(limits, now_s)
-    old = (
-        []
-        if bundles is None
-        else expired_bundles(settings.data_dir, project=project, now_s=now_s, older_than_s=bundles / 1000)
-    )
+    old = []
+    if bundles is not None:
+        old = expired_bundles(settings.data_dir, project=project, now_s=now_s, older_than_s=bundles / 1000)
     failed = _remove(settings.data_dir, cache, old) if apply else []
     if as_json:
         print_json(
@@ -72,7 +65,7 @@ def prune(
             }
         )
     else:
-        _say(cache, old if bundles is not None else None, applied=apply)
+        _print_summary(cache, old if bundles is not None else None, applied=apply)
         for line in failed:
             print_err(f"not removed: {line}")
     return EXIT_FAILED if failed else 0
@@ -80,9 +73,6 @@ def prune(
 
 def _remove(data_dir: Path, cache: Sequence[SizedFolder], bundles: Sequence[SizedFolder]) -> list[str]:
     """Removes ``cache`` entries and ``bundles``; returns one line per failure."""
-    from previewops.worker.cache.store import remove
-    from previewops.worker.prune import remove_bundle
-
     failed = []
     for entry in cache:
         try:
@@ -106,7 +96,9 @@ def _totals(items: Sequence[SizedFolder]) -> dict[str, int]:
     return {"count": len(items), "bytes": sum(item.size_bytes for item in items)}
 
 
-def _say(cache: Sequence[SizedFolder], bundles: Sequence[SizedFolder] | None, *, applied: bool) -> None:
+def _print_summary(
+    cache: Sequence[SizedFolder], bundles: Sequence[SizedFolder] | None, *, applied: bool
+) -> None:
     """Prints counts and sizes; ``bundles`` is None without --bundles."""
     done = "removed" if applied else "would be removed"
     print_out(f"{pluralize(len(cache), 'cache entry', 'cache entries')} {done}, {_mib(cache)}")

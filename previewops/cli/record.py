@@ -6,23 +6,25 @@ import asyncio
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_out, print_status
 from previewops.cli.shared_options import Age
+from previewops.clock import SystemClock
 from previewops.errors import EXIT_UNREACHABLE
 from previewops.formatting import format_bytes, format_duration, pluralize
-
-if TYPE_CHECKING:
-    from previewops.health import Health
-    from previewops.recording.recorder import SnapshotRequest
-    from previewops.recording.writer import RecordingWriter, WriteStats
-    from previewops.settings import Settings
-    from previewops.snapshot.history import History
-    from previewops.snapshot.model import Snapshot
+from previewops.health import Health, evaluate, parse_thresholds
+from previewops.health.collect import collect_inputs
+from previewops.recording.format import Header
+from previewops.recording.recorder import Recorder, SnapshotRequest
+from previewops.recording.writer import RecordingWriter, WriteStats
+from previewops.redis_server.connection import connect, redis_errors
+from previewops.settings import Settings
+from previewops.snapshot.history import History
+from previewops.snapshot.model import Snapshot
+from previewops.snapshot.reader import SnapshotReader
 
 MIB = 1 << 20
 
@@ -59,9 +61,6 @@ def record(context: Context, file: Path, *, every: float, max_mb: int, keep: int
     While Redis is unavailable, the command retries and records a gap. An existing recording of the same queue is
     continued; any other FILE is rejected. Payloads and results of jobs are not recorded.
     """
-    from previewops.recording.format import Header
-    from previewops.recording.writer import RecordingWriter
-
     url, settings = context.redis_url(), context.settings
     writer = RecordingWriter(file, Header(settings.queue_name, every), max_bytes=max_mb * MIB, keep=keep)
     lasts = f"for {format_duration(for_ms)}" if for_ms is not None else "until Ctrl-C"
@@ -77,13 +76,6 @@ def record(context: Context, file: Path, *, every: float, max_mb: int, keep: int
 async def _record(
     url: str, settings: Settings, writer: RecordingWriter, every_s: float, for_s: float | None
 ) -> None:
-    from previewops.clock import SystemClock
-    from previewops.health import evaluate, parse_thresholds
-    from previewops.health.collect import collect_inputs
-    from previewops.recording.recorder import Recorder
-    from previewops.redis_server.connection import connect, redis_errors
-    from previewops.snapshot.reader import SnapshotReader
-
     thresholds = parse_thresholds(os.environ)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -91,23 +83,23 @@ async def _record(
         loop.add_signal_handler(signum, stop.set)
     redis = connect(url, role="record")
 
-    async def take(wish: SnapshotRequest) -> Snapshot:
+    async def take(request: SnapshotRequest) -> Snapshot:
         async with redis_errors(url):
             return await SnapshotReader(redis, settings).read(
-                history_s=wish.history_s,
-                history_min=wish.history_min,
-                events=wish.events,
-                after=wish.after,
+                history_s=request.history_s,
+                history_min=request.history_min,
+                events=request.events,
+                after=request.after,
                 running_jobs=True,
             )
 
-    async def verdicts(snapshot: Snapshot, history: History) -> Health:
+    async def check(snapshot: Snapshot, history: History) -> Health:
         async with redis_errors(url):
-            facts = await collect_inputs(redis, settings, snapshot, buckets=history.tens.values())
-        return evaluate(facts, thresholds)
+            inputs = await collect_inputs(redis, settings, snapshot, buckets=history.tens.values())
+        return evaluate(inputs, thresholds)
 
     try:
-        recorder = Recorder(take, verdicts, writer, SystemClock(), interval_s=every_s, print_note=print_err)
+        recorder = Recorder(take, check, writer, SystemClock(), interval_s=every_s, print_note=print_err)
         await recorder.run(stop, for_s)
     finally:
         await redis.aclose()

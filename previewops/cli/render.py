@@ -6,9 +6,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,12 +16,10 @@ from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.payload_files import read_payload
 from previewops.cli.shared_options import json_option
+from previewops.contract import AssetPolicy, Payload
 from previewops.errors import JobError, PreviewopsError, UsageError
-
-if TYPE_CHECKING:
-    from previewops.contract import Payload
-    from previewops.settings import Settings
-    from previewops.worker.assets.opener import AssetOpener
+from previewops.settings import Settings
+from previewops.worker.assets.opener import AssetOpener, FileAssetOpener
 
 Progress = Callable[[float, str], None]
 _MANIFEST = "container.json"
@@ -68,8 +66,6 @@ def render(context: Context, file: str, output: Path, replace: bool, as_json: bo
     PAYLOAD "-" is standard input. The payload's own folder is an asset root too. DIR is created atomically. With
     "dryRun": true the plan is printed as JSON and nothing is written.
     """
-    from previewops.contract import AssetPolicy
-
     parsed, settings, shared = read_payload(file), context.settings, context.asset_policy()
     roots = (parsed.base.resolve(), *shared.roots)
     payload = parsed.validate(AssetPolicy(roots, shared.hosts))
@@ -79,7 +75,7 @@ def render(context: Context, file: str, output: Path, replace: bool, as_json: bo
     if as_json or payload.dry_run:
         print_json(summary if payload.dry_run else {**summary, "bundle": str(output)})
         return 0
-    _say(summary, output)
+    _print_summary(summary, output)
     return 0
 
 
@@ -96,8 +92,6 @@ def _check_output(output: Path, *, replace: bool) -> None:
 
 @contextmanager
 def _opener(settings: Settings, roots: tuple[Path, ...]) -> Iterator[AssetOpener]:
-    from previewops.worker.assets.opener import FileAssetOpener
-
     if not settings.asset_hosts:
         yield FileAssetOpener(roots)
         return
@@ -105,11 +99,8 @@ def _opener(settings: Settings, roots: tuple[Path, ...]) -> Iterator[AssetOpener
     from previewops.worker.assets.fetch import WebFetcher
 
     web = WebFetcher(settings.asset_hosts, settings.fetch_timeout_s)
-    fetched = DownloadCache(web, total_bytes=settings.fetch_max_mb * MIB)
-    try:
+    with closing(DownloadCache(web, total_bytes=settings.fetch_max_mb * MIB)) as fetched:
         yield FileAssetOpener(roots, fetched)
-    finally:
-        fetched.close()
 
 
 def _render(
@@ -177,7 +168,7 @@ def _progress() -> Iterator[Progress]:
         yield lambda share, word: bars.update(task, completed=share, description=word)
 
 
-def _say(summary: dict[str, Any], output: Path) -> None:
+def _print_summary(summary: dict[str, Any], output: Path) -> None:
     files = summary["artifacts"]
     total = sum(int(entry["bytes"]) for entry in files)
     print_out(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from previewops.cli.context import Context
 from previewops.errors import UsageError
-
-if TYPE_CHECKING:
-    from previewops.queue.filter_query import FilterQuery
+from previewops.formatting import parse_age_ms
+from previewops.queue.filter_query import FilterQuery, UnknownFilterFields, parse_filter
 
 MAX_LISTED = 10_000
 
@@ -43,8 +42,6 @@ class Age(click.ParamType[int]):
         self._min_ms = min_ms
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from previewops.formatting import parse_age_ms
-
         ms = parse_age_ms(value)
         if ms is None or ms < self._min_ms:
             self.fail(f"found {value!r}, allowed 30s, 15m, 2h, 7d and the like", param, ctx)
@@ -58,11 +55,21 @@ def _set_json(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
     return value
 
 
-def json_option(command: _F) -> _F:
-    """Adds ``--json``, passed as ``as_json``. Errors are then printed as JSON too."""
-    return click.option(
-        "--json", "as_json", is_flag=True, is_eager=True, callback=_set_json, help="Print JSON."
-    )(command)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, is_eager=True, callback=_set_json, help="Print JSON."
+)
+"""``--json``, passed as ``as_json``. Errors are then printed as JSON too."""
+
+
+def combine_options(*options: Callable[[Any], Any]) -> Callable[[_F], _F]:
+    """Returns a decorator that adds ``options``, in this order."""
+
+    def add(command: _F) -> _F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def parse_filter_option(text: str) -> FilterQuery:
@@ -71,8 +78,6 @@ def parse_filter_option(text: str) -> FilterQuery:
     Raises:
         UsageError: unknown field.
     """
-    from previewops.queue.filter_query import UnknownFilterFields, parse_filter
-
     try:
         return parse_filter(text)
     except UnknownFilterFields as error:

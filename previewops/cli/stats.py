@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from previewops.cli.context import Context, pass_context
@@ -11,9 +9,7 @@ from previewops.cli.output import print_json, print_out
 from previewops.cli.shared_options import json_option
 from previewops.cli.workers import format_workers
 from previewops.formatting import format_age, format_duration, format_fields, pluralize
-
-if TYPE_CHECKING:
-    from previewops.snapshot.model import Snapshot
+from previewops.snapshot.model import Snapshot
 
 HISTORY_S = 3600
 

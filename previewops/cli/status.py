@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from previewops.cli.context import Context, pass_context, server_now_ms
+from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_json, print_out
 from previewops.cli.shared_options import json_option
 from previewops.formatting import (
@@ -17,10 +15,8 @@ from previewops.formatting import (
     format_table,
     wrap_text,
 )
-
-if TYPE_CHECKING:
-    from previewops.queue import Queue
-    from previewops.queue.records import Attempt, JobRecord
+from previewops.queue.records import Attempt, JobRecord
+from previewops.states import JobState
 
 
 @click.command(
@@ -35,20 +31,11 @@ Examples:
 @pass_context
 def status(context: Context, job_id: str, as_json: bool) -> None:
     """Show one job: state, result and failed attempts."""
-    record, now_ms = read_job(context, job_id)
+    record, now_ms = context.call_with_time(lambda queue: queue.status(job_id))
     if as_json:
         print_json(record.as_json())
     else:
         print_out(format_job(record, now_ms))
-
-
-def read_job(context: Context, job_id: str) -> tuple[JobRecord, int]:
-    """Returns the job's record and the server's time in ms."""
-
-    async def read(queue: Queue) -> tuple[JobRecord, int]:
-        return await queue.status(job_id), await server_now_ms(queue.redis)
-
-    return context.call(read)
 
 
 def format_job(record: JobRecord, now_ms: int) -> list[str]:
@@ -84,10 +71,10 @@ def format_job(record: JobRecord, now_ms: int) -> list[str]:
 
 
 def _progress(record: JobRecord) -> str | None:
-    if record.state.value != "active":
+    if record.state is not JobState.ACTIVE:
         return None
     phase = f" ({record.phase})" if record.phase else ""
-    return f"{(record.progress or 0) * 100:.0f} %{phase}"
+    return f"{record.fraction * 100:.0f} %{phase}"
 
 
 def _counts(record: JobRecord) -> str | None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err
 from previewops.cli.payload_files import EXIT_HELP, read_payloads
+from previewops.cli.progress import NoProgress, show_progress
 from previewops.cli.shared_options import json_option, jsonl_option
+from previewops.cli.submitter import SubmitReport, Submitter
+from previewops.cli.waiting import MAX_PROGRESS_BARS, print_wait_warnings, wait_for_jobs
 from previewops.errors import UsageError
-
-if TYPE_CHECKING:
-    from previewops.cli.submitter import SubmitReport
-    from previewops.queue.queue import Queue
-    from previewops.queue.records import JobRecord
-    from previewops.settings import Settings
+from previewops.queue.queue import Queue
+from previewops.queue.records import JobRecord
+from previewops.settings import Settings
+from previewops.snapshot.reader import SnapshotReader
 
 
 @click.command(
@@ -60,8 +60,6 @@ def submit(
     again is safe: it is the same job. --import copies the pictures and sounds that a payload names by path
     (relative to its folder) to where workers find them. --json prints one object per job, on one line.
     """
-    from previewops.cli.submitter import SubmitReport, Submitter
-
     if timeout is not None and not wait:
         raise UsageError("--timeout requires --wait", hint="add --wait or omit --timeout")
     settings = context.settings
@@ -90,10 +88,6 @@ def _check_asset_roots(settings: Settings) -> None:
 
 
 async def _wait(queue: Queue, report: SubmitReport, timeout_s: float | None) -> None:
-    from previewops.cli.progress import NoProgress, show_progress
-    from previewops.cli.waiting import MAX_PROGRESS_BARS, print_wait_warnings, wait_for_jobs
-    from previewops.snapshot.reader import SnapshotReader
-
     if any(receipt.state.pending for _, receipt in report.accepted.values()):
         print_wait_warnings(await SnapshotReader(queue.redis, queue.settings).read())
     at_once = report.as_json or len(report.accepted) > MAX_PROGRESS_BARS

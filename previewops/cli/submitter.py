@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from previewops.cli.asset_import import ImportPlan, plan_import
 from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.payload_files import ParsedPayload, worst_exit_code
 from previewops.contract import AssetPolicy, Payload, explain, validate
@@ -19,13 +20,11 @@ from previewops.errors import (
     PreviewopsError,
     RedisUnavailable,
 )
+from previewops.queue.queue import Queue, Receipt
+from previewops.queue.records import JobRecord
+from previewops.redis_server.connection import redis_errors
+from previewops.settings import Settings
 from previewops.states import JobState
-
-if TYPE_CHECKING:
-    from previewops.cli.asset_import import ImportPlan
-    from previewops.queue.queue import Queue, Receipt
-    from previewops.queue.records import JobRecord
-    from previewops.settings import Settings
 
 BATCH_SIZE = 100
 
@@ -132,8 +131,6 @@ class Submitter:
 
     async def submit(self, queue: Queue, redis_url: str, payloads: Iterator[ParsedPayload]) -> None:
         """Submits valid payloads, one batch per round trip. After a Redis failure, reports each remaining job."""
-        from previewops.redis_server.connection import redis_errors
-
         while batch := list(islice(payloads, BATCH_SIZE)):
             valid = [
                 (parsed.source, payload)
@@ -169,8 +166,6 @@ class Submitter:
             return None
 
     def _import(self, parsed: ParsedPayload) -> Payload:
-        from previewops.cli.asset_import import plan_import
-
         plan = plan_import(
             parsed.payload or {},
             base=parsed.base,

@@ -6,20 +6,25 @@ import asyncio
 import faulthandler
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.errors import UsageError
-
-if TYPE_CHECKING:
-    from previewops.settings import Settings
-    from previewops.snapshot.fleet import WorkerCountRange
-    from previewops.supervisor.environment import Launch
-    from previewops.supervisor.loop import Supervisor
-    from previewops.supervisor.recycle_policy import RecycleLimits
+from previewops.redis_server.connection import redact_url, resolve_redis_url
+from previewops.settings import Settings
+from previewops.snapshot.fleet import WorkerCountRange
+from previewops.supervisor.environment import (
+    Launch,
+    check_reload,
+    read_environment_file,
+    worker_environment,
+)
+from previewops.supervisor.events import ControlRequest
+from previewops.supervisor.loop import Supervisor
+from previewops.supervisor.recycle_policy import RecycleLimits
 
 MIB = 1024 * 1024
 _COUNT = click.IntRange(0, 256)
@@ -85,23 +90,25 @@ def supervise(
 ) -> None:
     """Run this host's workers until SIGTERM or Ctrl-C. One supervisor per host."""
     from previewops.logs.setup import configure_logging
-    from previewops.supervisor.recycle_policy import RecycleLimits
 
     # On a watchdog timeout systemd sends SIGABRT: log the stack.
     faulthandler.enable()
     limits = RecycleLimits(max_rss_mb * MIB, max_jobs, max_age_s)
-    source = LaunchSource(context, env_file)
-    settings = source.settings()
-    bounds = _bounds(workers, fewest, most, settings)
-    configure_logging(settings, verbose=context.verbose)
-    asyncio.run(_supervise(source, settings, bounds, limits, backend))
+    launch = _read_launch(context, env_file)
+    bounds = _bounds(workers, fewest, most, launch.settings)
+    configure_logging(launch.settings, verbose=context.verbose)
+
+    def reload() -> Launch:
+        changed = _read_launch(context, env_file, url=launch.environ["REDIS_URL"])
+        check_reload(launch.settings, changed.settings)
+        return changed
+
+    asyncio.run(_supervise(launch, reload, bounds, limits, backend))
 
 
 def _bounds(
     workers: int | None, fewest: int | None, most: int | None, settings: Settings
 ) -> WorkerCountRange:
-    from previewops.snapshot.fleet import WorkerCountRange
-
     if fewest is None and most is None:
         count = default_worker_count(settings) if workers is None else workers
         return WorkerCountRange(count, count)
@@ -118,76 +125,34 @@ def default_worker_count(settings: Settings) -> int:
     return max(1, -(-(os.cpu_count() or 1) // settings.worker_concurrency))
 
 
-class LaunchSource:
-    """Source of the settings, in rising priority: environment, environment file, options."""
+def _read_launch(context: Context, env_file: Path | None, *, url: str | None = None) -> Launch:
+    """Reads settings and workers' environment, in rising priority: environment, environment file, options.
 
-    def __init__(self, context: Context, env_file: Path | None) -> None:
-        self._context = context
-        self._env_file = env_file
-        self._url: str | None = None
-
-    def environ(self) -> dict[str, str]:
-        """Current environment.
-
-        Raises:
-            UsageError: the file cannot be read.
-        """
-        from previewops.supervisor.environment import read_environment_file
-
-        file_values = {} if self._env_file is None else read_environment_file(self._env_file)
-        return {**os.environ, **file_values, **self._context.env_overrides}
-
-    def settings(self) -> Settings:
-        """Current settings.
-
-        Raises:
-            UsageError: the file cannot be read, or a variable is invalid.
-        """
-        from previewops.settings import Settings
-
-        return Settings.from_env(self.environ())
-
-    def url(self, settings: Settings) -> str:
-        """Address of Redis, resolved once."""
-        from previewops.redis_server.connection import resolve_redis_url
-
-        if self._url is None:
-            self._url = resolve_redis_url(settings, option=self._context.redis_option)
-        return self._url
-
-    def launch(self) -> Launch:
-        """Current settings and environment of new workers.
-
-        Raises:
-            UsageError: the file cannot be read, or a variable is invalid.
-        """
-        from previewops.settings import Settings
-        from previewops.supervisor.environment import Launch, worker_environment
-
-        environ = self.environ()
-        settings = Settings.from_env(environ)
-        return Launch(settings, worker_environment(environ, settings, self.url(settings)))
+    Raises:
+        UsageError: the file cannot be read, or a variable is invalid.
+    """
+    file_values = {} if env_file is None else read_environment_file(env_file)
+    environ = {**os.environ, **file_values, **context.env_overrides}
+    settings = Settings.from_env(environ)
+    url = url or resolve_redis_url(settings, option=context.redis_option)
+    return Launch(settings, worker_environment(environ, settings, url))
 
 
 async def _supervise(
-    source: LaunchSource, settings: Settings, bounds: WorkerCountRange, limits: RecycleLimits, backend: str
+    launch: Launch,
+    reload: Callable[[], Launch],
+    bounds: WorkerCountRange,
+    limits: RecycleLimits,
+    backend: str,
 ) -> None:
     import structlog
 
-    from previewops.redis_server.connection import redact_url
-    from previewops.supervisor.environment import check_reload
     from previewops.supervisor.factory import BackendName, build_supervisor
 
     log = structlog.get_logger()
-    url = source.url(settings)
-
-    def reload() -> Launch:
-        launch = source.launch()
-        check_reload(settings, launch.settings)
-        return launch
-
+    url = launch.environ["REDIS_URL"]
     async with build_supervisor(
-        source.launch(),
+        launch,
         url,
         bounds=bounds,
         limits=limits,
@@ -197,7 +162,7 @@ async def _supervise(
     ) as supervisor:
         log.info(
             "supervisor.started",
-            queue=settings.queue_name,
+            queue=launch.settings.queue_name,
             redis=redact_url(url),
             min=bounds.minimum,
             max=bounds.maximum,
@@ -208,8 +173,6 @@ async def _supervise(
 
 def install_signal_handlers(supervisor: Supervisor) -> None:
     """Maps signals to control requests."""
-    from previewops.supervisor.events import ControlRequest
-
     loop = asyncio.get_running_loop()
     for signum, request_kind in (
         (signal.SIGTERM, ControlRequest.STOP),

@@ -6,10 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
@@ -26,8 +23,6 @@ from previewops.cli.systemd_units import (
     user_layout,
 )
 from previewops.errors import PreviewopsError, UsageError
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 VERSION_TIMEOUT_S = 10
 _ROOT_HINT = "use sudo for system units, or --user for your own service manager"
@@ -104,10 +99,10 @@ def install(context: Context, user: bool, prefix: Path | None, dry_run: bool) ->
     if problems and prefix is None:
         raise UsageError("; ".join(problems), hint="or use --user for your own service manager")
     for file in files:
-        step = _plan(file, prefix)
-        if step.writes and not dry_run:
-            _write(step.target, file)
-        print_out(f"{step.would if dry_run else step.did:<16}{step.target}")
+        target, is_written, did, would = _plan(file, prefix)
+        if is_written and not dry_run:
+            _write(target, file)
+        print_out(f"{would if dry_run else did:<16}{target}")
     if prefix is None and not dry_run:
         print_out(["", "Next steps", *(f"  {line}" for line in next_steps(layout))])
 
@@ -168,27 +163,20 @@ def _select(files: list[HostFile], names: tuple[str, ...]) -> list[HostFile]:
     return [file for file in files if file.path.name in names]
 
 
-@dataclass(frozen=True, slots=True)
-class _InstallStep:
-    target: Path
-    writes: bool
-    did: str
-    would: str
-
-
-def _plan(file: HostFile, prefix: Path | None) -> _InstallStep:
+def _plan(file: HostFile, prefix: Path | None) -> tuple[Path, bool, str, str]:
+    """Returns the path, whether it has to be written, and the words for both cases: done, and dry run."""
     target = file.path if prefix is None else prefix / file.path.relative_to("/")
     try:
         installed = target.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return _InstallStep(target, True, "written", "would write")
+        return target, True, "written", "would write"
     except (OSError, UnicodeDecodeError) as error:
         raise _write_error(target, error) from error
     if installed == file.text:
-        return _InstallStep(target, False, "unchanged", "unchanged")
+        return target, False, "unchanged", "unchanged"
     if file.keep:
-        return _InstallStep(target, False, "kept", "would keep")
-    return _InstallStep(target, True, "replaced", "would replace")
+        return target, False, "kept", "would keep"
+    return target, True, "replaced", "would replace"
 
 
 def _write(target: Path, file: HostFile) -> None:
@@ -205,7 +193,4 @@ def _write(target: Path, file: HostFile) -> None:
 
 def _write_error(target: Path, error: OSError | UnicodeDecodeError) -> PreviewopsError:
     reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-    return PreviewopsError(
-        f"cannot write {target}: {reason}",
-        hint=_ROOT_HINT,
-    )
+    return PreviewopsError(f"cannot write {target}: {reason}", hint=_ROOT_HINT)

@@ -72,7 +72,6 @@ def tui(
 def _live(
     context: Context, read_only: bool, refresh: float | None, theme: str | None, leaving_stops: bool
 ) -> tuple[OperatorApp, QueueConnection]:
-    from previewops.cli.acting_operator import acting_operator
     from previewops.health import parse_thresholds
     from previewops.tui.app import OperatorApp
     from previewops.tui.commands.commands import ReadOnlyExecutor
@@ -84,8 +83,8 @@ def _live(
     from previewops.tui.terminal.graphics import prepare_graphics
 
     settings = context.settings
-    link = QueueConnection(context.redis_url(), settings, who=acting_operator())
-    source, desk = LiveSource(link), LiveExecutor(link)
+    link = QueueConnection(context.redis_url(), settings, who=context.operator)
+    source, executor = LiveSource(link), LiveExecutor(link)
     options = Options(
         queue_name=settings.queue_name,
         environment=os.environ.get("PREVIEW_ENV", ""),
@@ -97,9 +96,8 @@ def _live(
         heartbeat_ms=settings.heartbeat_ms,
         leaving="Workers and Redis on this machine will stop." if leaving_stops else "",
     )
-    return OperatorApp(
-        source, ReadOnlyExecutor(desk) if read_only else desk, options, health_source=source
-    ), link
+    commands = ReadOnlyExecutor(executor) if read_only else executor
+    return OperatorApp(source, commands, options, health_source=source), link
 
 
 def _recorded(path: Path, refresh: float | None, theme: str | None) -> OperatorApp:
@@ -119,15 +117,15 @@ def _recorded(path: Path, refresh: float | None, theme: str | None) -> OperatorA
 
 def _run(app: OperatorApp, link: QueueConnection | None = None) -> int:
     """Runs the app, then closes ``link`` in the event loop of its connections."""
-    status = asyncio.run(_shown(app, link))
+
+    async def run() -> int | None:
+        try:
+            return await app.run_async()
+        finally:
+            if link is not None:
+                await link.aclose()
+
+    status = asyncio.run(run())
     if app.failure is not None:
         raise app.failure
     return status or 0
-
-
-async def _shown(app: OperatorApp, link: QueueConnection | None) -> int | None:
-    try:
-        return await app.run_async()
-    finally:
-        if link is not None:
-            await link.aclose()

@@ -13,21 +13,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from previewops.cli.context import Context, pass_context
+from previewops.cli.context import Context, open_redis, pass_context
 from previewops.cli.deferred_output import DeferredOutput
 from previewops.cli.output import print_status
 from previewops.cli.shared_options import theme_option
 from previewops.cli.supervise import default_worker_count
 from previewops.errors import PreviewopsError, RedisUnavailable
+from previewops.formatting import pluralize
+from previewops.queue.queue import Queue
+from previewops.redis_server.connection import redact_url, redis_errors
 from previewops.settings import Settings
+from previewops.snapshot.fleet import WorkerCountRange
+from previewops.snapshot.model import Snapshot
+from previewops.snapshot.reader import SnapshotReader
+from previewops.supervisor.environment import Launch, worker_environment
+from previewops.supervisor.events import ControlRequest
+from previewops.supervisor.loop import Supervisor
 from previewops.tasks import cancel_and_wait
 
 if TYPE_CHECKING:
-    from previewops.queue.queue import Queue
     from previewops.redis_server.embedded import EmbeddedRedis
-    from previewops.snapshot.model import Snapshot
-    from previewops.supervisor.environment import Launch
-    from previewops.supervisor.loop import Supervisor
 
 REPORT_INTERVAL_S = 1.0
 DEMO_SUMMARY_TIMEOUT_S = 0.5
@@ -72,39 +77,27 @@ class UpOptions:
 
 
 async def _up(context: Context, options: UpOptions, *, count: int) -> None:
-    from previewops.queue.queue import Queue
-    from previewops.redis_server.connection import connect, redact_url, redis_errors
-    from previewops.snapshot.fleet import WorkerCountRange
-    from previewops.supervisor.environment import Launch, worker_environment
     from previewops.supervisor.factory import build_supervisor
 
     settings = context.settings
     stop = _stop_requests()
     output = DeferredOutput()
-    async with _redis(context, output) as url, redis_errors(url):
+    async with _redis(context, output) as url, open_redis(url, role="up") as redis:
         launch = Launch(settings, worker_environment(os.environ, settings, url))
-
-        def unchanged() -> Launch:
-            return launch
-
-        redis = connect(url, role="up")
-        try:
-            await redis.ping()
-            async with build_supervisor(
-                launch, url, bounds=WorkerCountRange(count, count), log_action=output.print, reload=unchanged
-            ) as supervisor:
-                print_status(
-                    f"previewops: {count} worker{'s' if count > 1 else ''} of "
-                    f"{settings.worker_concurrency} jobs each on queue {settings.queue_name}\n"
-                    f"  Redis     {redact_url(url)}\n"
-                    f"  bundles   {settings.data_dir / 'previews'}\n"
-                    f"  logs      {settings.data_dir / 'logs'}"
-                )
-                queue = Queue(redis, settings)
-                foreground = _foreground(context, options, url, queue, output)
-                await _supervise(supervisor, foreground, settings, stop, output)
-        finally:
-            await redis.aclose()
+        bounds = WorkerCountRange(count, count)
+        await redis.ping()
+        async with build_supervisor(
+            launch, url, bounds=bounds, log_action=output.print, reload=lambda: launch
+        ) as supervisor:
+            print_status(
+                f"previewops: {pluralize(count, 'worker')} of {settings.worker_concurrency} jobs each"
+                f" on queue {settings.queue_name}\n"
+                f"  Redis     {redact_url(url)}\n"
+                f"  bundles   {settings.data_dir / 'previews'}\n"
+                f"  logs      {settings.data_dir / 'logs'}"
+            )
+            foreground = _foreground(context, options, url, Queue(redis, settings), output)
+            await _supervise(supervisor, foreground, settings, stop, output)
 
 
 def _stop_requests() -> StopRequests:
@@ -143,17 +136,10 @@ async def _keep_running(server: EmbeddedRedis, settings: Settings, output: Defer
 
 async def _record_restart(url: str, settings: Settings, status: int) -> None:
     """Records the restart as a queue event, for operators who did not see the printed line."""
-    from previewops.queue.queue import Queue
-    from previewops.redis_server.connection import connect, redis_errors
-
-    redis = connect(url, role="up")
-    try:
-        async with redis_errors(url):
-            await Queue(redis, settings).record_event(
-                "redis-restarted", message=f"Redis exited with status {status} and was restarted"
-            )
-    finally:
-        await redis.aclose()
+    async with open_redis(url, role="up") as redis:
+        await Queue(redis, settings).record_event(
+            "redis-restarted", message=f"Redis exited with status {status} and was restarted"
+        )
 
 
 async def _foreground(
@@ -189,8 +175,6 @@ async def _supervise(
     output: DeferredOutput,
 ) -> None:
     """Supervises until a signal arrives, all workers are fatal, or ``foreground_work`` has ended."""
-    from previewops.supervisor.events import ControlRequest
-
     supervising = asyncio.create_task(supervisor.run())
     stop_requested = asyncio.create_task(stop.get())
     all_fatal = asyncio.create_task(supervisor.all_fatal.wait())
@@ -218,8 +202,6 @@ async def _drained(
     supervisor: Supervisor, supervising: asyncio.Task[None], stop: StopRequests, output: DeferredOutput
 ) -> None:
     """Waits until the workers have ended; forwards further stop signals."""
-    from previewops.supervisor.events import ControlRequest
-
     if sys.stdout.isatty() and not supervising.done():  # explain the wait to a person
         output.print("draining the workers; Ctrl-C releases running jobs at once")
     while not supervising.done():
@@ -234,9 +216,6 @@ async def _drained(
 
 async def _report(queue: Queue, url: str) -> None:
     """Shows the queue's state whenever it changes: in place in a terminal, as lines elsewhere."""
-    from previewops.redis_server.connection import redis_errors
-    from previewops.snapshot.reader import SnapshotReader
-
     snapshots = SnapshotReader(queue.redis, queue.settings)
     shown = ""
     with _state_line() as show:

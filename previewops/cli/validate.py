@@ -10,6 +10,7 @@ from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_json, print_out
 from previewops.cli.payload_files import EXIT_HELP, read_payloads, worst_exit_code
 from previewops.cli.shared_options import json_option, jsonl_option
+from previewops.contract import explain
 from previewops.errors import InvalidPayload, PreviewopsError
 
 
@@ -33,8 +34,6 @@ def validate(context: Context, files: tuple[str, ...], lines: bool, as_json: boo
     FILE "-" is standard input. Nothing is submitted, and Redis is not used. --json prints one object per payload,
     on one line.
     """
-    from previewops.contract import explain
-
     policy = context.asset_policy()
     codes = []
     for parsed in read_payloads(files, lines=lines):

@@ -7,15 +7,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from previewops.cli.output import print_err
 from previewops.errors import JobNotFound
-
-if TYPE_CHECKING:
-    from previewops.queue.queue import Queue
-    from previewops.queue.records import JobRecord
-    from previewops.snapshot.model import Snapshot
+from previewops.queue.queue import Queue
+from previewops.queue.records import JobRecord
+from previewops.redis_server.connection import unavailable_reason
+from previewops.snapshot.model import Snapshot
 
 T = TypeVar("T")
 
@@ -72,8 +71,6 @@ async def _full_record(queue: Queue, job_id: str, note: Callable[[str], None]) -
 async def _retry_during_outage(read: Callable[[], Awaitable[T]], note: Callable[[str], None]) -> T:
     """Retries while Redis is unavailable, for up to ``MAX_REDIS_OUTAGE_S``: long enough for a restart."""
     from redis.exceptions import RedisError
-
-    from previewops.redis_server.connection import unavailable_reason
 
     give_up = time.monotonic() + MAX_REDIS_OUTAGE_S
     noted = False

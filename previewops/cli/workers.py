@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,10 +11,8 @@ from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.shared_options import json_option
 from previewops.clock import iso_from_ms
 from previewops.formatting import format_age, format_bytes, format_table, wrap_text
-
-if TYPE_CHECKING:
-    from previewops.snapshot.fleet import SupervisorStatus
-    from previewops.snapshot.model import Snapshot
+from previewops.snapshot.fleet import SupervisorStatus
+from previewops.snapshot.model import Snapshot
 
 _HEADERS = ("WORKER", "STATE", "BUSY", "DONE", "FAILED", "MEMORY", "SEEN", "JOBS")
 _TROUBLED = ("exited", "backoff", "fatal")

@@ -144,14 +144,18 @@ class AsyncClient:
             JobFailed: the job is a dead letter.
             JobCancelled: the job was cancelled.
             WaitTimeout: ``timeout_s`` seconds have passed. The job continues.
-            JobNotFound: the job has no record: unconnection, discarded or expired.
+            JobNotFound: the job has no record: unknown, discarded or expired.
         """
         async with aclosing(self._poll(job_id, timeout_s, full_result=True)) as records:
             async for record in records:
                 last = record
         if last.state.pending:
             raise WaitTimeout(last, timeout_s or 0)
-        return _to_result(last)
+        if last.state is JobState.DEAD:
+            raise JobFailed(last)
+        if last.state is JobState.CANCELLED:
+            raise JobCancelled(last)
+        return JobResult.from_record(last)
 
     async def events(self, job_id: str, *, timeout_s: float | None = None) -> AsyncGenerator[Progress, None]:
         """Yields the job's progress now and after each change, until it has ended or ``timeout_s`` has passed.
@@ -262,11 +266,3 @@ class AsyncClient:
                 if left_s == 0 or now() - outage_began > MAX_REDIS_OUTAGE_S:
                     raise RedisUnavailable(redact_url(url), reason) from error
             await asyncio.sleep(_RETRY_INTERVAL_S)
-
-
-def _to_result(record: JobRecord) -> JobResult:
-    if record.state is JobState.DEAD:
-        raise JobFailed(record)
-    if record.state is JobState.CANCELLED:
-        raise JobCancelled(record)
-    return JobResult.from_record(record)

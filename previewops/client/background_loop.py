@@ -49,9 +49,8 @@ class BackgroundLoop:
         if not self._running():
             return
         self._loop.call_soon_threadsafe(self._loop.stop)
-        if (
-            threading.current_thread() is not self._thread
-        ):  # the garbage collector may call this in any thread
+        # The garbage collector may call this in any thread.
+        if threading.current_thread() is not self._thread:
             self._thread.join(CLOSE_TIMEOUT_S)
 
     def _running(self) -> bool:

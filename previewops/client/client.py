@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable
 from concurrent.futures import CancelledError
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -38,7 +39,7 @@ class Client:
     def __init__(
         self, redis_url: str | None = None, *, settings: Settings | None = None, name: str | None = None
     ) -> None:
-        self._make = _client_factory(redis_url, settings, name)
+        self._make = partial(AsyncClient, redis_url, settings=settings, name=name)
         # Created here so that an invalid environment variable is reported by the constructor.
         self._client = self._make()
         self._thread: BackgroundLoop | None = None
@@ -115,12 +116,6 @@ class Client:
         """Resets the client in a forked child: client and thread belong to the parent."""
         _INHERITED.append((self._client, self._thread))
         self._client, self._thread, self._lock = self._make(), None, threading.Lock()
-
-
-def _client_factory(
-    redis_url: str | None, settings: Settings | None, name: str | None
-) -> Callable[[], AsyncClient]:
-    return lambda: AsyncClient(redis_url, settings=settings, name=name)
 
 
 async def _next(generator: AsyncGenerator[Progress, None]) -> Progress | None:

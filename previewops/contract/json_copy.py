@@ -22,9 +22,8 @@ _INTEGERS = f"whole numbers from -{MAX_SAFE_INTEGER} to {MAX_SAFE_INTEGER}"
 
 def integer_out_of_range(where: str, found: str) -> Violation:
     """Returns the violation for an integer that a double cannot represent exactly."""
-    return Violation(
-        where, "integer-range", "is an integer that a double cannot represent exactly", found, _INTEGERS
-    )
+    message = "is an integer that a double cannot represent exactly"
+    return Violation(where, "integer-range", message, found, _INTEGERS)
 
 
 def not_finite(where: str, found: str) -> Violation:
@@ -100,9 +99,8 @@ class _Copier:
             return None
         if self.values + len(value) > MAX_VALUES:
             found, allowed = f"more than {MAX_VALUES}", f"{MAX_VALUES} values in all"
-            self._reject(
-                Violation(json_pointer(path), "too-large", "contains too many values", found, allowed)
-            )
+            message = "contains too many values"
+            self._reject(Violation(json_pointer(path), "too-large", message, found, allowed))
             return None
         if isinstance(value, list):
             return [self.copy(item, (*path, index)) for index, item in enumerate(value)]
@@ -112,11 +110,8 @@ class _Copier:
         copied: dict[str, object] = {}
         for key, item in value.items():
             if not isinstance(key, str):
-                message, found = (
-                    "has a property whose name is not a string",
-                    f"{json_type_name(key)} as a name",
-                )
-                allowed = "names that are strings"
+                message, allowed = "has a property whose name is not a string", "names that are strings"
+                found = f"{json_type_name(key)} as a name"
                 self._reject(Violation(json_pointer(path), "not-json-value", message, found, allowed))
                 continue
             if not is_short_printable(key) and re.search(_SURROGATE, key):

@@ -80,15 +80,11 @@ def parse_lines(
     while line := stream.readline(longest):
         number += 1
         if len(line) == longest and not line.endswith(b"\n"):
-            _skip_to_line_end(stream)
+            while (rest := stream.readline(_SKIP_BYTES)) and not rest.endswith(b"\n"):
+                pass
         body = line.rstrip(b"\r\n")
         if body.strip():
             yield _parse_line(number, body, max_bytes, f"{source}:{number}" if source else f"line {number}")
-
-
-def _skip_to_line_end(stream: BinaryIO) -> None:
-    while (rest := stream.readline(_SKIP_BYTES)) and not rest.endswith(b"\n"):
-        pass
 
 
 def _parse_line(number: int, body: bytes, max_bytes: int, where: str) -> ParsedLine:
@@ -212,10 +208,9 @@ class _JsonReader:
         return value if abs(value) != float("inf") else self._constant(text)
 
     def _int(self, text: str) -> int | _InvalidNumber:
-        if len(text) <= MAX_INTEGER_DIGITS + 1:
-            value = int(text)
-            if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-                return value
+        # The length comes first: int() is slow for long texts, and rejects very long ones.
+        if len(text) <= MAX_INTEGER_DIGITS + 1 and abs(int(text)) <= MAX_SAFE_INTEGER:
+            return int(text)
         self.invalid = True
         return _InvalidNumber(text, whole=True)
 

@@ -70,14 +70,11 @@ def _inlined(node: Any, definitions: Schema) -> Any:
     if "$ref" in node:
         siblings = {key: value for key, value in node.items() if key != "$ref"}
         node = {**definitions[node["$ref"].removeprefix("#/$defs/")], **siblings}
-    kept = {key: value for key, value in node.items() if key not in _ANNOTATIONS}
-    if "properties" in kept:
-        properties = {key: _inlined(value, definitions) for key, value in kept["properties"].items()}
-        return {
-            **{key: _inlined(value, definitions) for key, value in kept.items()},
-            "properties": properties,
-        }
-    return {key: _inlined(value, definitions) for key, value in kept.items()}
+    inlined = {key: _inlined(value, definitions) for key, value in node.items() if key not in _ANNOTATIONS}
+    if "properties" in node:  # names in it are not keywords
+        properties = node["properties"].items()
+        inlined["properties"] = {key: _inlined(value, definitions) for key, value in properties}
+    return inlined
 
 
 def _items(validator: Any, items: Schema, instance: object, schema: Schema) -> Iterator[ValidationError]:
@@ -88,7 +85,6 @@ def _items(validator: Any, items: Schema, instance: object, schema: Schema) -> I
 
 
 def _properties(validator: Any, properties: Schema, instance: object, _: Schema) -> Iterator[ValidationError]:
-    """Like the standard keyword."""
     if isinstance(instance, dict):
         for name, subschema in properties.items():
             if name in instance:

@@ -75,14 +75,9 @@ def _repeated_ids(listed: str, noun: str, items: list[tuple[int, Object]]) -> It
         if not isinstance(id_, str):
             continue
         if id_ in first:
-            taken = json_pointer((_REQUEST, listed, first[id_], "id"))
-            yield Violation(
-                json_pointer((_REQUEST, listed, index, "id")),
-                "repeated-id",
-                f"is the id of another {noun}",
-                quote(id_),
-                f"an id that no other {noun} has ({taken} has this one)",
-            )
+            path, taken = (json_pointer((_REQUEST, listed, i, "id")) for i in (index, first[id_]))
+            allowed = f"an id that no other {noun} has ({taken} has this one)"
+            yield Violation(path, "repeated-id", f"is the id of another {noun}", quote(id_), allowed)
         first.setdefault(id_, index)
 
 
@@ -100,54 +95,36 @@ def _reference(asset_id: object, wanted: str, types: Mapping[str, object], path:
         return
     fitting = join_names(id_ for id_, type_ in types.items() if type_ == wanted)
     allowed = f"ids of assets of type {wanted}: {fitting}"
+    where, found = json_pointer(path), quote(asset_id)
     if asset_id not in types:
-        yield Violation(
-            json_pointer(path), "unknown-asset", "refers to an unknown asset", quote(asset_id), allowed
-        )
-    elif isinstance(types[asset_id], str):
-        yield Violation(
-            json_pointer(path),
-            "asset-type",
-            f"refers to an asset that is not of type {wanted}",
-            f"{quote(asset_id)}, of type {quote(str(types[asset_id]))}",
-            allowed,
-        )
+        yield Violation(where, "unknown-asset", "refers to an unknown asset", found, allowed)
+    elif isinstance(type_ := types[asset_id], str):
+        message = f"refers to an asset that is not of type {wanted}"
+        yield Violation(where, "asset-type", message, f"{found}, of type {quote(type_)}", allowed)
 
 
 def _total_length(steps: list[tuple[int, Object]]) -> Iterator[Violation]:
     durations = (step.get("durationMs", DEFAULT_STEP_MS) for _, step in steps)
     total = TITLE_CARD_MS + sum(ms for ms in durations if isinstance(ms, int) and ms > 0)
     if total > MAX_TOTAL_MS:
-        yield Violation(
-            json_pointer((_REQUEST, "steps")),
-            "total-length",
-            "take too long together with the title card",
-            f"{total} ms",
+        message = "take too long together with the title card"
+        allowed = (
             f"at most {MAX_TOTAL_MS} ms, of which the title card takes {TITLE_CARD_MS} ms"
-            f" and a step without durationMs {DEFAULT_STEP_MS} ms",
+            f" and a step without durationMs {DEFAULT_STEP_MS} ms"
         )
+        yield Violation(json_pointer((_REQUEST, "steps")), "total-length", message, f"{total} ms", allowed)
 
 
 def _audio(audio: Object, types: Mapping[str, object], policy: AssetPolicy | None) -> Iterator[Violation]:
     path = (_REQUEST, "audio")
     named = [name for name in ("assetId", "uri") if name in audio]
     settings = [name for name in ("offsetMs", "gainDb") if name in audio]
+    where, found = json_pointer(path), " and ".join(named or settings)
     if len(named) > 1:
-        yield Violation(
-            json_pointer(path),
-            "audio-source",
-            "names two sounds",
-            "assetId and uri",
-            "assetId or uri, not both",
-        )
+        yield Violation(where, "audio-source", "names two sounds", found, "assetId or uri, not both")
     if settings and not named:
-        yield Violation(
-            json_pointer(path),
-            "audio-source",
-            "has sound options without a sound",
-            " and ".join(settings),
-            "assetId or uri beside them, or an empty object for no sound",
-        )
+        allowed = "assetId or uri beside them, or an empty object for no sound"
+        yield Violation(where, "audio-source", "has sound options without a sound", found, allowed)
     yield from _reference(audio.get("assetId"), "audio", types, (*path, "assetId"))
     yield from _address(audio.get("uri"), "audio", (*path, "uri"), policy)
 
@@ -170,44 +147,22 @@ def _address(uri: object, type_: object, path: Path, policy: AssetPolicy | None)
 
 def _media_type(uri: DataUri, type_: object, path: Path) -> Iterator[Violation]:
     if type_ in ("image", "audio") and not uri.media_type.startswith(f"{type_}/"):
-        yield Violation(
-            json_pointer(path),
-            "uri-media-type",
-            f"has a media type other than {type_}",
-            quote(uri.media_type),
-            f"data:{type_}/…;base64,…",
-        )
+        message, allowed = f"has a media type other than {type_}", f"data:{type_}/…;base64,…"
+        yield Violation(json_pointer(path), "uri-media-type", message, quote(uri.media_type), allowed)
 
 
 def _options(options: object) -> Iterator[Violation]:
     if not isinstance(options, dict):
         return
-    format_ = options.get("format", DEFAULT_FORMAT)
-    even_sided = isinstance(format_, str) and format_ in EVEN_SIDED_FORMATS
-    resolution = options.get("resolution")
-    if isinstance(resolution, str):
-        yield from _resolution(resolution, even_sided=even_sided)
-
-
-def _resolution(resolution: str, *, even_sided: bool) -> Iterator[Violation]:
-    size = parse_resolution(resolution)
-    if size is None:
+    format_, resolution = options.get("format", DEFAULT_FORMAT), options.get("resolution")
+    if not isinstance(resolution, str) or (size := parse_resolution(resolution)) is None:
         return
     path = json_pointer((_REQUEST, "options", "resolution"))
     width, height = size
     if min(size) < MIN_SIDE_PX or max(size) > MAX_SIDE_PX or width * height > MAX_FRAME_PX:
-        yield Violation(
-            path,
-            "resolution-bounds",
-            "is out of range",
-            f"{width}x{height} ({width * height} pixels)",
-            f"sides from {MIN_SIDE_PX} to {MAX_SIDE_PX} pixels, at most {MAX_FRAME_PX} pixels in all",
-        )
-    if even_sided and (width % 2 or height % 2):
-        yield Violation(
-            path,
-            "resolution-odd",
-            "has an odd side, which the format does not support",
-            quote(resolution),
-            "even sides",
-        )
+        found = f"{width}x{height} ({width * height} pixels)"
+        allowed = f"sides from {MIN_SIDE_PX} to {MAX_SIDE_PX} pixels, at most {MAX_FRAME_PX} pixels in all"
+        yield Violation(path, "resolution-bounds", "is out of range", found, allowed)
+    if isinstance(format_, str) and format_ in EVEN_SIDED_FORMATS and (width % 2 or height % 2):
+        message = "has an odd side, which the format does not support"
+        yield Violation(path, "resolution-odd", message, quote(resolution), "even sides")

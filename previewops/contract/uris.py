@@ -26,8 +26,7 @@ _SCHEME = r"([A-Za-z][A-Za-z0-9+.-]*):"
 _FILE_URI = r"(?is:file://(?:localhost)?(/.*))"
 _DATA_HEAD = r"(?ia:data:(?P<type>(?:image|audio)/[a-z0-9][a-z0-9.+-]*)(?:;[\w.+-]+=[\w.+-]*+)*+;base64,)"
 _CONTROL = r"[\x00-\x1f\x7f]"
-_ESCAPE = r"(?s:%(.{0,2}))"
-_HEX_PAIR = r"[0-9A-Fa-f]{2}"
+_INVALID_ESCAPE = r"(?s:%(?![0-9A-Fa-f]{2}).{0,2})"
 
 
 class UriNotAllowed(Exception):
@@ -73,25 +72,16 @@ class AssetPolicy:
             UriNotAllowed: with the allowed roots or hosts.
         """
         if isinstance(uri, HttpUri):
-            self._check_host(uri)
+            if not any(host.allows(uri.scheme, uri.host, uri.port) for host in self.hosts):
+                found, allowed = f"{uri.host}:{uri.port}", format_hosts(self.hosts)
+                raise UriNotAllowed("uri-host", "has a host that is not allowed", found, allowed)
             return
+        path = str(uri.path)
         if not self.roots:
-            raise UriNotAllowed(
-                "uri-root", "is a file, but there is no asset root", str(uri.path), "a data: uri"
-            )
+            raise UriNotAllowed("uri-root", "is a file, but there is no asset root", path, "a data: uri")
         if uri.path.is_absolute() and not any(uri.path.is_relative_to(root) for root in self.roots):
-            raise UriNotAllowed(
-                "uri-root", "is outside the asset roots", quote(str(uri.path)), format_roots(self.roots)
-            )
-
-    def _check_host(self, uri: HttpUri) -> None:
-        if not any(host.allows(uri.scheme, uri.host, uri.port) for host in self.hosts):
-            raise UriNotAllowed(
-                "uri-host",
-                "has a host that is not allowed",
-                f"{uri.host}:{uri.port}",
-                format_hosts(self.hosts),
-            )
+            allowed = format_roots(self.roots)
+            raise UriNotAllowed("uri-root", "is outside the asset roots", quote(path), allowed)
 
 
 def format_roots(roots: Sequence[Path]) -> str:
@@ -118,79 +108,52 @@ def parse_uri(uri: str) -> FileUri | DataUri | HttpUri:
     if name == "file":
         return _file(_path_of_file_uri(uri), uri)
     if name in ("http", "https"):
-        return _web(uri)
-    raise UriNotAllowed(
-        "uri-scheme",
-        f"has the unsupported scheme {shorten(name, 40)}",
-        quote(uri),
-        f"{ALLOWED_ADDRESSES} (a path with a colon in its first part starts with ./)",
-    )
-
-
-def _web(uri: str) -> HttpUri:
-    try:
-        return parse_url(uri)
-    except InvalidUrl as error:
-        raise UriNotAllowed("uri-malformed", error.message, error.found, error.allowed) from None
+        try:
+            return parse_url(uri)
+        except InvalidUrl as error:
+            raise UriNotAllowed("uri-malformed", error.message, error.found, error.allowed) from None
+    message = f"has the unsupported scheme {shorten(name, 40)}"
+    allowed = f"{ALLOWED_ADDRESSES} (a path with a colon in its first part starts with ./)"
+    raise UriNotAllowed("uri-scheme", message, quote(uri), allowed)
 
 
 def _path_of_file_uri(uri: str) -> str:
     match = re.fullmatch(_FILE_URI, uri)
     if match is None:
-        raise UriNotAllowed(
-            "uri-malformed",
-            "is a file: uri without an absolute path on this host",
-            quote(uri),
-            "file:///absolute/path",
-        )
+        message = "is a file: uri without an absolute path on this host"
+        raise UriNotAllowed("uri-malformed", message, quote(uri), "file:///absolute/path")
     if "?" in match[1] or "#" in match[1]:
-        raise UriNotAllowed(
-            "uri-malformed",
-            "is a file: uri with a query or fragment",
-            quote(uri),
-            "%3F for ? and %23 for # in a name",
-        )
+        message, allowed = "is a file: uri with a query or fragment", "%3F for ? and %23 for # in a name"
+        raise UriNotAllowed("uri-malformed", message, quote(uri), allowed)
     return _percent_decoded(match[1], uri)
 
 
 def _percent_decoded(path: str, uri: str) -> str:
-    invalid = next(
-        (pair[0] for pair in re.finditer(_ESCAPE, path) if not re.fullmatch(_HEX_PAIR, pair[1])), None
-    )
-    if invalid is not None:
-        raise UriNotAllowed(
-            "uri-malformed", "has a % without two hexadecimal digits", quote(invalid), "%25 for a % sign"
-        )
+    if invalid := re.search(_INVALID_ESCAPE, path):
+        message = "has a % without two hexadecimal digits"
+        raise UriNotAllowed("uri-malformed", message, quote(invalid[0]), "%25 for a % sign")
     raw = re.sub(rb"%(..)", lambda pair: bytes((int(pair[1], 16),)), path.encode("utf-8", "surrogatepass"))
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise UriNotAllowed(
-            "uri-malformed", "has percent escapes that are not UTF-8", quote(uri), "UTF-8, percent-encoded"
-        ) from None
+        message = "has percent escapes that are not UTF-8"
+        raise UriNotAllowed("uri-malformed", message, quote(uri), "UTF-8, percent-encoded") from None
 
 
 def _file(path: str, uri: str) -> FileUri:
-    control = re.search(_CONTROL, path)
-    if control:
-        raise UriNotAllowed(
-            "uri-character",
-            "contains a control character",
-            escape_unprintable(control[0]),
-            "paths without control characters",
-        )
+    if control := re.search(_CONTROL, path):
+        found, allowed = escape_unprintable(control[0]), "paths without control characters"
+        raise UriNotAllowed("uri-character", "contains a control character", found, allowed)
     if "\\" in path:
-        raise UriNotAllowed(
-            "uri-character", "contains a backslash", quote(uri), "/ between the parts of a path"
-        )
+        allowed = "/ between the parts of a path"
+        raise UriNotAllowed("uri-character", "contains a backslash", quote(uri), allowed)
     parts = path.split("/")
     if ".." in parts:
         raise UriNotAllowed("uri-traversal", "contains '..'", quote(uri), "paths without '..'")
     size = len(path.encode("utf-8", "surrogatepass"))
     if size > MAX_PATH_BYTES:
-        raise UriNotAllowed(
-            "uri-too-long", "is too long for a path", f"{size} bytes", f"{MAX_PATH_BYTES} bytes"
-        )
+        allowed = f"{MAX_PATH_BYTES} bytes"
+        raise UriNotAllowed("uri-too-long", "is too long for a path", f"{size} bytes", allowed)
     clean = "/".join(part for part in parts if part not in ("", "."))
     if not clean:
         raise UriNotAllowed("uri-malformed", "does not name a file", quote(uri), ALLOWED_ADDRESSES)
@@ -200,31 +163,19 @@ def _file(path: str, uri: str) -> FileUri:
 def _data(uri: str) -> DataUri:
     head = re.match(_DATA_HEAD, uri)
     if head is None:
-        raise UriNotAllowed(
-            "uri-media-type",
-            "is a data: uri of an unsupported media type",
-            quote(shorten(uri, 60)),
-            "data:image/…;base64,… or data:audio/…;base64,…",
-        )
+        message = "is a data: uri of an unsupported media type"
+        allowed = "data:image/…;base64,… or data:audio/…;base64,…"
+        raise UriNotAllowed("uri-media-type", message, quote(shorten(uri, 60)), allowed)
     encoded = uri[head.end() :]
     try:
         content = binascii.a2b_base64(encoded, strict_mode=True)
     except (binascii.Error, ValueError):
-        raise UriNotAllowed(
-            "uri-malformed",
-            "is a data: uri whose content is not base64",
-            quote(encoded),
-            "base64 with padding",
-        ) from None
+        message = "is a data: uri whose content is not base64"
+        raise UriNotAllowed("uri-malformed", message, quote(encoded), "base64 with padding") from None
     if len(content) > MAX_INLINE_BYTES:
-        raise UriNotAllowed(
-            "uri-too-long",
-            "has too much content for a data: uri",
-            f"{len(content)} bytes",
-            f"{MAX_INLINE_BYTES} bytes",
-        )
+        found, allowed = f"{len(content)} bytes", f"{MAX_INLINE_BYTES} bytes"
+        raise UriNotAllowed("uri-too-long", "has too much content for a data: uri", found, allowed)
     if not content:
-        raise UriNotAllowed(
-            "uri-malformed", "is a data: uri without content", quote(uri), "at least one byte"
-        )
+        message = "is a data: uri without content"
+        raise UriNotAllowed("uri-malformed", message, quote(uri), "at least one byte")
     return DataUri(head["type"].lower(), content)

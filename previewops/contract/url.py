@@ -46,9 +46,8 @@ def parse_url(url: str) -> HttpUri:
     if len(url) > MAX_URL_CHARACTERS:
         raise InvalidUrl("is too long", f"{len(url)} characters", f"{MAX_URL_CHARACTERS} characters")
     if re.search(_UNPRINTED, url):
-        raise InvalidUrl(
-            "contains a space, a control character or a backslash", quote(url), "percent escapes"
-        )
+        message = "contains a space, a control character or a backslash"
+        raise InvalidUrl(message, quote(url), "percent escapes")
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -59,9 +58,8 @@ def parse_url(url: str) -> HttpUri:
     if not host or port == 0:
         raise InvalidUrl("is a web address without a host or port", quote(url), "https://host/path")
     if parts.username is not None or parts.password is not None:
-        raise InvalidUrl(
-            "contains a user name", f"an address at {host}", "addresses without user and password"
-        )
+        allowed = "addresses without user and password"
+        raise InvalidUrl("contains a user name", f"an address at {host}", allowed)
     if parts.fragment:
         raise InvalidUrl("has a fragment", quote(parts.fragment), "addresses without #")
     return HttpUri(parts.scheme, host, port or DEFAULT_PORTS[parts.scheme], url)
@@ -71,7 +69,7 @@ def _ascii_host(host: str) -> str:
     """Returns ``host`` as DNS has it. Raises ValueError for an invalid name."""
     if ":" in host:
         return host.lower()
-    ascii_host = host if host.isascii() else host.encode("idna").decode("ascii")
-    if ascii_host and re.fullmatch(HOST_NAME, ascii_host.lower()) is None:
+    name = (host if host.isascii() else host.encode("idna").decode("ascii")).lower()
+    if name and re.fullmatch(HOST_NAME, name) is None:
         raise ValueError("not a host name")
-    return ascii_host.lower()
+    return name

@@ -50,6 +50,5 @@ def _violations(
     yield from (item for item in schema_violations(document) if item.pointer not in reported)
     yield from (item for item in semantic_violations(document, policy) if item.pointer not in reported)
     if size > MAX_PAYLOAD_BYTES:
-        yield Violation(
-            "", "too-large", "is too large", f"{size} bytes as compact JSON", f"{MAX_PAYLOAD_BYTES} bytes"
-        )
+        found, allowed = f"{size} bytes as compact JSON", f"{MAX_PAYLOAD_BYTES} bytes"
+        yield Violation("", "too-large", "is too large", found, allowed)

@@ -40,8 +40,10 @@ async def collect_inputs(
     """
     if buckets is None and snapshot.history_s >= RECENT_WINDOW_S:
         buckets = snapshot.buckets
+    workers = snapshot.workers
     redis_ms, ahead_ms = await _time(redis, clock or SystemClock())
     eviction_policy, persistent = await _server_config(redis)
+    clocks_ahead_ms = (*((w.worker_id, w.clock_ahead_ms) for w in workers), ("this host", ahead_ms))
     free_bytes, disk_bytes = await asyncio.to_thread(_disk_space, settings.data_dir)
     return replace(
         inputs_from_snapshot(snapshot, buckets, heartbeat_ms=settings.heartbeat_ms),
@@ -53,19 +55,9 @@ async def collect_inputs(
         disk_bytes=disk_bytes,
         redis_ms=redis_ms,
         queue_max=settings.queue_max,
-        confined_by={
-            worker.worker_id: worker.confined_by for worker in snapshot.workers if worker.confined_by
-        },
-        clocks_ahead_ms=_clocks_ahead_ms(snapshot, ahead_ms),
+        confined_by={worker.worker_id: worker.confined_by for worker in workers if worker.confined_by},
+        clocks_ahead_ms={name: ahead for name, ahead in clocks_ahead_ms if ahead is not None},
     )
-
-
-def _clocks_ahead_ms(snapshot: Snapshot, here_ms: int | None) -> dict[str, int]:
-    workers = snapshot.workers
-    ahead_ms = {
-        worker.worker_id: worker.clock_ahead_ms for worker in workers if worker.clock_ahead_ms is not None
-    }
-    return ahead_ms if here_ms is None else {**ahead_ms, "this host": here_ms}
 
 
 def _run_ages_ms(snapshot: Snapshot) -> dict[str, int] | None:
@@ -80,15 +72,11 @@ async def measure_latency_ms(redis: Redis, clock: Clock) -> float | None:
     Raises:
         redis.exceptions.RedisError: the server cannot be used.
     """
-    took_ms, _ = await _time(redis, clock)
-    return took_ms
+    return (await _time(redis, clock))[0]
 
 
 async def _time(redis: Redis, clock: Clock) -> tuple[float | None, int | None]:
-    """Returns the latency in ms on an open connection, and how far this host's clock is ahead of the server's, in ms.
-
-    None if the TIME command is forbidden.
-    """
+    """Returns the latency and this host's clock lead, in ms; None if the TIME command is forbidden."""
     from redis.exceptions import ResponseError  # noqa: PLC0415 - start-up time of commands without Redis
 
     before = clock.monotonic()

@@ -58,9 +58,8 @@ def check_versions(inputs: HealthInputs) -> Check:
     versions = ", ".join(sorted(inputs.versions)) or "none"
     if len(inputs.versions) > 1:
         advice = "finish the roll-out: `previewops restart` on the hosts with the old version"
-        return Check(
-            "versions", Status.WARNING, f"workers run different versions: {versions}", versions, advice
-        )
+        message = f"workers run different versions: {versions}"
+        return Check("versions", Status.WARNING, message, versions, advice)
     return Check("versions", Status.OK, "all workers run the same version", versions)
 
 
@@ -81,13 +80,10 @@ def check_confinement(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[
         return
     worker, missing = next(iter(lacking.items()))
     others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-    yield Check(
-        "confinement",
-        Status.WARNING,
-        f"{worker}{others} render without {' and '.join(missing)}",
-        f"{len(lacking)} of {len(confined_by)} lack it",
-        "run workers on Linux 5.13 or newer with Landlock and seccomp, or lower --confinement",
-    )
+    message = f"{worker}{others} render without {' and '.join(missing)}"
+    advice = "run workers on Linux 5.13 or newer with Landlock and seccomp, or lower --confinement"
+    figure = f"{len(lacking)} of {len(confined_by)} lack it"
+    yield Check("confinement", Status.WARNING, message, figure, advice)
 
 
 def check_clocks(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:

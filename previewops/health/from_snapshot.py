@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from previewops.clock import iso_from_ms
+from previewops.clock import optional_iso
 from previewops.health import RECENT_WINDOW_S, Health, HealthInputs, RecentOutcomes, Thresholds, evaluate
 from previewops.snapshot.model import CounterBucket, Snapshot
 
 SNAPSHOT_CHECKS = frozenset(
-    {
-        "workers",
-        "accounting",
-        "data-loss",
-        "oldest-waiting",
-        "dead-letters",
-        "failure-rate",
-        "dead-growth",
-        "paused",
-        "supervisors",
-        "versions",
-    }
+    {"workers", "accounting", "data-loss", "oldest-waiting", "dead-letters"}
+    | {"failure-rate", "dead-growth", "paused", "supervisors", "versions"}
 )
 """Checks that need only a snapshot and the last minutes of counters."""
 
@@ -47,7 +37,7 @@ def inputs_from_snapshot(
         heartbeat_ms=heartbeat_ms,
         eviction_policy=None,
         persistent=None,
-        lost_at=None if snapshot.data_lost_ms is None else iso_from_ms(snapshot.data_lost_ms),
+        lost_at=optional_iso(snapshot.data_lost_ms),
         recent=None if buckets is None else _recent(buckets, snapshot.now_ms),
         supervisors=snapshot.supervisors,
         versions=frozenset(worker.version for worker in snapshot.workers if worker.version),

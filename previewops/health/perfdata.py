@@ -15,19 +15,16 @@ def collect_perfdata(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[P
     yield PerfdataValue("delayed", inputs.delayed)
     yield PerfdataValue("active", inputs.active)
     # The guidelines alert above a threshold; ours alert at it.
-    yield PerfdataValue(
-        "dead", inputs.dead, "", str(thresholds.dead_warning - 1), str(thresholds.dead_critical - 1)
-    )
+    dead = [str(count - 1) for count in (thresholds.dead_warning, thresholds.dead_critical)]
+    yield PerfdataValue("dead", inputs.dead, "", *dead)
     oldest = [f"{ms / 1000:g}" for ms in (thresholds.oldest_warning_ms, thresholds.oldest_critical_ms)]
     yield PerfdataValue("oldest_waiting", inputs.oldest_waiting_ms / 1000, "s", *oldest)
-    yield PerfdataValue(
-        "workers", fresh, "", f"{thresholds.workers_warning}:", f"{thresholds.workers_critical}:"
-    )
+    fewest = [f"{count}:" for count in (thresholds.workers_warning, thresholds.workers_critical)]
+    yield PerfdataValue("workers", fresh, "", *fewest)
     if inputs.queue_max is not None:
         depth = [f"{share * 100:g}" for share in (thresholds.depth_warning, thresholds.depth_critical)]
-        yield PerfdataValue(
-            "depth", round((inputs.waiting + inputs.delayed) / inputs.queue_max * 100, 1), "%", *depth
-        )
+        percent = round((inputs.waiting + inputs.delayed) / inputs.queue_max * 100, 1)
+        yield PerfdataValue("depth", percent, "%", *depth)
     yield PerfdataValue("unaccounted", max(0, inputs.unaccounted), "", "", "0")
     if inputs.recent is not None:
         yield PerfdataValue("completed_recently", inputs.recent.completed)

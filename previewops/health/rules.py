@@ -77,13 +77,9 @@ def _accounting(inputs: HealthInputs) -> Check:
 def _loss(inputs: HealthInputs) -> Check:
     if inputs.lost_at is None:
         return Check("data-loss", Status.OK, "Redis has kept the queue's data", "none")
-    return Check(
-        "data-loss",
-        Status.CRITICAL,
-        f"Redis lost the queue's data, detected at {inputs.lost_at}; bundles are kept",
-        inputs.lost_at,
-        "resubmit the jobs that were pending, then `previewops health --acknowledge-loss`",
-    )
+    message = f"Redis lost the queue's data, detected at {inputs.lost_at}; bundles are kept"
+    advice = "resubmit the jobs that were pending, then `previewops health --acknowledge-loss`"
+    return Check("data-loss", Status.CRITICAL, message, inputs.lost_at, advice)
 
 
 def _depth(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
@@ -119,11 +115,10 @@ def _recent(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     share = died / ended if ended else 0.0
     enough = ended >= MIN_JOBS_FOR_RATE
     status = classify(share, thresholds.failure_warning, thresholds.failure_critical) if enough else Status.OK
+    figure = f"{share:.0%}" if enough else f"{died} of {ended}"
     message = f"{died} of {ended} finished jobs died in the last {RECENT_WINDOW_S // 60} min"
     advice = "`previewops dlq list --groups` shows the causes; `previewops pause` stops further failures"
-    yield make_check(
-        "failure-rate", status, message, f"{share:.0%}" if enough else f"{died} of {ended}", advice
-    )
+    yield make_check("failure-rate", status, message, figure, advice)
     grown = died - inputs.recent.removed
     status = classify(grown, thresholds.growth_warning, thresholds.growth_critical)
     message = f"{max(0, grown)} more dead letters than {RECENT_WINDOW_S // 60} min ago"
@@ -134,15 +129,12 @@ def _stuck(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     if inputs.run_ages_ms is None:
         return
     allowed = inputs.deadline_ms + STUCK_AFTER_MS
-    ages = sorted(
-        ((age, job_id) for job_id, age in inputs.run_ages_ms.items() if age > allowed), reverse=True
-    )
-    count = len(ages)
+    late = [(age, job_id) for job_id, age in inputs.run_ages_ms.items() if age > allowed]
+    count = len(late)
     message = f"no job has run for longer than {format_seconds(allowed)}"
-    if ages:
-        message = (
-            f"{pluralize(count, 'job')} past the deadline, {ages[0][1]} for {format_seconds(ages[0][0])}"
-        )
+    if late:
+        age, job_id = max(late)
+        message = f"{pluralize(count, 'job')} past the deadline, {job_id} for {format_seconds(age)}"
     advice = "`previewops workers` shows which worker; `previewops restart` or `previewops cancel` ends it"
     status = classify(count, thresholds.stuck_warning, thresholds.stuck_critical)
     yield make_check("stuck-jobs", status, message, f"{count}", advice)
@@ -172,11 +164,8 @@ def _redis(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
         yield make_check("eviction", classify(not safe, 1, 2), message, inputs.eviction_policy, advice)
     if inputs.persistent is not None:
         state = "on" if inputs.persistent else "off"
-        message = (
-            "Redis writes to disk"
-            if inputs.persistent
-            else "Redis' persistence is off: a restart loses all jobs"
-        )
+        problem = "Redis' persistence is off: a restart loses all jobs"
+        message = "Redis writes to disk" if inputs.persistent else problem
         advice = "CONFIG SET appendonly yes, and the same in redis.conf"
         yield make_check("persistence", classify(not inputs.persistent, 1, 2), message, state, advice)
 

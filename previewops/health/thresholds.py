@@ -104,9 +104,8 @@ def parse_thresholds(environ: Mapping[str, str]) -> Thresholds:
                 problems.append(f"{_named(option.variable(level))}: found {raw!r}, allowed {allowed}")
     confinement = environ.get(CONFINEMENT_VARIABLE, "")
     if confinement and confinement not in tuple(Confinement):
-        problems.append(
-            f"{_named(CONFINEMENT_VARIABLE)}: found {confinement!r}, allowed one of {', '.join(Confinement)}"
-        )
+        name, names = _named(CONFINEMENT_VARIABLE), ", ".join(Confinement)
+        problems.append(f"{name}: found {confinement!r}, allowed one of {names}")
     elif confinement:
         values["confinement"] = Confinement(confinement)
     thresholds = Thresholds(**values)

@@ -70,13 +70,13 @@ def sanitize(fields: Mapping[str, Any]) -> dict[str, Any]:
         if name == TRACEBACK_FIELD:
             kept[name] = _sanitize_traceback(str(value), min(MAX_TRACEBACK, space))
         else:
-            kept[name] = (
-                REDACTED
-                if name in _WITHHELD_FIELDS
-                else _sanitize_value(value, min(MAX_TEXT, space), _MAX_DEPTH)
-            )
+            kept[name] = _sanitize_field(name, value, min(MAX_TEXT, space), _MAX_DEPTH)
         space = max(0, space - len(json.dumps(kept[name])))
     return kept
+
+
+def _sanitize_field(name: object, value: Any, limit: int, depth: int) -> Any:
+    return REDACTED if name in _WITHHELD_FIELDS else _sanitize_value(value, limit, depth)
 
 
 def _sanitize_value(value: Any, limit: int, depth: int) -> Any:
@@ -87,9 +87,7 @@ def _sanitize_value(value: Any, limit: int, depth: int) -> Any:
             chosen = list(value.items())[:MAX_ITEMS]
             share = limit // max(1, len(chosen))
             return {
-                _sanitize_text(str(name), 100): REDACTED
-                if name in _WITHHELD_FIELDS
-                else _sanitize_value(item, share, depth - 1)
+                _sanitize_text(str(name), 100): _sanitize_field(name, item, share, depth - 1)
                 for name, item in chosen
             }
         items = list(value)[:MAX_ITEMS]

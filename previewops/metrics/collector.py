@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from previewops.clock import Clock, SystemClock
@@ -12,13 +12,9 @@ from previewops.health.collect import measure_latency_ms
 from previewops.metrics.lifetime_counters import LifetimeCounters
 from previewops.queue.keys import Keys
 from previewops.redis_server.connection import unavailable_reason
+from previewops.settings import Settings
 from previewops.snapshot.model import Snapshot
 from previewops.snapshot.reader import SnapshotReader
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from previewops.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
+from redis.asyncio import Redis
 
 from previewops import __version__
 from previewops.metrics.collector import QueueMetrics, ScrapeResult, collect
@@ -16,19 +16,13 @@ from previewops.metrics.families import FamilyBuilder
 from previewops.metrics.fleet_metrics import fleet_metrics
 from previewops.metrics.job_metrics import job_metrics
 from previewops.metrics.queue_metrics import queue_metrics
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from previewops.settings import Settings
+from previewops.settings import Settings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Media type of what :func:`scrape` returns: Prometheus' text format."""
 
 
 class _ScrapeCollector(Collector):
-    """Yields the metric families of one scrape."""
-
     def __init__(self, metrics: QueueMetrics | None, settings: Settings) -> None:
         self._metrics = metrics
         self._settings = settings

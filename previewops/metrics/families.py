@@ -24,7 +24,6 @@ class FamilyBuilder:
     queue: str
 
     def gauge(self, name: str, text: str, samples: Samples, *labels: str) -> GaugeMetricFamily:
-        """Builds a gauge."""
         return self._fill(GaugeMetricFamily(name, text, labels=("queue", *labels)), samples)
 
     def counter(self, name: str, text: str, samples: Samples, *labels: str) -> CounterMetricFamily:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import Metric
 
 from previewops.health import FATAL_PHASE, SILENT_HEARTBEATS
 from previewops.metrics.families import FamilyBuilder
-
-if TYPE_CHECKING:
-    from previewops.settings import Settings
-    from previewops.snapshot.model import Snapshot, WorkerState
+from previewops.settings import Settings
+from previewops.snapshot.model import Snapshot, WorkerState
 
 STATES = ("working", "draining", "silent", "unknown")
 """State a worker reports, or ``silent`` after three missed heartbeats."""

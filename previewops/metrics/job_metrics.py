@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import Metric
 
+from previewops.metrics.collector import QueueMetrics
 from previewops.metrics.families import FamilyBuilder
 from previewops.metrics.lifetime_counters import (
     DEAD_LETTER_CAUSES,
@@ -15,9 +15,6 @@ from previewops.metrics.lifetime_counters import (
     RETRY_CAUSES,
 )
 from previewops.states import Priority
-
-if TYPE_CHECKING:
-    from previewops.metrics.collector import QueueMetrics
 
 RUN_OCTAVES = range(3, 21)
 """8 ms, the time of a cached bundle, to 17 min."""

@@ -63,14 +63,12 @@ class LifetimeCounters:
 
     def wait_histogram(self, priority: Priority) -> dict[int, int]:
         """Returns the wait-time histogram of claimed jobs of a priority."""
-        return self._bins("w", priority)
+        return _parse_bins(self.counts.get(("w", priority.value), {}))
 
     def run_histogram(self, priority: Priority) -> dict[int, int]:
         """Returns the run-time histogram of completed jobs of a priority."""
-        return self._bins("r", priority)
+        return _parse_bins(self.counts.get(("r", priority.value), {}))
 
-    def _bins(self, series: str, priority: Priority) -> dict[int, int]:
-        bins = self.counts.get((series, priority.value), {})
-        return {
-            int(last): count for last, count in bins.items() if _BIN.fullmatch(last) and int(last) <= MAX_BIN
-        }
+
+def _parse_bins(bins: Mapping[str, int]) -> dict[int, int]:
+    return {int(name): count for name, count in bins.items() if _BIN.fullmatch(name) and int(name) <= MAX_BIN}

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import Metric
 
+from previewops.metrics.collector import QueueMetrics
 from previewops.metrics.families import FamilyBuilder
-
-if TYPE_CHECKING:
-    from previewops.metrics.collector import QueueMetrics
-    from previewops.settings import Settings
+from previewops.settings import Settings
 
 
 def queue_metrics(metrics: QueueMetrics, settings: Settings) -> Iterator[Metric]:

@@ -47,7 +47,6 @@ class SystemdNotifier:
             self._send("WATCHDOG=1")
 
     def close(self) -> None:
-        """Closes the socket."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

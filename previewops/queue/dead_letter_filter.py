@@ -73,8 +73,7 @@ class DeadLetterGroup:
 
 @dataclass(frozen=True, slots=True)
 class BulkResult:
-    """Result of a bulk operation. ``skipped`` jobs left the dead-letter queue or died again before their
-    turn.
+    """Result of a bulk operation. ``skipped`` jobs left the dead-letter queue or died again meanwhile.
 
     ``left`` counts jobs above ``max_jobs``. ``missing`` are named ids that are not matching dead letters.
     """

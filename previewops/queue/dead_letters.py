@@ -13,8 +13,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from previewops.contract.payload import Payload
@@ -29,9 +31,6 @@ from previewops.settings import Settings
 from previewops.states import JobState, Priority, ScriptResult
 from previewops.tasks import shield_until_done
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
 BATCH_SIZE = 100
 """Dead letters changed per script call."""
 
@@ -44,8 +43,6 @@ ProgressCallback = Callable[[int, int], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class _BulkOperation:
-    """The script of a bulk operation, and how its event is recorded."""
-
     script: ScriptName
     kind: str
     options: tuple[str, ...]
@@ -149,9 +146,8 @@ class DeadLetters:
         records: list[JobRecord] = []
         cursor: Cursor | None = None
         while len(records) < limit:
-            page = await self.page(
-                selection, cursor=cursor, limit=limit - len(records), cut_off_ms=cut_off_ms
-            )
+            missing = limit - len(records)
+            page = await self.page(selection, cursor=cursor, limit=missing, cut_off_ms=cut_off_ms)
             records += page.rows
             cursor = page.cursor
             if cursor is None:
@@ -161,15 +157,10 @@ class DeadLetters:
     async def groups(self, *, limit: int = 100) -> tuple[DeadLetterGroup, ...]:
         """Returns the largest groups of one cause, largest first, in one round trip."""
         rows = await self._scripts.run(ScriptName.DEAD_LETTER_GROUPS, limit)
+        examples = decode_rows([row[4:] for row in rows])
         return tuple(
-            DeadLetterGroup(
-                fingerprint.decode(),
-                int(count),
-                int(float(first)),
-                int(float(last)),
-                decode_rows([(job_id, values)])[0],
-            )
-            for fingerprint, count, first, last, job_id, values in rows
+            DeadLetterGroup(fingerprint.decode(), int(count), int(float(first)), int(float(last)), example)
+            for (fingerprint, count, first, last, *_), example in zip(rows, examples, strict=True)
         )
 
     async def requeue(
@@ -270,7 +261,7 @@ class DeadLetters:
         progress: ProgressCallback | None,
     ) -> BulkResult:
         # A few named jobs need no search: the script skips those that are not dead letters.
-        named = min(BATCH_SIZE, BATCH_SIZE if max_jobs is None else max_jobs)
+        named = BATCH_SIZE if max_jobs is None else min(BATCH_SIZE, max_jobs)
         direct = len(filters) == 1 and filters[0].only_names(named)
         if cut_off_ms is None and not direct:
             cut_off_ms = await self.now_ms()
@@ -296,10 +287,8 @@ class DeadLetters:
             raise
         counts = [(part.done, part.skipped, part.left) for part in totals]
         done, skipped, left = map(sum, zip(*counts, strict=True))
-        missing = tuple(
-            job_id for part in totals for job_id in part.selection.missing_ids({*map(bytes.decode, part.ids)})
-        )
-        return BulkResult(done, skipped, left, missing)
+        missing = (part.selection.missing_ids({*map(bytes.decode, part.ids)}) for part in totals)
+        return BulkResult(done, skipped, left, tuple(chain.from_iterable(missing)))
 
     async def _totals(self, selection: DeadLetterFilter, cut_off_ms: int | None, direct: bool) -> _BulkTotals:
         if direct:

@@ -144,7 +144,6 @@ def parse_filter(text: str) -> FilterQuery:
 
 
 def _parse(text: str, accept: Callable[[str], bool]) -> FilterQuery:
-    """Parses the terms that ``accept`` accepts."""
     text = text.replace("\0", " ")
     terms: list[FilterTerm] = []
     inverted = False
@@ -171,7 +170,6 @@ def _quote(text: str) -> str:
 
 
 def _unquote(raw: str) -> str:
-    """Removes the quotes that keep a term's spaces."""
     return _QUOTED.sub(lambda match: match[1].replace('""', '"'), raw)
 
 

@@ -1,5 +1,4 @@
-"""The worker's side of the queue: claims under a lease with a fencing token, and the transitions that end a
-claim.
+"""The worker's side of the queue: claims under a lease with a fencing token, and transitions that end them.
 
 Only the Redis server's clock times leases. The fencing token (M. Kleppmann, "How to do distributed locking",
 2016) grows with every claim; scripts reject callers with an older one.
@@ -78,9 +77,7 @@ class HeartbeatReply:
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceResult:
-    """Result of a maintenance step: counts, and the ms until the next delayed job and the next lease expiry (None:
-    none).
-    """
+    """Result of a maintenance step: counts, and the ms to the next due job and lease expiry (None: none)."""
 
     recovered: int
     admitted: int
@@ -104,7 +101,6 @@ class ScriptRunner(Protocol):
 
     async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
         """Runs a script with the queue's keys."""
-        ...
 
 
 class Leases:
@@ -143,21 +139,13 @@ class Leases:
         Returns one code per job (OK, ALREADY, or STALE if its lease was lost) and the claims.
         """
         settings = self._settings
-        args: list[ScriptArgument] = [
-            self._worker,
-            settings.lease_ms,
-            settings.ageing_ms,
-            max_claims,
-            settings.keep_completed,
-            settings.result_ttl_s * 1000,
-            len(completed),
-        ]
+        args: list[ScriptArgument] = [self._worker, settings.lease_ms, settings.ageing_ms, max_claims]
+        args += (settings.keep_completed, settings.result_ttl_s * 1000, len(completed))
         for job in completed:
             args += (job.claim.job_id, job.claim.token, job.result_json, job.run_ms, int(job.dry_run))
         reply = await self.fast_runner.run(ScriptName.FINISH, *args)
-        return [ScriptResult(code) for code in reply[1 : 1 + len(completed)]], _claims(
-            reply, 1 + len(completed)
-        )
+        end = 1 + len(completed)
+        return [ScriptResult(code) for code in reply[1:end]], _claims(reply, end)
 
     async def retry(
         self, claim: Claim, *, delay_ms: int, counter: FailureCounter, attempt_json: str, message: str
@@ -217,9 +205,7 @@ class Leases:
         )
 
     async def release_unknown_claims(self, held: Iterable[Claim]) -> list[str]:
-        """Requeues this worker's claims that it does not hold because a lost connection took the reply. Returns the
-        ids.
-        """
+        """Requeues claims of this worker whose reply was lost, all but ``held``. Returns the ids."""
         reply = await self.scripts.run(
             ScriptName.RELEASE_UNKNOWN_CLAIMS, self._worker, *(claim.token for claim in held)
         )

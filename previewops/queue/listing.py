@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from previewops.queue.filter_query import FilterQuery
@@ -51,7 +51,7 @@ class JobList:
             limit: maximum rows (up to 2000).
             budget: ids to examine (up to 10,000). A job without a record costs 20.
         """
-        reply = await self._scripts.run(
+        examined, position, rows = await self._scripts.run(
             ScriptName.LIST_JOBS,
             "" if state is None else state.value,
             int(newest_first),
@@ -60,7 +60,6 @@ class JobList:
             *encode_cursor(cursor),
             *query.script_arguments(),
         )
-        examined, position, rows = reply
         return ListPage(decode_rows(rows), decode_cursor(position), int(examined))
 
 
@@ -76,12 +75,9 @@ def decode_cursor(position: Sequence[bytes]) -> Cursor | None:
 
 def decode_rows(rows: Sequence[Sequence[Any]]) -> tuple[JobRecord, ...]:
     """Decodes records from (id, values in the order of ``RECORD_FIELDS``)."""
-    return tuple(_row(raw_id, values) for raw_id, values in rows)
-
-
-def _row(raw_id: bytes, values: Sequence[bytes | None]) -> JobRecord:
-    raw: Mapping[bytes, bytes] = {
-        name: value for name, value in zip(RECORD_FIELDS, values, strict=True) if value is not None
-    }
-    # An undecodable id stays in the schedule until a worker rejects it.
-    return record_from_redis(raw_id.decode("utf-8", "replace"), raw)
+    records = []
+    for raw_id, values in rows:
+        raw = {name: value for name, value in zip(RECORD_FIELDS, values, strict=True) if value is not None}
+        # An undecodable id stays in the schedule until a worker rejects it.
+        records.append(record_from_redis(raw_id.decode("utf-8", "replace"), raw))
+    return tuple(records)

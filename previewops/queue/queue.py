@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from previewops.clock import MAX_DATE_MS, iso_from_ms
+from previewops.clock import MAX_DATE_MS, iso_from_ms, optional_iso
 from previewops.contract.payload import Payload
 from previewops.errors import JobConflict, JobNotFound, PreviewopsError, QueueFull, WrongState
 from previewops.queue.keys import ARQ_JOB_PREFIX, Keys
@@ -52,16 +52,12 @@ class Receipt:
     def hint(self) -> str | None:
         """What to do when this submit will not render the payload; None when it will."""
         until = "" if self.free_from_ms is None else f" before {iso_from_ms(self.free_from_ms)}"
-        match self.state:
-            case JobState.CANCELLED:
-                return (
-                    f"the job was cancelled, so its jobId renders nothing{until}; "
-                    "submit the payload under another jobId"
-                )
-            case JobState.DEAD:
-                return f"the job is a dead letter: `previewops dlq requeue {self.job_id}` runs it again"
-            case _:
-                return None
+        if self.state is JobState.DEAD:
+            return f"the job is a dead letter: `previewops dlq requeue {self.job_id}` runs it again"
+        if self.state is JobState.CANCELLED:
+            problem = f"the job was cancelled, so its jobId renders nothing{until}"
+            return f"{problem}; submit the payload under another jobId"
+        return None
 
     def as_json(self) -> dict[str, Any]:
         """The receipt as JSON, the same on the command line, in the API and in the client."""
@@ -125,8 +121,7 @@ class Queue:
                 code = ScriptResult(reply[i])
                 results.append(self._decode_result(payload, code, reply[i + 1].decode(), reply[i + 2]))
                 conflicts += code is ScriptResult.COMPARE and isinstance(results[-1], JobConflict)
-        if conflicts:  # Only Python can compare the body of a stock arq client. That is rare, so the extra
-            # round trip does not matter.
+        if conflicts:  # with a body of a stock arq client, which only Python can compare
             await self._submit_batch([], 0, conflicts)
         return results
 
@@ -146,13 +141,10 @@ class Queue:
         if code is ScriptResult.COMPARE:
             code = ScriptResult.DUPLICATE if extract_payload(detail) == payload.raw else ScriptResult.CONFLICT
             detail = b""
-        free_from_ms = (
-            self._free_from_ms(state, detail)
-            if code in (ScriptResult.DUPLICATE, ScriptResult.CONFLICT)
-            else None
-        )
+        existing = code in (ScriptResult.DUPLICATE, ScriptResult.CONFLICT)
+        free_from_ms = self._free_from_ms(state, detail) if existing else None
         if code is ScriptResult.CONFLICT:
-            return JobConflict(job_id, state, None if free_from_ms is None else iso_from_ms(free_from_ms))
+            return JobConflict(job_id, state, optional_iso(free_from_ms))
         return Receipt(job_id, JobState(state), code is ScriptResult.OK, free_from_ms)
 
     def _free_from_ms(self, state: str, ended_ms: bytes) -> int | None:
@@ -187,9 +179,9 @@ class Queue:
             for job_id in job_ids:
                 pipe.hgetall(self.keys.job_prefix + job_id)
             rows = await pipe.execute()
-        without_record = [job_id for job_id, raw in zip(job_ids, rows, strict=True) if not raw]
-        known: dict[str, JobRecord] = {}
-        for job_id, raw in zip(job_ids, rows, strict=True):
+        raw_by_id = dict(zip(job_ids, rows, strict=True))
+        known = await self._unadmitted([job_id for job_id, raw in raw_by_id.items() if not raw])
+        for job_id, raw in raw_by_id.items():
             if not raw:
                 continue
             try:
@@ -198,7 +190,6 @@ class Queue:
                 if on_unreadable is None:
                     raise
                 on_unreadable(job_id, error)
-        known |= await self._unadmitted(without_record)
         return [known[job_id] for job_id in job_ids if job_id in known]
 
     async def _unadmitted(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
@@ -218,16 +209,14 @@ class Queue:
         }
 
     async def cancel(self, job_id: str, *, who: str, why: str = "") -> JobState:
-        """Cancels a pending job and returns its previous state. A running render is killed within a
-        heartbeat.
+        """Cancels a pending job and returns its previous state. A heartbeat kills a running render.
 
         Raises:
             JobNotFound: the job has no record.
             WrongState: the job has already ended.
         """
-        code, state = await self._scripts.run(
-            ScriptName.CANCEL, job_id, who, why, self.settings.result_ttl_s * 1000
-        )
+        ttl_ms = self.settings.result_ttl_s * 1000
+        code, state = await self._scripts.run(ScriptName.CANCEL, job_id, who, why, ttl_ms)
         if code == ScriptResult.NOT_FOUND:
             raise JobNotFound(job_id, self.keys.queue)
         if code == ScriptResult.WRONG_STATE:
@@ -303,9 +292,7 @@ class Queue:
 
 
 def _unadmitted_record(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int]) -> JobRecord:
-    """Builds the record of a job that a stock arq client enqueued and no worker has admitted. ``now`` is Redis
-    TIME.
-    """
+    """Builds the record of a job that no worker has admitted. ``now`` is Redis TIME."""
     payload = extract_payload(body) or {}
     priority, project = payload.get("priority"), str(payload.get("projectId", ""))
     due_later = due_ms > now[0] * 1000 + now[1] // 1000

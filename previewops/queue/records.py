@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
-from previewops.clock import iso_from_ms
+from previewops.clock import iso_from_ms, optional_iso
 from previewops.states import JobState, Priority
 
 RENDER_FUNCTION = "render_preview"
 """The one function name that arq jobs use here."""
 
 RECORD_FIELDS = (
-    b"state",
-    b"priority",
-    b"project",
-    b"accepted",
-    b"claimed",
-    b"finished",
-    b"attempts",
-    b"crashes",
-    b"requeues",
-    b"progress",
-    b"phase",
-    b"worker",
-    b"reason",
-    b"class",
-    b"code",
-    b"cause",
-    b"fingerprint",
+    *(b"state", b"priority", b"project", b"accepted", b"claimed", b"finished", b"attempts", b"crashes"),
+    *(b"requeues", b"progress", b"phase", b"worker", b"reason", b"class", b"code", b"cause", b"fingerprint"),
 )
 """Hash fields that make a record, as lua/include/record.lua lists them."""
+
+
+_ATTEMPT_KEYS = ("at", "durationMs", "worker", "kind", "class", "code", "message", "traceback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +38,13 @@ class Attempt:
 
     def as_json(self) -> dict[str, Any]:
         """The attempt as JSON, as Redis stores it. ``status --json`` formats ``at`` as RFC 3339."""
-        return {
-            "at": self.at_ms,
-            "durationMs": self.duration_ms,
-            "worker": self.worker,
-            "kind": self.kind,
-            "class": self.error_class,
-            "code": self.code,
-            "message": self.message,
-            "traceback": self.traceback,
-        }
+        return dict(zip(_ATTEMPT_KEYS, astuple(self), strict=True))
 
     @classmethod
     def from_redis(cls, raw: bytes) -> Attempt:
         """Parses an attempt that ``as_json`` or a Lua script wrote."""
-        data = json.loads(raw)
-        return cls(
-            at_ms=int(data["at"]),
-            duration_ms=int(data["durationMs"]),
-            worker=data["worker"],
-            kind=data["kind"],
-            error_class=data["class"],
-            code=data["code"],
-            message=data["message"],
-            traceback=data.get("traceback"),
-        )
+        at_ms, duration_ms, *others = map({"traceback": None, **json.loads(raw)}.__getitem__, _ATTEMPT_KEYS)
+        return cls(int(at_ms), int(duration_ms), *others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +88,6 @@ class JobRecord:
 
     def as_json(self) -> dict[str, Any]:
         """The job as ``status --json`` prints it. Keys in camelCase, times in RFC 3339."""
-        result = self.result or {}
         return {
             "jobId": self.job_id,
             "projectId": self.project_id,
@@ -129,8 +98,8 @@ class JobRecord:
             "crashes": self.crashes,
             "requeues": self.requeues,
             "createdAt": iso_from_ms(self.accepted_ms),
-            "startedAt": _iso(self.claimed_ms),
-            "finishedAt": _iso(self.finished_ms),
+            "startedAt": optional_iso(self.claimed_ms),
+            "finishedAt": optional_iso(self.finished_ms),
             "progress": self.fraction,
             "phase": self.phase,
             "worker": self.worker,
@@ -139,14 +108,10 @@ class JobRecord:
             "errorCode": self.code,
             "cause": self.cause,
             "fingerprint": self.fingerprint,
-            "artifacts": result.get("artifacts", []),
+            "artifacts": (self.result or {}).get("artifacts", []),
             "result": self.result,
             "history": [{**attempt.as_json(), "at": iso_from_ms(attempt.at_ms)} for attempt in self.history],
         }
-
-
-def _iso(ms: int | None) -> str | None:
-    return None if ms is None else iso_from_ms(ms)
 
 
 def _optional_ms(fields: Mapping[str, str], name: str) -> int | None:
@@ -174,7 +139,6 @@ def record_from_redis(
     fields = {name.decode(): value.decode("utf-8", "replace") for name, value in raw.items()}
     state = JobState(fields["state"])
     arq_result = _json_object(result)
-    payload = extract_payload(body) or extract_payload(result)
     success = arq_result.get("r") if arq_result.get("s") is True else None
     return JobRecord(
         job_id=job_id,
@@ -195,7 +159,7 @@ def record_from_redis(
         code=fields.get("code"),
         cause=fields.get("cause"),
         fingerprint=fields.get("fingerprint"),
-        payload=payload,
+        payload=extract_payload(body) or extract_payload(result),
         result=success if isinstance(success, dict) else None,
         history=tuple(Attempt.from_redis(entry) for entry in attempts),
         digest=fields.get("digest", ""),
@@ -203,10 +167,8 @@ def record_from_redis(
 
 
 def _json_object(raw: bytes | None) -> dict[str, Any]:
-    if raw is None:
-        return {}
     try:
-        value = json.loads(raw)
+        value = json.loads(raw or b"{}")
     except (ValueError, RecursionError):
         # A stock arq client may store any body; too deep nesting makes it unreadable, for example.
         return {}

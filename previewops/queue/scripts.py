@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
 from functools import cache
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 _INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
 
 ScriptArgument: TypeAlias = str | bytes | int | float
+
+
+def decode_pairs(flat: Sequence[bytes]) -> dict[str, str]:
+    """Decodes a reply of alternating names and values."""
+    return {flat[i].decode(): flat[i + 1].decode("utf-8", "replace") for i in range(0, len(flat), 2)}
 
 
 class ScriptName(StrEnum):
@@ -99,12 +104,11 @@ class Scripts:
 
     def loaded(self, name: ScriptName) -> LoadedScript:
         """Returns the script for this queue."""
-        script = self._loaded.get(name)
-        if script is None:
+        if name not in self._loaded:
             text = self._prelude + script_text(name)
             sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-            script = self._loaded[name] = LoadedScript(text, sha, self._key)
-        return script
+            self._loaded[name] = LoadedScript(text, sha, self._key)
+        return self._loaded[name]
 
     async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
         """Runs a script with the queue's keys.
@@ -118,7 +122,6 @@ class Scripts:
         try:
             return await self._redis.execute_command("EVALSHA", script.sha, 1, script.key, *args)
         except NoScriptError:
-            # The server does not have the script (after a restart, for example); EVAL caches it again.
             return await self._redis.execute_command("EVAL", script.text, 1, script.key, *args)
 
     async def record_event(self, kind: str, fields: Mapping[str, str]) -> None:

@@ -91,8 +91,7 @@ def read_chapter(file: BinaryIO, offset: int) -> Chapter:
 
 
 def _lines(text: bytearray) -> tuple[bytes, ...]:
-    *complete, _rest = bytes(text).split(b"\n")
-    return tuple(complete)
+    return tuple(bytes(text).split(b"\n")[:-1])
 
 
 def _damaged(file: BinaryIO, offset: int, text: bytearray, fault: str) -> Chapter:

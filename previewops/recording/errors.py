@@ -12,10 +12,8 @@ class NotARecording(PreviewopsError):
     code = "not-a-recording"
 
     def __init__(self, path: str, found: str, *, hint: str | None = None) -> None:
-        super().__init__(
-            f"{path} is not a recording: {found}",
-            hint=hint or "`previewops record` writes recordings; this file is unchanged",
-        )
+        hint = hint or "`previewops record` writes recordings; this file is unchanged"
+        super().__init__(f"{path} is not a recording: {found}", hint=hint)
         self.path = path
         self.found = found
 

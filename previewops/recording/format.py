@@ -137,9 +137,8 @@ def parse_tag(line: bytes) -> Tag:
     """
     match = _TAG.match(line)
     if match is None or int(match[1]) > MAX_DATE_MS:
-        raise InvalidLine(
-            f"found {line[:_SHOWN]!r}, allowed is an object with a time and a snapshot or a gap"
-        )
+        allowed = "an object with a time and a snapshot or a gap"
+        raise InvalidLine(f"found {line[:_SHOWN]!r}, allowed is {allowed}")
     return Tag(int(match[1]), match[2] == b"snapshot")
 
 
@@ -212,9 +211,8 @@ def _find_difference(value: Any, limited: Any, path: str = "$") -> str:
     if isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if item != limited[key]:
-                return _find_difference(
-                    item, limited[key], f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}"
-                )
+                below = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}"
+                return _find_difference(item, limited[key], below)
     return f"{str(value)[:_SHOWN]} is out of range - at {path[: 2 * _SHOWN]!r}"
 
 

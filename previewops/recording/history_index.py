@@ -67,10 +67,9 @@ class HistoryIndex:
                     complete = False
         if not complete:
             return f"the history takes more than the allowed {self._max_bytes:,} bytes; the rest is left out"
-        excluded = len(snapshot.buckets) + len(snapshot.minutes) - len(tens) - len(minutes)
-        return (
-            f"{pluralize(excluded, 'bucket')} not of the day before the frame, left out" if excluded else ""
-        )
+        if excluded := len(snapshot.buckets) + len(snapshot.minutes) - len(tens) - len(minutes):
+            return f"{pluralize(excluded, 'bucket')} not of the day before the frame, left out"
+        return ""
 
     def build_minutes(self) -> None:
         """Adds up minutes from 10 s buckets. Called after the last ``add``."""
@@ -86,9 +85,8 @@ class HistoryIndex:
         current, minute = snapshot.now_ms // TEN_SECONDS_MS, snapshot.now_ms // MINUTE_MS
         first = current + 1 - snapshot.history_s * 1000 // TEN_SECONDS_MS
         tens = _select(self._tens, range(current + 1 - _PER_HOUR, first))
-        minutes = {
-            bucket.number: bucket for bucket in _select(self._minutes, range(minute - DAY_MIN, minute))
-        }
+        day = _select(self._minutes, range(minute - DAY_MIN, minute))
+        minutes = {bucket.number: bucket for bucket in day}
         for bucket in snapshot.minutes:
             minutes[bucket.number] = prefer_complete(minutes.get(bucket.number), bucket)
         return replace(

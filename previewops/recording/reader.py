@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
@@ -121,7 +122,6 @@ class Recording:
         return recording
 
     def close(self) -> None:
-        """Closes the files."""
         for _, file in self._files:
             file.close()
 
@@ -161,14 +161,12 @@ class Recording:
     # -- index ------------------------------------------------------------------------------------------
 
     def _build_index(self, progress: Progress) -> None:
-        total = sum(_size(file) for _, file in self._files)
-        before = 0
+        sizes = [file.seek(0, os.SEEK_END) for _, file in self._files]
         for number, (path, file) in enumerate(self._files):
             self.header = read_file_header(file, str(path))
             for chapter in iter_chapters(file):
                 self._index_chapter(number, chapter)
-                progress(before + chapter.end, total)
-            before += _size(file)
+                progress(sum(sizes[:number]) + chapter.end, sum(sizes))
         self._history.build_minutes()
         if not self._chapters:
             if self.faults:
@@ -179,6 +177,9 @@ class Recording:
         def report(found: object) -> None:
             self._fault(file, chapter.offset, str(found))
 
+        def report_line(number: int, error: InvalidLine) -> None:
+            report(f"line {number} of the chapter: {error}")
+
         if chapter.fault:
             report(chapter.fault)
         if not chapter.lines:
@@ -188,14 +189,12 @@ class Recording:
         except InvalidLine as error:
             report(f"the first line of a chapter: {error}")
             return
-        page = _parse_page(chapter, lambda line, error: report(f"line {line} of the chapter: {error}"))
+        page = _parse_page(chapter, report_line)
         if not page:
             return
         events_before = self._history.event_count
         # The last frame has all that happened in its chapter.
-        last = _last_frame(
-            page, len(page) - 1, lambda number, error: report(f"line {number + 2} of the chapter: {error}")
-        )
+        last = _last_frame(page, len(page) - 1, lambda index, error: report_line(index + 2, error))
         if last is not None and (left_out := self._history.add(last.snapshot)):
             report(left_out)
         self._add_chapter(file, chapter.offset, page, events_before, has_frame=last is not None)
@@ -267,7 +266,10 @@ def _open_series(path: Path) -> list[tuple[Path, BinaryIO]]:
     """Opens the files of a recording, oldest first, back to one that is not of this queue."""
     file, header = _open_file(path)
     series = [(path, file)]
-    for older in _rotated_files(path):
+    for number in count(1):
+        older = rotated_path(path, number)
+        if not older.is_file():
+            break
         try:
             file, older_header = _open_file(older)
         except PreviewopsError:
@@ -277,14 +279,6 @@ def _open_series(path: Path) -> list[tuple[Path, BinaryIO]]:
             break
         series.insert(0, (older, file))
     return series
-
-
-def _rotated_files(path: Path) -> Iterator[Path]:
-    for number in count(1):
-        older = rotated_path(path, number)
-        if not older.is_file():
-            return
-        yield older
 
 
 def _open_file(path: Path) -> tuple[BinaryIO, Header]:
@@ -300,7 +294,3 @@ def _open_file(path: Path) -> tuple[BinaryIO, Header]:
     except BaseException:
         file.close()
         raise
-
-
-def _size(file: BinaryIO) -> int:
-    return file.seek(0, 2)

@@ -121,7 +121,6 @@ class Recorder:
         )
 
     def _estimate_server_ms(self) -> int:
-        """Returns the server's time, estimated from the last frame."""
         if self._last_frame is None:
             return self._clock.now_ms()
         seconds, at_ms = self._last_frame

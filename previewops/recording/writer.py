@@ -71,7 +71,8 @@ class RecordingWriter:
         self._last_ms = 0
         self._frames = 0
         self._chapter_bytes = 0
-        self._needs_full_history = True
+        self.needs_full_history = True
+        """Whether the next frame has to hold the whole hour and day, since it is the first of its file."""
         self._in_gap = False
         for rotated in self._series()[1:]:
             self._check_replaceable(rotated)
@@ -82,11 +83,6 @@ class RecordingWriter:
             except BaseException:
                 self._file.close()
                 raise
-
-    @property
-    def needs_full_history(self) -> bool:
-        """Whether the next frame has to hold the whole hour and day, since it is the first of its file."""
-        return self._needs_full_history
 
     def write_frame(self, frame: Frame) -> None:
         """Writes a frame. Its events are those since the frame before.
@@ -105,7 +101,7 @@ class RecordingWriter:
         self._write(encode(replace(frame, snapshot=replace(snapshot, events=self._events))))
         self._frames += 1
         self._frame_ms = snapshot.now_ms
-        self._needs_full_history = False
+        self.needs_full_history = False
         self._count(snapshot.now_ms, is_gap=False)
         if has_full_history or self._is_full(snapshot.now_ms):
             self._end_chapter()
@@ -209,9 +205,8 @@ class RecordingWriter:
             file.seek(last.offset)
             compressor = ChapterCompressor()
             if len(last.lines) > 1:
-                file.write(
-                    b"".join(compressor.compress(line + b"\n") for line in last.lines) + compressor.end()
-                )
+                blocks = [compressor.compress(line + b"\n") for line in last.lines]
+                file.write(b"".join(blocks) + compressor.end())
         return file.seek(0, os.SEEK_END)
 
     def _rotate(self) -> None:
@@ -227,7 +222,7 @@ class RecordingWriter:
         self._file.close()
         self._file = new_file
         self._size = 0
-        self._needs_full_history = True
+        self.needs_full_history = True
         self.stats.files += 1
 
     def _check_replaceable(self, path: Path) -> None:
@@ -245,10 +240,8 @@ class RecordingWriter:
     def _check_queue(self, file: BinaryIO, path: Path) -> None:
         existing = read_file_header(file, str(path))
         if existing.queue != self._header.queue:
-            raise CannotRecord(
-                f"{path} is a recording of queue {existing.queue}, not of {self._header.queue}",
-                hint="name another file",
-            )
+            problem = f"{path} is a recording of queue {existing.queue}, not of {self._header.queue}"
+            raise CannotRecord(problem, hint="name another file")
 
     @contextmanager
     def _reporting_disk_errors(self) -> Iterator[None]:
@@ -276,9 +269,8 @@ def _open_locked(path: Path, *, new: bool = False) -> BinaryIO:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise CannotRecord(
-            f"another process writes {path}", hint="stop it, or name another file for this recording"
-        ) from None
+        hint = "stop it, or name another file for this recording"
+        raise CannotRecord(f"another process writes {path}", hint=hint) from None
     except BaseException:
         file.close()
         raise

@@ -50,10 +50,8 @@ def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
     """
     if option is not None:
         if not option.startswith(_SCHEMES):
-            raise UsageError(
-                f"--redis-url: found {redact_url(option)!r}, "
-                "allowed an address that starts with redis://, rediss:// or unix://"
-            )
+            allowed = "an address that starts with redis://, rediss:// or unix://"
+            raise UsageError(f"--redis-url: found {redact_url(option)!r}, allowed {allowed}")
         return option
     if settings.redis_url is not None:
         return settings.redis_url
@@ -155,9 +153,9 @@ def redact_url(url: str) -> str:
 def _redact_query(rest: str) -> str:
     before, _, query = rest.partition("?")
     fields = parse_qsl(query, keep_blank_values=True)
-    if not any(name in _SECRET_QUERY for name, _ in fields):
-        return rest
     shown = [(name, REDACTED if name in _SECRET_QUERY else value) for name, value in fields]
+    if shown == fields:
+        return rest
     return f"{before}?{urlencode(shown, safe='*/')}"
 
 
@@ -297,13 +295,12 @@ def unavailable_reason(error: BaseException) -> str | None:
             _reason_by_type(link, [*kinds, *_SYSTEM_ERRORS]) or _server_error_reason(link)
             for link in _causes(error)
         )
-        return next(filter(None, reasons), None) or _first_line(error) or "the connection was lost"
+        first_line = str(error).strip().partition("\n")[0]
+        return next(filter(None, reasons), None) or first_line or "the connection was lost"
     reason = _reason_by_type(error, [*kinds, (TimeoutError, _TIMEOUT)])
-    return (
-        _server_error_reason(error)
-        if reason is None and isinstance(error, exceptions.ResponseError)
-        else reason
-    )
+    if reason is None and isinstance(error, exceptions.ResponseError):
+        return _server_error_reason(error)
+    return reason
 
 
 def _server_error_reason(error: BaseException) -> str | None:
@@ -315,12 +312,7 @@ def _reason_by_type(error: BaseException, table: Iterable[tuple[type[BaseExcepti
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yields ``error``, then its cause, and so on."""
     link: BaseException | None = error
     while link is not None:
         yield link
         link = link.__cause__ or link.__context__
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]

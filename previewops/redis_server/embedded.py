@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+import psutil
+
 from previewops.errors import EmbeddedUnavailable
 from previewops.process.parent_death import continue_on_pipe_close, die_with_parent_argv
 from previewops.redis_server.binary import find_server_binary, server_version
@@ -177,7 +179,7 @@ class EmbeddedRedis:
         try:
             while not _try_lock(lock):
                 starter = _read_pid(lock)
-                if _is_alive(starter) and await self._ping() == b"+PONG":
+                if starter is not None and psutil.pid_exists(starter) and await self._ping() == b"+PONG":
                     os.close(lock)
                     return False
                 if time.monotonic() > deadline:
@@ -337,18 +339,6 @@ def _try_lock(descriptor: int) -> bool:
 def _read_pid(descriptor: int) -> int | None:
     text = os.pread(descriptor, 32, 0)
     return int(text) if text.isdigit() else None
-
-
-def _is_alive(pid: int | None) -> bool:
-    if pid is None:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _log_tail(log: Path) -> str:

@@ -7,6 +7,9 @@ accurate to ±9 %.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+Key = TypeVar("Key", int, str)
 
 BINS_PER_OCTAVE = 4
 
@@ -23,19 +26,16 @@ def bin_middle_ms(bin_number: int) -> float:
 
 def parse_bins(fields: Mapping[str, int], series: str) -> dict[int, int]:
     """Returns the bins of one series (``w`` wait, ``r`` run) from a bucket's fields."""
-    return {
-        int(name[len(series) :]): count
-        for name, count in fields.items()
-        if name.startswith(series) and name[len(series) :].isdigit() and int(name[len(series) :]) <= MAX_BIN
-    }
+    bins = ((name.removeprefix(series), count) for name, count in fields.items() if name.startswith(series))
+    return {int(digits): count for digits, count in bins if digits.isdigit() and int(digits) <= MAX_BIN}
 
 
-def merge_histograms(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
-    """Returns the sum of several histograms."""
-    total: dict[int, int] = {}
+def merge_histograms(histograms: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
+    """Returns the sum of several histograms, or of counts by name."""
+    total: dict[Key, int] = {}
     for histogram in histograms:
-        for bin_number, count in histogram.items():
-            total[bin_number] = total.get(bin_number, 0) + count
+        for key, count in histogram.items():
+            total[key] = total.get(key, 0) + count
     return total
 
 

@@ -6,7 +6,7 @@ workers, so that they are complete immediately and without a live worker.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -63,8 +63,7 @@ class History:
     def with_snapshot(self, snapshot: Snapshot) -> History:
         """Returns the history with a snapshot added and buckets older than a day removed.
 
-        If the server's clock went back by more than a minute (a fail-over, for example), the history
-        restarts.
+        It restarts if the server's clock went back by more than a minute, as after a fail-over.
         """
         if snapshot.now_ms < self.now_ms - MINUTE_MS:
             return History().with_snapshot(snapshot)
@@ -79,9 +78,8 @@ class History:
         for bucket in snapshot.minutes:
             minutes[bucket.number] = prefer_complete(minutes.get(bucket.number), bucket)
         kept_minute = (current - _PER_HOUR) // _PER_MINUTE
-        for number, bucket in merge_buckets(
-            bucket for n, bucket in tens.items() if n // _PER_MINUTE < kept_minute
-        ):
+        old = (bucket for n, bucket in tens.items() if n // _PER_MINUTE < kept_minute)
+        for number, bucket in merge_buckets(old):
             minutes[number] = prefer_complete(minutes.get(number), bucket)
         return History(
             tens={n: bucket for n, bucket in tens.items() if n // _PER_MINUTE >= kept_minute},
@@ -141,8 +139,7 @@ class History:
         return counted * MINUTE_MS / (now_ms - first * TEN_SECONDS_MS)
 
     def count_within(self, name: str, window_ms: int, now_ms: int) -> int:
-        """Returns how often ``name`` was counted in the last ``window_ms`` (an hour at most), as a lower
-        bound.
+        """Returns a lower bound for the counts of ``name`` in the last ``window_ms`` (an hour at most).
 
         Excludes a bucket that began before the window, because its share is unknown.
         """
@@ -160,16 +157,9 @@ def _earlier(known: int | None, new: int) -> int:
     return new if known is None else min(known, new)
 
 
-def _sums(
-    buckets: Iterable[CounterBucket],
-) -> tuple[Mapping[str, int], Mapping[int, int], Mapping[int, int]]:
-    counts: dict[str, int] = {}
-    buckets = tuple(buckets)
-    for bucket in buckets:
-        for name, count in bucket.counts.items():
-            counts[name] = counts.get(name, 0) + count
+def _sums(buckets: Sequence[CounterBucket]) -> tuple[dict[str, int], dict[int, int], dict[int, int]]:
     return (
-        counts,
+        merge_histograms(bucket.counts for bucket in buckets),
         merge_histograms(bucket.wait for bucket in buckets),
         merge_histograms(bucket.run for bucket in buckets),
     )

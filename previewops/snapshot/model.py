@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from previewops.clock import iso_from_ms
+from previewops.clock import iso_from_ms, optional_iso
 from previewops.snapshot.fleet import SupervisorStatus
 from previewops.snapshot.histogram import merge_histograms, percentile_ms
 from previewops.states import Priority
@@ -16,6 +16,8 @@ TEN_SECONDS_MS = 10_000
 
 MINUTE_MS = 60_000
 """Width of the coarse history buckets."""
+
+_HOURLY_COUNTS = ("accepted", "completed", "died", "retried", "crashed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +178,8 @@ class Snapshot:
 
     def percentiles_ms(self, series: str) -> dict[str, float | None]:
         """Returns p50, p95 and p99 in ms of ``wait`` or ``run`` over ``buckets``."""
-        histogram = merge_histograms(
-            bucket.wait if series == "wait" else bucket.run for bucket in self.buckets
-        )
-        return {
-            name: percentile_ms(histogram, fraction)
-            for name, fraction in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-        }
+        histogram = merge_histograms(getattr(bucket, series) for bucket in self.buckets)
+        return {f"p{percent}": percentile_ms(histogram, percent / 100) for percent in (50, 95, 99)}
 
     def as_json(self) -> dict[str, Any]:
         """The snapshot as ``stats --json`` prints it."""
@@ -192,14 +189,14 @@ class Snapshot:
                 "paused": self.paused,
                 "pausedBy": self.paused_by or None,
                 "pausedWhy": self.paused_why or None,
-                "pausedAt": None if self.paused_since_ms is None else iso_from_ms(self.paused_since_ms),
+                "pausedAt": optional_iso(self.paused_since_ms),
                 "waiting": {priority.value: count for priority, count in self.waiting.items()},
                 "delayed": self.delayed,
                 "active": self.active,
                 "completed": self.counters["completed"],
                 "dead": self.dead,
                 "oldestWaitingMs": self.oldest_waiting_ms,
-                "dataLostAt": None if self.data_lost_ms is None else iso_from_ms(self.data_lost_ms),
+                "dataLostAt": optional_iso(self.data_lost_ms),
             },
             "totals": dict(self.counters),
             "lastHour": {
@@ -207,7 +204,7 @@ class Snapshot:
                 "runMs": self.percentiles_ms("run"),
                 **{
                     name: sum(bucket.counts.get(name, 0) for bucket in self.buckets)
-                    for name in ("accepted", "completed", "died", "retried", "crashed")
+                    for name in _HOURLY_COUNTS
                 },
             },
             "workers": [worker.as_json() for worker in self.workers],

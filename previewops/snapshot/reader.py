@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from previewops.queue.keys import Keys
-from previewops.queue.scripts import ScriptName, Scripts
+from previewops.queue.scripts import ScriptName, Scripts, decode_pairs
 from previewops.settings import Settings
 from previewops.snapshot.fleet import SupervisorState, SupervisorStatus
 from previewops.snapshot.histogram import parse_bins
@@ -64,14 +64,12 @@ class SnapshotReader:
         after: str = "",
         running_jobs: bool = False,
     ) -> Snapshot:
-        """Reads a snapshot in one round trip. Its cost is independent of queue depth and number of dead
-        letters.
+        """Reads a snapshot in one round trip, at a cost independent of queue depth and dead letters.
 
         Args:
             history_s: seconds (up to 3600) of 10 s buckets, including the current one.
             history_min: 1 min buckets (up to 2880) before the current minute. Any worker adds a minute within
-                a heartbeat
-                of its end. Without a live worker, ``minutes`` are behind ``buckets``.
+                a heartbeat of its end. Without a live worker, ``minutes`` are behind ``buckets``.
             events: maximum number of events, newest first (up to 500).
             after: only events later than this ``event_id``; "" for no limit.
             running_jobs: include running jobs, newest claim first. Above 500, those with the latest lease
@@ -82,13 +80,13 @@ class SnapshotReader:
         """
         if after and _EVENT_ID.fullmatch(after) is None:
             raise ValueError(f"{after!r} is not an event id")
-        buckets = _between(0, history_s, MAX_HISTORY_S) * 1000 // TEN_SECONDS_MS
-        minutes = _between(0, history_min, MAX_HISTORY_MIN)
+        buckets = _clamp(history_s, MAX_HISTORY_S) * 1000 // TEN_SECONDS_MS
+        minutes = _clamp(history_min, MAX_HISTORY_MIN)
         reply = await self._scripts.run(
             ScriptName.SNAPSHOT,
             buckets,
             minutes,
-            _between(0, events, MAX_EVENTS),
+            _clamp(events, MAX_EVENTS),
             after,
             MAX_RUNNING_JOBS if running_jobs else 0,
             MAX_SUPERVISORS,
@@ -96,17 +94,13 @@ class SnapshotReader:
         return _snapshot(self.keys.queue, reply, buckets * TEN_SECONDS_MS // 1000, minutes)
 
 
-def _between(least: int, value: int, most: int) -> int:
-    return max(least, min(value, most))
-
-
-def _pairs(flat: Sequence[bytes]) -> dict[str, str]:
-    return {flat[i].decode(): flat[i + 1].decode("utf-8", "replace") for i in range(0, len(flat), 2)}
+def _clamp(value: int, maximum: int) -> int:
+    return max(0, min(value, maximum))
 
 
 def _snapshot(queue_name: str, reply: Sequence[Any], history_s: int = 0, history_min: int = 0) -> Snapshot:
     now_ms = int(reply[0])
-    meta = _pairs(reply[1])
+    meta = decode_pairs(reply[1])
     heads = {
         priority: max(0, round(now_ms - float(head) / 1000)) if head else 0
         for priority, head in zip(Priority, reply[9:12], strict=True)
@@ -163,24 +157,17 @@ def _worker(raw_id: bytes, heartbeat: bytes, info_json: bytes) -> WorkerState:
 
 
 def _bucket(width_ms: int, number: bytes, flat: Sequence[bytes]) -> CounterBucket:
-    fields = {name: int(value) for name, value in _pairs(flat).items()}
+    fields = {name: int(value) for name, value in decode_pairs(flat).items()}
     counts = {name: value for name, value in fields.items() if not name[1:].isdigit()}
-    return CounterBucket(
-        int(number) * width_ms, counts, parse_bins(fields, "w"), parse_bins(fields, "r"), width_ms
-    )
+    waits, runs = parse_bins(fields, "w"), parse_bins(fields, "r")
+    return CounterBucket(int(number) * width_ms, counts, waits, runs, width_ms)
 
 
 def _event(raw_id: bytes, flat: Sequence[bytes]) -> QueueEvent:
-    fields = _pairs(flat)
-    event_id = raw_id.decode()
-    at_ms = fields.pop("at", "")
-    # An entry that somebody added by hand may lack fields.
-    return QueueEvent(
-        event_id,
-        int(at_ms if at_ms.isdigit() else event_id.partition("-")[0]),
-        fields.pop("kind", ""),
-        fields,
-    )
+    fields, event_id = decode_pairs(flat), raw_id.decode()
+    at_ms = fields.pop("at", "")  # an entry that somebody added by hand may lack fields
+    moment_ms = int(at_ms if at_ms.isdigit() else event_id.partition("-")[0])
+    return QueueEvent(event_id, moment_ms, fields.pop("kind", ""), fields)
 
 
 def _supervisors(rows: Sequence[Sequence[bytes]], now_ms: int) -> tuple[SupervisorStatus, ...]:

@@ -13,20 +13,16 @@ class WorkerHandle(Protocol):
     @property
     def worker_id(self) -> str:
         """Id in the worker's heartbeats."""
-        ...
 
     @property
     def pid(self) -> int:
         """Process id."""
-        ...
 
     async def wait(self) -> int | None:
         """Waits for the exit. Returns the status, negative for a signal, None if it is unknown."""
-        ...
 
     def signal(self, signum: signal.Signals) -> None:
         """Sends a signal; does nothing if the process has exited."""
-        ...
 
 
 class WorkerBackend(Protocol):
@@ -35,7 +31,6 @@ class WorkerBackend(Protocol):
     @property
     def name(self) -> str:
         """ "process" or "systemd-run"."""
-        ...
 
     async def start(self, worker_id: str, slot_number: int, environ: Mapping[str, str]) -> WorkerHandle:
         """Starts a worker for a slot.
@@ -43,20 +38,15 @@ class WorkerBackend(Protocol):
         Raises:
             OSError: it cannot be started.
         """
-        ...
 
     async def adopt(self) -> list[WorkerHandle]:
         """Returns the workers of an earlier supervisor that run on under this one."""
-        ...
 
     async def kill_orphans(self) -> list[str]:
         """Kills the workers of an earlier supervisor that cannot be adopted; returns their ids."""
-        ...
 
     def forget(self, handle: WorkerHandle) -> None:
         """Removes the records of a worker that has exited."""
-        ...
 
     def log_location(self, number: int, worker_id: str) -> str:
         """Returns the path of the worker's log, or the command that shows it."""
-        ...

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from previewops.errors import CommandRejected
 from previewops.queue.keys import Keys
-from previewops.queue.scripts import ScriptName, Scripts
+from previewops.queue.scripts import ScriptName, Scripts, decode_pairs
 from previewops.settings import Settings
 from previewops.snapshot.fleet import SILENT_AFTER_MS, SupervisorState, SupervisorStatus, WorkerCountRange
 from previewops.snapshot.reader import SnapshotReader
@@ -29,6 +29,7 @@ RESULT_TTL_MS = 600_000
 SUPERVISOR_TTL_MS = 24 * 3_600_000
 RESULT_TIMEOUT_S = 15.0
 _POLL_INTERVAL_S = 0.05
+_START_HINT = "start one with `previewops supervise` or `previewops up`"
 
 
 class FleetCommandKind(StrEnum):
@@ -77,28 +78,19 @@ class CommandChannel:
 
     async def report(self, state: SupervisorState, worker_ids: Sequence[str]) -> ReportReply:
         """Publishes the state and returns the commands that are not acknowledged yet."""
+        info = json.dumps(state.as_json())
         _, commands, ages = await self._scripts.run(
-            ScriptName.SUPERVISOR_HEARTBEAT,
-            self._id,
-            json.dumps(state.as_json()),
-            SUPERVISOR_TTL_MS,
-            *worker_ids,
+            ScriptName.SUPERVISOR_HEARTBEAT, self._id, info, SUPERVISOR_TTL_MS, *worker_ids
         )
         return ReportReply(
-            tuple(_parse_command(command_id.decode(), _pairs(flat)) for command_id, flat in commands),
+            tuple(_parse_command(command_id.decode(), decode_pairs(flat)) for command_id, flat in commands),
             {worker: int(age_ms) / 1000 for worker, age_ms in zip(worker_ids, ages, strict=True)},
         )
 
     async def acknowledge(self, command: FleetCommand, *, done: bool, message: str) -> None:
         """Publishes the result of a command, also as an event on the queue's stream."""
-        await self._scripts.run(
-            ScriptName.ACKNOWLEDGE_COMMAND,
-            self._id,
-            command.command_id,
-            "done" if done else "refused",
-            message,
-            RESULT_TTL_MS,
-        )
+        result = (command.command_id, "done" if done else "refused", message)
+        await self._scripts.run(ScriptName.ACKNOWLEDGE_COMMAND, self._id, *result, RESULT_TTL_MS)
 
     async def deregister(self) -> None:
         """Removes the supervisor from the list."""
@@ -130,7 +122,7 @@ class FleetControl:
         Raises:
             CommandRejected: no such supervisor, or several without ``host``; the command is rejected or times out.
         """
-        (supervisor,) = self._only(await self.supervisors(), host)
+        supervisor = self._only(await self.supervisors(), host)
         return await self._send(supervisor, FleetCommandKind.SCALE, "", why, bounds)
 
     async def send(
@@ -142,24 +134,19 @@ class FleetControl:
             CommandRejected: no supervisor has such a worker; the command is rejected or times out.
         """
         supervisors = await self.supervisors()
-        if worker is None:
-            (supervisor,) = self._only(supervisors, host)
-        else:
-            supervisor = _supervisor_of(supervisors, worker)
+        supervisor = self._only(supervisors, host) if worker is None else _supervisor_of(supervisors, worker)
         return await self._send(supervisor, kind, worker or "", why, None)
 
-    def _only(self, supervisors: Sequence[SupervisorStatus], host: str | None) -> tuple[SupervisorStatus]:
+    def _only(self, supervisors: Sequence[SupervisorStatus], host: str | None) -> SupervisorStatus:
         alive = [supervisor for supervisor in supervisors if not supervisor.silent]
         matching = [s for s in alive if host is None or host in (s.supervisor_id, s.state.host)]
         if len(matching) == 1:
-            return (matching[0],)
+            return matching[0]
         names = ", ".join(supervisor.supervisor_id for supervisor in (matching or alive)) or "none"
         where = "" if host is None else f" on {host}"
         raise CommandRejected(
             f"found {len(matching)} supervisors of queue {self._keys.queue}{where}, allowed 1",
-            hint=f"name one by --host; there are: {names}"
-            if alive
-            else "start one with `previewops supervise` or `previewops up`",
+            hint=f"name one by --host; there are: {names}" if alive else _START_HINT,
         )
 
     async def _send(
@@ -174,14 +161,13 @@ class FleetControl:
         if bounds is not None:
             fields |= {"min": str(bounds.minimum), "max": str(bounds.maximum)}
         pairs = [part for pair in fields.items() for part in pair]
+        name = supervisor.supervisor_id
         code, *rest = await self._scripts.run(
-            ScriptName.SEND_COMMAND, supervisor.supervisor_id, SILENT_AFTER_MS, COMMAND_TTL_MS, *pairs
+            ScriptName.SEND_COMMAND, name, SILENT_AFTER_MS, COMMAND_TTL_MS, *pairs
         )
         if code == ScriptResult.NOT_FOUND:
-            raise CommandRejected(
-                f"the supervisor {supervisor.supervisor_id} has stopped", hint="see `previewops workers`"
-            )
-        return await self._wait_for_result(supervisor.supervisor_id, rest[0].decode())
+            raise CommandRejected(f"the supervisor {name} has stopped", hint="see `previewops workers`")
+        return await self._wait_for_result(name, rest[0].decode())
 
     async def _wait_for_result(self, supervisor_id: str, command_id: str) -> FleetCommandResult:
         deadline = asyncio.get_running_loop().time() + RESULT_TIMEOUT_S
@@ -210,17 +196,7 @@ def _supervisor_of(supervisors: Iterable[SupervisorStatus], worker_id: str) -> S
     )
 
 
-def _pairs(flat: Sequence[bytes]) -> dict[str, str]:
-    return {flat[i].decode(): flat[i + 1].decode("utf-8", "replace") for i in range(0, len(flat), 2)}
-
-
 def _parse_command(command_id: str, fields: Mapping[str, str]) -> FleetCommand:
     bounds = WorkerCountRange(int(fields["min"]), int(fields["max"])) if "min" in fields else None
-    return FleetCommand(
-        command_id,
-        FleetCommandKind(fields["act"]),
-        fields.get("target", ""),
-        bounds,
-        fields.get("who", ""),
-        fields.get("why", ""),
-    )
+    worker, who, why = (fields.get(name, "") for name in ("target", "who", "why"))
+    return FleetCommand(command_id, FleetCommandKind(fields["act"]), worker, bounds, who, why)

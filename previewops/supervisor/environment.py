@@ -8,7 +8,7 @@ from pathlib import Path
 
 from previewops.errors import UsageError
 from previewops.process.sd_notify import NOTIFY_VARIABLES
-from previewops.settings import Settings
+from previewops.settings import Settings, variable_of
 
 _QUOTES = ("'", '"')
 _FIXED = ("redis_url", "queue_name", "data_dir")
@@ -34,9 +34,8 @@ def read_environment_file(path: Path) -> dict[str, str]:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(
-            f"the environment file {path} cannot be read: {reason}", hint="correct --env-file"
-        ) from error
+        message = f"the environment file {path} cannot be read: {reason}"
+        raise UsageError(message, hint="correct --env-file") from error
     environ: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         assignment = line.strip()
@@ -45,10 +44,9 @@ def read_environment_file(path: Path) -> dict[str, str]:
         name, equals, value = assignment.partition("=")
         name = name.rstrip()
         if not equals or not name.isidentifier():
-            raise UsageError(
-                f"line {number} of {path}: found {assignment!r}, allowed NAME=value, or a comment after #",
-                hint="correct the file",
-            )
+            allowed = "NAME=value, or a comment after #"
+            message = f"line {number} of {path}: found {assignment!r}, allowed {allowed}"
+            raise UsageError(message, hint="correct the file")
         environ[name] = _unquoted(value.strip())
     return environ
 
@@ -77,7 +75,7 @@ def check_reload(old: Settings, new: Settings) -> None:
     """
     changed = [name for name in _FIXED if getattr(old, name) != getattr(new, name)]
     if changed:
-        names = ", ".join(Settings.__dataclass_fields__[name].metadata["env"] for name in changed)
         raise UsageError(
-            f"{names} cannot change while the supervisor runs", hint="restart the supervisor for that"
+            f"{', '.join(map(variable_of, changed))} cannot change while the supervisor runs",
+            hint="restart the supervisor for that",
         )

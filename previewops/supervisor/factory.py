@@ -26,7 +26,7 @@ from previewops.supervisor.process_backend import BuildArgv, ProcessBackend
 from previewops.supervisor.process_registry import ProcessRegistry
 from previewops.supervisor.recycle_policy import RecycleLimits
 from previewops.supervisor.redis_poller import RedisPoller
-from previewops.supervisor.systemd_backend import SystemdBackend, UnitLimits
+from previewops.supervisor.systemd_backend import SystemdBackend
 
 MIB = 1024 * 1024
 
@@ -73,14 +73,12 @@ async def build_supervisor(
         stack.callback(notifier.close)
         host_metrics = HostMetrics()
         name = supervisor_id(settings.data_dir)
-        channel = CommandChannel(redis, settings, name)
+        channel, snapshots = CommandChannel(redis, settings, name), SnapshotReader(redis, settings)
         yield Supervisor(
             launch,
             backend=_build_backend(backend, settings, build_argv),
             leases=Leases(redis, settings, name),
-            poller=RedisPoller(
-                channel, SnapshotReader(redis, settings), host_metrics, slots=settings.worker_concurrency
-            ),
+            poller=RedisPoller(channel, snapshots, host_metrics, slots=settings.worker_concurrency),
             channel=channel,
             host_metrics=host_metrics,
             bounds=bounds,
@@ -96,6 +94,6 @@ async def build_supervisor(
 def _build_backend(name: BackendName, settings: Settings, build_argv: BuildArgv) -> WorkerBackend:
     folder = supervisor_folder(settings)
     if name is BackendName.SYSTEMD_RUN:
-        return SystemdBackend(build_argv, settings, folder=folder, limits=UnitLimits.of(settings))
+        return SystemdBackend(build_argv, settings, folder=folder)
     registry = ProcessRegistry(folder / "workers.json")
     return ProcessBackend(build_argv, log_folder=settings.data_dir / "logs", registry=registry)

@@ -16,7 +16,6 @@ def supervisor_id(data_dir: Path) -> str:
 
 
 def host_name() -> str:
-    """Returns the name of this host."""
     return socket.gethostname()
 
 

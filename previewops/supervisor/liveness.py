@@ -6,7 +6,7 @@ from previewops.supervisor import hang_policy
 from previewops.supervisor.phases import Phase
 from previewops.supervisor.pool import WorkerPool
 from previewops.supervisor.recycle_policy import recycle_reason
-from previewops.supervisor.redis_poller import PollResult, WorkerObservation
+from previewops.supervisor.redis_poller import PollResult
 from previewops.supervisor.rolling_restart import RollingRestart
 from previewops.supervisor.slots import WorkerProcess
 
@@ -19,7 +19,9 @@ def check_liveness(
         observation = result.workers.get(worker.worker_id)
         if observation is None:
             continue
-        _record(worker, observation, elapsed_s)
+        worker.heartbeats = worker.heartbeats.after_poll(observation.heartbeat_ms, elapsed_s)
+        worker.oldest_run_s = observation.oldest_run_s
+        worker.rss_bytes, worker.jobs = observation.rss_bytes, observation.jobs
         if worker.kill_reason is not None:
             continue
         if worker.phase is Phase.STARTING and worker.heartbeats.reported:
@@ -30,12 +32,6 @@ def check_liveness(
             pool.abort(worker, now, reason)
         elif worker.phase is Phase.RUNNING:
             _recycle_if_due(pool, rolling_restart, worker, now)
-
-
-def _record(worker: WorkerProcess, observation: WorkerObservation, elapsed_s: float) -> None:
-    worker.heartbeats = worker.heartbeats.after_poll(observation.heartbeat_ms, elapsed_s)
-    worker.oldest_run_s = observation.oldest_run_s
-    worker.rss_bytes, worker.jobs = observation.rss_bytes, observation.jobs
 
 
 def _hang_reason(pool: WorkerPool, worker: WorkerProcess) -> str | None:

@@ -28,9 +28,8 @@ def hold_supervisor_lock(settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SupervisorRunning(
-                settings.queue_name, str(settings.data_dir), _holder_pid(descriptor)
-            ) from None
+            pid = _holder_pid(descriptor)
+            raise SupervisorRunning(settings.queue_name, str(settings.data_dir), pid) from None
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield

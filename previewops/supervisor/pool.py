@@ -117,9 +117,8 @@ class WorkerPool:
         slot.start_at = None
         worker = await self.start(slot.number, self.launch, now)
         if worker is None:
-            self._apply_restart_policy(
-                slot, WorkerExit(None, 0.0, reported=False, cause="it cannot be started"), now
-            )
+            failure = WorkerExit(None, 0.0, reported=False, cause="it cannot be started")
+            self._apply_restart_policy(slot, failure, now)
         else:
             slot.worker, slot.last_worker_id, slot.reason = worker, worker.worker_id, ""
 
@@ -179,9 +178,8 @@ class WorkerPool:
 
     def abort(self, worker: WorkerProcess, now: float, reason: str) -> None:
         """Makes a hung worker write its stack to its log, and sets the time of its SIGKILL."""
-        self.log_action(
-            f"worker {worker.number} ({worker.worker_id}) is killed: {reason}; {self.log_hint(worker)}"
-        )
+        name = f"worker {worker.number} ({worker.worker_id})"
+        self.log_action(f"{name} is killed: {reason}; {self.log_hint(worker)}")
         worker.kill_reason = reason
         worker.kill_at = now + ABORT_GRACE_S
         worker.handle.signal(signal.SIGABRT)
@@ -204,12 +202,12 @@ class WorkerPool:
         slot = self.slot_of(worker)
         if slot is None:
             return
-        if stopping or worker.phase is Phase.DRAINING:
+        if stopping or (worker.phase is Phase.DRAINING and slot.keep_empty):
             slot.mark_empty(Phase.EXITED, worker.reason)
-            if not stopping and not slot.keep_empty:
-                slot.mark_empty(Phase.BACKOFF, worker.reason, start_at=now)
-            return
-        self._apply_restart_policy(slot, worker_exit, now)
+        elif worker.phase is Phase.DRAINING:
+            slot.mark_empty(Phase.BACKOFF, worker.reason, start_at=now)
+        else:
+            self._apply_restart_policy(slot, worker_exit, now)
 
     def _apply_restart_policy(self, slot: WorkerSlot, worker_exit: WorkerExit, now: float) -> None:
         slot.rapid_exits = count_rapid_exits(worker_exit, slot.rapid_exits)

@@ -37,11 +37,9 @@ class ChildWorker:
         self._process = process
 
     async def wait(self) -> int | None:
-        """Waits for the exit and returns the status."""
         return await self._process.wait()
 
     def signal(self, signum: signal.Signals) -> None:
-        """Sends a signal; does nothing if the process has exited."""
         # It may have been reaped before asyncio reports its exit.
         with suppress(ProcessLookupError):
             if self._process.returncode is None:
@@ -61,11 +59,7 @@ class ProcessBackend:
         registry.restore(self._orphans)
 
     async def start(self, worker_id: str, slot_number: int, environ: Mapping[str, str]) -> WorkerHandle:
-        """Starts a worker.
-
-        Raises:
-            OSError: it cannot be started, or its log cannot be written.
-        """
+        """Starts a worker. Raises OSError also if its log cannot be written."""
         self._log_folder.mkdir(parents=True, exist_ok=True)
         with _open_log(self._log_path(slot_number)) as log:
             process = await asyncio.create_subprocess_exec(
@@ -98,11 +92,9 @@ class ProcessBackend:
         self._registry.remove(orphan.worker_id)
 
     def forget(self, handle: WorkerHandle) -> None:
-        """Removes a worker that has exited from the registry."""
         self._registry.remove(handle.worker_id)
 
     def log_location(self, number: int, worker_id: str) -> str:
-        """Returns the path of the log."""
         return str(self._log_path(number))
 
     def _log_path(self, number: int) -> Path:

@@ -24,10 +24,10 @@ class RegisteredProcess:
         """Returns the process if it still runs. Pids are reused, so its start and command line have to match."""
         with suppress(psutil.Error):
             process = psutil.Process(self.pid)
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return None
+            same_start = abs(process.create_time() - self.started_s) <= _SAME_START_S
             if (
-                abs(process.create_time() - self.started_s) <= _SAME_START_S
+                process.status() != psutil.STATUS_ZOMBIE
+                and same_start
                 and self.worker_id in process.cmdline()
             ):
                 return process

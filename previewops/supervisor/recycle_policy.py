@@ -23,13 +23,10 @@ class RecycleLimits:
 
     def jittered(self, rng: Rng) -> RecycleLimits:
         """Returns the limits of one worker."""
+        limits = (self.rss_bytes, self.jobs, self.age_s)
         return RecycleLimits(
-            _jittered(self.rss_bytes, rng), _jittered(self.jobs, rng), _jittered(self.age_s, rng)
+            *(None if limit is None else limit * rng.uniform(1 - JITTER, 1) for limit in limits)
         )
-
-
-def _jittered(limit: float | None, rng: Rng) -> float | None:
-    return None if limit is None else limit * rng.uniform(1 - JITTER, 1)
 
 
 def recycle_reason(limits: RecycleLimits, *, rss_bytes: int, jobs: int, age_s: float) -> str | None:

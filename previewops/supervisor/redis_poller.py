@@ -89,7 +89,6 @@ class RedisPoller:
         )
 
     def _rate(self, ended: int, now: float) -> float:
-        """Returns the runs that ended per second in the last RATE_WINDOW_S."""
         self._ended.append((now, ended))
         while len(self._ended) > 2 and self._ended[1][0] <= now - RATE_WINDOW_S:
             self._ended.popleft()

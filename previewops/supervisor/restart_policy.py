@@ -91,9 +91,8 @@ def decide_restart(worker_exit: WorkerExit, rapid_exits: int, rng: Rng) -> Resta
     if worker_exit.boot_error:
         return Fatal(f"it cannot start ({worker_exit.describe()})")
     if rapid_exits >= MAX_RAPID_EXITS:
-        return Fatal(
-            f"it exited {rapid_exits} times in a row soon after its start ({worker_exit.describe()})"
-        )
+        times = f"{rapid_exits} times in a row soon after its start"
+        return Fatal(f"it exited {times} ({worker_exit.describe()})")
     return Restart(backoff_s(rapid_exits, rng))
 
 

@@ -42,14 +42,8 @@ class WorkerProcess:
 
     def as_supervised_worker(self, rapid_exits: int) -> SupervisedWorker:
         """Returns the worker as the supervisor publishes it."""
-        return SupervisedWorker(
-            self.worker_id,
-            self.number,
-            self.phase.value,
-            self.handle.pid,
-            rapid_exits,
-            self.kill_reason or self.reason,
-        )
+        phase, pid, reason = self.phase.value, self.handle.pid, self.kill_reason or self.reason
+        return SupervisedWorker(self.worker_id, self.number, phase, pid, rapid_exits, reason)
 
 
 @dataclass(slots=True, eq=False)
@@ -74,9 +68,8 @@ class WorkerSlot:
         """Returns the slot as the supervisor publishes it."""
         if self.worker is not None:
             return self.worker.as_supervised_worker(self.rapid_exits)
-        return SupervisedWorker(
-            self.last_worker_id, self.number, self.phase.value, None, self.rapid_exits, self.reason
-        )
+        phase, rapid_exits = self.phase.value, self.rapid_exits
+        return SupervisedWorker(self.last_worker_id, self.number, phase, None, rapid_exits, self.reason)
 
     def mark_empty(self, phase: Phase, reason: str, *, start_at: float | None = None) -> None:
         """Removes the worker from the slot."""

@@ -14,7 +14,6 @@ import re
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from previewops.settings import Settings
@@ -34,30 +33,9 @@ _ENDED = re.compile(r"code=(?P<how>exited|killed|dumped)[,/] ?status=(?P<status>
 _TO_ESCAPE = re.compile(r'([\\"$`])')
 _ESCAPED = r"\\\1"
 # Variables that systemd sets for the unit of the supervisor itself.
-_OWN_UNIT_VARIABLES = (
-    "INVOCATION_ID",
-    "JOURNAL_STREAM",
-    "LISTEN_PID",
-    "LISTEN_FDS",
-    "LISTEN_FDNAMES",
-    "MAINPID",
-    "MANAGERPID",
+_OWN_UNIT_VARIABLES = frozenset(
+    {"INVOCATION_ID", "JOURNAL_STREAM", "MAINPID", "MANAGERPID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class UnitLimits:
-    """``MemoryMax=`` in bytes, ``CPUWeight=``, and ``TimeoutStopSec=`` in s."""
-
-    memory_bytes: int
-    cpu_weight: int
-    stop_s: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> UnitLimits:
-        """Returns the limits of a worker with all its renders."""
-        memory_mb = settings.worker_concurrency * settings.memory_limit_mb + OWN_MEMORY_MB
-        return cls(memory_mb * MIB, CPU_WEIGHT, settings.drain_timeout_s + STOP_AFTER_DRAIN_S)
 
 
 class UnitWorker:
@@ -102,22 +80,21 @@ class SystemdBackend:
 
     name = "systemd-run"
 
-    def __init__(
-        self, build_argv: BuildArgv, settings: Settings, *, folder: Path, limits: UnitLimits
-    ) -> None:
+    def __init__(self, build_argv: BuildArgv, settings: Settings, *, folder: Path) -> None:
         self._build_argv = build_argv
         self._folder = folder
-        self._limits = limits
+        memory_mb = settings.worker_concurrency * settings.memory_limit_mb + OWN_MEMORY_MB
+        self._limits = {
+            "MemoryMax": memory_mb * MIB,
+            "CPUWeight": CPU_WEIGHT,
+            "TimeoutStopSec": f"{settings.drain_timeout_s + STOP_AFTER_DRAIN_S}s",
+        }
         owner = f"{settings.queue_name}\0{settings.data_dir.resolve()}"
         self._prefix = f"previewops-worker-{hashlib.sha256(owner.encode()).hexdigest()[:8]}-"
         self._manager = [] if os.geteuid() == 0 else ["--user"]
 
     async def start(self, worker_id: str, slot_number: int, environ: Mapping[str, str]) -> WorkerHandle:
-        """Starts a worker.
-
-        Raises:
-            OSError: systemd-run cannot be run, or the unit does not start.
-        """
+        """Starts a worker. Raises OSError if systemd-run cannot be run, or the unit does not start."""
         file = self._environment_file(worker_id)
         file.touch(mode=0o600)
         file.write_text(format_environment_file(environ), "utf-8")
@@ -143,20 +120,12 @@ class SystemdBackend:
             runner.kill()
         _, stderr = await runner.communicate()
         file.unlink(missing_ok=True)
-        raise OSError(
-            f"systemd-run: {stderr.decode('utf-8', 'replace').strip() or 'the unit has no process'}"
-        )
+        reason = stderr.decode("utf-8", "replace").strip() or "the unit has no process"
+        raise OSError(f"systemd-run: {reason}")
 
     def _options(self, worker_id: str, environment: Path) -> list[str]:
-        limits = self._limits
-        properties = {
-            "EnvironmentFile": str(environment),
-            "MemoryMax": str(limits.memory_bytes),
-            "CPUWeight": str(limits.cpu_weight),
-            "KillMode": "mixed",
-            "TimeoutStopSec": f"{limits.stop_s}s",
-            "OOMPolicy": "continue",
-        }
+        fixed = {"EnvironmentFile": environment, "KillMode": "mixed", "OOMPolicy": "continue"}
+        properties = {**fixed, **self._limits}
         return [
             f"--unit={self._unit(worker_id)}",
             f"--description=previewops: worker {worker_id}",
@@ -190,7 +159,6 @@ class SystemdBackend:
         self._environment_file(handle.worker_id).unlink(missing_ok=True)
 
     def log_location(self, number: int, worker_id: str) -> str:
-        """Returns the command that shows the log."""
         return " ".join(["journalctl", *self._manager, "-u", self._unit(worker_id)])
 
     def _unit(self, worker_id: str) -> str:
@@ -218,12 +186,11 @@ class SystemdBackend:
 
 def format_environment_file(environ: Mapping[str, str]) -> str:
     """Returns ``environ`` in the format of EnvironmentFile=, without names that systemd rejects."""
-    lines = [
+    return "".join(
         f'{name}="{_TO_ESCAPE.sub(_ESCAPED, value)}"\n'
         for name, value in sorted(environ.items())
         if name.isidentifier() and name not in _OWN_UNIT_VARIABLES
-    ]
-    return "".join(lines)
+    )
 
 
 def parse_exit_status(output: str) -> int | None:

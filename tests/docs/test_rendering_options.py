@@ -12,7 +12,7 @@ from PIL import Image
 
 from previewops.contract import limits as contract_limits
 from previewops.contract.url import MAX_URL_CHARACTERS
-from previewops.settings import Settings
+from previewops.settings import Settings, variable_of
 from previewops.worker.assets.fetch import MAX_REDIRECTS
 from previewops.worker.render.limits import RenderLimits
 from tests.docs.codes import codes_of_the_program, uses_of
@@ -91,7 +91,7 @@ def test_every_limit_is_listed_with_its_default_and_its_code() -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "settings"
     }
     known = {
-        str(member.metadata["env"]): str(member.default)
+        variable_of(member.name): str(member.default)
         for member in members(Settings)
         if member.name in limiting
     }

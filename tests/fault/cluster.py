@@ -27,7 +27,7 @@ from previewops.queue.leases import Leases
 from previewops.queue.queue import Queue, Receipt
 from previewops.queue.records import JobRecord
 from previewops.redis_server.connection import connect
-from previewops.settings import Settings
+from previewops.settings import Settings, variable_of
 from previewops.snapshot.model import Snapshot
 from previewops.snapshot.reader import SnapshotReader
 from previewops.states import JobState
@@ -169,10 +169,8 @@ class Cluster:
 
     def _environ(self) -> dict[str, str]:
         spec = {
-            field.metadata["env"]: os.pathsep.join(map(str, value))
-            if isinstance(value, tuple)
-            else str(value)
-            for name, field in Settings.__dataclass_fields__.items()
+            variable_of(name): os.pathsep.join(map(str, value)) if isinstance(value, tuple) else str(value)
+            for name in Settings.__dataclass_fields__
             if (value := getattr(self.settings, name)) is not None
         }
         return {**os.environ, **spec, "PYTHONPATH": str(Path(__file__).parents[2])}

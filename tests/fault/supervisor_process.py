@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from previewops.settings import Settings
+from previewops.settings import Settings, variable_of
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorStatus
 from previewops.supervisor.commands import FleetControl
 from tests.fault.cluster import Cluster
@@ -104,8 +104,8 @@ class SupervisorProcess:
 def environment(settings: Settings) -> dict[str, str]:
     """Returns the environment for these settings."""
     spec = {
-        field.metadata["env"]: str(value)
-        for name, field in Settings.__dataclass_fields__.items()
+        variable_of(name): str(value)
+        for name in Settings.__dataclass_fields__
         if (value := getattr(settings, name)) not in (None, ())
     }
     return {**os.environ, **spec, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -114,7 +114,7 @@ async def test_full_queue_is_429_with_retry_after(redis_url: str, tmp_path: Path
         )
     assert sorted(response.status_code for response in responses) == [202, 202, 429, 429, 429]
     rejected = next(response for response in responses if response.status_code == 429)
-    assert "2 are allowed" in require_problem(rejected, 429, "queue-full")["detail"]
+    assert "allowed 2" in require_problem(rejected, 429, "queue-full")["detail"]
     assert int(rejected.headers["retry-after"]) > 0
 
 

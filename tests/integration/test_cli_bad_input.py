@@ -154,5 +154,5 @@ def test_escape_sequences_do_not_reach_the_terminal(program: Program) -> None:
 def test_all_invalid_settings_are_reported(program: Program) -> None:
     done = program.run("stats", PREVIEW_QUEUE_MAX="many", PREVIEW_LEASE_MS="1")
     assert done.code == 2
-    assert "PREVIEW_QUEUE_MAX is 'many'" in done.err
-    assert "PREVIEW_LEASE_MS is '1'" in done.err
+    assert "PREVIEW_QUEUE_MAX: found 'many'" in done.err
+    assert "PREVIEW_LEASE_MS: found '1'" in done.err

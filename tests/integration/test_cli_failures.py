@@ -69,7 +69,7 @@ def test_redis_is_full(redis_process: MakeServer, tmp_path: Path) -> None:
 def test_invalid_redis_url(tmp_path: Path, url: str) -> None:
     done = Program(tmp_path).run("--redis-url", url, "stats")
     assert done.code == 2
-    assert "allowed is" in done.err
+    assert "allowed" in done.err
 
 
 @pytest.mark.redis

@@ -94,7 +94,7 @@ def test_health_imports_neither_jsonschema_nor_pillow(program: Program) -> None:
         (("jobs", "--state", "lost"), "'lost' is not one of"),
         (("jobs", "--limit", "0"), "--limit"),
         (("submit",), "Missing argument 'FILE...'"),
-        (("--queue", "a b", "stats"), "allowed is 1 to 100 of the characters"),
+        (("--queue", "a b", "stats"), "allowed 1 to 100 of the characters"),
         (("--queue", "", "stats"), "is empty"),
         (("--data-dir", "", "stats"), "is empty"),
         (("completion", "tcsh"), "'tcsh' is not one of"),

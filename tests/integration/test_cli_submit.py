@@ -186,4 +186,4 @@ def test_resubmitting_a_cancelled_job_gives_a_hint(program: Program) -> None:
     done = program.run("submit", "job.json")
     assert (done.code, done.out.split()[:3]) == (0, ["known", "job-1", "cancelled"])
     assert "job.json: the job was cancelled, so its jobId renders nothing before 2" in done.err
-    assert "give the payload another jobId" in done.err
+    assert "under another jobId" in done.err

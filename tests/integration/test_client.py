@@ -207,7 +207,7 @@ async def test_configured_asset_roots_are_checked(redis_url: str, tmp_path: Path
     async with AsyncClient(redis_url, settings=SETTINGS) as client:
         assert (await client.submit(outside)).new, "the roots are the workers' affair"
     async with AsyncClient(redis_url, settings=replace(SETTINGS, asset_roots=(tmp_path,))) as client:
-        with pytest.raises(InvalidPayload, match="lies outside"):
+        with pytest.raises(InvalidPayload, match="is outside"):
             await client.submit(outside)
 
 

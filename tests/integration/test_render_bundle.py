@@ -492,7 +492,7 @@ def test_memory_errors_are_raised(tmp_path: Path, root: Path, monkeypatch: pytes
     def exhausted(*_args: Any) -> Image.Image:
         raise MemoryError
 
-    monkeypatch.setattr(pictures, "_shrink", exhausted)
+    monkeypatch.setattr(pictures, "resize", exhausted)
     with pytest.raises(MemoryError):
         build(tmp_path / "out", payload(STEPS, assets()), root)
 

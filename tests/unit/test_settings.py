@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from previewops.errors import UsageError
-from previewops.settings import Settings
+from previewops.settings import Settings, variable_of
 
 INTEGERS = {
     "PREVIEW_WORKER_CONCURRENCY": ("worker_concurrency", 1, 256),
@@ -83,8 +83,8 @@ def test_every_integer_setting_is_tested_here() -> None:
     assert set(INTEGERS) <= named
     assert named >= OTHERS
     numbers = {
-        spec.metadata["env"]
-        for name, spec in Settings.__dataclass_fields__.items()
+        variable_of(name)
+        for name in Settings.__dataclass_fields__
         if isinstance(getattr(Settings(), name), int)
     }
     assert numbers == set(INTEGERS)

@@ -23,8 +23,6 @@ class TerminalTooSmall(PreviewopsError):
             f"terminal size: found {columns}x{rows}, allowed from {MIN_COLUMNS}x{MIN_ROWS} on",
             hint="enlarge the terminal window",
         )
-        self.columns = columns
-        self.rows = rows
 
 
 def check_action_guards(app: OperatorApp, action: str) -> PreviewopsError | None:

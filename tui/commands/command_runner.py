@@ -39,7 +39,6 @@ class RunningCommand:
 
     @property
     def progress(self) -> str:
-        """Progress as "done of total"."""
         return f"{self.done:,} of {self.total:,}"
 
     @property
@@ -106,7 +105,6 @@ class CommandRunner:
             self._show()
 
     def _show(self) -> None:
-        """Shows the progress of the foremost command and the number of others."""
         worker = self._foremost()
         words = ""
         if worker is not None:

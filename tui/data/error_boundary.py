@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from previewops.errors import PreviewopsError
-
-if TYPE_CHECKING:
-    from previewops.tui.protocols import DataSource
+from previewops.tui.protocols import DataSource
 
 
 class UnexpectedError(PreviewopsError):
@@ -38,8 +36,6 @@ def wrap_errors() -> Iterator[None]:
 
 
 class _ErrorBoundary:
-    """Wraps the methods of a data source, synchronous or not."""
-
     def __init__(self, source: DataSource) -> None:
         self._source = source
 

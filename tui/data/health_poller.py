@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from previewops.clock import Clock
+from previewops.health import Health
+from previewops.snapshot.history import History
+from previewops.snapshot.model import Snapshot
 from previewops.tui.protocols import HealthSource
-
-if TYPE_CHECKING:
-    from previewops.health import Health
-    from previewops.snapshot.history import History
-    from previewops.snapshot.model import Snapshot
 
 HEALTH_SCREEN_INTERVAL_S = 2.0
 BACKGROUND_INTERVAL_S = 10.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,7 +78,8 @@ class Poller:
             if reason:
                 self._receiver.post_message(SnapshotMissed(reason, tries))
             pause = RETRY_AFTER_S[min(tries, len(RETRY_AFTER_S)) - 1] if tries else self._interval_s
-            await self._rest(pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)
 
     async def _take(self) -> str:
         """Takes one snapshot; returns the error message, or ""."""
@@ -98,9 +100,3 @@ class Poller:
                 await asyncio.gather(call, return_exceptions=True)
         self._receiver.post_message(SnapshotArrived(snapshot))
         return ""
-
-    async def _rest(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
-        except TimeoutError:
-            return

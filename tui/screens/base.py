@@ -24,15 +24,7 @@ if TYPE_CHECKING:
 
 def bindings(key_actions: Iterable[KeyAction]) -> list[BindingType]:
     """Textual bindings of key actions."""
-    return [
-        Binding(
-            key_action.keys,
-            key_action.action,
-            key_action.label or key_action.help,
-            show=bool(key_action.label),
-        )
-        for key_action in key_actions
-    ]
+    return [Binding(key.keys, key.action, key.label or key.help, show=bool(key.label)) for key in key_actions]
 
 
 class OperatorScreen(Screen[None]):
@@ -82,7 +74,6 @@ class OperatorScreen(Screen[None]):
         raise NotImplementedError
 
     def draw_view(self, view: QueueView) -> None:
-        """Draws a view. Called for each new view while the screen is visible, and when it becomes visible."""
         raise NotImplementedError
 
     @property
@@ -144,9 +135,7 @@ class OperatorScreen(Screen[None]):
         """The key actions available now, the screen's own before the global ones."""
         operator = self.operator_app
         key_actions = (*operator.LEADING_ACTIONS, *self.KEY_ACTIONS, *operator.TRAILING_ACTIONS)
-        return tuple(
-            key_action for key_action in key_actions if operator.is_allowed(self, action_name(key_action))
-        )
+        return tuple(key for key in key_actions if operator.is_allowed(self, action_name(key)))
 
     def maximize_panel(self) -> None:
         """Maximizes the focused panel, or without a focus each panel in turn."""

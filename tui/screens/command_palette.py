@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
@@ -24,29 +25,19 @@ class KeyActionProvider(Provider):
         return sorted(actions, key=lambda key_action: action_name(key_action) == "show")
 
     async def discover(self) -> Hits:
-        """All actions."""
         for key_action in self._key_actions():
             yield DiscoveryHit(key_action.help, self._do(key_action), help=f"key {key_action.key_label}")
 
     async def search(self, query: str) -> Hits:
-        """Actions whose text matches."""
         matcher = self.matcher(query)
         for key_action in self._key_actions():
-            words = f"{key_action.help} {key_action.label}"
-            score = matcher.match(words)
+            score = matcher.match(f"{key_action.help} {key_action.label}")
             if score > 0:
-                yield Hit(
-                    score,
-                    matcher.highlight(key_action.help),
-                    self._do(key_action),
-                    help=f"key {key_action.key_label}",
-                )
+                shown = matcher.highlight(key_action.help)
+                yield Hit(score, shown, self._do(key_action), help=f"key {key_action.key_label}")
 
-    def _do(self, key_action: KeyAction) -> Callable[[], Awaitable[None]]:
-        async def run() -> None:
-            await self.app.run_action(namespaced_action(key_action))
-
-        return run
+    def _do(self, key_action: KeyAction) -> Callable[[], Awaitable[bool]]:
+        return partial(self.app.run_action, namespaced_action(key_action))
 
 
 class ActionPalette(CommandPalette, DismissOnce[None]):

@@ -20,3 +20,6 @@ class DismissOnce(Screen[Answer]):
 
 class Modal(ModalScreen[Answer], DismissOnce[Answer]):
     """A modal screen. The screen below keeps updating."""
+
+    def action_leave(self) -> None:
+        self.dismiss(None)

@@ -23,7 +23,6 @@ class DisplayState:
 
     @property
     def live(self) -> QueueView:
-        """The current view, whether or not the display is frozen."""
         return self._live
 
     @property
@@ -42,7 +41,6 @@ class DisplayState:
         )
 
     def snapshot_query(self) -> SnapshotQuery:
-        """What the next snapshot must contain."""
         return self._live.snapshot_query()
 
     def add_snapshot(self, snapshot: Snapshot) -> bool:
@@ -53,7 +51,6 @@ class DisplayState:
         return back
 
     def set_replay_position(self, position: ReplayPosition) -> None:
-        """Sets the position within a recording."""
         self._live = replace(self._live, replay=position)
 
     def show_recorded(
@@ -73,7 +70,6 @@ class DisplayState:
         )
 
     def record_failure(self, reason: str, tries: int) -> None:
-        """Marks the connection as lost."""
         self._live = replace(self._live, connection_loss=ConnectionLoss(reason, tries), age_s=self._age_s())
 
     def update_age(self) -> bool:
@@ -84,15 +80,12 @@ class DisplayState:
         return True
 
     def set_health(self, health: Health) -> None:
-        """Sets the queue's health."""
         self._live = self._live.with_health(health)
 
     def set_poll_interval(self, interval_s: float) -> None:
-        """Sets the poll interval."""
         self._live = replace(self._live, interval_s=interval_s)
 
     def set_running_command(self, words: str) -> None:
-        """Sets the description of the running command, "" for none."""
         self._live = replace(self._live, running_command=words)
 
     def toggle_freeze(self) -> bool:

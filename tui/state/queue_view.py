@@ -44,7 +44,6 @@ class ReplayPosition:
 
     @property
     def ended(self) -> bool:
-        """Whether the position is at the end."""
         return self.opened >= 1 and self.position_ms >= self.duration_ms
 
 
@@ -85,7 +84,6 @@ class QueueView:
         return self.connection_loss.reason if self.connection_loss is not None else ""
 
     def with_snapshot(self, snapshot: Snapshot) -> QueueView:
-        """The view with a new snapshot."""
         events = (*self.events, *snapshot.events)[-EVENTS_KEPT:]
         history = self.history.with_snapshot(snapshot)
         return replace(
@@ -105,7 +103,6 @@ class QueueView:
         return replace(self, health=health)
 
     def snapshot_query(self) -> SnapshotQuery:
-        """What the next snapshot must contain."""
         seconds, minutes = self.history.required_depth(self.snapshot is not None)
         return SnapshotQuery(
             history_s=seconds,

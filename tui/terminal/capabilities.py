@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from previewops.errors import UsageError
 
+_COLOURFUL = ("256", "direct", "kitty", "alacritty", "ghostty", "foot", "wezterm")
 _THEMES = {"dark": "previewops-dark", "light": "previewops-light", "16": "previewops-16-dark"}
 
 
@@ -22,9 +23,7 @@ def few_colours(environ: Mapping[str, str]) -> bool:
     if environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
         return False
     term = environ.get("TERM", "").lower()
-    return not any(
-        sign in term for sign in ("256", "direct", "kitty", "alacritty", "ghostty", "foot", "wezterm")
-    )
+    return not any(sign in term for sign in _COLOURFUL)
 
 
 class ImageMode(StrEnum):
@@ -60,9 +59,8 @@ def detect_image_mode(environ: Mapping[str, str]) -> ImageMode:
             return ImageMode(environ[IMAGES_VARIABLE].lower())
         except ValueError:
             allowed = ", ".join((AUTO, *ImageMode))
-            raise UsageError(
-                f"{IMAGES_VARIABLE}: found {environ[IMAGES_VARIABLE]!r}, allowed {allowed}"
-            ) from None
+            message = f"{IMAGES_VARIABLE}: found {environ[IMAGES_VARIABLE]!r}, allowed {allowed}"
+            raise UsageError(message) from None
     if _multiplexed(environ) or environ.get("NO_COLOR") or environ.get("TERM", "") in ("", "dumb", "linux"):
         return ImageMode.BLOCKS
     term, program = environ["TERM"].lower(), environ.get("TERM_PROGRAM", "").lower()

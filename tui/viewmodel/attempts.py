@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from previewops.clock import iso_from_ms
 from previewops.formatting import format_age
+from previewops.queue.records import Attempt
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import short_duration
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
-
-if TYPE_CHECKING:
-    from previewops.queue.records import Attempt
 
 ATTEMPT_COLUMNS = (
     TableColumn("#", 2, right=True),
@@ -27,7 +23,6 @@ _TONES = {"permanent": Tone.BAD, "crash": Tone.BAD}
 
 
 def attempt_cells(number: int, attempt: Attempt, now_ms: int) -> tuple[Line, ...]:
-    """The cells of ``ATTEMPT_COLUMNS``."""
     return (
         (Span(str(number), Tone.DIM),),
         (Span(format_age(attempt.at_ms, now_ms), Tone.DIM),),

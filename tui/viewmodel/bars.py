@@ -115,24 +115,17 @@ def short_count(number: int) -> str:
 
 def key_line(key_actions: Sequence[KeyAction], columns: int) -> Line:
     """As many keys as fit, those of the screen first. Help is always included."""
-    entries = [_key(key_action) for key_action in key_actions if key_action.label]
-    fixed = [
-        entry
-        for key_action, entry in zip([d for d in key_actions if d.label], entries, strict=True)
-        if key_action.action == "help"
-    ]
-    available = columns - sum(map(width_of, fixed))
+    labelled = [key_action for key_action in key_actions if key_action.label]
+    fixed = [span for key_action in labelled if key_action.action == "help" for span in _key(key_action)]
     shown: list[Span] = []
-    for key_action, entry in zip([d for d in key_actions if d.label], entries, strict=True):
+    for key_action in labelled:
         if key_action.action == "help":
             continue
-        if width_of(entry) > available:
+        entry = _key(key_action)
+        if width_of((*shown, *entry, *fixed)) > columns:
             break
-        available -= width_of(entry)
         shown += entry
-    for entry in fixed:
-        shown += entry
-    return tuple(shown)
+    return (*shown, *fixed)
 
 
 def _key(key_action: KeyAction) -> Line:

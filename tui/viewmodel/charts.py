@@ -68,8 +68,8 @@ def column_chart(
     lines: list[Line] = []
     for row in range(rows):
         floor = (rows - 1 - row) * 8
-        cells = [_cell(stack, tones, floor) for stack in eighths]
-        lines.append((*_axis(row, rows, scale, label), *_merged(cells)))
+        cells = (_cell(stack, tones, floor) for stack in eighths)
+        lines.append((*_axis(row, rows, scale, label), *cells))
     return lines
 
 
@@ -88,10 +88,7 @@ def _eighths(stack: Sequence[float], scale: ValueAxis, maximum: int) -> list[int
 
 
 def _axis(row: int, rows: int, scale: ValueAxis, label: Callable[[float], str]) -> Line:
-    """The value axis of a row: labels at the top and at the bottom."""
-    shares = {0: 1.0, rows - 1: 0.0}
-    if rows == 1:
-        shares = {0: 1.0}
+    shares = {rows - 1: 0.0, 0: 1.0}
     text = label(scale.value_at(shares[row])) if row in shares else ""
     mark = "┤" if row in shares else "│"
     return (*pad((Span(text, Tone.DIM),), AXIS_COLUMNS - 2, right=True), Span(f" {mark}", Tone.FAINT))
@@ -107,17 +104,6 @@ def _cell(stack: Sequence[int], tones: Sequence[Tone], floor: int) -> Span:
         return Span("█", tone)
     above = next((upper for reach, upper in parts[1:] if reach > height), None)
     return Span(EIGHTHS[height - floor], tone, background=above)
-
-
-def _merged(cells: Sequence[Span]) -> list[Span]:
-    """Joins neighbouring cells of the same look."""
-    merged: list[Span] = []
-    for cell in cells:
-        if merged and (merged[-1].tone, merged[-1].background) == (cell.tone, cell.background):
-            merged[-1] = Span(merged[-1].text + cell.text, cell.tone, background=cell.background)
-        else:
-            merged.append(cell)
-    return merged
 
 
 def time_axis(columns: int, labels: Sequence[str]) -> Line:

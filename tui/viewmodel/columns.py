@@ -28,25 +28,24 @@ class TableColumn:
 
 def fit_widths(columns: Sequence[TableColumn], available: int) -> tuple[int, ...]:
     """The width of each column in ``available`` columns; 0 for dropped ones."""
-    kept = [True] * len(columns)
-    while _needed(columns, kept) > available:
-        droppable = [place for place, column in enumerate(columns) if kept[place] and column.drop]
+    widths = [column.width for column in columns]
+    while total_width(widths) > available:
+        droppable = [place for place, column in enumerate(columns) if widths[place] and column.drop]
         if not droppable:
             break
-        kept[max(droppable, key=lambda place: (columns[place].drop, place))] = False
-    widths = [column.width if there else 0 for column, there in zip(columns, kept, strict=True)]
-    spare = available - _needed(columns, kept)
-    shares = sum(column.grow for column, there in zip(columns, kept, strict=True) if there)
-    if spare > 0 and shares:
-        for place, column in enumerate(columns):
-            if kept[place] and column.grow:
-                part = spare * column.grow // shares
-                widths[place] += part
-                spare -= part
-                shares -= column.grow
+        widths[max(droppable, key=lambda place: (columns[place].drop, place))] = 0
+    spare = available - total_width(widths)
+    growing = [place for place, column in enumerate(columns) if widths[place] and column.grow]
+    shares = sum(columns[place].grow for place in growing)
+    for place in growing if spare > 0 else ():
+        part = spare * columns[place].grow // shares
+        widths[place] += part
+        spare -= part
+        shares -= columns[place].grow
     return tuple(widths)
 
 
-def _needed(columns: Sequence[TableColumn], kept: Sequence[bool]) -> int:
-    widths = [column.width for column, there in zip(columns, kept, strict=True) if there]
-    return sum(widths) + GAP * max(0, len(widths) - 1)
+def total_width(widths: Sequence[int]) -> int:
+    """The width of the columns that are not dropped, with the gaps between them."""
+    kept = [width for width in widths if width]
+    return sum(kept) + GAP * max(0, len(kept) - 1)

@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 from previewops.formatting import clean, pluralize
-from previewops.tui.commands.commands import (
-    AcknowledgeDataLoss,
-    Cancel,
-    Discard,
-    Export,
-    FleetActionCommand,
-    OperatorCommand,
-    Pause,
-    Requeue,
-    RequeueWithPayload,
-    Resume,
-    Scale,
-)
+from previewops.tui.commands import commands
 
 _FLEET_ACTS = {"drain": "draining", "restart": "restarting", "reset": "resetting"}
 
 
-def describe_command(command: OperatorCommand) -> str:
+def describe_command(command: commands.OperatorCommand) -> str:
     """The description of a running command: "pausing the queue"."""
     match command:
-        case Pause():
+        case commands.Pause():
             words = "pausing the queue"
-        case Resume():
+        case commands.Resume():
             words = "resuming the queue"
-        case Cancel(job_ids=(job_id,)):
+        case commands.Cancel(job_ids=(job_id,)):
             words = f"cancelling {clean(job_id)}"
-        case Cancel():
+        case commands.Cancel():
             words = f"cancelling {pluralize(len(command.job_ids), 'job')}"
-        case Requeue():
+        case commands.Requeue():
             words = f"requeueing {pluralize(command.count, 'dead letter')}"
-        case Discard():
+        case commands.Discard():
             words = f"discarding {pluralize(command.count, 'dead letter')}"
-        case RequeueWithPayload():
+        case commands.RequeueWithPayload():
             words = f"requeueing {clean(command.job_id)} with another payload"
-        case Export():
+        case commands.Export():
             words = f"exporting {pluralize(command.count, 'dead letter')}"
-        case Scale():
+        case commands.Scale():
             words = f"scaling {clean(command.supervisor_id)}"
-        case FleetActionCommand():
+        case commands.FleetActionCommand():
             words = f"{_FLEET_ACTS[command.kind]} {clean(command.worker_id or command.supervisor_id)}"
-        case AcknowledgeDataLoss():
+        case commands.AcknowledgeDataLoss():
             words = "acknowledging the data loss"
     return words

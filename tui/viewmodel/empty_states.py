@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, clip, width_of
+from previewops.tui.viewmodel.spans import Line, Span, Tone, centre, clean_span
 
 MIN_COLUMNS = 80
 MIN_ROWS = 24
@@ -17,12 +17,12 @@ def is_too_small(columns: int, rows: int) -> bool:
 
 def too_small_lines(columns: int, rows: int) -> Sequence[Line]:
     """The text shown in a terminal that is too small. ``rows`` are those between the bars."""
-    lines: list[Line] = [
+    lines = [
         (Span("This terminal is too small.", Tone.WARN),),
         (Span(f"The screen needs {MIN_COLUMNS} columns and {MIN_ROWS} rows.", Tone.TEXT),),
         (Span("Until then no key changes anything; q quits.", Tone.DIM),),
     ]
-    return _in_the_middle(lines, columns, rows)
+    return centre(lines, columns, rows)
 
 
 def not_in_replay_lines(columns: int, rows: int) -> Sequence[Line]:
@@ -32,7 +32,7 @@ def not_in_replay_lines(columns: int, rows: int) -> Sequence[Line]:
         (Span("It contains the data of: ", Tone.DIM), *_go_to("1", "overview"), *_go_to("5", "workers"),
          *_go_to("6", "events"), *_go_to("7", "health")),
     ]  # fmt: skip
-    return _in_the_middle(lines, columns, rows)
+    return centre(lines, columns, rows)
 
 
 def loading_lines(trouble: str, *, frozen: bool) -> Sequence[Line]:
@@ -40,22 +40,11 @@ def loading_lines(trouble: str, *, frozen: bool) -> Sequence[Line]:
     if trouble:
         return [(clean_span(trouble, Tone.BAD),), (Span("The next snapshot tries again.", Tone.DIM),)]
     if frozen:
-        return [
-            (
-                Span("The display is frozen; ", Tone.DIM),
-                Span("z", Tone.INFO),
-                Span(" unfreezes it.", Tone.DIM),
-            )
-        ]
+        parts = (("The display is frozen; ", Tone.DIM), ("z", Tone.INFO), (" unfreezes it.", Tone.DIM))
+        return [tuple(Span(*part) for part in parts)]
     return [(Span("loading …", Tone.DIM),)]
 
 
 def _go_to(key: str, mode: str) -> Line:
     action = f"app.show('{mode}')"
     return (Span(f" {key}", Tone.INFO, action), Span(f" {mode.capitalize()} ", Tone.DIM, action))
-
-
-def _in_the_middle(lines: Sequence[Line], columns: int, rows: int) -> Sequence[Line]:
-    above = max(0, (rows - len(lines)) // 2)
-    centred = [(Span(" " * max(0, (columns - width_of(line)) // 2)), *line) for line in lines]
-    return [(), *[()] * (above - 1), *(clip(line, columns) for line in centred)] if above else centred[:rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 
 UPPER = "▀"
 PIXELS_PER_ROW = 2
@@ -20,7 +21,6 @@ class Pixels:
     data: bytes
 
     def at(self, x: int, y: int) -> Colour:
-        """The colour of one pixel."""
         place = (y * self.width + x) * 3
         return self.data[place], self.data[place + 1], self.data[place + 2]
 
@@ -46,17 +46,6 @@ def half_block_rows(pixels: Pixels) -> list[list[CellRun]]:
 
 
 def _row(pixels: Pixels, y: int) -> list[CellRun]:
-    runs: list[CellRun] = []
     below = y + 1 < pixels.height
-    start, seen = 0, _cell(pixels, 0, y, below)
-    for x in range(1, pixels.width):
-        cell = _cell(pixels, x, y, below)
-        if cell != seen:
-            runs.append(CellRun(x - start, *seen))
-            start, seen = x, cell
-    runs.append(CellRun(pixels.width - start, *seen))
-    return runs
-
-
-def _cell(pixels: Pixels, x: int, y: int, below: bool) -> tuple[Colour, Colour | None]:
-    return pixels.at(x, y), pixels.at(x, y + 1) if below else None
+    cells = ((pixels.at(x, y), pixels.at(x, y + 1) if below else None) for x in range(pixels.width))
+    return [CellRun(len(list(run)), *cell) for cell, run in groupby(cells)]

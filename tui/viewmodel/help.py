@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from previewops.tui.keymap import GLOBAL, REPLAY, SCREENS, KeyAction, is_app_action
 from previewops.tui.viewmodel.spans import Line, Span, Tone, pad
-from previewops.tui.viewmodel.wrap import wrap
+from previewops.tui.viewmodel.wrap import hang
 
 _KEY_COLUMNS = 10
 _NAVIGATION = (
-    KeyAction("", "", "j k ↑ ↓", "", "Move; g and G go to the first and the last row."),
-    KeyAction("", "", "enter", "", "Open the row at the cursor."),
-    KeyAction("", "", "tab", "", "Go to the next panel."),
+    KeyAction("", "j k ↑ ↓", "", "Move; g and G go to the first and the last row."),
+    KeyAction("", "enter", "", "Open the row at the cursor."),
+    KeyAction("", "tab", "", "Go to the next panel."),
 )
-_SHOW_SCREEN = KeyAction("", "", "1 … 7", "", f"Go to {', '.join(title for _, title in SCREENS)}.")
+_SHOW_SCREEN = KeyAction("", "1 … 7", "", f"Go to {', '.join(title for _, title in SCREENS)}.")
 
 
 def help_lines(mode: str, key_actions: Sequence[KeyAction], columns: int) -> Sequence[Line]:
@@ -38,6 +38,5 @@ def help_lines(mode: str, key_actions: Sequence[KeyAction], columns: int) -> Seq
 
 def _entry(action: KeyAction, columns: int) -> list[Line]:
     mark = Span("▲ " if action.mutates else "  ", Tone.WARN)
-    first, *others = wrap((Span(action.help),), columns - _KEY_COLUMNS - 2)
-    head = (*pad((Span(action.key_label, Tone.INFO),), _KEY_COLUMNS), mark, *first)
-    return [head, *((Span(" " * (_KEY_COLUMNS + 2)), *row) for row in others)]
+    head = (*pad((Span(action.key_label, Tone.INFO),), _KEY_COLUMNS), mark)
+    return hang(head, (Span(action.help),), columns)

@@ -36,17 +36,8 @@ def parse_edited(text: str, job_id: str) -> Payload:
     raw = text.encode("utf-8", "backslashreplace")
     payload = validate(parse_payload(raw))
     if payload.job_id != job_id:
-        raise InvalidPayload(
-            [
-                Violation(
-                    "/jobId",
-                    "another-job",
-                    "must be the id of the edited job",
-                    quote(payload.job_id),
-                    quote(job_id),
-                )
-            ]
-        )
+        found, allowed, text = quote(payload.job_id), quote(job_id), "must be the id of the edited job"
+        raise InvalidPayload([Violation("/jobId", "another-job", text, found, allowed)])
     return payload
 
 
@@ -80,7 +71,6 @@ def _row_and_column(text: str, offset: int) -> tuple[int, int]:
 
 
 def _offset_of(text: str, wanted: str) -> int | None:
-    """The offset of a JSON pointer's value in a JSON text."""
     path: list[str | int | None] = []  # the member or index of each open container; None before a member name
     for match in _PIECE.finditer(text):
         piece = match[0]

@@ -9,7 +9,7 @@ from previewops.health import Status
 from previewops.snapshot.history import History
 from previewops.snapshot.model import Snapshot
 from previewops.tui.state.queue_view import SILENT_MS, ConnectionLoss, QueueView
-from previewops.tui.viewmodel.spans import Tone
+from previewops.tui.viewmodel.spans import Line, Span, Tone
 
 WINDOW_MS = 300_000
 
@@ -44,9 +44,8 @@ def queue_status(view: QueueView) -> QueueStatus:
     snapshot = view.snapshot
     if snapshot is None:
         if view.connection_loss is not None:
-            return QueueStatus(
-                "✖", "cannot reach the queue", connection_loss_text(view.connection_loss), Tone.BAD
-            )
+            reason = connection_loss_text(view.connection_loss)
+            return QueueStatus("✖", "cannot reach the queue", reason, Tone.BAD)
         if view.replay is not None:
             return QueueStatus("○", "opening the recording", f"{view.replay.opened:.0%}", Tone.DIM)
         return QueueStatus("○", "connecting", "", Tone.DIM)
@@ -57,13 +56,16 @@ def queue_status(view: QueueView) -> QueueStatus:
     return _connected_status(snapshot, view.history, status)
 
 
+def empty_lines(view: QueueView) -> list[Line]:
+    """The status in place of rows, without a snapshot."""
+    status = queue_status(view)
+    return [(Span(f"{status.mark} {status.headline}", status.tone),), (Span(status.details),)]
+
+
 def connection_loss_text(connection_loss: ConnectionLoss) -> str:
     """The error, with the number of attempts if it is known."""
-    return (
-        f"{clean(connection_loss.reason)} (try {connection_loss.tries})"
-        if connection_loss.tries
-        else clean(connection_loss.reason)
-    )
+    tries = f" (try {connection_loss.tries})" if connection_loss.tries else ""
+    return f"{clean(connection_loss.reason)}{tries}"
 
 
 def _connected_status(snapshot: Snapshot, history: History, status: Status) -> QueueStatus:
@@ -86,27 +88,20 @@ def _connected_status(snapshot: Snapshot, history: History, status: Status) -> Q
         return QueueStatus(mark, words, more, tone)
     fatal = sum(worker.phase == "fatal" for view in snapshot.supervisors for worker in view.state.workers)
     if fatal:
-        return QueueStatus(
-            mark,
-            f"{pluralize(fatal, 'worker')} given up",
-            "see Workers; reset them after fixing the cause",
-            tone,
-        )
+        words = f"{pluralize(fatal, 'worker')} given up"
+        return QueueStatus(mark, words, "see Workers; reset them after fixing the cause", tone)
     growing, more = _workload(snapshot, history, pluralize(alive, "worker"))
     return QueueStatus(mark, "backlog growing" if growing else word, more, tone)
 
 
 def _workload(snapshot: Snapshot, history: History, workers: str) -> tuple[bool, str]:
-    """Whether the backlog grows, and the amount of work."""
     coming, going = flow_rates(history, snapshot.now_ms)
     if snapshot.backlog > _SMALL_BACKLOG and coming > going and coming > 0:
         return True, f"{coming:.0f} in and {going:.0f} out per minute; {workers}"
     left = drain_ms(snapshot, history)
     if snapshot.backlog and left is not None:
-        return (
-            False,
-            f"{pluralize(snapshot.backlog, 'job')} in the backlog, drained in {format_duration(left)}; {workers}",
-        )
+        backlog = f"{pluralize(snapshot.backlog, 'job')} in the backlog"
+        return False, f"{backlog}, drained in {format_duration(left)}; {workers}"
     if snapshot.pending:
         return False, f"{pluralize(snapshot.pending, 'job')} in progress; {workers}"
     return False, f"idle; {workers}"
@@ -119,17 +114,14 @@ def alive_workers(snapshot: Snapshot) -> tuple[str, ...]:
     )
 
 
-def flow_rates(history: History, now_ms: int) -> tuple[float, float]:
-    """(incoming, finished) jobs per minute over the last five minutes."""
-    coming = sum(history.rate_per_min(name, WINDOW_MS, now_ms) for name in ("accepted", "requeued"))
-    going = sum(history.rate_per_min(name, WINDOW_MS, now_ms) for name in ("completed", "died", "cancelled"))
+def flow_rates(history: History, now_ms: int, window_ms: int = WINDOW_MS) -> tuple[float, float]:
+    """(incoming, finished) jobs per minute over the window, by default the last five minutes."""
+    coming = sum(history.rate_per_min(name, window_ms, now_ms) for name in ("accepted", "requeued"))
+    going = sum(history.rate_per_min(name, window_ms, now_ms) for name in ("completed", "died", "cancelled"))
     return coming, going
 
 
 def drain_ms(snapshot: Snapshot, history: History) -> float | None:
     """Time in ms until the backlog is empty at the rate of the last minute; None if it does not shrink."""
-    window = 60_000
-    now = snapshot.now_ms
-    going = sum(history.rate_per_min(name, window, now) for name in ("completed", "died", "cancelled"))
-    coming = sum(history.rate_per_min(name, window, now) for name in ("accepted", "requeued"))
+    coming, going = flow_rates(history, snapshot.now_ms, 60_000)
     return snapshot.backlog / (going - coming) * 60_000 if going > coming else None

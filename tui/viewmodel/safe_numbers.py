@@ -15,8 +15,5 @@ def safe_count(value: object) -> int | None:
 
 def parse_count(text: str) -> int | None:
     """The count in a string of digits; None if it is not a valid one."""
-    return (
-        safe_count(int(text))
-        if len(text) <= len(str(MAX_COUNT)) and text.isascii() and text.isdigit()
-        else None
-    )
+    is_valid = len(text) <= len(str(MAX_COUNT)) and text.isascii() and text.isdigit()
+    return safe_count(int(text)) if is_valid else None

@@ -150,6 +150,13 @@ def justify(left: Line, right: Line, columns: int) -> Line:
     return (*pad(left, room), Span(" "), *right) if room else clip(right, columns)
 
 
+def centre(lines: Sequence[Line], columns: int, rows: int) -> list[Line]:
+    """The lines in the middle of an area, below blank lines."""
+    fitted = [clip(line, columns) for line in lines]
+    above = max(0, (rows - len(lines)) // 2)
+    return [()] * above + [(Span(" " * ((columns - width_of(line)) // 2)), *line) for line in fitted]
+
+
 def beside(parts: Sequence[tuple[Sequence[Line], int]], gap: int = 2) -> list[Line]:
     """Blocks of lines side by side, each ``(lines, columns)``."""
     height = max((len(lines) for lines, _ in parts), default=0)
@@ -165,5 +172,4 @@ def beside(parts: Sequence[tuple[Sequence[Line], int]], gap: int = 2) -> list[Li
 
 
 def plain_text(line: Line) -> str:
-    """The text without tones."""
     return "".join(span.text for span in line)

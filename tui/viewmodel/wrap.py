@@ -7,12 +7,19 @@ from dataclasses import replace
 
 from rich.cells import cell_len, chop_cells
 
-from previewops.tui.viewmodel.spans import Line, Span
+from previewops.tui.viewmodel.spans import Line, Span, width_of
 
 
 def wrap_lines(lines: Sequence[Line], columns: int) -> list[Line]:
     """All lines wrapped to ``columns``; an empty line stays one."""
     return [part for line in lines for part in wrap(line, columns)]
+
+
+def hang(head: Line, text: Line, columns: int, least: int = 1) -> list[Line]:
+    """``head`` with the text wrapped to its right, in at least ``least`` columns."""
+    indent = width_of(head)
+    first, *others = wrap(text, max(least, columns - indent)) or [()]
+    return [(*head, *first), *((Span(" " * indent), *row) for row in others)]
 
 
 def wrap(line: Line, columns: int) -> list[Line]:

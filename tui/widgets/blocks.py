@@ -36,12 +36,11 @@ class Blocks(Widget, can_focus=True):
     Blocks { height: 1fr; width: 1fr; background: $background; }
     """
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._picture: list[Strip] = []
 
     def show(self, picture: list[Strip]) -> None:
-        """Shows an image."""
         if picture is not self._picture:
             self._picture = picture
             self.refresh()

@@ -65,25 +65,19 @@ class FilterLine(Vertical):
         with Horizontal():
             yield Label("filter: ", classes="-typing")
             yield Label("active filter: ", classes="-kept")
-            yield Input(
-                id="filter-text",
-                compact=True,
-                select_on_focus=False,
-                max_length=MOST_CHARACTERS,
-                placeholder=self._example,
-            )
+            line = Input(id="filter-text", compact=True, select_on_focus=False, max_length=MOST_CHARACTERS)
+            line.placeholder = self._example
+            yield line
             yield Label("enter keeps it, esc clears it", classes="-typing")
             yield Label("/ edits it, ! negates it, esc clears it", classes="-kept")
         yield Label(classes="-refusal")
 
     @property
     def text(self) -> str:
-        """The text in the line."""
         return self._input.value
 
     @property
     def terms(self) -> FilterQuery:
-        """The active filter."""
         return self._terms
 
     @property
@@ -93,7 +87,6 @@ class FilterLine(Vertical):
 
     @property
     def is_open(self) -> bool:
-        """Whether the line is visible."""
         return self.has_class("-open")
 
     @property
@@ -116,7 +109,6 @@ class FilterLine(Vertical):
         self.screen.set_focus(self._input)  # at once: the next keys belong to the line
 
     def clear(self) -> None:
-        """Clears the filter and hides the line."""
         self._input.value = ""
         self.remove_class("-open")
         self._apply()

@@ -133,7 +133,6 @@ class _Cells(Widget):
         self._lines: tuple[Strip, ...] = ()
 
     def show(self, lines: tuple[Strip, ...]) -> None:
-        """Shows the lines, or nothing."""
         self._lines = lines
         self.styles.width = lines[0].cell_length if lines else 0
         self.styles.height = len(lines)
@@ -177,7 +176,6 @@ class _Sixels(Widget):
         self._data = ""
 
     def show(self, data: str, columns: int, rows: int) -> None:
-        """Shows Sixel data in a number of cells."""
         self._data = data
         self.styles.width, self.styles.height = columns, rows
         self.refresh(layout=True)

@@ -14,8 +14,8 @@ from textual.message import Message
 from textual.strip import Strip
 
 from previewops.tui.terminal.palette import get_palette
-from previewops.tui.viewmodel.columns import GAP, TableColumn, fit_widths
-from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, clip_middle, pad, width_of
+from previewops.tui.viewmodel.columns import GAP, TableColumn, fit_widths, total_width
+from previewops.tui.viewmodel.spans import Line, Span, Tone, centre, clip_middle, pad
 from previewops.tui.widgets.line_rendering import SCROLLBAR, ScrollingLines, strip_of
 
 _MARK = 2
@@ -34,7 +34,7 @@ class Row:
 
 
 class Grid(ScrollingLines):
-    """Rows below a header. The cursor follows its row's key. ``marking`` enables marks."""
+    """Rows below a header. The cursor follows its row's key ("" without rows). ``marking`` enables marks."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", show=False),
@@ -80,25 +80,14 @@ class Grid(ScrollingLines):
         self._columns = tuple(columns)
         self._rows: tuple[Row, ...] = ()
         self._empty: Sequence[Line] = ()
-        self._cursor = 0
-        self._key = ""
+        self.cursor_index = 0
+        self.cursor_key = ""
         self._marking = marking
         self._marks: dict[str, None] = {}
         self._widths: tuple[int, ...] = ()
 
     @property
-    def cursor_key(self) -> str:
-        """The key of the row at the cursor, or ""."""
-        return self._key
-
-    @property
-    def cursor_index(self) -> int:
-        """The index of that row."""
-        return self._cursor
-
-    @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of all rows in order."""
         return tuple(row.key for row in self._rows)
 
     @property
@@ -110,7 +99,7 @@ class Grid(ScrollingLines):
         """Replaces the rows. ``empty`` is shown if there are none."""
         self._rows = tuple(rows)
         self._empty = empty
-        place = next((i for i, row in enumerate(self._rows) if row.key == self._key), self._cursor)
+        place = next((i for i, row in enumerate(self._rows) if row.key == self.cursor_key), self.cursor_index)
         self._put_cursor(place)
         size = Size(self.size.width, len(self._rows) + 1)
         if size != self.virtual_size:
@@ -123,26 +112,23 @@ class Grid(ScrollingLines):
         self._rows = ()
 
     def go_to(self, key: str) -> None:
-        """Moves the cursor to the row with that key, if there is one."""
-        for place, row in enumerate(self._rows):
-            if row.key == key:
-                self._put_cursor(place)
-                self.draw_changes()
-                return
+        if key in self.keys:
+            self._put_cursor(self.keys.index(key))
+            self.draw_changes()
 
     def toggle_mark(self) -> None:
         """Marks or unmarks the row at the cursor, and moves to the next row."""
-        if not self._marking or not self._key:
+        if not self._marking or not self.cursor_key:
             return
         self._flip_mark()
-        self._put_cursor(self._cursor + 1)
+        self._put_cursor(self.cursor_index + 1)
         self.draw_changes()
 
     def _flip_mark(self) -> None:
-        if self._key in self._marks:
-            del self._marks[self._key]
+        if self.cursor_key in self._marks:
+            del self._marks[self.cursor_key]
         else:
-            self._marks[self._key] = None
+            self._marks[self.cursor_key] = None
         self.post_message(self.MarksChanged(self))
 
     def mark(self, keys: Sequence[str]) -> None:
@@ -153,19 +139,16 @@ class Grid(ScrollingLines):
 
     # -- keys and mouse ---------------------------------------------------------------------------------
 
-    def action_move(self, step: int) -> None:
-        self._step(step)
-
     def action_page(self, step: int) -> None:
-        self._step(step * max(1, self.size.height - 2))
+        self.action_move(step * max(1, self.size.height - 2))
 
     def action_edge(self, step: int) -> None:
         self._put_cursor(0 if step < 0 else len(self._rows) - 1)
         self.draw_changes()
 
     def action_choose(self) -> None:
-        if self._key:
-            self.post_message(self.RowSelected(self, self._key))
+        if self.cursor_key:
+            self.post_message(self.RowSelected(self, self.cursor_key))
 
     def on_click(self, event: Click) -> None:
         self.focus()
@@ -182,44 +165,43 @@ class Grid(ScrollingLines):
     def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
         event.stop()
         event.prevent_default()
-        self._step(_WHEEL_ROWS)
+        self.action_move(_WHEEL_ROWS)
 
     def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
         event.stop()
         event.prevent_default()
-        self._step(-_WHEEL_ROWS)
+        self.action_move(-_WHEEL_ROWS)
 
     def _row_at(self, y: int) -> int | None:
         place = y - 1 + self.scroll_offset.y
         return place if y > 0 and place < len(self._rows) else None
 
-    def _step(self, step: int) -> None:
-        wanted = self._cursor + step
+    def action_move(self, step: int) -> None:
+        wanted = self.cursor_index + step
         edge = max(0, len(self._rows) - 1) if step > 0 else 0
-        if not 0 <= wanted < len(self._rows) and self._cursor == edge:
+        if not 0 <= wanted < len(self._rows) and self.cursor_index == edge:
             self.post_message(self.PastEdge(self, 1 if step > 0 else -1))
         self._put_cursor(wanted)
         self.draw_changes()
 
     def _put_cursor(self, place: int) -> None:
-        self._cursor = min(max(0, place), max(0, len(self._rows) - 1))
-        key = self._rows[self._cursor].key if self._rows else ""
-        moved = key != self._key
-        self._key = key
+        self.cursor_index = min(max(0, place), max(0, len(self._rows) - 1))
+        key = self._rows[self.cursor_index].key if self._rows else ""
+        moved = key != self.cursor_key
+        self.cursor_key = key
         self._follow()
         if moved:
             self.post_message(self.CursorMoved(self, key))
 
     def _follow(self) -> None:
-        """Scrolls to the cursor."""
         height = self.size.height - 1
         if height < 1:
             return
         top = self.scroll_offset.y
-        if self._cursor < top:
-            self._scroll_rows(self._cursor)
-        elif self._cursor >= top + height:
-            self._scroll_rows(self._cursor - height + 1)
+        if self.cursor_index < top:
+            self._scroll_rows(self.cursor_index)
+        elif self.cursor_index >= top + height:
+            self._scroll_rows(self.cursor_index - height + 1)
 
     def _scroll_rows(self, top: int) -> None:
         # The virtual size limits scrolling and may not include new rows yet.
@@ -255,9 +237,9 @@ class Grid(ScrollingLines):
             row = self._rows[place]
             mark = Span("● " if row.key in self._marks else "  ", Tone.INFO)
             strip = strip_of(self._laid_out(row.cells, widths, mark), columns, palette)
-            strips.append(self._lit(strip) if place == self._cursor else strip)
+            strips.append(self._lit(strip) if place == self.cursor_index else strip)
         if not self._rows:
-            strips += [strip_of(line, columns, palette) for line in self._centred(columns, height - 1)]
+            strips += [strip_of(line, columns, palette) for line in centre(self._empty, columns, height - 1)]
         strips += [Strip.blank(columns)] * (height - len(strips))
         return [strip.apply_style(base_style) for strip in strips[:height]]
 
@@ -274,7 +256,7 @@ class Grid(ScrollingLines):
         first = True
         for place, (cell, column) in enumerate(zip(cells, self._columns, strict=False)):
             last = short and place == len(cells) - 1
-            width = _whole(widths[place:]) if last else widths[place]
+            width = total_width(widths[place:]) if last else widths[place]
             if not width:
                 continue
             if not first:
@@ -283,17 +265,3 @@ class Grid(ScrollingLines):
             cut = clip_middle(cell, width) if column.middle else cell
             spans += pad(cut, width, right=column.right and not last)
         return tuple(spans)
-
-    def _centred(self, columns: int, rows: int) -> list[Line]:
-        above = max(0, (rows - len(self._empty)) // 2)
-        lines: list[Line] = [()] * above
-        for line in self._empty:
-            fitted = clip(line, columns)
-            lines.append((Span(" " * ((columns - width_of(fitted)) // 2)), *fitted))
-        return lines
-
-
-def _whole(widths: Sequence[int]) -> int:
-    """Total width of some columns with the gaps between them."""
-    there = [width for width in widths if width]
-    return sum(there) + GAP * max(0, len(there) - 1)

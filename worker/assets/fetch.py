@@ -13,6 +13,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterable, Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -107,7 +108,8 @@ class WebFetcher:
         connect_s = self.timeout_s / (len(addresses) + 1)
         requests = [_request(asset, address, ip, connect_s) for ip in addresses]
         # The transport alone: a client would follow redirects and keep cookies.
-        async with httpx.AsyncHTTPTransport(verify=self._verify(address), trust_env=False) as transport:
+        verify = self.make_ssl_context() if address.scheme == "https" else True
+        async with httpx.AsyncHTTPTransport(verify=verify, trust_env=False) as transport:
             try:
                 response = await _first_response(transport, requests)
                 try:
@@ -119,9 +121,6 @@ class WebFetcher:
                     await response.aclose()
             except (httpx.TransportError, ssl.SSLError) as failure:
                 raise _unreachable_error(asset, address, str(failure) or type(failure).__name__) from failure
-
-    def _verify(self, address: HttpUri) -> ssl.SSLContext | bool:
-        return self.make_ssl_context() if address.scheme == "https" else True
 
     async def _addresses(self, asset: AssetRef, address: HttpUri) -> Sequence[str]:
         if not any(host.allows(address.scheme, address.host, address.port) for host in self.hosts):
@@ -178,13 +177,10 @@ async def _first_response(
     transport: httpx.AsyncHTTPTransport, requests: Sequence[httpx.Request]
 ) -> httpx.Response:
     """Tries the addresses of a server in order until one connects. Raises httpx.TransportError."""
-    for number, request in enumerate(requests, start=1):
-        try:
+    for request in requests[:-1]:
+        with suppress(httpx.ConnectError, httpx.ConnectTimeout):
             return await transport.handle_async_request(request)
-        except (httpx.ConnectError, httpx.ConnectTimeout):
-            if number == len(requests):
-                raise
-    raise AssertionError("no address")
+    return await transport.handle_async_request(requests[-1])
 
 
 def _request(asset: AssetRef, address: HttpUri, ip: str, connect_s: float) -> httpx.Request:

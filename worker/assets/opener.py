@@ -12,14 +12,15 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar
 
 from previewops.contract import DataUri, HttpUri, UriNotAllowed, parse_uri
 from previewops.errors import PermanentJobError, TransientJobError
 
-_CHUNK = 1024 * 1024
+_E = TypeVar("_E", PermanentJobError, TransientJobError)
 _MAX_URI_CHARS = 120  # characters of a uri in a message
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _KINDS = (
@@ -42,11 +43,9 @@ class AssetRef:
     @property
     def short_uri(self) -> str:
         """The uri, shortened for messages."""
-        return (
-            self.uri
-            if len(self.uri) <= _MAX_URI_CHARS
-            else f"{self.uri[:_MAX_URI_CHARS]}… ({len(self.uri)} characters)"
-        )
+        if len(self.uri) <= _MAX_URI_CHARS:
+            return self.uri
+        return f"{self.uri[:_MAX_URI_CHARS]}… ({len(self.uri)} characters)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +62,10 @@ class OpenedAsset:
 
     def sha256(self) -> str:
         """Hex digest of the content. Rewinds the file."""
-        digest = hashlib.sha256()
         self.file.seek(0)
-        while chunk := self.file.read(_CHUNK):
-            digest.update(chunk)
+        digest = hashlib.file_digest(self.file, "sha256").hexdigest()  # type: ignore[arg-type] # binary files fit
         self.file.seek(0)
-        return digest.hexdigest()
+        return digest
 
 
 class AssetOpener(Protocol):
@@ -132,7 +129,6 @@ class FileAssetOpener:
         return self.web.open(asset, address, max_bytes=max_bytes)
 
     def _resolve(self, asset: AssetRef, path: str) -> str:
-        """The real path of the asset under a root, symbolic links resolved."""
         roots = [os.path.realpath(root) for root in self.roots]
         candidates = list(dict.fromkeys(str(Path(root) / path) for root in roots))
         real = [os.path.realpath(candidate) for candidate in candidates]
@@ -207,11 +203,7 @@ class FileAssetOpener:
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Converts OSErrors to typed errors; both kinds may pass.
-
-    Raises:
-        TransientJobError: disk-full (ENOSPC, EDQUOT), io-error (any other errno).
-    """
+    """Converts OSErrors to TransientJobError: disk-full (ENOSPC, EDQUOT), io-error (any other errno)."""
     try:
         yield
     except OSError as failure:
@@ -226,28 +218,17 @@ def storage_errors() -> Iterator[None]:
         ) from failure
 
 
-def permanent_asset_error(
-    code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
-) -> PermanentJobError:
-    """The error of an ``asset`` that can never be opened."""
-    text = _asset_message(asset, message)
-    return PermanentJobError(
-        code, text, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed
-    )
+def _asset_error(
+    kind: type[_E], code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
+) -> _E:
+    text = f"asset {asset.id} ({asset.short_uri}): {message}"
+    return kind(code, text, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed)
 
 
-def transient_asset_error(
-    code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
-) -> TransientJobError:
-    """The error of an ``asset`` that cannot be opened now."""
-    text = _asset_message(asset, message)
-    return TransientJobError(
-        code, text, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed
-    )
-
-
-def _asset_message(asset: AssetRef, message: str) -> str:
-    return f"asset {asset.id} ({asset.short_uri}): {message}"
+permanent_asset_error = partial(_asset_error, PermanentJobError)
+"""The error of an asset that can never be opened."""
+transient_asset_error = partial(_asset_error, TransientJobError)
+"""The error of an asset that cannot be opened now."""
 
 
 def _under(path: str, roots: list[str]) -> bool:
@@ -296,11 +277,7 @@ def _in_memory(asset: AssetRef, content: bytes, max_bytes: int) -> OpenedAsset:
 
 
 def verify_checksum(asset: AssetRef, opened: OpenedAsset) -> None:
-    """Compares the content with the checksum in the payload, if there is one.
-
-    Raises:
-        PermanentJobError: asset-checksum.
-    """
+    """Compares the content with the checksum in the payload, if any. Raises PermanentJobError "asset-checksum"."""
     if asset.sha256 is None:
         return
     with storage_errors():

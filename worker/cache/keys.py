@@ -58,11 +58,10 @@ def bundle_key(
     ``digests`` has the hex SHA-256 of each asset's content by id; ``project`` is the projectId; ``fonts`` is the
     fingerprint of additional fonts, see ``FontSources``.
     """
-    drawn = _without(request, "uri", _NOT_DRAWN)
     inputs = {
         "renderer": renderer_fingerprint(),
         "project": project,
-        "request": drawn,
+        "request": _without(request, "uri", _NOT_DRAWN),
         "assets": digests,
         "limits": limits,
         "fonts": fonts,

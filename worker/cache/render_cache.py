@@ -128,7 +128,6 @@ def _read_preview(path: Path) -> dict[str, Any]:
 def _thumbnails(
     preview: Mapping[str, Any], missed: list[MissedThumbnail], created: Set[str]
 ) -> Iterator[tuple[str, tuple[str, dict[str, str]]]]:
-    """Key, path and placeholder of each missing thumbnail that was rendered."""
     assets = {asset["id"]: asset for asset in preview["assets"]}
     for thumbnail in missed:
         asset = assets.get(thumbnail.asset_id, {})

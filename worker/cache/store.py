@@ -74,10 +74,10 @@ class CacheStore:
                 target = temporary / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link_or_copy(source, target)
-            listed_files = [(name, *_size_and_mtime(temporary / name)) for name in files]
-            (temporary / _ENTRY_FILE).write_text(
-                json.dumps({"files": listed_files, "about": metadata}), "utf-8"
-            )
+            stats = {name: (temporary / name).lstat() for name in files}
+            listed_files = [(name, status.st_size, status.st_mtime_ns) for name, status in stats.items()]
+            content = json.dumps({"files": listed_files, "about": metadata})
+            (temporary / _ENTRY_FILE).write_text(content, "utf-8")
             if folder.exists():
                 remove(folder)
             temporary.rename(folder)
@@ -90,12 +90,11 @@ class CacheStore:
             with suppress(OSError):
                 if folder.name.startswith(_TEMPORARY):
                     if time.time() - folder.stat().st_mtime > _TEMPORARY_MAX_AGE_S:
-                        yield SizedFolder(folder, _size(folder), 0.0)
+                        yield SizedFolder(folder, size_of(folder), 0.0)
                 elif _KEY.fullmatch(folder.name):
-                    used_s = (
-                        (folder / _ENTRY_FILE).stat().st_mtime if (folder / _ENTRY_FILE).exists() else 0.0
-                    )
-                    yield SizedFolder(folder, _size(folder), used_s)
+                    listing = folder / _ENTRY_FILE
+                    used_s = listing.stat().st_mtime if listing.exists() else 0.0
+                    yield SizedFolder(folder, size_of(folder), used_s)
 
     def _folder(self, kind: str, key: str) -> Path:
         assert _KEY.fullmatch(key), "a key has 64 hexadecimal digits"
@@ -103,11 +102,7 @@ class CacheStore:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-links ``source`` to ``target``, or copies it where that fails.
-
-    Raises:
-        OSError: both fail.
-    """
+    """Hard-links ``source`` to ``target``, or copies it where that fails. Raises OSError if both fail."""
     try:
         os.link(source, target, follow_symlinks=False)
     except FileNotFoundError:
@@ -119,20 +114,13 @@ def link_or_copy(source: Path, target: Path) -> None:
 def remove(folder: Path, *, trash_dir: Path | None = None) -> None:
     """Removes an entry or a bundle: atomically from its path by a rename, then from the disk.
 
-    ``trash_dir`` is the folder on the same file system that it is moved to; by default its parent.
-
-    Raises:
-        OSError: it cannot be moved.
+    ``trash_dir`` is the folder on the same file system that it is moved to; by default its parent. Raises OSError.
     """
     trash = (trash_dir or folder.parent) / f"{_TEMPORARY}{token_hex(8)}"
     folder.rename(trash)
     shutil.rmtree(trash, ignore_errors=True)
 
 
-def _size_and_mtime(file: Path) -> tuple[int, int]:
-    status = file.lstat()
-    return status.st_size, status.st_mtime_ns
-
-
-def _size(folder: Path) -> int:
+def size_of(folder: Path) -> int:
+    """Total size in bytes of the files below ``folder``."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())

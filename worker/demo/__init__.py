@@ -54,8 +54,8 @@ def jobs(*, project_id: str, created_at_ms: int, prefix: str) -> list[DemoJob]:
     return [
         DemoJob(
             {
-                "jobId": prefix + entry["name"],
-                "requestId": f"demo-{prefix}{entry['name']}",
+                "jobId": (job_id := prefix + entry["name"]),
+                "requestId": f"demo-{job_id}",
                 **common,
                 **entry["payload"],
             },
@@ -83,8 +83,7 @@ def write_assets(folder: Path) -> None:
 def finish_upload(folder: Path) -> Path:
     """Renames the unfinished upload in ``folder`` to its own name; does nothing the second time.
 
-    Raises:
-        FileNotFoundError: :func:`write_assets` has not run here.
+    Raises FileNotFoundError if :func:`write_assets` has not run here.
     """
     path, part = folder / UPLOADING, folder / (UPLOADING + _PART_SUFFIX)
     if part.exists() or not path.exists():

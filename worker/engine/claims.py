@@ -31,8 +31,6 @@ OnClaim: TypeAlias = Callable[[Claim], None]
 
 @dataclass(slots=True)
 class _PendingFinish:
-    """A finish that waits to be sent, and the future of its result."""
-
     finished: CompletedJob
     on_claim: OnClaim
     future: asyncio.Future[ScriptResult]
@@ -113,7 +111,6 @@ class ClaimChannel:
         self._queued.clear()
 
     async def _send(self) -> None:
-        """Sends queued finishes until none is left."""
         try:
             while self._queued:
                 batch, self._queued = self._queued[: self._batch_size], self._queued[self._batch_size :]

@@ -12,7 +12,7 @@ import inspect
 import json
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, TypeAlias
@@ -74,10 +74,6 @@ class JobRun:
             if self.executing and self.task is not None:
                 self.task.cancel()
 
-    def current_stop_reason(self) -> StopReason | None:
-        """The reason to stop the job, or None. A method, as type checkers assume that attributes keep their value."""
-        return self.stop_reason
-
     @property
     def elapsed_ms(self) -> float:
         """Run time so far, in ms."""
@@ -132,21 +128,20 @@ async def execute(
 ) -> RunOutcome:
     """Runs the job of ``run`` to its outcome. Raises only a cancellation that was not meant for ``run``."""
     run.executing = True
-    reason = run.current_stop_reason()
-    if reason is not None:
-        return Stopped(reason)
+    if run.stop_reason is not None:
+        return Stopped(run.stop_reason)
     try:
         function, args, kwargs, job_ctx = _prepare(run, functions, ctx)
     except PermanentJobError as error:
         return failure_from_error(error)
     if hooks.on_job_start is not None:
-        started = await _run_step(run, _call_hook(hooks.on_job_start, job_ctx))
+        started = await _run_step(run, hooks.on_job_start, job_ctx)
         if not isinstance(started, Completed):
             return started
-    outcome = await _run_step(run, _with_timeout(function.timeout_s, _call(function, job_ctx, args, kwargs)))
+    outcome = await _run_step(run, _call, function, job_ctx, args, kwargs)
     if hooks.on_job_end is None:
         return outcome
-    ended = await _run_step(run, _call_hook(hooks.on_job_end, job_ctx))
+    ended = await _run_step(run, hooks.on_job_end, job_ctx)
     if isinstance(outcome, Completed):
         return outcome if isinstance(ended, Completed) else ended
     if isinstance(ended, Failed):
@@ -155,20 +150,18 @@ async def execute(
     return outcome
 
 
-async def _run_step(run: JobRun, work: Coroutine[Any, Any, Any]) -> RunOutcome:
-    """The outcome of one step of a job."""
+async def _run_step(run: JobRun, step: Callable[..., Awaitable[Any]], *args: Any) -> RunOutcome:
     try:
-        result = await work
+        result = await step(*args)
         return Completed(_encode_result(result), isinstance(result, dict) and result.get("dryRun") is True)
     except LeaseLost:
         return Stopped(StopReason.LEASE_LOST)
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        reason = run.current_stop_reason()
-        if reason is not None:
+        if run.stop_reason is not None:
             if task is not None:
                 task.uncancel()
-            return Stopped(reason)
+            return Stopped(run.stop_reason)
         if task is not None and task.cancelling():
             raise
         # Nobody cancelled the job. Something that it awaited was cancelled, and it did not catch that.
@@ -177,23 +170,6 @@ async def _run_step(run: JobRun, work: Coroutine[Any, Any, Any]) -> RunOutcome:
         )
     except (Exception, SystemExit) as error:
         return failure_from_error(error)
-
-
-async def _call_hook(hook: Hook, job_ctx: dict[Any, Any]) -> None:
-    await hook(job_ctx)
-
-
-async def _with_timeout(timeout_s: float | None, call: Coroutine[Any, Any, Any]) -> Any:
-    deadline = asyncio.timeout(timeout_s)
-    try:
-        async with deadline:
-            return await call
-    except TimeoutError as error:
-        if not deadline.expired():
-            raise
-        raise TransientJobError(
-            "deadline-exceeded", f"the job exceeded its deadline of {timeout_s:g} s"
-        ) from error
 
 
 def _prepare(
@@ -255,8 +231,16 @@ def decode_job(claim: Claim) -> tuple[str, list[Any], dict[str, Any], int]:
 async def _call(
     function: Function | CronJob, job_ctx: dict[Any, Any], args: list[Any], kwargs: dict[str, Any]
 ) -> Any:
+    deadline = asyncio.timeout(function.timeout_s)
     try:
-        return await function.coroutine(job_ctx, *args, **kwargs)
+        async with deadline:
+            return await function.coroutine(job_ctx, *args, **kwargs)
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise TransientJobError(
+            "deadline-exceeded", f"the job exceeded its deadline of {function.timeout_s:g} s"
+        ) from error
     except TypeError as error:
         try:
             inspect.signature(function.coroutine).bind(job_ctx, *args, **kwargs)

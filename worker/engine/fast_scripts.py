@@ -36,7 +36,9 @@ class FastScriptRunner:
             redis.exceptions.RedisError, OSError: from the connection or the server; TimeoutError after
                 ``timeout_s``. The connection is then closed, so that no later call reads the late reply.
         """
-        connection = self._idle.pop() if self._idle else self._connection()
+        connection: Connection = self._idle.pop() if self._idle else self._pool.make_connection()
+        # One deadline around the call replaces one around each write and each read.
+        connection.socket_timeout = None
         script = self._scripts.loaded(name)
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -50,12 +52,6 @@ class FastScriptRunner:
         if isinstance(reply, RedisError):
             raise reply
         return reply
-
-    def _connection(self) -> Connection:
-        connection: Connection = self._pool.make_connection()
-        # One deadline around the call replaces one around each write and each read.
-        connection.socket_timeout = None
-        return connection
 
     async def _evaluate(
         self, connection: Connection, script: LoadedScript, args: tuple[ScriptArgument, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
@@ -43,31 +44,21 @@ class RunEnd(Enum):
     RELEASED = auto()  # released, or held by another worker
 
 
+@dataclass(frozen=True, slots=True)
 class JobRunner:
     """Runs jobs with arq's ``functions``, ``ctx`` and hooks, and records their outcomes."""
 
-    def __init__(
-        self,
-        functions: Mapping[str, Function | CronJob],
-        ctx: dict[Any, Any],
-        hooks: Hooks,
-        *,
-        leases: Leases,
-        claims: ClaimChannel,
-        recorder: OutcomeRecorder,
-        rng: Rng,
-    ) -> None:
-        self._functions = functions
-        self._ctx = ctx
-        self._hooks = hooks
-        self._leases = leases
-        self._claims = claims
-        self._recorder = recorder
-        self._rng = rng
+    functions: Mapping[str, Function | CronJob]
+    ctx: dict[Any, Any]
+    hooks: Hooks
+    leases: Leases
+    claims: ClaimChannel
+    recorder: OutcomeRecorder
+    rng: Rng
 
     async def run(self, job_run: JobRun, hold: HoldClaim) -> tuple[RunEnd, JobRun | None]:
         """Executes a run and records its outcome. A completion may return the next run of the slot."""
-        outcome = await execute(job_run, self._functions, self._ctx, self._hooks)
+        outcome = await execute(job_run, self.functions, self.ctx, self.hooks)
         job_run.recording = True
         if isinstance(outcome, Completed):
             try:
@@ -82,10 +73,10 @@ class JobRunner:
 
     async def call_after_hook(self, run: JobRun) -> None:
         """Calls the hook after a run was recorded and is no longer held."""
-        if self._hooks.after_job_end is None:
+        if self.hooks.after_job_end is None:
             return
         try:
-            await self._hooks.after_job_end({**self._ctx, "job_id": run.claim.job_id, "run": run})
+            await self.hooks.after_job_end({**self.ctx, "job_id": run.claim.job_id, "run": run})
         except Exception as error:
             # The outcome is recorded: a hook can neither change it nor end the worker.
             log.error("hook.failed", hook="after_job_end", exception=failure_from_error(error).traceback)
@@ -101,15 +92,15 @@ class JobRunner:
             next_run.task = run.task
 
         completed_job = CompletedJob(run.claim, completed.result_json, run.elapsed_ms, completed.dry_run)
-        code = await self._claims.finish(completed_job, on_claim)
+        code = await self.claims.finish(completed_job, on_claim)
         if code is ScriptResult.STALE:
             log.warning("job.result-stale")
             return RunEnd.RELEASED, next_run
         return RunEnd.COMPLETED, next_run
 
     async def _record_failure(self, run: JobRun, failed: Failed) -> RunEnd:
-        decision = self._recorder.decide(run, failed)
-        code = await retry_until_connected(lambda: self._recorder.record(run, failed, decision), self._rng)
+        decision = self.recorder.decide(run, failed)
+        code = await retry_until_connected(lambda: self.recorder.record(run, failed, decision), self.rng)
         if code is ScriptResult.STALE:
             return RunEnd.RELEASED
         return RunEnd.RETRIED if isinstance(decision, Retry) else RunEnd.FAILED
@@ -119,6 +110,6 @@ class JobRunner:
 
         Also for an expired lease: while Redis was unavailable, no other worker can have claimed the job.
         """
-        (code,) = await retry_until_connected(lambda: self._leases.release([run.claim]), self._rng)
+        (code,) = await retry_until_connected(lambda: self.leases.release([run.claim]), self.rng)
         if reason is StopReason.LEASE_LOST:
             log.warning("job.lease-lost", released=code is not ScriptResult.STALE)

@@ -77,12 +77,8 @@ class RenderJobs:
         finally:
             if downloads is not None:
                 downloads.close()
-        log.info(
-            "job.rendered",
-            ms=round(run.elapsed_ms),
-            dryRun=request.dry_run,
-            reused=summary.get("reused", False),
-        )
+        reused = summary.get("reused", False)
+        log.info("job.rendered", ms=round(run.elapsed_ms), dryRun=request.dry_run, reused=reused)
         return summary
 
     def _make_download_cache(self) -> DownloadCache | None:

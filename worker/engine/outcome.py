@@ -87,8 +87,7 @@ class OutcomeRecorder:
         elif isinstance(decision, Retry):
             log.warning("job.failed", error=failed.code, message=failed.message, inMs=decision.delay_ms)
         else:
-            log.error(
-                "job.dead-lettered", error=failed.code, message=failed.message, cause=decision.cause.value
-            )
+            cause = decision.cause.value
+            log.error("job.dead-lettered", error=failed.code, message=failed.message, cause=cause)
         if failed.code == "unexpected" and failed.kind is FailureKind.TRANSIENT:
             log.debug("job.traceback", exception=failed.traceback)

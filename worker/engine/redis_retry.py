@@ -7,21 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
-from redis.exceptions import (
-    AuthenticationError,
-    ClusterDownError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
-from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
-    TimeoutError as RedisTimeoutError,
-)
+from redis import exceptions
 
 from previewops.clock import Rng
 
@@ -34,12 +20,12 @@ MAX_DELAY_S = 1.0
 # redis-py strips the first word of a reply that it has a class for, and keeps it on others. Servers before 7.0 quote
 # an error inside a script in the middle of the reply.
 _TEMPORARY_ERRORS = (
-    RedisConnectionError,  # BusyLoadingError is one
-    RedisTimeoutError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ClusterDownError,  # MasterDownError is one
-    TryAgainError,
+    exceptions.ConnectionError,  # BusyLoadingError is one
+    exceptions.TimeoutError,
+    exceptions.OutOfMemoryError,
+    exceptions.ReadOnlyError,
+    exceptions.ClusterDownError,  # MasterDownError is one
+    exceptions.TryAgainError,
     OSError,
 )
 _TEMPORARY_REPLIES = ("OOM ", "MISCONF ", "MASTERDOWN ", "NOREPLICAS ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY ")
@@ -47,14 +33,16 @@ _TEMPORARY_REPLIES = ("OOM ", "MISCONF ", "MASTERDOWN ", "NOREPLICAS ", "CLUSTER
 
 def is_temporary(error: BaseException) -> bool:
     """Whether the same call may succeed later: Redis is away, loading, failing over or out of memory."""
-    if isinstance(error, AuthenticationError):
+    if isinstance(error, exceptions.AuthenticationError):
         return False
-    if isinstance(error, RedisConnectionError) and isinstance(error.__cause__, RedisError):
+    if isinstance(error, exceptions.ConnectionError) and isinstance(error.__cause__, exceptions.RedisError):
         # The client hides an error of the handshake, such as a wrong password, in a lost connection.
         return is_temporary(error.__cause__)
     if isinstance(error, _TEMPORARY_ERRORS):
         return True
-    return isinstance(error, ResponseError) and any(mark in str(error) for mark in _TEMPORARY_REPLIES)
+    return isinstance(error, exceptions.ResponseError) and any(
+        mark in str(error) for mark in _TEMPORARY_REPLIES
+    )
 
 
 def retry_delay_s(failures: int, rng: Rng) -> float:
@@ -67,11 +55,7 @@ def retry_delay_s(failures: int, rng: Rng) -> float:
 
 
 async def retry_until_connected(call: Callable[[], Awaitable[T]], rng: Rng) -> T:
-    """Repeats ``call`` until Redis answers, and returns its result. Logs failures.
-
-    Raises:
-        Exception: an error that a retry cannot fix.
-    """
+    """Repeats ``call`` until Redis answers, and returns its result. Raises errors that a retry cannot fix."""
     failures = 0
     while True:
         try:

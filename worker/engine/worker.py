@@ -133,7 +133,6 @@ class PreviewWorker(Worker):
         self._abandoned: deque[Claim] = deque(maxlen=MAX_ABANDONED_CLAIMS)
 
     def _connect(self, redis: ArqRedis, pool: ConnectionPool, hooks: Hooks) -> None:
-        """Creates the parts that use Redis."""
         settings = self.settings
         self.leases = Leases(redis, settings, self.worker_id)
         self._fast_scripts = FastScriptRunner(pool, self.leases.scripts)
@@ -197,12 +196,8 @@ class PreviewWorker(Worker):
     async def _register(self) -> None:
         self._registered = True
         await self.heartbeat.send()
-        log.info(
-            "worker.started",
-            queue=self.queue_name,
-            slots=self.max_jobs,
-            functions=sorted(self.functions),
-        )
+        functions = sorted(self.functions)
+        log.info("worker.started", queue=self.queue_name, slots=self.max_jobs, functions=functions)
 
     def drain(self, signum: int = signal.SIGTERM) -> None:
         """Stops claiming, lets runs end within PREVIEW_DRAIN_TIMEOUT_S, and releases the rest.
@@ -371,7 +366,6 @@ class PreviewWorker(Worker):
         return [*(run.claim for run in self.runs.values()), *self._abandoned]
 
     def _status(self) -> dict[str, Any]:
-        """The worker's status for the heartbeat."""
         stats = self._process_stats.read()
         return {
             "host": self._host,

@@ -112,7 +112,7 @@ def publish(
             and does not finish.
     """
     swap = swap_folders or rename_exchange
-    notify = on_step or _ignore_step
+    notify = on_step or (lambda _step: None)
     try:
         with _typed_os_errors(target), _locked_fence(fence, staging) as fence_fd:
             notify("locked")
@@ -125,8 +125,7 @@ def publish(
             notify("flushed")
             _write_fence(fence_fd, token)
             notify("fenced")
-            result = _place(staging, target, swap, notify)
-            return Publication(target, token, result)
+            return Publication(target, token, _place(staging, target, swap, notify))
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -150,11 +149,7 @@ def sweep_staging(data_dir: Path, is_live: Callable[[str], bool]) -> int:
 
 
 def rename_exchange(one: Path, other: Path) -> bool:
-    """Swaps two paths by renameat2(2); False where the C library, kernel or file system does not support it.
-
-    Raises:
-        OSError: the swap failed.
-    """
+    """Swaps two paths by renameat2(2); False if it is not supported here. Raises OSError if it fails."""
     libc = ctypes.CDLL(None, use_errno=True)
     renameat2 = getattr(libc, "renameat2", None)  # glibc 2.28, musl 1.2.4
     if renameat2 is None:
@@ -175,7 +170,7 @@ def _place(staging: Path, target: Path, swap: SwapFolders, on_step: StepObserver
     if not target.exists():
         staging.rename(target)
         on_step("renamed")
-        _flush_folders(target.parent, staging.parent)
+        _flush(target.parent, staging.parent)
         on_step("durable")
         return PublishResult.FIRST
     if _same_bundle(staging, target):
@@ -189,7 +184,7 @@ def _place(staging: Path, target: Path, swap: SwapFolders, on_step: StepObserver
     if not swap(staging, target):
         old = _swap_by_two_renames(staging, target, on_step)
     on_step("exchanged")
-    _flush_folders(target.parent, staging.parent)
+    _flush(target.parent, staging.parent)
     on_step("durable")
     shutil.rmtree(old, ignore_errors=True)
     on_step("removed")
@@ -215,9 +210,8 @@ def _same_bundle(staging: Path, target: Path) -> bool:
     Comparing lengths lets a rerun repair a damaged bundle.
     """
     try:
-        if (staging / MANIFEST).read_bytes() != (target / MANIFEST).read_bytes():
-            return False
-        return _file_sizes(staging) == _file_sizes(target)
+        same_manifest = (staging / MANIFEST).read_bytes() == (target / MANIFEST).read_bytes()
+        return same_manifest and _file_sizes(staging) == _file_sizes(target)
     except OSError:
         return False
 
@@ -226,14 +220,9 @@ def _file_sizes(folder: Path) -> dict[str, int]:
     """Length in bytes by relative path, 0 for files that differ between renders."""
     return {
         (name := str(path.relative_to(folder))): 0 if name in VOLATILE_FILES else path.stat().st_size
-        for path in _files(folder)
+        for path in folder.rglob("*")
+        if not path.is_dir()
     }
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            yield Path(parent, name)
 
 
 @contextmanager
@@ -298,22 +287,16 @@ def _write_fence(fd: int, token: int) -> None:
 def _flush_tree(folder: Path) -> None:
     """Flushes ``folder`` recursively: a durable rename is worth no more than the files it names."""
     for parent, _, names in os.walk(folder, topdown=False, onerror=_raise_error):
-        for name in names:
-            _flush(Path(parent, name))
-        _flush(Path(parent))
+        _flush(*(Path(parent, name) for name in names), Path(parent))
 
 
-def _flush_folders(*folders: Path) -> None:
-    for folder in folders:
-        _flush(folder)
-
-
-def _flush(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _flush(*paths: Path) -> None:
+    for path in paths:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def _make_folders(folder: Path) -> None:
@@ -344,7 +327,6 @@ def _path_inside(data_dir: Path, *parts: str) -> Path:
 
 @contextmanager
 def _typed_os_errors(target: Path) -> Iterator[None]:
-    """Converts OSErrors to the typed errors of the retry policy."""
     try:
         yield
     except OSError as error:
@@ -367,7 +349,3 @@ def _typed_os_errors(target: Path) -> Iterator[None]:
 
 def _raise_error(error: OSError) -> None:
     raise error
-
-
-def _ignore_step(step: str) -> None:
-    """The default ``on_step``."""

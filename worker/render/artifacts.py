@@ -68,10 +68,9 @@ class ArtifactWriter:
             limited = _SizeLimitedFile(file, self._check_room)
             try:
                 yield cast("BinaryIO", limited)
-            except Exception:
-                limited.raise_first()
-                raise
-            limited.raise_first()
+            finally:
+                if limited.first_error is not None:
+                    raise limited.first_error
             file.flush()
             file.seek(0)
             digest, size = hashlib.sha256(), 0
@@ -81,7 +80,6 @@ class ArtifactWriter:
         self._record(path, kind, size, digest.hexdigest())
 
     def _check_room(self, more: int) -> None:
-        """Raises output-too-large if ``more`` bytes would exceed the limit."""
         if self._total + more > self._max_bytes:
             raise PermanentJobError(
                 "output-too-large",
@@ -105,7 +103,7 @@ class _SizeLimitedFile:
         self._file = file
         self._check_room = check_room
         self._size = 0
-        self._first_error: OSError | PermanentJobError | None = None
+        self.first_error: OSError | PermanentJobError | None = None
 
     def write(self, content: bytes) -> int:
         with self._recording_error():
@@ -122,15 +120,10 @@ class _SizeLimitedFile:
     def tell(self) -> int:
         return self._file.tell()
 
-    def raise_first(self) -> None:
-        """Raises the first error, if any."""
-        if self._first_error is not None:
-            raise self._first_error
-
     @contextmanager
     def _recording_error(self) -> Iterator[None]:
         try:
             yield
         except (OSError, PermanentJobError) as failure:
-            self._first_error = self._first_error or failure
+            self.first_error = self.first_error or failure
             raise

@@ -24,18 +24,19 @@ class BundlePaths:
     captions: str | None  # only with an animation
     thumbnails: dict[str, str]  # by asset id
 
-    @property
-    def all_paths(self) -> tuple[str, ...]:
-        """Every path, in the order of the bundle."""
-        return self.expected(thumbnails=True)
-
     def expected(self, *, thumbnails: bool) -> tuple[str, ...]:
-        """Every path that a successful job writes. With ``thumbnails`` the thumbnails count, too."""
-        animation = (self.animation,) if self.animation else ()
-        captions = (self.captions,) if self.captions else ()
-        stills = (self.poster, *self.frames, self.sheet)
+        """Every path that a successful job writes, in the order of the bundle."""
         thumbs = self.thumbnails.values() if thumbnails else ()
-        return (*stills, self.sheet_index, *animation, *captions, *thumbs)
+        paths = (
+            self.poster,
+            *self.frames,
+            self.sheet,
+            self.sheet_index,
+            self.animation,
+            self.captions,
+            *thumbs,
+        )
+        return tuple(path for path in paths if path)
 
 
 def choose_bundle_paths(board: Storyboard) -> BundlePaths:

@@ -15,9 +15,10 @@ from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.sheet import lay_out_sheet
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.picture_cache import InspectedAsset, inspect_assets
-from previewops.worker.render.render import lay_out_cards, make_typesetter
+from previewops.worker.render.render import lay_out_cards
 from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
+from previewops.worker.render.text.typesetting import Typesetter, detect_language
 
 # Orders of magnitude, measured on one core of a small server; half of each frame was a photograph.
 _BYTES_PER_PIXEL = {
@@ -44,7 +45,7 @@ def plan_render(
     """
     inspected = inspect_assets(board.assets.values(), opener, limits, allow_gaps=board.allow_gaps)
     check_sound(board, inspected, opener, limits, decode=False)
-    typesetter = make_typesetter(board, fonts)
+    typesetter = Typesetter(fonts, detect_language(board.texts))
     layouts = lay_out_cards(board, inspected, typesetter)
     asset_errors = {name: asset.error for name, asset in inspected.items() if asset.error is not None}
     artifacts = _describe_artifacts(board, inspected)
@@ -66,29 +67,28 @@ def plan_render(
 
 def _describe_artifacts(board: Storyboard, inspected: Mapping[str, InspectedAsset]) -> list[dict[str, Any]]:
     paths = choose_bundle_paths(board)
-    sheet = lay_out_sheet(board).size
-    entries = [
-        _describe_picture(path, board.image_format, board, board.size)
-        for path in (paths.poster, *paths.frames)
-    ]
-    entries.append(_describe_picture(paths.sheet, board.image_format, board, sheet))
-    if paths.animation and board.animation:
+    sheet = lay_out_sheet(board)
+    entries = [_describe_picture(board, path, board.size) for path in (paths.poster, *paths.frames)]
+    entries.append(_describe_picture(board, paths.sheet, sheet.size))
+    if paths.animation:
         entries.append(
-            _describe_picture(paths.animation, board.animation, board, board.size, len(paths.frames))
+            _describe_picture(board, paths.animation, board.size, board.animation, len(paths.frames))
         )
     entries += [
-        _describe_track(path, content)
-        for path, content in build_tracks(board, paths, lay_out_sheet(board)).items()
+        {"path": path, "mediaType": MEDIA_TYPES["vtt"], "estimatedBytes": len(content)}
+        for path, content in build_tracks(board, paths, sheet).items()
     ]
     for name, path in paths.thumbnails.items():
         picture = inspected[name].picture
         if picture is not None and board.thumbnail is not None:
-            size = picture.size.shrunk(board.thumbnail)
-            entries.append(_describe_picture(path, board.image_format, board, size))
+            entries.append(_describe_picture(board, path, picture.size.shrunk(board.thumbnail)))
     return entries
 
 
-def _describe_picture(path: str, kind: str, board: Storyboard, size: Size, frames: int = 1) -> dict[str, Any]:
+def _describe_picture(
+    board: Storyboard, path: str, size: Size, animation: str | None = None, frames: int = 1
+) -> dict[str, Any]:
+    kind = animation or board.image_format
     quality = board.quality / 80 if kind in _LOSSY else 1.0
     return {
         "path": path,
@@ -98,10 +98,6 @@ def _describe_picture(path: str, kind: str, board: Storyboard, size: Size, frame
         "frames": frames,
         "estimatedBytes": round(size.pixels * frames * _BYTES_PER_PIXEL[kind] * quality),
     }
-
-
-def _describe_track(path: str, content: bytes) -> dict[str, Any]:
-    return {"path": path, "mediaType": MEDIA_TYPES["vtt"], "estimatedBytes": len(content)}
 
 
 def _describe_asset(asset: Asset, inspected: InspectedAsset) -> dict[str, Any]:
@@ -117,12 +113,7 @@ def _describe_asset(asset: Asset, inspected: InspectedAsset) -> dict[str, Any]:
     if asset.ref.sha256 is not None:
         entry["sha256"] = asset.ref.sha256.lower()
     if inspected.picture is not None:
-        entry |= {
-            "format": inspected.picture.format,
-            "width": inspected.picture.size.width,
-            "height": inspected.picture.size.height,
-            "frames": inspected.picture.frames,
-        }
+        entry |= {**inspected.picture.as_json(), "frames": inspected.picture.frames}
     return entry
 
 
@@ -130,13 +121,10 @@ def _estimate_ms(
     board: Storyboard, inspected: Mapping[str, InspectedAsset], artifacts: list[dict[str, Any]]
 ) -> int:
     frames = board.size.pixels * (len(board.steps) + 1)
-    decoded: int = sum(asset.picture.size.pixels for asset in inspected.values() if asset.picture is not None)
-    still_cost = _ENCODE_NS_PER_PIXEL[board.image_format]
-    animation_cost = _ENCODE_NS_PER_PIXEL[board.animation] if board.animation else 0
-    if board.animation == board.image_format:
-        animation_cost = 0  # the animation reuses the encoded stills
     stills: int = sum(entry["width"] * entry["height"] for entry in artifacts if entry.get("frames") == 1)
-    nanoseconds = (
-        frames * (_DRAW_NS_PER_PIXEL + animation_cost) + stills * still_cost + decoded * _DECODE_NS_PER_PIXEL
-    )
+    nanoseconds = frames * _DRAW_NS_PER_PIXEL + stills * _ENCODE_NS_PER_PIXEL[board.image_format]
+    decoded = (asset.picture.size.pixels for asset in inspected.values() if asset.picture)
+    nanoseconds += _DECODE_NS_PER_PIXEL * sum(decoded)
+    if board.animation and board.animation != board.image_format:  # otherwise it reuses the encoded stills
+        nanoseconds += frames * _ENCODE_NS_PER_PIXEL[board.animation]
     return _OVERHEAD_MS + round(nanoseconds / 1_000_000)

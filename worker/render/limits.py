@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from previewops.contract.limits import MAX_SIDE_PX
 from previewops.contract_maxima import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
@@ -28,21 +29,19 @@ class RenderLimits:
     decoded_bytes: int = 64 * MIB  # bytes of decoded pictures kept between the frames that use them
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, object] | None) -> RenderLimits:
+    def from_mapping(cls, values: Mapping[str, Any] | None) -> RenderLimits:
         """Returns the default limits with ``values`` replaced.
 
         Raises:
             ValueError: an unknown name, or a value that is not a positive whole number.
         """
-        known = asdict(cls())
+        known = sorted(field.name for field in fields(cls))
         for name, value in (values or {}).items():
             if name not in known:
-                raise ValueError(f"limits: found {name!r}, allowed {', '.join(sorted(known))}")
-            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-                known[name] = value
-            else:
+                raise ValueError(f"limits: found {name!r}, allowed {', '.join(known)}")
+            if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
                 raise ValueError(f"limits.{name}: found {value!r}, allowed a positive whole number")
-        return cls(**known)
+        return replace(cls(), **values or {})
 
     @classmethod
     def from_settings(cls, settings: Settings) -> RenderLimits:

@@ -7,11 +7,10 @@ timings: it is the only file that differs between runs.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from previewops.worker.render.artifacts import ArtifactWriter, WrittenArtifact
+from previewops.worker.render.artifacts import ArtifactWriter
 from previewops.worker.render.jsonfile import encode_json
 from previewops.worker.render.placeholder import Placeholder
 from previewops.worker.render.render import RenderResult
@@ -27,21 +26,12 @@ def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mappi
     Raises:
         TransientJobError: io-error, disk-full.
     """
-    container = encode_json(build_container(result.artifacts))
-    writer.write(CONTAINER, "json", container)
-    preview = build_preview(result, payload, hashlib.sha256(container).hexdigest())
-    writer.write(PREVIEW, "json", encode_json(preview))
+    files = [artifact.as_json() for artifact in sorted(result.artifacts, key=lambda artifact: artifact.path)]
+    container = writer.write(CONTAINER, "json", encode_json({"version": 1, "files": files}))
+    writer.write(PREVIEW, "json", encode_json(_preview(result, payload, container.sha256)))
 
 
-def build_container(artifacts: tuple[WrittenArtifact, ...]) -> dict[str, Any]:
-    """Returns the content of ``container.json``: every file except the manifests, sorted by path."""
-    return {
-        "version": 1,
-        "files": [artifact.as_json() for artifact in sorted(artifacts, key=lambda artifact: artifact.path)],
-    }
-
-
-def build_preview(result: RenderResult, payload: Mapping[str, Any], container_sha256: str) -> dict[str, Any]:
+def _preview(result: RenderResult, payload: Mapping[str, Any], container_sha256: str) -> dict[str, Any]:
     """Returns the content of ``preview.json``. Lengths are in pixels, durations and timings in ms."""
     board, paths = result.storyboard, result.paths
     return {
@@ -55,7 +45,7 @@ def build_preview(result: RenderResult, payload: Mapping[str, Any], container_sh
         "height": board.size.height,
         "durationMs": board.duration_ms,
         "poster": {"path": paths.poster, **_placeholder(result.poster_placeholder)},
-        "frames": _frames(result),
+        "frames": list(_frames(result)),
         "sheet": {
             "path": paths.sheet,
             "index": paths.sheet_index,
@@ -82,17 +72,14 @@ def build_preview(result: RenderResult, payload: Mapping[str, Any], container_sh
     }
 
 
-def _frames(result: RenderResult) -> list[dict[str, Any]]:
-    board, start, entries = result.storyboard, 0, []
+def _frames(result: RenderResult) -> Iterator[dict[str, Any]]:
+    board, start = result.storyboard, 0
     for index, path in enumerate(result.paths.frames):
         step = board.steps[index - 1] if index else None
         duration = result.durations_ms[index]
         title = step.title if step else board.title
-        entries.append(
-            {"path": path, "step": index, "title": title, "startMs": start, "durationMs": duration}
-        )
+        yield {"path": path, "step": index, "title": title, "startMs": start, "durationMs": duration}
         start += duration
-    return entries
 
 
 def _asset(result: RenderResult, name: str) -> dict[str, Any]:
@@ -101,11 +88,7 @@ def _asset(result: RenderResult, name: str) -> dict[str, Any]:
     if inspected.error is None:
         entry["bytes"] = inspected.size_bytes
     if inspected.picture is not None:
-        entry |= {
-            "format": inspected.picture.format,
-            "width": inspected.picture.size.width,
-            "height": inspected.picture.size.height,
-        }
+        entry |= inspected.picture.as_json()
     if name in result.asset_errors:
         error = result.asset_errors[name]
         entry["error"] = {"code": error.code, "message": error.message}

@@ -26,34 +26,26 @@ _REASONS = {
 
 
 def draw_missing_picture(
-    image: Image.Image,
-    placement: Placement,
-    reason: PermanentJobError,
-    *,
-    theme: Theme,
-    metrics: LayoutMetrics,
-    typesetter: Typesetter,
+    image: Image.Image, placement: Placement, reason: PermanentJobError, theme: Theme, typesetter: Typesetter
 ) -> None:
     """Draws the placeholder in the placement's cell, with the picture's name and the reason if there is room."""
-    cell = placement.cell
+    cell, metrics = placement.cell, LayoutMetrics(Size(*image.size))
     radius = 0 if placement.bleeds else metrics.radius
     fill_rounded(image, cell, radius, theme.surface)
     if not placement.bleeds:
-        dash_rounded(
-            image, cell, radius, theme.muted, width=max(1, metrics.hairline), dash=max(3, metrics.units(1))
-        )
+        dash_rounded(image, cell, radius, theme.muted, width=metrics.hairline, dash=max(3, metrics.units(1)))
         room = cell.inset(metrics.gap)
     else:
         # Text may cover the lower half.
         room = Box(cell.left, cell.top, cell.right, cell.top + round(cell.height * 0.6)).inset(metrics.gap)
-    name_line = typesetter.fit_line(
-        placement.asset.title or placement.asset.ref.id, FontWeight.SEMIBOLD, metrics.small, room.width
+    texts = (
+        (placement.asset.title or placement.asset.ref.id, FontWeight.SEMIBOLD, theme.ink),
+        (_REASONS.get(reason.code, "not available"), FontWeight.REGULAR, theme.muted),
     )
-    reason_line = typesetter.fit_line(
-        _REASONS.get(reason.code, "not available"), FontWeight.REGULAR, metrics.small, room.width
-    )
+    lines = [
+        (typesetter.fit_line(text, weight, metrics.small, room.width), ink) for text, weight, ink in texts
+    ]
     side = min(metrics.units(9), room.size.short // 2)
-    lines = [(name_line, theme.ink), (reason_line, theme.muted)]
     step = round(metrics.small * 1.4)
     if side + metrics.gap + step * len(lines) > room.height:
         lines = lines[: max(0, (room.height - side) // step)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import cast
 
 from PIL import Image, ImageDraw
 
@@ -11,6 +12,7 @@ from previewops.worker.render.layout.geometry import Box, Size
 from previewops.worker.render.layout.type_scale import LayoutMetrics
 from previewops.worker.render.missing_picture import draw_missing_picture
 from previewops.worker.render.picture_cache import PictureCache
+from previewops.worker.render.pictures import resize
 from previewops.worker.render.shapes import blur_to_fill, darken, draw_panel, fill_rounded, paste_rounded
 from previewops.worker.render.storyboard import Storyboard
 from previewops.worker.render.text.typesetting import Typesetter
@@ -46,7 +48,8 @@ class Painter:
         if layout.bar is not None:
             fill_rounded(image, layout.bar, layout.bar.height // 2, theme.accent)
         if layout.more_box is not None:
-            self._draw_panel(image, layout.more_box)
+            hairline, radius = metrics.hairline, metrics.radius
+            draw_panel(image, layout.more_box, radius, fill=theme.surface, line=theme.line, hairline=hairline)
         if layout.badge is not None:
             fill_rounded(image, layout.badge, layout.badge.height // 2, theme.accent)
         for text in layout.texts:
@@ -66,29 +69,16 @@ class Painter:
             return mix(theme.background, theme.accent, _DECORATION_SHARE)
         if text.role == "on_picture":
             return WHITE
-        colour: Colour = getattr(theme, text.role)
-        return colour
-
-    def _draw_panel(self, image: Image.Image, box: Box) -> None:
-        theme, metrics = self.board.theme, self.metrics
-        draw_panel(image, box, metrics.radius, fill=theme.surface, line=theme.line, hairline=metrics.hairline)
+        return cast("Colour", getattr(theme, text.role))
 
     def _draw_picture(self, image: Image.Image, placement: Placement) -> None:
         radius = 0 if placement.bleeds else self.metrics.radius
         picture = self.pictures.get(placement.asset)
         if picture is None:
             reason = self.pictures.asset_errors[placement.asset.ref.id]
-            draw_missing_picture(
-                image,
-                placement,
-                reason,
-                theme=self.board.theme,
-                metrics=self.metrics,
-                typesetter=self.typesetter,
-            )
+            draw_missing_picture(image, placement, reason, self.board.theme, self.typesetter)
             return
-        size = placement.box.size
-        drawn = crop_to_cover(picture, placement) if placement.crops else resize(picture, size)
+        drawn = _crop_to_cover(picture, placement) if placement.crops else resize(picture, placement.box.size)
         if drawn.size != placement.cell.size or drawn.mode != "RGB":
             drawn = self._on_background(drawn, picture, placement)
         paste_rounded(image, drawn, placement.cell, radius)
@@ -122,10 +112,9 @@ class Painter:
             fill_rounded(image, part, box.height // 2, *colours[which])
 
         if room * min(durations) < total * 3 * gap:
+            length = max(box.height, round(box.width * sum(durations[:position]) / total))
             fill(box.left, box.right, 2)
-            fill(
-                box.left, box.left + max(box.height, round(box.width * sum(durations[:position]) / total)), 1
-            )
+            fill(box.left, box.left + length, 1)
             return
         passed = 0
         for index, duration in enumerate(durations):
@@ -164,14 +153,7 @@ class Painter:
         image.paste(self.board.theme.on_accent, (box.left + nudge, box.top), smooth)
 
 
-def resize(picture: Image.Image, size: Size) -> Image.Image:
-    """Returns ``picture`` scaled to ``size``, or itself if it has that size."""
-    if picture.size == size:
-        return picture
-    return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-
-
-def crop_to_cover(picture: Image.Image, placement: Placement) -> Image.Image:
+def _crop_to_cover(picture: Image.Image, placement: Placement) -> Image.Image:
     """Crops and scales ``picture`` to cover the placement's box, with its focus as near to the centre as possible."""
     shape, size = Size(*picture.size), placement.box.size
     covering = shape.covering(size)

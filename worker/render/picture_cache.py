@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from PIL import Image
 
 from previewops.errors import PermanentJobError
-from previewops.worker.assets.opener import AssetOpener, OpenedAsset, verify_checksum
+from previewops.worker.assets.opener import AssetOpener, verify_checksum
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.pictures import PictureHeader, decode_picture, read_header
@@ -69,6 +71,7 @@ def _inspect(asset: Asset, opener: AssetOpener, limits: RenderLimits) -> Inspect
         return InspectedAsset(opened.size, opened.identity, picture)
 
 
+@dataclass(slots=True)
 class PictureCache:
     """Decodes pictures on demand.
 
@@ -77,31 +80,20 @@ class PictureCache:
     decoding errors are added to it, otherwise they are raised.
     """
 
-    def __init__(
-        self,
-        opener: AssetOpener,
-        limits: RenderLimits,
-        inspected: Mapping[str, InspectedAsset],
-        *,
-        decode_sizes: Mapping[str, Size],
-        uses: Counter[str],
-        timer: PhaseTimer,
-        on_decoded: Callable[[Asset, Image.Image], None],
-        allow_gaps: bool = False,
-    ) -> None:
-        self.asset_errors = {
-            name: asset.error for name, asset in inspected.items() if asset.error is not None
-        }
-        self._gaps = allow_gaps
-        self._opener = opener
-        self._limits = limits
-        self._inspected = inspected
-        self._needed = decode_sizes
-        self._uses = Counter(uses)
-        self._watch = timer
-        self._decoded = on_decoded
-        self._seen: set[str] = set()
-        self._kept: OrderedDict[str, Image.Image] = OrderedDict()
+    opener: AssetOpener
+    limits: RenderLimits
+    inspected: Mapping[str, InspectedAsset]
+    decode_sizes: Mapping[str, Size]
+    uses: Counter[str]
+    timer: PhaseTimer
+    on_decoded: Callable[[Asset, Image.Image], None]
+    allow_gaps: bool
+    asset_errors: dict[str, PermanentJobError] = field(init=False)
+    _seen: set[str] = field(default_factory=set)
+    _kept: OrderedDict[str, Image.Image] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        self.asset_errors = {name: asset.error for name, asset in self.inspected.items() if asset.error}
 
     def get(self, asset: Asset) -> Image.Image | None:
         """Returns the picture of ``asset``: upright, sRGB, mode RGB or RGBA. None if it is unavailable.
@@ -115,18 +107,18 @@ class PictureCache:
         image = self._kept.get(name)
         if image is None:
             try:
-                with self._watch.phase("decode"):
-                    image = self._decode(asset)
+                with self.timer.phase("decode"), self.open(asset) as file:
+                    image = decode_picture(asset.ref, file, self.limits, self.decode_sizes[name])
             except PermanentJobError as error:
-                if not self._gaps:
+                if not self.allow_gaps:
                     raise
                 self.asset_errors[name] = error
                 return None
             if name not in self._seen:
                 self._seen.add(name)
-                self._decoded(asset, image)
-        self._uses[name] -= 1
-        if self._uses[name] > 0:
+                self.on_decoded(asset, image)
+        self.uses[name] -= 1
+        if self.uses[name] > 0:
             self._kept[name] = image
             self._kept.move_to_end(name)
             self._evict()
@@ -134,25 +126,19 @@ class PictureCache:
             self._kept.pop(name, None)
         return image
 
-    def _decode(self, asset: Asset) -> Image.Image:
-        opened = self._opener.open(asset.ref, max_bytes=self._limits.asset_bytes)
+    @contextmanager
+    def open(self, asset: Asset) -> Iterator[BinaryIO]:
+        """Opens ``asset``; verifies its checksum again if the file was replaced after its inspection."""
+        opened = self.opener.open(asset.ref, max_bytes=self.limits.asset_bytes)
         with opened.file:
-            self._reverify(asset, opened)
-            return decode_picture(asset.ref, opened.file, self._limits, self._needed[asset.ref.id])
-
-    def _reverify(self, asset: Asset, opened: OpenedAsset) -> None:
-        """Verifies the checksum again if the file was replaced after its inspection."""
-        if opened.identity != self._inspected[asset.ref.id].identity:
-            verify_checksum(asset.ref, opened)
+            if opened.identity != self.inspected[asset.ref.id].identity:
+                verify_checksum(asset.ref, opened)
+            yield opened.file
 
     def _evict(self) -> None:
         """Drops the least recently used pictures above the memory limit; a later use decodes them again."""
-        while (
-            len(self._kept) > 1 and sum(map(_decoded_bytes, self._kept.values())) > self._limits.decoded_bytes
-        ):
-            self._kept.popitem(last=False)
-
-
-def _decoded_bytes(image: Image.Image) -> int:
-    """Returns the bytes of a decoded picture: Pillow stores RGB and RGBA in four bytes per pixel."""
-    return image.width * image.height * 4
+        # Pillow stores RGB and RGBA in four bytes per pixel.
+        kept_bytes = sum(4 * image.width * image.height for image in self._kept.values())
+        while len(self._kept) > 1 and kept_bytes > self.limits.decoded_bytes:
+            _, dropped = self._kept.popitem(last=False)
+            kept_bytes -= 4 * dropped.width * dropped.height

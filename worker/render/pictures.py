@@ -39,6 +39,9 @@ class PictureHeader:
     frames: int
     orientation: int
 
+    def as_json(self) -> dict[str, str | int]:
+        return {"format": self.format, "width": self.size.width, "height": self.size.height}
+
 
 def read_header(ref: AssetRef, file: BinaryIO, limits: RenderLimits) -> PictureHeader:
     """Reads the header of the picture in ``file``, without decoding.
@@ -62,22 +65,18 @@ def decode_picture(ref: AssetRef, file: BinaryIO, limits: RenderLimits, needed: 
     """
     with _open_picture(ref, file, limits) as (image, header):
         stored = needed if header.orientation not in _SIDEWAYS else Size(needed.height, needed.width)
-        target = _target_size(Size(*image.size), stored)
+        full = Size(*image.size)
+        target = min(full, full.covering(stored), key=lambda size: size.width)
         image.draft(image.mode, (round(target.width * _DRAFT_GAP), round(target.height * _DRAFT_GAP)))
         if header.frames > 1:
             seek_representative_frame(image, header.frames)
         image.load()
         profile = image.info.get("icc_profile")
-        shrunk = _shrink(_eight_bits(image), target)
+        shrunk = resize(_eight_bits(image), target)
         picture = _opaque_if_possible(_upright(_to_srgb(shrunk, profile), header.orientation))
         # Writers would copy the applied profile, comments, location and time.
         picture.info = {}
         return picture
-
-
-def _target_size(stored: Size, needed: Size) -> Size:
-    covering = stored.covering(needed)
-    return stored if covering.width >= stored.width else covering
 
 
 @contextmanager
@@ -134,8 +133,7 @@ def _count_frames(format_name: str, image: Image.Image, file: BinaryIO, limits: 
         return count_frames(file, limits.frames)
     if format_name == "JPEG":
         return 1  # other images in an MPO file are previews, depth and gain maps of the same picture
-    frames: int = getattr(image, "n_frames", 1)
-    return frames
+    return int(getattr(image, "n_frames", 1))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -158,10 +156,11 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return image.convert("RGBA" if shows_through else "RGB")
 
 
-def _shrink(image: Image.Image, target: Size) -> Image.Image:
-    if image.size == target:
+def resize(image: Image.Image, size: Size) -> Image.Image:
+    """Returns ``image`` scaled to ``size``, or itself if it has that size."""
+    if image.size == size:
         return image
-    return image.resize(target, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

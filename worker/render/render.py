@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Protocol
 from PIL import Image
 
 from previewops.errors import PermanentJobError
-from previewops.worker.assets.opener import AssetOpener, verify_checksum
+from previewops.worker.assets.opener import AssetOpener
 from previewops.worker.render.artifacts import ArtifactWriter, WrittenArtifact
 from previewops.worker.render.bundle_paths import BundlePaths, choose_bundle_paths
 from previewops.worker.render.bundle_warnings import collect_warnings
@@ -24,13 +24,14 @@ from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.layout import lay_out_frames, lay_out_title_card
 from previewops.worker.render.layout.sheet import ContactSheet, SheetLayout
 from previewops.worker.render.limits import RenderLimits
-from previewops.worker.render.paint import Painter, resize
+from previewops.worker.render.paint import Painter
 from previewops.worker.render.picture_cache import (
     InspectedAsset,
     PictureCache,
     inspect_assets,
     require_picture,
 )
+from previewops.worker.render.pictures import resize
 from previewops.worker.render.placeholder import Placeholder, make_placeholder
 from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
@@ -90,7 +91,7 @@ def render(
     with timer.phase("inspect"):
         inspected = inspect_assets(board.assets.values(), opener, limits, allow_gaps=board.allow_gaps)
         check_sound(board, inspected, opener, limits, decode=True)
-    typesetter = make_typesetter(board, fonts)
+    typesetter = Typesetter(fonts, detect_language(board.texts))
     with timer.phase("layout"):
         layouts = lay_out_cards(board, inspected, typesetter)
     session = _RenderSession(
@@ -102,14 +103,8 @@ def render(
         session.write_remaining_thumbnails()
     with timer.phase("sheet"):
         session.write_contact_sheet()
-        session.write_tracks()
     require_picture(board.assets.values(), session.asset_errors)
     return session.result()
-
-
-def make_typesetter(board: Storyboard, fonts: FontSources | None) -> Typesetter:
-    """Returns the typesetter for the texts of ``board``."""
-    return Typesetter(fonts, detect_language(board.texts))
 
 
 def lay_out_cards(
@@ -150,11 +145,11 @@ class _RenderSession:
             self.opener,
             self.limits,
             self.inspected,
-            decode_sizes=self._decode_sizes,
-            uses=uses,
-            timer=self.timer,
-            on_decoded=self._on_decoded,
-            allow_gaps=board.allow_gaps,
+            self._decode_sizes,
+            uses,
+            self.timer,
+            self._on_decoded,
+            board.allow_gaps,
         )
         self.asset_errors = self._pictures.asset_errors
         self._painter = Painter(board, self._pictures, self.typesetter)
@@ -163,35 +158,21 @@ class _RenderSession:
 
     def draw_frames(self) -> None:
         """Draws every frame: as a still, on the contact sheet, and in the animation if the payload requests one."""
-        frames = self._frames()
-        if self.paths.animation is None or self.board.animation is None:
-            for _ in frames:
-                pass
+        frames, path, kind = self._frames(), self.paths.animation, self.board.animation
+        if path is None or kind is None:
+            deque(frames, maxlen=0)
             return
-        animator = AnimationWriter(
-            self.board.animation,
-            self.board.size,
-            len(self.layouts),
-            self.board.quality,
-            exact_colours=(self.board.theme.background, self.board.theme.surface),
-            timer=self.timer,
-            length_ms=self.board.duration_ms,
-            fade_fps=self.board.fps if self.board.fades else None,
-        )
-        with ExitStack() as opened, self.writer.stream(self.paths.animation, self.board.animation) as file:
-            animator.write(file, frames, self._open_sound(opened))
+        with ExitStack() as opened, self.writer.stream(path, kind) as file:
+            AnimationWriter(kind, self.board, self.timer).write(file, frames, self._open_sound(opened))
 
     def _open_sound(self, opened: ExitStack) -> SoundTrack | None:
         """Opens the sound track of the animation, if it has one; ``opened`` closes its file."""
         sound = self.board.animation_sound
         if sound is None or sound.asset_id in self.asset_errors:
             return None
-        ref = self.board.assets[sound.asset_id].ref
-        asset = self.opener.open(ref, max_bytes=self.limits.asset_bytes)
-        opened.enter_context(asset.file)
-        if asset.identity != self.inspected[sound.asset_id].identity:
-            verify_checksum(ref, asset)
-        return SoundTrack(ref, asset.file, sound, self.board.duration_ms)
+        asset = self.board.assets[sound.asset_id]
+        file = opened.enter_context(self._pictures.open(asset))
+        return SoundTrack(asset.ref, file, sound, self.board.duration_ms)
 
     def write_remaining_thumbnails(self) -> None:
         """Writes the thumbnails of pictures that no frame shows; the others were written during drawing."""
@@ -202,12 +183,9 @@ class _RenderSession:
                 self._pictures.get(asset)
 
     def write_contact_sheet(self) -> None:
-        """Writes the contact sheet after the last frame."""
+        """Writes the contact sheet after the last frame, its index, and the captions."""
         self._write_still(self.paths.sheet, self.sheet.image)
         self._report_progress("sheet")
-
-    def write_tracks(self) -> None:
-        """Writes the captions and the index of the contact sheet."""
         for path, content in build_tracks(self.board, self.paths, self.sheet.layout).items():
             self.writer.write(path, "vtt", content)
 
@@ -244,7 +222,7 @@ class _RenderSession:
                 heading = step.heading if step else self.board.title
                 self.sheet.add(index, image, heading, layout.duration_ms)
             self._report_progress("frames")
-            yield RenderedFrame(image, layout.duration_ms, self.board.image_format, still)
+            yield RenderedFrame(image, layout.duration_ms, still)
 
     def _draw_title_card(self) -> Image.Image:
         """Draws the title card. If its picture fails to decode, the next picture takes its place."""

@@ -41,9 +41,8 @@ def _most_typical(image: Image.Image, indices: list[int]) -> int:
 
 def _brightness(image: Image.Image) -> list[int]:
     """Returns a brightness histogram of 64 bins; transparent pixels count as black."""
-    sparse = image.resize(
-        _SPARSE, Image.Resampling.NEAREST
-    )  # reading every pixel of a large frame would be slow
+    # Reading every pixel of a large frame would be slow.
+    sparse = image.resize(_SPARSE, Image.Resampling.NEAREST)
     small = sparse.convert("RGBA").resize(_SMALL, Image.Resampling.BOX)
     flat = Image.new("RGB", _SMALL)
     flat.paste(small, mask=small.getchannel("A"))

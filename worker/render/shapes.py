@@ -28,14 +28,11 @@ def rounded_mask(size: Size, radius: int) -> Image.Image:
     radius = max(0, min(radius, size.short // 2))
     mask = Image.new("L", size, 255)
     if radius:
-        corner = _corner(radius)
-        flipped = corner.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        corner, right, bottom = _corner(radius), size.width - radius, size.height - radius
         mask.paste(corner, (0, 0))
-        mask.paste(flipped, (size.width - radius, 0))
-        mask.paste(corner.transpose(Image.Transpose.FLIP_TOP_BOTTOM), (0, size.height - radius))
-        mask.paste(
-            flipped.transpose(Image.Transpose.FLIP_TOP_BOTTOM), (size.width - radius, size.height - radius)
-        )
+        mask.paste(corner.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (right, 0))
+        mask.paste(corner.transpose(Image.Transpose.FLIP_TOP_BOTTOM), (0, bottom))
+        mask.paste(corner.transpose(Image.Transpose.ROTATE_180), (right, bottom))
     return mask
 
 
@@ -54,35 +51,24 @@ def dash_rounded(image: Image.Image, box: Box, radius: int, colour: Colour, *, w
     ring.paste(0, (width, width), rounded_mask(inner.size, max(0, radius - width)))
     ring = ImageChops.multiply(ring, rounded_mask(box.size, radius))
     canvas = ImageDraw.Draw(ring)
-    for length, across in ((box.width, True), (box.height, False)):
+    for length, other, across in ((box.width, box.height, True), (box.height, box.width, False)):
         count = max(0, (length - 2 * radius - dash) // (2 * dash))
         step = (length - 2 * radius) / (2 * count + 1)
         for index in range(count):
             start = round(radius + step * (2 * index + 1))
             end = max(start, round(start + step) - 1)
-            edge = width - 1
-            if across:
-                canvas.rectangle((start, 0, end, edge), fill=0)
-                canvas.rectangle((start, box.height - width, end, box.height), fill=0)
-            else:
-                canvas.rectangle((0, start, edge, end), fill=0)
-                canvas.rectangle((box.width - width, start, box.width, end), fill=0)
+            for near, far in ((0, width - 1), (other - width, other)):
+                canvas.rectangle((start, near, end, far) if across else (near, start, far, end), fill=0)
     image.paste(colour, box, ring)
 
 
 def darken(image: Image.Image, top: int, ramp: int, strongest: float) -> None:
     """Darkens ``image`` below ``top`` by ``strongest`` (0..1); the gradient starts ``ramp`` pixels above."""
     start = max(0, top - ramp)
-    column = bytes(
-        round(255 * strongest * _eased(min(1.0, (row + 1) / max(1, top - start))))
-        for row in range(image.height - start)
-    )
+    shares = (min(1.0, (row + 1) / max(1, top - start)) for row in range(image.height - start))
+    column = bytes(round(255 * strongest * (share * share * (3 - 2 * share))) for share in shares)
     mask = Image.frombytes("L", (1, len(column)), column).resize((image.width, len(column)))
     image.paste(SCRIM, (0, start, image.width, image.height), mask)
-
-
-def _eased(share: float) -> float:
-    return share * share * (3 - 2 * share)
 
 
 def blur_to_fill(picture: Image.Image, size: Size, share: float) -> Image.Image:
@@ -93,13 +79,9 @@ def blur_to_fill(picture: Image.Image, size: Size, share: float) -> Image.Image:
     down = shape.height * size.height / covering.height
     left, top = (shape.width - across) / 2, (shape.height - down) / 2
     part = (left, top, min(shape.width, left + across), min(shape.height, top + down))
-    tiny = picture.convert("RGB").resize(_tiny(size), Image.Resampling.BOX, box=part)
+    tiny = picture.convert("RGB").resize(size.fitted(Size(48, 48)), Image.Resampling.BOX, box=part)
     soft = tiny.filter(ImageFilter.GaussianBlur(2))
     return Image.blend(soft, Image.new("RGB", soft.size, SCRIM), share).resize(size, Image.Resampling.BICUBIC)
-
-
-def _tiny(size: Size) -> Size:
-    return size.fitted(Size(48, 48))
 
 
 def draw_panel(

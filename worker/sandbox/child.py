@@ -120,8 +120,6 @@ class _ConnectionClosed(BaseException):
 
 
 class _WorkerSocket:
-    """The child's ends of the two sockets, blocking."""
-
     def __init__(self, fd: int, fd_channel_fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
         self._fd_socket = socket.socket(fileno=fd_channel_fd)
@@ -266,7 +264,8 @@ def _limit_cpu_time(seconds: int) -> None:
 
 def _serve(channel: _WorkerSocket, start: ChildConfig) -> NoReturn:
     try:
-        task = _load(start.task)
+        module, _, function = start.task.partition(":")
+        task: Task = getattr(importlib.import_module(module), function)
         if start.confined:
             confine([*readable_paths(), *map(Path, start.readable)])
     except Exception as error:
@@ -280,12 +279,6 @@ def _serve(channel: _WorkerSocket, start: ChildConfig) -> NoReturn:
         if start.limits.cpu_s is not None:
             _limit_cpu_time(start.limits.cpu_s)
         _run(channel, log_forwarder, task, request, start.limits.memory_bytes)
-
-
-def _load(name: str) -> Task:
-    module, _, function = name.partition(":")
-    task: Task = getattr(importlib.import_module(module), function)
-    return task
 
 
 def _run(

@@ -11,13 +11,7 @@ import math
 import signal
 from typing import Any
 
-from previewops.errors import (
-    REINSTALL,
-    JobError,
-    PermanentJobError,
-    RenderCrashed,
-    TransientJobError,
-)
+from previewops.errors import REINSTALL, JobError, PermanentJobError, RenderCrashed, TransientJobError
 from previewops.worker.sandbox.framing import ProtocolError
 
 _TEXT_LIMIT = 200  # characters of a progress text
@@ -28,11 +22,8 @@ class TaskImportError(TransientJobError):
     """A render process cannot import its task, because of ``cause``."""
 
     def __init__(self, cause: JobError) -> None:
-        super().__init__(
-            _UNAVAILABLE,
-            f"a render process cannot import its task: {cause.message}",
-            hint=cause.hint or REINSTALL,
-        )
+        message = f"a render process cannot import its task: {cause.message}"
+        super().__init__(_UNAVAILABLE, message, hint=cause.hint or REINSTALL)
         self.error_class, self.remote_traceback = cause.error_class, cause.remote_traceback
 
 

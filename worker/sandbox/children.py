@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
@@ -41,25 +41,18 @@ class ConnectionClosed(Exception):
     """The child closed its end of the socket: it is exiting or has exited."""
 
 
+@dataclass(eq=False, slots=True)
 class Child:
     """One child process that is ready for jobs."""
 
-    def __init__(
-        self,
-        process: ForkedProcess,
-        fd_socket: socket.socket,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        generation: Hashable,
-    ) -> None:
-        self.generation = generation
-        self._process = process
-        self._fd_socket = fd_socket
-        self._reader = reader
-        self._writer = writer
-        self.jobs = 0
-        self.out_of_memory = False
-        self.killed = False
+    _process: ForkedProcess
+    _fd_socket: socket.socket
+    _reader: asyncio.StreamReader
+    _writer: asyncio.StreamWriter
+    generation: Hashable
+    jobs: int = 0
+    out_of_memory: bool = False
+    killed: bool = False
 
     @property
     def pid(self) -> int:
@@ -69,11 +62,6 @@ class Child:
     def usable(self) -> bool:
         """False once the child has exited, closed its socket or run out of memory."""
         return not (self._process.exited.done() or self._reader.at_eof() or self.out_of_memory)
-
-    async def configure(self, frame: bytes) -> dict[str, Any]:
-        """Sends the configuration, and returns the child's first message. Raises ConnectionClosed, ProtocolError."""
-        await self._send(frame)
-        return await self.receive()
 
     async def receive(self) -> dict[str, Any]:
         """The next message. Raises ConnectionClosed, ProtocolError."""
@@ -100,7 +88,7 @@ class Child:
         self, frame: bytes, progress: ProgressCallback | None, handle_request: RequestHandler | None
     ) -> dict[str, Any] | JobError:
         """Sends the frame of a job and handles messages until its end. Raises ConnectionClosed, ProtocolError."""
-        await self._send(frame)
+        await self.send(frame)
         logged = 0
         while True:
             message = await self.receive()
@@ -130,11 +118,11 @@ class Child:
         try:
             reply, fds = await handler(question)
         except JobError as error:
-            await self._send(encode_frame({"job": self.jobs, "error": encode_error(error)}))
+            await self.send(encode_frame({"job": self.jobs, "error": encode_error(error)}))
             return
         # Before the answer, so that they have arrived when the child reads it.
         self._send_fds(fds)
-        await self._send(encode_frame({"job": self.jobs, "answer": {**reply, "files": len(fds)}}))
+        await self.send(encode_frame({"job": self.jobs, "answer": {**reply, "files": len(fds)}}))
 
     def _send_fds(self, fds: tuple[int, ...]) -> None:
         try:
@@ -148,7 +136,8 @@ class Child:
             for fd in fds:
                 os.close(fd)
 
-    async def _send(self, frame: bytes) -> None:
+    async def send(self, frame: bytes) -> None:
+        """Sends a frame. Raises ConnectionClosed."""
         try:
             self._writer.write(frame)
             await self._writer.drain()
@@ -245,15 +234,14 @@ class ProcessSpawner:
         try:
             if not await process.started:
                 ours.close()
-                fd_socket.close()
                 return None
             child = Child(process, fd_socket, *await asyncio.open_unix_connection(sock=ours), generation)
         except BaseException:
-            ours.close()
-            fd_socket.close()
+            ours.close()  # the process's end closes the other
             raise
         try:
-            first_message = await child.configure(self._config_frame)
+            await child.send(self._config_frame)
+            first_message = await child.receive()
         except (ConnectionClosed, ProtocolError) as error:
             code = await child.terminate(grace_s=EXIT_GRACE_S)
             if code is None and not child.killed:

@@ -34,9 +34,7 @@ _NET_RIGHTS, _NET_SINCE = 0b11, 4
 _SCOPES, _SCOPES_SINCE = 0b11, 6
 _COMPLETE_SINCE = 3  # before, a readable file could be truncated
 
-
 _LIBRARIES = ("PIL", "av")  # decode and encode; jobs that need av import it
-
 
 RESOURCE_LIMITS = "resource limits"
 """The layer that every kernel has."""
@@ -63,17 +61,14 @@ class KernelSupport:
 
     def describe(self) -> str:
         """The supported and missing layers, for a log line."""
-        missing = [
-            name for name, there in (("Landlock", self.landlock), ("seccomp", self.seccomp)) if not there
-        ]
+        layers = (("Landlock", self.landlock), ("seccomp", self.seccomp))
+        missing = [name for name, supported in layers if not supported]
         in_force = ", ".join(self.layers)
         if missing:
             return f"{in_force}; this kernel lacks {' and '.join(missing)}"
-        return (
-            in_force
-            if self.complete
-            else f"{in_force}; this Landlock cannot keep readable files from being truncated"
-        )
+        if self.complete:
+            return in_force
+        return f"{in_force}; this Landlock cannot keep readable files from being truncated"
 
 
 def detect_support() -> KernelSupport:
@@ -109,11 +104,7 @@ def _folders_of(library: str) -> Iterator[Path]:
 
 
 def confine(readable: Iterable[Path]) -> KernelSupport:
-    """Confines this process for good, as far as the kernel supports it. ``readable`` stays readable.
-
-    Raises:
-        OSError: the kernel supports a layer and rejects it.
-    """
+    """Confines this process for good, as far as the kernel supports it; OSError if it rejects a supported layer."""
     protection = detect_support()
     libc = ctypes.CDLL(None, use_errno=True)
     _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
@@ -156,15 +147,8 @@ def _allow_reading(libc: ctypes.CDLL, ruleset: int, path: Path) -> None:
 def _restrict_calls(libc: ctypes.CDLL) -> None:
     program = build_filter(ARCHITECTURES[platform.machine()], os.getpid())
     code = ctypes.create_string_buffer(program, len(program))
-
-    class Program(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
-
-    program_struct = Program(len(program) // 8, ctypes.addressof(code))
-    _check(
-        libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program_struct), 0, 0),
-        "PR_SET_SECCOMP",
-    )
+    sock_fprog = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
+    _check(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, sock_fprog, 0, 0), "PR_SET_SECCOMP")
 
 
 def _check(result: int, what: str) -> int:

@@ -15,10 +15,7 @@ MESSAGE_LIMIT = 2_000
 
 
 def encode_error(error: BaseException, *, out_of_memory: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Encodes ``error`` for ``decode_error``.
-
-    ``out_of_memory`` has found and allowed bytes, if memory ran out.
-    """
+    """Encodes ``error`` for ``decode_error``. ``out_of_memory`` has found and allowed bytes, if memory ran out."""
     encoded: dict[str, Any] = {
         "kind": "unexpected",
         "class": type(error).__name__,
@@ -36,11 +33,7 @@ def encode_error(error: BaseException, *, out_of_memory: dict[str, Any] | None =
 
 
 def decode_error(value: Any) -> JobError:
-    """Decodes an exception from ``encode_error``.
-
-    Raises:
-        ProtocolError: ``value`` does not encode an error.
-    """
+    """Decodes an exception from ``encode_error``. Raises ProtocolError if ``value`` does not encode an error."""
     encoded = require_object(value, "error")
     kind = _text(encoded.get("kind"), "error kind")
     message = _text(encoded.get("message"), "error message")

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from previewops.worker.assets.opener import AssetOpener, AssetRef, OpenedAsset, storage_errors
@@ -21,6 +22,7 @@ from previewops.worker.sandbox.framing import ProtocolError
 ReplyWithFds = tuple[dict[str, Any], tuple[int, ...]]
 
 
+@dataclass(slots=True)
 class FileServer:
     """Serves the files of one job.
 
@@ -31,48 +33,38 @@ class FileServer:
     ``asset_changed``: an asset was handed out that has changed since it was hashed.
     """
 
-    def __init__(
-        self,
-        assets: Mapping[str, AssetRef],
-        opener: AssetOpener,
-        *,
-        max_bytes: int,
-        output: Output | None,
-        store: CacheStore | None = None,
-        thumbnail_key: Callable[[str, tuple[int, int]], str] | None = None,
-    ) -> None:
-        self._assets = assets
-        self._opener = opener
-        self._max_bytes = max_bytes
-        self._output = output
-        self._store = store
-        self._thumbnail_key = thumbnail_key
-        self._hashed_identities: dict[str, tuple[int | str, ...]] = {}  # identities by asset id
-        self.missed_thumbnails: list[MissedThumbnail] = []
-        self.created_paths: set[str] = set()
-        self.asset_changed = False
+    assets: Mapping[str, AssetRef]
+    opener: AssetOpener
+    max_bytes: int
+    output: Output | None
+    store: CacheStore | None = None
+    thumbnail_key: Callable[[str, tuple[int, int]], str] | None = None
+    missed_thumbnails: list[MissedThumbnail] = field(default_factory=list)
+    created_paths: set[str] = field(default_factory=set)
+    asset_changed: bool = False
+    _hashed_identities: dict[str, tuple[int | str, ...]] = field(default_factory=dict)  # by asset id
 
     async def handle(self, question: dict[str, Any]) -> ReplyWithFds:
         """Raises ProtocolError for an unknown request, and the errors of opening and writing."""
         match question:
-            case {"open": str(name)} if name in self._assets:
-                return await _run_in_thread(lambda: self._open(self._assets[name]))
-            case {"create": [*paths]} if self._output is not None and _are_paths(paths):
-                output = self._output
+            case {"open": str(name)} if name in self.assets:
+                return await _run_in_thread(lambda: self._open(self.assets[name]))
+            case {"create": [*paths]} if self.output is not None and _are_paths(paths):
+                output = self.output
                 created = await _run_in_thread(lambda: ({}, _create_files(output, paths)))
                 self.created_paths.update(paths)
                 return created
-            case {"thumbnail": str(name), "size": [int(width), int(height)]} if name in self._assets:
+            case {"thumbnail": str(name), "size": [int(width), int(height)]} if name in self.assets:
                 return await _run_in_thread(lambda: self._thumbnail(name, (width, height)))
         raise ProtocolError("an unknown request")
 
     async def hash_assets(self, digests: DigestCache) -> dict[str, str]:
         """Hex SHA-256 of each asset's content, by id. Raises the errors of opening."""
-        return {name: await self._digest(ref, digests) for name, ref in self._assets.items()}
+        return {name: await self._digest(ref, digests) for name, ref in self.assets.items()}
 
     async def _digest(self, ref: AssetRef, digests: DigestCache) -> str:
         def hashed() -> str:
-            opened = self._opener.open(ref, max_bytes=self._max_bytes)
+            opened = self.opener.open(ref, max_bytes=self.max_bytes)
             self._hashed_identities[ref.id] = opened.identity
             with storage_errors(), opened.file:
                 return digests.digest(opened, time.time())
@@ -80,10 +72,10 @@ class FileServer:
         return await asyncio.to_thread(hashed)
 
     def _thumbnail(self, name: str, size: tuple[int, int]) -> ReplyWithFds:
-        if self._store is None or self._thumbnail_key is None:
+        if self.store is None or self.thumbnail_key is None:
             return {}, ()
-        key = self._thumbnail_key(name, size)
-        entry = self._store.find(THUMBNAILS, key)
+        key = self.thumbnail_key(name, size)
+        entry = self.store.find(THUMBNAILS, key)
         if entry is not None:
             with suppress(OSError, IndexError):  # another worker evicted it, or another version wrote it
                 flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -92,7 +84,7 @@ class FileServer:
         return {}, ()
 
     def _open(self, asset: AssetRef) -> ReplyWithFds:
-        opened = self._opener.open(asset, max_bytes=self._max_bytes)
+        opened = self.opener.open(asset, max_bytes=self.max_bytes)
         if self._hashed_identities.get(asset.id, opened.identity) != opened.identity:
             self.asset_changed = True
         info = {"size": opened.size, "identity": list(opened.identity)}
@@ -122,19 +114,11 @@ def _read_only_fd(opened: OpenedAsset) -> int:
     try:
         opened.file.fileno()
     except OSError:  # content of the payload itself
-        fd = os.memfd_create("asset", os.MFD_CLOEXEC)
-        with os.fdopen(os.dup(fd), "wb") as copy:
+        with os.fdopen(os.memfd_create("asset", os.MFD_CLOEXEC), "wb") as copy:
             copy.write(opened.file.read())
-        return _reopen_read_only(fd)
+            copy.flush()
+            return os.open(f"/proc/self/fd/{copy.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
     return _detach_fd(opened.file)
-
-
-def _reopen_read_only(fd: int) -> int:
-    """Reopens ``fd`` read-only, with its own file offset. Closes ``fd``."""
-    try:
-        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(fd)
 
 
 def _detach_fd(file: BinaryIO) -> int:

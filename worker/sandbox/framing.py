@@ -19,11 +19,7 @@ class ProtocolError(Exception):
 
 
 def encode_frame(message: dict[str, Any]) -> bytes:
-    """Encodes ``message`` as a frame.
-
-    Raises:
-        ProtocolError: it is longer than ``MAX_FRAME_BYTES`` or not JSON.
-    """
+    """Encodes ``message``. Raises ProtocolError if it is longer than ``MAX_FRAME_BYTES`` or not JSON."""
     try:
         body = json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:

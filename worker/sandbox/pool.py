@@ -128,14 +128,10 @@ class RenderPool:
 
     def all_pids(self) -> list[int]:
         """Process ids of the fork server and all children, ready or not."""
-        server = self._server.pid
-        return [*self._spawner.pids(), *([] if server is None else [server])]
+        return [*self._spawner.pids(), *filter(None, [self._server.pid])]
 
     async def close(self, *, kill: bool = True) -> None:
-        """Ends every child and the fork server.
-
-        ``kill=False`` lets running jobs finish first.
-        """
+        """Ends every child and the fork server. ``kill=False`` lets running jobs finish first."""
         if self._closed:
             return
         if not kill:
@@ -164,7 +160,7 @@ class RenderPool:
             async with deadline:
                 outcome = await conversation
         except BaseException as error:
-            slot.vacate()
+            slot.current = None
             code = await child.terminate(grace_s=EXIT_GRACE_S if isinstance(error, ConnectionClosed) else 0)
             if not self._closed:
                 slot.prepare_successor()
@@ -175,7 +171,7 @@ class RenderPool:
                 raise self._crashed(error, code, killed=child.killed) from None
             raise
         if child.out_of_memory or child.jobs >= self._recycle_jobs:
-            slot.vacate()
+            slot.current = None
             child.close()
             self.recycled += 1
         if isinstance(outcome, JobError):
@@ -199,8 +195,6 @@ class RenderPool:
 
 
 class _Slot:
-    """A slot: one child, and its successor while that starts."""
-
     def __init__(self, spawner: ProcessSpawner) -> None:
         self.current: Child | None = None
         self._spawner = spawner
@@ -219,11 +213,8 @@ class _Slot:
         """Starts the next child in advance."""
         if self._successor is None:
             self._successor = asyncio.create_task(self._spawner.start_child(), name="render-child-start")
-            self._successor.add_done_callback(_ignore_error)
-
-    def vacate(self) -> None:
-        """Empties the slot; the caller ends the child."""
-        self.current = None
+            # Retrieves an error, or asyncio would log it. The next job starts another child.
+            self._successor.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     def abandon(self) -> None:
         """Closes the child and its successor."""
@@ -255,13 +246,6 @@ class _Slot:
                 self._successor = None
 
 
-def _ignore_error(task: asyncio.Task[Child]) -> None:
-    """Retrieves the error of a start in advance, or asyncio would log it. The next job starts another child."""
-    if not task.cancelled():
-        task.exception()
-
-
 def _close_when_started(start: asyncio.Task[Child]) -> None:
-    """Closes a child that was started and is no longer needed."""
     if not start.cancelled() and start.exception() is None:
         start.result().close()

@@ -56,53 +56,42 @@ def build_filter(machine: Architecture, own_pid: int) -> bytes:
         if number is not None:
             instructions += [_instruction(_EQUALS, number, 0, 1), _instruction(_RETURN, _DENY)]
     instructions += [_instruction(_EQUALS, _CLONE3, 0, 1), _instruction(_RETURN, _NOT_IMPLEMENTED)]
-    for rule in _argument_rules(own_pid):
-        instructions += rule.instructions(machine)
+    for numbers, argument, values, allows, test in _argument_rules(own_pid):
+        instructions += _argument_check(numbers[machine.column], argument, values, allows, test)
     instructions.append(_instruction(_RETURN, _ALLOW))
     return b"".join(instructions)
 
 
-@dataclass(frozen=True, slots=True)
-class _ArgumentRule:
-    """A call allowed or denied by one argument: if ``test`` matches it with one of ``values``."""
+def _argument_check(
+    number: int, argument: int, values: tuple[int, ...], allows: bool, test: int
+) -> list[bytes]:
+    """Allows or denies a call by one argument: if ``test`` matches it with one of ``values``.
 
-    numbers: tuple[int, int]
-    argument: int
-    values: tuple[int, ...]
-    allows: bool  # if it matches
-    test: int = _EQUALS
-
-    def instructions(self, machine: Architecture) -> list[bytes]:
-        """Instructions that end with a verdict; other calls jump over them.
-
-        These arguments are 32 bits wide: the kernel uses the lower half only.
-        """
-        if_match, otherwise = (_ALLOW, _DENY) if self.allows else (_DENY, _ALLOW)
-        tests = [
-            _instruction(self.test, value, len(self.values) - index, 0)
-            for index, value in enumerate(self.values)
-        ]
-        body = [
-            _instruction(_LOAD, _ARGUMENTS_AT + 8 * self.argument),
-            *tests,
-            _instruction(_RETURN, otherwise),
-            _instruction(_RETURN, if_match),
-        ]
-        return [_instruction(_EQUALS, self.numbers[machine.column], 0, len(body)), *body]
+    Other calls jump over these instructions. The arguments are 32 bits wide: the kernel uses the lower half only.
+    """
+    if_match, otherwise = (_ALLOW, _DENY) if allows else (_DENY, _ALLOW)
+    tests = [_instruction(test, value, len(values) - index, 0) for index, value in enumerate(values)]
+    body = [
+        _instruction(_LOAD, _ARGUMENTS_AT + 8 * argument),
+        *tests,
+        _instruction(_RETURN, otherwise),
+        _instruction(_RETURN, if_match),
+    ]
+    return [_instruction(_EQUALS, number, 0, len(body)), *body]
 
 
-def _argument_rules(own_pid: int) -> tuple[_ArgumentRule, ...]:
+def _argument_rules(own_pid: int) -> tuple[tuple[tuple[int, int], int, tuple[int, ...], bool, int], ...]:
+    """Numbers of a call, its argument, values, whether they are allowed, and the test."""
     signals = (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)  # choose the process that a file signals
+    owners = (_FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX)
     return (
-        _ArgumentRule((56, 220), 0, (_CLONE_THREAD,), allows=True, test=_ANY_BIT),  # clone
-        _ArgumentRule(
-            (234, 131), 0, (own_pid,), allows=True
-        ),  # tgkill: thread libraries signal their own process
-        _ArgumentRule((302, 261), 0, (0,), allows=True),  # prlimit64: the pid
-        _ArgumentRule((203, 122), 0, (0,), allows=True),  # sched_setaffinity: the pid
-        _ArgumentRule((72, 25), 1, signals, allows=False),  # fcntl
+        ((56, 220), 0, (_CLONE_THREAD,), True, _ANY_BIT),  # clone
+        ((234, 131), 0, (own_pid,), True, _EQUALS),  # tgkill: thread libraries signal their own process
+        ((302, 261), 0, (0,), True, _EQUALS),  # prlimit64: the pid
+        ((203, 122), 0, (0,), True, _EQUALS),  # sched_setaffinity: the pid
+        ((72, 25), 1, signals, False, _EQUALS),  # fcntl
         # The same by ioctl, and input to the terminal that may show the worker's log.
-        _ArgumentRule((16, 29), 1, (_FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX), allows=False),
+        ((16, 29), 1, owners, False, _EQUALS),
     )
 
 

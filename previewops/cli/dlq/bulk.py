@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.dlq.selection import build_filter, selection_options
+from previewops.cli.dlq.selection import build_filter, group_by_cause, selection_options
 from previewops.cli.output import can_prompt, print_err, print_out, prompt
+from previewops.cli.payload_files import read_payload
 from previewops.cli.shared_options import reason_option
 from previewops.errors import EXIT_FAILED, PreviewopsError, UsageError
 from previewops.formatting import format_table, pluralize
+from previewops.queue import Queue
+from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter
+from previewops.queue.dead_letters import DeadLetters
 from previewops.states import Priority
-
-if TYPE_CHECKING:
-    from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter
-    from previewops.queue.dead_letters import DeadLetters
 
 MAX_PREVIEWED = 10_000
 """Number of newest dead letters that the preview groups; the count covers all."""
@@ -29,9 +27,6 @@ TYPED_CONFIRMATION_COUNT = 100
 
 _SHOWN_GROUPS = 10
 
-BulkAction = Callable[["DeadLetters", int], Awaitable["BulkResult"]]
-"""Called with the cut-off in server ms; letters that died later were not in the preview."""
-
 
 class NotConfirmed(PreviewopsError):
     """The operator did not confirm."""
@@ -39,8 +34,7 @@ class NotConfirmed(PreviewopsError):
     code = "not-confirmed"
 
 
-@dataclass(frozen=True, slots=True)
-class BulkCommand:
+class BulkCommand(NamedTuple):
     """Words of a bulk command."""
 
     verb: str
@@ -91,17 +85,13 @@ def requeue(
     single = len(selection.job_ids) == 1
     new_priority = None if priority is None else Priority(priority)
     if file is not None:
-        from previewops.cli.dlq.requeue_payload import requeue_with_payload
-
-        requeue_with_payload(context, file, selection, why=reason, priority=new_priority)
+        _requeue_with_payload(context, file, selection, why=reason, priority=new_priority)
         return 0
 
-    async def execute(letters: DeadLetters, cut_off_ms: int) -> BulkResult:
-        return await letters.requeue(
-            selection, who=context.operator, why=reason, priority=new_priority, cut_off_ms=cut_off_ms
-        )
+    async def execute(letters: DeadLetters, **options: Any) -> BulkResult:
+        return await letters.requeue(selection, why=reason, priority=new_priority, **options)
 
-    return asyncio.run(_run(context, selection, _REQUEUE, execute, confirmed=yes or single))
+    return _run(context, selection, _REQUEUE, execute, confirmed=yes or single)
 
 
 @click.command(
@@ -123,42 +113,56 @@ def discard(context: Context, /, reason: str, yes: bool, **options: Any) -> int:
     """
     selection = build_filter(**options, required=True)
 
-    async def execute(letters: DeadLetters, cut_off_ms: int) -> BulkResult:
-        return await letters.discard(selection, who=context.operator, why=reason, cut_off_ms=cut_off_ms)
+    async def execute(letters: DeadLetters, **options: Any) -> BulkResult:
+        return await letters.discard(selection, why=reason, **options)
 
-    return asyncio.run(_run(context, selection, _DISCARD, execute, confirmed=yes))
+    return _run(context, selection, _DISCARD, execute, confirmed=yes)
 
 
-async def _run(
+def _requeue_with_payload(
+    context: Context, file: str, selection: DeadLetterFilter, *, why: str, priority: Priority | None
+) -> None:
+    if len(selection.job_ids) != 1 or selection != DeadLetterFilter(job_ids=selection.job_ids):
+        raise UsageError("--payload requires exactly one JOB", hint="name one job, without a filter")
+    (job_id,) = selection.job_ids
+    payload = read_payload(file).validate(context.asset_policy())
+    context.call(
+        lambda queue: DeadLetters(queue.redis, queue.settings).requeue_with_payload(
+            job_id, payload, who=context.operator, why=why, priority=priority
+        )
+    )
+    print_out(f"requeued {job_id} with the payload of {file}")
+
+
+def _run(
     context: Context,
     selection: DeadLetterFilter,
     command: BulkCommand,
-    execute: BulkAction,
+    execute: Callable[..., Awaitable[BulkResult]],
     *,
     confirmed: bool,
 ) -> int:
-    from previewops.queue.dead_letters import DeadLetters
-
-    async with context.redis() as redis:
-        letters = DeadLetters(redis, context.settings)
-        cut_off_ms = await letters.now_ms()
+    async def run(queue: Queue) -> int:
+        letters = DeadLetters(queue.redis, queue.settings)
+        cut_off_ms = await letters.now_ms()  # letters that died later are not in the preview
         count, missing = await _preview(letters, selection, cut_off_ms)
         if missing:
             print_err(f"not dead letters: {', '.join(missing)}")
         if count and not confirmed:
             _confirm(command, count)
-        result = await execute(letters, cut_off_ms) if count else None
-    done, skipped = (result.done, result.skipped) if result else (0, 0)
-    print_out(f"{command.past_tense} {done}, skipped {skipped + len(missing)}")
-    return EXIT_FAILED if missing else 0
+        result = BulkResult(0, 0, 0)
+        if count:
+            result = await execute(letters, who=context.operator, cut_off_ms=cut_off_ms)
+        print_out(f"{command.past_tense} {result.done}, skipped {result.skipped + len(missing)}")
+        return EXIT_FAILED if missing else 0
+
+    return context.call(run)
 
 
 async def _preview(
     letters: DeadLetters, selection: DeadLetterFilter, cut_off_ms: int
 ) -> tuple[int, tuple[str, ...]]:
     """Prints the selection's size and groups; returns its size and the JOBs that are not dead letters."""
-    from previewops.cli.dlq.groups import group_by_cause
-
     records = await letters.newest(selection, limit=MAX_PREVIEWED, cut_off_ms=cut_off_ms)
     complete = len(records) < MAX_PREVIEWED
     count = len(records) if complete else await letters.count(selection, cut_off_ms=cut_off_ms)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from previewops.atomic_files import open_jsonl_atomically
 from previewops.cli.context import Context, pass_context
 from previewops.cli.dlq.selection import build_filter, selection_options
 from previewops.cli.output import print_err, print_json
 from previewops.errors import EXIT_FAILED
 from previewops.formatting import pluralize
-
-if TYPE_CHECKING:
-    from previewops.atomic_files import WriteRecord
-    from previewops.queue.dead_letter_filter import DeadLetterFilter
+from previewops.queue import Queue
+from previewops.queue.dead_letter_filter import DeadLetterFilter
+from previewops.queue.dead_letters import DeadLetters
 
 
 @click.command(
@@ -48,7 +47,7 @@ def export(context: Context, /, output: str | None, payloads: bool, **options: A
     """
     selection = build_filter(**options, required=False)
     target = None if output in (None, "-") else Path(str(output))
-    exported, skipped = asyncio.run(_export(context, selection, target, payloads=payloads))
+    exported, skipped = context.call(lambda queue: _export(queue, selection, target, payloads=payloads))
     records = pluralize(len(exported) - len(skipped), "payload" if payloads else "dead letter")
     print_err(f"exported {records}" + (f" to {target}" if target else ""))
     if skipped:
@@ -59,27 +58,18 @@ def export(context: Context, /, output: str | None, payloads: bool, **options: A
 
 
 async def _export(
-    context: Context, selection: DeadLetterFilter, target: Path | None, *, payloads: bool
+    queue: Queue, selection: DeadLetterFilter, target: Path | None, *, payloads: bool
 ) -> tuple[set[str], list[str]]:
     """Returns the ids of all exported letters, and the ids that were skipped as their payload is missing."""
-    from previewops.atomic_files import open_jsonl_atomically
-    from previewops.queue.dead_letters import DeadLetters
-
     exported: set[str] = set()
     skipped: list[str] = []
-    async with context.redis() as redis:
-        with open_jsonl_atomically(target) if target else _stdout() as write:
-            async for record in DeadLetters(redis, context.settings).export(selection):
-                exported.add(record.job_id)
-                if not payloads:
-                    write({**record.as_json(), "payload": record.payload})
-                elif record.payload is not None:
-                    write(record.payload)
-                else:
-                    skipped.append(record.job_id)
+    with open_jsonl_atomically(target) if target else nullcontext(partial(print_json, indent=None)) as write:
+        async for record in DeadLetters(queue.redis, queue.settings).export(selection):
+            exported.add(record.job_id)
+            if not payloads:
+                write({**record.as_json(), "payload": record.payload})
+            elif record.payload is not None:
+                write(record.payload)
+            else:
+                skipped.append(record.job_id)
     return exported, skipped
-
-
-@contextmanager
-def _stdout() -> Iterator[WriteRecord]:
-    yield lambda record: print_json(record, indent=None)

@@ -1,22 +1,17 @@
-"""Selection of dead letters: arguments and options that all ``dlq`` commands share."""
+"""Selection and groups of dead letters, which the ``dlq`` commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable
 
 import click
 
-from previewops.cli.shared_options import Age, parse_filter_option
+from previewops.cli.shared_options import Age, combine_options, parse_filter_option
 from previewops.errors import UsageError
+from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+from previewops.queue.records import JobRecord
 
-if TYPE_CHECKING:
-    from previewops.queue.dead_letter_filter import DeadLetterFilter
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-_OPTIONS = (
+selection_options = combine_options(
     click.argument("job_ids", metavar="[JOB]...", nargs=-1),
     click.option("--error", metavar="E", help="Error class or code, or text in the error message."),
     click.option("--project", metavar="P", help="Only this projectId."),
@@ -32,13 +27,7 @@ _OPTIONS = (
     ),
     click.option("--all", "everything", is_flag=True, help="All dead letters."),
 )
-
-
-def selection_options(command: _F) -> _F:
-    """Adds JOB arguments and filter options, passed as keywords for :func:`build_filter`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+"""JOB arguments and filter options, passed as keywords for :func:`build_filter`."""
 
 
 def build_filter(
@@ -57,8 +46,6 @@ def build_filter(
     Raises:
         UsageError: --all together with a job or filter, or an empty selection where one is ``required``.
     """
-    from previewops.queue.dead_letter_filter import DeadLetterFilter
-
     query = parse_filter_option(text or "")
     for name, value in (
         ("--error", error),
@@ -85,3 +72,15 @@ def build_filter(
             hint="name jobs, or use --error, --project, --fingerprint, --older-than, --filter or --all",
         )
     return selection
+
+
+def group_by_cause(newest_first: Iterable[JobRecord]) -> tuple[DeadLetterGroup, ...]:
+    """Groups dead letters by fingerprint, largest group first. The example of a group is its newest letter."""
+    members: dict[str, list[JobRecord]] = {}
+    for record in newest_first:
+        members.setdefault(record.fingerprint or "", []).append(record)
+    groups = [
+        DeadLetterGroup(name, len(of), of[-1].finished_ms or 0, of[0].finished_ms or 0, of[0])
+        for name, of in members.items()
+    ]
+    return tuple(sorted(groups, key=lambda group: (-group.count, group.fingerprint)))

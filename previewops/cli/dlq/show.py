@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from previewops.cli.context import Context, pass_context, server_now_ms
-from previewops.cli.dlq.groups import group_by_cause
-from previewops.cli.dlq.selection import build_filter, selection_options
+from previewops.cli.context import Context, pass_context
+from previewops.cli.dlq.selection import build_filter, group_by_cause, selection_options
 from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.shared_options import json_option, limit_option
+from previewops.cli.status import format_job
 from previewops.clock import iso_from_ms
 from previewops.errors import PreviewopsError
 from previewops.formatting import format_age, format_table
+from previewops.queue import Queue
+from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+from previewops.queue.dead_letters import DeadLetters
+from previewops.queue.records import JobRecord
 from previewops.states import JobState
-
-if TYPE_CHECKING:
-    from previewops.queue import Queue
-    from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
-    from previewops.queue.records import JobRecord
 
 
 @click.command(
@@ -41,10 +40,12 @@ def list_(context: Context, /, groups: bool, limit: int, as_json: bool, **option
     """List dead letters, newest first. A dead letter has to match all filters."""
     selection = build_filter(**options, required=False)
     if groups:
-        dead_groups, now_ms = _groups(context, selection, limit)
+        dead_groups, now_ms = context.call_with_time(lambda queue: _groups(queue, selection, limit))
         _print_groups(dead_groups, now_ms, as_json)
     else:
-        records, now_ms = _newest(context, selection, limit + 1)
+        records, now_ms = context.call_with_time(
+            lambda queue: DeadLetters(queue.redis, queue.settings).newest(selection, limit=limit + 1)
+        )
         _print_records(records, limit, now_ms, as_json)
 
 
@@ -60,9 +61,7 @@ Examples:
 @pass_context
 def show(context: Context, job_id: str, as_json: bool) -> None:
     """Show a dead letter: error, attempts with tracebacks, payload."""
-    from previewops.cli.status import format_job, read_job
-
-    record, now_ms = read_job(context, job_id)
+    record, now_ms = context.call_with_time(lambda queue: queue.status(job_id))
     if record.state is not JobState.DEAD:
         raise PreviewopsError(
             f"job {job_id} is {record.state.value}, not a dead letter", hint=f"previewops status {job_id}"
@@ -79,32 +78,12 @@ def show(context: Context, job_id: str, as_json: bool) -> None:
     print_out(f"  {line}" for line in json.dumps(record.payload, indent=2, ensure_ascii=False).splitlines())
 
 
-def _newest(context: Context, selection: DeadLetterFilter, limit: int) -> tuple[tuple[JobRecord, ...], int]:
-    from previewops.queue.dead_letters import DeadLetters
-
-    async def read(queue: Queue) -> tuple[tuple[JobRecord, ...], int]:
-        records = await DeadLetters(queue.redis, queue.settings).newest(selection, limit=limit)
-        return records, await server_now_ms(queue.redis)
-
-    return context.call(read)
-
-
-def _groups(
-    context: Context, selection: DeadLetterFilter, limit: int
-) -> tuple[tuple[DeadLetterGroup, ...], int]:
-    from previewops.queue.dead_letter_filter import DeadLetterFilter
-    from previewops.queue.dead_letters import DeadLetters
-
-    async def read(queue: Queue) -> tuple[tuple[DeadLetterGroup, ...], int]:
-        letters = DeadLetters(queue.redis, queue.settings)
-        if selection == DeadLetterFilter():
-            groups = await letters.groups(limit=limit)
-        else:
-            records = await letters.newest(selection, limit=await letters.count(selection))
-            groups = group_by_cause(records)[:limit]
-        return groups, await server_now_ms(queue.redis)
-
-    return context.call(read)
+async def _groups(queue: Queue, selection: DeadLetterFilter, limit: int) -> tuple[DeadLetterGroup, ...]:
+    letters = DeadLetters(queue.redis, queue.settings)
+    if selection == DeadLetterFilter():
+        return await letters.groups(limit=limit)
+    records = await letters.newest(selection, limit=await letters.count(selection))
+    return group_by_cause(records)[:limit]
 
 
 def _print_groups(groups: tuple[DeadLetterGroup, ...], now_ms: int, as_json: bool) -> None:

@@ -45,7 +45,6 @@ class QueueConnection:
             yield self._redis
 
     async def aclose(self) -> None:
-        """Closes the connections."""
         redis, self._redis = self._redis, None
         if redis is not None:
             await redis.aclose()

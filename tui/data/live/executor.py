@@ -39,7 +39,6 @@ class LiveExecutor:
         self._who = connection.who
 
     async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
-        """Executes a command. Errors are ``PreviewopsError``."""
         async with self._connection.redis() as redis:
             match command:
                 case Pause() | Resume() | AcknowledgeDataLoss():

@@ -30,7 +30,6 @@ class LiveSource:
         self._settings = connection.settings
 
     async def collect(self, query: SnapshotQuery) -> Snapshot:
-        """One snapshot, in one round trip."""
         async with self._connection.redis() as redis:
             from previewops.snapshot.reader import SnapshotReader
 
@@ -54,7 +53,6 @@ class LiveSource:
             )
 
     async def jobs(self, query: JobQuery) -> ListPage:
-        """A page of jobs."""
         async with self._connection.redis() as redis:
             from previewops.queue.listing import JobList
 
@@ -67,7 +65,6 @@ class LiveSource:
             )
 
     async def job(self, job_id: str) -> JobRecord:
-        """One job with payload, result and attempts."""
         async with self._connection.redis() as redis:
             from previewops.queue.queue import Queue
 
@@ -81,19 +78,16 @@ class LiveSource:
             yield DeadLetters(redis, self._settings)
 
     async def dead_groups(self, limit: int) -> tuple[DeadLetterGroup, ...]:
-        """The largest groups of dead letters."""
         async with self._dead_letters() as letters:
             return await letters.groups(limit=limit)
 
     async def now_ms(self) -> int:
-        """The Redis server's time in ms."""
         async with self._dead_letters() as letters:
             return await letters.now_ms()
 
     async def dead_page(
         self, dead_filter: DeadLetterFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
     ) -> ListPage:
-        """A page of dead letters, newest first."""
         async with self._dead_letters() as letters:
             return await letters.page(dead_filter, cursor=cursor, limit=limit, cut_off_ms=cut_off_ms)
 
@@ -103,8 +97,6 @@ class LiveSource:
         cut_off_ms: int | None = None,
         on_examined: ExaminedCallback | None = None,
     ) -> int:
-        """The number of dead letters that match."""
-
         async def report(examined: int, _total: int) -> None:
             if on_examined is not None:
                 on_examined(examined)
@@ -113,5 +105,4 @@ class LiveSource:
             return await letters.count(dead_filter, report, cut_off_ms=cut_off_ms)
 
     def artifact(self, record: JobRecord, path: str) -> Path:
-        """The path of a bundle's file below DATA_DIR."""
         return find_artifact(self._settings.data_dir, record, path)

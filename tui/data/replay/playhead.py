@@ -24,7 +24,6 @@ class Timeline:
 
     @property
     def duration_ms(self) -> int:
-        """Total recorded time."""
         return self._begins[-1]
 
     def server_time_ms(self, position_ms: int) -> int:
@@ -47,7 +46,6 @@ class Playhead:
 
     @property
     def speed(self) -> float:
-        """Playback speed as a multiple of real time."""
         return SPEEDS[self._speed]
 
     @property
@@ -58,7 +56,6 @@ class Playhead:
 
     @property
     def server_time_ms(self) -> int:
-        """The server's time (ms) at the position."""
         return self.timeline.server_time_ms(self.position_ms)
 
     def seek(self, position_ms: int) -> None:
@@ -67,7 +64,6 @@ class Playhead:
         self._base_s = self._clock.monotonic()
 
     def seek_by(self, ms: int) -> None:
-        """Moves by ``ms``, back where negative."""
         self.seek(self.position_ms + ms)
 
     def change_speed(self, step: int) -> None:
@@ -76,6 +72,5 @@ class Playhead:
         self._speed = max(0, min(self._speed + step, len(SPEEDS) - 1))
 
     def toggle_pause(self) -> None:
-        """Pauses, or continues."""
         self.seek(self.position_ms)
         self.paused = not self.paused

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from previewops.errors import PreviewopsError
+from previewops.queue.records import JobRecord
 from previewops.recording.reader import FrameAt, Recording
+from previewops.snapshot.model import Snapshot
 from previewops.tui.commands.commands import CommandOutcome, CommandProgress, OperatorCommand
 from previewops.tui.data.replay.playhead import Playhead
 from previewops.tui.protocols import NotRecorded, SnapshotQuery
-
-if TYPE_CHECKING:
-    from previewops.queue.records import JobRecord
-    from previewops.snapshot.model import Snapshot
 
 _HINT = "a recording contains counts, workers, events and health"
 
@@ -37,7 +35,6 @@ class ReplaySource:
         self._at_ms: int | None = None
 
     def set_recording(self, recording: Recording, playhead: Playhead) -> None:
-        """Reads from this recording from now on."""
         self._recording, self._playhead = recording, playhead
 
     async def collect(self, _want: SnapshotQuery) -> Snapshot:
@@ -65,7 +62,6 @@ class ReplaySource:
     jobs = job = dead_groups = now_ms = dead_page = dead_count = _reject
 
     def artifact(self, _record: JobRecord, _path: str) -> Path:
-        """Not available in a recording."""
         raise NotRecorded("a recording contains no jobs", hint=_HINT)
 
 
@@ -73,7 +69,6 @@ class ReplayExecutor:
     """An executor that rejects every command."""
 
     async def execute(self, _intent: OperatorCommand, _progress: CommandProgress) -> CommandOutcome:
-        """Raises ``NotRecorded``."""
         raise NotRecorded(
             "this is a recording: not executed", hint="open the screen without --replay to run commands"
         )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from textual.worker import Worker, WorkerError
 
@@ -15,6 +15,8 @@ from previewops.errors import PreviewopsError
 from previewops.formatting import pluralize
 from previewops.states import JobState, Priority
 from previewops.tui.commands.commands import Discard, Export, OperatorCommand, Requeue, RequeueWithPayload
+from previewops.tui.protocols import ExaminedCallback
+from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.dialogs.choose import ChoiceDialog, ChoiceOption
 from previewops.tui.screens.dialogs.confirm import ConfirmWithReasonDialog
 from previewops.tui.screens.dialogs.lazy import edit_payload
@@ -29,10 +31,6 @@ from previewops.tui.viewmodel.dead.dialog_text import (
 )
 from previewops.tui.viewmodel.dead.selection import DeadSelection
 from previewops.tui.viewmodel.spans import Line, Span, clean_span
-
-if TYPE_CHECKING:
-    from previewops.tui.protocols import ExaminedCallback
-    from previewops.tui.screens.base import OperatorScreen
 
 Result = TypeVar("Result")
 
@@ -87,9 +85,9 @@ class DeadLetterActions:
         """Requeues the selection with another priority, which a dialog asks for."""
         options = [ChoiceOption(priority.value, description) for priority, description in _PRIORITIES]
         lines: list[Line] = [(clean_span(f"Requeue {selection.label} with which priority?"),)]
-        choice = await self._screen.show_dialog(
-            ChoiceDialog("Another priority", lines, options, verb="continue", initial=Priority.NORMAL.value)
-        )
+        initial = Priority.NORMAL.value
+        dialog = ChoiceDialog("Another priority", lines, options, verb="continue", initial=initial)
+        choice = await self._screen.show_dialog(dialog)
         if choice is not None:
             await self.requeue(selection, Priority(choice))
 
@@ -110,20 +108,11 @@ class DeadLetterActions:
         preview = await self._count(selection)
         if preview is None:
             return
-        lines = [
-            *count_lines(preview),
-            (),
-            (Span("Write to which file? It includes payloads and attempts."),),
-        ]
-        path = await self._screen.show_dialog(
-            PromptDialog(
-                f"Export {pluralize(preview.count, 'dead letter')}",
-                lines,
-                "export",
-                initial=self._default_path(),
-                check=path_problem,
-            )
-        )
+        question = Span("Write to which file? It includes payloads and attempts.")
+        lines = [*count_lines(preview), (), (question,)]
+        title = f"Export {pluralize(preview.count, 'dead letter')}"
+        dialog = PromptDialog(title, lines, "export", initial=self._default_path(), check=path_problem)
+        path = await self._screen.show_dialog(dialog)
         if path is None:
             return
         first, *others = selection.filters
@@ -138,9 +127,8 @@ class DeadLetterActions:
         if record.state is not JobState.DEAD:
             self._warn(f"{record.job_id} is not a dead letter any more: it is {record.state.value}.")
             return
-        payload = await self._screen.show_dialog(
-            edit_payload(record.job_id, record.payload or {"jobId": record.job_id})
-        )
+        dialog = edit_payload(record.job_id, record.payload or {"jobId": record.job_id})
+        payload = await self._screen.show_dialog(dialog)
         if payload is not None:
             self._start(RequeueWithPayload(record.job_id, payload, record.digest), selection)
 

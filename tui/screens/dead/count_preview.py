@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+from previewops.queue.pages import Cursor
+from previewops.queue.records import JobRecord
 from previewops.tui.protocols import DataSource, ExaminedCallback
 from previewops.tui.screens.dead.data import MAX_GROUPS
 from previewops.tui.viewmodel.dead.dialog_text import CauseCount, CountPreview
 from previewops.tui.viewmodel.dead.rows import error_of
 from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection
-
-if TYPE_CHECKING:
-    from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
-    from previewops.queue.pages import Cursor
-    from previewops.queue.records import JobRecord
 
 _COUNTED_GROUPS = 20
 """A filter is counted in this many of the largest groups. The others are summed up in one number."""
@@ -64,7 +61,6 @@ class _Counter:
         self._examined = 0
 
     async def count(self, selected: DeadLetterFilter) -> int:
-        """The number of dead letters that match, up to the cut-off."""
         before = self._examined
 
         def add(examined: int) -> None:

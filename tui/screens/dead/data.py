@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from previewops.errors import PreviewopsError
+from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+from previewops.queue.pages import Cursor
+from previewops.queue.records import JobRecord
+from previewops.snapshot.model import Snapshot
 from previewops.tui.protocols import DataSource
 from previewops.tui.viewmodel.dead.paging import PAGE_ROWS, Paging
 from previewops.tui.viewmodel.dead.selection import DeadListQuery
-
-if TYPE_CHECKING:
-    from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
-    from previewops.queue.pages import Cursor
-    from previewops.queue.records import JobRecord
-    from previewops.snapshot.model import Snapshot
 
 MAX_GROUPS = 200
 

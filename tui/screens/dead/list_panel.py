@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from textual.containers import Container
 
+from previewops.queue.dead_letter_filter import DeadLetterGroup
 from previewops.tui.screens.dead.data import MAX_GROUPS, DeadLetterData
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.dead.frame import ListExtent, empty_lines, subtitle_of, title_of
@@ -22,9 +22,6 @@ from previewops.tui.viewmodel.dead.selection import DeadListQuery
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
-
-if TYPE_CHECKING:
-    from previewops.queue.dead_letter_filter import DeadLetterGroup
 
 CAUSES_EXAMPLE = 'asset-missing "no file" !timeout'
 """Placeholder of the causes' filter, which matches error text only."""
@@ -50,26 +47,21 @@ class DeadListPanel(Panel):
 
     @property
     def causes(self) -> Grid:
-        """The table of causes."""
         return self.query_one("#by-cause Grid", Grid)
 
     @property
     def jobs(self) -> Grid:
-        """The table of jobs."""
         return self.query_one("#by-job Grid", Grid)
 
     @property
     def grid(self) -> Grid:
-        """The visible table."""
         return self.causes if self._data.query.by_cause else self.jobs
 
     @property
     def filter(self) -> FilterLine:
-        """The filter of the visible table."""
         return self.filter_of(self._data.query)
 
     def filter_of(self, query: DeadListQuery) -> FilterLine:
-        """The filter of a list."""
         side = "#by-cause" if query.by_cause else "#by-job"
         return self.query_one(f"{side} FilterLine", FilterLine)
 
@@ -79,7 +71,6 @@ class DeadListPanel(Panel):
         return self.group_of(self.causes.cursor_key) if self._data.query.by_cause else None
 
     def group_of(self, fingerprint: str) -> DeadLetterGroup | None:
-        """A cause by its fingerprint."""
         groups = self._data.groups or ()
         return next((group for group in groups if group.fingerprint == fingerprint), None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import ClassVar
 
@@ -64,17 +65,11 @@ class DeadScreen(OperatorScreen):
         self._arrange()
 
     def _arrange(self) -> None:
-        """Places the detail panel where there is room."""
         size = self.app.size
         room = size.width >= self.WIDE_COLUMNS or size.height >= TALL_ROWS
         self.set_class(room if self._details is None else self._details, "-details")
 
     # -- drawing ----------------------------------------------------------------------------------------
-
-    @property
-    def _is_drawable(self) -> bool:
-        """Whether there are widgets to draw on: a reply may arrive while the app exits."""
-        return self.is_mounted and self.app.is_running
 
     @property
     def _query(self) -> DeadListQuery:
@@ -121,8 +116,7 @@ class DeadScreen(OperatorScreen):
         self.draw_keys()
 
     def _fetched(self) -> None:
-        """Draws new data."""
-        if not self._is_drawable:
+        if not self.composed:
             return
         view = self.operator_app.view
         self._list_panel.draw_rows(view)
@@ -265,7 +259,6 @@ class DeadScreen(OperatorScreen):
         return super().check_action(action, parameters)
 
     def _possible(self, action: str) -> bool:
-        """Whether the action has something to act on."""
         if action in (*SELECTION_ACTIONS, "choose_all") and self._filter.has_error:
             return False  # the active filter is wider than the text in the line
         if action in SELECTION_ACTIONS:
@@ -281,29 +274,24 @@ class DeadScreen(OperatorScreen):
         return True
 
     @work(group="ask", exclusive=True)
-    async def action_requeue(self) -> None:
+    async def _act(self, act: Callable[[DeadSelection], Awaitable[None]]) -> None:
         if (selection := self._selection) is not None:
-            await self._actions.requeue(selection)
+            await act(selection)
 
-    @work(group="ask", exclusive=True)
-    async def action_requeue_as(self) -> None:
-        if (selection := self._selection) is not None:
-            await self._actions.requeue_as(selection)
+    def action_requeue(self) -> None:
+        self._act(self._actions.requeue)
 
-    @work(group="ask", exclusive=True)
-    async def action_discard(self) -> None:
-        if (selection := self._selection) is not None:
-            await self._actions.discard(selection)
+    def action_requeue_as(self) -> None:
+        self._act(self._actions.requeue_as)
 
-    @work(group="ask", exclusive=True)
-    async def action_export(self) -> None:
-        if (selection := self._selection) is not None:
-            await self._actions.export(selection)
+    def action_discard(self) -> None:
+        self._act(self._actions.discard)
 
-    @work(group="ask", exclusive=True)
-    async def action_edit(self) -> None:
-        if (selection := self._selection) is not None and selection.single_job_id:
-            await self._actions.edit(selection)
+    def action_export(self) -> None:
+        self._act(self._actions.export)
+
+    def action_edit(self) -> None:
+        self._act(self._actions.edit)
 
     def action_copy(self) -> None:
         key = self._grid.cursor_key
@@ -322,12 +310,11 @@ class DeadScreen(OperatorScreen):
         examined = examined and examined // COUNT_STEP * COUNT_STEP
         if examined != self._counting:
             self._counting = examined
-            if self._is_drawable:
+            if self.composed:
                 self._draw_frame(self.operator_app.view)
 
     def _done(self, selection: DeadSelection) -> None:
-        """Unmarks the affected rows and fetches the list."""
-        if not self._is_drawable:
+        if not self.composed:
             return
         if not selection.keys:
             self._selected_total = None

@@ -42,11 +42,9 @@ class ChoiceDialog(Dialog[str]):
 
     def compose_fields(self) -> ComposeResult:
         width = max(len(way.name) for way in self._ways)
-        yield OptionList(
-            *(Option(Content(f"{way.name:<{width}}  {way.description}"), id=way.name) for way in self._ways),
-            id="ways",
-            compact=True,
-        )
+        texts = {way.name: Content(f"{way.name:<{width}}  {way.description}") for way in self._ways}
+        options = (Option(text, id=name) for name, text in texts.items())
+        yield OptionList(*options, id="ways", compact=True)
 
     def on_mount(self) -> None:
         ways = self.query_one(OptionList)
@@ -64,10 +62,7 @@ class ChoiceDialog(Dialog[str]):
 
     def action_focused_list(self, way: str) -> None:
         ways = self.query_one(OptionList)
-        if way == "down":
-            ways.action_cursor_down()
-        else:
-            ways.action_cursor_up()
+        (ways.action_cursor_down if way == "down" else ways.action_cursor_up)()
 
     def submit(self) -> None:
         highlighted = self.query_one(OptionList).highlighted

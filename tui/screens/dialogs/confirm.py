@@ -65,9 +65,8 @@ class ConfirmWithReasonDialog(ConfirmationDialog[str]):
     """Returns a reason, which may be empty and is stored with the event, or None."""
 
     def compose_fields(self) -> ComposeResult:
-        yield from field(
-            "reason", Input(id="why", placeholder="stored with the event", compact=True, max_length=500)
-        )
+        line = Input(id="why", placeholder="stored with the event", compact=True, max_length=500)
+        yield from field("reason", line)
         yield from super().compose_fields()
 
     def submit(self) -> None:

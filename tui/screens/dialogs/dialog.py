@@ -25,10 +25,8 @@ class Dialog(Modal[Answer | None]):
     CSS_PATH = "dialog.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", show=False),
-        Binding("left", "app.focus_previous", show=False),
-        Binding("right", "app.focus_next", show=False),
-        Binding("up", "app.focus_previous", show=False),
-        Binding("down", "app.focus_next", show=False),
+        Binding("left,up", "app.focus_previous", show=False),
+        Binding("right,down", "app.focus_next", show=False),
     ]
 
     def __init__(self, title: str, lines: Sequence[Line], *, verb: str, dangerous: bool = False) -> None:
@@ -56,12 +54,8 @@ class Dialog(Modal[Answer | None]):
         self.set_lines(self._lines)
 
     def set_lines(self, lines: Sequence[Line]) -> None:
-        """Replaces the text."""
         self._lines = tuple(lines)
         self.query_one("#lines", DiffedLines).draw(lambda columns, _: wrap_lines(self._lines, columns))
-
-    def action_leave(self) -> None:
-        self.dismiss(None)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()

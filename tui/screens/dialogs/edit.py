@@ -94,9 +94,8 @@ class EditPayloadDialog(Dialog[Payload]):
         box = self.query_one("#violations", VerticalScroll)
         box.display = True
         box.scroll_home(animate=False)
-        self.query_one("#violation-lines", DiffedLines).draw(
-            lambda columns, _: violation_lines(violations, columns)
-        )
+        lines = self.query_one("#violation-lines", DiffedLines)
+        lines.draw(lambda columns, _: violation_lines(violations, columns))
         self._say(_KEYS_WRONG)
         self.action_next_violation()
 

@@ -35,13 +35,9 @@ def resume_lines(snapshot: Snapshot) -> list[Line]:
     """The operator, time and reason of the pause, and the number of waiting jobs."""
     by = (Span(" by "), clean_span(snapshot.paused_by)) if snapshot.paused_by else ()
     why = clean_span(snapshot.paused_why) if snapshot.paused_why else Span("no reason was given", Tone.DIM)
+    since = Span(format_age(snapshot.paused_since_ms, snapshot.now_ms), Tone.STRONG)
     return [
-        (
-            Span("Paused "),
-            Span(format_age(snapshot.paused_since_ms, snapshot.now_ms), Tone.STRONG),
-            *by,
-            Span(":"),
-        ),
+        (Span("Paused "), since, *by, Span(":")),
         (Span("  "), why),
         (),
         (Span(f"{pluralize(snapshot.backlog, 'job')} will be claimed."),),

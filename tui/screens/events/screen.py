@@ -16,8 +16,7 @@ from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.event_text import event_subject
 from previewops.tui.viewmodel.events import feed as feed_lines
 from previewops.tui.viewmodel.events.feed import EventFeed
-from previewops.tui.viewmodel.queue_status import queue_status
-from previewops.tui.viewmodel.spans import Span
+from previewops.tui.viewmodel.queue_status import empty_lines
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
@@ -31,14 +30,12 @@ class EventsScreen(OperatorScreen):
     CSS_PATH = "events.tcss"
     WIDE_COLUMNS = 160
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction(
-            "filter(False)", "slash", "/", "Filter", "Show matching events: kind:dead who:ada timeout."
-        ),
-        KeyAction("filter(True)", "exclamation_mark", "!", "Inverse", "Show events that do not match."),
-        KeyAction("follow", "f", "f", "Follow", "Follow new events, or stop at the current rows."),
-        KeyAction("operators_only", "o", "o", "Operators", "Show only operator actions, or all events."),
-        KeyAction("open", "enter", "enter", "Job", "Open the event's job."),
-        KeyAction("copy_id", "c", "c", "Copy id", "Copy the id of the event's job, worker or host."),
+        KeyAction("filter(False)", "/", "Filter", "Show matching events: kind:dead who:ada timeout."),
+        KeyAction("filter(True)", "!", "Inverse", "Show events that do not match."),
+        KeyAction("follow", "f", "Follow", "Follow new events, or stop at the current rows."),
+        KeyAction("operators_only", "o", "Operators", "Show only operator actions, or all events."),
+        KeyAction("open", "enter", "Job", "Open the event's job."),
+        KeyAction("copy_id", "c", "Copy id", "Copy the id of the event's job, worker or host."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
@@ -65,10 +62,7 @@ class EventsScreen(OperatorScreen):
         snapshot, feed = view.snapshot, self._feed
         grid = self.query_one("#events", Grid)
         if snapshot is None:
-            state = queue_status(view)
-            grid.show(
-                (), empty=[(Span(f"{state.mark} {state.headline}", state.tone),), (Span(state.details),)]
-            )
+            grid.show((), empty=empty_lines(view))
             return
         last = view.events[-1].event_id if view.events else ""
         # The feed changes when an event arrives, and at midnight, when times get a date.
@@ -82,10 +76,8 @@ class EventsScreen(OperatorScreen):
         if dated is not self._dated:
             self._dated = dated
             grid.set_columns(feed_lines.columns(dated=dated))
-        grid.show(
-            [Row(event.event_id, feed_lines.cells(event, snapshot.now_ms)) for event in shown],
-            empty=feed_lines.empty_lines(feed),
-        )
+        rows = [Row(event.event_id, feed_lines.cells(event, snapshot.now_ms)) for event in shown]
+        grid.show(rows, empty=feed_lines.empty_lines(feed))
         if feed.following and shown:
             grid.go_to(shown[0].event_id)
         waiting = feed.waiting(view.events)

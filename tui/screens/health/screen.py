@@ -31,7 +31,6 @@ class HealthScreen(OperatorScreen):
         KeyAction(
             "acknowledge",
             "a",
-            "a",
             "Acknowledge",
             "End the alarm about lost data, after submitting the pending jobs again.",
             mutates=True,
@@ -65,13 +64,7 @@ class HealthScreen(OperatorScreen):
 
     @work(group="ask")
     async def action_acknowledge(self) -> None:
-        agreed = await self.show_dialog(
-            ConfirmDialog(
-                "Acknowledge the data loss",
-                checks.DATA_LOSS_LINES,
-                verb="acknowledge",
-                level=ConfirmationLevel.DIALOG,
-            )
-        )
-        if agreed:
+        title, level = "Acknowledge the data loss", ConfirmationLevel.DIALOG
+        dialog = ConfirmDialog(title, checks.DATA_LOSS_LINES, verb="acknowledge", level=level)
+        if await self.show_dialog(dialog):
             self.operator_app.start_command(AcknowledgeDataLoss())

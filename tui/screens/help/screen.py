@@ -36,6 +36,3 @@ class HelpScreen(Modal[None]):
         self.query_one("#lines", DiffedLines).draw(
             lambda columns, _: help_lines(self._mode, self._key_actions, columns)
         )
-
-    def action_leave(self) -> None:
-        self.dismiss()

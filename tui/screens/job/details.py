@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
 
+from previewops.queue.records import JobRecord
 from previewops.tui.viewmodel.attempts import ATTEMPT_COLUMNS, attempt_cells
 from previewops.tui.viewmodel.job.artifacts import ARTIFACT_COLUMNS, BundleFile, artifact_cells, total_words
 from previewops.tui.viewmodel.json_lines import json_lines, wrap_json
@@ -14,9 +13,6 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import ScrollText
-
-if TYPE_CHECKING:
-    from previewops.queue.records import JobRecord
 
 PARTS = ("payload", "attempts", "artifacts")
 
@@ -38,13 +34,10 @@ class DetailPanels(Horizontal):
             yield Panel("artifacts", Grid(ARTIFACT_COLUMNS, id="artifacts"), id="artifacts-panel")
 
     def show(self, record: JobRecord, artifacts: tuple[BundleFile, ...], now_ms: int) -> None:
-        """Shows a job."""
         self._artifacts = artifacts
         self._write_payload(record)
-        attempts = [
-            Row(str(number), attempt_cells(number, attempt, now_ms))
-            for number, attempt in enumerate(record.history, 1)
-        ]
+        numbered = enumerate(record.history, 1)
+        attempts = [Row(str(number), attempt_cells(number, attempt, now_ms)) for number, attempt in numbered]
         empty_text = "No attempt has failed." if not record.attempts else "The failed attempts were not kept."
         self.query_one("#attempts", Grid).show(attempts, empty=[(Span(empty_text, Tone.DIM),)])
         files = [Row(file.path, artifact_cells(file)) for file in artifacts]

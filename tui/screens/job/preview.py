@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.color import Color
@@ -14,6 +14,7 @@ from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.widget import Widget
 
 from previewops.errors import PreviewopsError
+from previewops.queue.records import JobRecord
 from previewops.tui.data.error_boundary import wrap_errors
 from previewops.tui.protocols import DataSource
 from previewops.tui.screens.coalesced_fetch import CoalescedFetch
@@ -27,9 +28,6 @@ from previewops.tui.widgets.blocks import Blocks, strips_of
 from previewops.tui.widgets.graphic import Graphic, make_graphic
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import ScrollText
-
-if TYPE_CHECKING:
-    from previewops.queue.records import JobRecord
 
 MAX_CACHED = 24
 """Number of rendered images kept, so that going back reads nothing."""

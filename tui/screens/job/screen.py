@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -14,6 +14,7 @@ from textual.worker import WorkerError
 
 from previewops.errors import PreviewopsError
 from previewops.queue.dead_letter_filter import DeadLetterFilter
+from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.commands.commands import Cancel, OperatorCommand, Requeue, RequeueWithPayload
 from previewops.tui.data.error_boundary import wrap_errors
@@ -37,9 +38,6 @@ from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import ScrollText
 
-if TYPE_CHECKING:
-    from previewops.queue.records import JobRecord
-
 _SMALL_COLUMNS = 110
 _SMALL_ROWS = 34
 _WIDE_COLUMNS = 170
@@ -53,14 +51,14 @@ class JobScreen(OperatorScreen):
     AVAILABLE_IN_REPLAY = False
     CSS_PATH = "job.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("picture(1)", "n", "n", "Next", "Show the next image."),
-        KeyAction("picture(-1)", "N", "N", "", "Show the previous image."),
-        KeyAction("switch", "v", "v", "View", "Switch between payload, failed attempts and artifacts."),
-        KeyAction("requeue", "r", "r", "Requeue", "Requeue this dead letter.", mutates=True),
-        KeyAction("edit", "e", "e", "Edit", "Edit the payload and requeue the job.", mutates=True),
-        KeyAction("cancel", "x", "x", "Cancel", "Cancel this job.", mutates=True),
-        KeyAction("copy", "c", "c", "Copy id", "Copy the job's id to the clipboard."),
-        KeyAction("copy_path", "C", "C", "Copy path", "Copy the path of the job's bundle to the clipboard."),
+        KeyAction("picture(1)", "n", "Next", "Show the next image."),
+        KeyAction("picture(-1)", "N", "", "Show the previous image."),
+        KeyAction("switch", "v", "View", "Switch between payload, failed attempts and artifacts."),
+        KeyAction("requeue", "r", "Requeue", "Requeue this dead letter.", mutates=True),
+        KeyAction("edit", "e", "Edit", "Edit the payload and requeue the job.", mutates=True),
+        KeyAction("cancel", "x", "Cancel", "Cancel this job.", mutates=True),
+        KeyAction("copy", "c", "Copy id", "Copy the job's id to the clipboard."),
+        KeyAction("copy_path", "C", "Copy path", "Copy the path of the job's bundle to the clipboard."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
@@ -100,7 +98,6 @@ class JobScreen(OperatorScreen):
 
     @property
     def _may_differ(self) -> bool:
-        """Whether the job may have changed since it was fetched."""
         return self._record is None or self._record.state.pending or self._error is not None
 
     def on_screen_resume(self) -> None:
@@ -143,7 +140,6 @@ class JobScreen(OperatorScreen):
         self.call_after_refresh(self.query_one(f"#{lower.chosen}").focus)
 
     def _update_bundle(self, record: JobRecord) -> None:
-        """Reads the bundle if it is another one than before."""
         if _run_key(record) != self._bundle_run:
             self._bundle_run = _run_key(record)
             self._bundle, self._bundle_error = BundleContents(parse_artifacts(record.result)), None
@@ -195,9 +191,8 @@ class JobScreen(OperatorScreen):
         snapshot = self.operator_app.view.snapshot
         if snapshot is None or not record.state.pending:
             return record
-        return merge_running_job(
-            record, next((run for run in snapshot.running_jobs if run.job_id == record.job_id), None)
-        )
+        runs = (run for run in snapshot.running_jobs if run.job_id == record.job_id)
+        return merge_running_job(record, next(runs, None))
 
     def _draw_preview(self) -> None:
         record, panel = self._record, self.query_one(PreviewPanel)
@@ -280,9 +275,8 @@ class JobScreen(OperatorScreen):
         record = self._record
         if record is not None:
             # It is requeued without a dialog, so only the displayed death is affected.
-            await self._execute(
-                Requeue(DeadLetterFilter(job_ids=(record.job_id,)), 1, cut_off_ms=record.finished_ms)
-            )
+            letter = DeadLetterFilter(job_ids=(record.job_id,))
+            await self._execute(Requeue(letter, 1, cut_off_ms=record.finished_ms))
 
     @work(group="ask")
     async def action_edit(self) -> None:

@@ -37,6 +37,3 @@ class TracebackScreen(Modal[None]):
         paper = self.query_one("#lines", ScrollText)
         paper.write(lambda columns: wrap_lines(self._lines, columns))
         paper.focus()
-
-    def action_leave(self) -> None:
-        self.dismiss()

@@ -30,23 +30,17 @@ async def ask_to_cancel(
     why = await screen.show_dialog(PromptDialog(f"Cancel {what}", f"{ends} Why?", verb))
     if why is None or count == 1:
         return None if why is None else str(why)
-    lines: list[Line] = [
-        (Span(f"{count:,}", Tone.STRONG), Span(" jobs are cancelled and will not be rendered."))
-    ]
+    cancelled = Span(" jobs are cancelled and will not be rendered.")
+    lines: list[Line] = [(Span(f"{count:,}", Tone.STRONG), cancelled)]
     if active:
-        lines.append(
-            (
-                Span(f"{active:,}", Tone.STRONG),
-                Span(" of them are running: their render processes are killed."),
-            )
-        )
+        killed = Span(" of them are running: their render processes are killed.")
+        lines.append((Span(f"{active:,}", Tone.STRONG), killed))
     if ended:
         lines.append((Span(f"{pluralize(ended, 'other')} that you marked have ended already.", Tone.DIM),))
     lines.append(())
     lines += [(Span("  "), clean_span(job_id)) for job_id in job_ids[:_NAMED]]
     if count > _NAMED:
         lines.append((Span(f"  and {count - _NAMED:,} more", Tone.DIM),))
-    sure = await screen.show_dialog(
-        ConfirmDialog(f"Cancel {what}", lines, verb=verb, level=confirmation_level(count, reversible=False))
-    )
+    level = confirmation_level(count, reversible=False)
+    sure = await screen.show_dialog(ConfirmDialog(f"Cancel {what}", lines, verb=verb, level=level))
     return str(why) if sure else None

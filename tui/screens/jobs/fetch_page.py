@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from previewops.queue.pages import ListPage
+from previewops.queue.records import JobRecord
+from previewops.tui.protocols import DataSource
 from previewops.tui.viewmodel.jobs.list_state import MAX_EXAMINED, PAGE_ROWS, JobListState
-
-if TYPE_CHECKING:
-    from previewops.queue.records import JobRecord
-    from previewops.tui.protocols import DataSource
 
 
 async def fetch_page(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -12,9 +12,11 @@ from textual.worker import WorkerError
 
 from previewops.errors import PreviewopsError
 from previewops.queue.dead_letter_filter import DeadLetterFilter
+from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.commands.commands import Cancel
 from previewops.tui.keymap import KeyAction
+from previewops.tui.protocols import ExaminedCallback
 from previewops.tui.screens.base import OperatorScreen, bindings
 from previewops.tui.screens.coalesced_fetch import CoalescedFetch
 from previewops.tui.screens.dead.actions import DeadLetterActions
@@ -37,10 +39,6 @@ from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 
-if TYPE_CHECKING:
-    from previewops.queue.records import JobRecord
-    from previewops.tui.protocols import ExaminedCallback
-
 SKIPPED_VIEWS = 3
 """Number of snapshots without new rows after a page that has changed almost completely."""
 
@@ -54,18 +52,15 @@ class JobsScreen(OperatorScreen):
     AVAILABLE_IN_REPLAY = False
     CSS_PATH = "jobs.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("filter(False)", "slash", "/", "Filter", "Show matching jobs."),
-        KeyAction("filter(True)", "exclamation_mark", "!", "", "Show jobs that do not match."),
-        KeyAction("step_state(1)", "s", "s", "State", "Show the jobs of the next state."),
-        KeyAction("step_state(-1)", "S", "S", "", "Show the jobs of the previous state."),
-        KeyAction("turn_page(1)", "right_square_bracket", "]", "", "Go to the next page."),
-        KeyAction("turn_page(-1)", "left_square_bracket", "[", "", "Go to the previous page."),
-        KeyAction(
-            "cancel", "x", "x", "Cancel", "Cancel the marked jobs, or the job at the cursor.", mutates=True
-        ),
+        KeyAction("filter(False)", "/", "Filter", "Show matching jobs."),
+        KeyAction("filter(True)", "!", "", "Show jobs that do not match."),
+        KeyAction("step_state(1)", "s", "State", "Show the jobs of the next state."),
+        KeyAction("step_state(-1)", "S", "", "Show the jobs of the previous state."),
+        KeyAction("turn_page(1)", "]", "", "Go to the next page."),
+        KeyAction("turn_page(-1)", "[", "", "Go to the previous page."),
+        KeyAction("cancel", "x", "Cancel", "Cancel the marked jobs, or the job at the cursor.", mutates=True),
         KeyAction(
             "discard",
-            "x",
             "x",
             "Discard",
             "Delete the marked dead letters permanently, or the one at the cursor.",
@@ -74,15 +69,14 @@ class JobsScreen(OperatorScreen):
         KeyAction(
             "requeue",
             "r",
-            "r",
             "Requeue",
             "Requeue the marked dead letters, or the one at the cursor.",
             mutates=True,
         ),
-        KeyAction("mark", "space", "space", "Mark", "Mark or unmark the job at the cursor."),
-        KeyAction("order", "o", "o", "Order", "Show the oldest jobs first, or the newest."),
-        KeyAction("copy", "c", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."),
-        KeyAction("refresh_page", "f5", "F5", "", "Refresh this page."),
+        KeyAction("mark", "space", "Mark", "Mark or unmark the job at the cursor."),
+        KeyAction("order", "o", "Order", "Show the oldest jobs first, or the newest."),
+        KeyAction("copy", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."),
+        KeyAction("refresh_page", "f5", "", "Refresh this page."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
@@ -204,24 +198,24 @@ class JobsScreen(OperatorScreen):
     # -- filters ----------------------------------------------------------------------------------------
 
     def action_show_state(self, name: str) -> None:
-        self._set_state(state=None if name == "all" else JobState(name))
+        self._set_state(None if name == "all" else JobState(name))
 
     def action_step_state(self, step: int) -> None:
-        self._set_state(state=_STATES[(_STATES.index(self._list.state) + step) % len(_STATES)])
+        self._set_state(_STATES[(_STATES.index(self._list.state) + step) % len(_STATES)])
 
     def action_order(self) -> None:
         listing = self._list
-        self._show(listing.with_query(listing.state, listing.terms, not listing.newest_first))
+        self._show(JobListState(listing.state, listing.terms, not listing.newest_first))
 
-    def _set_state(self, *, state: JobState | None) -> None:
-        self._show(self._list.with_query(state, self._list.terms, self._list.newest_first))
+    def _set_state(self, state: JobState | None) -> None:
+        self._show(JobListState(state, self._list.terms, self._list.newest_first))
 
     def action_filter(self, inverted: bool) -> None:
         self.query_one(FilterLine).open(inverted=inverted)
 
     def on_filter_line_changed(self, message: FilterLine.Changed) -> None:
         listing = self._list
-        self._show(listing.with_query(listing.state, message.terms, listing.newest_first))
+        self._show(JobListState(listing.state, message.terms, listing.newest_first))
 
     def on_filter_line_submitted(self, _message: FilterLine.Submitted) -> None:
         self._grid.focus()
@@ -274,7 +268,6 @@ class JobsScreen(OperatorScreen):
         self.notify(f"{what} copied")
 
     def _selected_ids(self) -> tuple[str, ...]:
-        """Ids of the marked jobs, or of the job at the cursor."""
         return self._grid.marks or ((self._grid.cursor_key,) if self._grid.cursor_key else ())
 
     def _cancellable_ids(self) -> tuple[str, ...]:
@@ -290,15 +283,13 @@ class JobsScreen(OperatorScreen):
     def _dead_selection(self) -> DeadSelection:
         dead = self._dead_ids()
         label = dead[0] if len(dead) == 1 else f"the {len(dead):,} marked"
-        selection = DeadSelection(
-            (DeadLetterFilter(job_ids=dead),), label, dead, len(set(dead) - set(self._grid.keys))
-        )
+        hidden = len(set(dead) - set(self._grid.keys))
+        selection = DeadSelection((DeadLetterFilter(job_ids=dead),), label, dead, hidden)
         return selection.with_seen_death(self._shown)
 
     async def _preview(self, selection: DeadSelection, examined: ExaminedCallback) -> CountPreview:
-        return await count_selection(
-            self.operator_app.source, selection, DeadListQuery(flat=True), (), examined
-        )
+        query = DeadListQuery(flat=True)
+        return await count_selection(self.operator_app.source, selection, query, (), examined)
 
     def _on_done(self) -> None:
         if self.composed:

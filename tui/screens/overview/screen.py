@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -28,9 +29,7 @@ class OverviewScreen(OperatorScreen):
     MODE = "overview"
     CSS_PATH = "overview.tcss"
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction(
-            "period", "d", "d", "Hour/day", "Switch the charts between the last hour and the last day."
-        ),
+        KeyAction("period", "d", "Hour/day", "Switch the charts between the last hour and the last day."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
@@ -53,23 +52,16 @@ class OverviewScreen(OperatorScreen):
     def draw_view(self, view: QueueView) -> None:
         self.query_one("#headline", DiffedLines).draw(lambda columns, _: panels.headline(view, columns))
         self.query_one("#depth", DiffedLines).draw(lambda columns, _: panels.depth_lines(view, columns))
-        self.query_one("#fleet", DiffedLines).draw(
-            lambda columns, rows: panels.worker_lines(view, columns, rows)
-        )
+        self.query_one("#fleet", DiffedLines).draw(partial(panels.worker_lines, view))
         for period in Period:
             if period is self._period or self._tall:
                 self._draw_charts(view, period)
-        self.query_one("#events", DiffedLines).draw(
-            lambda columns, rows: panels.event_lines(view, columns, rows)
-        )
+        self.query_one("#events", DiffedLines).draw(partial(panels.event_lines, view))
 
     def _draw_charts(self, view: QueueView, period: Period) -> None:
-        self.query_one(f"#throughput-{period}", DiffedLines).draw(
-            lambda columns, rows: charts.throughput_lines(view, period, columns, rows)
-        )
-        self.query_one(f"#latency-{period}", DiffedLines).draw(
-            lambda columns, rows: charts.latency_lines(view, period, columns, rows)
-        )
+        throughput = partial(charts.throughput_lines, view, period)
+        self.query_one(f"#throughput-{period}", DiffedLines).draw(throughput)
+        self.query_one(f"#latency-{period}", DiffedLines).draw(partial(charts.latency_lines, view, period))
 
     def on_mount(self) -> None:
         for period in Period:

@@ -19,8 +19,8 @@ from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.confirmation import ConfirmationLevel, confirmation_level
 from previewops.tui.viewmodel.fleet import command_targets, detail, table
 from previewops.tui.viewmodel.fleet.table import FleetRow
-from previewops.tui.viewmodel.queue_status import queue_status
-from previewops.tui.viewmodel.spans import Line, Span
+from previewops.tui.viewmodel.queue_status import empty_lines
+from previewops.tui.viewmodel.spans import Line
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import ScrollText
@@ -33,33 +33,22 @@ class WorkersScreen(OperatorScreen):
     CSS_PATH = "workers.tcss"
     WIDE_COLUMNS = 150
     KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("scale", "S", "S", "Scale", "Change the number of workers of the host.", mutates=True),
+        KeyAction("scale", "S", "Scale", "Change the number of workers of the host.", mutates=True),
         KeyAction(
-            "drain",
-            "d",
-            "d",
-            "Drain",
-            "Finish the jobs of the worker or host, then stop claiming.",
-            mutates=True,
+            "drain", "d", "Drain", "Finish the jobs of the worker or host, then stop claiming.", mutates=True
         ),
         KeyAction(
             "restart",
-            "r",
             "r",
             "Restart",
             "Replace the worker, or all workers of the host one by one.",
             mutates=True,
         ),
         KeyAction(
-            "reset",
-            "u",
-            "u",
-            "Reset",
-            "Restart workers that have stopped, back off or are drained.",
-            mutates=True,
+            "reset", "u", "Reset", "Restart workers that have stopped, back off or are drained.", mutates=True
         ),
-        KeyAction("open_run(0)", "enter", "enter", "Job", "Open the first running job."),
-        KeyAction("copy_id", "c", "c", "Copy id", "Copy the id of the worker or supervisor."),
+        KeyAction("open_run(0)", "enter", "Job", "Open the first running job."),
+        KeyAction("copy_id", "c", "Copy id", "Copy the id of the worker or supervisor."),
     )
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
@@ -79,10 +68,7 @@ class WorkersScreen(OperatorScreen):
         snapshot = view.snapshot
         grid = self.query_one("#table", Grid)
         if snapshot is None:
-            state = queue_status(view)
-            grid.show(
-                (), empty=[(Span(f"{state.mark} {state.headline}", state.tone),), (Span(state.details),)]
-            )
+            grid.show((), empty=empty_lines(view))
             return
         rows = table.fleet_rows(snapshot)
         self._rows = {row.key: row for row in rows}
@@ -92,10 +78,8 @@ class WorkersScreen(OperatorScreen):
             grid.set_columns(table.columns(differ=differ))
         runs = table.runs_by_id(snapshot.running_jobs)
         now_ms = snapshot.now_ms
-        grid.show(
-            [Row(row.key, table.cells(row, now_ms, runs, differ=differ)) for row in rows],
-            empty=table.empty_lines(snapshot),
-        )
+        shown = [Row(row.key, table.cells(row, now_ms, runs, differ=differ)) for row in rows]
+        grid.show(shown, empty=table.empty_lines(snapshot))
         self.query_one("#table-panel", Panel).label(subtitle=table.summary(snapshot) if rows else "")
         self.query_one("#detail-panel", Panel).display = bool(rows)
         self._draw_detail()
@@ -183,24 +167,21 @@ class WorkersScreen(OperatorScreen):
         if worker_range is None:
             return
         surplus = command_targets.count_surplus_workers(supervisor, worker_range)
-        if surplus and not await self._confirm(
-            "Scale down", command_targets.scale_down_lines(supervisor, worker_range), "scale", surplus
-        ):
+        lines = command_targets.scale_down_lines(supervisor, worker_range)
+        if surplus and not await self._confirm("Scale down", lines, "scale", surplus):
             return
         self.operator_app.start_command(Scale(supervisor.supervisor_id, worker_range))
 
-    @work(group="ask")
-    async def action_drain(self) -> None:
-        await self._send("drain")
+    def action_drain(self) -> None:
+        self._send("drain")
+
+    def action_restart(self) -> None:
+        self._send("restart")
+
+    def action_reset(self) -> None:
+        self._send("reset")
 
     @work(group="ask")
-    async def action_restart(self) -> None:
-        await self._send("restart")
-
-    @work(group="ask")
-    async def action_reset(self) -> None:
-        await self._send("reset")
-
     async def _send(self, kind: str) -> None:
         target = self._target(kind)
         if target is None:
@@ -211,16 +192,13 @@ class WorkersScreen(OperatorScreen):
             return
         why = ""
         if kind != "reset":
-            level = (
-                "Why? The reason is recorded."
-                if target.affected > 1
-                else f"{command_targets.join_text(lines)} Why?"
-            )
-            why = await self.show_dialog(PromptDialog(title, level, kind))
+            question = f"{command_targets.join_text(lines)} Why?"
+            if target.affected > 1:
+                question = "Why? The reason is recorded."
+            why = await self.show_dialog(PromptDialog(title, question, kind))
         if why is not None:
-            self.operator_app.start_command(
-                FleetActionCommand(kind, target.supervisor_id, target.worker_id, why)
-            )
+            command = FleetActionCommand(kind, target.supervisor_id, target.worker_id, why)
+            self.operator_app.start_command(command)
 
     async def _confirm(self, title: str, lines: list[Line], verb: str, hits: int) -> bool:
         """Asks for a confirmation that depends on the number of workers; a single one needs none."""

@@ -45,7 +45,6 @@ class CountPreview:
 
 
 def requeue_title(count: int, priority: Priority | None) -> str:
-    """The dialog's title."""
     as_what = "" if priority is None else f" as {priority.value}"
     return f"Requeue {pluralize(count, 'dead letter')}{as_what}"
 

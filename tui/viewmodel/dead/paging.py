@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from previewops.queue.pages import Cursor
+from previewops.queue.pages import Cursor
 
 PAGE_ROWS = 200
 """Rows per page."""
@@ -28,12 +26,10 @@ class Paging:
 
     @property
     def start(self) -> int:
-        """Number of rows before it."""
         return self.pages[-1][1]
 
     @property
     def is_first(self) -> bool:
-        """Whether there is no page before it."""
         return len(self.pages) == 1
 
     def next(self, cursor: Cursor, rows: int) -> Paging:

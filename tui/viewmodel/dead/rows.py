@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from previewops.clock import iso_from_ms
 from previewops.formatting import clean, pluralize
+from previewops.queue.dead_letter_filter import DeadLetterGroup
 from previewops.queue.filter_query import FilterQuery
+from previewops.queue.records import Attempt, JobRecord
 from previewops.states import JobState
 from previewops.tui.viewmodel.attempts import traceback_lines
 from previewops.tui.viewmodel.charts import bar
@@ -16,10 +17,6 @@ from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
 from previewops.tui.viewmodel.wrap import wrap, wrap_lines
-
-if TYPE_CHECKING:
-    from previewops.queue.dead_letter_filter import DeadLetterGroup
-    from previewops.queue.records import Attempt, JobRecord
 
 GROUP_COLUMNS = (
     TableColumn("count", 7, right=True),
@@ -76,9 +73,8 @@ def unsupported_fields(terms: FilterQuery) -> tuple[str, ...]:
 
 def restrict_to_errors(terms: FilterQuery) -> FilterQuery:
     """A filter of causes as a filter of jobs: its words are matched with the error only, not with ids or projects."""
-    return FilterQuery(
-        tuple(replace(term, field=term.field or "error") for term in terms.terms), terms.inverted
-    )
+    limited = tuple(replace(term, field=term.field or "error") for term in terms.terms)
+    return FilterQuery(limited, terms.inverted)
 
 
 def group_cells(group: DeadLetterGroup, total: int, now_ms: int) -> tuple[Line, ...]:
@@ -127,18 +123,14 @@ def job_cells(record: JobRecord, now_ms: int, *, with_error: bool) -> tuple[Line
 def group_lines(group: DeadLetterGroup, total: int, now_ms: int, columns: int) -> list[Line]:
     """Summary of a cause: count, period and fingerprint. Its newest job follows."""
     share = f", {_percent(min(1.0, group.count / total))} of all" if total else ""
-    return wrap_lines(
-        [
-            (Span(error_of(group.example), Tone.BAD), Span(f"  group {clean(group.fingerprint)}", Tone.DIM)),
-            (
-                Span(pluralize(group.count, "dead letter"), Tone.STRONG),
-                Span(f"{share}, first {ago(group.first_ms, now_ms)}, last {ago(group.last_ms, now_ms)}"),
-            ),
-            (),
-            (Span("Newest job", Tone.DIM),),
-        ],
-        columns,
-    )
+    period = f", first {ago(group.first_ms, now_ms)}, last {ago(group.last_ms, now_ms)}"
+    lines: list[Line] = [
+        (Span(error_of(group.example), Tone.BAD), Span(f"  group {clean(group.fingerprint)}", Tone.DIM)),
+        (Span(pluralize(group.count, "dead letter"), Tone.STRONG), Span(f"{share}{period}")),
+        (),
+        (Span("Newest job", Tone.DIM),),
+    ]
+    return wrap_lines(lines, columns)
 
 
 def job_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
@@ -168,16 +160,14 @@ def _class_and_kind(record: JobRecord) -> Line:
 
 
 def _story(record: JobRecord, now_ms: int) -> str:
-    """The job's history in a sentence."""
     died = f"died {ago(record.finished_ms, now_ms)}"
     if record.finished_ms is not None:
         died += f" ({iso_from_ms(record.finished_ms)[:19].replace('T', ' ')}Z)"
     tries = [pluralize(record.attempts, "attempt"), pluralize(record.crashes, "crash", "crashes")]
     parts = [died, f"priority {record.priority.value}", f"after {tries[0]} and {tries[1]}"]
     if record.requeues:
-        parts.append(
-            "requeued once before" if record.requeues == 1 else f"requeued {record.requeues} times before"
-        )
+        times = "once" if record.requeues == 1 else f"{record.requeues} times"
+        parts.append(f"requeued {times} before")
     return ", ".join(parts)
 
 

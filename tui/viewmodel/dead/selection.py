@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from previewops.formatting import pluralize
-from previewops.queue.dead_letter_filter import DeadLetterFilter
+from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
 from previewops.queue.filter_query import FilterQuery
+from previewops.queue.records import JobRecord
 from previewops.tui.viewmodel.dead.rows import restrict_to_errors
-
-if TYPE_CHECKING:
-    from previewops.queue.dead_letter_filter import DeadLetterGroup
-    from previewops.queue.records import JobRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +35,6 @@ class DeadListQuery:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether a filter is active."""
         return bool(self.terms.terms)
 
 
@@ -89,8 +84,7 @@ def select(
         if query.is_filtered:
             words = f"matching jobs of {words}"
         terms = restrict_to_errors(query.terms)
-        return DeadSelection(
-            tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in keys), words, keys, unseen
-        )
+        filters = tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in keys)
+        return DeadSelection(filters, words, keys, unseen)
     words = keys[0] if not marks else f"the {len(keys):,} marked"
     return DeadSelection((DeadLetterFilter(job_ids=keys),), words, keys, unseen)

@@ -12,7 +12,7 @@ from previewops.snapshot.model import QueueEvent
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.event_text import event_description, event_subject, tone_of
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
-from previewops.tui.viewmodel.wrap import wrap
+from previewops.tui.viewmodel.wrap import hang
 
 DAY_MS = 86_400_000
 _FIELD = 12
@@ -61,7 +61,6 @@ class EventFeed:
         return count
 
     def matches(self, event: QueueEvent) -> bool:
-        """Whether the event matches the filter."""
         if self.operators_only and not event.fields.get("who"):
             return False
         return self.terms.matches(filter_fields(event))
@@ -90,7 +89,6 @@ def dated(events: Sequence[QueueEvent], now_ms: int) -> bool:
 
 
 def cells(event: QueueEvent, now_ms: int) -> tuple[Line, ...]:
-    """The cells of an event."""
     return (
         (Span(_clock(event.at_ms, now_ms), Tone.DIM),),
         (clean_span(event.kind, tone_of(event)),),
@@ -106,7 +104,6 @@ def _clock(at_ms: int, now_ms: int) -> str:
 
 
 def empty_lines(feed: EventFeed) -> tuple[Line, ...]:
-    """The text in place of rows."""
     if feed.terms:
         return (
             (Span("no event matches ", Tone.DIM), clean_span(feed.terms)),
@@ -142,8 +139,7 @@ def detail_lines(event: QueueEvent, columns: int) -> list[Line]:
         (clean_span(event.kind, tone_of(event)), Span(f"  {when[:10]} {when[11:23]} UTC", Tone.DIM))
     ]
     for name in order:
-        rows = wrap((clean_span(fields[name]),), max(8, columns - _FIELD)) or [()]
-        lines.append((*pad((clean_span(name, Tone.DIM),), _FIELD), *rows[0]))
-        lines += [(Span(" " * _FIELD), *row) for row in rows[1:]]
+        head = pad((clean_span(name, Tone.DIM),), _FIELD)
+        lines += hang(head, (clean_span(fields[name]),), columns, least=8)
     lines.append((*pad((Span("event id", Tone.DIM),), _FIELD), clean_span(event.event_id, Tone.DIM)))
     return lines

@@ -45,7 +45,6 @@ class CommandTarget:
 
     @property
     def label(self) -> str:
-        """The workers as text."""
         if self.worker_id:
             return clean(self.worker_id)
         return f"{pluralize(self.affected, 'worker')} of {clean(self.host)}"
@@ -72,14 +71,8 @@ def find_target(act: str, row: FleetRow | None, rows: Sequence[FleetRow]) -> Com
     if not affected or (not row.is_heading and row not in affected):
         return None
     jobs = sum(target.worker.busy for target in affected if target.worker is not None)
-    return CommandTarget(
-        act,
-        supervisor.supervisor_id,
-        supervisor.state.host,
-        "" if is_host else row.worker_id,
-        len(affected),
-        jobs,
-    )
+    host, worker_id = supervisor.state.host, "" if is_host else row.worker_id
+    return CommandTarget(act, supervisor.supervisor_id, host, worker_id, len(affected), jobs)
 
 
 def confirmation_lines(target: CommandTarget) -> list[Line]:
@@ -96,7 +89,6 @@ def confirmation_lines(target: CommandTarget) -> list[Line]:
 
 
 def join_text(lines: Sequence[Line]) -> str:
-    """The lines as one text."""
     return " ".join(filter(None, map(plain_text, lines)))
 
 
@@ -120,13 +112,9 @@ def count_surplus_workers(supervisor: SupervisorStatus, worker_range: WorkerCoun
 
 
 def scale_prompt(supervisor: SupervisorStatus) -> str:
-    """The prompt for a new worker count."""
-    worker_range = supervisor.state.worker_range
-    present = (
-        f"{worker_range.minimum}"
-        if worker_range.minimum == worker_range.maximum
-        else f"{worker_range.minimum} to {worker_range.maximum} by load"
-    )
+    limits = supervisor.state.worker_range
+    scales = limits.minimum != limits.maximum
+    present = f"{limits.minimum}" + (f" to {limits.maximum} by load" if scales else "")
     return (
         f"How many workers? A number, or a range for autoscaling. "
         f"Now: {present}; current target: {supervisor.state.count}."
@@ -136,10 +124,6 @@ def scale_prompt(supervisor: SupervisorStatus) -> str:
 def scale_down_lines(supervisor: SupervisorStatus, worker_range: WorkerCountRange) -> list[Line]:
     """The dialog's text before workers are stopped."""
     count = count_surplus_workers(supervisor, worker_range)
-    return [
-        (
-            Span(f"{pluralize(count, 'worker')} of "),
-            clean_span(supervisor.state.host, Tone.STRONG),
-            Span(f" will finish {'its' if count == 1 else 'their'} jobs and exit."),
-        )
-    ]
+    host = clean_span(supervisor.state.host, Tone.STRONG)
+    ends = Span(f" will finish {'its' if count == 1 else 'their'} jobs and exit.")
+    return [(Span(f"{pluralize(count, 'worker')} of "), host, ends)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from previewops.formatting import clean, pluralize
@@ -34,7 +35,6 @@ _BEFORE = TableColumn("before", 20, drop=4)
 
 
 def title_of(row: FleetRow | None) -> str:
-    """The panel's title."""
     if row is None:
         return "Running jobs"
     if row.worker_id:
@@ -75,23 +75,14 @@ def detail_lines(
 def _of_host(row: FleetRow, snapshot: Snapshot) -> list[Line]:
     supervisor = row.supervisor
     if supervisor is None:
+        started = "These workers were started manually with "
+        orphaned = "No supervisor restarts them or passes commands to them. Stop one by SIGTERM on its host."
         return [
-            (
-                Span("These workers were started manually with "),
-                Span("previewops worker", Tone.STRONG),
-                Span("."),
-            ),
-            (
-                Span(
-                    "No supervisor restarts them or passes commands to them. Stop one by SIGTERM on its host.",
-                    Tone.DIM,
-                ),
-            ),
+            (Span(started), Span("previewops worker", Tone.STRONG), Span(".")),
+            (Span(orphaned, Tone.DIM),),
         ]
     state, now_ms = supervisor.state, snapshot.now_ms
-    phases: dict[str, int] = {}
-    for slot in state.workers:
-        phases[slot.phase] = phases.get(slot.phase, 0) + 1
+    phases = Counter(slot.phase for slot in state.workers)
     phase_counts = ", ".join(f"{count} {phase}" for phase, count in phases.items()) or "no workers"
     lines: list[Line] = [
         (clean_span(target_count(supervisor), Tone.STRONG), clean_span(f"  {phase_counts}")),

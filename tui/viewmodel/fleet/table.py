@@ -46,7 +46,6 @@ class FleetRow:
 
     @property
     def is_heading(self) -> bool:
-        """Whether the row is the heading of a host."""
         return self.slot is None and self.worker is None
 
     @property
@@ -58,7 +57,6 @@ class FleetRow:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether no worker runs in the slot."""
         return self.slot is not None and self.slot.phase in STOPPED_PHASES
 
     @property
@@ -77,9 +75,8 @@ def fleet_rows(snapshot: Snapshot) -> tuple[FleetRow, ...]:
         for slot in supervisor.state.workers
     }
     rows: list[FleetRow] = []
-    for supervisor in sorted(
-        snapshot.supervisors, key=lambda status: (status.state.host, status.supervisor_id)
-    ):
+    by_host = sorted(snapshot.supervisors, key=lambda status: (status.state.host, status.supervisor_id))
+    for supervisor in by_host:
         host = supervisor.state.host
         rows.append(FleetRow(f"host {supervisor.supervisor_id}", host, supervisor))
         for slot in sorted(supervisor.state.workers, key=lambda worker: worker.slot):
@@ -116,7 +113,6 @@ def columns(*, differ: bool) -> tuple[TableColumn, ...]:
 
 
 def versions(snapshot: Snapshot) -> frozenset[str]:
-    """All running versions."""
     views = (supervisor.state.version for supervisor in snapshot.supervisors if not supervisor.silent)
     return frozenset(version for version in (*views, *(w.version for w in snapshot.workers)) if version)
 
@@ -151,21 +147,15 @@ def heading_line(row: FleetRow, now_ms: int) -> Line:
     """The heading of a host: the supervisor's state, target and notice."""
     supervisor = row.supervisor
     if supervisor is None:
-        return (
-            Span("▲ ", Tone.WARN),
-            clean_span(row.host, Tone.STRONG),
-            Span("  without a supervisor", Tone.WARN),
-        )
+        alone = Span("  without a supervisor", Tone.WARN)
+        return (Span("▲ ", Tone.WARN), clean_span(row.host, Tone.STRONG), alone)
     state = supervisor.state
     well = not supervisor.silent and state.state == "running"
     text = f"silent {elapsed(supervisor.heartbeat_ms, now_ms)}" if supervisor.silent else clean(state.state)
     mark = Span("● ", Tone.GOOD) if well else Span("▲ ", Tone.WARN)
     parts = [mark, clean_span(state.host, Tone.STRONG), Span(f"  {text}", Tone.DIM if well else Tone.WARN)]
-    parts.append(
-        Span(
-            f"  {clean(state.backend)}  {target_count(supervisor)}  {memory_text(state.rss_bytes)}", Tone.DIM
-        )
-    )
+    facts = (clean(state.backend), target_count(supervisor), memory_text(state.rss_bytes))
+    parts.append(Span("".join(f"  {fact}" for fact in facts), Tone.DIM))
     if state.notice:
         parts.append(clean_span(f"  {state.notice}", Tone.WARN))
     return tuple(parts)
@@ -173,13 +163,9 @@ def heading_line(row: FleetRow, now_ms: int) -> Line:
 
 def target_count(supervisor: SupervisorStatus) -> str:
     """The target worker count of a supervisor, with its range if it autoscales."""
-    worker_range = supervisor.state.worker_range
-    range_text = (
-        f" ({worker_range.minimum} to {worker_range.maximum})"
-        if worker_range.minimum != worker_range.maximum
-        else ""
-    )
-    return f"{supervisor.state.count} wanted{range_text}"
+    count, limits = supervisor.state.count, supervisor.state.worker_range
+    autoscales = limits.minimum != limits.maximum
+    return f"{count} wanted" + (f" ({limits.minimum} to {limits.maximum})" if autoscales else "")
 
 
 def row_state(row: FleetRow, now_ms: int) -> tuple[str, str, Tone]:
@@ -235,7 +221,6 @@ def jobs_line(job_ids: Sequence[str], runs: Mapping[str, RunningJob]) -> Line:
 
 
 def summary(snapshot: Snapshot) -> str:
-    """The fleet in one line."""
     alive = set(alive_workers(snapshot))
     running = [worker for worker in snapshot.workers if worker.worker_id in alive]
     parts = [pluralize(len(running), "worker")]
@@ -254,11 +239,9 @@ def summary(snapshot: Snapshot) -> str:
 def empty_lines(snapshot: Snapshot) -> tuple[Line, ...]:
     """The text shown without workers and supervisors."""
     pending = snapshot.pending
-    pending_text = (
-        f"{pluralize(pending, 'job')} pending, and no worker to claim them."
-        if pending
-        else "No jobs are pending."
-    )
+    pending_text = "No jobs are pending."
+    if pending:
+        pending_text = f"{pluralize(pending, 'job')} pending, and no worker to claim them."
     commands = (
         ("previewops up", "workers on this machine"),
         ("previewops supervise --min 1 --max 8", "autoscaled workers"),
@@ -292,5 +275,4 @@ def memory_text(count: int) -> str:
 
 
 def runs_by_id(runs: Iterable[RunningJob]) -> dict[str, RunningJob]:
-    """The running jobs by id."""
     return {run.job_id: run for run in runs}

@@ -9,7 +9,7 @@ from previewops.health import Check, Health, PerfdataValue, Status
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.queue_status import STATUS_MARKS, connection_loss_text
 from previewops.tui.viewmodel.spans import Line, Span, Tone, beside, clean_span, pad, width_of
-from previewops.tui.viewmodel.wrap import wrap
+from previewops.tui.viewmodel.wrap import hang, wrap
 
 _WORDS = {
     Status.OK: "the queue is healthy",
@@ -79,16 +79,13 @@ def _check(check: Check, columns: int) -> list[Line]:
     name = pad((clean_span(check.name, Tone.DIM if is_ok else Tone.STRONG),), _NAME)
     figure = pad((clean_span(check.figure, Tone.DIM if is_ok else tone),), _FIGURE)
     indent = 2 + _NAME + 1 + _FIGURE + 1
-    rows = wrap(
-        (clean_span(check.message, Tone.DIM if is_ok else Tone.TEXT),), max(12, columns - indent)
-    ) or [()]
-    lines: list[Line] = [(Span(f"{mark} ", tone), *name, Span(" "), *figure, Span(" "), *rows[0])]
-    lines += [(Span(" " * indent), *row) for row in rows[1:]]
+    message = clean_span(check.message, Tone.DIM if is_ok else Tone.TEXT)
+    head = (Span(f"{mark} ", tone), *name, Span(" "), *figure, Span(" "))
+    lines = hang(head, (message,), columns, least=12)
     if check.advice and not is_ok:
         indent = indent if columns - indent >= _WIDE_COLUMNS else _ADVICE
-        advice = wrap((clean_span(check.advice, Tone.INFO),), max(12, columns - indent - 2))
-        for number, row in enumerate(advice):
-            lines.append((Span(" " * indent), Span("  " if number else "→ ", Tone.INFO), *row))
+        head = (Span(" " * indent), Span("→ ", Tone.INFO))
+        lines += hang(head, (clean_span(check.advice, Tone.INFO),), columns, least=12)
     return lines
 
 
@@ -116,7 +113,6 @@ def figure_lines(figures: Sequence[PerfdataValue], columns: int) -> list[Line]:
 
 
 def _amount(value: float, unit: str) -> str:
-    """A value with its unit, in few characters."""
     if unit == "B":
         return format_bytes(round(value))
     if unit == "s" and 0 < value < 1:
@@ -132,10 +128,8 @@ def _alarms(figure: PerfdataValue) -> Line:
         if bound:
             mark, tone = STATUS_MARKS[status]
             sign = "<" if bound.endswith(":") else ">"
-            spans += [
-                Span(f" {mark}", tone),
-                clean_span(f"{sign}{_bound(bound.rstrip(':'), figure.unit)}", Tone.DIM),
-            ]
+            text = f"{sign}{_bound(bound.rstrip(':'), figure.unit)}"
+            spans += [Span(f" {mark}", tone), clean_span(text, Tone.DIM)]
     return tuple(spans)
 
 

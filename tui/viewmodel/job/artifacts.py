@@ -97,7 +97,6 @@ def _objects(value: object) -> list[dict[str, Any]]:
 
 
 def picture_title(bundle: BundleContents, index: int) -> str:
-    """The image's caption."""
     image = bundle.pictures[index]
     return bundle.captions.get(image.path, image.path)
 
@@ -112,7 +111,6 @@ def picture_subtitle(bundle: BundleContents, index: int) -> str:
 
 
 def pixel_words(pixels: tuple[int, int]) -> str:
-    """Width and height."""
     return f"{pixels[0]}x{pixels[1]}"
 
 

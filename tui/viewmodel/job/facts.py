@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from previewops.clock import iso_from_ms
 from previewops.formatting import format_age, format_bytes, pluralize
+from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.viewmodel.attempts import attempt_lines
 from previewops.tui.viewmodel.charts import bar
@@ -15,13 +16,10 @@ from previewops.tui.viewmodel.jobs.rows import STATE_TONES
 from previewops.tui.viewmodel.json_lines import json_lines
 from previewops.tui.viewmodel.safe_numbers import safe_count
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
-from previewops.tui.viewmodel.wrap import wrap
-
-if TYPE_CHECKING:
-    from previewops.queue.records import JobRecord
+from previewops.tui.viewmodel.wrap import hang
 
 _LABEL = 10
-_STATES: Mapping[JobState, tuple[str, str]] = {
+_STATES = {
     JobState.WAITING: ("○", "waiting for a worker"),
     JobState.DELAYED: ("◔", "backing off before a retry"),
     JobState.ACTIVE: ("▶", "rendering"),
@@ -32,14 +30,12 @@ _STATES: Mapping[JobState, tuple[str, str]] = {
 
 
 def state_words(record: JobRecord) -> str:
-    """The state as text."""
     if record.state is JobState.COMPLETED and is_dry_run(record):
         return "done: a dry run, nothing was rendered"
     return _STATES[record.state][1]
 
 
 def is_dry_run(record: JobRecord) -> bool:
-    """Whether the job has completed with a plan instead of images."""
     return bool((record.result or {}).get("dryRun"))
 
 
@@ -50,9 +46,7 @@ def fact_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
     if record.state is JobState.ACTIVE:
         lines.append(_progress(record, columns))
     for name, value in _facts(record, now_ms):
-        rows = wrap(value, max(1, columns - _LABEL)) or [()]
-        lines.append((Span(f"{name:<{_LABEL}}", Tone.DIM), *rows[0]))
-        lines += [(Span(" " * _LABEL), *row) for row in rows[1:]]
+        lines += hang((Span(f"{name:<{_LABEL}}", Tone.DIM),), value, columns)
     return lines
 
 
@@ -72,16 +66,8 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
 
     add("reason", record.reason, Tone.BAD if record.state is JobState.DEAD else Tone.WARN)
     add("error", " / ".join(filter(None, (record.error_class, record.code))))
-    facts.append(
-        (
-            "priority",
-            (
-                Span(record.priority.value, Tone(record.priority.value)),
-                Span("  project ", Tone.DIM),
-                clean_span(record.project_id),
-            ),
-        )
-    )
+    priority = Span(record.priority.value, Tone(record.priority.value))
+    facts.append(("priority", (priority, Span("  project ", Tone.DIM), clean_span(record.project_id))))
     add("tried", _tries(record))
     facts.append(("accepted", _moment(record.accepted_ms, now_ms)))
     if record.claimed_ms is not None:
@@ -106,14 +92,10 @@ def _moment(ms: int, now_ms: int) -> Line:
 
 
 def _tries(record: JobRecord) -> str:
-    parts = []
-    if record.attempts:
-        parts.append(f"{pluralize(record.attempts, 'attempt')} failed")
-    if record.crashes:
-        parts.append(pluralize(record.crashes, "crash", "crashes"))
-    if record.requeues:
-        parts.append(f"requeued {pluralize(record.requeues, 'time')}")
-    return ", ".join(parts)
+    failed = f"{pluralize(record.attempts, 'attempt')} failed" if record.attempts else ""
+    crashed = pluralize(record.crashes, "crash", "crashes") if record.crashes else ""
+    requeued = f"requeued {pluralize(record.requeues, 'time')}" if record.requeues else ""
+    return ", ".join(filter(None, (failed, crashed, requeued)))
 
 
 def _result_facts(result: Mapping[str, Any]) -> list[tuple[str, Line]]:
@@ -123,10 +105,8 @@ def _result_facts(result: Mapping[str, Any]) -> list[tuple[str, Line]]:
     if render_ms is not None:
         facts.append(("rendered", (Span(f"in {short_duration(render_ms)}"),)))
     if width is not None and height is not None:
-        text = f"{width}x{height} pixels"
-        if length_ms is not None:
-            text += f", {short_duration(length_ms)} long"
-        facts.append(("shows", (Span(text),)))
+        length = "" if length_ms is None else f", {short_duration(length_ms)} long"
+        facts.append(("shows", (Span(f"{width}x{height} pixels{length}"),)))
     if isinstance(result.get("bundle"), str):
         facts.append(("bundle", (clean_span(result["bundle"], Tone.DIM),)))
     warnings = result.get("warnings")
@@ -159,13 +139,10 @@ def _estimate(plan: object) -> Line:
     estimate = plan.get("estimate") if isinstance(plan, dict) else None
     if not isinstance(estimate, dict):
         return ()
-    parts = []
     size_bytes, ms = safe_count(estimate.get("bytes")), safe_count(estimate.get("ms"))
-    if size_bytes is not None:
-        parts.append(f"about {format_bytes(size_bytes)}")
-    if ms is not None:
-        parts.append(f"in about {short_duration(ms)}")
-    return (Span("  " + " ".join(parts), Tone.DIM),)
+    size = "" if size_bytes is None else f"about {format_bytes(size_bytes)}"
+    time = "" if ms is None else f"in about {short_duration(ms)}"
+    return (Span("  " + " ".join(filter(None, (size, time))), Tone.DIM),)
 
 
 def no_job_lines() -> list[Line]:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from previewops.queue.filter_query import FilterQuery
+from previewops.queue.pages import Cursor, ListPage
+from previewops.queue.records import JobRecord
+from previewops.snapshot.model import Snapshot
 from previewops.states import JobState
 from previewops.tui.protocols import JobQuery
 from previewops.tui.viewmodel.empty_states import loading_lines
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
-
-if TYPE_CHECKING:
-    from previewops.queue.pages import Cursor, ListPage
-    from previewops.queue.records import JobRecord
-    from previewops.snapshot.model import Snapshot
 
 PAGE_ROWS = 200
 
@@ -53,7 +50,6 @@ class JobListState:
 
     @property
     def number(self) -> int:
-        """The page number, from 1."""
         return len(self.starts)
 
     @property
@@ -66,12 +62,10 @@ class JobListState:
 
     @property
     def first(self) -> int:
-        """The number of the first row, from 1."""
         return self.starts[-1].rows + 1
 
     @property
     def last(self) -> int:
-        """The number of the last row."""
         return self.starts[-1].rows + len(self.rows or ())
 
     @property
@@ -85,15 +79,9 @@ class JobListState:
 
     def same_page(self, other: JobListState) -> bool:
         """Whether both are the same page of the same list, loaded or not."""
-        return (self.state, self.terms, self.newest_first, self.starts) == (
-            other.state,
-            other.terms,
-            other.newest_first,
-            other.starts,
-        )
+        return replace(other, rows=self.rows, examined=self.examined, next_cursor=self.next_cursor) == self
 
     def with_page(self, page: ListPage) -> JobListState:
-        """The state with the page loaded."""
         return replace(self, rows=page.rows, examined=page.examined, next_cursor=page.cursor)
 
     def next_page(self) -> JobListState:
@@ -104,10 +92,6 @@ class JobListState:
     def previous_page(self) -> JobListState:
         """The previous page, not loaded yet."""
         return replace(self, starts=self.starts[:-1], rows=None, examined=0, next_cursor=None)
-
-    def with_query(self, state: JobState | None, terms: FilterQuery, newest_first: bool) -> JobListState:
-        """Another list, at its first page."""
-        return JobListState(state, terms, newest_first)
 
 
 _TOP_ROWS = 40
@@ -211,7 +195,8 @@ def empty_lines(listing: JobListState, trouble: str, *, frozen: bool) -> Sequenc
     if listing.terms:
         return _nothing_matches(listing)
     if listing.number > 1:
-        return [(Span("No more jobs; ", Tone.DIM), Span("[", Tone.INFO), *_goes_back)]
+        back = Span(" goes back.", Tone.DIM)
+        return [(Span("No more jobs; ", Tone.DIM), Span("[", Tone.INFO), back)]
     if listing.state is not None:
         return [(Span(f"There are no {listing.state.value} jobs.", Tone.DIM),)]
     return [
@@ -220,20 +205,9 @@ def empty_lines(listing: JobListState, trouble: str, *, frozen: bool) -> Sequenc
     ]
 
 
-_goes_back = (Span(" goes back.", Tone.DIM),)
-
-
 def _nothing_matches(listing: JobListState) -> Sequence[Line]:
     which = "No other" if listing.number > 1 else "None"
-    lines: list[Line] = [
-        (
-            Span(f"{which} of {listing.total_examined:,} examined jobs matches ", Tone.DIM),
-            clean_span(listing.terms),
-        )
-    ]
+    head = Span(f"{which} of {listing.total_examined:,} examined jobs matches ", Tone.DIM)
+    more = (Span("]", Tone.INFO), Span(" continues; ", Tone.DIM)) if listing.next_cursor is not None else ()
     clears = (Span("esc", Tone.INFO), Span(" clears the filter.", Tone.DIM))
-    if listing.next_cursor is not None:
-        lines.append((Span("]", Tone.INFO), Span(" continues; ", Tone.DIM), *clears))
-    else:
-        lines.append(clears)
-    return lines
+    return [(head, clean_span(listing.terms)), (*more, *clears)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from previewops.queue.records import JobRecord
+from previewops.snapshot.model import RunningJob, Snapshot
 from previewops.states import JobState
 from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.charts import bar
@@ -13,10 +14,6 @@ from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
 from previewops.tui.viewmodel.jobs.list_state import state_counts
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, width_of
-
-if TYPE_CHECKING:
-    from previewops.queue.records import JobRecord
-    from previewops.snapshot.model import RunningJob, Snapshot
 
 _STATE = TableColumn("state", 9)
 _FAILING = (JobState.DELAYED, JobState.DEAD, JobState.CANCELLED)
@@ -89,7 +86,6 @@ def merge_running_job(record: JobRecord, run: RunningJob | None) -> JobRecord:
 
 
 def merge_running_jobs(rows: Sequence[JobRecord], snapshot: Snapshot | None) -> tuple[JobRecord, ...]:
-    """The rows updated from the snapshot."""
     runs = {run.job_id: run for run in snapshot.running_jobs} if snapshot is not None else {}
     return tuple(merge_running_job(record, runs.get(record.job_id)) for record in rows)
 
@@ -145,8 +141,5 @@ def progress_or_reason(record: JobRecord) -> Line:
     if record.state is JobState.COMPLETED:
         return ()
     code = (clean_span(record.code, tone), Span(": ", Tone.DIM)) if record.code else ()
-    return (
-        (*code, clean_span(record.reason or "", Tone.DIM if code else Tone.TEXT))
-        if record.reason
-        else code[:1]
-    )
+    reason = clean_span(record.reason or "", Tone.DIM if code else Tone.TEXT)
+    return (*code, reason) if record.reason else code[:1]

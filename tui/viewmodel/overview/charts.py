@@ -33,18 +33,12 @@ def throughput_lines(view: QueueView, period: Period, columns: int, rows: int) -
     died = [_per_minute(column, "died") for column in samples]
     stacks = [(good, good + bad) for good, bad in zip(done, died, strict=True)]
     scale = linear_axis(max((top for _, top in stacks), default=0))
-    chart = column_chart(
-        stacks,
-        (Tone.DONE, Tone.DIED),
-        rows=rows - 2,
-        scale=scale,
-        label=lambda value: short_count(round(value)),
-    )
+    tones = (Tone.DONE, Tone.DIED)
+    chart = column_chart(stacks, tones, rows=rows - 2, scale=scale, label=lambda at: short_count(round(at)))
     return [_last_minute(view, snapshot, columns), *chart, _when(samples, snapshot.now_ms)]
 
 
 def _last_minute(view: QueueView, snapshot: Snapshot, columns: int) -> Line:
-    """The chart's legend, with counts of the last minute."""
     spans: list[Span] = []
     for name, words, tone in (
         ("completed", "done", Tone.DONE),
@@ -54,11 +48,8 @@ def _last_minute(view: QueueView, snapshot: Snapshot, columns: int) -> Line:
         ("accepted", "accepted", Tone.NORMAL),
     ):
         count = view.history.count_within(name, 60_000, snapshot.now_ms)
-        entry = (
-            Span("■ ", tone if count else Tone.FAINT),
-            Span(f"{words} ", Tone.DIM),
-            Span(f"{short_count(count)}  "),
-        )
+        mark = Span("■ ", tone if count else Tone.FAINT)
+        entry = (mark, Span(f"{words} ", Tone.DIM), Span(f"{short_count(count)}  "))
         if width_of((*spans, *entry)) <= columns:
             spans += entry
     note = Span("in 60 s", Tone.DIM)
@@ -120,15 +111,10 @@ def _latency_chart(name: str, series: str, samples: Sequence[HistoryColumn], row
     scale = log_axis(min(known, default=1.0), max(known, default=1_000.0))
     tones = (Tone.FAST, Tone.SLOW, Tone.SLOWEST)
     chart = column_chart(stacks, tones, rows=rows - 1, scale=scale, label=_ms)
-    legend = (
-        Span(f"{name:<{AXIS_COLUMNS}}", Tone.DIM),
-        *(
-            part
-            for tone, word in zip(tones, ("p50", "p95", "p99"), strict=True)
-            for part in (Span("■ ", tone), Span(f"{word}  ", Tone.DIM))
-        ),
-    )
-    return [legend, *chart]
+    legend = [Span(f"{name:<{AXIS_COLUMNS}}", Tone.DIM)]
+    for tone, word in zip(tones, ("p50", "p95", "p99"), strict=True):
+        legend += [Span("■ ", tone), Span(f"{word}  ", Tone.DIM)]
+    return [tuple(legend), *chart]
 
 
 def _ms(value: float) -> str:

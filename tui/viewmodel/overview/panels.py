@@ -28,21 +28,16 @@ FULL_FROM = 10
 def headline(view: QueueView, columns: int) -> list[Line]:
     """The queue's status, then the failed health checks."""
     state = queue_status(view)
-    lines: list[Line] = [
-        clip(
-            (Span(f" {state.mark} {state.headline}", state.tone), Span(f"  {state.details}", Tone.TEXT)),
-            columns,
-        )
-    ]
+    status = (Span(f" {state.mark} {state.headline}", state.tone), Span(f"  {state.details}"))
+    lines = [clip(status, columns)]
     if view.health is not None:
         bad = [check for check in view.health.checks if check.status is not Status.OK]
         bad.sort(key=lambda check: check.status is not Status.CRITICAL)
         for check in bad[:_MAX_ALARMS]:
             mark, tone = STATUS_MARKS[check.status]
             advice = f"  {clean(check.advice)}" if check.advice else ""
-            lines.append(
-                clip((Span(f" {mark} {clean(check.message)}", tone), Span(advice, Tone.DIM)), columns)
-            )
+            alarm = (Span(f" {mark} {clean(check.message)}", tone), Span(advice, Tone.DIM))
+            lines.append(clip(alarm, columns))
         if len(bad) > _MAX_ALARMS:
             lines.append((Span(f"   and {len(bad) - _MAX_ALARMS} more in Health", Tone.DIM),))
     return lines
@@ -60,17 +55,12 @@ def depth_lines(view: QueueView, columns: int) -> list[Line]:
     trend = "drained in " + format_duration(remaining) if snapshot.backlog and remaining is not None else ""
     if snapshot.backlog and remaining is None and incoming > finished:
         trend = f"grows by {incoming - finished:.0f} a minute"
-    lines.append(
-        justify(
-            (
-                *_count("delayed", snapshot.delayed, Tone.TEXT),
-                *_count("active", snapshot.active, Tone.GOOD if snapshot.active else Tone.DIM),
-                *_count("dead", snapshot.dead, Tone.BAD if snapshot.dead else Tone.DIM),
-            ),
-            (Span(trend, Tone.DIM),),
-            columns,
-        )
+    counts = (
+        *_count("delayed", snapshot.delayed, Tone.TEXT),
+        *_count("active", snapshot.active, Tone.GOOD if snapshot.active else Tone.DIM),
+        *_count("dead", snapshot.dead, Tone.BAD if snapshot.dead else Tone.DIM),
     )
+    lines.append(justify(counts, (Span(trend, Tone.DIM),), columns))
     done = snapshot.counters.get("completed", 0)
     lines.append((Span("completed ", Tone.DIM), Span(f"{done:,}", Tone.TEXT), Span("  in total", Tone.DIM)))
     return lines
@@ -104,24 +94,15 @@ def worker_lines(view: QueueView, columns: int, rows: int) -> list[Line]:
         return [
             (Span("no workers", Tone.BAD),),
             (Span("no worker claims jobs; start some with", Tone.DIM),),
-            (
-                Span("previewops up", Tone.TEXT),
-                Span(" or ", Tone.DIM),
-                Span("previewops supervise", Tone.TEXT),
-            ),
+            (Span("previewops up"), Span(" or ", Tone.DIM), Span("previewops supervise")),
         ]
     slots = sum(worker.slots for worker in workers)
     busy = sum(worker.busy for worker in workers)
     share = busy / slots if slots else 0.0
-    lines: list[Line] = [
-        justify(
-            (Span(pluralize(len(workers), "worker"), Tone.STRONG),),
-            (Span(f"{busy} of {slots} slots busy", Tone.TEXT if busy else Tone.DIM),),
-            columns,
-        ),
-        bar(share, columns, Tone.GOOD if share < 0.9 else Tone.WARN),
-    ]
-    return [*lines, *_host_lines(snapshot, alive, columns)][:rows]
+    count = (Span(pluralize(len(workers), "worker"), Tone.STRONG),)
+    usage = (Span(f"{busy} of {slots} slots busy", Tone.TEXT if busy else Tone.DIM),)
+    load = bar(share, columns, Tone.GOOD if share < 0.9 else Tone.WARN)
+    return [justify(count, usage, columns), load, *_host_lines(snapshot, alive, columns)][:rows]
 
 
 def _host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> list[Line]:
@@ -137,9 +118,8 @@ def _host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> list[Line]
     }
     lines: list[Line] = []
     for host, (alive_count, silent, busy) in sorted(hosts.items()):
-        problems = [f"{silent} silent"] * bool(silent) + [f"{fatal.get(host, 0)} given up"] * bool(
-            fatal.get(host)
-        )
+        given_up = fatal.get(host, 0)
+        problems = [f"{silent} silent"] * bool(silent) + [f"{given_up} given up"] * bool(given_up)
         mark = Span("▲ " if problems else "● ", Tone.WARN if problems else Tone.GOOD)
         right = (Span(", ".join(problems), Tone.WARN),) if problems else (Span(f"{busy} busy", Tone.DIM),)
         left = (mark, Span(clean(host)), Span(f"  {pluralize(alive_count, 'worker')}", Tone.DIM))

@@ -75,10 +75,8 @@ def _picture(still: bytes) -> bytes:
     start = file.tell()
     file.read(1)
     _skip_blocks(file)
-    data = still[start : file.tell()]
-    return (
-        bytes([_IMAGE]) + place + bytes([_OWN_COLOURS | packed & 0x40 | count_bits]) + (own or colours) + data
-    )
+    flags = _OWN_COLOURS | packed & 0x40 | count_bits
+    return bytes([_IMAGE]) + place + bytes([flags]) + (own or colours) + still[start : file.tell()]
 
 
 def _read_colours(file: BinaryIO, packed: int) -> bytes:

@@ -32,8 +32,7 @@ def detect_demuxer(head: bytes) -> str | None:
         return "wav"
     if head[4:8] == b"ftyp":
         return "mov"
-    begins = {b"OggS": "ogg", b"fLaC": "flac", b"ID3": "mp3"}
-    for mark, name in begins.items():
+    for mark, name in ((b"OggS", "ogg"), (b"fLaC", "flac"), (b"ID3", "mp3")):
         if head.startswith(mark):
             return name
     # MPEG audio frame header: eleven set bits, version, layer. ADTS has layer 0.
@@ -54,15 +53,14 @@ def detect_sound_format(ref: AssetRef, file: BinaryIO) -> str:
         file.seek(0)
     demuxer = detect_demuxer(head)
     if demuxer is None:
-        raise permanent_asset_error(
-            "asset-unsupported",
-            ref,
-            "not a supported sound format",
-            found=f"a file that starts with the bytes {head[:8].hex(' ')}" if head else "an empty file",
-            allowed=_ALLOWED,
-            hint="convert the sound to one of these formats",
-        )
+        found = f"a file that starts with the bytes {head[:8].hex(' ')}" if head else "an empty file"
+        raise _unsupported(ref, "not a supported sound format", found)
     return demuxer
+
+
+def _unsupported(ref: AssetRef, message: str, found: str) -> PermanentJobError:
+    hint = "convert the sound to one of these formats"
+    return permanent_asset_error("asset-unsupported", ref, message, found=found, allowed=_ALLOWED, hint=hint)
 
 
 def silence_ffmpeg() -> None:
@@ -103,14 +101,7 @@ class SoundTrack:
         stream = container.streams.audio[0]
         codec = stream.codec_context.name
         if codec not in _CODECS and not codec.startswith("pcm_"):
-            raise permanent_asset_error(
-                "asset-unsupported",
-                self.ref,
-                f"unsupported sound codec {codec}",
-                found=codec,
-                allowed=_ALLOWED,
-                hint="convert the sound to one of these formats",
-            )
+            raise _unsupported(self.ref, f"unsupported sound codec {codec}", codec)
         graph = None
         left = self.length_ms * SAMPLES_PER_S // 1000
         for frame in container.decode(stream):
@@ -127,7 +118,6 @@ class SoundTrack:
         yield from _pull(graph)
 
     def _build_graph(self, first: AudioFrame) -> Any:
-        """Builds a chain of FFmpeg filters for offset, gain, length and fade-out."""
         from av.filter import Graph  # noqa: PLC0415
 
         graph = Graph()

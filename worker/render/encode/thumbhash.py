@@ -7,17 +7,10 @@ from __future__ import annotations
 
 import base64
 import math
-from typing import NamedTuple
 
 from PIL import Image
 
 _LONG_SIDE = 32  # pixels; the format allows 100, but has at most seven terms per side
-
-
-class _DctChannel(NamedTuple):
-    constant: float
-    terms: list[float]  # scaled to 0..1
-    scale: float
 
 
 def encode_thumbhash(image: Image.Image) -> str:
@@ -34,29 +27,29 @@ def _encode(image: Image.Image) -> bytes:
     max_terms = 5 if has_alpha else 7
     longer = max(width, height)
     across, down = max(1, round(max_terms * width / longer)), max(1, round(max_terms * height / longer))
-    l_channel = _channel(light, width, height, max(3, across), max(3, down))
-    p_channel = _channel(yellow_blue, width, height, 3, 3)
-    q_channel = _channel(red_green, width, height, 3, 3)
+    l_constant, l_terms, l_scale = _channel(light, width, height, max(3, across), max(3, down))
+    p_constant, p_terms, p_scale = _channel(yellow_blue, width, height, 3, 3)
+    q_constant, q_terms, q_scale = _channel(red_green, width, height, 3, 3)
     landscape = width > height
     head24 = (
-        round(63 * l_channel.constant)
-        | round(31.5 + 31.5 * p_channel.constant) << 6
-        | round(31.5 + 31.5 * q_channel.constant) << 12
-        | round(31 * l_channel.scale) << 18
+        round(63 * l_constant)
+        | round(31.5 + 31.5 * p_constant) << 6
+        | round(31.5 + 31.5 * q_constant) << 12
+        | round(31 * l_scale) << 18
         | has_alpha << 23
     )
     head16 = (
         (down if landscape else across)
-        | round(63 * p_channel.scale) << 3
-        | round(63 * q_channel.scale) << 9
+        | round(63 * p_scale) << 3
+        | round(63 * q_scale) << 9
         | landscape << 15
     )
     head = head24.to_bytes(3, "little") + head16.to_bytes(2, "little")
-    terms = l_channel.terms + p_channel.terms + q_channel.terms
+    terms = l_terms + p_terms + q_terms
     if has_alpha:
-        a_channel = _channel(alpha, width, height, 5, 5)
-        head += bytes([round(15 * a_channel.constant) | round(15 * a_channel.scale) << 4])
-        terms += a_channel.terms
+        a_constant, a_terms, a_scale = _channel(alpha, width, height, 5, 5)
+        head += bytes([round(15 * a_constant) | round(15 * a_scale) << 4])
+        terms += a_terms
     nibbles = [round(15 * term) for term in terms] + [0] * (len(terms) % 2)
     return head + bytes(low | high << 4 for low, high in zip(nibbles[::2], nibbles[1::2], strict=True))
 
@@ -81,8 +74,13 @@ def _plane(values: bytes, alpha: list[float]) -> list[float]:
     return [average * (1 - a) + a / 255 * value for a, value in zip(alpha, values, strict=True)]
 
 
-def _channel(plane: list[float], width: int, height: int, across: int, down: int) -> _DctChannel:
-    """Returns the low frequencies of the plane's cosine transform; it is separable, so rows come first."""
+def _channel(
+    plane: list[float], width: int, height: int, across: int, down: int
+) -> tuple[float, list[float], float]:
+    """Returns the low frequencies of the plane's cosine transform: constant, terms scaled to 0..1, and their scale.
+
+    The transform is separable, so rows come first.
+    """
     waves_x = [[math.cos(math.pi / width * n * (x + 0.5)) for x in range(width)] for n in range(across)]
     waves_y = [[math.cos(math.pi / height * n * (y + 0.5)) for y in range(height)] for n in range(down)]
     rows = [plane[start : start + width] for start in range(0, width * height, width)]
@@ -95,4 +93,4 @@ def _channel(plane: list[float], width: int, height: int, across: int, down: int
     ]
     constant, rest = terms[0], terms[1:]
     scale = max(map(abs, rest), default=0.0)
-    return _DctChannel(constant, [0.5 + 0.5 / scale * term for term in rest] if scale else rest, scale)
+    return constant, [0.5 + 0.5 / scale * term for term in rest] if scale else rest, scale

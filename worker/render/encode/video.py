@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from PIL import Image
 
 from previewops.worker.render.encode.sound import SAMPLES_PER_S, silence_ffmpeg
-from previewops.worker.render.layout.geometry import Size
+from previewops.worker.render.storyboard import Storyboard
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -58,20 +58,13 @@ _CODECS = {
 
 @dataclass(frozen=True, slots=True)
 class VideoWriter:
-    """Writes one video. ``fade_fps`` None: no fades."""
+    """Writes the video of ``board`` in the format ``kind``."""
 
     kind: str
-    size: Size
-    frame_count: int
-    length_ms: int
-    quality: int
-    fade_fps: int | None
+    board: Storyboard
 
     def write(
-        self,
-        target: BinaryIO,
-        frames: Iterable[tuple[Image.Image, int]],
-        sound: Iterator[AudioFrame] | None,
+        self, target: BinaryIO, frames: Iterable[tuple[Image.Image, int]], sound: Iterator[AudioFrame] | None
     ) -> None:
         """Writes ``frames``, each with its duration in ms, and ``sound`` to ``target``.
 
@@ -99,11 +92,11 @@ class VideoWriter:
 
     def _video_stream(self, container: Any) -> Any:
         codec = _CODECS[self.kind]
-        crf = round(codec.best_crf + (codec.worst_crf - codec.best_crf) * (100 - self.quality) / 99)
+        crf = round(codec.best_crf + (codec.worst_crf - codec.best_crf) * (100 - self.board.quality) / 99)
         options = {**codec.options, "crf": str(crf), "flags": "+bitexact", "g": str(_KEY_FRAME_EVERY)}
         stream = container.add_stream(codec.video, rate=_NOMINAL_FPS, options=options)
         context = stream.codec_context
-        context.width, context.height, context.pix_fmt = *self.size, "yuv420p"
+        context.width, context.height, context.pix_fmt = *self.board.size, "yuv420p"
         context.time_base = stream.time_base = _MS
         context.thread_count = 1
         # BT.709 (1), limited range (1): what players assume for this size.
@@ -114,9 +107,9 @@ class VideoWriter:
         options = {"fflags": "bitexact"}  # no random ids, dates or library version
         if self.kind == "mp4":
             # Reserve space for the index before the data, so that players can start at once.
-            fades = (self.fade_fps or 0) * _FADE_MS // 1000 + 1
-            packets = self.length_ms * SAMPLES_PER_S // 1000 // 1024
-            options["moov_size"] = str(8_192 + 64 * self.frame_count * (1 + fades) + 8 * packets)
+            fades = (self.board.fps if self.board.fades else 0) * _FADE_MS // 1000 + 1
+            packets = self.board.duration_ms * SAMPLES_PER_S // 1000 // 1024
+            options["moov_size"] = str(8_192 + 64 * (len(self.board.steps) + 1) * (1 + fades) + 8 * packets)
         return options
 
     def _timed(self, frames: Iterable[tuple[Image.Image, int]]) -> Iterator[tuple[Image.Image, int, int]]:
@@ -124,12 +117,11 @@ class VideoWriter:
         start_ms, before = 0, None
         for image, duration_ms in frames:
             held_from = start_ms
-            if before is not None and self.fade_fps is not None:
-                for share, at, until in _fade(start_ms, duration_ms, self.fade_fps):
+            if before is not None:
+                for share, at, until in _fade(start_ms, duration_ms, self.board.fps):
                     yield Image.blend(before, image, share), at, until - at
                     held_from = until
-            if self.fade_fps is not None:
-                before = image
+            before = image if self.board.fades else None
             until_ms = start_ms + duration_ms
             yield image, held_from, until_ms - held_from
             start_ms = until_ms

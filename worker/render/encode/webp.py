@@ -23,20 +23,15 @@ def write_animation(target: BinaryIO, size: Size, frames: Iterable[tuple[bytes, 
     Raises:
         ValueError: a frame is not a WebP file, or is longer than 16,777,215 ms.
     """
+    canvas = _uint24(size.width - 1) + _uint24(size.height - 1)
     target.write(b"RIFF\0\0\0\0WEBP")
-    target.write(
-        _chunk(
-            b"VP8X", struct.pack("<B3x", _ANIMATION_FLAG) + _uint24(size.width - 1) + _uint24(size.height - 1)
-        )
-    )
+    target.write(_chunk(b"VP8X", struct.pack("<B3x", _ANIMATION_FLAG) + canvas))
     target.write(_chunk(b"ANIM", struct.pack("<IH", 0, 0)))
     for still, duration_ms in frames:
         if not 0 <= duration_ms <= _LONGEST_MS:
             raise ValueError(f"frame duration: found {duration_ms} ms, allowed 0 to {_LONGEST_MS}")
-        place = _uint24(0) + _uint24(0) + _uint24(size.width - 1) + _uint24(size.height - 1)
-        target.write(
-            _chunk(b"ANMF", place + _uint24(duration_ms) + bytes([_DO_NOT_BLEND]) + _bitstream(still))
-        )
+        control = _uint24(0) + _uint24(0) + canvas + _uint24(duration_ms) + bytes([_DO_NOT_BLEND])
+        target.write(_chunk(b"ANMF", control + _bitstream(still)))
     length = target.tell()
     target.seek(4)
     target.write(struct.pack("<I", length - 8))

@@ -7,13 +7,12 @@ The index is a metadata track. Its cues refer to parts of the sheet by media fra
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 
 from previewops.contract.limits import TITLE_CARD_MS
 from previewops.worker.render.bundle_paths import BundlePaths
 from previewops.worker.render.layout.sheet import SheetLayout
 from previewops.worker.render.storyboard import Storyboard
-
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def build_tracks(board: Storyboard, paths: BundlePaths, sheet: SheetLayout) -> dict[str, bytes]:
@@ -30,7 +29,7 @@ def _captions(board: Storyboard) -> Iterator[tuple[int, int, str]]:
         if number:
             step = board.steps[number - 1]
             lines = [" ".join(line.split()) for line in (step.text.strip() or step.title).splitlines()]
-            if words := "\n".join(_escape(line) for line in lines if line):
+            if words := escape("\n".join(line for line in lines if line), quote=False):
                 yield start, end, words
 
 
@@ -60,7 +59,3 @@ def _format_timestamp(milliseconds: int) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}.{rest:03d}"
-
-
-def _escape(line: str) -> str:
-    return "".join(_ESCAPES.get(char, char) for char in line)

@@ -84,7 +84,6 @@ def _pack_layout(area: Box, shapes: Sequence[Size], layout: str, spacing: Spacin
 
 
 def _score(cells: Sequence[Box]) -> float:
-    """Scores cells by their total area and by the smallest of them."""
     areas = [max(0, cell.width) * max(0, cell.height) for cell in cells]
     return sum(areas) + 2 * len(areas) * min(areas)
 
@@ -145,16 +144,12 @@ def _grid(area: Box, ratios: Sequence[float], rows: int, spacing: Spacing) -> tu
     width, height = max(1, min(width, round(height * ratio))), max(1, min(height, round(width / ratio)))
     left = area.left + (area.width - columns * width - gap * (columns - 1)) // 2
     top = area.top + (area.height - rows * (height + label) - gap * (rows - 1)) // 2
-    return tuple(
-        Box.at(
-            left + at % columns * (width + gap), top + at // columns * (height + label + gap), (width, height)
-        )
-        for at in range(len(ratios))
-    )
+    across, down = width + gap, height + label + gap
+    places = (divmod(at, columns) for at in range(len(ratios)))
+    return tuple(Box.at(left + place * across, top + row * down, (width, height)) for row, place in places)
 
 
 def _most_common_ratio(ratios: Sequence[float]) -> float:
-    """Returns the most common ratio, within a tolerance."""
     return max(ratios, key=lambda ratio: sum(abs(other / ratio - 1) < _RATIO_TOLERANCE for other in ratios))
 
 
@@ -185,13 +180,8 @@ def _beside(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, 
     top = area.top + max(0, area.height - label - large.height) // 2
     cells, down = [Box.at(left, top, large)], float(top)
     for ratio in others:
-        cells.append(
-            Box.at(
-                left + large.width + gap,
-                round(down),
-                (width, max(1, round(down + column / ratio) - round(down))),
-            )
-        )
+        height_px = max(1, round(down + column / ratio) - round(down))
+        cells.append(Box.at(left + large.width + gap, round(down), (width, height_px)))
         down += column / ratio + gap + label
     return tuple(cells)
 
@@ -215,8 +205,7 @@ def _below(area: Box, ratios: Sequence[float], spacing: Spacing) -> tuple[Box, .
     second = top + large.height + label + gap
     for ratio in others:
         end = across + strip * ratio
-        cells.append(
-            Box(round(across), second, max(round(across) + 1, round(end)), second + max(1, round(strip)))
-        )
+        width_px = max(1, round(end) - round(across))
+        cells.append(Box.at(round(across), second, (width_px, max(1, round(strip)))))
         across = end + gap
     return tuple(cells)

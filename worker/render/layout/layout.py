@@ -25,22 +25,17 @@ def lay_out_frames(
     ``picture_sizes`` has the upright size of each available picture by asset id, ``missing`` the ids of the
     others. The frames of a right-to-left storyboard are mirrored.
     """
-    steps = StepFrames(board, _placer(board, picture_sizes, typesetter), typesetter)
-    frames = (steps.layout(step) for step in board.steps)
-    return (
-        lay_out_title_card(board, picture_sizes, typesetter, missing),
-        *(_directed(board, frame) for frame in frames),
-    )
+    title_card = lay_out_title_card(board, picture_sizes, typesetter, missing)
+    steps = StepFrames(board, _placer(board, picture_sizes, typesetter))
+    return (title_card, *(_directed(board, steps.layout(step)) for step in board.steps))
 
 
 def lay_out_title_card(
     board: Storyboard, picture_sizes: Mapping[str, Size], typesetter: Typesetter, missing: Set[str]
 ) -> FrameLayout:
     """Lays out the title card, with a picture that is not ``missing``."""
-    card = TitleCard(
-        board, _placer(board, picture_sizes, typesetter), typesetter, choose_hero(board, missing)
-    )
-    return _directed(board, card.layout())
+    placer = _placer(board, picture_sizes, typesetter)
+    return _directed(board, TitleCard(board, placer, choose_hero(board, missing)).layout())
 
 
 def _placer(board: Storyboard, picture_sizes: Mapping[str, Size], typesetter: Typesetter) -> PicturePlacer:

@@ -30,14 +30,9 @@ class PlacedPictures:
     @property
     def bounds(self) -> Box:
         """The bounding box of all cells, without labels."""
-        cells = [placement.cell for placement in self.placements]
-        cells += [self.more] if self.more else []
-        return Box(
-            min(cell.left for cell in cells),
-            min(cell.top for cell in cells),
-            max(cell.right for cell in cells),
-            max(cell.bottom for cell in cells),
-        )
+        cells = [placement.cell for placement in self.placements] + ([self.more] if self.more else [])
+        lefts, tops, rights, bottoms = zip(*cells, strict=True)
+        return Box(min(lefts), min(tops), max(rights), max(bottoms))
 
     def moved(self, across: int) -> PlacedPictures:
         """The content moved right by ``across`` pixels."""
@@ -73,15 +68,12 @@ class PicturePlacer:
         labels = self.labels and area.height >= 6 * label
         labelled = frozenset(at for at, name in enumerate(named) if name and labels)
         spacing = Spacing(metrics.gap, label, metrics.min_cell, labelled)
-        cells = pack_boxes(
-            area, [self._target_shape(each, pictures, area) for each in pictures], layout, spacing
-        )
+        shapes = [self._target_shape(picture, pictures, area) for picture in pictures]
+        cells = pack_boxes(area, shapes, layout, spacing)
         shown = pictures[: len(cells)]
-        if len(shown) == len(pictures) or len(cells) == 1:
-            more, texts = None, []
-        else:
-            shown = shown[:-1]
-            more = cells[-1]
+        more, texts = None, []
+        if 1 < len(cells) < len(pictures):
+            shown, more = shown[:-1], cells[-1]
             texts = [self._omitted_count(more, len(pictures) - len(shown))]
         texts += [self._label(shown[at], cells[at]) for at in sorted(labelled) if at < len(shown)]
         placements = tuple(self._placement(*each) for each in zip(shown, cells, strict=False))

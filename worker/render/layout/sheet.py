@@ -60,16 +60,8 @@ def lay_out_sheet(board: Storyboard) -> SheetLayout:
         rows = math.ceil(cards / columns)
         height = header + rows * (cell.height + caption + gap) - gap + margin
         if height <= _TALLEST or cell.width <= 24:
-            return SheetLayout(
-                Size(width, min(height, _TALLEST)),
-                columns,
-                cell,
-                header,
-                caption,
-                margin,
-                gap,
-                board.right_to_left,
-            )
+            size = Size(width, min(height, _TALLEST))
+            return SheetLayout(size, columns, cell, header, caption, margin, gap, board.right_to_left)
         columns += 1
         gap = max(4, gap * 9 // 10)
 

@@ -14,7 +14,7 @@ from previewops.worker.render.layout.picture_grid import (
 )
 from previewops.worker.render.storyboard import Asset, Step, Storyboard
 from previewops.worker.render.text.fonts import FontWeight
-from previewops.worker.render.text.typesetting import ASCENT_EM, CAP_HEIGHT_EM, TextBlock, Typesetter
+from previewops.worker.render.text.typesetting import ASCENT_EM, CAP_HEIGHT_EM, TextBlock
 
 _MAX_FULL_CROP = 0.16  # largest share that layout `full` crops without fit `cover`
 _MIN_WIDTH_ABOVE = 0.8  # of the width: narrower pictures above text leave too much of the frame empty
@@ -27,7 +27,6 @@ class StepFrames:
 
     board: Storyboard
     placer: PicturePlacer
-    typesetter: Typesetter
 
     def layout(self, step: Step) -> FrameLayout:
         """Lays out one step according to its pictures, texts and layout."""
@@ -55,7 +54,7 @@ class StepFrames:
         if pictures:
             placed = self.placer.place(pictures, content, step.layout)
             return _frame(step, placed, placed.texts)
-        number = self.typesetter.fit_line(
+        number = self.placer.typesetter.fit_line(
             str(step.number), FontWeight.BOLD, metrics.display * 2, content.width
         )
         top = content.top + (content.height - number.height) // 2
@@ -104,11 +103,7 @@ class StepFrames:
         down = top + max(0, room - above - text.height) // 2
         # The optical centre of a frame is above its geometric centre.
         down = max(top, down - round(badge.height * 0.6))
-        column = Box(content.left, down, content.left + measure, content.bottom)
-        words = [
-            PlacedText(title, column.left, column.right, down, "ink"),
-            PlacedText(text, column.left, column.right, down + above, "muted"),
-        ]
+        words = self._column(title, text, Box(content.left, down, content.left + measure, content.bottom))
         return FrameLayout(
             step.duration_ms,
             texts=(*self._numeral(step, content.left + measure), number, *words),
@@ -121,7 +116,7 @@ class StepFrames:
         metrics = self.placer.metrics
         content = metrics.content
         size = round(metrics.size.short * 0.62)
-        block = self.typesetter.fit_line(str(step.number), FontWeight.BOLD, size, metrics.size.width)
+        block = self.placer.typesetter.fit_line(str(step.number), FontWeight.BOLD, size, metrics.size.width)
         if not metrics.wide or content.right - block.width < words_end + metrics.gap:
             return ()
         top = (content.top + content.bottom) // 2 - round(block.size * (ASCENT_EM - CAP_HEIGHT_EM / 2))
@@ -175,10 +170,9 @@ class StepFrames:
         content = metrics.content
         badge, number = self._badge(step)
         title, text = self._words(step, content.width, round(content.height * 0.36), metrics.heading)
-        height = _height(title, text)
-        top = content.bottom - height
+        top = content.bottom - _height(title, text)
         area_top = badge.bottom + metrics.gap
-        area_bottom = top - (metrics.gutter if height else 0)
+        area_bottom = top - (metrics.gutter if top < content.bottom else 0)
         area = Box(content.left, area_top, content.right, max(area_top + 1, area_bottom))
         placed = self.placer.place(pictures, area, step.layout)
         words = self._column(title, text, Box(content.left, top, content.right, content.bottom))
@@ -193,25 +187,23 @@ class StepFrames:
         return title, text
 
     def _fit_title(self, text: str, width: int, height: int, size: int, max_lines: int = 5) -> TextBlock:
-        return self.typesetter.fit(
+        fit, min_size = self.placer.typesetter.fit, self.placer.metrics.heading_min
+        return fit(
             text,
             FontWeight.BOLD,
             width=width,
             height=height,
             size=size,
-            min_size=self.placer.metrics.heading_min,
+            min_size=min_size,
             max_lines=max_lines,
         )
 
     def _fit_text(self, text: str, width: int, height: int, size: int) -> TextBlock:
-        min_size = self.placer.metrics.body_min
-        return self.typesetter.fit(
-            text, FontWeight.REGULAR, width=width, height=height, size=size, min_size=min_size
-        )
+        fit, min_size = self.placer.typesetter.fit, self.placer.metrics.body_min
+        return fit(text, FontWeight.REGULAR, width=width, height=height, size=size, min_size=min_size)
 
     @staticmethod
     def _column(title: TextBlock, text: TextBlock, box: Box) -> tuple[PlacedText, ...]:
-        """Places title and text below each other from the top of ``box``."""
         down = title.height + title.space_below
         rows: tuple[tuple[TextBlock, int, Role], ...] = ((title, 0, "ink"), (text, down, "muted"))
         return tuple(
@@ -221,12 +213,10 @@ class StepFrames:
         )
 
     def _badge(self, step: Step) -> tuple[Box, PlacedText]:
-        """The badge with the number of the step and the number of steps."""
         metrics = self.placer.metrics
         content = metrics.content
-        number = self.typesetter.fit_line(
-            f"{step.number} / {len(self.board.steps)}", FontWeight.SEMIBOLD, metrics.small, content.width
-        )
+        label = f"{step.number} / {len(self.board.steps)}"
+        number = self.placer.typesetter.fit_line(label, FontWeight.SEMIBOLD, metrics.small, content.width)
         box = Box.at(content.left, content.top, (number.width + round(metrics.small * 1.5), metrics.badge))
         top = _middle(box) - round(number.size * (ASCENT_EM - CAP_HEIGHT_EM / 2))
         return box, PlacedText(number, box.left, box.right, top, "on_accent", "centre")

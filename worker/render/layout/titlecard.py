@@ -6,12 +6,12 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from previewops.contract.limits import TITLE_CARD_MS
-from previewops.worker.render.layout.frames import Align, FrameLayout, PlacedText, Placement, Role
+from previewops.worker.render.layout.frames import FrameLayout, PlacedText, Placement, Role
 from previewops.worker.render.layout.geometry import Box
 from previewops.worker.render.layout.picture_grid import PicturePlacer, contained_size, crop_loss
 from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.text.fonts import FontWeight
-from previewops.worker.render.text.typesetting import TextBlock, Typesetter
+from previewops.worker.render.text.typesetting import TextBlock
 
 _TALL_RATIO = 1.3  # aspect ratio from which a large picture fits above the text
 _MAX_HERO_CROP = 0.5  # share of a hero picture that may be cropped
@@ -23,7 +23,6 @@ class TitleCard:
 
     board: Storyboard
     placer: PicturePlacer
-    typesetter: Typesetter
     hero: Asset | None
 
     def layout(self) -> FrameLayout:
@@ -45,16 +44,13 @@ class TitleCard:
         )
 
     def _picture_area(self) -> Box:
-        """Returns the area for the picture, by its aspect ratio and within limits."""
         width, height = self.board.size
         shape = self.placer.picture_size(self.hero) if self.hero else None
         if self.placer.metrics.wide:
-            natural = height * shape.width / shape.height if shape else 0.0
-            share = min(0.54, max(0.36, natural / width)) if shape else 0.42
+            share = min(0.54, max(0.36, height * shape.width / shape.height / width)) if shape else 0.42
             return Box(width - round(width * share), 0, width, height)
-        natural = width * shape.height / shape.width if shape else 0.0
         max_share = 0.52 if height > width * _TALL_RATIO else 0.42
-        share = min(max_share, max(0.34, natural / height)) if shape else 0.36
+        share = min(max_share, max(0.34, width * shape.height / shape.width / height)) if shape else 0.36
         return Box(0, 0, width, round(height * share))
 
     def _hero(self, hero: Asset, area: Box) -> Placement:
@@ -62,13 +58,12 @@ class TitleCard:
         if hero.cover or crop_loss(shape, area.size) <= _MAX_HERO_CROP:
             return Placement(hero, area, area, crops=True, bleeds=True)
         inner = area.inset(self.placer.metrics.gutter)
-        return Placement(
-            hero, area, inner.centred(contained_size(shape, inner.size)), crops=False, bleeds=True
-        )
+        box = inner.centred(contained_size(shape, inner.size))
+        return Placement(hero, area, box, crops=False, bleeds=True)
 
     def _words(self, area: Box) -> tuple[tuple[PlacedText, ...], Box | None, bool]:
         """Places the project at the top, title and description in the middle, the facts at the bottom."""
-        metrics, typesetter = self.placer.metrics, self.typesetter
+        metrics, typesetter = self.placer.metrics, self.placer.typesetter
         project = typesetter.fit_line(self.board.project, FontWeight.SEMIBOLD, metrics.small, area.width)
         facts = typesetter.fit_line(format_facts(self.board), FontWeight.SEMIBOLD, metrics.small, area.width)
         bar_height = max(2, metrics.progress_bar)
@@ -80,29 +75,24 @@ class TitleCard:
         start = max(top, top + (bottom - top - total) // 2)
         bar = Box.at(area.left, start, (round(metrics.display * 0.72), bar_height))
         title_top = bar.bottom + round(metrics.gutter * 0.6)
-        rows: tuple[tuple[TextBlock, int, Role, Align], ...] = (
-            (title, title_top, "ink", "start"),
-            (
-                description,
-                title_top + title.height + title.space_below,
-                "muted",
-                "start",
-            ),
-            (project, area.top, "accent", "start"),
-            (facts, bottom, "muted", "start"),
+        rows: tuple[tuple[TextBlock, int, Role], ...] = (
+            (title, title_top, "ink"),
+            (description, title_top + title.height + title.space_below, "muted"),
+            (project, area.top, "accent"),
+            (facts, bottom, "muted"),
         )
         # Without enough room, only title and description stay.
         crowded = start + total > bottom or bar.top < top + metrics.gap // 2
         texts = tuple(
-            PlacedText(block, area.left, area.right, down, role, align)
-            for block, down, role, align in rows
+            PlacedText(block, area.left, area.right, down, role, "start")
+            for block, down, role in rows
             if block.lines and not (crowded and block in (project, facts))
         )
         return texts, bar, title.truncated or description.truncated
 
     def _title(self, width: int, room: int) -> tuple[TextBlock, TextBlock]:
-        metrics, typesetter, text = self.placer.metrics, self.typesetter, self.board.description
-        title = typesetter.fit(
+        metrics, fit, text = self.placer.metrics, self.placer.typesetter.fit, self.board.description
+        title = fit(
             self.board.title or "Untitled",
             FontWeight.BOLD,
             width=width,
@@ -112,7 +102,7 @@ class TitleCard:
             max_lines=5,
         )
         left = room - title.height - title.space_below
-        description = typesetter.fit(
+        description = fit(
             text if left >= metrics.body_min else "",
             FontWeight.REGULAR,
             width=min(width, metrics.body * 24),

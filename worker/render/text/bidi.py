@@ -8,7 +8,7 @@ consortium's BidiCharacterTest (15.0) pass; tests/integration/test_render_unicod
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, takewhile
 
@@ -29,16 +29,22 @@ _DIRECTION = ("L", "R")  # by the parity of a level
 
 def paragraph_level(text: str) -> int:
     """Returns the paragraph embedding level: 1 if the first strong character is right-to-left, else 0 (P2, P3)."""
+    return int(_starts_rtl(map(unicodedata.bidirectional, text), isolated=False))
+
+
+def _starts_rtl(kinds: Iterable[str], *, isolated: bool) -> bool:
+    """Whether the first strong type is right-to-left; ``isolated``: the isolate's end ends the search."""
     depth = 0
-    for char in text:
-        kind = unicodedata.bidirectional(char)
+    for kind in kinds:
         if kind in _ISOLATES:
             depth += 1
+        elif kind == "PDI" and not depth and isolated:
+            return False
         elif kind == "PDI":
             depth = max(0, depth - 1)
         elif not depth and kind in ("L", "R", "AL"):
-            return int(kind != "L")
-    return 0
+            return kind != "L"
+    return False
 
 
 def has_strong_direction(text: str) -> bool:
@@ -103,7 +109,8 @@ class _Explicit:
                 self._push(rtl=kind in ("RLE", "RLO"), override={"RLO": "R", "LRO": "L"}.get(kind, ""))
             elif kind in _ISOLATES:
                 self._place(index, levels)
-                self._isolate(index, kind)
+                rtl = kind == "RLI" or (kind == "FSI" and _starts_rtl(self.kinds[index + 1 :], isolated=True))
+                self._push(rtl=rtl, isolate=True)
             elif kind == "PDI":
                 self._end_isolate()
                 self._place(index, levels)
@@ -122,38 +129,16 @@ class _Explicit:
         if override and self.kinds[index] != "BN":
             self.kinds[index] = override
 
-    def _next(self, *, rtl: bool) -> int:
+    def _push(self, *, rtl: bool, override: str = "", isolate: bool = False) -> None:
         level = self.stack[-1][0]
-        return level + (1 if level % 2 != rtl else 2)
-
-    def _push(self, *, rtl: bool, override: str) -> None:
-        level = self._next(rtl=rtl)
+        level += 1 if level % 2 != rtl else 2
         if level <= _MAX_DEPTH and not self.overflow_isolates and not self.overflow_embeddings:
-            self.stack.append((level, override, False))
+            self.stack.append((level, override, isolate))
+            self.valid_isolates += isolate
+        elif isolate:
+            self.overflow_isolates += 1
         elif not self.overflow_isolates:
             self.overflow_embeddings += 1
-
-    def _isolate(self, index: int, kind: str) -> None:
-        rtl = kind == "RLI" or (kind == "FSI" and self._first_strong(index + 1))
-        level = self._next(rtl=rtl)
-        if level <= _MAX_DEPTH and not self.overflow_isolates and not self.overflow_embeddings:
-            self.valid_isolates += 1
-            self.stack.append((level, "", True))
-        else:
-            self.overflow_isolates += 1
-
-    def _first_strong(self, start: int) -> bool:
-        depth = 0
-        for kind in self.kinds[start:]:
-            if kind in _ISOLATES:
-                depth += 1
-            elif kind == "PDI":
-                if not depth:
-                    return False
-                depth -= 1
-            elif not depth and kind in ("L", "R", "AL"):
-                return kind != "L"
-        return False
 
     def _end_isolate(self) -> None:
         if self.overflow_isolates:

@@ -46,9 +46,7 @@ def _system_fonts() -> list[FontFile]:
     program = which("fc-match")
     if program is None:
         return []
-    fonts: dict[FontFile, None] = {}
-    for pattern in _PATTERNS:
-        fonts.update(dict.fromkeys(_match_fonts(program, pattern)))
+    fonts = dict.fromkeys(font for pattern in _PATTERNS for font in _match_fonts(program, pattern))
     return list(fonts)[:_MAX_FACES]
 
 

@@ -32,14 +32,11 @@ class FontSources:
     def from_json(cls, value: Mapping[str, Sequence[Sequence[Any]]] | None) -> FontSources:
         """Decodes ``as_json``; None means only the fonts of the package."""
         lists = value or {}
-        return cls(
-            *(
-                tuple(
-                    FontFile(str(path), int(face), tuple(stamp)) for path, face, stamp in lists.get(name, ())
-                )
-                for name in ("preferred", "system")
-            )
+        preferred, system = (
+            tuple(FontFile(str(path), int(face), tuple(stamp)) for path, face, stamp in lists.get(name, ()))
+            for name in ("preferred", "system")
         )
+        return cls(preferred, system)
 
     def with_stamps(self) -> FontSources:
         """Returns the same files with current stamps. Calls stat(2) on each: use a thread."""

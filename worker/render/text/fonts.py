@@ -89,7 +89,6 @@ _FONT_CACHE = _FontCache()
 
 @lru_cache(maxsize=512)
 def _load_face(file: FontFile) -> FontFace | None:
-    """Returns the face, or None if the file is not a usable font."""
     try:
         with Path(file.path).open("rb") as opened:
             facts = read_font_info(opened, file.face)
@@ -165,9 +164,8 @@ class FontChain:
             faces.append(_package_face(f"Inter-{weight}"))
             if deep:
                 faces += _nearest_weights(_usable_faces(self._sources.system), weight)
-                faces.append(
-                    _package_face("DejaVuSans" if weight is FontWeight.REGULAR else "DejaVuSans-Bold")
-                )
+                suffix = "" if weight is FontWeight.REGULAR else "-Bold"
+                faces.append(_package_face(f"DejaVuSans{suffix}"))
             self._chains[key] = faces
         return self._chains[key]
 

@@ -17,14 +17,9 @@ from previewops.worker.render.text.segmentation import grapheme_clusters, is_ide
 from previewops.worker.render.theme import Colour
 
 REPLACEMENT = "\ufffd"
-_EMBOLDENING = {
-    FontWeight.REGULAR: 0.0,
-    FontWeight.SEMIBOLD: 0.009,
-    FontWeight.BOLD: 0.012,
-}  # of the type size, per side
-_SMALL_TEXT_PX = (
-    24  # pixels: smaller text is drawn larger and scaled down, so that letters keep their spacing
-)
+# Share of the type size, per side.
+_EMBOLDENING = {FontWeight.REGULAR: 0.0, FontWeight.SEMIBOLD: 0.009, FontWeight.BOLD: 0.012}
+_SMALL_TEXT_PX = 24  # smaller text is drawn larger and scaled down, so that letters keep their spacing
 _OVERSAMPLING = 4
 _MIN_WEIGHT_GAP = 150  # difference of weight classes that is visible
 _EMOJI_MIDDLE = 0.36  # of the type size: the middle of an emoji above the baseline, as that of capitals
@@ -164,12 +159,9 @@ def _paste_emoji(image: Image.Image, run: TextRun, size: int, at: tuple[float, i
 
 @lru_cache(maxsize=128)
 def _draw_emoji(run: TextRun, size: int) -> Image.Image:
-    """Draws a run of bitmap glyphs and scales it to ``size``."""
     direction, font = _direction(run), run.face.at_size(size)
     strike = run.face.info.strike or size
-    left, top, right, bottom = (
-        round(edge) for edge in font.getbbox(run.text, direction=direction, anchor="ls")
-    )
+    left, top, right, bottom = map(round, font.getbbox(run.text, direction=direction, anchor="ls"))
     large = Image.new("RGBA", (max(1, right - min(0, left)), max(1, bottom - top)))
     ImageDraw.Draw(large).text(
         (-min(0, left), -top), run.text, font=font, anchor="ls", direction=direction, embedded_color=True
