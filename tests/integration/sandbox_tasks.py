@@ -272,7 +272,7 @@ def act_ask(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
 
 def act_ask_and_leave(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     """Requests descriptors and receives none of them."""
-    job = {"job": spec["job"], "ask": spec["question"]}
+    job = {"job": spec["job"], "request": spec["question"]}
     body = json.dumps(job).encode()
     with _channel() as channel:
         for _ in range(spec["times"]):
