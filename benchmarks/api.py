@@ -1,7 +1,7 @@
 """The REST API under load: submits per second over 64 connections, and 1,000 clients at once.
 
-Everything runs on this machine: a private Redis server, one `previewops api` process with validation, and the load,
-which speaks HTTP over plain sockets. No worker runs. The API's processor time per request is reported too, because it
+Everything runs on this machine: a private Redis server, one `previewops api` process with validation, and a
+load generator over plain sockets. No worker runs. The API's processor time per request is reported too, because it
 depends less on other load.
 
     python -m benchmarks.api
@@ -73,12 +73,12 @@ class Load:
 
 
 class Connection(asyncio.Protocol):
-    """One connection of the load. ``done`` is set when it has no more to do."""
+    """One connection of the load. ``done`` is set when it has nothing left to send."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
         self._loop = asyncio.get_running_loop()
-        self._got = b""
+        self._buffer = b""
         self._began = 0.0
         self.done = asyncio.Event()
 
@@ -87,14 +87,14 @@ class Connection(asyncio.Protocol):
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        self._got += data
-        head, found, rest = self._got.partition(b"\r\n\r\n")
-        if not found:
+        self._buffer += data
+        head, separator, rest = self._buffer.partition(b"\r\n\r\n")
+        if not separator:
             return
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         if len(rest) < length:
             return
-        self._got = b""
+        self._buffer = b""
         self._load.times_ms.append((time.perf_counter() - self._began) * 1000)
         self._load.statuses[int(head[9:12])] += 1
         if b"connection: close" in head.lower():
@@ -138,7 +138,7 @@ async def send(load: Load, connections: int) -> tuple[float, int]:
 
 
 @contextmanager
-def door() -> Iterator[tuple[str, int, psutil.Process]]:
+def running_api() -> Iterator[tuple[str, int, psutil.Process]]:
     """Runs an API over an empty queue; yields its address and its process."""
     redis = RedisProcess(persistent=False)
     redis.start()
@@ -156,10 +156,10 @@ def door() -> Iterator[tuple[str, int, psutil.Process]]:
                 [sys.executable, "-m", "previewops", "api", "--port", "0"], env=environ, stderr=stream
             )
         try:
-            while not (said := log.read_text("utf-8")).endswith("\n"):
-                assert api.poll() is None, said
+            while not (line := log.read_text("utf-8")).endswith("\n"):
+                assert api.poll() is None, line
                 time.sleep(0.05)
-            address = urlsplit(json.loads(said.splitlines()[0])["addresses"][0])
+            address = urlsplit(json.loads(line.splitlines()[0])["addresses"][0])
             yield str(address.hostname), int(address.port or 0), psutil.Process(api.pid)
         finally:
             api.send_signal(signal.SIGTERM)
@@ -167,7 +167,7 @@ def door() -> Iterator[tuple[str, int, psutil.Process]]:
             redis.remove()
 
 
-def told(name: str, load: Load, seconds: float, hung: int, cpu_s: float) -> str:
+def format_row(name: str, load: Load, seconds: float, hung: int, cpu_s: float) -> str:
     """One row of the result."""
     cuts = statistics.quantiles(load.times_ms, n=100)
     statuses = ", ".join(f"{status}: {count}" for status, count in sorted(load.statuses.items()))
@@ -187,7 +187,7 @@ def main() -> None:
     )
     minimal = {**example("minimal"), "requestId": "bench"}
     full = example("full")
-    with door() as (host, port, process), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with running_api() as (host, port, process), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(send(Load(host, port, minimal, 500, "warm"), 8))
         for number in range(options.rounds):
             for name, payload, connections, rate in (
@@ -204,7 +204,7 @@ def main() -> None:
                 before = sum(process.cpu_times()[:2])
                 seconds, hung = runner.run(send(load, connections))
                 cpu_s = sum(process.cpu_times()[:2]) - before
-                print(told(name, load, seconds, hung, cpu_s), flush=True)
+                print(format_row(name, load, seconds, hung, cpu_s), flush=True)
 
 
 if __name__ == "__main__":

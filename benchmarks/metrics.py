@@ -39,29 +39,29 @@ def live_long(url: str) -> None:
 
 
 async def measure(url: str, samples: int) -> tuple[list[float], list[float], int]:
-    """Milliseconds of each whole scrape, of its text alone, and the bytes of one."""
+    """Returns scrape durations in ms, durations of the text alone in ms, and the size in bytes."""
     settings = Settings()
     client = connect(url, role="bench")
-    whole, text = [], []
+    scrapes, text = [], []
     size = len(await scrape(client, settings))
     for _ in range(samples):
         began = time.perf_counter()
         await scrape(client, settings)
-        whole.append((time.perf_counter() - began) * 1000)
+        scrapes.append((time.perf_counter() - began) * 1000)
         reading = await collect(client, settings)
         began = time.perf_counter()
         render_exposition(reading, settings)
         text.append((time.perf_counter() - began) * 1000)
     await client.aclose()
-    return whole, text, size
+    return scrapes, text, size
 
 
 def row(name: str, url: str, samples: int) -> None:
     """One line of the table."""
-    whole, text, size = asyncio.run(measure(url, samples))
-    late = sorted(whole)[math.ceil(0.99 * len(whole)) - 1]
+    scrapes, text, size = asyncio.run(measure(url, samples))
+    late = sorted(scrapes)[math.ceil(0.99 * len(scrapes)) - 1]
     print(
-        f"{name:<40}{statistics.median(whole):>9.2f} ms{late:>9.2f} ms{statistics.median(text):>9.2f} ms"
+        f"{name:<40}{statistics.median(scrapes):>9.2f} ms{late:>9.2f} ms{statistics.median(text):>9.2f} ms"
         f"{size:>9,} B"
     )
 

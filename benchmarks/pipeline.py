@@ -52,7 +52,7 @@ LOOK_EVERY_S = 0.1
 
 
 def mixed(count: int, pictures: Path, round_: str) -> list[dict[str, Any]]:
-    """Payloads that all differ."""
+    """Payloads, all different."""
     jobs = []
     for number in range(count):
         kind, steps, resolution = MIX[number % len(MIX)]
@@ -90,11 +90,11 @@ async def queue(url: str, settings: Settings, jobs: list[dict[str, Any]]) -> flo
     snapshots = SnapshotReader(client, settings)
     before = (await snapshots.read()).counters["completed"]
     began = time.perf_counter()
-    for answer in await Queue(client, settings).submit_many([validate(job) for job in jobs]):
-        if not isinstance(answer, Receipt):
-            sys.exit(f"a submit was rejected: {answer}")
-    while (found := await snapshots.read()).counters["completed"] - before < len(jobs):
-        if found.dead:
+    for reply in await Queue(client, settings).submit_many([validate(job) for job in jobs]):
+        if not isinstance(reply, Receipt):
+            sys.exit(f"a submit was rejected: {reply}")
+    while (snapshot := await snapshots.read()).counters["completed"] - before < len(jobs):
+        if snapshot.dead:
             sys.exit("a job is dead: the figures would be worthless")
         await asyncio.sleep(LOOK_EVERY_S)
     spent = time.perf_counter() - began
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     load_before = os.getloadavg()[0]
-    bare, whole = [], []
+    bare, with_queue = [], []
     with tempfile.TemporaryDirectory() as name, private_redis() as socket:
         folder = Path(name)
         pictures = folder / "pictures"
@@ -163,14 +163,14 @@ def main() -> None:
                     loop(pool, mixed(options.jobs, pictures, f"l{number}"), pictures, folder / "loop")
                 )
                 jobs = mixed(options.jobs, pictures, f"q{number}")
-                whole.append(asyncio.run(queue(url, settings, jobs)))
+                with_queue.append(asyncio.run(queue(url, settings, jobs)))
     when = f"{datetime.now(tz=UTC):%Y-%m-%d}"
     load = f"load {load_before:.1f} before, {os.getloadavg()[0]:.1f} after"
     print(f"{when}, {os.cpu_count()} processors, Python {platform.python_version()}, {load}")
     print(f"{options.jobs} mixed jobs, {options.processes} processes, s a round")
-    print("  bare loop         ", *(f"{each:7.2f}" for each in bare))
-    print("  submit to bundle  ", *(f"{each:7.2f}" for each in whole))
-    slower = statistics.median(one / other for one, other in zip(whole, bare, strict=True)) - 1
+    print("  bare loop         ", *(f"{seconds:7.2f}" for seconds in bare))
+    print("  submit to bundle  ", *(f"{seconds:7.2f}" for seconds in with_queue))
+    slower = statistics.median(one / other for one, other in zip(with_queue, bare, strict=True)) - 1
     print(f"  through the queue {slower:+.1%} (wanted at most +5%)")
 
 

@@ -79,7 +79,7 @@ def measure(command: list[str], socket: str, *args: object) -> dict[str, Any]:
 
 
 def percentile(samples: list[float], fraction: float) -> float:
-    """The value below which ``fraction`` of the samples lie."""
+    """Returns the percentile of the samples at ``fraction``."""
     return sorted(samples)[min(len(samples) - 1, int(len(samples) * fraction))]
 
 
@@ -87,29 +87,29 @@ def throughput(
     peers: dict[str, list[str]], socket: str, rounds: int, jobs: int
 ) -> dict[str, dict[int, float]]:
     """Jobs per second by peer and concurrency: medians over rounds in which the peers take turns."""
-    found: dict[str, dict[int, list[float]]] = {name: {} for name in peers}
+    per_second: dict[str, dict[int, list[float]]] = {name: {} for name in peers}
     for concurrency in CONCURRENCIES:
         for number in range(rounds):
             for name, command in peers.items():
                 if name == "arq" and number > 0:
                     continue
                 count = ARQ_JOBS[concurrency] if name == "arq" else jobs
-                answer = measure(command, socket, "throughput", concurrency, count)
-                found[name].setdefault(concurrency, []).append(answer["perSecond"])
+                report = measure(command, socket, "throughput", concurrency, count)
+                per_second[name].setdefault(concurrency, []).append(report["perSecond"])
     return {
         name: {concurrency: statistics.median(rates) for concurrency, rates in by.items()}
-        for name, by in found.items()
+        for name, by in per_second.items()
     }
 
 
 def latency(peers: dict[str, list[str]], socket: str) -> dict[str, tuple[float, float]]:
     """p50 and p99 of submit → start in ms, by peer."""
-    found = {}
+    percentiles = {}
     for name, command in peers.items():
         count = ARQ_LATENCY_SAMPLES if name == "arq" else LATENCY_SAMPLES
         samples = measure(command, socket, "latency", 2, count)["ms"]
-        found[name] = (percentile(samples, 0.5), percentile(samples, 0.99))
-    return found
+        percentiles[name] = (percentile(samples, 0.5), percentile(samples, 0.99))
+    return percentiles
 
 
 def main() -> None:

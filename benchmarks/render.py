@@ -45,14 +45,14 @@ def photograph(width: int, height: int, seed: int) -> Image.Image:
     return Image.merge("RGB", (Image.blend(base, across, 0.4), Image.blend(base, round_, 0.4), base))
 
 
-def started(peer: str, *words: object) -> subprocess.Popen[str]:
+def started(peer: str, *arguments: object) -> subprocess.Popen[str]:
     """Runs a measurement in its own process."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(PEERS / peer), *map(str, words)]
+    command = [sys.executable, str(PEERS / peer), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
 
 
-def told(process: subprocess.Popen[str]) -> dict[str, Any]:
+def read_report(process: subprocess.Popen[str]) -> dict[str, Any]:
     """Returns what a finished measurement printed."""
     out, _ = process.communicate()
     if process.returncode:
@@ -65,27 +65,27 @@ def previews(folder: Path, rounds: int) -> dict[str, Any]:
     picture = folder / "photograph.jpg"
     photograph(6000, 4000, 1).save(picture, quality=90)
     pipelines = ["ours", "naive"] + (["libvips"] if importlib.util.find_spec("pyvips") else [])
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for name in pipelines:  # lossless, to compare the pixels
         (folder / name).mkdir()
-        told(started("preview_peer.py", name, picture, "png", folder / name, 0))
+        read_report(started("preview_peer.py", name, picture, "png", folder / name, 0))
     for kind in ("webp", "jpeg"):
         by: dict[str, list[dict[str, Any]]] = {name: [] for name in pipelines}
         for _ in range(rounds):
             for name in pipelines:
                 out = folder / f"{name}-{kind}"
                 out.mkdir(exist_ok=True)
-                by[name].append(told(started("preview_peer.py", name, picture, kind, out, 3)))
-        found[kind] = {
+                by[name].append(read_report(started("preview_peer.py", name, picture, kind, out, 3)))
+        results[kind] = {
             name: {
-                "ms": statistics.median(ms for each in runs for ms in each["ms"]),
-                "leastMs": min(ms for each in runs for ms in each["ms"]),
-                "extraMiB": max(each["extraMiB"] for each in runs),
+                "ms": statistics.median(ms for run in runs for ms in run["ms"]),
+                "leastMs": min(ms for run in runs for ms in run["ms"]),
+                "extraMiB": max(run["extraMiB"] for run in runs),
                 "ssim": likeness(folder / name, folder / "naive"),
             }
             for name, runs in by.items()
         }
-    return found
+    return results
 
 
 def likeness(one: Path, other: Path) -> list[float] | None:
@@ -112,32 +112,34 @@ def likeness(one: Path, other: Path) -> list[float] | None:
 
 def storyboards(pictures: Path, rounds: int) -> dict[str, Any]:
     """Six steps at 1280x720 with all artifacts, and the animation alone by its library's defaults."""
-    found = {}
+    results = {}
     for kind in FORMATS:
-        ours = told(started("storyboard_peer.py", "bundle", kind, 6, "1280x720", pictures, rounds))
-        peer = told(started("storyboard_peer.py", "plain", kind, 6, "1280x720", pictures, 1))
-        found[kind] = {
+        ours = read_report(started("storyboard_peer.py", "bundle", kind, 6, "1280x720", pictures, rounds))
+        peer = read_report(started("storyboard_peer.py", "plain", kind, 6, "1280x720", pictures, 1))
+        results[kind] = {
             "ms": statistics.median(ours["ms"]),
             "leastMs": min(ours["ms"]),
             "phases": ours["phases"],
             "animationAsLibrariesMakeItMs": statistics.median(peer["ms"]),
         }
-    return found
+    return results
 
 
 def side_by_side(pictures: Path, rounds: int) -> float:
     """Throughput of two processes over one, in WebP."""
-    words = ("storyboard_peer.py", "bundle", "webp", 6, "1280x720", pictures, rounds)
-    alone = statistics.median(told(started(*words))["ms"])
-    pair = [started(*words) for _ in range(2)]
-    together = [ms for process in pair for ms in told(process)["ms"]]
+    arguments = ("storyboard_peer.py", "bundle", "webp", 6, "1280x720", pictures, rounds)
+    alone = statistics.median(read_report(started(*arguments))["ms"])
+    pair = [started(*arguments) for _ in range(2)]
+    together = [ms for process in pair for ms in read_report(process)["ms"]]
     return 2 * alone / statistics.median(together)
 
 
 def memory(pictures: Path) -> dict[str, float]:
     """Peak resident memory of 60 steps at 1920x1080, MiB."""
     return {
-        kind: told(started("storyboard_peer.py", "bundle", kind, 60, "1920x1080", pictures, 0))["peakMiB"]
+        kind: read_report(started("storyboard_peer.py", "bundle", kind, 60, "1920x1080", pictures, 0))[
+            "peakMiB"
+        ]
         for kind in FORMATS
     }
 
@@ -219,39 +221,41 @@ def main() -> None:
         pictures.mkdir()
         for number in range(4):
             photograph(1600, 1000, number).save(pictures / f"p{number}.jpg", quality=88)
-        found: dict[str, Any] = {
+        results: dict[str, Any] = {
             "previews": previews(folder, max(1, options.rounds // 2)),
             "storyboards": storyboards(pictures, options.rounds),
             "reuse": asyncio.run(again(pictures, 10)),
         }
         if not options.quick:
-            found["twoProcesses"] = side_by_side(pictures, options.rounds)
-            found["memoryMiB"] = memory(pictures)
-    show(found, load_before)
+            results["twoProcesses"] = side_by_side(pictures, options.rounds)
+            results["memoryMiB"] = memory(pictures)
+    show(results, load_before)
     if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+        options.json.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
 
 
-def show(found: dict[str, Any], load_before: float) -> None:
+def show(results: dict[str, Any], load_before: float) -> None:
     """Prints the figures as tables."""
     when = f"{datetime.now(tz=UTC):%Y-%m-%d}"
     load = f"load {load_before:.1f} before, {os.getloadavg()[0]:.1f} after"
     print(f"{when}, {os.cpu_count()} processors, Python {platform.python_version()}, {load}")
     print("\n24 MP JPEG to 3 previews      median   least   extra   SSIM to naive")
-    for kind, by in found["previews"].items():
+    for kind, by in results["previews"].items():
         for name, figures in by.items():
-            alike = " ".join(f"{each:.4f}" for each in figures["ssim"] or [])
+            alike = " ".join(f"{similarity:.4f}" for similarity in figures["ssim"] or [])
             times = f"{figures['ms']:>7.0f} {figures['leastMs']:>7.0f} ms"
             print(f"  {kind:<5} {name:<18} {times} {figures['extraMiB']:>4.0f} MiB  {alike}")
     print("\n6 steps, 1280x720, all files  median   least   wanted   the animation alone, by its library")
-    for kind, figures in found["storyboards"].items():
+    for kind, figures in results["storyboards"].items():
         peer = figures["animationAsLibrariesMakeItMs"]
         times = f"{figures['ms']:>7.0f} {figures['leastMs']:>7.0f} ms"
         print(f"  {kind:<24} {times} {WANTED_MS.get(kind, '-'):>6}   {peer:>7.0f} ms")
-    print(f"\nrendered {found['reuse']['firstMs']:.0f} ms, the same again {found['reuse']['againMs']:.1f} ms")
-    if "twoProcesses" in found:
-        print(f"two processes do {found['twoProcesses']:.2f} x the work of one")
-        peaks = ", ".join(f"{kind} {peak:.0f}" for kind, peak in found["memoryMiB"].items())
+    print(
+        f"\nrendered {results['reuse']['firstMs']:.0f} ms, the same again {results['reuse']['againMs']:.1f} ms"
+    )
+    if "twoProcesses" in results:
+        print(f"two processes do {results['twoProcesses']:.2f} x the work of one")
+        peaks = ", ".join(f"{kind} {peak:.0f}" for kind, peak in results["memoryMiB"].items())
         print(f"peak of 60 steps at 1920x1080, MiB: {peaks}")
 
 

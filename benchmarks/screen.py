@@ -138,7 +138,7 @@ def screen(url: str, *options: str) -> Iterator[Seen]:
 
 
 def fill(url: str, waiting: int, dead: int) -> None:
-    """Writes that many jobs into the queue, in the form that the scripts leave."""
+    """Writes that many jobs into the queue, in the format that the scripts write."""
     prelude = Keys(Settings().queue_name).lua_prelude()
     with redis.Redis.from_url(url) as client:
         for kind, count in (("w", waiting), ("d", dead)):
@@ -162,9 +162,9 @@ async def snapshot_ms(url: str, samples: int = 50) -> tuple[float, float]:
     return statistics.median(taken), max(taken)
 
 
-def report(name: str, found: str, wanted: str) -> None:
+def report(name: str, measured: str, target: str) -> None:
     """One line of the table."""
-    print(f"{name:<44}{found:>28}   {wanted}")
+    print(f"{name:<44}{measured:>28}   {target}")
 
 
 def main() -> None:
@@ -212,8 +212,8 @@ def measure_start_and_rest(url: str, seconds: float) -> None:
 
 def measure_load(url: str, seconds: float) -> None:
     """Cost of a busy queue."""
-    words = [sys.executable, "-m", "benchmarks.peers.load_peer", url, "200", str(seconds + 3 * SETTLE_S)]
-    with subprocess.Popen(words) as peer, screen(url) as seen:
+    command = [sys.executable, "-m", "benchmarks.peers.load_peer", url, "200", str(seconds + 3 * SETTLE_S)]
+    with subprocess.Popen(command) as peer, screen(url) as seen:
         seen.watch(SETTLE_S)
         line, cpu = seen.watch(seconds)
         peer.terminate()

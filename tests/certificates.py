@@ -1,4 +1,4 @@
-"""Certificates that sign themselves, for servers of tests."""
+"""Self-signed certificates for test servers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ needs_openssl = pytest.mark.skipif(
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
-    """A certificate of the host ``name`` in ``folder``, and a server's context that shows it."""
+    """Writes a certificate for the host ``name`` into ``folder``; returns it and a server context that uses it."""
     key, made = folder / "key", folder / "certificate"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     command += ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]

@@ -1,4 +1,4 @@
-"""Fixtures that every folder of tests shares."""
+"""Fixtures shared by all tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 ORDER = ("fault", "system", "property", "integration", "tui", "docs", "contract", "unit")
-"""The folders, those with the longest tests first. The short ones at the end are shared evenly."""
+"""Test folders, longest tests first, so that the short ones at the end spread evenly."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -71,7 +71,7 @@ def redis_url(redis_server: RedisProcess) -> str:
 
 @pytest.fixture
 def redis_process() -> Iterator[Callable[..., RedisProcess]]:
-    """Makes servers of the test's own, to be killed, frozen and restarted; arguments are RedisProcess's.
+    """Creates separate servers that a test may kill, freeze and restart; takes the arguments of RedisProcess.
 
     Each is returned running unless ``start=False``, and is removed at the end.
     """

@@ -1,4 +1,4 @@
-"""Files that a stranger might send: bombs, lies, fragments, mixtures, and things that are no files."""
+"""Hostile asset files: bombs, false headers, fragments, polyglots, and paths that are not files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def moving(kind: str, frames: int = 3) -> bytes:
 
 
 def pictures() -> list[bytes]:
-    """Small whole pictures of every kind that is read."""
+    """Small valid pictures of every supported format."""
     small = quarters((48, 32))
     deep = Image.frombytes("I;16", (48, 32), bytes(range(256)) * 12)
     return [
@@ -92,9 +92,9 @@ def webp(width: int, height: int) -> bytes:
 
 
 def corpus() -> dict[str, tuple[bytes, str]]:
-    """Files by name, each with the code that it has to end in."""
-    whole = {kind: saved(Image.effect_noise((120, 90), 90).convert("RGB"), kind) for kind in FORMATS}
-    found = {
+    """Returns file contents by name, each with the expected error code."""
+    images = {kind: saved(Image.effect_noise((120, 90), 90).convert("RGB"), kind) for kind in FORMATS}
+    files = {
         "header.png": (png(100_000, 100_000, b""), "asset-too-many-pixels"),
         "header.jpg": (jpeg(65_500, 65_500), "asset-too-many-pixels"),
         "header.gif": (gif(65_535, 65_535, 1), "asset-too-many-pixels"),
@@ -119,40 +119,40 @@ def corpus() -> dict[str, tuple[bytes, str]]:
         "icon.png": (saved(quarters((16, 16)), "ICO"), "asset-unsupported"),
         "script.png": (b"#!/bin/sh\nrm -rf /\n" * 5, "asset-unsupported"),
         "zip.png": (b"PK\x03\x04" + bytes(100), "asset-unsupported"),
-        "after-html.jpg": (b"<html><script>" + whole["JPEG"], "asset-unsupported"),
+        "after-html.jpg": (b"<html><script>" + images["JPEG"], "asset-unsupported"),
         "text-bomb.png": (text_bomb(), "asset-corrupt"),
     }
-    for kind, content in whole.items():
-        found[f"half.{kind.lower()}"] = (content[: len(content) // 2], "asset-corrupt")
-        found[f"head.{kind.lower()}"] = (content[:40], "asset-corrupt")
-    return found
+    for kind, content in images.items():
+        files[f"half.{kind.lower()}"] = (content[: len(content) // 2], "asset-corrupt")
+        files[f"head.{kind.lower()}"] = (content[:40], "asset-corrupt")
+    return files
 
 
 def text_bomb() -> bytes:
     """A PNG file with a colour profile of a few bytes that unpacks to 300 MB."""
     packed = zlib.compressobj(9)
     profile = b"".join(packed.compress(bytes(1_000_000)) for _ in range(300)) + packed.flush()
-    whole = saved(quarters((8, 8)), "PNG")
-    return whole[:33] + chunk(b"iCCP", b"x\0\0" + profile) + whole[33:-12] + b"cut"
+    png = saved(quarters((8, 8)), "PNG")
+    return png[:33] + chunk(b"iCCP", b"x\0\0" + profile) + png[33:-12] + b"cut"
 
 
 def harmless() -> dict[str, bytes]:
-    """Files that look odd and are pictures all the same: they are to be rendered."""
-    whole = {kind: saved(quarters((60, 40)), kind) for kind in FORMATS}
+    """Odd files that are valid pictures and must be rendered."""
+    images = {kind: saved(quarters((60, 40)), kind) for kind in FORMATS}
     return {
-        "jpeg-and-zip.jpg": whole["JPEG"] + b"PK\x03\x04" + bytes(100) + b"PK\x05\x06" + bytes(18),
-        "gif-and-script.gif": whole["GIF"] + b"/*<script>alert(1)</script>*/",
-        "png-and-html.png": whole["PNG"] + b"<html>",
-        "named-otherwise.png": whole["JPEG"],
-        "named-otherwise.jpg": whole["AVIF"],
-        "without-extension": whole["WEBP"],
+        "jpeg-and-zip.jpg": images["JPEG"] + b"PK\x03\x04" + bytes(100) + b"PK\x05\x06" + bytes(18),
+        "gif-and-script.gif": images["GIF"] + b"/*<script>alert(1)</script>*/",
+        "png-and-html.png": images["PNG"] + b"<html>",
+        "named-otherwise.png": images["JPEG"],
+        "named-otherwise.jpg": images["AVIF"],
+        "without-extension": images["WEBP"],
         "tall.png": saved(Image.new("RGB", (1, 9_000)), "PNG"),
         "one-pixel.gif": saved(Image.new("P", (1, 1)), "GIF"),
     }
 
 
 def no_files(folder: Path, outside: Path) -> dict[str, str]:
-    """Names below ``folder`` that are no files or lead out of it, each with its code."""
+    """Paths below ``folder`` that are not files or lead out of it, each with its error code."""
     (folder / "link").symlink_to(outside)
     (folder / "link-to-folder").symlink_to(outside.parent)
     (folder / "device").symlink_to("/dev/zero")
@@ -175,20 +175,20 @@ def no_files(folder: Path, outside: Path) -> dict[str, str]:
     }
 
 
-def damaged(content: bytes, dice: random.Random) -> bytes:
-    """``content`` after a bad transfer, or a worse person."""
-    found = bytearray(content)
-    for _ in range(dice.randint(1, 6)):
-        at = dice.randrange(len(found) or 1)
-        act = dice.choice(("flip", "flip", "cut", "insert", "blank", "copy"))
-        if act == "flip" and found:
-            found[at] ^= 1 << dice.randrange(8)
+def damaged(content: bytes, rng: random.Random) -> bytes:
+    """Returns ``content`` with random damage."""
+    damaged_content = bytearray(content)
+    for _ in range(rng.randint(1, 6)):
+        at = rng.randrange(len(damaged_content) or 1)
+        act = rng.choice(("flip", "flip", "cut", "insert", "blank", "copy"))
+        if act == "flip" and damaged_content:
+            damaged_content[at] ^= 1 << rng.randrange(8)
         elif act == "cut":
-            del found[at : at + dice.choice((1, 4, 100))]
+            del damaged_content[at : at + rng.choice((1, 4, 100))]
         elif act == "insert":
-            found[at:at] = dice.randbytes(dice.choice((1, 4, 50)))
+            damaged_content[at:at] = rng.randbytes(rng.choice((1, 4, 50)))
         elif act == "blank":
-            found[at : at + 4] = dice.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"))
+            damaged_content[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"))
         else:
-            found[at:at] = found[max(0, at - 64) : at]
-    return bytes(found)
+            damaged_content[at:at] = damaged_content[max(0, at - 64) : at]
+    return bytes(damaged_content)

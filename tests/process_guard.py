@@ -1,10 +1,10 @@
 """Kills every process that a pytest process has started once that pytest process has ended, SIGKILL included.
 
-Each pytest process, each xdist worker among them, puts an id of its own into the environment variable TEST_RUN_IDS
+Each pytest process, each xdist worker among them, puts its own id into the environment variable TEST_RUN_IDS
 and starts one guard. Programs inherit the variable. When its pytest process ends, the guard kills every process
 whose environment has the id, and the descendants of those: daemons and process groups do not escape.
 
-A test that starts a program with an environment of its own adds ``guarded_environ()``; without it, Popen raises an
+A test that starts a program with another environment adds ``guarded_environ()``; without it, Popen raises an
 AssertionError. Some programs overwrite their environment (Redis, for its title in ``ps``) or hide it (fork servers):
 they die with their parent by ``previewops.process.parent_death``. On systems other than Linux no process is guarded.
 """
@@ -26,13 +26,13 @@ KILL_TIMEOUT_S = 10.0
 
 
 def start_guard() -> None:
-    """Starts the guard of this process, and returns when it watches."""
+    """Starts the guard of this process, and returns once it watches."""
     if sys.platform != "linux":
         return
     run_id = f"{os.getpid()}-{os.urandom(8).hex()}"
     os.environ[VARIABLE] = f"{os.environ.get(VARIABLE, '')} {run_id}".lstrip()
     argv = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(os.getpid()), run_id]
-    # Its output must not hold a pipe open that the tests' output goes into.
+    # Its output must not keep the pipe of the tests' output open.
     null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
     starter = os.posix_spawn(sys.executable, argv, os.environ, file_actions=null, setsid=True)
     _, status = os.waitpid(starter, 0)
@@ -48,10 +48,10 @@ def guarded_environ() -> dict[str, str]:
 def marked_processes(run_id: str) -> set[int]:
     """The ids of the processes, zombies excluded, with ``run_id`` in their environment, and of their descendants."""
     parents = dict(_parents())
-    found = {pid for pid in parents if run_id.encode() in _environ(pid)}
-    while more := {pid for pid, parent in parents.items() if parent in found and pid not in found}:
-        found |= more
-    return found
+    pids = {pid for pid in parents if run_id.encode() in _environ(pid)}
+    while more := {pid for pid, parent in parents.items() if parent in pids and pid not in pids}:
+        pids |= more
+    return pids
 
 
 def _require_id(event: str, args: tuple[Any, ...]) -> None:
@@ -88,7 +88,7 @@ def _guard(pid: int, run_id: str) -> None:
     select.select([pidfd], [], [])
     deadline = time.monotonic() + KILL_TIMEOUT_S
     quiet = 0
-    # Two looks in a row: a process that is started during one may be missing from it.
+    # Two scans in a row: a process that starts during a scan may be missing from it.
     while quiet < 2 and time.monotonic() < deadline:
         processes = marked_processes(run_id) - {os.getpid()}
         quiet = 0 if processes else quiet + 1

@@ -207,8 +207,8 @@ def json_bytes(record: dict[str, Any]) -> bytes:
 @asynccontextmanager
 async def stock_pool(url: str, **options: Any) -> AsyncIterator[ArqRedis]:
     """A stock arq client."""
-    given = {"job_serializer": json_bytes, "job_deserializer": json.loads, "default_queue_name": QUEUE}
-    pool = await create_pool(RedisSettings.from_dsn(url), **{**given, **options})
+    defaults = {"job_serializer": json_bytes, "job_deserializer": json.loads, "default_queue_name": QUEUE}
+    pool = await create_pool(RedisSettings.from_dsn(url), **{**defaults, **options})
     try:
         yield pool
     finally:

@@ -48,7 +48,7 @@ class SimulatedQueue:
         self.completed = 0
 
     def advance(self, ms: int = 1_000) -> None:
-        """Advances the time, in which jobs end."""
+        """Advances the time; jobs end in it."""
         self.now_ms += ms
         number = self.now_ms // TEN_SECONDS_MS
         ended = sum(self._rng.random() < self._pace / 8 for _ in range(8 * ms // 1_000))
@@ -68,7 +68,7 @@ class SimulatedQueue:
         self._events.append(QueueEvent(f"{self.now_ms}-{len(self._events)}", self.now_ms, kind, fields))
 
     def take_frame(self, *, full_history: bool = False, window_s: int = 90) -> Frame:
-        """Returns a frame of now. Its events are those since the frame before, or all with the full history."""
+        """Returns a frame of now. Its events are those since the previous frame, or all with the full history."""
         history_s, history_min = (HOUR_S, DAY_MIN) if full_history else (window_s, 0)
         current, minute = self.now_ms // TEN_SECONDS_MS, self.now_ms // MINUTE_MS
         events = self._events if full_history else self._events[self._reported :]

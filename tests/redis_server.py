@@ -70,7 +70,7 @@ class RedisProcess:
         return self.url
 
     def stop(self) -> None:
-        """Ends the server in order."""
+        """Stops the server cleanly."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -78,11 +78,11 @@ class RedisProcess:
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stops the server's time: it accepts connections and does not answer."""
+        """Freezes the server: it accepts connections but does not reply."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Lets a frozen server go on."""
+        """Resumes a frozen server."""
         self._signal(signal.SIGCONT)
 
     def remove(self) -> None:
@@ -92,10 +92,10 @@ class RedisProcess:
         shutil.rmtree(self.folder.parent, ignore_errors=True)
 
     def _arguments(self) -> list[str]:
-        words = ["--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700", "--save", ""]
-        words += ["--daemonize", "no", "--dir", ".", "--maxmemory-policy", "noeviction"]
-        words += ["--appendonly", "yes" if self.persistent else "no", "--appendfsync", "everysec"]
-        return [*words, *self.options]
+        arguments = ["--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700", "--save", ""]
+        arguments += ["--daemonize", "no", "--dir", ".", "--maxmemory-policy", "noeviction"]
+        arguments += ["--appendonly", "yes" if self.persistent else "no", "--appendfsync", "everysec"]
+        return [*arguments, *self.options]
 
     def _until_ready(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

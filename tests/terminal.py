@@ -1,4 +1,4 @@
-"""A real terminal for tests: tmux, with a server of its own, which types keys and tells what stands on the screen."""
+"""A real terminal for tests: a separate tmux server that types keys and reads the screen."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ trap : HUP INT QUIT TERM
 sh -c 'echo $$ > "$0/program.new"; mv "$0/program.new" "$0/program.pid"; exec "$@"' "$0" "$@"
 echo $? > "$0/program.new"; mv "$0/program.new" "$0/program.status"
 """
-"""Runs the words after a folder, and writes their process's id and exit status there.
+"""Runs the arguments after the folder as a command, and writes its pid and exit status into the folder.
 
-tmux 3.3 may never reap the process of a window, which then stays a zombie with no status to be had: this shell does.
-It outlives the signals that a terminal sends to all that runs in it; what it runs has them as by default.
+tmux 3.3 may never reap the process of a window, which then stays a zombie: this shell reaps it.
+It ignores the signals that a terminal sends to its processes; the program gets their default handlers.
 """
 
 
 class Terminal:
-    """One window in which one program runs. Its pid is that of the program."""
+    """One window that runs one program; ``pid`` is the pid of the program."""
 
     def __init__(
         self, folder: Path, command: Sequence[str], environ: Mapping[str, str], *, columns: int, rows: int
@@ -40,11 +40,11 @@ class Terminal:
         self._status_file = folder / "program.status"
         options = folder / "tmux.conf"
         options.write_text("set-option -g remain-on-exit on\n", "utf-8")
-        # Whatever size the tests' own environment claims is not this terminal's.
+        # The size in the tests' environment is not the size of this terminal.
         environment = ["env", "-u", "COLUMNS", "-u", "LINES", *(f"{k}={v}" for k, v in environ.items())]
         size = ("-x", str(columns), "-y", str(rows))
-        words = ("sh", "-c", _SHELL, str(folder), *environment, *command)
-        self._tmux("-f", str(options), "new-session", "-d", *size, "-s", "test", *words)
+        shell_command = ("sh", "-c", _SHELL, str(folder), *environment, *command)
+        self._tmux("-f", str(options), "new-session", "-d", *size, "-s", "test", *shell_command)
         self.pid = self._begun()
 
     def _begun(self) -> int:
@@ -54,9 +54,13 @@ class Terminal:
             time.sleep(0.01)
         return int(self._pid_file.read_text("utf-8"))
 
-    def _tmux(self, *words: str) -> str:
+    def _tmux(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["tmux", "-S", str(self._socket), *words], check=True, capture_output=True, text=True, timeout=20
+            ["tmux", "-S", str(self._socket), *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=20,
         )
         return done.stdout
 
@@ -74,17 +78,17 @@ class Terminal:
         self._tmux("send-keys", "-l", text)
 
     def text(self) -> str:
-        """What stands on the screen."""
+        """The text on the screen."""
         return self._tmux("capture-pane", "-p")
 
     async def shows(self, *texts: str, within_s: float = PATIENCE_S) -> str:
-        """Waits until all the texts stand on the screen at once, and returns it."""
+        """Waits until all the texts are on the screen at once, and returns it."""
         return await self._seen(
             lambda screen: all(text in screen for text in texts), f"{texts} shown", within_s
         )
 
     async def hides(self, text: str, within_s: float = PATIENCE_S) -> str:
-        """Waits until the text is no more on the screen, and returns the screen."""
+        """Waits until the text has left the screen, and returns the screen."""
         return await self._seen(lambda screen: text not in screen, f"{text!r} gone", within_s)
 
     async def _seen(self, predicate: Callable[[str], bool], what: str, within_s: float) -> str:
@@ -97,7 +101,7 @@ class Terminal:
             await asyncio.sleep(0.05)
 
     async def leave(self, within_s: float = PATIENCE_S) -> int:
-        """Presses q until the program has ended, and returns its exit status: one that starts may not hear it yet."""
+        """Presses q until the program has ended, since it may miss the first key; returns its exit status."""
         deadline = time.monotonic() + within_s
         while True:
             self.press("q")
@@ -114,7 +118,7 @@ class Terminal:
         return int(self._status_file.read_text("utf-8"))
 
     def drop(self) -> None:
-        """The terminal goes away, as when a connection breaks: its programs are hung up on."""
+        """Closes the terminal, as when a connection breaks: its programs get SIGHUP."""
         subprocess.run(
             ["tmux", "-S", str(self._socket), "kill-server"], check=False, capture_output=True, timeout=20
         )

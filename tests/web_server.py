@@ -104,10 +104,10 @@ def loopback_is_open(address: str) -> str | None:
 
 def web_assets(server: WebServer, *, timeout_s: float = 10, **changes: object) -> WebFetcher:
     """A fetcher for which pictures.test is ``server``."""
-    given: dict[str, object] = {
+    settings: dict[str, object] = {
         "hosts": (HostPattern("pictures.test", port=server.port),),
         "resolve": lambda _host, _port: [LOOPBACK],
         "address_policy": loopback_is_open,
         **changes,
     }
-    return WebFetcher(timeout_s=timeout_s, **given)  # type: ignore[arg-type]
+    return WebFetcher(timeout_s=timeout_s, **settings)  # type: ignore[arg-type]

@@ -64,7 +64,7 @@ async def latency(url: str, concurrency: int, jobs: int) -> dict[str, Any]:
     running = asyncio.create_task(worker_of(redis, no_op, concurrency, burst=False).async_run())
     samples = []
     for number in range(jobs):
-        # Its poll comes every half second: spread the submits over the whole of it.
+        # Its poll comes every half second: spread the submits over that half second.
         await asyncio.sleep(0.5 * number / jobs)
         begun = asyncio.get_running_loop().create_future()
         submitted = time.perf_counter()
@@ -77,7 +77,7 @@ async def latency(url: str, concurrency: int, jobs: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Runs what the arguments ask for."""
+    """Runs the measurement that the arguments select."""
     logging.disable(logging.CRITICAL)
     url, what, concurrency, jobs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     measured = {"throughput": throughput, "latency": latency}[what]

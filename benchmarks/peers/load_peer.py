@@ -20,7 +20,7 @@ TICK_S = 0.1
 
 
 async def load(url: str, per_second: int, seconds: float) -> None:
-    """Submits that many jobs a second, and has a real worker work them off."""
+    """Submits jobs at the given rate while a real worker completes them."""
     settings = Settings(queue_max=10_000_000, worker_concurrency=10)
 
     async def no_op(_ctx: dict[Any, Any], _payload: Any) -> None:
@@ -38,7 +38,7 @@ async def load(url: str, per_second: int, seconds: float) -> None:
     began, number = time.monotonic(), 0
     while (passed := time.monotonic() - began) < seconds:
         due = int(passed * per_second)
-        await queue.submit_many([payload(each) for each in range(number, due)])
+        await queue.submit_many([payload(job_number) for job_number in range(number, due)])
         number = due
         await asyncio.sleep(TICK_S)
     worker.drain()

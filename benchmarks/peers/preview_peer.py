@@ -1,4 +1,4 @@
-"""Three previews of one picture by one pipeline, in a process of its own:
+"""Three previews of one picture by one pipeline, in a separate process:
 
     preview_peer.py PIPELINE PICTURE webp|jpeg|png FOLDER ROUNDS
 
@@ -23,7 +23,7 @@ Pipeline = Callable[[Path, str, Path], None]
 
 
 def ours() -> Pipeline:
-    """The renderer's own: one decoding, no larger than needed, and each size from the one before."""
+    """The renderer: decodes once, no larger than needed, and makes each size from the previous one."""
     from previewops.worker.assets.opener import AssetRef
     from previewops.worker.render.encode.stills import encode_still
     from previewops.worker.render.layout.geometry import Size
@@ -34,26 +34,26 @@ def ours() -> Pipeline:
 
     def run(picture: Path, kind: str, folder: Path) -> None:
         with picture.open("rb") as file:
-            whole = read_header(ref, file, limits).size
-            image = decode_picture(ref, file, limits, whole.shrunk(Size(*SIZES[0])))
+            full_size = read_header(ref, file, limits).size
+            image = decode_picture(ref, file, limits, full_size.shrunk(Size(*SIZES[0])))
         for name, size in zip(NAMES, SIZES, strict=True):
-            image = resize(image, whole.shrunk(Size(*size)))
+            image = resize(image, full_size.shrunk(Size(*size)))
             (folder / f"{name}.{kind}").write_bytes(encode_still(image, kind, QUALITY, (255, 255, 255)))
 
     return run
 
 
 def naive() -> Pipeline:
-    """Pillow as a first attempt uses it: the whole picture decoded for every size."""
+    """Naive Pillow: decodes the full picture for every size."""
     from PIL import Image
 
     def run(picture: Path, kind: str, folder: Path) -> None:
         for name, size in zip(NAMES, SIZES, strict=True):
             with Image.open(picture) as image:
-                whole = image.convert("RGB")
-            scale = min(size[0] / whole.width, size[1] / whole.height)
-            small = whole.resize(
-                (round(whole.width * scale), round(whole.height * scale)), Image.Resampling.LANCZOS
+                rgb = image.convert("RGB")
+            scale = min(size[0] / rgb.width, size[1] / rgb.height)
+            small = rgb.resize(
+                (round(rgb.width * scale), round(rgb.height * scale)), Image.Resampling.LANCZOS
             )
             options = {"method": METHOD} if kind == "webp" else {}
             options |= {} if kind == "png" else {"quality": QUALITY}
@@ -63,7 +63,7 @@ def naive() -> Pipeline:
 
 
 def libvips() -> Pipeline:
-    """libvips at its best with one thread: shrunk while it is loaded, each size from the one before."""
+    """libvips at its best with one thread: shrinks while loading, and makes each size from the previous one."""
     os.environ["VIPS_CONCURRENCY"] = "1"
     import pyvips
 
@@ -83,7 +83,7 @@ def libvips() -> Pipeline:
 
 
 def main() -> None:
-    """Runs the pipeline that is asked for."""
+    """Runs the selected pipeline."""
     pipeline, picture, kind, folder, rounds = sys.argv[1:6]
     run = {"ours": ours, "naive": naive, "libvips": libvips}[pipeline]()
     before = peak_kib()
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def peak_kib() -> int:
-    """The most memory that was ever resident; getrusage would count what the parent had when it forked."""
+    """Peak resident memory in KiB; getrusage would include the parent's memory at the fork."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1])

@@ -36,7 +36,7 @@ def payload(number: int) -> Payload:
 
 
 async def throughput(url: str, settings: Settings, jobs: int) -> dict[str, Any]:
-    """Submits all jobs, then measures one worker working them off."""
+    """Submits all jobs, then measures one worker that completes them."""
     redis = connect(url, role="bench")
     await Queue(redis, settings).submit_many([payload(number) for number in range(jobs)])
     await redis.aclose()
@@ -77,11 +77,11 @@ async def latency(url: str, settings: Settings, jobs: int) -> dict[str, Any]:
     queue = Queue(redis, settings)
     made = [payload(number) for number in range(jobs)]
     samples = []
-    for each in made:
+    for job in made:
         await asyncio.sleep(0.005)
         begun = asyncio.get_running_loop().create_future()
         submitted = time.perf_counter()
-        await queue.submit(each)
+        await queue.submit(job)
         samples.append((await begun - submitted) * 1000)
     worker.drain()
     await running
@@ -91,7 +91,7 @@ async def latency(url: str, settings: Settings, jobs: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Runs what the arguments ask for."""
+    """Runs the measurement that the arguments select."""
     url, what, concurrency, jobs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     settings = Settings(queue_max=10_000_000, worker_concurrency=concurrency)

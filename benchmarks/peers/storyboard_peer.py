@@ -1,4 +1,4 @@
-"""A whole bundle, or its animation as its libraries make it by themselves, in a process of its own:
+"""A complete bundle, or only its animation by the library's defaults, in a separate process:
 
     storyboard_peer.py bundle|plain FORMAT STEPS WIDTHxHEIGHT PICTURES ROUNDS
 
@@ -83,7 +83,7 @@ def plain(kind: str, frames: list[Image.Image]) -> None:
 
 
 def main() -> None:
-    """Runs what is asked for."""
+    """Runs the selected pipeline."""
     what, kind, steps, resolution, folder, rounds = sys.argv[1:7]
     pictures = Path(folder)
     job = request(kind, int(steps), resolution, pictures)
@@ -99,8 +99,8 @@ def main() -> None:
         started = time.perf_counter()
         run()
         spent.append((time.perf_counter() - started) * 1000)
-    told = spent[1:] or spent
-    print(json.dumps({"ms": told, "peakMiB": peak_kib() / 1024, "phases": phases}))
+    samples_ms = spent[1:] or spent
+    print(json.dumps({"ms": samples_ms, "peakMiB": peak_kib() / 1024, "phases": phases}))
 
 
 if __name__ == "__main__":

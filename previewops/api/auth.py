@@ -71,25 +71,26 @@ class AccessPolicy:
             raise Forbidden("cross-site requests are not allowed")
 
     def _check_token(self, method: str, authorization: str) -> None:
-        scheme, _, given = authorization.partition(" ")
+        scheme, _, presented = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthorized(
                 "a bearer token is required",
                 hint="send Authorization: Bearer with the token of PREVIEW_API_TOKEN",
                 headers=_CHALLENGE,
             )
-        is_write_token = _equal(given.strip(), self.token)
-        is_read_token = _equal(given.strip(), self.read_token)
+        is_write_token = _equal(presented.strip(), self.token)
+        is_read_token = _equal(presented.strip(), self.read_token)
         if not is_write_token and not is_read_token:
             raise Unauthorized("the token is invalid", headers=_CHALLENGE)
         if not is_write_token and method not in _READ_METHODS:
             raise Forbidden("this token is read-only", hint="use the token of PREVIEW_API_TOKEN")
 
 
-def _equal(given: str, token: str | None) -> bool:
+def _equal(presented: str, token: str | None) -> bool:
     """Compares in constant time."""
     return (
-        hmac.compare_digest(given.encode("latin-1", "replace"), (token or "").encode()) and token is not None
+        hmac.compare_digest(presented.encode("latin-1", "replace"), (token or "").encode())
+        and token is not None
     )
 
 

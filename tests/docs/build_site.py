@@ -56,7 +56,7 @@ def _page(path: Path) -> str:
 
 
 def _link(match: re.Match[str], page: Path, folder: Path) -> str:
-    """A link as it is on the site."""
+    """Returns a link as on the site."""
     picture, text, target = match.groups()
     if target.startswith(("https://", "#")):
         return match[0]

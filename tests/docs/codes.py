@@ -37,7 +37,7 @@ class CodeUse:
 
 @dataclass
 class _Carriers:
-    """What carries a code: (the place of the code among its arguments, the kinds of failure), by name."""
+    """Callables that take a code, by name: (position of the code among the arguments, kinds of failure)."""
 
     known: dict[str, tuple[int, Kinds]] = field(
         default_factory=lambda: {name: (0, frozenset({kind})) for name, kind in _ERRORS.items()}
@@ -45,7 +45,7 @@ class _Carriers:
 
 
 def codes_of_the_program() -> dict[str, Kinds]:
-    """Every code, with the kinds of failure that it comes with."""
+    """Returns every code with its kinds of failure."""
     kinds_by_code = dict[str, set[str]]()
     for use in _code_uses():
         kinds_by_code.setdefault(use.code, set()).update(use.kinds)
@@ -53,7 +53,7 @@ def codes_of_the_program() -> dict[str, Kinds]:
 
 
 def uses_of(code: str) -> list[str]:
-    """The calls that give ``code``, as they are written, hints included."""
+    """Returns the source of every call with ``code``, hints included."""
     return [use.call for use in _code_uses() if use.code == code]
 
 
@@ -62,7 +62,7 @@ def _code_uses() -> frozenset[CodeUse]:
     modules = [(path, ast.parse(path.read_text("utf-8"))) for path in SOURCES]
     carriers, uses = _Carriers(), set[CodeUse]()
     before = -1
-    while len(carriers.known) > before:  # until no more helpers turn up
+    while len(carriers.known) > before:  # until no more helpers are discovered
         before = len(carriers.known)
         uses.update(use for path, module in modules for use in _codes(path, module, carriers))
     recovery = RECOVERY.read_text("utf-8")
@@ -87,8 +87,8 @@ def _codes(path: Path, module: ast.Module, carriers: _Carriers) -> Iterator[Code
             for place, kinds in _carried(path, call, owner, names, carriers):
                 code = _argument(call, place)
                 if code is not None:
-                    words = _words(path, code, kinds, function, names, carriers)
-                    yield from (CodeUse(word, kinds, ast.unparse(call)) for word in words)
+                    texts = _literal_codes(path, code, kinds, function, names, carriers)
+                    yield from (CodeUse(text, kinds, ast.unparse(call)) for text in texts)
 
 
 def _functions(
@@ -122,8 +122,8 @@ def _carried(
         if owner.name in _OWN:
             yield 0, frozenset({_OWN[owner.name]})
     elif isinstance(call.func, ast.Name):
-        meant = names.get(call.func.id, call.func)
-        for name in _branches(meant):
+        value = names.get(call.func.id, call.func)
+        for name in _branches(value):
             if isinstance(name, ast.Name) and _key(path, name.id) in carriers.known:
                 yield carriers.known[_key(path, name.id)]
             elif isinstance(name, ast.Name) and name.id == "Failed":
@@ -131,7 +131,7 @@ def _carried(
 
 
 def _key(path: Path, function: str) -> str:
-    """A private function is known in its own module only."""
+    """Returns the name of a function, with its module if it is private."""
     return f"{path.stem}.{function}" if function.startswith("_") else function
 
 
@@ -141,7 +141,7 @@ def _argument(call: ast.Call, place: int) -> ast.expr | None:
     return next(iter([*named, *positional]), None)
 
 
-def _words(
+def _literal_codes(
     path: Path,
     code: ast.expr,
     kinds: Kinds,
@@ -157,10 +157,12 @@ def _words(
             if function.name != "__init__":
                 carriers.known[_key(path, function.name)] = parameters.index(branch.id), kinds
         elif isinstance(branch, ast.Name) and branch.id in names:
-            yield from _words(path, names[branch.id], kinds, function, names, carriers)
+            yield from _literal_codes(path, names[branch.id], kinds, function, names, carriers)
         else:
-            said = ast.unparse(branch)
-            assert _COPIES.get(path.name) == said, f"{path.name} has a code that cannot be traced: {said}"
+            expression = ast.unparse(branch)
+            assert _COPIES.get(path.name) == expression, (
+                f"{path.name} has a code that cannot be traced: {expression}"
+            )
 
 
 def _branches(expression: ast.expr) -> list[ast.expr]:

@@ -36,11 +36,11 @@ class Block:
 
 def blocks(document: Path, *languages: str) -> list[Block]:
     """The fenced code blocks of a document in one of ``languages``."""
-    found = (
+    code_blocks = (
         Block(document, match["language"], dedent(match["text"]))
         for match in _FENCE.finditer(document.read_text("utf-8"))
     )
-    return [block for block in found if block.language in languages]
+    return [block for block in code_blocks if block.language in languages]
 
 
 def prose(document: Path) -> str:
@@ -49,7 +49,7 @@ def prose(document: Path) -> str:
 
 
 def spans(document: Path) -> list[str]:
-    """What stands between single backticks."""
+    """The texts between single backticks."""
     return _SPAN.findall(prose(document))
 
 
@@ -59,7 +59,7 @@ def links(document: Path) -> list[str]:
 
 
 def section(document: Path, heading: str) -> str:
-    """The text below a heading, down to the next one of its rank or a higher one."""
+    """The text below a heading, up to the next heading of the same or a higher level."""
     rank, _, _ = heading.partition(" ")
     text = prose(document)
     below = text.partition(f"\n{heading}\n")[2]
@@ -68,7 +68,7 @@ def section(document: Path, heading: str) -> str:
 
 
 def table(document: Path, heading: str) -> list[tuple[str, ...]]:
-    """The cells of the first table below a heading, without its head and without backticks."""
+    """The cells of the first table below a heading, without the header row and backticks."""
     rows = [
         tuple(cell.strip().replace("`", "") for cell in line.strip().strip("|").split("|"))
         for line in _first_table(section(document, heading))
@@ -84,34 +84,34 @@ def _first_table(text: str) -> list[str]:
 
 
 def anchors(document: Path) -> set[str]:
-    """The anchors that a site such as GitHub gives the headings."""
+    """The anchors of the headings, as GitHub makes them."""
     headings = re.findall(r"^#{1,6} (.+)$", prose(document), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def command_lines(document: Path, program: str) -> list[tuple[str, ...]]:
-    """Every command line of ``program`` in the document's blocks of shell, without the program's name."""
+    """Every command line of ``program`` in the document's shell blocks, without the program name."""
     shown = [line for block in blocks(document, *SHELL) for line in block.text.splitlines()]
     return list(_of_program(shown, program))
 
 
 def commands_in_prose(document: Path, program: str) -> list[tuple[str, ...]]:
-    """Every command of ``program`` between backticks, which may lack the arguments that it needs."""
+    """Every command of ``program`` between backticks; required arguments may be missing."""
     return list(_of_program([span for span in spans(document) if "…" not in span], program))
 
 
 def _of_program(lines: list[str], program: str) -> Iterator[tuple[str, ...]]:
     for line in lines:
-        for words in _commands(line) if program in line else ():
-            if Path(words[0]).name == program and len(words) > 1:
-                yield words[1:]
+        for command in _commands(line) if program in line else ():
+            if Path(command[0]).name == program and len(command) > 1:
+                yield command[1:]
 
 
 def _commands(line: str) -> Iterator[tuple[str, ...]]:
-    """The simple commands of a line of shell, without comments, assignments, sudo and redirections."""
+    """The simple commands of a shell line, without comments, assignments, sudo and redirections."""
     lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
-    words: list[str] = []
+    command: list[str] = []
     redirected = False
     for word in [*lexer, ";"]:
         if redirected:
@@ -119,8 +119,8 @@ def _commands(line: str) -> Iterator[tuple[str, ...]]:
         elif word.startswith((">", "<")):
             redirected = True
         elif set(word) <= _PUNCTUATION:
-            if words:
-                yield tuple(words)
-            words = []
-        elif words or not (word == "sudo" or re.match(r"[A-Z_]+=", word)):
-            words.append(word)
+            if command:
+                yield tuple(command)
+            command = []
+        elif command or not (word == "sudo" or re.match(r"[A-Z_]+=", word)):
+            command.append(word)

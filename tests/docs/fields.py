@@ -1,4 +1,4 @@
-"""The fields of the contract in words, out of its JSON Schema."""
+"""Descriptions of the contract's fields, from its JSON Schema."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: its name, what it may hold, whether it has to be there or what stands for it, and its meaning."""
+    """One field: name, allowed values, presence or default, and meaning."""
 
     name: str
     allowed: str
@@ -30,7 +30,7 @@ class Field:
 
 
 def objects() -> Iterator[tuple[str, str, list[Field]]]:
-    """(place in the document, what it is, fields) of every object of the contract, outermost first."""
+    """Yields (place in the document, description, fields) of every object of the contract, outermost first."""
     definitions = schema()["$defs"]
     options = definitions["options"]["properties"]
     yield "the document", schema()["description"].partition(". ")[0] + ".", fields(schema())
@@ -62,7 +62,7 @@ def _field(name: str, entry: Schema, required: bool) -> Field:
 
 
 def allowed(entry: Schema) -> str:
-    """What a field may hold, in words."""
+    """Returns a description of a field's allowed values."""
     if "enum" in entry:
         return ", ".join(map(_word, entry["enum"]))
     if "x-allowed" in entry:
@@ -84,11 +84,11 @@ def _items(entry: Schema) -> str:
 
 
 def _resolved(entry: Schema) -> Schema:
-    """An entry together with the definition that it refers to."""
+    """Returns an entry merged with the definition that it refers to."""
     if "$ref" not in entry:
         return entry
-    found: Schema = {**schema()["$defs"][entry["$ref"].removeprefix("#/$defs/")], **entry}
-    return found
+    entry_schema: Schema = {**schema()["$defs"][entry["$ref"].removeprefix("#/$defs/")], **entry}
+    return entry_schema
 
 
 def _word(value: object) -> str:

@@ -45,12 +45,12 @@ Options = dict[str, Any]
 
 
 def second_step(out: Path) -> Image.Image:
-    """The frame of the second step, whole."""
+    """The frame of the second step, uncropped."""
     return _frame(out, 2)
 
 
 def title_card(out: Path) -> Image.Image:
-    """The title card, whole."""
+    """The title card, uncropped."""
     return _frame(out, 0)
 
 
@@ -65,7 +65,7 @@ def _fitted(image: Image.Image) -> Image.Image:
 
 
 def detail(out: Path) -> Image.Image:
-    """A part of the second step's frame, twice as large as it is."""
+    """A part of the second step's frame, enlarged twice."""
     with Image.open(sorted((out / "frames").iterdir())[2]) as image:
         return _enlarged(image)
 
@@ -89,7 +89,7 @@ def thumbnail(out: Path) -> Image.Image:
 
 
 def fade(out: Path) -> Image.Image:
-    """The frames with which the title card becomes the first step, beside each other."""
+    """The frames of the fade from the title card to the first step, side by side."""
     with av.open(str(out / "animation.mp4")) as container:
         shown = [frame.to_image() for frame in container.decode(video=0)]
     of_a_fade = shown[1 : 1 + (len(shown) - 4) // 3]  # four cards, three fades
@@ -103,7 +103,7 @@ def fade(out: Path) -> Image.Image:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One picture: what the second of three steps, options, assets and request have, and what is taken of it."""
+    """One picture: changes to the second of three steps, options, assets and request, and the part that is shown."""
 
     step: Options = field(default_factory=dict)
     options: Options = field(default_factory=dict)
@@ -179,7 +179,7 @@ MOVING = "animation"
 
 
 def payload(shot: Shot) -> dict[str, Any]:
-    """A job of three steps of which the second is the one to look at."""
+    """Returns a job of three steps; the picture shows the second."""
     shown = {"title": TITLE, "text": TEXT, **shot.step}
     used = ["mill", *shown.get("assetIds", [])] if shot.request.get("steps") != [] else []
     assets = [
@@ -236,21 +236,21 @@ def rendered(made: dict[str, Any], root: Path, out: Path) -> Path:
     return out
 
 
-def main(wanted: list[str]) -> None:
-    """Writes the pictures that are ``wanted``, or all."""
+def main(names: list[str]) -> None:
+    """Writes the pictures with these names, or all."""
     target = IMAGES / "rendering"
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_assets(root / FOLDER)
         for name, shot in PICTURES.items():
-            if not wanted or name in wanted:
+            if not names or name in names:
                 image = shot.take(rendered(payload(shot), root, root / name))
                 image.save(target / f"{name}.webp", quality=82, method=6)
-        if not wanted or MOVING in wanted:
+        if not names or MOVING in names:
             shown = rendered(moving(), root, root / MOVING) / "animation.webp"
             (target / f"{MOVING}.webp").write_bytes(shown.read_bytes())
-        if not wanted:
+        if not names:
             lesson = jobs(project_id="morris", created_at_ms=0, prefix="")[0].payload
             sheet = rendered(validate(lesson).raw, root, root / "lesson") / "sheet.webp"
             (IMAGES / "contact-sheet.webp").write_bytes(sheet.read_bytes())

@@ -1,4 +1,4 @@
-"""What deploy/prometheus and deploy/grafana say, read."""
+"""Reads the rules in deploy/prometheus and the dashboard in deploy/grafana."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _METRIC = re.compile(r"\b(?:queue:)?preview(?:ops)?_[a-z0-9_]+(?::[a-z0-9_]+)?")
 
 
 def rules() -> list[dict[str, Any]]:
-    """All rules, those that record included."""
+    """Returns all rules, recording rules included."""
     groups = yaml.safe_load(RULES.read_text("utf-8"))["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
 def alerts() -> dict[str, dict[str, Any]]:
-    """The alerts by name."""
+    """Returns the alerts by name."""
     return {rule["alert"]: rule for rule in rules() if "alert" in rule}
 
 
 def dashboard_expressions() -> Iterator[str]:
-    """What the panels ask Prometheus for, with the dashboard's variables filled in."""
+    """Returns the queries of the panels, with the dashboard's variables filled in."""
     for panel in json.loads(DASHBOARD.read_text("utf-8"))["panels"]:
         for target in panel["targets"]:
             yield target["expr"].replace("$queue", "preview-jobs").replace("$__rate_interval", "5m")
 
 
 def metrics_of(expression: str) -> set[str]:
-    """The names of metrics in an expression."""
+    """Returns the metric names in an expression."""
     return set(_METRIC.findall(expression))

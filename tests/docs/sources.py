@@ -1,4 +1,4 @@
-"""Reads what tests do out of their source: which functions they name, and which words they give to a program."""
+"""Analyses the source of tests: the functions they name, and the arguments they pass to a program."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from tests.docs.documents import ROOT
 
 
 def definition(place: str) -> ast.AST:
-    """What stands at ``file``, ``file::function`` or ``file::Class::method``; of a file all of it.
+    """Returns the syntax tree of ``file``, ``file::function`` or ``file::Class::method``.
 
     Raises:
-        LookupError: nothing does.
+        LookupError: it does not exist.
     """
     file, *names = place.split("::")
     path = ROOT / file
     if not path.is_file():
-        raise LookupError(f"{place}: there is no file {file}")
-    found: ast.Module | ast.stmt = ast.parse(path.read_text("utf-8"))
+        raise LookupError(f"{place}: file {file} does not exist")
+    node: ast.Module | ast.stmt = ast.parse(path.read_text("utf-8"))
     for name in names:
-        body: Sequence[ast.stmt] = getattr(found, "body", ())
-        meant = [each for each in body if _defines(each, name)]
-        if not meant:
+        body: Sequence[ast.stmt] = getattr(node, "body", ())
+        matches = [statement for statement in body if _defines(statement, name)]
+        if not matches:
             raise LookupError(f"{place}: nothing there is called {name}")
-        (found,) = meant
-    return found
+        (node,) = matches
+    return node
 
 
 def _defines(statement: ast.stmt, name: str) -> bool:
@@ -35,7 +35,7 @@ def _defines(statement: ast.stmt, name: str) -> bool:
 
 
 def leads_to(source: ast.AST, place: str) -> bool:
-    """Whether a source uses what stands at a place: by its name, as a fixture, or as a module that it runs."""
+    """Returns whether a source uses the definition at a place: by name, as a fixture, or as a module that it runs."""
     file, *names = place.split("::")
     if not names:
         return file.removesuffix(".py").replace("/", ".") in _texts(source)
@@ -50,12 +50,12 @@ def _uses(source: ast.AST) -> Iterator[str]:
 
 
 def _texts(source: ast.AST) -> set[str]:
-    return {each.value for each in ast.walk(source) if _is_text(each)}
+    return {node.value for node in ast.walk(source) if _is_text(node)}
 
 
-def gives(source: ast.AST, words: Sequence[str]) -> bool:
-    """Whether a source hands on these words, side by side: as arguments of a call, or in a list or tuple."""
-    return any(_side_by_side(row, words) for row in _rows(source))
+def gives(source: ast.AST, arguments: Sequence[str]) -> bool:
+    """Returns whether a source passes these arguments side by side: in a call, a list or a tuple."""
+    return any(_side_by_side(row, arguments) for row in _rows(source))
 
 
 def _rows(source: ast.AST) -> Iterator[list[ast.expr]]:
@@ -65,9 +65,9 @@ def _rows(source: ast.AST) -> Iterator[list[ast.expr]]:
                 yield row
 
 
-def _side_by_side(row: Sequence[ast.expr], words: Sequence[str]) -> bool:
-    said = [each.value if _is_text(each) else None for each in row]
-    return any(said[n : n + len(words)] == list(words) for n in range(len(said)))
+def _side_by_side(row: Sequence[ast.expr], arguments: Sequence[str]) -> bool:
+    texts = [element.value if _is_text(element) else None for element in row]
+    return any(texts[n : n + len(arguments)] == list(arguments) for n in range(len(texts)))
 
 
 def _is_text(node: ast.AST) -> TypeGuard[ast.Constant]:

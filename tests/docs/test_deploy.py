@@ -1,4 +1,4 @@
-"""The alerts and the dashboard ask for figures that there are, and the alerts fire when they should."""
+"""Alerts and the dashboard query existing metrics, and the alerts fire when they should."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ with_promtool = pytest.mark.skipif(
 )
 
 
-def promtool(*words: str) -> None:
-    done = subprocess.run(["promtool", *words], capture_output=True, text=True, check=False)
+def promtool(*arguments: str) -> None:
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -46,10 +46,10 @@ def test_every_alert_fires_and_does_not_fire_as_its_tests_say() -> None:
 
 
 @with_promtool
-def test_what_the_dashboard_asks_for_can_be_asked(tmp_path: Path) -> None:
-    asked = [{"record": f"panel:{n}", "expr": expr} for n, expr in enumerate(dashboard_expressions())]
+def test_dashboard_queries_are_valid(tmp_path: Path) -> None:
+    rules = [{"record": f"panel:{n}", "expr": expr} for n, expr in enumerate(dashboard_expressions())]
     file = tmp_path / "rules.yml"
-    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": asked}]}), "utf-8")
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}), "utf-8")
     promtool("check", "rules", str(file))
 
 
@@ -69,39 +69,39 @@ def test_every_alert_is_tested_both_ways() -> None:
         assert outcomes == {True, False}, name
 
 
-def test_every_alert_says_what_a_person_needs() -> None:
+def test_every_alert_has_summary_description_and_runbook() -> None:
     document = ROOT / "docs" / "runbook.md"
     for name, rule in alerts().items():
-        said = rule["annotations"]
+        annotations = rule["annotations"]
         assert rule["labels"]["severity"] in ("critical", "warning"), name
-        assert said["summary"], name
-        assert said["description"].endswith("."), name
-        path, _, anchor = said["runbook_url"].partition("#")
+        assert annotations["summary"], name
+        assert annotations["description"].endswith("."), name
+        path, _, anchor = annotations["runbook_url"].partition("#")
         assert (ROOT / path) == document, name
         assert anchor == name.lower(), name
         assert anchor in anchors(document), name
 
 
 @pytest.mark.redis
-async def test_every_figure_that_is_asked_for_is_told(redis_url: str) -> None:
+async def test_every_queried_metric_is_exported(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.worker().heartbeat(json.dumps({"host": "one", "version": "0.1.0"}), [])
         text = (await scrape(b.redis, b.settings)).decode()
     parsed = list(text_string_to_metric_families(text))
     families = {family.name for family in parsed}
-    told = {sample.name for family in parsed for sample in family.samples}
+    exported = {sample.name for family in parsed for sample in family.samples}
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     for rule in rules():
         assert metrics_of(rule["expr"])
-        assert metrics_of(rule["expr"]) <= told | recorded, rule
+        assert metrics_of(rule["expr"]) <= exported | recorded, rule
     for expression in dashboard_expressions():
         assert metrics_of(expression), expression
-        assert metrics_of(expression) <= told, expression
+        assert metrics_of(expression) <= exported, expression
     for document in DOCUMENTS:
         named = {span for span in spans(document) if metrics_of(span) == {span}}
-        assert named <= told | recorded | families, document.name
+        assert named <= exported | recorded | families, document.name
     tested = RULE_TESTS.read_text("utf-8")
-    assert set(re.findall(r"preview_[a-z_]+(?=\{)", tested)) <= told
+    assert set(re.findall(r"preview_[a-z_]+(?=\{)", tested)) <= exported
 
 
 @pytest.mark.parametrize("name", ["runbook.md", "migrate.md"])

@@ -102,29 +102,31 @@ def test_each_dependency_has_its_reason() -> None:
 def test_every_command_line_can_be_parsed(
     document: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # click checks the words of a command before it invokes it, and nothing is to happen here.
+    # click checks the arguments of a command before it invokes it; the command must not run here.
     monkeypatch.setattr(click.Command, "invoke", lambda self, ctx: None)
     lines = command_lines(document, "previewops")
-    # A sentence may speak of a command without its arguments.
-    bare = [words for words in commands_in_prose(document, "previewops") if all(map(str.isalpha, words))]
-    lines += [words for words in commands_in_prose(document, "previewops") if words not in bare]
-    for words in [*lines, *((*words, "--help") for words in bare)]:
-        code = program.run(list(words))
-        assert code == 0, f"previewops {' '.join(words)}: {capfd.readouterr().err}"
+    # A sentence may name a command without its arguments.
+    bare = [
+        command for command in commands_in_prose(document, "previewops") if all(map(str.isalpha, command))
+    ]
+    lines += [command for command in commands_in_prose(document, "previewops") if command not in bare]
+    for command in [*lines, *((*command, "--help") for command in bare)]:
+        code = program.run(list(command))
+        assert code == 0, f"previewops {' '.join(command)}: {capfd.readouterr().err}"
 
 
-def test_command_lines_are_found_at_all() -> None:
-    found = command_lines(README, "previewops")
-    assert ("submit", "job.json", "--import", "--wait") in found
-    assert ("pause", "--reason", "moving storage") in found
-    assert len(found) >= 8
+def test_command_lines_are_parsed() -> None:
+    commands = command_lines(README, "previewops")
+    assert ("submit", "job.json", "--import", "--wait") in commands
+    assert ("pause", "--reason", "moving storage") in commands
+    assert len(commands) >= 8
     assert ("--queue", "lessons", "stats") in commands_in_prose(COMMANDS, "previewops")
 
 
 @EACH
 def test_every_make_target_is_one(document: Path) -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    shown = {words[0] for words in command_lines(document, "make")}
+    shown = {command[0] for command in command_lines(document, "make")}
     assert shown <= targets
 
 
@@ -149,7 +151,7 @@ def test_files_and_folders_that_are_named_exist(document: Path) -> None:
 
 
 @EACH
-def test_nothing_of_this_machine_and_no_index_is_in_it(document: Path) -> None:
+def test_no_local_paths_and_no_package_index(document: Path) -> None:
     text = document.read_text("utf-8")
     assert MACHINE.search(text) is None
     assert INDEX.search(text) is None
@@ -162,7 +164,7 @@ def test_json_is_json(document: Path) -> None:
 
 
 @EACH
-def test_code_blocks_are_of_a_kind_that_is_tested_or_drawn(document: Path) -> None:
+def test_code_block_languages_are_tested_or_drawn(document: Path) -> None:
     drawn = ("text", "mermaid")
     tested = (*SHELL, "python", "json")
     fences = re.findall(r"^ *```(\w*)$", document.read_text("utf-8"), re.MULTILINE)
@@ -215,7 +217,7 @@ def test_the_keys_and_scripts_are_those_of_the_queue() -> None:
     assert set(re.findall(r">>R: (\w+)", of_one_job)) <= scripts
 
 
-def test_what_is_said_of_arq_is_so() -> None:
+def test_statements_about_arq_are_correct() -> None:
     parameters = inspect.signature(Worker.__init__).parameters
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     assert ARQ_VERSION == "0.28.0"
@@ -231,9 +233,9 @@ def test_the_changelog_knows_this_version() -> None:
     assert f"## [{__version__}]" in prose(CHANGELOG)
 
 
-def test_contributing_has_what_a_newcomer_adds() -> None:
-    wanted = ("a Lua script", "a command", "an output format", "a setting", "a class of dead letters")
-    assert all(section(CONTRIBUTING, f"### … {what}").strip() for what in wanted)
+def test_contributing_explains_each_kind_of_addition() -> None:
+    additions = ("a Lua script", "a command", "an output format", "a setting", "a class of dead letters")
+    assert all(section(CONTRIBUTING, f"### … {what}").strip() for what in additions)
 
 
 @EACH

@@ -44,44 +44,44 @@ ELSEWHERE: dict[Words, tuple[str, ...]] = {
         "tests/integration/test_up_screen.py::up",
     ),
 }
-"""How lines begin that go on until they are ended, or change the machine; and the test that runs each.
+"""Prefixes of commands that run until stopped or change the machine, each with the test that runs it.
 
-After the test comes what it runs the line by, each part named by the one before it; the last one has the words.
+After the test come the helpers that run the command, each used by the one before; the last has the arguments.
 """
 
 FLEET = ("scale", "restart", "reset", "drain")
-"""Orders to supervisors, in an order in which one leaves something for the next."""
+"""Fleet commands, in an order in which each leaves something for the next."""
 
 HOSTS = ("render-1", "render-2")
-"""The hosts that the documents give orders to. Here it is this one."""
+"""Host names in the documents; here they stand for this host."""
 
 
 def shown() -> set[Words]:
-    """Every command line in the blocks of a document, the placeholders of prose left out."""
-    return {words for document in DOCUMENTS for words in command_lines(document, "previewops")}
+    """Returns every command line in the code blocks of the documents."""
+    return {command for document in DOCUMENTS for command in command_lines(document, "previewops")}
 
 
-def here(words: Words, folder: Path) -> list[str]:
-    """The line as it can be run on this machine: its own name, and files below ``folder``."""
+def here(command: Words, folder: Path) -> list[str]:
+    """Returns the command for this machine: its host name, and files below ``folder``."""
     host = socket.gethostname()
-    found = [host if word in HOSTS else word for word in words]
-    found = [str(folder / Path(word).name) if word.startswith("/") else word for word in found]
-    return [*found, "--yes"] if words[:2] in (("dlq", "requeue"), ("dlq", "discard")) else found
+    arguments = [host if word in HOSTS else word for word in command]
+    arguments = [str(folder / Path(word).name) if word.startswith("/") else word for word in arguments]
+    return [*arguments, "--yes"] if command[:2] in (("dlq", "requeue"), ("dlq", "discard")) else arguments
 
 
-def beginning(words: Words) -> Words | None:
-    """The longest beginning by which a line is run elsewhere. None: it is run here."""
-    lengths = range(len(words), 0, -1)
-    return next((words[:length] for length in lengths if words[:length] in ELSEWHERE), None)
+def beginning(command: Words) -> Words | None:
+    """Returns the longest prefix in ELSEWHERE, or None if the command runs here."""
+    lengths = range(len(command), 0, -1)
+    return next((command[:length] for length in lengths if command[:length] in ELSEWHERE), None)
 
 
-def test_what_is_run_elsewhere_is_shown() -> None:
-    assert {beginning(words) for words in shown()} - {None} == set(ELSEWHERE)
+def test_commands_run_elsewhere_are_documented() -> None:
+    assert {beginning(command) for command in shown()} - {None} == set(ELSEWHERE)
 
 
-@pytest.mark.parametrize("words", ELSEWHERE, ids=" ".join)
-def test_what_is_not_run_here_is_run_elsewhere(words: Words) -> None:
-    test, *means = ELSEWHERE[words]
+@pytest.mark.parametrize("command", ELSEWHERE, ids=" ".join)
+def test_commands_not_run_here_run_in_the_named_test(command: Words) -> None:
+    test, *means = ELSEWHERE[command]
     file, name = test.split("::")
     assert Path(file).name.startswith("test_")
     assert name.startswith("test_")
@@ -89,21 +89,21 @@ def test_what_is_not_run_here_is_run_elsewhere(words: Words) -> None:
     for place in means:
         assert leads_to(source, place), f"{test} does not come to {place}"
         source = definition(place)
-    assert gives(source, words), f"{[test, *means][-1]} does not run previewops {' '.join(words)}"
+    assert gives(source, command), f"{[test, *means][-1]} does not run previewops {' '.join(command)}"
 
 
-async def test_orders_to_a_fleet_work_as_shown(tmp_path: Path) -> None:
+async def test_fleet_commands_work_as_shown(tmp_path: Path) -> None:
     program = Program(tmp_path)
     orders = sorted(
-        (words for words in shown() if words[0] in FLEET), key=lambda words: FLEET.index(words[0])
+        (command for command in shown() if command[0] in FLEET), key=lambda command: FLEET.index(command[0])
     )
-    assert {words[0] for words in orders} == set(FLEET)
+    assert {command[0] for command in orders} == set(FLEET)
     with up(program, "--workers", "1"):
-        for words in orders:
-            done = await asyncio.to_thread(program.run, *here(words, tmp_path))
-            # What runs has nothing to reset, and what an earlier line has drained nothing to drain.
-            well = done.code == 0 or f"nothing to {words[0]}: " in done.err
-            assert well, f"previewops {' '.join(words)}: {done.err}"
+        for command in orders:
+            done = await asyncio.to_thread(program.run, *here(command, tmp_path))
+            # A running worker cannot be reset, and a drained host cannot be drained again.
+            well = done.code == 0 or f"nothing to {command[0]}: " in done.err
+            assert well, f"previewops {' '.join(command)}: {done.err}"
 
 
 @pytest.mark.redis
@@ -113,33 +113,33 @@ async def test_all_other_commands_work_as_shown(redis_url: str, tmp_path: Path) 
     for name in ("shadow.jsonl", "failed-there.jsonl", "last-week.jsonl"):
         lines = [json.dumps(payload(f"{name[:4]}-{n}", project="canary", dryRun=True)) for n in range(2)]
         program.write(name, "\n".join(lines).encode())
-    others = sorted(words for words in shown() if beginning(words) is None and words[0] not in FLEET)
+    others = sorted(command for command in shown() if beginning(command) is None and command[0] not in FLEET)
     assert len(others) > 40
-    for words in others:
-        done = await run_as_shown(program, redis_url, here(words, tmp_path))
-        verdicts = (0, 1, 2) if words[0] == "health" else (0,)
-        assert done.code in verdicts, f"previewops {' '.join(words)}: {done.err}"
+    for command in others:
+        done = await run_as_shown(program, redis_url, here(command, tmp_path))
+        verdicts = (0, 1, 2) if command[0] == "health" else (0,)
+        assert done.code in verdicts, f"previewops {' '.join(command)}: {done.err}"
 
 
-async def run_as_shown(program: Program, redis_url: str, words: list[str]) -> ProgramResult:
-    """Runs a command over a queue that has what it speaks of."""
-    async with queue_driver(redis_url) as hand:
-        await hand.redis.flushall()
-        if words[0] == "submit":
-            return await asyncio.to_thread(submitted, program, words)
-        if words[0] == "cancel":
-            await hand.submit(payload(words[1]))
+async def run_as_shown(program: Program, redis_url: str, arguments: list[str]) -> ProgramResult:
+    """Runs a command on a queue that has the jobs it names."""
+    async with queue_driver(redis_url) as driver:
+        await driver.redis.flushall()
+        if arguments[0] == "submit":
+            return await asyncio.to_thread(submitted, program, arguments)
+        if arguments[0] == "cancel":
+            await driver.submit(payload(arguments[1]))
         else:
-            await hand.heartbeat()
-            await hand.add_dead_letters("my-first", project="trial", code="disk-full")
-        stdin = json.dumps(payload("my-first")).encode() if words[-1] == "-" else b""
-        return await asyncio.to_thread(lambda: program.run(*words, stdin=stdin))
+            await driver.heartbeat()
+            await driver.add_dead_letters("my-first", project="trial", code="disk-full")
+        stdin = json.dumps(payload("my-first")).encode() if arguments[-1] == "-" else b""
+        return await asyncio.to_thread(lambda: program.run(*arguments, stdin=stdin))
 
 
-def submitted(program: Program, words: list[str]) -> ProgramResult:
-    """What a submit came to, with a worker there: some of them wait for the end."""
+def submitted(program: Program, arguments: list[str]) -> ProgramResult:
+    """Runs a submit with a worker, because some wait for the end."""
     with program.start("worker", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
         try:
-            return program.run(*words)
+            return program.run(*arguments)
         finally:
             worker.terminate()

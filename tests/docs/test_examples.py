@@ -23,7 +23,7 @@ SUBMIT_JOBS = ROOT / "docs" / "submit-jobs.md"
 PYTHON_EXAMPLES = (README, SUBMIT_JOBS, GET_STARTED)
 
 LOOKING = ("validate", "status", "jobs", "stats", "workers", "completion")
-"""Commands that change nothing, and for which the README's own job is enough."""
+"""Read-only commands that need only the README's job."""
 
 WEB = re.compile(r"from (?:fastapi|django)")
 
@@ -32,7 +32,7 @@ PICTURE = "docs/images/contact-sheet.webp"
 
 @pytest.fixture
 def reader(redis_url: str, tmp_path: Path) -> Iterator[Program]:
-    """Somebody with a checkout, a worker that runs, and the README's payload saved."""
+    """A checkout with a running worker and the README's payload."""
     program = Program(tmp_path, redis_url)
     (payload,) = (block.text for block in blocks(README, "json"))
     assert "<!-- file: job.json -->" in section(README, "## Render your own payload")
@@ -48,42 +48,45 @@ def reader(redis_url: str, tmp_path: Path) -> Iterator[Program]:
     assert worker.returncode == 0, log.decode()
 
 
-def test_the_first_own_payload_becomes_the_bundle_that_is_described(reader: Program) -> None:
-    submit = next(words for words in command_lines(README, "previewops") if words[0] == "submit")
+def test_the_first_payload_becomes_the_described_bundle(reader: Program) -> None:
+    submit = next(command for command in command_lines(README, "previewops") if command[0] == "submit")
     done = reader.run(*submit)
     assert done.code == 0, done.err
     bundle = reader.folder / "data" / "previews" / "trial" / "my-first"
     assert f"{bundle.relative_to(reader.folder)}" in section(README, "## Render your own payload")
     described = {name for name, _ in table(README, "## Render your own payload")}
-    found = {path.name + "/" * path.is_dir() for path in bundle.iterdir()}
-    assert described == found
+    files = {path.name + "/" * path.is_dir() for path in bundle.iterdir()}
+    assert described == files
 
 
-def test_commands_that_only_look_work_as_shown(reader: Program) -> None:
+def test_read_only_examples_work_as_shown(reader: Program) -> None:
     assert reader.run("submit", "job.json", "--import", "--wait").code == 0
     everything = [
-        words
+        command
         for document in (README, COMMANDS, GET_STARTED)
-        for words in (*command_lines(document, "previewops"), *commands_in_prose(document, "previewops"))
+        for command in (*command_lines(document, "previewops"), *commands_in_prose(document, "previewops"))
     ]
-    looking = [words for words in everything if words[0] in LOOKING or words[:2] == ("dlq", "list")]
-    shown = [*looking, *(words for words in everything if words[0].startswith("-") and len(words) > 1)]
-    assert {words[0] for words in shown} >= {"validate", "status", "dlq", "--queue"}
-    for words in shown:
-        done = reader.run(*words)
-        assert done.code == 0, f"previewops {' '.join(words)}: {done.err}"
+    looking = [command for command in everything if command[0] in LOOKING or command[:2] == ("dlq", "list")]
+    shown = [
+        *looking,
+        *(command for command in everything if command[0].startswith("-") and len(command) > 1),
+    ]
+    assert {command[0] for command in shown} >= {"validate", "status", "dlq", "--queue"}
+    for command in shown:
+        done = reader.run(*command)
+        assert done.code == 0, f"previewops {' '.join(command)}: {done.err}"
     health = reader.run("health")
     assert health.out.startswith("PREVIEWOPS WARNING"), (
         "this server has no persistence, which is worth saying"
     )
     assert health.code == 1
-    told = {check["name"]: check["figure"] for check in reader.run("health", "--json").json["checks"]}
-    assert told["confinement"], "the worker says what its render processes are denied"
-    assert told["clocks"]
+    figures = {check["name"]: check["figure"] for check in reader.run("health", "--json").json["checks"]}
+    assert figures["confinement"], "the worker reports the confinement of its render processes"
+    assert figures["clocks"]
 
 
 def run_python(reader: Program, text: str) -> str:
-    """What a program prints; every warning is an error."""
+    """Returns the output of a Python program; warnings are errors."""
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", text],
         cwd=reader.folder,
@@ -114,7 +117,7 @@ def web_example(framework: str) -> str:
 
 
 def test_the_example_for_fastapi_works(reader: Program) -> None:
-    said = run_python(
+    output = run_python(
         reader,
         web_example("fastapi")
         + """
@@ -139,7 +142,7 @@ async def ask() -> None:
 asyncio.run(ask())
 """,
     )
-    assert said.split() == [
+    assert output.split() == [
         "my-first",
         "waiting",
         "completed",
@@ -153,7 +156,7 @@ asyncio.run(ask())
 
 
 def test_the_example_for_django_works(reader: Program) -> None:
-    said = run_python(
+    output = run_python(
         reader,
         """
 import django
@@ -172,4 +175,4 @@ print(b"".join(answer)[8:12].decode())
 answer.close()
 """,
     )
-    assert said.splitlines() == ['{"jobId": "lesson-7", "new": true}', "WEBP"]
+    assert output.splitlines() == ['{"jobId": "lesson-7", "new": true}', "WEBP"]

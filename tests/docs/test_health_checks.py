@@ -20,7 +20,7 @@ def test_the_checks_are_those_of_the_program() -> None:
 
 
 def test_the_thresholds_are_those_of_the_program() -> None:
-    wanted = [
+    expected = [
         (
             ", ".join(option_name(bound.variable(kind)) for kind in LEVELS),
             bound.unit,
@@ -29,7 +29,7 @@ def test_the_thresholds_are_those_of_the_program() -> None:
         )
         for bound in THRESHOLD_OPTIONS
     ]
-    assert table(HEALTH, "## Thresholds") == wanted
+    assert table(HEALTH, "## Thresholds") == expected
     text = HEALTH.read_text("utf-8")
     assert all(f"`{word}`" in text for word in Confinement)
     assert option_name(CONFINEMENT_VARIABLE) in text

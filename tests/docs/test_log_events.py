@@ -17,14 +17,14 @@ LEVELS = ("debug", "info", "warning", "error")
 
 
 def logged() -> dict[str, tuple[set[str], set[str]]]:
-    """Levels and fields of every event by its name, out of the source."""
-    found: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+    """Returns levels and fields of every event by name, from the source."""
+    events: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
     for folder in ("previewops", "worker"):
         for path in (ROOT / folder).rglob("*.py"):
             for level, name, fields in _calls(ast.parse(path.read_text("utf-8"))):
-                found[name][0].add(level)
-                found[name][1].update(fields)
-    return dict(found)
+                events[name][0].add(level)
+                events[name][1].update(fields)
+    return dict(events)
 
 
 def _calls(tree: ast.AST) -> Iterator[tuple[str, str, list[str]]]:
@@ -35,7 +35,7 @@ def _calls(tree: ast.AST) -> Iterator[tuple[str, str, list[str]]]:
             ) if method in (*LEVELS, "log", "bind"):
                 name = args[-1]
                 assert isinstance(name, ast.Constant), ast.unparse(node)
-                fields = [each.arg or "**" for each in named if each.arg != "exc_info"]
+                fields = [keyword.arg or "**" for keyword in named if keyword.arg != "exc_info"]
                 yield ("its own" if method == "log" else method), str(name.value), fields
 
 
@@ -47,7 +47,7 @@ def test_the_events_are_those_of_the_code() -> None:
     assert documented == logged()
 
 
-def test_what_every_line_bears_is_told() -> None:
+def test_fields_of_every_line_are_documented() -> None:
     documented = {name for name, _ in table(LOGS, "## Every line")}
     job = JobLogContext("j", 1, "w", {"projectId": "p", "requestId": "r"})
     assert documented == {"event", "level", "timestamp", *job.fields()}

@@ -15,7 +15,7 @@ from previewops.contract import explain, semantics, uris
 from previewops.errors import EXIT_INVALID
 from tests.contract.test_payload_examples import CODE_OF_KEYWORD
 from tests.docs.documents import blocks, table
-from tests.docs.write_payload_reference import DOCUMENT, ROOTS, Example, examples, written_anew
+from tests.docs.write_payload_reference import DOCUMENT, ROOTS, Example, examples, rewrite
 
 TEXT = DOCUMENT.read_text("utf-8")
 EXAMPLES = {example.code: example for example in examples(TEXT)}
@@ -24,7 +24,7 @@ CARRIERS = {"Violation": 1, "UriNotAllowed": 0, "_ImportProblem": 0}
 
 
 def codes_in(path: Path) -> set[str]:
-    """The codes that a module gives to violations and refusals."""
+    """The codes of a module's violations and rejections."""
     calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
     arguments = [
         call.args[CARRIERS[call.func.id]]
@@ -43,16 +43,14 @@ def module_path(module: object) -> Path:
 
 
 def test_the_document_is_as_the_schema_and_the_program_have_it() -> None:
-    assert written_anew(TEXT) == TEXT, (
-        "run python -m tests.docs.write_payload_reference, and look at what changed"
-    )
+    assert rewrite(TEXT) == TEXT, "run python -m tests.docs.write_payload_reference, and review the changes"
 
 
 def test_every_code_of_the_contract_has_an_example_that_gives_it() -> None:
     sources = module_path(contract).parent.glob("*.py")
     assert set(EXAMPLES) == set(CODE_OF_KEYWORD.values()).union(*map(codes_in, sources))
     for code, example in EXAMPLES.items():
-        assert code in {violation.code for violation in example.refusal().violations}, code
+        assert code in {violation.code for violation in example.error().violations}, code
 
 
 def test_every_rule_beyond_the_schema_is_listed() -> None:
@@ -66,11 +64,11 @@ def test_every_error_of_an_import_is_listed() -> None:
     assert listed == codes_in(module_path(asset_import))
 
 
-@pytest.mark.parametrize("door", ["validate", "submit"])
-@pytest.mark.parametrize("each", VALIDATED, ids=[each.code for each in VALIDATED])
-def test_a_door_answers_as_documented(
-    each: Example,
-    door: str,
+@pytest.mark.parametrize("command", ["validate", "submit"])
+@pytest.mark.parametrize("example", VALIDATED, ids=[example.code for example in VALIDATED])
+def test_each_command_prints_the_documented_output(
+    example: Example,
+    command: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -78,18 +76,18 @@ def test_a_door_answers_as_documented(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PREVIEW_ASSET_ROOTS", ROOTS)
     monkeypatch.delenv("PREVIEW_ASSET_HOSTS", raising=False)
-    # Nobody listens there: what is refused is refused without asking.
+    # No server listens there: the program rejects the payload without a request.
     monkeypatch.setenv("REDIS_URL", f"unix://{tmp_path}/nobody.sock")
-    Path("job.json").write_bytes(each.content())
+    Path("job.json").write_bytes(example.content())
     with Path("job.json").open(encoding="utf-8") as pipe:
         monkeypatch.setattr(sys, "stdin", pipe)
-        code = program.run([door, "-" if each.source == "stdin" else each.source])
-    said = capsys.readouterr()
+        code = program.run([command, "-" if example.source == "stdin" else example.source])
+    output = capsys.readouterr()
     assert code == EXIT_INVALID
-    assert (said.out if door == "validate" else said.err) == each.answer
+    assert (output.out if command == "validate" else output.err) == example.output
 
 
-def test_the_json_that_is_shown_is_what_is_printed(
+def test_the_documented_json_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -101,8 +99,8 @@ def test_the_json_that_is_shown_is_what_is_printed(
     assert json.loads(capsys.readouterr().out) == shown
 
 
-def test_examples_of_python_are_answered_as_documented() -> None:
-    of_python = [each for each in EXAMPLES.values() if each.language == "python"]
+def test_python_examples_have_the_documented_output() -> None:
+    of_python = [example for example in EXAMPLES.values() if example.language == "python"]
     assert of_python
-    for each in of_python:
-        assert "\n".join(explain(each.refusal())) + "\n" == each.answer
+    for example in of_python:
+        assert "\n".join(explain(example.error())) + "\n" == example.output

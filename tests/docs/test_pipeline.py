@@ -1,4 +1,4 @@
-"""CI pipeline, image and compose file name things that exist. None of them runs here."""
+"""CI pipeline, image and compose file refer to existing things. None of them runs here."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def instructions() -> list[tuple[str, str]]:
-    """The instructions of the Dockerfile, each with its words on one line."""
+    """The instructions of the Dockerfile, each with its arguments on one line."""
     lines = [line for line in IMAGE.read_text("utf-8").splitlines() if not line.startswith("#")]
-    whole = re.sub(r"\\\n\s*", " ", "\n".join(lines))
+    text = re.sub(r"\\\n\s*", " ", "\n".join(lines))
     return [
-        (word, rest.strip()) for word, _, rest in (line.partition(" ") for line in whole.splitlines()) if word
+        (word, rest.strip()) for word, _, rest in (line.partition(" ") for line in text.splitlines()) if word
     ]
 
 
-def can_be_parsed(words: list[str], monkeypatch: pytest.MonkeyPatch) -> bool:
+def can_be_parsed(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> bool:
     monkeypatch.setattr(click.Command, "invoke", lambda self, ctx: None)
-    return program.run(words) == 0
+    return program.run(arguments) == 0
 
 
-def test_every_action_is_one_commit_whose_version_is_told() -> None:
+def test_every_action_is_pinned_to_a_commit_with_its_version() -> None:
     used = re.findall(r"\buses: (.+)", PIPELINE.read_text("utf-8"))
     assert len(used) == sum("uses" in step for _, step in steps())
     assert [action for action in used if not PINNED.fullmatch(action)] == []
@@ -69,14 +69,14 @@ def test_every_action_is_one_commit_whose_version_is_told() -> None:
 
 
 def test_a_job_may_do_no_more_than_it_has_to() -> None:
-    found = pipeline()
-    assert found["permissions"] == {"contents": "read"}
-    assert [name for name, job in found["jobs"].items() if "permissions" in job] == ["release"]
-    assert found["jobs"]["release"]["environment"] == "release"
-    assert found["jobs"]["release"]["if"] == "startsWith(github.ref, 'refs/tags/v')"
-    assert {"check", "test", "wheel", "container"} <= set(found["jobs"]["release"]["needs"])
+    workflow = pipeline()
+    assert workflow["permissions"] == {"contents": "read"}
+    assert [name for name, job in workflow["jobs"].items() if "permissions" in job] == ["release"]
+    assert workflow["jobs"]["release"]["environment"] == "release"
+    assert workflow["jobs"]["release"]["if"] == "startsWith(github.ref, 'refs/tags/v')"
+    assert {"check", "test", "wheel", "container"} <= set(workflow["jobs"]["release"]["needs"])
     for name, step in steps():
-        # What others can choose goes into scripts by the environment only.
+        # Values that others can choose reach scripts through the environment only.
         assert "${{" not in step.get("run", ""), (name, step)
         if step.get("uses", "").startswith("actions/checkout"):
             assert step["with"]["persist-credentials"] is False
@@ -109,55 +109,57 @@ def test_the_gate_and_the_pipeline_install_the_same_packages() -> None:
     assert any("--arg-file .ci/packages" in step.get("run", "") for _, step in steps())
 
 
-def test_the_image_runs_what_the_program_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = dict(instructions())
-    variables = set(re.findall(r"\b([A-Z_]+)=", found["ENV"])) - {"PATH"}
+def test_the_image_uses_existing_commands_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = dict(instructions())
+    variables = set(re.findall(r"\b([A-Z_]+)=", image["ENV"])) - {"PATH"}
     assert {name for name in variables if not name.startswith("PYTHON")} <= VARIABLES
-    assert found["ENTRYPOINT"] == '["previewops"]'
-    assert can_be_parsed(yaml.safe_load(found["CMD"]), monkeypatch)
-    check = shlex.split(found["HEALTHCHECK"].partition("CMD ")[2].partition("||")[0])
+    assert image["ENTRYPOINT"] == '["previewops"]'
+    assert can_be_parsed(yaml.safe_load(image["CMD"]), monkeypatch)
+    check = shlex.split(image["HEALTHCHECK"].partition("CMD ")[2].partition("||")[0])
     assert check[0] == "previewops"
     assert can_be_parsed(check[1:], monkeypatch)
-    assert (found["USER"], found["STOPSIGNAL"]) == ("previewops", "SIGTERM")
+    assert (image["USER"], image["STOPSIGNAL"]) == ("previewops", "SIGTERM")
 
 
 @pytest.mark.redis
-def test_a_container_is_unhealthy_for_want_of_its_redis_and_not_for_a_queue_in_trouble(
+def test_a_container_is_unhealthy_without_redis_but_not_for_a_critical_queue(
     redis_url: str, tmp_path: Path
 ) -> None:
-    _, *words = shlex.split(dict(instructions())["HEALTHCHECK"].partition("CMD ")[2].partition("||")[0])
+    _, *arguments = shlex.split(dict(instructions())["HEALTHCHECK"].partition("CMD ")[2].partition("||")[0])
     assert Program(tmp_path, redis_url).run("health").code == 2, "no worker at all"
-    assert Program(tmp_path, redis_url).run(*words).code == 0
-    assert Program(tmp_path, f"unix://{tmp_path}/none.sock").run(*words).code == EXIT_UNREACHABLE
+    assert Program(tmp_path, redis_url).run(*arguments).code == 0
+    assert Program(tmp_path, f"unix://{tmp_path}/none.sock").run(*arguments).code == EXIT_UNREACHABLE
 
 
 @pytest.mark.redis
-def test_the_container_of_the_door_is_unhealthy_where_the_door_hangs(redis_url: str, tmp_path: Path) -> None:
-    kind, python, *words = services()["api"]["healthcheck"]["test"]
+def test_the_api_container_is_unhealthy_when_the_api_hangs(redis_url: str, tmp_path: Path) -> None:
+    kind, python, *arguments = services()["api"]["healthcheck"]["test"]
     assert (kind, python) == ("CMD", "python")
 
     def healthy(address: str, timeout_s: str) -> bool:
         script = (
-            words[-1].replace("http://127.0.0.1:8080", address).replace("timeout=5", f"timeout={timeout_s}")
+            arguments[-1]
+            .replace("http://127.0.0.1:8080", address)
+            .replace("timeout=5", f"timeout={timeout_s}")
         )
         assert f'"{address}/livez", timeout={timeout_s}' in script
         done = subprocess.run(
-            [sys.executable, *words[:-1], script],
+            [sys.executable, *arguments[:-1], script],
             env={"http_proxy": "http://127.0.0.1:9", **guarded_environ()},
             capture_output=True,
             check=False,
         )
         return done.returncode == 0
 
-    with Program(tmp_path, redis_url).start("api", "--port", "0", stderr=subprocess.PIPE) as door:
+    with Program(tmp_path, redis_url).start("api", "--port", "0", stderr=subprocess.PIPE) as api:
         try:
-            assert door.stderr is not None
-            told = next(line for line in map(json.loads, door.stderr) if line["event"] == "api.started")
-            assert healthy(told["addresses"][0], "60")
-            door.send_signal(signal.SIGSTOP)
-            assert not healthy(told["addresses"][0], "0.5")
+            assert api.stderr is not None
+            started = next(line for line in map(json.loads, api.stderr) if line["event"] == "api.started")
+            assert healthy(started["addresses"][0], "60")
+            api.send_signal(signal.SIGSTOP)
+            assert not healthy(started["addresses"][0], "0.5")
         finally:
-            door.kill()
+            api.kill()
 
 
 def test_the_image_is_built_from_all_that_the_wheel_needs_and_no_more() -> None:

@@ -38,7 +38,7 @@ ERRORS = (
 
 
 def described() -> dict[str, tuple[str, str]]:
-    """(allowed, presence) of every field that decides how a bundle looks, by the name that the page gives it."""
+    """Returns (allowed, presence) of every field that affects rendering, by its name on the page."""
     known = {place: listed for place, _, listed in objects()}
     return {
         f"{short}.{field.name}": (field.allowed, field.presence)
@@ -67,10 +67,10 @@ def test_every_option_is_shown_where_the_table_says() -> None:
 
 
 def test_every_value_that_can_be_chosen_is_described() -> None:
-    words = set(spans(DOCUMENT))
+    documented = set(spans(DOCUMENT))
     for name, (allowed, _) in described().items():
         if re.fullmatch(r"[a-z0-9]+(, [a-z0-9]+)+", allowed) and name != "assets[].type":
-            assert set(allowed.split(", ")) <= words, name
+            assert set(allowed.split(", ")) <= documented, name
 
 
 def test_every_picture_is_shown_and_small() -> None:
@@ -98,7 +98,7 @@ def test_every_limit_is_listed_with_its_default_and_its_code() -> None:
     rows = table(DOCUMENT, "## Limits")
     assert {row[0]: row[1] for row in rows} == known
     for setting, _, _, code, cure in rows:
-        assert any(setting in said for said in uses_of(code)), f"{code} does not name {setting}"
+        assert any(setting in use for use in uses_of(code)), f"{code} does not name {setting}"
         assert cure
 
 
@@ -107,8 +107,8 @@ def test_the_limits_of_a_library_call_are_those_of_the_settings() -> None:
 
 
 def test_the_bounds_without_a_setting_are_those_of_the_contract() -> None:
-    found = {what: re.findall(r"\d+", bound) for what, bound in _second_table("## Limits")}
-    assert found == {
+    bounds = {what: re.findall(r"\d+", bound) for what, bound in _second_table("## Limits")}
+    assert bounds == {
         "a side of options.resolution": [
             str(contract_limits.MIN_SIDE_PX),
             str(contract_limits.MAX_SIDE_PX),

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.redis]
 
 API = ROOT / "docs" / "rest-reference.md"
 
-# Each example has to be answered with success.
+# Each example must succeed.
 PREAMBLE = """
 set -euo pipefail
 curl() { command curl --fail-with-body --silent --show-error --max-time 60 "$@" && echo; }

@@ -30,11 +30,11 @@ PAGES = (RUNBOOK, DEAD_LETTERS, METRICS, REDIS)
 MIGRATE = ROOT / "docs" / "migrate.md"
 
 LOOKING = ("health", "stats", "workers", "jobs", "metrics", "status", "validate")
-"""Commands that change nothing; and of the dead letters list, show and export."""
+"""Read-only commands; of ``dlq`` also list, show and export."""
 
 
 def redis_lines() -> Iterator[tuple[str, ...]]:
-    """The words of each command of redis-cli that is shown."""
+    """Returns the arguments of each redis-cli command in the document."""
     for page in PAGES:
         yield from command_lines(page, "redis-cli")
         yield from commands_in_prose(page, "redis-cli")
@@ -44,8 +44,8 @@ def test_every_alert_has_a_section_and_every_section_an_alert() -> None:
     sections = re.findall(r"^### (.+)$", section(RUNBOOK, "## Alerts"), re.MULTILINE)
     assert sorted(sections) == sorted(alerts())
     for name in sections:
-        told = section(RUNBOOK, f"### {name}")
-        assert all(f"**{word}**" in told for word in ("Means", "Look at", "Do")), name
+        text = section(RUNBOOK, f"### {name}")
+        assert all(f"**{word}**" in text for word in ("Means", "Look at", "Do")), name
 
 
 def test_every_code_that_a_job_can_die_of_has_an_act() -> None:
@@ -64,73 +64,73 @@ def test_every_health_check_is_explained() -> None:
 async def test_every_metric_is_explained(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         text = (await scrape(b.redis, b.settings)).decode()
-    told = {
+    metrics = {
         f"{family.name}_total" if family.type == "counter" else family.name
         for family in text_string_to_metric_families(text)
     }
     rows = table(METRICS, "## Every metric")
-    assert {name for cell, *_ in rows for name in cell.split(", ")} == told
+    assert {name for cell, *_ in rows for name in cell.split(", ")} == metrics
     named = {
         span for span in (*spans(RUNBOOK), *spans(METRICS)) if re.fullmatch(r"preview(ops)?_[a-z_]+", span)
     }
-    assert named <= told
+    assert named <= metrics
 
 
 @pytest.mark.redis
-async def test_what_only_looks_works_as_shown(redis_url: str, tmp_path: Path) -> None:
+async def test_read_only_commands_work_as_shown(redis_url: str, tmp_path: Path) -> None:
     program = Program(tmp_path, redis_url)
-    async with queue_driver(redis_url) as hand:
-        await hand.heartbeat()
-        await hand.add_dead_letters("my-first", project="trial")
-        await hand.submit(payload("another", project="trial"))
+    async with queue_driver(redis_url) as driver:
+        await driver.heartbeat()
+        await driver.add_dead_letters("my-first", project="trial")
+        await driver.submit(payload("another", project="trial"))
     for name in ("job.json", "last-week.jsonl"):
         program.write(name, payload("my-first", project="trial"))
     looking = {
-        words
+        command
         for document in (*PAGES, MIGRATE)
-        for words in (
+        for command in (
             *command_lines(document, "previewops"),
             *commands_in_prose(document, "previewops"),
         )
-        if (words[0] in LOOKING and not {"--acknowledge-loss", "--textfile"} & set(words))
-        or words[:2] in (("dlq", "list"), ("dlq", "show"), ("dlq", "export"))
-        or (words[0] == "prune" and "--apply" not in words)
+        if (command[0] in LOOKING and not {"--acknowledge-loss", "--textfile"} & set(command))
+        or command[:2] in (("dlq", "list"), ("dlq", "show"), ("dlq", "export"))
+        or (command[0] == "prune" and "--apply" not in command)
     }
-    assert {words[0] for words in looking} == {*LOOKING, "dlq", "prune"}
-    for words in sorted(looking):
-        done = program.run(*words)
-        allowed = (0, 1, 2) if words[0] == "health" else (0,)
-        assert done.code in allowed, f"previewops {' '.join(words)}: {done.err}"
+    assert {command[0] for command in looking} == {*LOOKING, "dlq", "prune"}
+    for command in sorted(looking):
+        done = program.run(*command)
+        allowed = (0, 1, 2) if command[0] == "health" else (0,)
+        assert done.code in allowed, f"previewops {' '.join(command)}: {done.err}"
 
 
 @pytest.mark.redis
-async def test_what_acts_on_the_queue_works_as_shown(redis_url: str, tmp_path: Path) -> None:
+async def test_commands_that_change_the_queue_work_as_shown(redis_url: str, tmp_path: Path) -> None:
     program = Program(tmp_path, redis_url)
     acts = [
-        words
+        command
         for page in PAGES
-        for words in command_lines(page, "previewops")
-        if words[0] in ("pause", "resume") or words[:2] in (("dlq", "requeue"), ("dlq", "discard"))
+        for command in command_lines(page, "previewops")
+        if command[0] in ("pause", "resume") or command[:2] in (("dlq", "requeue"), ("dlq", "discard"))
     ]
     assert len(acts) >= 8
     program.write("job.json", payload("my-first", project="trial"))
-    for words in acts:
-        async with queue_driver(redis_url) as hand:
-            await hand.redis.flushall()
-            await hand.add_dead_letters("my-first", project="trial", code="disk-full")
-        bulk = words[0] == "dlq" and "--payload" not in words
-        done = program.run(*words, *(["--yes"] if bulk else []))
-        assert done.code == 0, f"previewops {' '.join(words)}: {done.err}"
+    for command in acts:
+        async with queue_driver(redis_url) as driver:
+            await driver.redis.flushall()
+            await driver.add_dead_letters("my-first", project="trial", code="disk-full")
+        bulk = command[0] == "dlq" and "--payload" not in command
+        done = program.run(*command, *(["--yes"] if bulk else []))
+        assert done.code == 0, f"previewops {' '.join(command)}: {done.err}"
 
 
 @pytest.mark.redis
-def test_commands_of_redis_are_taken_by_a_server(redis_process: Callable[..., RedisProcess]) -> None:
+def test_redis_commands_are_accepted_by_a_server(redis_process: Callable[..., RedisProcess]) -> None:
     server = redis_process()
     lines = set(redis_lines())
     assert len(lines) > 12
     with redis.Redis.from_url(server.url) as client:
-        for words in sorted(lines):
-            client.execute_command(*words)
+        for command in sorted(lines):
+            client.execute_command(*command)
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
         assert client.config_get("appendonly") == {"appendonly": "yes"}
 
@@ -144,7 +144,7 @@ def test_a_back_up_is_restored_as_the_document_says(
     program.write("job.json", payload("my-first", project="trial"))
     assert program.run("submit", "job.json").code == 0
     with redis.Redis.from_url(server.url) as client:
-        client.save()  # what BGSAVE does, and waits for it
+        client.save()  # like BGSAVE, but waits for the end
     restored = redis_process(persistent=False, start=False)
     restored.folder.mkdir(mode=0o700)
     shutil.copyfile(server.folder / "dump.rdb", restored.folder / "dump.rdb")
@@ -170,8 +170,8 @@ def test_other_programs_that_are_shown_are_known(document: Path) -> None:
     units = {
         word
         for program in ("systemctl", "journalctl")
-        for words in command_lines(document, program)
-        for word in words
+        for command in command_lines(document, program)
+        for word in command
         if word.endswith(".service")
     }
     assert units
@@ -182,6 +182,6 @@ def test_other_programs_that_are_shown_are_known(document: Path) -> None:
     shutil.which("promtool") is None, reason="promtool, of Debian's prometheus, is not installed"
 )
 def test_commands_of_promtool_work_as_shown() -> None:
-    for words in {*command_lines(RUNBOOK, "promtool"), *command_lines(MIGRATE, "promtool")}:
-        done = subprocess.run(["promtool", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    for command in {*command_lines(RUNBOOK, "promtool"), *command_lines(MIGRATE, "promtool")}:
+        done = subprocess.run(["promtool", *command], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

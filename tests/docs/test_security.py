@@ -34,18 +34,18 @@ def test_each_control_names_its_code_and_a_test_of_it() -> None:
         assert set(tests.split(", ")) <= DEFINED, tests
 
 
-def test_what_is_left_is_said() -> None:
+def test_security_documents_residual_risks() -> None:
     assert len(re.findall(r"^- \*\*", section(DOCUMENT, "## What remains"), re.MULTILINE)) > 8
 
 
 def rule() -> list[str]:
-    """The words of the document's ACL, after ``user previewops``."""
+    """The rules of the document's ACL, after ``user previewops``."""
     (line,) = (block.text for block in blocks(DOCUMENT, "text") if block.text.startswith("user previewops "))
     return line.split()[2:]
 
 
 @pytest.mark.redis
-def test_the_acl_is_enough_for_all_that_is_done(
+def test_the_acl_allows_every_command_of_previewops(
     redis_process: Callable[..., RedisProcess], tmp_path: Path
 ) -> None:
     url = redis_process().url
@@ -63,7 +63,7 @@ def test_the_acl_is_enough_for_all_that_is_done(
         done = program.run("worker", "--burst")
         assert done.code == 0, done.err
         assert program.run("status", "good", "--json").json["status"] == "completed"
-        for words in (
+        for arguments in (
             ("dlq", "list"),
             ("dlq", "show", "bad"),
             ("dlq", "requeue", "bad", "--yes"),
@@ -75,25 +75,25 @@ def test_the_acl_is_enough_for_all_that_is_done(
             ("jobs",),
             ("metrics",),
         ):
-            done = program.run(*words)
-            assert done.code == 0, f"{words}: {done.err}"
+            done = program.run(*arguments)
+            assert done.code == 0, f"{arguments}: {done.err}"
         assert "PREVIEWOPS UNKNOWN" not in program.run("health").out
         refused = list(admin.execute_command("ACL", "LOG"))  # type: ignore[no-untyped-call]
         assert refused == []
 
 
 @pytest.mark.redis
-def test_the_acl_closes_everything_else(redis_process: Callable[..., RedisProcess]) -> None:
+def test_the_acl_denies_everything_else(redis_process: Callable[..., RedisProcess]) -> None:
     url = redis_process().url
     with redis.Redis.from_url(url) as admin:
         admin.execute_command("ACL", "SETUSER", "previewops", *rule())  # type: ignore[no-untyped-call]
     with redis.Redis.from_url(url, username="previewops", password="PASSWORD") as user:
         assert user.ping()
-        for words in (
+        for command in (
             ("GET", "other"),
             ("CONFIG", "SET", "dir", "x"),
             ("FLUSHALL",),
             ("KEYS", "*"),
         ):
             with pytest.raises(redis.exceptions.NoPermissionError):
-                user.execute_command(*words)  # type: ignore[no-untyped-call]
+                user.execute_command(*command)  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ from tests.docs.build_site import DOCS, PAGES, build
 
 
 def pages_of(navigation: list[object]) -> list[str]:
-    """The pages of a navigation, nested or not."""
+    """Returns the pages of a navigation, nested ones included."""
     pages: list[str] = []
     for entry in navigation:
         (target,) = entry.values()  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """Writes fields and output of docs/payload-reference.md: ``python -m tests.docs.write_payload_reference``.
 
-An example is a block of JSON, shell or Python below "## Errors"; the answer is the block of text after it, which is
-what the program says.
+An example is a block of JSON, shell or Python below "## Errors"; the block of text after it is the output of
+the program.
 """
 
 from __future__ import annotations
@@ -26,42 +26,43 @@ PIPED = " | previewops validate -"
 
 _FIELDS = re.compile(r"(?<=<!-- fields -->\n).*(?=<!-- end of fields -->)", re.DOTALL)
 _EXAMPLE = re.compile(
-    r"^#### `(?P<code>[a-z0-9-]+)`\n\n(?P<words>.+?)\n\n```(?P<language>json|sh|python)\n(?P<given>.*?)```\n\n"
-    r"```text\n(?P<answer>.*?)```$",
+    r"^#### `(?P<code>[a-z0-9-]+)`\n\n(?P<description>.+?)\n\n"
+    r"```(?P<language>json|sh|python)\n(?P<source_text>.*?)```\n\n"
+    r"```text\n(?P<output>.*?)```$",
     re.MULTILINE | re.DOTALL,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One error of the document: its code, what is said of it, the example and the answer."""
+    """An error code of the document: its description, an example payload and the output of the program."""
 
     code: str
-    words: str
+    description: str
     language: str
-    given: str
-    answer: str
+    source_text: str
+    output: str
 
     @property
     def source(self) -> str:
-        """What the answer calls the payload."""
+        """Name of the payload in the output."""
         return {"json": "job.json", "sh": "stdin", "python": "payload"}[self.language]
 
     def content(self) -> bytes:
-        """The payload that an example of JSON or shell makes, as it lies in the file or comes through the pipe."""
+        """Returns the payload of a JSON or shell example, as read from the file or the pipe."""
         if self.language == "json":
-            return json.dumps(merged(example("minimal"), json.loads(self.given))).encode()
-        before, pipe, _ = self.given.partition(PIPED)
-        assert pipe, self.given
+            return json.dumps(merged(example("minimal"), json.loads(self.source_text))).encode()
+        before, pipe, _ = self.source_text.partition(PIPED)
+        assert pipe, self.source_text
         return subprocess.run(["bash", "-c", before], capture_output=True, check=True).stdout
 
-    def refusal(self) -> InvalidPayload:
-        """The error that the example gives."""
+    def error(self) -> InvalidPayload:
+        """The error that the example causes."""
         if self.language == "python":
             names: dict[str, Any] = {}
-            exec(self.given, names)
-            found: list[Violation] = names["found"]
-            return InvalidPayload(found, source=self.source)
+            exec(self.source_text, names)
+            violations: list[Violation] = names["found"]
+            return InvalidPayload(violations, source=self.source)
         try:
             validate(parse_payload(self.content(), source=self.source), policy=POLICY, source=self.source)
         except InvalidPayload as error:
@@ -74,26 +75,26 @@ POLICY = AssetPolicy((Path(ROOTS),))
 
 def merged(base: Mapping[str, Any], fragment: Mapping[str, Any]) -> dict[str, Any]:
     """``base`` with the members of ``fragment`` in it, objects member by member."""
-    found = dict(base)
+    result = dict(base)
     for name, value in fragment.items():
-        known = found.get(name)
+        known = result.get(name)
         both = isinstance(known, dict) and isinstance(value, dict)
-        found[name] = merged(known, value) if both else value
-    return found
+        result[name] = merged(known, value) if both else value
+    return result
 
 
 def examples(text: str) -> list[Example]:
     """Every example of the document."""
-    return [Example(**found.groupdict()) for found in _EXAMPLE.finditer(text)]
+    return [Example(**match.groupdict()) for match in _EXAMPLE.finditer(text)]
 
 
-def written_anew(text: str) -> str:
-    """The document with its fields out of the schema and its answers out of the program."""
+def rewrite(text: str) -> str:
+    """Returns the document with fields from the schema and output from the program."""
     text = _FIELDS.sub(lambda _: "\n".join(_tables()), text)
-    for each in examples(text):
-        shown = f"```{each.language}\n{each.given}```\n\n```text\n"
-        answer = "\n".join(explain(each.refusal())) + "\n"
-        text = text.replace(f"{shown}{each.answer}```", f"{shown}{answer}```")
+    for entry in examples(text):
+        shown = f"```{entry.language}\n{entry.source_text}```\n\n```text\n"
+        output = "\n".join(explain(entry.error())) + "\n"
+        text = text.replace(f"{shown}{entry.output}```", f"{shown}{output}```")
     return text
 
 
@@ -109,4 +110,4 @@ def _tables() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(written_anew(DOCUMENT.read_text("utf-8")), "utf-8")
+    DOCUMENT.write_text(rewrite(DOCUMENT.read_text("utf-8")), "utf-8")

@@ -46,7 +46,7 @@ def with_table(text: str, name: str, table: str) -> str:
 
 
 def documents() -> dict[Path, str]:
-    """Each document with its tables as the program has them."""
+    """Returns each document with the tables of the program."""
     return {
         COMMANDS: with_table(COMMANDS.read_text("utf-8"), "commands", commands_table()),
         SETTINGS: with_table(SETTINGS.read_text("utf-8"), "settings", settings_table()),

@@ -223,18 +223,18 @@ class Cluster:
     async def judge(self, expected: Iterable[str] | None = None) -> Snapshot:
         """Checks that accepted = completed + dead + pending, and that each completed id has one complete bundle."""
         snapshot = await self.snapshot()
-        wanted = self.accepted if expected is None else set(expected)
-        states = {job_id: await self._state(job_id) for job_id in wanted}
+        expected_ids = self.accepted if expected is None else set(expected)
+        states = {job_id: await self._state(job_id) for job_id in expected_ids}
         completed = {job_id for job_id, state in states.items() if state is JobState.COMPLETED}
         self._add_to_ledger(
-            jobs=len(wanted),
+            jobs=len(expected_ids),
             lost=sum(state is None for state in states.values()),
             doubled=snapshot.counters["completed"] - len(completed),
             states=Counter("lost" if state is None else state.value for state in states.values()),
         )
         assert snapshot.unaccounted == 0, snapshot
         assert None not in states.values(), states
-        assert snapshot.counters["accepted"] == len(wanted)
+        assert snapshot.counters["accepted"] == len(expected_ids)
         assert len(completed) == snapshot.counters["completed"], "a job completed twice, or was lost"
         bundles = {path.name for path in self.bundles.iterdir()} if self.bundles.exists() else set()
         assert completed - self.plans <= bundles, completed - self.plans - bundles

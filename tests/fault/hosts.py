@@ -13,14 +13,14 @@ from pathlib import Path
 PORT = 6379
 
 
-def run(*words: str) -> None:
+def run(*command: str) -> None:
     """Runs a system tool; its output is in the failure."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
-    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
 
 
-def _works(*words: str) -> bool:
-    return subprocess.run(words, capture_output=True, check=False, timeout=30).returncode == 0
+def _works(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
 
 
 def no_network_namespaces() -> str | None:

@@ -82,13 +82,13 @@ def seconds(ms: float) -> str:
     return f"{ms / 1000:.2f} s"
 
 
-def main(words: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Runs the table and writes the report. Returns 0 if all rows passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fault.report", description=__doc__)
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs of the whole table [3]")
     parser.add_argument("--print", action="store_true", help="print the table and do not change the page")
     parser.add_argument("tests", nargs="*", default=["tests/fault", *ELSEWHERE], help="tests to run")
-    options = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     rows: dict[str, Row] = {}
     for turn in range(options.repeat):
         print(f"run {turn + 1} of {options.repeat}", file=sys.stderr)

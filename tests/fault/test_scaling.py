@@ -21,7 +21,7 @@ JOBS = 80
 
 @asynccontextmanager
 async def backlog(
-    url: str, folder: Path, *words: str
+    url: str, folder: Path, *arguments: str
 ) -> AsyncIterator[tuple[Cluster, SupervisorProcess, Path]]:
     """Starts one worker, and jobs that wait or are held while the file exists."""
     held = folder / "held"
@@ -29,7 +29,7 @@ async def backlog(
     async with (
         # Eight workers that start on two processors are slow, but not hung.
         Cluster(url, folder, heartbeat_ms=2_000, lease_ms=20_000, drain_timeout_s=2) as cluster,
-        SupervisorProcess(cluster, *words, SCALE_DOWN_WINDOW_S="3") as supervisor,
+        SupervisorProcess(cluster, *arguments, SCALE_DOWN_WINDOW_S="3") as supervisor,
     ):
         await supervisor.running(1)
         await cluster.submit(*(payload(f"job-{n}", while_there=str(held)) for n in range(JOBS)))
@@ -67,7 +67,7 @@ async def test_scaling_from_1_to_8_to_1_by_load_loses_nothing(redis_url: str, tm
         await cluster.judge()
 
 
-async def test_scaling_from_1_to_8_to_1_by_order_loses_nothing(redis_url: str, tmp_path: Path) -> None:
+async def test_scaling_from_1_to_8_to_1_by_command_loses_nothing(redis_url: str, tmp_path: Path) -> None:
     async with backlog(redis_url, tmp_path, "--workers", "1") as (cluster, supervisor, held):
         result = await supervisor.control.scale(WorkerCountRange(MOST, MOST), why="rush hour")
         assert result.message == f"{MOST} workers"

@@ -301,7 +301,7 @@ async def test_orders_are_acknowledged_and_on_record(redis_url: str, tmp_path: P
         assert (orders[0][b"who"], orders[0][b"why"]) == (b"test", b"hot")
 
 
-async def test_redis_away_is_not_taken_for_workers_that_hang(redis_process, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+async def test_redis_outage_is_not_mistaken_for_hung_workers(redis_process, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     server: RedisProcess = redis_process()
     async with (
         Cluster(server.url, tmp_path, lease_ms=NEVER_MS) as cluster,
@@ -321,9 +321,9 @@ async def test_redis_away_is_not_taken_for_workers_that_hang(redis_process, tmp_
         await cluster.judge()
 
 
-async def test_wrong_words_are_output(redis_url: str, tmp_path: Path) -> None:
+async def test_invalid_arguments_are_reported(redis_url: str, tmp_path: Path) -> None:
     async with Cluster(redis_url, tmp_path) as cluster:
-        for words in (("--workers", "2", "--max", "3"), ("--min", "3", "--max", "2"), ("--min", "3")):
-            async with SupervisorProcess(cluster, *words) as supervisor:
+        for arguments in (("--workers", "2", "--max", "3"), ("--min", "3", "--max", "2"), ("--min", "3")):
+            async with SupervisorProcess(cluster, *arguments) as supervisor:
                 assert await supervisor.stopped() == EXIT_USAGE
                 assert "give either --workers, or both" in supervisor.log.read_text()

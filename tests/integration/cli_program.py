@@ -63,16 +63,18 @@ class Program:
         environ |= guarded_environ()
         return environ if self.url is None else {"REDIS_URL": self.url, **environ}
 
-    def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-W", "error", "-m", "previewops", *words]
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-W", "error", "-m", "previewops", *arguments]
 
-    def run(self, *words: str, stdin: bytes = b"", **env: str) -> ProgramResult:
-        return self.run_under((), *words, stdin=stdin, **env)
+    def run(self, *arguments: str, stdin: bytes = b"", **env: str) -> ProgramResult:
+        return self.run_under((), *arguments, stdin=stdin, **env)
 
-    def run_under(self, prefix: Sequence[str], *words: str, stdin: bytes = b"", **env: str) -> ProgramResult:
+    def run_under(
+        self, prefix: Sequence[str], *arguments: str, stdin: bytes = b"", **env: str
+    ) -> ProgramResult:
         """Runs the program through the command ``prefix``, on another host for example."""
         done = subprocess.run(
-            [*prefix, *self.command(*words)],
+            [*prefix, *self.command(*arguments)],
             cwd=self.folder,
             env={**self.environ, **env},
             input=stdin,
@@ -81,11 +83,11 @@ class Program:
             check=False,
         )
         outcome = ProgramResult(done.returncode, done.stdout.decode(), done.stderr.decode())
-        assert "Traceback (most recent call last)" not in outcome.err or "--verbose" in words, outcome.err
+        assert "Traceback (most recent call last)" not in outcome.err or "--verbose" in arguments, outcome.err
         return outcome
 
-    def start(self, *words: str, **streams: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self.command(*words), cwd=self.folder, env=self.environ, **streams)
+    def start(self, *arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.command(*arguments), cwd=self.folder, env=self.environ, **streams)
 
     def write(self, name: str, content: Any) -> str:
         """Writes a file in the program's folder, bytes unchanged, other content as JSON. Returns its name."""
@@ -123,8 +125,8 @@ class QueueDriver:
         ):
             assert not isinstance(reply, Exception), reply
 
-    async def claim(self, want: int = 1) -> tuple[Claim, ...]:
-        return (await self.leases.claim(want)).claims
+    async def claim(self, count: int = 1) -> tuple[Claim, ...]:
+        return (await self.leases.claim(count)).claims
 
     async def complete(self, *job_ids: str, result: dict[str, Any] | None = None) -> None:
         await self.submit(*(payload(job_id) for job_id in job_ids))

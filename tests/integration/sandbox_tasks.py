@@ -260,19 +260,19 @@ def _in_a_thread() -> None:
 
 def act_ask(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     """Sends ``spec["questions"]``, and reads or writes the files of the answers."""
-    answers = []
+    replies = []
     for question in spec["questions"]:
-        answer, fds = context.request(**question)
+        reply, fds = context.request(**question)
         for fd in fds:
             with os.fdopen(fd, "r+b" if "create" in question else "rb") as file:
-                answer["content"] = file.write(b"made") if "create" in question else file.read().decode()
-        answers.append(answer)
-    return {"said": answers}
+                reply["content"] = file.write(b"made") if "create" in question else file.read().decode()
+        replies.append(reply)
+    return {"replies": replies}
 
 
 def act_ask_and_leave(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     """Requests descriptors and receives none of them."""
-    job = {"job": spec["job"], "ask": spec["question"]}
+    job = {"job": spec["job"], "request": spec["question"]}
     body = json.dumps(job).encode()
     with _channel() as channel:
         for _ in range(spec["times"]):

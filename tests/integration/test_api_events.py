@@ -33,10 +33,10 @@ class Stream:
         self._sent: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.status = 0
         self._began = asyncio.Event()
-        given = {"host": "localhost", **(headers or {})}
+        fields = {"host": "localhost", **(headers or {})}
         scope = {
             "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"",
-            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+            "headers": [(name.encode(), value.encode()) for name, value in fields.items()],
             "client": ("127.0.0.1", 1), "server": ("localhost", 80), "scheme": "http", "root_path": "",
             "http_version": "1.1", "asgi": {"version": "3.0", "spec_version": "2.3"},
         }  # fmt: skip

@@ -36,7 +36,7 @@ class Running:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
         self.log: list[dict[str, Any]] = []
-        self._said = threading.Condition()
+        self._new_line = threading.Condition()
         threading.Thread(target=self._listen, daemon=True).start()
         self.url = str(self.logged(lambda line: line["event"] == "api.started")["addresses"][0])
 
@@ -44,15 +44,15 @@ class Running:
         assert self.process.stderr is not None
         with self.process.stderr as stream:
             for line in stream:
-                with self._said:
+                with self._new_line:
                     self.log.append(json.loads(line))
-                    self._said.notify_all()
+                    self._new_line.notify_all()
 
-    def logged(self, meant: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    def logged(self, matches: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Waits for the first log line that matches."""
-        with self._said:
-            assert self._said.wait_for(lambda: any(map(meant, self.log)), TIMEOUT_S), self.log
-            return next(filter(meant, self.log))
+        with self._new_line:
+            assert self._new_line.wait_for(lambda: any(map(matches, self.log)), TIMEOUT_S), self.log
+            return next(filter(matches, self.log))
 
     @property
     def address(self) -> tuple[str, int]:
@@ -68,8 +68,8 @@ class Running:
 
 
 @contextmanager
-def running(program: Program, *words: str) -> Iterator[Running]:
-    process = program.start("api", "--port", "0", *words, stderr=subprocess.PIPE)
+def running(program: Program, *arguments: str) -> Iterator[Running]:
+    process = program.start("api", "--port", "0", *arguments, stderr=subprocess.PIPE)
     try:
         yield Running(process)
     finally:
@@ -183,8 +183,8 @@ def checked(api: Running, head: bytes, body: bytes) -> tuple[int, dict[str, Any]
     assert "default-src 'none'" in headers["content-security-policy"]
     assert headers["connection"] == "close"
     made = headers["x-request-id"]
-    answered = api.logged(lambda line: line["event"] == "api.answered" and line["httpId"] == made)
-    assert answered["status"] == status
+    event = api.logged(lambda line: line["event"] == "api.answered" and line["httpId"] == made)
+    assert event["status"] == status
     assert int(headers["content-length"]) == len(body)
     return status, json.loads(body)
 
@@ -319,10 +319,10 @@ async def test_trailers_are_ignored(program: Program) -> None:
             async with raw(api) as (reader, writer):
                 # Sent at once: the fields are parsed before the application reads the request.
                 writer.write(request)
-                answered = await reader.readuntil(HEAD_END)
-                assert answered.split()[1] == str(expected).encode()
+                response_head = await reader.readuntil(HEAD_END)
+                assert response_head.split()[1] == str(expected).encode()
                 if expected == 200:
-                    length = int(answered.lower().partition(b"content-length:")[2].split()[0])
+                    length = int(response_head.lower().partition(b"content-length:")[2].split()[0])
                     assert json.loads(await reader.readexactly(length))["pausedBy"].startswith("api@")
 
 

@@ -224,8 +224,8 @@ async def test_bulk_command_has_dry_run_limit_and_left_count(
     assert [item["jobId"] for item in rest.json()["deadLetters"]] == ["job-2", "job-1", "job-0"]
     # notFound lists unknown ids, ids of pending jobs, and ids excluded by a filter.
     named = {"jobIds": ["job-2", "nobody", "job-4", "nobody"]}
-    asked = await api.client.post(f"{DEAD}/discard", json={**named, "dryRun": True})
-    assert (asked.json()["matched"], asked.json()["notFound"]) == (1, ["nobody", "job-4"])
+    dry_run = await api.client.post(f"{DEAD}/discard", json={**named, "dryRun": True})
+    assert (dry_run.json()["matched"], dry_run.json()["notFound"]) == (1, ["nobody", "job-4"])
     other = await api.client.post(f"{DEAD}/discard", json={**named, "error": "another"})
     assert (other.json()["done"], other.json()["notFound"]) == (0, ["job-2", "nobody", "job-4"])
     gone = await api.client.post(f"{DEAD}/discard", json=named)
@@ -302,9 +302,9 @@ async def test_unknown_paths_and_methods_are_problems(api: ApiUnderTest) -> None
 
 async def test_request_id_is_returned_and_logged(api: ApiUnderTest) -> None:
     with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as log:
-        given = await api.client.post(JOBS, json=payload("a"), headers={"x-request-id": "from-ann.1"})
+        response = await api.client.post(JOBS, json=payload("a"), headers={"x-request-id": "from-ann.1"})
         made = await api.client.get("/livez?secret=1", headers={"x-request-id": "not allowed"})
-    assert given.headers["x-request-id"] == "from-ann.1"
+    assert response.headers["x-request-id"] == "from-ann.1"
     assert made.headers["x-request-id"] == "made-1"
     first, second = log
     assert first["client"] == "127.0.0.1"

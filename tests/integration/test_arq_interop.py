@@ -39,8 +39,8 @@ async def retry(b: QueueFixture, claim: Claim) -> None:
     assert code is ScriptResult.OK
 
 
-def raw(job_id: str, **words: Any) -> dict[str, Any]:
-    return payload(job_id, **words).raw
+def raw(job_id: str, **options: Any) -> dict[str, Any]:
+    return payload(job_id, **options).raw
 
 
 # ---------------------------------------------------------------- from stock arq clients
@@ -290,19 +290,19 @@ async def test_stock_client_result_of_a_failed_job_raises(redis_url: str, end: s
     async with queue_fixture(redis_url, max_crashes=1) as b, stock_pool(redis_url) as pool:
         await b.queue.submit(payload("a"))
         claim = await b.claim_one()
-        words = 'no file "Grüße.png" \\ at 5 %'
+        message = 'no file "Grüße.png" \\ at 5 %'
         if end == "dead":
-            why = dead_letter_reason("asset-missing", words, error_class="AssetMissing")
+            why = dead_letter_reason("asset-missing", message, error_class="AssetMissing")
             await b.worker().move_to_dead_letters(
                 claim, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=why
             )
-            expected = f"AssetMissing: {words}"
+            expected = f"AssetMissing: {message}"
         elif end == "lost":
             await b.worker().deregister_worker("w1", "killed by SIGKILL", lost=True)
             expected = "WorkerLost: killed by SIGKILL"
         else:
-            await b.queue.cancel("a", who="ann", why=words)
-            expected = f"cancelled by ann: {words}"
+            await b.queue.cancel("a", who="ann", why=message)
+            expected = f"cancelled by ann: {message}"
         job = Job("a", pool, QUEUE, json.loads)
         with pytest.raises(SerializationError) as caught:
             await job.result(timeout=5)

@@ -132,11 +132,11 @@ def test_unreadable_file_is_a_usage_error(program: Program, name: str, text: str
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [("status",), ("cancel",), ("jobs", "--filter"), ("dlq", "requeue"), ("dlq", "list", "--project")],
 )
-def test_argument_that_is_not_utf_8_is_a_usage_error(program: Program, words: tuple[str, ...]) -> None:
-    done = program.run(*words, os.fsdecode(b"a\xff"))
+def test_argument_that_is_not_utf_8_is_a_usage_error(program: Program, arguments: tuple[str, ...]) -> None:
+    done = program.run(*arguments, os.fsdecode(b"a\xff"))
     assert done.code == 2
     assert r"an argument is not UTF-8 text: 'a\udcff'" in done.err
 

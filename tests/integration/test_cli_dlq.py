@@ -63,7 +63,7 @@ async def test_list_as_json(program_with_dead: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("arguments", "expected"),
     [
         (("--error", "image-corrupt"), {"c-1"}),
         (("--error", "PermanentJobError"), {"c-1", "m-1", "m-2", "m-3"}),
@@ -79,10 +79,10 @@ async def test_list_as_json(program_with_dead: Program) -> None:
     ],
     ids=lambda value: " ".join(sorted(value)),
 )
-async def test_filters(program_with_dead: Program, words: tuple[str, ...], expected: set[str]) -> None:
-    data = program_with_dead.run("dlq", "list", "--json", *words)
+async def test_filters(program_with_dead: Program, arguments: tuple[str, ...], expected: set[str]) -> None:
+    data = program_with_dead.run("dlq", "list", "--json", *arguments)
     assert {item["jobId"] for item in data.json["deadLetters"]} == expected
-    exported = program_with_dead.run("dlq", "export", *words)
+    exported = program_with_dead.run("dlq", "export", *arguments)
     assert {item["jobId"] for item in exported.json_lines} == expected
 
 
@@ -178,7 +178,7 @@ async def test_requeue_with_another_payload(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "text"),
+    ("arguments", "code", "text"),
     [
         (("m-1", "m-2"), 2, "--payload requires exactly one JOB"),
         (("m-1", "--project", "p"), 2, "--payload requires exactly one JOB"),
@@ -187,11 +187,11 @@ async def test_requeue_with_another_payload(
     ids=["two", "filter", "other"],
 )
 async def test_payload_option_requires_one_job_and_its_job_id(
-    program_with_dead: Program, tmp_path: Path, words: tuple[str, ...], code: int, text: str
+    program_with_dead: Program, tmp_path: Path, arguments: tuple[str, ...], code: int, text: str
 ) -> None:
     mended = tmp_path / "mended.json"
     mended.write_text(json.dumps(payload("m-1")))
-    done = program_with_dead.run("dlq", "requeue", "--payload", str(mended), *words)
+    done = program_with_dead.run("dlq", "requeue", "--payload", str(mended), *arguments)
     assert (done.code, text in done.err) == (code, True), done.err
     (tmp_path / "broken.json").write_text("{}")
     assert (
@@ -237,7 +237,7 @@ async def test_discard_of_one_job_needs_confirmation(program_with_dead: Program)
 
 @pytest.mark.parametrize("act", ["requeue", "discard"])
 @pytest.mark.parametrize(
-    ("words", "text"),
+    ("arguments", "text"),
     [
         ((), "no dead letters selected"),
         (("--yes",), "no dead letters selected"),
@@ -248,8 +248,8 @@ async def test_discard_of_one_job_needs_confirmation(program_with_dead: Program)
         (("--older-than", "-5s"), "found '-5s', allowed 30s"),
     ],
 )
-def test_invalid_options(program: Program, act: str, words: tuple[str, ...], text: str) -> None:
-    done = program.run("dlq", act, *words)
+def test_invalid_options(program: Program, act: str, arguments: tuple[str, ...], text: str) -> None:
+    done = program.run("dlq", act, *arguments)
     assert done.code == 2
     assert text in done.err
 
@@ -261,22 +261,22 @@ def test_empty_queue(program: Program) -> None:
     assert "no dead letters" in program.run("dlq", "list", "--groups").err
 
 
-def answered(program: Program, answer: bytes, *words: str) -> ProgramResult:
-    """Runs a command on a terminal and types ``answer``."""
+def run_with_reply(program: Program, typed: bytes, *arguments: str) -> ProgramResult:
+    """Runs a command on a terminal and types ``typed``."""
     ours, theirs = pty.openpty()
     try:
-        with program.start(*words, stdin=theirs, stdout=-1, stderr=-1) as started:
+        with program.start(*arguments, stdin=theirs, stdout=-1, stderr=-1) as started:
             os.close(theirs)
-            os.write(ours, answer)
+            os.write(ours, typed)
             out, err = started.communicate(timeout=30)
     finally:
         os.close(ours)
     return ProgramResult(started.returncode, out.decode(), err.decode())
 
 
-@pytest.mark.parametrize("answer", [b"\n", b"n\n", b"nonsense\n", b"\x04"])
-async def test_any_reply_but_yes_cancels(program_with_dead: Program, answer: bytes) -> None:
-    done = answered(program_with_dead, answer, "dlq", "discard", "--all")
+@pytest.mark.parametrize("typed", [b"\n", b"n\n", b"nonsense\n", b"\x04"])
+async def test_any_reply_but_yes_cancels(program_with_dead: Program, typed: bytes) -> None:
+    done = run_with_reply(program_with_dead, typed, "dlq", "discard", "--all")
     assert done.code == 1
     assert "discard 4 dead letters: they are deleted permanently" in done.err
     assert "Continue? [y/N]" in done.err
@@ -285,7 +285,7 @@ async def test_any_reply_but_yes_cancels(program_with_dead: Program, answer: byt
 
 
 async def test_yes_confirms(program_with_dead: Program) -> None:
-    done = answered(program_with_dead, b"y\n", "dlq", "requeue", "--all")
+    done = run_with_reply(program_with_dead, b"y\n", "dlq", "requeue", "--all")
     assert (done.code, done.out) == (0, "requeued 4, skipped 0\n")
 
 
@@ -294,22 +294,22 @@ async def test_letters_that_die_during_confirmation_are_kept(
 ) -> None:
     ours, theirs = pty.openpty()
     try:
-        words = ("dlq", "discard", "--all")
-        with program_with_dead.start(*words, stdin=theirs, stdout=-1, stderr=-1) as started:
+        arguments = ("dlq", "discard", "--all")
+        with program_with_dead.start(*arguments, stdin=theirs, stdout=-1, stderr=-1) as started:
             os.close(theirs)
             assert started.stderr is not None
-            asked = b""
-            while b"Continue?" not in asked:
+            prompt = b""
+            while b"Continue?" not in prompt:
                 text = os.read(started.stderr.fileno(), 4096)
-                assert text, asked
-                asked += text
+                assert text, prompt
+                prompt += text
             async with queue_driver(redis_url) as driver:
                 await driver.add_dead_letters("late")
             os.write(ours, b"y\n")
             out, _ = started.communicate(timeout=30)
     finally:
         os.close(ours)
-    assert b"discard 4 dead letters" in asked
+    assert b"discard 4 dead letters" in prompt
     assert out == b"discarded 4, skipped 0\n"
     assert dead(program_with_dead) == {"late"}
 
@@ -317,10 +317,10 @@ async def test_letters_that_die_during_confirmation_are_kept(
 async def test_a_hundred_letters_require_the_typed_command(program: Program, redis_url: str) -> None:
     async with queue_driver(redis_url) as driver:
         await driver.add_dead_letters(*(f"j-{number}" for number in range(100)))
-    done = answered(program, b"y\n", "dlq", "discard", "--all")
+    done = run_with_reply(program, b"y\n", "dlq", "discard", "--all")
     assert done.code == 1
     assert "Type discard to continue:" in done.err
-    done = answered(program, b"discard\n", "dlq", "discard", "--all")
+    done = run_with_reply(program, b"discard\n", "dlq", "discard", "--all")
     assert (done.code, done.out) == (0, "discarded 100, skipped 0\n")
 
 
@@ -392,8 +392,8 @@ def test_export_reports_jobs_that_are_not_dead_letters(
 async def test_escape_sequences_stay_in_redis(program: Program, redis_url: str) -> None:
     async with queue_driver(redis_url) as driver:
         await driver.add_dead_letters("m-1", message=f"evil {ESCAPES}\nsecond line", code=f"c{ESCAPES}")
-    for words in (("list",), ("list", "--groups"), ("show", "m-1"), ("requeue", "m-1")):
-        done = program.run("dlq", *words)
+    for arguments in (("list",), ("list", "--groups"), ("show", "m-1"), ("requeue", "m-1")):
+        done = program.run("dlq", *arguments)
         assert done.code == 0
         assert "\\u001b[2J" in done.out + done.err
         assert "\x1b" not in done.out + done.err
@@ -409,6 +409,6 @@ async def test_preview_counts_more_letters_than_it_groups(
 ) -> None:
     monkeypatch.setattr(bulk, "MAX_PREVIEWED", 2)
     async with queue_driver(redis_url) as driver:
-        letters = DeadLetters(driver.redis, driver.settings)
-        assert await bulk._preview(letters, DeadLetterFilter(), await letters.now_ms()) == (4, ())
+        dead_letters = DeadLetters(driver.redis, driver.settings)
+        assert await bulk._preview(dead_letters, DeadLetterFilter(), await dead_letters.now_ms()) == (4, ())
     assert "4 dead letters in 2 groups, of the newest 2:" in capsys.readouterr().err

@@ -38,9 +38,9 @@ def program(redis_url: str, tmp_path: Path) -> Program:
     return Program(tmp_path, redis_url)
 
 
-@pytest.mark.parametrize("words", NEEDS_REDIS, ids=" ".join)
-def test_redis_unreachable_exits_69(tmp_path: Path, words: tuple[str, ...]) -> None:
-    done = Program(tmp_path, "redis://user:s3cret@127.0.0.1:1/0").run(*words)
+@pytest.mark.parametrize("arguments", NEEDS_REDIS, ids=" ".join)
+def test_redis_unreachable_exits_69(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = Program(tmp_path, "redis://user:s3cret@127.0.0.1:1/0").run(*arguments)
     assert done.code == 69
     assert done.out == ""
     assert "Redis at redis://user:***@127.0.0.1:1/0 cannot be used: connection refused" in done.err
@@ -86,13 +86,13 @@ def test_unexpected_error_is_one_line_and_a_hint(program: Program, redis_url: st
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize("words", [("jobs",), ("jobs", "--json"), ("dlq", "export"), ("stats",)])
-async def test_closed_output_exits_141(program: Program, redis_url: str, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", [("jobs",), ("jobs", "--json"), ("dlq", "export"), ("stats",)])
+async def test_closed_output_exits_141(program: Program, redis_url: str, arguments: tuple[str, ...]) -> None:
     async with queue_driver(redis_url) as driver:
         await driver.add_dead_letters(*(f"job-{number}" for number in range(50)))
     reading, writing = os.pipe()
     os.close(reading)
-    with program.start(*words, stdout=writing, stderr=-1) as started:
+    with program.start(*arguments, stdout=writing, stderr=-1) as started:
         os.close(writing)
         _, err = started.communicate(timeout=30)
     assert started.returncode == 141

@@ -32,9 +32,9 @@ def program(server: RedisProcess, tmp_path: Path) -> Program:
 PATIENT = ("--latency-warning", "600000", "--latency-critical", "600000")
 
 
-def statuses(program: Program, *words: str) -> dict[str, str]:
-    found = program.run("health", "--json", *PATIENT, *words).json
-    return {check["name"]: check["status"] for check in found["checks"]}
+def statuses(program: Program, *arguments: str) -> dict[str, str]:
+    report = program.run("health", "--json", *PATIENT, *arguments).json
+    return {check["name"]: check["status"] for check in report["checks"]}
 
 
 async def test_slow_redis_is_reported(program: Program, server: RedisProcess) -> None:
@@ -54,9 +54,9 @@ async def test_healthy_queue(program: Program, server: RedisProcess) -> None:
     first = done.out.splitlines()[0]
     assert first.startswith("PREVIEWOPS OK - 1 worker, 1 jobs pending, 0 active | waiting=1;;;0; ")
     assert " dead=0;0;99;0; " in first
-    found = program.run("health", "--json", *PATIENT)
-    assert (found.code, found.json["status"], found.json["exitCode"]) == (0, "OK", 0)
-    assert found.json["figures"]["waiting"] == 1
+    result = program.run("health", "--json", *PATIENT)
+    assert (result.code, result.json["status"], result.json["exitCode"]) == (0, "OK", 0)
+    assert result.json["figures"]["waiting"] == 1
 
 
 def test_advice_is_below_the_failed_check(program: Program) -> None:
@@ -84,14 +84,14 @@ async def test_failures_stuck_jobs_versions_and_disk_are_checked(
         await driver.submit(payload("slow"))
         await driver.leases.claim(1)
         await driver.redis.hincrby("preview-jobs:job:slow", "claimed", -200_000)
-    found = statuses(program, "--dead-warning", "50")
-    assert found.pop("disk") in ("OK", "WARNING", "CRITICAL"), "whatever this machine has"
-    assert {name for name, status in found.items() if status != "OK"} == {
+    by_check = statuses(program, "--dead-warning", "50")
+    assert by_check.pop("disk") in ("OK", "WARNING", "CRITICAL"), "whatever this machine has"
+    assert {name for name, status in by_check.items() if status != "OK"} == {
         "failure-rate",
         "stuck-jobs",
         "versions",
     }
-    assert found["failure-rate"] == "CRITICAL"
+    assert by_check["failure-rate"] == "CRITICAL"
     milder = statuses(program, "--dead-warning", "50", "--failure-warning", "80", "--failure-critical", "90")
     assert milder["failure-rate"] == "WARNING"
 
@@ -100,8 +100,8 @@ async def test_confinement_and_clocks_of_workers_are_checked(program: Program, s
     async with queue_driver(server.url) as driver:
         now_ms = time.time_ns() // 1_000_000
         await driver.heartbeat("w-1", confinedBy=["seccomp", "resource limits"], clockMs=now_ms - 3_600_000)
-    found = statuses(program)
-    assert (found["confinement"], found["clocks"]) == ("WARNING", "CRITICAL")
+    by_check = statuses(program)
+    assert (by_check["confinement"], by_check["clocks"]) == ("WARNING", "CRITICAL")
     line = program.run("health", *PATIENT).out.splitlines()[0]
     assert "the clock of w-1 is 3600 s behind the one of Redis" in line
     assert "w-1 render without Landlock" in line
@@ -155,8 +155,8 @@ async def test_pause_eviction_and_persistence_warn(program: Program, server: Red
     with redis.Redis.from_url(server.url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         client.config_set("appendonly", "no")
-    found = statuses(program)
-    assert {name for name, status in found.items() if status == "WARNING"} == {
+    by_check = statuses(program)
+    assert {name for name, status in by_check.items() if status == "WARNING"} == {
         "paused",
         "eviction",
         "persistence",
@@ -179,9 +179,9 @@ async def test_forbidden_commands_skip_their_checks(program: Program, server: Re
     async with queue_driver(server.url) as driver:
         await driver.heartbeat()
         await driver.redis.execute_command("ACL", "SETUSER", "default", "-config", "-info")
-    found = program.run("health", "--json", *PATIENT)
-    assert found.code == 0
-    assert {"eviction", "persistence"}.isdisjoint(check["name"] for check in found.json["checks"])
+    result = program.run("health", "--json", *PATIENT)
+    assert result.code == 0
+    assert {"eviction", "persistence"}.isdisjoint(check["name"] for check in result.json["checks"])
 
 
 def test_unavailable_redis_is_critical_and_hides_the_password(program: Program) -> None:
@@ -189,12 +189,12 @@ def test_unavailable_redis_is_critical_and_hides_the_password(program: Program) 
     assert done.code == 2
     assert done.out.startswith("PREVIEWOPS CRITICAL - Redis at redis://u:***@127.0.0.1:1 cannot be used: ")
     assert "s3cret" not in done.out + done.err
-    found = program.run("--redis-url", "redis://u:s3cret@127.0.0.1:1", "health", "--json")
-    assert (found.code, found.json["status"]) == (2, "CRITICAL")
+    result = program.run("--redis-url", "redis://u:s3cret@127.0.0.1:1", "health", "--json")
+    assert (result.code, result.json["status"]) == (2, "CRITICAL")
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("--bogus",),
         ("--dead-warning", "0"),
@@ -205,8 +205,8 @@ def test_unavailable_redis_is_critical_and_hides_the_password(program: Program) 
         ("extra",),
     ],
 )
-def test_invalid_arguments_are_unknown(program: Program, words: tuple[str, ...]) -> None:
-    done = program.run("health", *words)
+def test_invalid_arguments_are_unknown(program: Program, arguments: tuple[str, ...]) -> None:
+    done = program.run("health", *arguments)
     assert done.code == 3
     assert done.out.startswith("PREVIEWOPS UNKNOWN - ")
 

@@ -23,12 +23,12 @@ def program(tmp_path: Path) -> Program:
     return Program(tmp_path)
 
 
-@pytest.mark.parametrize("words", NAMES, ids=" ".join)
-def test_every_command_has_help_with_an_example(program: Program, words: tuple[str, ...]) -> None:
-    done = program.run(*words, "--help")
+@pytest.mark.parametrize("arguments", NAMES, ids=" ".join)
+def test_every_command_has_help_with_an_example(program: Program, arguments: tuple[str, ...]) -> None:
+    done = program.run(*arguments, "--help")
     assert done.code == 0
-    assert done.out.startswith(f"Usage: previewops {' '.join(words)}")
-    assert f"previewops {' '.join(words)}" in done.out.split("Examples:")[1]
+    assert done.out.startswith(f"Usage: previewops {' '.join(arguments)}")
+    assert f"previewops {' '.join(arguments)}" in done.out.split("Examples:")[1]
     assert aligned(done.out.partition("Examples:")[0].splitlines())
 
 
@@ -57,15 +57,19 @@ def test_version(program: Program) -> None:
     assert (done.code, done.out) == (0, f"previewops, version {__version__}\n")
 
 
-@pytest.mark.parametrize("words", [("--help",), ("--version",), ("dlq", "--help"), ("completion", "bash")])
-def test_help_and_version_import_no_heavy_modules(words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("--version",), ("dlq", "--help"), ("completion", "bash")]
+)
+def test_help_and_version_import_no_heavy_modules(arguments: tuple[str, ...]) -> None:
     script = (
         "import sys; sys.argv = ['previewops', *sys.argv[1:]]\n"
         "from previewops.cli import main\n"
         "try: main()\n"
         f"finally: print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
@@ -82,7 +86,7 @@ def test_health_imports_neither_jsonschema_nor_pillow(program: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "text"),
+    ("arguments", "text"),
     [
         (("nonsense",), "No such command 'nonsense'"),
         (("dlq", "nonsense"), "No such command 'nonsense'"),
@@ -96,8 +100,8 @@ def test_health_imports_neither_jsonschema_nor_pillow(program: Program) -> None:
         (("completion", "tcsh"), "'tcsh' is not one of"),
     ],
 )
-def test_invalid_usage_exits_2(program: Program, words: tuple[str, ...], text: str) -> None:
-    done = program.run(*words)
+def test_invalid_usage_exits_2(program: Program, arguments: tuple[str, ...], text: str) -> None:
+    done = program.run(*arguments)
     assert done.code == 2
     assert done.out == ""
     assert text in done.err

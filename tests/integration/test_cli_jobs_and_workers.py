@@ -84,8 +84,8 @@ async def test_jobs(program: Program, redis_url: str) -> None:
     assert [item["jobId"] for item in program.run("jobs", "--project", "trials", "--json").json["jobs"]] == [
         "b-1"
     ]
-    for words, expected in (("project:tri", ["b-1"]), ("! state:waiting", ["dead-1", "done-1"]), ("!1", [])):
-        data = program.run("jobs", "--filter", words, "--json").json["jobs"]
+    for query, expected in (("project:tri", ["b-1"]), ("! state:waiting", ["dead-1", "done-1"]), ("!1", [])):
+        data = program.run("jobs", "--filter", query, "--json").json["jobs"]
         assert sorted(item["jobId"] for item in data) == expected
     rejected = program.run("jobs", "--filter", "proj:tri")
     assert (rejected.code, "found proj, allowed id, project" in rejected.err) == (2, True)

@@ -22,12 +22,12 @@ def program(redis_url: str, tmp_path: Path) -> Program:
     return Program(tmp_path, redis_url)
 
 
-def wait_for_line(process: subprocess.Popen[bytes], words: str) -> str:
+def wait_for_line(process: subprocess.Popen[bytes], text: str) -> str:
     assert process.stderr is not None
     for line in process.stderr:
-        if words in line.decode():
+        if text in line.decode():
             return line.decode()
-    raise AssertionError(f"process ended without printing {words!r}")
+    raise AssertionError(f"process ended without printing {text!r}")
 
 
 async def test_recording_contains_the_tui_data(program: Program, redis_url: str) -> None:
@@ -42,16 +42,16 @@ async def test_recording_contains_the_tui_data(program: Program, redis_url: str)
     assert " snapshots over " in done.out
     with closing(Recording.open(program.folder / "night.rec")) as recording:
         (stretch,) = recording.intervals
-        look = recording.frame_at(stretch.end_ms).frame
-    assert look is not None
-    snapshot = look.snapshot
+        frame = recording.frame_at(stretch.end_ms).frame
+    assert frame is not None
+    snapshot = frame.snapshot
     assert (snapshot.queue_name, snapshot.dead, snapshot.active) == ("preview-jobs", 1, 1)
     assert [run.job_id for run in snapshot.running_jobs] == ["b-1"]
     assert [worker.worker_id for worker in snapshot.workers] == ["w-1"]
     assert [event.kind for event in snapshot.events] == ["dead"]
     assert sum(bucket.counts.get("accepted", 0) for bucket in snapshot.buckets) == 3
-    assert look.health is not None
-    assert {"workers", "redis", "dead-letters"} <= {check.name for check in look.health.checks}
+    assert frame.health is not None
+    assert {"workers", "redis", "dead-letters"} <= {check.name for check in frame.health.checks}
 
 
 def test_signal_ends_the_recording_cleanly(program: Program) -> None:
@@ -124,8 +124,10 @@ def test_other_files_are_not_overwritten(program: Program) -> None:
     assert "nowhere/night.rec cannot be written: No such file or directory" in done.err
 
 
-@pytest.mark.parametrize("words", [("--for", "soon"), ("--for", "0s"), ("--every", "0"), ("--max-mb", "0")])
-def test_invalid_options_are_usage_errors(program: Program, words: tuple[str, ...]) -> None:
-    done = program.run("record", "night.rec", *words)
+@pytest.mark.parametrize(
+    "arguments", [("--for", "soon"), ("--for", "0s"), ("--every", "0"), ("--max-mb", "0")]
+)
+def test_invalid_options_are_usage_errors(program: Program, arguments: tuple[str, ...]) -> None:
+    done = program.run("record", "night.rec", *arguments)
     assert done.code == 2
     assert not (program.folder / "night.rec").exists()

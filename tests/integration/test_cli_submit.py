@@ -59,11 +59,11 @@ def test_another_payload_with_the_same_id_is_a_conflict(program: Program) -> Non
     assert "submit such a job with --import again" in done.err
 
 
-@pytest.mark.parametrize("words", [("jobs.jsonl",), ("--jsonl", "jobs.txt")])
-def test_json_lines(program: Program, redis_url: str, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", [("jobs.jsonl",), ("--jsonl", "jobs.txt")])
+def test_json_lines(program: Program, redis_url: str, arguments: tuple[str, ...]) -> None:
     lines = b"\n".join(json.dumps(payload(f"job-{number}")).encode() for number in range(250))
-    program.write(words[-1], lines + b"\n\n")
-    done = program.run("submit", *words, PREVIEW_QUEUE_MAX="1000")
+    program.write(arguments[-1], lines + b"\n\n")
+    done = program.run("submit", *arguments, PREVIEW_QUEUE_MAX="1000")
     assert done.code == 0
     assert len(done.out.splitlines()) == 250
     assert waiting(redis_url) == {f"job-{number}" for number in range(250)}

@@ -25,12 +25,12 @@ def program(redis_url: str, tmp_path: Path) -> Program:
     return Program(tmp_path, redis_url)
 
 
-async def claimed(driver: QueueDriver, want: int = 1) -> list[Claim]:
+async def claimed(driver: QueueDriver, count: int = 1) -> list[Claim]:
     """Claims jobs once the process has submitted them."""
-    claims = list(await driver.claim(want))
-    while len(claims) < want:
+    claims = list(await driver.claim(count))
+    while len(claims) < count:
         assert await driver.leases.wait_for_work(30) or claims, "nothing was submitted"
-        claims += await driver.claim(want - len(claims))
+        claims += await driver.claim(count - len(claims))
     return claims
 
 

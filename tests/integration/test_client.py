@@ -115,9 +115,9 @@ async def test_every_rejection_has_its_error(redis_url: str, settings: Settings,
             Receipt, InvalidPayload, Receipt, Receipt, Receipt, QueueFull, QueueFull, UsageError,
         ]  # fmt: skip
         assert responses[0] == Receipt("a", JobState.WAITING, new=True)
-        for ask in (client.status, client.wait, client.artifacts, client.cancel):
+        for method in (client.status, client.wait, client.artifacts, client.cancel):
             with pytest.raises(JobNotFound):
-                await ask("unknown")
+                await method("unknown")
         with pytest.raises(WrongState, match="it is waiting"):
             await client.artifacts("a")
 
@@ -345,9 +345,9 @@ def test_one_async_client_in_one_loop_after_the_other(redis_url: str, settings: 
 
 def test_redis_unreachable_is_one_error(tmp_path: Path) -> None:
     with Client(f"unix://{tmp_path}/none.sock", settings=SETTINGS) as client:
-        for ask in (client.status, client.cancel, client.artifacts):
+        for method in (client.status, client.cancel, client.artifacts):
             with pytest.raises(RedisUnavailable, match="the socket does not exist"):
-                ask("job-1")
+                method("job-1")
         with pytest.raises(RedisUnavailable):
             client.wait("job-1", timeout_s=0)
     with pytest.raises(UsageError, match="redis://"):

@@ -185,7 +185,7 @@ async def test_assets_and_output_are_passed_as_descriptors(folder: Path) -> None
             async with pool_of(confined=True) as pool:
                 names = ["file", "inline", "web", "web", "file"]
                 questions = [*({"open": name} for name in names), {"create": ["sub/made.bin"]}]
-                answer = await pool.run(
+                result = await pool.run(
                     {"act": "ask", "questions": questions}, deadline_s=60, handle_request=file_server.handle
                 )
                 with pytest.raises(PermanentJobError) as caught:
@@ -199,7 +199,7 @@ async def test_assets_and_output_are_passed_as_descriptors(folder: Path) -> None
         finally:
             downloads.close()
         assert len(server.requests) == 1, "fetched once, whatever it was asked for"
-    contents = [entry["content"] for entry in answer["said"]]
+    contents = [entry["content"] for entry in result["replies"]]
     assert contents == ["secret", "hello", "from the web", "from the web", "secret", 4]
     assert (folder / "out" / "sub" / "made.bin").read_bytes() == b"made"
     assert (folder / "out" / "sub" / "made.bin").stat().st_mode & 0o777 == 0o644

@@ -136,12 +136,12 @@ async def test_a_server_is_busy_with_a_script(redis_process: MakeServer) -> None
     client = connect(server.url, role="test")
 
     @redis_errors(server.url)
-    async def ask() -> None:
+    async def ping() -> None:
         while not script.done():  # the script may not have started yet
             await client.ping()
 
     with pytest.raises(RedisUnavailable, match="busy running another client's script"):
-        await ask()
+        await ping()
     async with Redis.from_url(server.url) as other:
         await other.script_kill()
     await asyncio.gather(script, return_exceptions=True)
@@ -162,7 +162,7 @@ async def test_server_that_dies_during_a_command(redis_process: MakeServer) -> N
 
 async def test_it_decorates_a_function() -> None:
     @redis_errors("unix:///nonexistent/redis.sock")
-    async def ask() -> None:
+    async def ping() -> None:
         client = connect("unix:///nonexistent/redis.sock", role="test")
         try:
             await client.ping()
@@ -171,7 +171,7 @@ async def test_it_decorates_a_function() -> None:
 
     for _ in range(2):
         with pytest.raises(RedisUnavailable, match="the socket does not exist"):
-            await ask()
+            await ping()
 
 
 async def test_programming_errors_pass_through(redis_url: str) -> None:

@@ -79,9 +79,9 @@ def test_one_private_address_among_public_ones_is_rejected() -> None:
 
 
 def test_a_name_is_resolved_once() -> None:
-    answers = iter([[LOOPBACK], ["169.254.169.254"], ["169.254.169.254"]])
+    address_lists = iter([[LOOPBACK], ["169.254.169.254"], ["169.254.169.254"]])
     with serving(complete_response(CONTENT)) as server:
-        web = web_assets(server, resolve=lambda _host, _port: next(answers))
+        web = web_assets(server, resolve=lambda _host, _port: next(address_lists))
         assert read(server.url(), web) == CONTENT
         assert rejection(server.url(), web).code == "asset-address-refused"
 
@@ -99,10 +99,10 @@ def test_a_host_that_is_not_allowed_is_rejected() -> None:
     "status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"]
 )
 def test_redirects_are_followed(status: str) -> None:
-    def answer(connection: socket.socket, path: str) -> None:
+    def respond(connection: socket.socket, path: str) -> None:
         (complete_response(CONTENT) if path == "/b.png" else redirect_to("/b.png", status))(connection, path)
 
-    with serving(answer) as server:
+    with serving(respond) as server:
         assert read(server.url(), web_assets(server)) == CONTENT
 
 
@@ -313,12 +313,12 @@ def spool_files(folder: Path) -> list[Path]:
 
 
 def test_an_asset_is_downloaded_once_and_holds_no_descriptor(tmp_path: Path) -> None:
-    answers = iter([complete_response(CONTENT), complete_response(b"something else")])
+    responses = iter([complete_response(CONTENT), complete_response(b"something else")])
 
-    def answer(connection: socket.socket, path: str) -> None:
-        next(answers)(connection, path)
+    def respond(connection: socket.socket, path: str) -> None:
+        next(responses)(connection, path)
 
-    with serving(answer) as server:
+    with serving(respond) as server:
         fetched = DownloadCache(web_assets(server), spool=tmp_path)
         opener, asset = FileAssetOpener((), fetched), AssetRef("it", server.url())
         before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
@@ -357,19 +357,19 @@ def test_the_downloads_of_a_job_are_limited_in_total(tmp_path: Path) -> None:
 
 
 def test_a_download_that_ends_after_its_job_leaves_no_file(tmp_path: Path) -> None:
-    asked, go_on = threading.Event(), threading.Event()
+    requested, go_on = threading.Event(), threading.Event()
 
-    def answer(connection: socket.socket, path: str) -> None:
-        asked.set()
+    def respond(connection: socket.socket, path: str) -> None:
+        requested.set()
         go_on.wait(10)
         complete_response(CONTENT)(connection, path)
 
-    with serving(answer) as server, ThreadPoolExecutor(1) as threads:
+    with serving(respond) as server, ThreadPoolExecutor(1) as threads:
         fetched = DownloadCache(web_assets(server), spool=tmp_path)
         late = threads.submit(
             FileAssetOpener((), fetched).open, AssetRef("it", server.url()), max_bytes=10_000
         )
-        assert asked.wait(10)
+        assert requested.wait(10)
         fetched.close()
         go_on.set()
         with pytest.raises(TransientJobError):

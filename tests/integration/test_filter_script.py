@@ -30,17 +30,17 @@ return filter_matcher(ARGV, 2 * count + 2)(fields) and 1 or 0
 texts = st.text(st.sampled_from("aAbéÉ%.[( !\0"), max_size=4) | st.text(
     st.characters(exclude_categories=["Cs"]), max_size=6
 )
-words = texts.map(lambda text: text.replace("\0", ""))
-terms = st.builds(FilterTerm, words, st.none() | st.sampled_from(FILTER_FIELDS), st.booleans())
+safe_texts = texts.map(lambda text: text.replace("\0", ""))
+terms = st.builds(FilterTerm, safe_texts, st.none() | st.sampled_from(FILTER_FIELDS), st.booleans())
 filters = st.builds(FilterQuery, st.lists(terms, max_size=3).map(tuple), st.booleans())
 
 
-@given(wanted=filters, fields=st.dictionaries(st.sampled_from(FILTER_FIELDS), texts, max_size=4))
+@given(query=filters, fields=st.dictionaries(st.sampled_from(FILTER_FIELDS), texts, max_size=4))
 @settings(deadline=None, max_examples=400)
 def test_lua_and_python_filters_agree(
-    redis_server: RedisProcess, wanted: FilterQuery, fields: dict[str, str]
+    redis_server: RedisProcess, query: FilterQuery, fields: dict[str, str]
 ) -> None:
     with redis.Redis.from_url(redis_server.url) as client:
         named = [part for pair in fields.items() for part in pair]
-        reply = client.eval(SCRIPT, 0, len(fields), *named, *wanted.script_arguments())
-    assert bool(reply) is wanted.matches(fields)
+        reply = client.eval(SCRIPT, 0, len(fields), *named, *query.script_arguments())
+    assert bool(reply) is query.matches(fields)

@@ -126,9 +126,9 @@ async def test_hostile_servers_are_rejected_with_their_codes(renderer: Renderer)
     with serving(slow_response(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", b"\x89", 0.01)) as server:
         error = await renderer.rejection(server.url(), web_assets(server, timeout_s=0.3))
         assert (error.code, type(error)) == ("asset-fetch-timeout", TransientJobError)
-    answers = iter([["127.0.0.1"], ["10.0.0.1"]])
+    address_lists = iter([["127.0.0.1"], ["10.0.0.1"]])
     with serving(complete_response(good)) as server:
-        changing = web_assets(server, resolve=lambda _host, _port: next(answers))
+        changing = web_assets(server, resolve=lambda _host, _port: next(address_lists))
         assert (await renderer.render(server.url(), changing))["artifacts"], "looked up once for one job"
         assert (await renderer.rejection(server.url(), changing)).code == "asset-address-refused"
     with serving(complete_response(b"<html>Log in first</html>" * 10, Content_Type="image/png")) as server:
@@ -137,7 +137,7 @@ async def test_hostile_servers_are_rejected_with_their_codes(renderer: Renderer)
 
 async def fuzzed(renderer: Renderer, originals: list[bytes], count: int, *, sound: bool) -> Counter[str]:
     """The codes of ``count`` mutants of ``originals``, a hundred per job."""
-    dice = random.Random(SEED)
+    rng = random.Random(SEED)
     limits = ChildLimits(512 * MIB, cpu_s=60)
     pool = RenderPool(
         "sandbox_tasks:run", size=2, limits=limits, recycle_jobs=1_000, preload=[], confined=True
@@ -149,17 +149,17 @@ async def fuzzed(renderer: Renderer, originals: list[bytes], count: int, *, soun
         for start in range(0, count, 100):
             names = [f"mutant-{start + n}" for n in range(min(100, count - start))]
             for number, name in enumerate(names):
-                content = damaged(originals[(start + number) % len(originals)], dice)
+                content = damaged(originals[(start + number) % len(originals)], rng)
                 (renderer.folder / "assets" / name).write_bytes(content)
-            desk = FileServer(
+            file_server = FileServer(
                 {name: AssetRef(name, name) for name in names},
                 FileAssetOpener((renderer.folder / "assets",)),
                 max_bytes=MIB,
                 output=None,
             )
             spec = {"act": "decode_all", "names": names, "sound": sound}
-            answer = await pool.run(spec, deadline_s=120, handle_request=desk.handle)
-            results.update(answer["codes"])
+            result = await pool.run(spec, deadline_s=120, handle_request=file_server.handle)
+            results.update(result["codes"])
         assert pool.child_pids() == pids, "a process was lost"
         assert (pool.crashes, pool.deadline_kills) == (0, 0)
     finally:

@@ -349,19 +349,19 @@ async def test_undecodable_error_text_is_recorded(redis_url: str) -> None:
         name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
         await b.queue.submit_many([payload("a"), payload("b")])
         a, bb = (await b.worker().claim(2)).claims
-        words = f"no such file: '{name}'"
+        message = f"no such file: '{name}'"
         code = await b.worker().retry(
             a,
             delay_ms=1,
             counter=FailureCounter.ATTEMPTS,
-            attempt_json=attempt_json(message=words),
-            message=words,
+            attempt_json=attempt_json(message=message),
+            message=message,
         )
         assert code is ScriptResult.OK
         assert "caf\\udce9.png" in str((await b.queue.status("a")).reason)
-        why = dead_letter_reason(message=words)
+        why = dead_letter_reason(message=message)
         code = await b.worker().move_to_dead_letters(
-            bb, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(message=words), reason=why
+            bb, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(message=message), reason=why
         )
         assert code is ScriptResult.OK
         assert "caf\\udce9.png" in str((await b.queue.status("b")).reason)

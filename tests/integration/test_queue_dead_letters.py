@@ -70,26 +70,26 @@ async def test_filter_conditions(redis_url: str) -> None:
         await b.redis.hset(b.keys.job_prefix + "m1", "finished", await b.now_ms() - HOUR_MS)
         await b.redis.zincrby(b.keys.dead, -HOUR_MS, "m1")
 
-        async def meant(**conditions: Any) -> set[str]:
+        async def matching(**conditions: Any) -> set[str]:
             selection = DeadLetterFilter(**conditions)
             ids = ids_of(await b.dead.newest(selection, limit=10))
             assert await b.dead.count(selection) == len(ids)
             return ids
 
-        assert await meant() == {"m1", "m2", "c1"}
-        assert await meant(error="AssetMissing") == {"m1", "m2"}
-        assert await meant(error="corrupt-image") == {"c1"}
-        assert await meant(error="the jpeg") == {"c1"}
-        assert await meant(error="Asset") == set()
-        assert await meant(project="shop") == {"m1", "m2"}
-        assert await meant(fingerprint=corrupt.fingerprint) == {"c1"}
-        assert await meant(fingerprint=corrupt.fingerprint[:5]) == {"c1"}
-        assert await meant(fingerprint="000000000000") == set()
-        assert await meant(older_than_ms=HOUR_MS // 2) == {"m1"}
-        assert await meant(job_ids=("m1", "m2"), older_than_ms=HOUR_MS // 2) == {"m1"}
-        assert await meant(job_ids=("m2", "c1", "unknown")) == {"m2", "c1"}
-        assert await meant(project="shop", older_than_ms=HOUR_MS // 2, error="AssetMissing") == {"m1"}
-        assert await meant(project="school", error="AssetMissing") == set()
+        assert await matching() == {"m1", "m2", "c1"}
+        assert await matching(error="AssetMissing") == {"m1", "m2"}
+        assert await matching(error="corrupt-image") == {"c1"}
+        assert await matching(error="the jpeg") == {"c1"}
+        assert await matching(error="Asset") == set()
+        assert await matching(project="shop") == {"m1", "m2"}
+        assert await matching(fingerprint=corrupt.fingerprint) == {"c1"}
+        assert await matching(fingerprint=corrupt.fingerprint[:5]) == {"c1"}
+        assert await matching(fingerprint="000000000000") == set()
+        assert await matching(older_than_ms=HOUR_MS // 2) == {"m1"}
+        assert await matching(job_ids=("m1", "m2"), older_than_ms=HOUR_MS // 2) == {"m1"}
+        assert await matching(job_ids=("m2", "c1", "unknown")) == {"m2", "c1"}
+        assert await matching(project="shop", older_than_ms=HOUR_MS // 2, error="AssetMissing") == {"m1"}
+        assert await matching(project="school", error="AssetMissing") == set()
 
 
 async def test_groups_are_by_cause_largest_first(redis_url: str) -> None:

@@ -19,12 +19,12 @@ from tests.certificates import certificate, needs_openssl
 async def agreeable(tls: ssl.SSLContext) -> AsyncIterator[int]:
     """A server that replies PONG to PING and OK to everything else. Yields its port."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while command := await reader.read(4096):
             writer.write(b"+PONG\r\n" if b"PING" in command else b"+OK\r\n")
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls) as server:
+    async with await asyncio.start_server(respond, "127.0.0.1", 0, ssl=tls) as server:
         yield server.sockets[0].getsockname()[1]
 
 

@@ -56,19 +56,19 @@ def test_a_payload_gives_the_bytes_that_a_worker_publishes(folder: Path) -> None
     assert bundle.preview["jobId"] == "job-1"
     assert bundle.animation is None
     again = render(job["previewRequest"], out=folder / "once" / "again")
-    hashes = [{file["path"]: file["sha256"] for file in each.files} for each in (bundle, again)]
+    hashes = [{file["path"]: file["sha256"] for file in rendered.files} for rendered in (bundle, again)]
     assert all(files.pop("preview.json") for files in hashes)
     assert hashes[0] == hashes[1]
 
 
 def test_a_downloaded_picture_is_the_one_whose_checksum_was_verified(folder: Path) -> None:
     good = (folder / "picture.png").read_bytes()
-    answers = iter([complete_response(good), complete_response(b"something else")])
+    responses = iter([complete_response(good), complete_response(b"something else")])
 
-    def answer(connection: socket.socket, path: str) -> None:
-        next(answers)(connection, path)
+    def respond(connection: socket.socket, path: str) -> None:
+        next(responses)(connection, path)
 
-    with serving(answer) as server:
+    with serving(respond) as server:
         asset = {"id": "it", "uri": server.url(), "sha256": hashlib.sha256(good).hexdigest()}
         fetched = DownloadCache(web_assets(server), spool=folder)
         bundle = render(payload(STEPS, [asset]), out="out", opener=FileAssetOpener((), fetched))
@@ -141,8 +141,8 @@ def test_other_files_in_the_folder_stay(program: Program, job: Path) -> None:
     out = job.parent / "out"
     out.mkdir()
     (out / "mine").write_bytes(b"mine")
-    for words in ([], ["--replace"]):
-        done = program.run("render", str(job), "-o", str(out), *words)
+    for options in ([], ["--replace"]):
+        done = program.run("render", str(job), "-o", str(out), *options)
         assert done.code == 2
         assert "out" in done.err
     assert [path.name for path in out.iterdir()] == ["mine"]

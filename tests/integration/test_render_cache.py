@@ -110,12 +110,12 @@ async def test_the_same_request_under_another_id_is_linked(harness: CacheHarness
     assert "reused" not in first
     assert again["reused"] is True
     one, two = files_in(harness.bundle("one")), files_in(harness.bundle("two"))
-    previews = [json.loads(found.pop("preview.json")) for found in (one, two)]
+    previews = [json.loads(bundle.pop("preview.json")) for bundle in (one, two)]
     assert one == two
     assert [preview["jobId"] for preview in previews] == ["one", "two"]
     assert list(previews[1]["timingsMs"]) == ["reuse"]
-    for each in previews:
-        del each["jobId"], each["timingsMs"]
+    for preview_json in previews:
+        del preview_json["jobId"], preview_json["timingsMs"]
     assert previews[0] == previews[1]
     entry = next(item for item in again["artifacts"] if item["path"] == "preview.json")
     assert entry["bytes"] == (harness.bundle("two") / "preview.json").stat().st_size
@@ -176,7 +176,7 @@ async def test_a_font_replaced_during_the_render_is_not_cached(harness: CacheHar
 async def test_a_bundle_with_gaps_is_rendered_each_time(harness: CacheHarness) -> None:
     job = payload(STEPS, ASSETS, onAssetError="gap")
     lost = harness.folder / "b.png"
-    whole = lost.read_bytes()
+    content = lost.read_bytes()
     lost.unlink()
     for name in ("one", "two"):
         summary = await harness.render(job, name)
@@ -187,7 +187,7 @@ async def test_a_bundle_with_gaps_is_rendered_each_time(harness: CacheHarness) -
         summary = await harness.render(job, name)
         assert "reused" not in summary
         assert "(asset-unsupported)" in summary["warnings"][0]
-    lost.write_bytes(whole)
+    lost.write_bytes(content)
     assert (await harness.render(job, "five"))["warnings"] == []
     assert (await harness.render(job, "six"))["reused"]
 
@@ -252,10 +252,10 @@ async def test_a_file_changed_in_place_is_not_reused(harness: CacheHarness) -> N
     job = payload(STEPS, ASSETS)
     await harness.render(job, "one")
     poster = harness.bundle("one") / "poster.webp"
-    whole = poster.read_bytes()
-    poster.write_bytes(whole[:100])
+    content = poster.read_bytes()
+    poster.write_bytes(content[:100])
     assert "reused" not in await harness.render(job, "two")
-    assert (harness.bundle("two") / "poster.webp").read_bytes() == whole
+    assert (harness.bundle("two") / "poster.webp").read_bytes() == content
     assert (await harness.render(job, "three"))["reused"], "the entry was rendered again"
 
 
@@ -265,26 +265,26 @@ async def test_thumbnails_are_reused_by_content_and_are_the_same(
     await harness.render(payload(STEPS, ASSETS), "one")
     assert len(harness.entries("thumbnails")) == 2
     job = payload([*STEPS, {"title": "Three"}], ASSETS)
-    found: list[bool] = []
+    hits: list[bool] = []
     find = CacheStore.find
 
     def watched(self: CacheStore, kind: str, key: str) -> Any:
         kept = find(self, kind, key)
         if kind == "thumbnails":
-            found.append(kept is not None)
+            hits.append(kept is not None)
         return kept
 
     monkeypatch.setattr(CacheStore, "find", watched)
     await harness.render(job, "two")
-    assert found == [True, True]
+    assert hits == [True, True]
     shutil.rmtree(harness.store.root)
     await harness.render(job, "three")
     two, three = files_in(harness.bundle("two")), files_in(harness.bundle("three"))
     assert {name: two[name] for name in two if name != "preview.json"} == {
         name: three[name] for name in three if name != "preview.json"
     }
-    told = [json.loads(each["preview.json"])["assets"] for each in (two, three)]
-    assert told[0] == told[1]
+    assets = [json.loads(bundle["preview.json"])["assets"] for bundle in (two, three)]
+    assert assets[0] == assets[1]
 
 
 class RecordingRunner:
@@ -461,14 +461,14 @@ async def test_bundles_are_removed_atomically_unless_they_are_being_published(ha
     assert expired_bundles(data_dir, project="other", now_s=now_s, older_than_s=-60) == []
     one, two = sorted(
         expired_bundles(data_dir, project="project", now_s=now_s, older_than_s=-60),
-        key=lambda each: each.folder,
+        key=lambda bundle: bundle.folder,
     )
     assert one.size_bytes > 1_000
     assert remove_bundle(data_dir, one)
     assert not one.folder.exists()
     preview = two.folder / "preview.json"
     os.utime(preview, (1, 1))
-    assert not remove_bundle(data_dir, two), "published anew since it was listed"
+    assert not remove_bundle(data_dir, two), "published again since it was listed"
     assert preview.exists()
     assert list((data_dir / ".staging").iterdir()) == []
 
@@ -514,8 +514,8 @@ async def test_the_command_lists_first_and_removes_with_yes(harness: CacheHarnes
     result = await asyncio.to_thread(
         program.run, *data_dir, "prune", "--all-cache", "--bundles", "0s", "--json"
     )
-    told = json.loads(result.out)
-    assert (told["applied"], told["cache"]["count"], told["bundles"]["count"]) == (False, 3, 1)
+    report = json.loads(result.out)
+    assert (report["applied"], report["cache"]["count"], report["bundles"]["count"]) == (False, 3, 1)
     assert harness.bundle("one").exists()
     plain = await asyncio.to_thread(program.run, *data_dir, "prune")
     assert plain.out.splitlines() == ["0 cache entries would be removed, 0.0 MiB"]
@@ -542,7 +542,7 @@ class Reader:
         while not self._stop.is_set():
             handle = os.open(self._bundle, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                self._look(handle)
+                self._inspect(handle)
             except FileNotFoundError:
                 # A replaced bundle is removed under its reader, which starts again; a partial bundle would stay.
                 if self._is_there_still(handle):
@@ -550,7 +550,7 @@ class Reader:
             finally:
                 os.close(handle)
 
-    def _look(self, handle: int) -> None:
+    def _inspect(self, handle: int) -> None:
         def content(name: str) -> bytes:
             with os.fdopen(os.open(name, os.O_RDONLY, dir_fd=handle), "rb") as file:
                 return file.read()

@@ -133,9 +133,9 @@ def drawn(resolution: str, script: str) -> Image.Image:
         for number, layout, ids in FRAMES
     ]
     assets = [{"id": name, "uri": name, "title": name.title() if name == "mark" else ""} for name in PICTURES]
-    look = THEMES[(RESOLUTIONS.index(resolution) + list(WORDS).index(script)) % len(THEMES)]
+    theme = THEMES[(RESOLUTIONS.index(resolution) + list(WORDS).index(script)) % len(THEMES)]
     board = read_storyboard(
-        payload(steps, assets, title=title, description=description, **{"resolution": resolution, **look})
+        payload(steps, assets, title=title, description=description, **{"resolution": resolution, **theme})
     )
     typesetter = Typesetter(sources(script), detect_language(board.texts))
     shapes = {name: Size(*picture.size) for name, picture in PICTURES.items()}

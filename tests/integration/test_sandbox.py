@@ -336,8 +336,8 @@ def framed(text: str) -> str:
         framed('{"job": 1, "result": [1]}'),
         framed('{"job": 1, "progress": [NaN, "x"]}'),
         framed('{"job": 1, "progress": 1}'),
-        framed('{"job": 1, "ask": {}}'),
-        framed('{"job": 1, "ask": 1}'),
+        framed('{"job": 1, "request": {}}'),
+        framed('{"job": 1, "request": 1}'),
         framed('{"job": 1, "error": {}}'),
         framed('{"job": 1, "error": {"kind": "cosmic", "message": "m", "data": {}}}'),
         framed('{"job": 1, "error": {"kind": "permanent", "message": "m", "data": {}}}'),
@@ -500,7 +500,7 @@ async def test_a_child_has_no_secret_in_its_environment(
 async def test_a_request_to_a_dead_fork_server_fails_and_the_next_one_starts_another() -> None:
     server = ForkServer(())
     with ExitStack() as stack:
-        sockets = [stack.enter_context(each) for _ in range(2) for each in socket.socketpair()]
+        sockets = [stack.enter_context(end) for _ in range(2) for end in socket.socketpair()]
         process = server.fork(*sockets[::2])
         assert await process.started
         first, pidfds = server.pid, [os.pidfd_open(pid) for pid in (server.pid or 0, process.pid)]

@@ -82,8 +82,8 @@ def test_a_video_has_one_frame_per_card_at_its_time(tmp_path: Path, root: Path, 
     for index, image in enumerate(shown):
         name = "000-title.webp" if index == 0 else f"{index:03d}.webp"
         still = open_picture(tmp_path / "out" / "frames" / name)
-        small, wanted = (each.convert("RGB").resize((32, 18)) for each in (image, still))
-        differences = [abs(a - b) for a, b in zip(small.tobytes(), wanted.tobytes(), strict=True)]
+        small, expected = (picture.convert("RGB").resize((32, 18)) for picture in (image, still))
+        differences = [abs(a - b) for a, b in zip(small.tobytes(), expected.tobytes(), strict=True)]
         assert sum(differences) / len(differences) < 6
     assert corner_colours(shown[4].crop((180, 20, 250, 160))) == corner_colours(
         open_picture(tmp_path / "out" / "frames" / "004.webp").crop((180, 20, 250, 160))
@@ -95,8 +95,8 @@ def test_fades_have_the_frame_rate_and_keep_the_length(tmp_path: Path, root: Pat
     built(tmp_path / "out", root, format=kind, transition="fade", fps=20)
     video = (tmp_path / "out" / f"animation.{kind}").read_bytes()
     # 8 frames of 50 ms; 166 ms, half of the card's, hold 3; 50 ms hold 1.
-    wanted = [0, *range(2_000, 2_401, 50), *range(3_500, 3_651, 50), 3_833, 3_883, *range(3_933, 4_334, 50)]
-    assert times_ms(video) == pytest.approx(wanted, abs=1)
+    expected = [0, *range(2_000, 2_401, 50), *range(3_500, 3_651, 50), 3_833, 3_883, *range(3_933, 4_334, 50)]
+    assert times_ms(video) == pytest.approx(expected, abs=1)
     assert duration_ms(video) == pytest.approx(LENGTH_MS, abs=FRAME_MS)
     with av.open(BytesIO(video)) as container:
         shown = [frame.to_image() for frame in container.decode(video=0)][:10]

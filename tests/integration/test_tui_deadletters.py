@@ -44,7 +44,7 @@ TIMEOUT = dead_letter_reason("deadline-exceeded", "longer than 120 s")
 CRASH = dead_letter_reason("render-crashed", "killed by SIGSEGV")
 
 
-class Told:
+class RecordedProgress:
     """Records the progress of an executor."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ async def events(b: QueueFixture, kind: str) -> list[dict[str, str]]:
 
 async def test_several_causes_are_requeued_as_one_command(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
-        told = Told()
+        progress = RecordedProgress()
         command = Requeue(
             DeadLetterFilter(fingerprint=MISSING.fingerprint),
             200,
@@ -83,8 +83,10 @@ async def test_several_causes_are_requeued_as_one_command(redis_url: str) -> Non
             "the disk is back",
             other_filters=(DeadLetterFilter(fingerprint=TIMEOUT.fingerprint),),
         )
-        assert await LiveExecutor(link).execute(command, told) == CommandOutcome("requeued 200, skipped 0")
-        assert told.steps == [(100, 200), (130, 200), (200, 200)]
+        assert await LiveExecutor(link).execute(command, progress) == CommandOutcome(
+            "requeued 200, skipped 0"
+        )
+        assert progress.steps == [(100, 200), (130, 200), (200, 200)]
         assert await b.dead.count(DeadLetterFilter()) == 3
         assert (await b.queue.status("t-1")).priority is Priority.LOW
         assert [(event["who"], event["why"], event["done"]) for event in await events(b, "requeued")] == [
@@ -96,13 +98,15 @@ async def test_several_causes_are_requeued_as_one_command(redis_url: str) -> Non
 async def test_only_selected_jobs_are_discarded(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         command = Discard(DeadLetterFilter(query=parse_filter("error:sigsegv")), 3, "sent twice")
-        assert await LiveExecutor(link).execute(command, Told()) == CommandOutcome("discarded 3, skipped 0")
+        assert await LiveExecutor(link).execute(command, RecordedProgress()) == CommandOutcome(
+            "discarded 3, skipped 0"
+        )
         assert await b.dead.count(DeadLetterFilter()) == 200
         (event,) = await events(b, "discarded")
         assert (event["who"], event["why"], event["filter"]) == ("ada@ops", "sent twice", "error:sigsegv")
         again = Discard(DeadLetterFilter(job_ids=("c-0",)), 1)
         gone = CommandOutcome("discarded 0, skipped 1", complete=False)
-        assert await LiveExecutor(link).execute(again, Told()) == gone
+        assert await LiveExecutor(link).execute(again, RecordedProgress()) == gone
 
 
 async def test_a_later_death_of_the_same_job_is_left_alone(redis_url: str) -> None:
@@ -116,13 +120,15 @@ async def test_a_later_death_of_the_same_job_is_left_alone(redis_url: str) -> No
             claim, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=CRASH
         )
         command = Requeue(DeadLetterFilter(job_ids=("c-0",)), 1, cut_off_ms=seen)
-        assert await LiveExecutor(link).execute(command, Told()) == CommandOutcome(
+        assert await LiveExecutor(link).execute(command, RecordedProgress()) == CommandOutcome(
             "requeued 0, skipped 1", complete=False
         )
         again = await b.queue.status("c-0")
         assert (again.state, again.requeues) == (JobState.DEAD, 1)
         command = Requeue(DeadLetterFilter(job_ids=("c-0",)), 1, cut_off_ms=again.finished_ms)
-        assert await LiveExecutor(link).execute(command, Told()) == CommandOutcome("requeued 1, skipped 0")
+        assert await LiveExecutor(link).execute(command, RecordedProgress()) == CommandOutcome(
+            "requeued 1, skipped 0"
+        )
 
 
 async def test_deaths_after_the_count_are_left_alone(redis_url: str) -> None:
@@ -149,32 +155,36 @@ async def test_deaths_after_the_count_are_left_alone(redis_url: str) -> None:
             chosen = choice.filters[0]
             assert await source.dead_count(chosen, tally.cut_off_ms) == 3
         command = Discard(cause, tallies[0].count, cut_off_ms=tallies[0].cut_off_ms)
-        assert await LiveExecutor(link).execute(command, Told()) == CommandOutcome("discarded 3, skipped 0")
+        assert await LiveExecutor(link).execute(command, RecordedProgress()) == CommandOutcome(
+            "discarded 3, skipped 0"
+        )
         assert await b.dead.count(cause) == 50
 
 
 async def test_several_causes_go_into_one_file(redis_url: str, tmp_path: Path) -> None:
     async with graves(redis_url) as (_, link):
-        told, path = Told(), tmp_path / "dead.jsonl"
+        progress, path = RecordedProgress(), tmp_path / "dead.jsonl"
         command = Export(
             DeadLetterFilter(fingerprint=MISSING.fingerprint),
             133,
             path,
             other_filters=(DeadLetterFilter(fingerprint=CRASH.fingerprint),),
         )
-        outcome = await LiveExecutor(link).execute(command, told)
+        outcome = await LiveExecutor(link).execute(command, progress)
         assert outcome == CommandOutcome(f"exported 133 dead letters to {path}")
         records = [json.loads(line) for line in path.read_text().splitlines()]
         assert {record["errorCode"] for record in records} == {"asset-missing", "render-crashed"}
         assert records[0]["payload"]["jobId"] == records[0]["jobId"]
-        assert told.steps == [(100, 133)]
+        assert progress.steps == [(100, 133)]
 
 
 async def test_an_edited_payload_runs(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         edited = validate({**payload("m-1").raw, "requestId": "mended"})
         shown = await LiveSource(link).job("m-1")
-        outcome = await LiveExecutor(link).execute(RequeueWithPayload("m-1", edited, shown.digest), Told())
+        outcome = await LiveExecutor(link).execute(
+            RequeueWithPayload("m-1", edited, shown.digest), RecordedProgress()
+        )
         assert outcome.message == "m-1 is requeued with its new payload."
         record = await b.queue.status("m-1")
         assert record.state is JobState.WAITING
@@ -182,22 +192,22 @@ async def test_an_edited_payload_runs(redis_url: str) -> None:
         assert record.payload["requestId"] == "mended"
 
 
-async def test_an_edit_of_what_somebody_has_edited_meanwhile_is_refused(redis_url: str) -> None:
+async def test_an_edit_of_a_concurrently_changed_job_is_rejected(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
         executor, before = LiveExecutor(link), await LiveSource(link).job("m-1")
         bobs, adas = (validate({**payload("m-1").raw, "requestId": name}) for name in ("bob", "ada"))
-        await executor.execute(RequeueWithPayload("m-1", bobs, before.digest), Told())
+        await executor.execute(RequeueWithPayload("m-1", bobs, before.digest), RecordedProgress())
         claim = await b.claim_one()
         await b.worker().move_to_dead_letters(
             claim, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=MISSING
         )
         dumped = await b.dump()
         with pytest.raises(PayloadChanged, match="was edited after"):
-            await executor.execute(RequeueWithPayload("m-1", adas, before.digest), Told())
+            await executor.execute(RequeueWithPayload("m-1", adas, before.digest), RecordedProgress())
         assert await b.dump() == dumped
         again = await LiveSource(link).job("m-1")
         assert again.payload == bobs.raw
-        await executor.execute(RequeueWithPayload("m-1", adas, again.digest), Told())
+        await executor.execute(RequeueWithPayload("m-1", adas, again.digest), RecordedProgress())
         assert (await b.queue.status("m-1")).payload == adas.raw
 
 

@@ -67,18 +67,18 @@ async def test_up_ends_when_no_worker_can_start(tmp_path: Path) -> None:
 @pytest.mark.redis
 def test_fleet_commands_without_a_supervisor_give_a_hint(redis_url: str, tmp_path: Path) -> None:
     program = Program(tmp_path, redis_url)
-    for words in (("scale", "2"), ("restart", "--host", "h"), ("reset", "w")):
-        done = program.run(*words)
+    for arguments in (("scale", "2"), ("restart", "--host", "h"), ("reset", "w")):
+        done = program.run(*arguments)
         assert done.code == 1
         assert "hint: " in done.err
-    for words in (
+    for arguments in (
         ("scale", "9-1"),
         ("scale", "many"),
         ("scale", "257"),
         ("drain",),
         ("drain", "w", "--host", "h"),
     ):
-        assert program.run(*words).code == 2
+        assert program.run(*arguments).code == 2
     assert json.loads(program.run("workers", "--json").out)["supervisors"] == []
 
 
@@ -89,19 +89,19 @@ async def test_up_survives_a_frozen_redis(tmp_path: Path, redis_process: Callabl
         log = tmp_path / "up.log"
         server.freeze()
         try:
-            await asyncio.to_thread(said, log, "cannot be used")
+            await asyncio.to_thread(wait_for_log, log, "cannot be used")
         finally:
             server.thaw()
-        await asyncio.to_thread(said, log, "waiting 0", after="cannot be used")
+        await asyncio.to_thread(wait_for_log, log, "waiting 0", after="cannot be used")
         assert process.poll() is None
         assert len(running(program)) == 1
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, TIMEOUT_S) == 0, log.read_text()
 
 
-def said(log: Path, words: str, *, after: str = "") -> None:
-    """Waits until a log contains ``words``, after ``after`` if given."""
+def wait_for_log(log: Path, expected: str, *, after: str = "") -> None:
+    """Waits until a log contains ``expected``, after ``after`` if given."""
     deadline = time.monotonic() + TIMEOUT_S
-    while words not in (text := log.read_text())[max(0, text.rfind(after)) if after else 0 :]:
+    while expected not in (text := log.read_text())[max(0, text.rfind(after)) if after else 0 :]:
         assert time.monotonic() < deadline, text
         time.sleep(0.05)

@@ -102,7 +102,7 @@ def test_demo_data_survives_a_restart(
     folder, _ = demo
     settings = Settings(data_dir=folder / "data")
 
-    async def look() -> None:
+    async def read_counters() -> None:
         async with EmbeddedRedis(settings.data_dir) as server:
             redis = connect(server.url, role="test")
             try:
@@ -115,4 +115,4 @@ def test_demo_data_survives_a_restart(
         assert snapshot.counters["retried"] >= 1, "one job was healed by a retry"
         assert {record.code for record in dead} == {"asset-missing", "asset-corrupt"}
 
-    asyncio.run(look())
+    asyncio.run(read_counters())

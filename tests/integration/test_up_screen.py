@@ -20,7 +20,7 @@ TIMEOUT_S = 60.0
 
 
 @contextmanager
-def up(folder: Path, *words: str) -> Iterator[Terminal]:
+def up(folder: Path, *arguments: str) -> Iterator[Terminal]:
     """Runs ``previewops up`` in a terminal."""
     environ = {
         "DATA_DIR": str(folder / "data"),
@@ -28,7 +28,18 @@ def up(folder: Path, *words: str) -> Iterator[Terminal]:
         "TERM": "xterm-256color",
         "PREVIEW_HEALTH_CONFINEMENT": "limits",  # independent of this machine's kernel
     }
-    command = ["env", "-u", "REDIS_URL", sys.executable, "-m", "previewops", "up", "--workers", "1", *words]
+    command = [
+        "env",
+        "-u",
+        "REDIS_URL",
+        sys.executable,
+        "-m",
+        "previewops",
+        "up",
+        "--workers",
+        "1",
+        *arguments,
+    ]
     terminal = Terminal(folder, command, environ, columns=120, rows=40)
     try:
         yield terminal

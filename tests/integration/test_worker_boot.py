@@ -38,14 +38,14 @@ async def test_a_missing_module_is_reported_in_one_line_and_no_job_is_claimed(
     redis_url: str, tmp_path: Path, module: str
 ) -> None:
     program = Program(tmp_path, redis_url, {"PYTHONPATH": ABSENCE, "PYTHON_MISSING_MODULE": module})
-    async with queue_driver(redis_url) as hand:
-        await hand.submit(payload())
+    async with queue_driver(redis_url) as driver:
+        await driver.submit(payload())
         done = program.run("worker", "--burst")
         (line,) = done.err.splitlines()
         assert module in line
         assert "pip install --force-reinstall previewops" in line
         assert done.code == EXIT_CONFIG
-        assert (await Queue(hand.redis, Settings()).status("job-1")).state == "waiting"
+        assert (await Queue(driver.redis, Settings()).status("job-1")).state == "waiting"
 
 
 def test_a_worker_with_every_module_renders(redis_url: str, tmp_path: Path) -> None:

@@ -203,14 +203,14 @@ async def test_concurrent_ends_leave_no_finish_unsent(redis_url: str) -> None:
 async def test_the_next_job_is_held_while_after_job_end_runs(redis_url: str) -> None:
     seen: list[list[str]] = []
 
-    async def look(_ctx: dict[Any, Any]) -> None:
+    async def after_job_end(_ctx: dict[Any, Any]) -> None:
         # Heartbeats renew it, and it is not released as an unknown claim.
         seen.append([run.claim.job_id for run in worker.runs.values()])
         assert await worker.leases.release_unknown_claims([run.claim for run in worker.runs.values()]) == []
 
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "noop", "a", "b")
-        worker = make_worker(redis_url, make_settings(queue), noop, burst=True, after_job_end=look)
+        worker = make_worker(redis_url, make_settings(queue), noop, burst=True, after_job_end=after_job_end)
         await run_burst(worker)
         assert seen == [["b"], []]
         assert worker.jobs_complete == 2

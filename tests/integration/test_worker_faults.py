@@ -343,8 +343,8 @@ async def test_a_claim_in_flight_when_the_drain_begins_is_released(redis_url: st
         worker = make_worker(redis_url, make_settings(queue, drain_timeout_s=86_400), held.held)
         claim = worker.leases.claim
 
-        async def drained_meanwhile(want: int) -> Any:
-            claims = await claim(want)
+        async def drained_meanwhile(count: int) -> Any:
+            claims = await claim(count)
             worker.drain()
             return claims
 

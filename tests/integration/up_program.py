@@ -15,11 +15,11 @@ TIMEOUT_S = 60.0
 
 
 @contextmanager
-def up(program: Program, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+def up(program: Program, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """Runs ``previewops up`` until its workers report; kills it at the end."""
     out = program.folder / "up.log"
     with out.open("ab") as log:
-        process = program.start("up", *words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = program.start("up", *arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     family: list[psutil.Process] = []
     try:
         deadline = time.monotonic() + TIMEOUT_S

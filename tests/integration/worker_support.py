@@ -38,7 +38,7 @@ class MaxRng:
 
 def make_settings(fixture: QueueFixture, **changes: Any) -> Settings:
     """Settings with short times, so that retries and heartbeats come soon."""
-    given = {
+    values = {
         "worker_concurrency": 1,
         "backoff_base_ms": 1,
         "backoff_max_ms": 1,
@@ -47,7 +47,7 @@ def make_settings(fixture: QueueFixture, **changes: Any) -> Settings:
         "drain_timeout_s": 20,
         **changes,
     }
-    return replace(fixture.settings, **given)
+    return replace(fixture.settings, **values)
 
 
 class JobLog:
@@ -80,7 +80,10 @@ def make_worker(
 ) -> PreviewWorker:
     """A worker with its own connection pool; the caller closes it."""
     return PreviewWorker(
-        [each if isinstance(each, Function) else func(each, name=each.__name__) for each in functions],  # type: ignore[arg-type, attr-defined]
+        [
+            function if isinstance(function, Function) else func(function, name=function.__name__)
+            for function in functions
+        ],  # type: ignore[arg-type, attr-defined]
         settings=settings,
         pool=connection_pool(url, role="worker", socket_timeout_s=socket_timeout_s),
         worker_id=worker_id,
@@ -136,13 +139,13 @@ async def wait_for_blocked_clients(redis: Redis, count: int) -> None:
     await poll_until(blocked)
 
 
-async def poll_until(look: Callable[[], Awaitable[T]]) -> T:
-    """Repeats ``look``, one round trip each, until it returns a value; returns that."""
+async def poll_until(read: Callable[[], Awaitable[T]]) -> T:
+    """Repeats ``read``, one round trip each, until it returns a value; returns that."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            found = await look()
-            if found:
-                return found
+            value = await read()
+            if value:
+                return value
 
 
 async def wait_for_event(event: asyncio.Event) -> None:

@@ -82,12 +82,12 @@ class Model:
         job.state = "waiting"
         job.order = due_ms * 1000
 
-    def choose(self, want: int, aged: bool) -> list[ModelJob]:
+    def choose(self, count: int, aged: bool) -> list[ModelJob]:
         """Returns the jobs that a claim gets, in order. ``aged``: every job has waited longer than the ageing
         limit.
         """
         chosen: list[ModelJob] = []
-        for _ in range(0 if self.paused else want):
+        for _ in range(0 if self.paused else count):
             heads = [head for priority in PRIORITIES if (head := self._head(priority)) is not None]
             if not heads:
                 break

@@ -162,17 +162,17 @@ class QueueMachine(RuleBasedStateMachine):
         self.model.count("accepted")
         return "new"
 
-    @rule(wanted=st.lists(st.tuples(job_ids, priorities, titles), min_size=1, max_size=3))
-    def submit(self, wanted: list[tuple[str, str, str]]) -> None:
-        expected = [self.accept(*words) for words in wanted]
+    @rule(jobs=st.lists(st.tuples(job_ids, priorities, titles), min_size=1, max_size=3))
+    def submit(self, jobs: list[tuple[str, str, str]]) -> None:
+        expected = [self.accept(*job) for job in jobs]
         note(f"expected {expected}")
         replies = self.run(
             self.fixture.queue.submit_many(
-                [payload(job_id, priority=priority, title=title) for job_id, priority, title in wanted]
+                [payload(job_id, priority=priority, title=title) for job_id, priority, title in jobs]
             )
         )
         now_ms = self.now_ms()
-        for (job_id, _, _), expectation, reply in zip(wanted, expected, replies, strict=True):
+        for (job_id, _, _), expectation, reply in zip(jobs, expected, replies, strict=True):
             if expectation == "conflict":
                 assert isinstance(reply, JobConflict)
             elif expectation == "full":
@@ -209,20 +209,20 @@ class QueueMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ workers
 
-    @rule(worker=workers, want=wants, aged=st.booleans())
-    def claim(self, worker: str, want: int, aged: bool) -> None:
+    @rule(worker=workers, count=wants, aged=st.booleans())
+    def claim(self, worker: str, count: int, aged: bool) -> None:
         if self.model.paused:
             # A claim during a pause may admit due jobs or not; after this, none are due.
             self.maintain()
-        self.model.admit(self.now_ms(), want + 8)
-        expected = self.model.choose(want, aged)
-        claims = self.run(self.leases(worker, aged).claim(want))
+        self.model.admit(self.now_ms(), count + 8)
+        expected = self.model.choose(count, aged)
+        claims = self.run(self.leases(worker, aged).claim(count))
         self.model.woken_workers.discard(worker)
         self.check_claims(claims.claims, expected, worker)
 
     @precondition(lambda self: self.claims)
-    @rule(worker=workers, chosen_picks=st.lists(picks, min_size=1, max_size=3), want=st.integers(0, 2))
-    def finish(self, worker: str, chosen_picks: list[int], want: int) -> None:
+    @rule(worker=workers, chosen_picks=st.lists(picks, min_size=1, max_size=3), count=st.integers(0, 2))
+    def finish(self, worker: str, chosen_picks: list[int], count: int) -> None:
         # A finish may admit due jobs or not; after this, none are due.
         self.maintain()
         claims = self.claims_of(chosen_picks)
@@ -232,10 +232,10 @@ class QueueMachine(RuleBasedStateMachine):
             if codes[-1] == "OK":
                 self.model.jobs[claim.job_id].state = "completed"
                 self.model.count("completed")
-        expected = self.model.choose(want, aged=False)
+        expected = self.model.choose(count, aged=False)
         before_ms = self.now_ms()
         replies, following = self.run(
-            self.leases(worker).finish([completed_job(claim) for claim in claims], want)
+            self.leases(worker).finish([completed_job(claim) for claim in claims], count)
         )
         assert [code.name for code in replies] == codes
         ended = [claim.job_id for claim, code in zip(claims, codes, strict=True) if code == "OK"]
@@ -243,7 +243,7 @@ class QueueMachine(RuleBasedStateMachine):
             at = self.redis.hget(self.keys.job_prefix + job_id, "finished")
             self.model.jobs[job_id].finished_ms = int(at) if at else before_ms
         self.forget(len(ended))
-        if want:
+        if count:
             self.model.woken_workers.discard(worker)
         self.check_claims(following, expected, worker)
 

@@ -144,7 +144,7 @@ class Machine:
         self._remove_cgroups()
         shutil.rmtree(self.folder)
 
-    def attempt(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def attempt(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Runs a command in the machine as root with any result; 124 is a timeout."""
         return subprocess.run(
             [
@@ -159,7 +159,7 @@ class Machine:
                 "--",
                 "timeout",
                 str(RUN_TIMEOUT_S),
-                *words,
+                *command,
             ],
             input=stdin,
             capture_output=True,
@@ -172,16 +172,16 @@ class Machine:
             },
         )
 
-    def run(self, *words: str, stdin: str = "") -> str:
+    def run(self, *command: str, stdin: str = "") -> str:
         """Runs a command that has to succeed, and returns its output."""
-        done = self.attempt(*words, stdin=stdin)
+        done = self.attempt(*command, stdin=stdin)
         assert done.returncode == 0, (
-            f"{' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}{self.journal()}"
+            f"{' '.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}{self.journal()}"
         )
         return done.stdout
 
-    def systemctl(self, *words: str) -> str:
-        return self.run("systemctl", "--no-pager", *words)
+    def systemctl(self, *arguments: str) -> str:
+        return self.run("systemctl", "--no-pager", *arguments)
 
     def show(self, unit: str, name: str) -> str:
         """Returns one property of a unit."""
@@ -211,8 +211,8 @@ class Machine:
         self.run("rm", "-r", f"/etc/systemd/system/{unit}.d")
         self.systemctl("daemon-reload")
 
-    def journal(self, *words: str) -> str:
-        return self.attempt("journalctl", "--no-pager", "-o", "cat", *(words or ("-n", "60"))).stdout
+    def journal(self, *arguments: str) -> str:
+        return self.attempt("journalctl", "--no-pager", "-o", "cat", *(arguments or ("-n", "60"))).stdout
 
     def until(self, holds: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
         """Waits until ``holds`` returns true.

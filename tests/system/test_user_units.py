@@ -23,13 +23,13 @@ class Person:
 
     machine: Machine
 
-    def run(self, *words: str) -> str:
+    def run(self, *command: str) -> str:
         place = (f"XDG_RUNTIME_DIR=/run/user/{ANN}", "HOME=/home/ann")
         identity = (f"--reuid={ANN}", f"--regid={ANN}", "--clear-groups")
-        return self.machine.run("setpriv", *identity, "env", *place, *words)
+        return self.machine.run("setpriv", *identity, "env", *place, *command)
 
-    def systemctl(self, *words: str) -> str:
-        return self.run("systemctl", "--user", "--no-pager", *words)
+    def systemctl(self, *arguments: str) -> str:
+        return self.run("systemctl", "--user", "--no-pager", *arguments)
 
     def show(self, unit: str, name: str) -> str:
         return self.systemctl("show", "--property", name, "--value", unit).strip()

@@ -36,35 +36,35 @@ COUNTERS = {
 }
 
 
-def _bins(dice: random.Random, middle: int, count: int) -> dict[int, int]:
-    found: dict[int, int] = {}
+def _bins(rng: random.Random, middle: int, count: int) -> dict[int, int]:
+    bins: dict[int, int] = {}
     for _ in range(count):
-        number = max(0, round(dice.gauss(middle, 3.5)))
-        found[number] = found.get(number, 0) + 1
-    return found
+        number = max(0, round(rng.gauss(middle, 3.5)))
+        bins[number] = bins.get(number, 0) + 1
+    return bins
 
 
 def buckets(width_ms: int, count: int, pace: float) -> tuple[CounterBucket, ...]:
     """``count`` buckets up to now, with about ``pace`` jobs a minute that come in waves."""
-    dice = random.Random(width_ms)
+    rng = random.Random(width_ms)
     newest = NOW_MS // width_ms
     made = []
     for back in range(count - 1, -1, -1):
         wave = 1 + 0.6 * ((back // 7) % 5) / 4 - 0.3 * ((back // 3) % 2)
-        done = max(0, round(dice.gauss(pace * wave * width_ms / MINUTE_MS, 1.4)))
-        died = int(dice.random() < 0.05 * width_ms / TEN_SECONDS_MS)
+        done = max(0, round(rng.gauss(pace * wave * width_ms / MINUTE_MS, 1.4)))
+        died = int(rng.random() < 0.05 * width_ms / TEN_SECONDS_MS)
         counts = {
             "accepted": done + died,
             "completed": done,
             "died": died,
-            "retried": int(dice.random() < 0.2),
+            "retried": int(rng.random() < 0.2),
         }
         made.append(
             CounterBucket(
                 (newest - back) * width_ms,
                 {name: number for name, number in counts.items() if number},
-                _bins(dice, 22, done),
-                _bins(dice, 40, done),
+                _bins(rng, 22, done),
+                _bins(rng, 40, done),
                 width_ms,
             )
         )
@@ -142,15 +142,15 @@ RUNS = tuple(
         job_id,
         "morris",
         Priority.NORMAL,
-        each.worker_id,
+        worker.worker_id,
         NOW_MS - 1_900 * (place + 1),
         0.2 + 0.6 * place,
         phase,
         0,
         0,
     )
-    for each in WORKERS
-    for place, (job_id, phase) in enumerate(zip(each.jobs, ("frames", "animation"), strict=False))
+    for worker in WORKERS
+    for place, (job_id, phase) in enumerate(zip(worker.jobs, ("frames", "animation"), strict=False))
 )
 
 _EVENT_ROWS = (
@@ -530,11 +530,11 @@ SHARES = (41, 22, 11, 6, 2)
 
 def dead_records(count: int = 82) -> tuple[JobRecord, ...]:
     """``count`` dead letters of five causes, newest first."""
-    dice = random.Random(count)
-    whole = sum(SHARES)
+    rng = random.Random(count)
+    total = sum(SHARES)
     made: list[JobRecord] = []
     for number in range(count):
-        place = number * whole // count
+        place = number * total // count
         which = next(i for i in range(len(SHARES)) if place < sum(SHARES[: i + 1]))
         fingerprint, error_class, code, cause, reason = CAUSES[which]
         made.append(
@@ -543,7 +543,7 @@ def dead_records(count: int = 82) -> tuple[JobRecord, ...]:
                 JobState.DEAD,
                 project_id=("morris", "chess-openings", "trials")[number % 3],
                 priority=tuple(Priority)[number % 3],
-                finished_ms=NOW_MS - 31_000 - 97_000 * dice.randrange(1 + 4 * count),
+                finished_ms=NOW_MS - 31_000 - 97_000 * rng.randrange(1 + 4 * count),
                 attempts=0 if cause == "crashes" else 3 if cause == "attempts" else 1,
                 crashes=3 if cause == "crashes" else 0,
                 requeues=int(number % 9 == 0),
@@ -554,7 +554,7 @@ def dead_records(count: int = 82) -> tuple[JobRecord, ...]:
                 fingerprint=fingerprint,
             )
         )
-    return tuple(sorted(made, key=lambda each: -(each.finished_ms or 0)))
+    return tuple(sorted(made, key=lambda dead_record: -(dead_record.finished_ms or 0)))
 
 
 def full_dead_record(letter: JobRecord) -> JobRecord:

@@ -86,7 +86,7 @@ class FakeSource:
     # -- jobs: one call examines ``page_budget`` jobs; ``bundles`` is the folder of their files
 
     listed: tuple[JobRecord, ...] = scenes.JOBS
-    whole: dict[str, JobRecord] = field(default_factory=lambda: {"lesson-500": scenes.DEAD_JOB})
+    jobs_by_id: dict[str, JobRecord] = field(default_factory=lambda: {"lesson-500": scenes.DEAD_JOB})
     bundles: Path | None = None
     page_budget: int = 2_000
     queries: list[JobQuery] = field(default_factory=list)
@@ -117,8 +117,8 @@ class FakeSource:
     async def job(self, job_id: str) -> JobRecord:
         self.opened.append(job_id)
         self._up()
-        if job_id in self.whole:
-            return self.whole[job_id]
+        if job_id in self.jobs_by_id:
+            return self.jobs_by_id[job_id]
         for letter in self.dead_letters:
             if letter.job_id == job_id:
                 return scenes.full_dead_record(letter)
@@ -151,12 +151,14 @@ class FakeSource:
 
     async def dead_groups(self, limit: int) -> tuple[DeadLetterGroup, ...]:
         self._up()
-        found: dict[str, list[JobRecord]] = {}
+        by_fingerprint: dict[str, list[JobRecord]] = {}
         for letter in self.dead_letters:
-            found.setdefault(letter.fingerprint or "", []).append(letter)
+            by_fingerprint.setdefault(letter.fingerprint or "", []).append(letter)
         groups = [
-            DeadLetterGroup(name, len(each), each[-1].finished_ms or 0, each[0].finished_ms or 0, each[0])
-            for name, each in found.items()
+            DeadLetterGroup(
+                name, len(letters), letters[-1].finished_ms or 0, letters[0].finished_ms or 0, letters[0]
+            )
+            for name, letters in by_fingerprint.items()
         ]
         return tuple(sorted(groups, key=lambda group: -group.count)[:limit])
 
@@ -170,14 +172,14 @@ class FakeSource:
         self._up()
         self.dead_pages.append(chosen)
         start = cast("int", cursor) or 0  # a cursor is opaque except for its source
-        found = [
-            each
-            for each in self._chosen(chosen)
-            if cut_off_ms is None or (each.finished_ms or 0) <= cut_off_ms
+        records = [
+            record
+            for record in self._chosen(chosen)
+            if cut_off_ms is None or (record.finished_ms or 0) <= cut_off_ms
         ]
-        more = start + limit < len(found)
+        more = start + limit < len(records)
         following = cast("Cursor", start + limit) if more else None
-        return ListPage(tuple(found[start : start + limit]), following, limit)
+        return ListPage(tuple(records[start : start + limit]), following, limit)
 
     async def dead_count(
         self,

@@ -38,8 +38,8 @@ class TerminalSession:
         }
         folder = self.folder / f"terminal-{len(self.terminals)}"
         folder.mkdir()
-        words = [sys.executable, "-m", "previewops", "tui", "--refresh", "0.25", *options]
-        self.terminals.append(Terminal(folder, words, environ, columns=columns, rows=rows))
+        command = [sys.executable, "-m", "previewops", "tui", "--refresh", "0.25", *options]
+        self.terminals.append(Terminal(folder, command, environ, columns=columns, rows=rows))
         return self.terminals[-1]
 
 

@@ -138,8 +138,8 @@ async def test_read_only_hides_mutating_keys_on_every_screen() -> None:
         await until(pilot, lambda: "Everywhere" in screen_text(app))
         assert "Pause the queue" not in screen_text(app)
         await pilot.press("escape")
-        assert not [deed for deed in app.front_screen.available_actions() if deed.mutates]
-        app.start_command(Pause("through a back door"))
+        assert not [key_action for key_action in app.front_screen.available_actions() if key_action.mutates]
+        app.start_command(Pause("by an internal call"))
         await until(pilot, lambda: "the screen is read-only" in screen_text(app))
     assert executor.commands == []
 
@@ -212,9 +212,9 @@ async def test_help_has_every_key() -> None:
         await pilot.press("question_mark")
         await until(pilot, lambda: "Everywhere" in screen_text(app))
         shown = " ".join(screen_text(app).split())
-        for deed in GLOBAL:
-            if not deed.action.startswith("show("):
-                assert deed.help.split(";")[0][:40] in shown
+        for key_action in GLOBAL:
+            if not key_action.action.startswith("show("):
+                assert key_action.help.split(";")[0][:40] in shown
 
 
 async def test_every_theme_draws() -> None:
@@ -238,7 +238,7 @@ async def test_a_panel_can_be_maximized() -> None:
         await pilot.press("m")
         await until(pilot, lambda: "Latest events" not in screen_text(app))
         large = screen_text(app).splitlines()
-        assert (large[0], large[-1]) == (title, keys), "how the queue is stays in sight, and so do the keys"
+        assert (large[0], large[-1]) == (title, keys), "the queue's status and the keys stay visible"
         assert (large[1][0], large[-2][0]) == ("╭", "╰"), "all between them is the panel's"
         await pilot.press("z")
         await until(pilot, lambda: "DISPLAY FROZEN" in screen_text(app).splitlines()[0])
@@ -268,7 +268,7 @@ async def test_a_small_terminal_shows_the_minimum_size_and_keeps_its_keys() -> N
         await until(pilot, lambda: "Latest events" in screen_text(app))
 
 
-async def test_leaving_asks_where_more_than_the_screen_ends() -> None:
+async def test_quit_asks_for_confirmation_when_workers_would_stop() -> None:
     app = make_app(leaving="The workers of this machine stop with it.")
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: app.view.snapshot is not None)
@@ -344,9 +344,9 @@ async def test_a_screen_that_is_changed_to_is_painted_at_once(monkeypatch: pytes
 
 
 def test_mutating_global_actions() -> None:
-    assert {action_name(deed) for deed in GLOBAL if deed.mutates} == {"pause"}
+    assert {action_name(key_action) for key_action in GLOBAL if key_action.mutates} == {"pause"}
 
 
 def test_global_actions_have_unique_keys() -> None:
-    keys = [key for deed in GLOBAL for key in deed.keys.split(",")]
+    keys = [key for key_action in GLOBAL for key in key_action.keys.split(",")]
     assert len(keys) == len(set(keys))

@@ -64,7 +64,7 @@ def test_no_id_leads_elsewhere(folder: Path, tmp_path: Path, name: str) -> None:
             find_artifact(tmp_path, job, "poster.png")
 
 
-def test_a_bundle_that_is_a_link_to_somewhere_else_is_none(folder: Path, tmp_path: Path) -> None:
+def test_a_bundle_that_links_elsewhere_is_not_found(folder: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     folder.rename(outside)
     folder.symlink_to(outside)
@@ -73,9 +73,9 @@ def test_a_bundle_that_is_a_link_to_somewhere_else_is_none(folder: Path, tmp_pat
 
 
 def test_a_bundle_elsewhere_names_its_worker(tmp_path: Path) -> None:
-    with pytest.raises(BundleNotFound, match="is not on this machine") as told:
+    with pytest.raises(BundleNotFound, match="is not on this machine") as error:
         find_artifact(tmp_path, JOB, "poster.png")
-    assert "/srv/previews/morris/done-3" in str(told.value.hint)
+    assert "/srv/previews/morris/done-3" in str(error.value.hint)
 
 
 def test_a_bundle_is_measured_and_files_that_are_missing_are_left_unmeasured(
@@ -83,7 +83,7 @@ def test_a_bundle_is_measured_and_files_that_are_missing_are_left_unmeasured(
 ) -> None:
     source = FakeSource(bundles=tmp_path)
     bundle = read_bundle(source, JOB)
-    measured = {each.path: each.pixels for each in bundle.artifacts}
+    measured = {artifact.path: artifact.pixels for artifact in bundle.artifacts}
     assert measured["poster.png"] == (64, 36)
     assert measured["sheet.png"] is None
     assert measured["container.json"] is None
@@ -134,8 +134,8 @@ def test_a_file_that_is_not_an_image_is_rejected(tmp_path: Path, content: bytes)
 
 def test_a_truncated_image_is_rejected(tmp_path: Path) -> None:
     Image.effect_noise((300, 300), 90).save(tmp_path / "a.png")
-    whole = (tmp_path / "a.png").read_bytes()
-    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content[: len(content) // 2])
     with pytest.raises(PictureUnreadable):
         read_pixels(tmp_path / "a.png", (10, 10), GROUND)
 

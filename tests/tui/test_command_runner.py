@@ -120,9 +120,9 @@ async def test_quitting_does_not_report_cancelled_commands() -> None:
     app = make_app(executor=executor)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await begun(pilot, app, executor, REQUEUE)
-        told: list[str] = []
-        app.notify = lambda message, **_: told.append(message)  # type: ignore[method-assign,assignment]
-    assert told == []
+        messages: list[str] = []
+        app.notify = lambda message, **_: messages.append(message)  # type: ignore[method-assign,assignment]
+    assert messages == []
 
 
 async def test_a_running_command_is_shown_before_its_first_progress() -> None:

@@ -83,12 +83,12 @@ class DeadScreenDriver:
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
 
-    async def type(self, words: str) -> None:
+    async def type(self, text: str) -> None:
         """Inserts text into the focused input at once: each key press is a wait."""
         await self.until(lambda: isinstance(self.app.focused, Input))
         line = self.app.focused
         assert isinstance(line, Input)
-        line.insert_text_at_cursor(words)
+        line.insert_text_at_cursor(text)
         await self.pilot.pause()
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -133,8 +133,8 @@ async def test_it_opens_with_the_causes_largest_first() -> None:
         await driver.until(lambda: "Traceback" in driver.text)
         assert driver.title == "82 dead letters, 5 causes"
         assert driver.grid.keys == (MISSING, DEADLINE, CRASHED, INVALID, PIXELS)
-        for words in ("asset-missing", "50 %", "41 dead letters, 50 % of all", "group 9a1c33d0be77"):
-            assert words in driver.text
+        for expected in ("asset-missing", "50 %", "41 dead letters, 50 % of all", "group 9a1c33d0be77"):
+            assert expected in driver.text
         assert "Newest job" in driver.text
         await driver.press("j")
         await driver.until(lambda: "group 41f0c2aa9310" in driver.text and "longer than 120 s" in driver.text)
@@ -160,13 +160,13 @@ async def test_enter_opens_a_cause_and_escape_goes_back_to_it() -> None:
 async def test_enter_on_a_job_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
     source = source_of()
     app = make_app(source)
-    asked: list[str] = []
-    monkeypatch.setattr(app, "open_job", asked.append)
+    opened_ids: list[str] = []
+    monkeypatch.setattr(app, "open_job", opened_ids.append)
     async with app.run_test(size=SIZE) as pilot:
         driver = await at_dead_letters(pilot, app, source)
         await opened(driver, "f")
         await driver.press("j", "enter")
-        await driver.until(lambda: asked == [driver.grid.keys[1]])
+        await driver.until(lambda: opened_ids == [driver.grid.keys[1]])
 
 
 async def test_f_changes_between_causes_and_all() -> None:
@@ -177,7 +177,7 @@ async def test_f_changes_between_causes_and_all() -> None:
         await opened(driver, "f")
         assert driver.title == "dead letters 1-82 of 82"
         assert source.dead_pages[-1] == DeadLetterFilter()
-        assert not source.dead_counts, "how many there are is known without counting"
+        assert not source.dead_counts, "the number is available without counting"
         await driver.press("f")
         await driver.until(lambda: driver.title == "82 dead letters, 5 causes")
 
@@ -389,7 +389,7 @@ async def test_a_command_on_a_filtered_cause_affects_matching_jobs() -> None:
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         driver = await at_dead_letters(pilot, app, source, executor)
-        missing = [each for each in source.dead_letters if each.fingerprint == MISSING]
+        missing = [record for record in source.dead_letters if record.fingerprint == MISSING]
         board = re.search(r"middle-game-\d+", missing[-1].reason or "")
         assert board is not None
         await driver.press("slash")
@@ -467,11 +467,11 @@ async def test_a_filter_of_jobs_is_the_servers_work() -> None:
         chosen = DeadLetterFilter(query=parse_filter("project:trials sigsegv"))
         await driver.until(lambda: source.dead_pages[-1] == chosen and driver.grid.keys)
         expected = [
-            each
-            for each in source.dead_letters
-            if each.project_id == "trials" and each.code == "render-crashed"
+            record
+            for record in source.dead_letters
+            if record.project_id == "trials" and record.code == "render-crashed"
         ]
-        assert list(driver.grid.keys) == [each.job_id for each in expected]
+        assert list(driver.grid.keys) == [record.job_id for record in expected]
         assert driver.title == f"dead letters 1-{len(expected)} of {len(expected)}"
         await driver.type(" nothing")
         await driver.until(lambda: "No dead letter matches project:trials sigsegv nothing" in driver.text)
@@ -488,8 +488,8 @@ async def test_a_narrow_filter_is_fetched_in_several_calls() -> None:
         chosen: DeadLetterFilter, cursor: object, limit: int, _cut_off_ms: int | None = None
     ):
         looking.append(driver.subtitle)
-        whole = await page(chosen, cursor, min(limit, 3))  # type: ignore[arg-type]
-        return replace(whole, examined=MAX_EXAMINED // 4)
+        full_page = await page(chosen, cursor, min(limit, 3))  # type: ignore[arg-type]
+        return replace(full_page, examined=MAX_EXAMINED // 4)
 
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
@@ -668,7 +668,7 @@ async def test_one_visible_job_is_requeued_without_a_count_or_dialog() -> None:
     async with app.run_test(size=SIZE) as pilot:
         driver = await at_dead_letters(pilot, app, source, executor)
         await opened(driver, "f")
-        letter = next(each for each in source.dead_letters if each.job_id == driver.grid.cursor_key)
+        letter = next(record for record in source.dead_letters if record.job_id == driver.grid.cursor_key)
         await driver.press("r")
         shown = letter.finished_ms
         assert await driver.done() == Requeue(DeadLetterFilter(job_ids=(letter.job_id,)), 1, cut_off_ms=shown)
@@ -752,23 +752,23 @@ async def test_a_group_of_one_needs_no_confirmation_and_a_large_one_is_counted_a
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         driver = await at_dead_letters(pilot, app, source, executor)
-        pixels = [each for each in source.dead_letters if each.fingerprint == PIXELS]
-        source.dead_letters = tuple(each for each in source.dead_letters if each is not pixels[0])
+        pixels = [record for record in source.dead_letters if record.fingerprint == PIXELS]
+        source.dead_letters = tuple(record for record in source.dead_letters if record is not pixels[0])
         await driver.press("G", "r")  # two of them are visible, one is dead
         assert await driver.done() == Requeue(
             DeadLetterFilter(fingerprint=PIXELS), 1, cut_off_ms=scenes.NOW_MS
         )
 
 
-async def test_marked_causes_are_one_act() -> None:
+async def test_marked_causes_are_one_command() -> None:
     source, executor = source_of(), FakeExecutor()
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         driver = await at_dead_letters(pilot, app, source, executor)
         await driver.press("j", "space", "space", "r")
         await driver.dialog(ConfirmWithReasonDialog)
-        for words in ("Requeue 33 dead letters", "33 dead letters of 2 causes", "22", "11"):
-            assert words in driver.text
+        for expected in ("Requeue 33 dead letters", "33 dead letters of 2 causes", "22", "11"):
+            assert expected in driver.text
         await driver.press("right", "enter")
         command = await driver.done()
         assert command == Requeue(
@@ -831,11 +831,11 @@ async def test_all_of_a_filter_falls_into_its_causes() -> None:
         await driver.type("project:trials")
         await driver.press("enter", "A")
         await driver.until(lambda: driver.title.endswith("that match selected"))
-        trials = [each for each in source.dead_letters if each.project_id == "trials"]
+        trials = [record for record in source.dead_letters if record.project_id == "trials"]
         await driver.press("x")
         await driver.dialog(ConfirmWithReasonDialog)
         assert f"{len(trials)} dead letters of 5 causes" in driver.text
-        missing = sum(each.fingerprint == MISSING for each in trials)
+        missing = sum(record.fingerprint == MISSING for record in trials)
         assert any("asset-missing" in line and f" {missing}  " in line for line in driver.text.splitlines())
         await driver.press("right", "enter")
         assert await driver.done() == Discard(
@@ -946,7 +946,7 @@ async def test_a_payload_that_cannot_be_read_is_edited_from_its_id_on() -> None:
         assert f'"jobId": "{source.dead_letters[0].job_id}"' in app.screen.query_one(TextArea).text
 
 
-async def test_an_export_asks_for_a_path_and_keeps_the_selection(
+async def test_an_export_prompts_for_a_path_and_keeps_the_selection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -959,7 +959,7 @@ async def test_an_export_asks_for_a_path_and_keeps_the_selection(
         line = app.screen.query_one("#text", Input)
         assert line.value == "dead-letters-preview-jobs-20261124T060307Z.jsonl"
         (tmp_path / "there.jsonl").touch()
-        for text, words in (
+        for text, expected in (
             ("there.jsonl", "there.jsonl exists already. Enter another name."),
             ("nowhere/x.jsonl", "Folder nowhere does not exist."),
             ("", "Enter a file name."),
@@ -968,7 +968,7 @@ async def test_an_export_asks_for_a_path_and_keeps_the_selection(
         ):
             line.value = text
             await driver.press("enter")
-            await driver.until(lambda words=words: words in driver.text)
+            await driver.until(lambda expected=expected: expected in driver.text)
         line.value = "new.jsonl"
         await driver.press("enter")
         assert await driver.done() == Export(DeadLetterFilter(fingerprint=MISSING), 41, Path("new.jsonl"))

@@ -32,12 +32,12 @@ SMALLEST = (80, 24)
 
 
 @dataclass
-class Asked:
-    """An app with a single dialog and its answer."""
+class DialogDriver:
+    """An app with a single dialog and its result."""
 
     app: App[None]
     pilot: Pilot[None]
-    answers: list[Any] = field(default_factory=list)
+    results: list[Any] = field(default_factory=list)
 
     @property
     def focus(self) -> str:
@@ -46,10 +46,10 @@ class Asked:
     def one(self, name: str, kind: type = Button) -> Any:
         return self.app.screen.query_one(name, kind)
 
-    async def answer(self) -> Any:
-        await until(self.pilot, lambda: self.answers)  # type: ignore[arg-type]
+    async def result(self) -> Any:
+        await until(self.pilot, lambda: self.results)  # type: ignore[arg-type]
         assert len(self.app.screen_stack) == 1
-        return self.answers[-1]
+        return self.results[-1]
 
 
 class Bare(App[None]):
@@ -57,21 +57,21 @@ class Bare(App[None]):
 
     def __init__(self, theme: str) -> None:
         super().__init__()
-        for each in themes():
-            self.register_theme(each)
+        for shipped_theme in themes():
+            self.register_theme(shipped_theme)
         self.theme = theme
 
 
 @asynccontextmanager
-async def asked(
+async def open_dialog(
     dialog: Screen[Any], size: tuple[int, int] = SMALLEST, theme: str = "previewops-dark"
-) -> AsyncIterator[Asked]:
+) -> AsyncIterator[DialogDriver]:
     app = Bare(theme)
     async with app.run_test(size=size) as pilot:
-        found = Asked(app, pilot)
-        await app.push_screen(dialog, found.answers.append)
+        driver = DialogDriver(app, pilot)
+        await app.push_screen(dialog, driver.results.append)
         await pilot.pause()
-        yield found
+        yield driver
 
 
 def confirm(caution: ConfirmationLevel = ConfirmationLevel.DIALOG) -> ConfirmDialog:
@@ -100,13 +100,13 @@ def all_dialogs() -> dict[str, Dialog[Any]]:
 
 async def test_escape_and_cancel_dismiss_with_none() -> None:
     for name in all_dialogs():
-        async with asked(all_dialogs()[name]) as dialog:
+        async with open_dialog(all_dialogs()[name]) as dialog:
             await dialog.pilot.press("escape")
-            assert await dialog.answer() is None, name
-            await dialog.app.push_screen(all_dialogs()[name], dialog.answers.append)
+            assert await dialog.result() is None, name
+            await dialog.app.push_screen(all_dialogs()[name], dialog.results.append)
             await dialog.pilot.click("#cancel")
-            await until(dialog.pilot, lambda dialog=dialog: len(dialog.answers) == 2)  # type: ignore[arg-type,misc]
-            assert dialog.answers == [None, None], name
+            await until(dialog.pilot, lambda dialog=dialog: len(dialog.results) == 2)  # type: ignore[arg-type,misc]
+            assert dialog.results == [None, None], name
 
 
 async def test_each_is_set_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,18 +118,18 @@ async def test_each_is_set_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
         real(self)
 
     monkeypatch.setattr(Dialog, "on_mount", counted)
-    for name, each in all_dialogs().items():
-        async with asked(each):
-            assert mounted.count(each) == 1, name
+    for name, another in all_dialogs().items():
+        async with open_dialog(another):
+            assert mounted.count(another) == 1, name
 
 
 @pytest.mark.parametrize("theme", [theme.name for theme in themes()])
-async def test_all_of_each_is_in_sight_on_the_smallest_terminal(theme: str) -> None:
+async def test_each_dialog_fits_the_smallest_terminal(theme: str) -> None:
     first, *others = all_dialogs().items()
-    async with asked(first[1], theme=theme) as dialog:
-        for name, each in (first, *others):
-            if each is not first[1]:
-                await dialog.app.switch_screen(each)
+    async with open_dialog(first[1], theme=theme) as dialog:
+        for name, another in (first, *others):
+            if another is not first[1]:
+                await dialog.app.switch_screen(another)
                 await dialog.pilot.pause()
             box = dialog.one("#box", object)
             assert dialog.app.screen.region.contains_region(box.region), name
@@ -140,7 +140,7 @@ async def test_all_of_each_is_in_sight_on_the_smallest_terminal(theme: str) -> N
 
 
 async def test_cancel_has_the_focus_and_the_keys_move_it() -> None:
-    async with asked(confirm()) as dialog:
+    async with open_dialog(confirm()) as dialog:
         assert dialog.focus == "cancel"
         for key, focus in (
             ("right", "confirm"),
@@ -153,70 +153,70 @@ async def test_cancel_has_the_focus_and_the_keys_move_it() -> None:
             await dialog.pilot.press(key)
             assert dialog.focus == focus, key
         await dialog.pilot.press("enter")
-        assert await dialog.answer() is None
-    async with asked(confirm()) as dialog:
+        assert await dialog.result() is None
+    async with open_dialog(confirm()) as dialog:
         await dialog.pilot.press("right", "enter")
-        assert await dialog.answer() is True
-    async with asked(confirm()) as dialog:
+        assert await dialog.result() is True
+    async with open_dialog(confirm()) as dialog:
         await dialog.pilot.click("#confirm")
-        assert await dialog.answer() is True
+        assert await dialog.result() is True
 
 
 async def test_the_verb_must_be_typed() -> None:
-    async with asked(confirm(ConfirmationLevel.WORD)) as dialog:
+    async with open_dialog(confirm(ConfirmationLevel.WORD)) as dialog:
         assert dialog.focus == "word"
         await dialog.pilot.press(*"cance", "enter")
         await dialog.pilot.click("#confirm")
         await dialog.pilot.pause()
         assert dialog.one("#confirm").disabled
-        assert not dialog.answers
+        assert not dialog.results
         await dialog.pilot.press("L")
         await dialog.pilot.pause()
         assert not dialog.one("#confirm").disabled
         await dialog.pilot.press("enter")
-        assert await dialog.answer() is True
+        assert await dialog.result() is True
 
 
 async def test_a_deliberate_yes_has_a_reason() -> None:
-    async with asked(deliberate()) as dialog:
+    async with open_dialog(deliberate()) as dialog:
         assert dialog.focus == "cancel"
         await dialog.pilot.press("up")
         assert dialog.focus == "why"
         await dialog.pilot.press(*"why", "space", *"not", "enter")
         assert dialog.focus == "cancel", "enter in the line leads on and does nothing"
         await dialog.pilot.press("right", "enter")
-        assert await dialog.answer() == "why not"
-    async with asked(deliberate()) as dialog:
+        assert await dialog.result() == "why not"
+    async with open_dialog(deliberate()) as dialog:
         await dialog.pilot.press("right", "enter")
-        assert await dialog.answer() == "", "it may be empty"
+        assert await dialog.result() == "", "it may be empty"
 
 
 async def test_a_reason_and_a_word() -> None:
-    async with asked(deliberate(ConfirmationLevel.WORD)) as dialog:
+    async with open_dialog(deliberate(ConfirmationLevel.WORD)) as dialog:
         assert dialog.focus == "word"
         await dialog.pilot.press("up", *"space", "enter")
         assert dialog.focus == "word"
         await dialog.pilot.press(*"discard", "enter")
-        assert await dialog.answer() == "space"
+        assert await dialog.result() == "space"
 
 
-async def test_a_line_is_taken_by_enter_unless_it_is_refused() -> None:
+async def test_enter_accepts_a_valid_line() -> None:
     dialog_ = PromptDialog("Scale", "How many?", "scale", initial="2", check=refuse_two)
-    async with asked(dialog_) as dialog:
+    async with open_dialog(dialog_) as dialog:
         assert dialog.focus == "text"
         await dialog.pilot.press("enter")
         await dialog.pilot.pause()
-        assert not dialog.answers
+        assert not dialog.results
         assert str(dialog.one("#refused", object).content) == "not two"
         dialog.one("#text", Input).value = " 3 "
         await dialog.pilot.press("down", "down")
         assert dialog.focus == "confirm"
         await dialog.pilot.press("enter")
-        assert await dialog.answer() == "3"
+        assert await dialog.result() == "3"
 
 
 @pytest.mark.parametrize(
-    ("keys", "answer"),
+    ("keys", "choice"),
     [
         (("enter",), "normal"),
         (("down", "enter"), "low"),
@@ -228,28 +228,28 @@ async def test_a_line_is_taken_by_enter_unless_it_is_refused() -> None:
         (("tab", "enter"), None),
     ],
 )
-async def test_one_of_a_few(keys: tuple[str, ...], answer: str | None) -> None:
-    async with asked(ChoiceDialog("Priority", LINES, WAYS, verb="go on", initial="normal")) as dialog:
+async def test_one_of_a_few(keys: tuple[str, ...], choice: str | None) -> None:
+    async with open_dialog(ChoiceDialog("Priority", LINES, WAYS, verb="go on", initial="normal")) as dialog:
         assert dialog.focus == "ways"
         await dialog.pilot.press(*keys)
-        assert await dialog.answer() == answer
+        assert await dialog.result() == choice
 
 
 async def test_one_of_a_few_by_the_mouse() -> None:
-    async with asked(ChoiceDialog("Priority", LINES, WAYS, verb="go on", initial="normal")) as dialog:
+    async with open_dialog(ChoiceDialog("Priority", LINES, WAYS, verb="go on", initial="normal")) as dialog:
         await dialog.pilot.click(OptionList, offset=(2, 2))
-        assert await dialog.answer() == "low"
+        assert await dialog.result() == "low"
 
 
 # -- the payload ----------------------------------------------------------------------------------------
 
 
-def editor(dialog: Asked) -> TextArea:
-    found: TextArea = dialog.one("#payload", TextArea)
-    return found
+def editor(dialog: DialogDriver) -> TextArea:
+    text_area: TextArea = dialog.one("#payload", TextArea)
+    return text_area
 
 
-def said(dialog: Asked) -> str:
+def message_text(dialog: DialogDriver) -> str:
     strips = dialog.app.screen._compositor.render_strips()
     return "\n".join(strip.text for strip in strips)
 
@@ -259,24 +259,24 @@ def edit() -> EditPayloadDialog:
 
 
 async def test_a_valid_payload_is_accepted() -> None:
-    async with asked(edit()) as dialog:
+    async with open_dialog(edit()) as dialog:
         assert dialog.focus == "payload"
         editor(dialog).text = editor(dialog).text.replace('"spring"', '"summer"')
         await dialog.pilot.press("ctrl+s")
-        answer = await dialog.answer()
-        assert isinstance(answer, Payload)
-        assert answer.request_id == "summer"
+        payload = await dialog.result()
+        assert isinstance(payload, Payload)
+        assert payload.request_id == "summer"
 
 
 async def test_every_violation_is_shown_and_the_cursor_put_at_the_first() -> None:
-    async with asked(edit(), size=(100, 40)) as dialog:
+    async with open_dialog(edit(), size=(100, 40)) as dialog:
         text = editor(dialog).text.replace("false", '"no"').replace('"high"', '"urgent"')
         text = text.replace('"uri"', '"url"')
         editor(dialog).text = text
         await dialog.pilot.press("ctrl+s")
-        await until(dialog.pilot, lambda: "violations" in said(dialog))  # type: ignore[arg-type]
-        for words in ("/dryRun", "/priority", '"urgent"', "found", "allowed", "not requeued"):
-            assert words in said(dialog)
+        await until(dialog.pilot, lambda: "violations" in message_text(dialog))  # type: ignore[arg-type]
+        for expected in ("/dryRun", "/priority", '"urgent"', "found", "allowed", "not requeued"):
+            assert expected in message_text(dialog)
         lines = text.splitlines()
         seen = []
         for _ in range(6):
@@ -285,43 +285,43 @@ async def test_every_violation_is_shown_and_the_cursor_put_at_the_first() -> Non
             await dialog.pilot.press("ctrl+n")
         assert seen[0] == '"no",'
         assert '"urgent",' in seen
-        assert not dialog.answers
+        assert not dialog.results
         assert dialog.focus == "payload"
 
 
 async def test_the_cursor_moves_to_invalid_json() -> None:
-    async with asked(edit()) as dialog:
+    async with open_dialog(edit()) as dialog:
         editor(dialog).text = '{\n  "jobId": oops\n}'
         await dialog.pilot.click("#confirm")
-        await until(dialog.pilot, lambda: "is not JSON" in said(dialog))  # type: ignore[arg-type]
+        await until(dialog.pilot, lambda: "is not JSON" in message_text(dialog))  # type: ignore[arg-type]
         assert editor(dialog).cursor_location == (1, 11)
 
 
 async def test_the_job_stays_the_same() -> None:
-    async with asked(edit()) as dialog:
+    async with open_dialog(edit()) as dialog:
         editor(dialog).text = editor(dialog).text.replace(LETTER.job_id, "another")
         await dialog.pilot.press("ctrl+s")
-        await until(dialog.pilot, lambda: "must be the id of the edited job" in said(dialog))  # type: ignore[arg-type]
-        assert not dialog.answers
+        await until(dialog.pilot, lambda: "must be the id of the edited job" in message_text(dialog))  # type: ignore[arg-type]
+        assert not dialog.results
 
 
 async def test_unsaved_changes_need_a_second_escape() -> None:
-    async with asked(edit()) as dialog:
+    async with open_dialog(edit()) as dialog:
         await dialog.pilot.press("x", "escape")
-        await until(dialog.pilot, lambda: "press esc again" in said(dialog))  # type: ignore[arg-type]
-        assert not dialog.answers
+        await until(dialog.pilot, lambda: "press esc again" in message_text(dialog))  # type: ignore[arg-type]
+        assert not dialog.results
         await dialog.pilot.press("y", "escape")
         await dialog.pilot.pause()
-        assert not dialog.answers, "typing on takes the question back"
+        assert not dialog.results, "typing withdraws the question"
         await dialog.pilot.press("escape")
-        assert await dialog.answer() is None
+        assert await dialog.result() is None
 
 
 async def test_the_keys_of_a_payload_reach_the_buttons() -> None:
-    async with asked(edit()) as dialog:
+    async with open_dialog(edit()) as dialog:
         await dialog.pilot.press("tab")
         assert dialog.focus == "cancel"
         await dialog.pilot.press("right")
         assert dialog.focus == "confirm"
         await dialog.pilot.press("enter")
-        assert isinstance(await dialog.answer(), Payload)
+        assert isinstance(await dialog.result(), Payload)

@@ -97,7 +97,7 @@ async def test_keys_that_arrive_together_are_handled_in_order(session: TerminalS
     screen.press_at_once("p", "Enter", "Escape")
     await screen.shows("paused just now by")
     for keys in (("?", "Escape", "Escape"), (":", "Escape", "Escape"), (":", "Enter", "Enter", "Escape")):
-        screen.press_at_once(*keys, "F12", "z")  # F12: Escape followed by a letter would be one key
+        screen.press_at_once(*keys, "F12", "z")  # F12: Escape followed by a character would be one key
         await screen.shows("DISPLAY FROZEN", "Latest events")
         screen.press("z")
         await screen.hides("DISPLAY FROZEN")

@@ -20,11 +20,11 @@ BUSY = ResponseError("BUSY Redis is busy running a script")
 TOLD = "unexpected ResponseError: BUSY"
 
 
-async def test_whatever_goes_wrong_is_an_error_that_can_be_shown() -> None:
+async def test_unexpected_exceptions_become_displayable_errors() -> None:
     source = FakeSource(fault=BUSY)
-    with pytest.raises(UnexpectedError, match="unexpected ResponseError: BUSY") as found:
+    with pytest.raises(UnexpectedError, match="unexpected ResponseError: BUSY") as caught:
         await with_error_boundary(source).jobs(JobQuery())
-    assert found.value.__cause__ is BUSY
+    assert caught.value.__cause__ is BUSY
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["from the start", "later"])
@@ -67,14 +67,16 @@ async def test_a_failed_count_is_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "asked"),
+    ("mode", "count_fetches"),
     [
         ("2", lambda source: len(source.queries)),
         ("3", lambda source: len(source.opened)),
         ("4", lambda source: len(source.opened)),
     ],
 )
-async def test_nothing_is_fetched_while_disconnected(mode: str, asked: Callable[[FakeSource], int]) -> None:
+async def test_nothing_is_fetched_while_disconnected(
+    mode: str, count_fetches: Callable[[FakeSource], int]
+) -> None:
     source = FakeSource(whole={"run": scenes.record("run", JobState.ACTIVE, payload=scenes.PAYLOAD)})
     app = make_app(source)
     app.job_id = "run"
@@ -87,13 +89,13 @@ async def test_nothing_is_fetched_while_disconnected(mode: str, asked: Callable[
         app.poller.poll_now()
         await until(pilot, lambda: app.view.connection_loss is not None)
         await settled(pilot, app)
-        before, tries = asked(source), app.view.connection_loss.tries  # type: ignore[union-attr]
+        before, tries = count_fetches(source), app.view.connection_loss.tries  # type: ignore[union-attr]
         await pilot.press("j")
         await until(
             pilot, lambda: app.view.connection_loss is not None and app.view.connection_loss.tries > tries
         )
         await settled(pilot, app)
-        assert asked(source) == before
+        assert count_fetches(source) == before
         assert "not updated: Redis at" in screen_text(app)
         source.down = False
         app.poller.poll_now()

@@ -41,19 +41,19 @@ print(mode, "textual_image" in sys.modules, file=sys.stderr)
 """
 
 
-def answered(images: str, attributes: bytes | None, how: str = "auto") -> str:
+def detect(images: str, attributes: bytes | None, how: str = "auto") -> str:
     """The image mode in a terminal with those device attributes; None for a terminal that does not reply."""
     screen, keys = pty.openpty()
     fcntl.ioctl(keys, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 1200, 800))
-    words = [sys.executable, "-c", ASK, images, how]
-    with subprocess.Popen(words, stdin=keys, stdout=keys, stderr=subprocess.PIPE) as program:
+    command = [sys.executable, "-c", ASK, images, how]
+    with subprocess.Popen(command, stdin=keys, stdout=keys, stderr=subprocess.PIPE) as program:
         os.close(keys)
-        asked = b""
+        output = b""
         while program.poll() is None:
             if select.select([screen], [], [], 0.05)[0]:
-                asked += _read(screen)
-            if b"\x1b[c" in asked and attributes is not None:
-                asked = asked.replace(b"\x1b[c", b"", 1)
+                output += _read(screen)
+            if b"\x1b[c" in output and attributes is not None:
+                output = output.replace(b"\x1b[c", b"", 1)
                 os.write(screen, attributes)
         os.close(screen)
         assert program.stderr is not None
@@ -68,23 +68,23 @@ def _read(screen: int) -> bytes:
 
 
 def test_a_terminal_that_reports_sixel_gets_it() -> None:
-    assert answered("sixel", b"\x1b[?62;4;22c") == "sixel True"
+    assert detect("sixel", b"\x1b[?62;4;22c") == "sixel True"
 
 
 def test_a_terminal_without_sixel_gets_blocks_without_an_import() -> None:
-    assert answered("sixel", b"\x1b[?62;22c") == "blocks False"
+    assert detect("sixel", b"\x1b[?62;22c") == "blocks False"
 
 
 def test_a_terminal_that_does_not_answer_gets_blocks() -> None:
-    assert answered("kitty", None) == "blocks False"
+    assert detect("kitty", None) == "blocks False"
 
 
 def test_a_forced_image_mode_is_used() -> None:
-    assert answered("sixel", b"\x1b[?62;22c", "forced") == "sixel True"
+    assert detect("sixel", b"\x1b[?62;22c", "forced") == "sixel True"
 
 
 def test_blocks_need_no_terminal_query() -> None:
-    assert answered("blocks", None) == "blocks False"
+    assert detect("blocks", None) == "blocks False"
 
 
 @pytest.fixture

@@ -146,11 +146,11 @@ class SlowHealthSource(FakeSource):
 
     def __init__(self) -> None:
         super().__init__(verdict=scenes.FULL_HEALTH)
-        self.asked = 0
+        self.requests = 0
         self.known = asyncio.Event()
 
     async def health(self, snapshot: Snapshot, history: History) -> Health:
-        self.asked += 1
+        self.requests += 1
         await self.known.wait()
         return await super().health(snapshot, history)
 
@@ -160,13 +160,13 @@ async def test_a_slow_health_reading_is_awaited() -> None:
     app = make_app(source, clock=clock)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("7")
-        await until(pilot, lambda: source.asked == 1)
+        await until(pilot, lambda: source.requests == 1)
         for _ in range(3):
             clock.seconds += 2 * BACKGROUND_INTERVAL_S
             await renew(pilot, app, source, scenes.BUSY)
-        assert source.asked == 1
+        assert source.requests == 1
         source.known.set()
         await until(pilot, lambda: app.view.health is not None)
         clock.seconds += 2 * BACKGROUND_INTERVAL_S
         await renew(pilot, app, source, scenes.BUSY)
-        await until(pilot, lambda: source.asked == 2)
+        await until(pilot, lambda: source.requests == 2)

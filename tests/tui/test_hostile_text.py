@@ -45,15 +45,15 @@ def poisoned(value: Any, poison: Callable[[str], str]) -> Any:
         return replace(
             value,
             **{
-                each.name: poisoned(getattr(value, each.name), poison)
-                for each in fields(value)
-                if each.init and each.name != "event_id"
+                attribute.name: poisoned(getattr(value, attribute.name), poison)
+                for attribute in fields(value)
+                if attribute.init and attribute.name != "event_id"
             },
         )
     if isinstance(value, tuple | list):
-        return type(value)(poisoned(each, poison) for each in value)
+        return type(value)(poisoned(attribute, poison) for attribute in value)
     if isinstance(value, Mapping):
-        return {name: poisoned(each, poison) for name, each in value.items()}
+        return {name: poisoned(attribute, poison) for name, attribute in value.items()}
     return value
 
 
@@ -73,9 +73,9 @@ def assert_harmless(app: OperatorApp) -> None:
         assert line.isprintable(), f"on {app.current_mode}: {line!r}"
 
 
-async def harmless(pilot: Pilot[int], app: OperatorApp, words: str) -> None:
+async def harmless(pilot: Pilot[int], app: OperatorApp, text: str) -> None:
     """Waits for text, and checks the whole screen."""
-    await until(pilot, lambda: words in screen_text(app))
+    await until(pilot, lambda: text in screen_text(app))
     assert_harmless(app)
 
 
@@ -85,7 +85,7 @@ async def test_no_screen_shows_control_characters(poison: Callable[[str], str]) 
     app = make_app(source, environment="test" + EVIL, queue_name="preview-jobs" + EVIL)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: app.view.health is not None)
-        app.job_id = next(iter(source.whole))
+        app.job_id = next(iter(source.jobs_by_id))
         for number, (mode, _) in enumerate(SCREENS, 1):
             await pilot.press(str(number))
             await until(
@@ -140,22 +140,22 @@ class HostileExecutor(FakeExecutor):
 
 
 @pytest.mark.parametrize(
-    ("end", "words"),
+    ("end", "texts"),
     [
         (CommandOutcome(f"{EVIL} runs again"), [f"{SHOWN} runs again"]),
         (Refused(), [f"no job {SHOWN}", f"look for {SHOWN}"]),
         (RuntimeError(EVIL), [f"unexpected RuntimeError: {SHOWN}"]),
     ],
 )
-async def test_toasts_are_cleaned_line_by_line(end: CommandOutcome | Exception, words: list[str]) -> None:
+async def test_toasts_are_cleaned_line_by_line(end: CommandOutcome | Exception, texts: list[str]) -> None:
     app = make_app(executor=HostileExecutor(end))
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: app.view.snapshot is not None)
         app.start_command(Pause("x"))
-        await until(pilot, lambda: words[0] in screen_text(app))
+        await until(pilot, lambda: texts[0] in screen_text(app))
         lines = [line.strip(" ▌") for line in screen_text(app).split("\n")]
-        assert all(any(each in line for line in lines) for each in words)
-        assert not any(words[0] in line and words[-1] in line for line in lines if len(words) > 1)
+        assert all(any(text in line for line in lines) for text in texts)
+        assert not any(texts[0] in line and texts[-1] in line for line in lines if len(texts) > 1)
         assert_harmless(app)
 
 

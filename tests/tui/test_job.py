@@ -65,10 +65,10 @@ def source_of(*records: JobRecord, data_dir: Path | None = None) -> FakeSource:
     return FakeSource(whole={record.job_id: record for record in records}, bundles=data_dir)
 
 
-async def opened(pilot: Pilot[int], app: OperatorApp, job_id: str, words: str) -> None:
+async def opened(pilot: Pilot[int], app: OperatorApp, job_id: str, text: str) -> None:
     await until(pilot, lambda: app.view.snapshot is not None)
     app.open_job(job_id)
-    await until(pilot, lambda: isinstance(app.screen, JobScreen) and words in screen_text(app))
+    await until(pilot, lambda: isinstance(app.screen, JobScreen) and text in screen_text(app))
 
 
 def colour_shown(app: OperatorApp) -> tuple[int, int, int] | None:
@@ -219,15 +219,15 @@ async def test_an_active_job_is_live_until_it_has_ended(data_dir: Path) -> None:
         await until(pilot, lambda: "90% sheet" in screen_text(app))
 
         source.snapshot = replace(scenes.BUSY, running_jobs=())
-        source.whole["lesson-10"] = replace(DONE, job_id="lesson-10")
+        source.jobs_by_id["lesson-10"] = replace(DONE, job_id="lesson-10")
         (data_dir / "previews/morris/done-3").rename(data_dir / "previews/morris/lesson-10")
         app.poller.poll_now()
         await until(pilot, lambda: "1 of 6" in screen_text(app))
         await until(pilot, lambda: colour_shown(app) == RED)
-        asked, looks = len(source.opened), len(source.snapshot_queries)
+        fetches, polls = len(source.opened), len(source.snapshot_queries)
         app.poller.poll_now()
-        await until(pilot, lambda: len(source.snapshot_queries) > looks)
-        assert len(source.opened) == asked, "a finished job is not fetched again"
+        await until(pilot, lambda: len(source.snapshot_queries) > polls)
+        assert len(source.opened) == fetches, "a finished job is not fetched again"
 
 
 async def test_no_automatic_fetch_while_frozen() -> None:
@@ -237,10 +237,10 @@ async def test_no_automatic_fetch_while_frozen() -> None:
         await opened(pilot, app, "lesson-10", "20% frames")
         await pilot.press("z")
         await until(pilot, lambda: "DISPLAY FROZEN" in screen_text(app))
-        asked, looks = len(source.opened), len(source.snapshot_queries)
+        fetches, polls = len(source.opened), len(source.snapshot_queries)
         app.poller.poll_now()
-        await until(pilot, lambda: len(source.snapshot_queries) > looks)
-        assert len(source.opened) == asked
+        await until(pilot, lambda: len(source.snapshot_queries) > polls)
+        assert len(source.opened) == fetches
 
 
 async def test_a_dead_job_shows_its_attempts_and_their_tracebacks() -> None:
@@ -267,7 +267,9 @@ async def test_a_dead_job_is_requeued_without_a_question() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-500", "dead letter")
         assert app.screen.check_action("cancel", ()) is False
-        source.whole["lesson-500"] = replace(scenes.DEAD_JOB, state=JobState.WAITING, history=(), reason=None)
+        source.jobs_by_id["lesson-500"] = replace(
+            scenes.DEAD_JOB, state=JobState.WAITING, history=(), reason=None
+        )
         await pilot.press("r")
         await until(pilot, lambda: "waiting for a worker" in screen_text(app))
     shown = scenes.DEAD_JOB.finished_ms
@@ -334,7 +336,7 @@ async def test_a_read_only_screen_shows_everything_and_changes_nothing(data_dir:
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-500", "dead letter")
         assert {"requeue", "edit", "cancel"}.isdisjoint(
-            deed.action for deed in app.screen.available_actions()
+            key_action.action for key_action in app.screen.available_actions()
         )
         await pilot.press("r", "e", "x")
         assert isinstance(app.screen, JobScreen)
@@ -372,7 +374,7 @@ async def test_a_missing_job_and_one_that_reappears() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app, "lesson-9999", "no job lesson-9999 in queue preview-jobs")
         assert "2 lists all jobs" in screen_text(app)
-        source.whole["lesson-9999"] = replace(scenes.DEAD_JOB, job_id="lesson-9999")
+        source.jobs_by_id["lesson-9999"] = replace(scenes.DEAD_JOB, job_id="lesson-9999")
         app.poller.poll_now()
         await until(pilot, lambda: "dead letter" in screen_text(app))
 

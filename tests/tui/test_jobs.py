@@ -33,8 +33,8 @@ def grid(app: OperatorApp) -> Grid:
     return app.screen.query_one("#jobs", Grid)
 
 
-def shows_title(app: OperatorApp, words: str) -> bool:
-    return isinstance(app.screen, JobsScreen) and app.screen.composed and words in labels(app)[0]
+def shows_title(app: OperatorApp, text: str) -> bool:
+    return isinstance(app.screen, JobsScreen) and app.screen.composed and text in labels(app)[0]
 
 
 async def opened(pilot: Pilot[int], app: OperatorApp, title: str = "jobs 1-200") -> None:
@@ -164,10 +164,10 @@ async def test_a_page_is_filled_in_several_calls_and_continues_on_request() -> N
         await pilot.press("slash", *"needle", "enter")
         await until(pilot, lambda: shows_title(app, "0 found among the newest 40,000 examined; ] continues"))
         assert "not live" in labels(app)[1], "a costly fetch is not repeated with each snapshot"
-        asked = len(source.queries)
+        fetches = len(source.queries)
         app.poller.poll_now()
         await until(pilot, lambda: len(source.snapshot_queries) >= 2)
-        assert len(source.queries) == asked
+        assert len(source.queries) == fetches
         await pilot.press("right_square_bracket")
         await until(pilot, lambda: shows_title(app, "80,000 examined; ] continues"))
         await pilot.press("right_square_bracket")
@@ -187,12 +187,12 @@ async def test_pages_are_turned_by_keys_and_past_the_edges() -> None:
         assert "page 2 is not live; F5 refreshes" in labels(app)[1]
         assert app.screen.check_action("turn_page", (1,)) is False
 
-        asked = len(source.queries)
+        fetches = len(source.queries)
         app.poller.poll_now()
         await until(pilot, lambda: len(source.snapshot_queries) >= 3)
-        assert len(source.queries) == asked, "a later page is not fetched again"
+        assert len(source.queries) == fetches, "a later page is not fetched again"
         await pilot.press("f5")
-        await until(pilot, lambda: len(source.queries) == asked + 1)
+        await until(pilot, lambda: len(source.queries) == fetches + 1)
 
         await pilot.press("k")
         await until(pilot, lambda: shows_title(app, "jobs 1-200 of"))
@@ -372,12 +372,12 @@ async def test_no_automatic_fetch_while_frozen() -> None:
         await opened(pilot, app)
         await pilot.press("z")
         await until(pilot, lambda: "frozen" in labels(app)[1])
-        asked, looks = len(source.queries), len(source.snapshot_queries)
+        fetches, polls = len(source.queries), len(source.snapshot_queries)
         app.poller.poll_now()
-        await until(pilot, lambda: len(source.snapshot_queries) > looks)
-        assert len(source.queries) == asked
+        await until(pilot, lambda: len(source.snapshot_queries) > polls)
+        assert len(source.queries) == fetches
         await pilot.press("z")
-        await until(pilot, lambda: len(source.queries) > asked)
+        await until(pilot, lambda: len(source.queries) > fetches)
 
 
 async def test_a_frozen_display_shows_no_rows_of_another_list() -> None:
@@ -387,7 +387,7 @@ async def test_a_frozen_display_shows_no_rows_of_another_list() -> None:
         await opened(pilot, app)
         await pilot.press("z")
         await until(pilot, lambda: "frozen" in labels(app)[1])
-        asked = len(source.queries)
+        fetches = len(source.queries)
         await pilot.press("s")
         await until(pilot, lambda: shows_title(app, "waiting jobs"))
         await until(pilot, lambda: "The display is frozen; z unfreezes it." in screen_text(app))
@@ -396,7 +396,7 @@ async def test_a_frozen_display_shows_no_rows_of_another_list() -> None:
         await until(pilot, lambda: "oldest first" in labels(app)[1])
         await pilot.press("slash", *"chess", "enter")
         await until(pilot, lambda: grid(app).has_focus)
-        assert len(source.queries) == asked
+        assert len(source.queries) == fetches
         await pilot.press("z")
         await until(pilot, lambda: shows_title(app, "found among all 359 waiting jobs examined"))
         assert source.queries[-1].newest_first is False
@@ -423,14 +423,14 @@ async def test_rows_that_race_by_are_slowed_down() -> None:
         await opened(pilot, app)
         for number in range(1, 3):
             source.listed = batch(number)
-            asked, looks = len(source.queries), len(source.snapshot_queries)
+            fetches, polls = len(source.queries), len(source.snapshot_queries)
             app.poller.poll_now()
-            await until(pilot, lambda asked=asked: len(source.queries) > asked)  # type: ignore[misc]
+            await until(pilot, lambda fetches=fetches: len(source.queries) > fetches)  # type: ignore[misc]
             await until(pilot, lambda: "live, slowed down" in labels(app)[1])
             for rest in range(1, SKIPPED_VIEWS + 1):
                 app.poller.poll_now()
-                await until(pilot, lambda seen=looks + 1 + rest: len(source.snapshot_queries) >= seen)  # type: ignore[misc]
-            assert len(source.queries) == asked + 1
+                await until(pilot, lambda seen=polls + 1 + rest: len(source.snapshot_queries) >= seen)  # type: ignore[misc]
+            assert len(source.queries) == fetches + 1
         app.poller.poll_now()
         await until(pilot, lambda: labels(app)[1].endswith("live"))
 
@@ -459,10 +459,10 @@ async def test_a_read_only_screen_cancels_nothing() -> None:
         await pilot.press("x")
         await settled(pilot, app)  # a dialog would be open by now
         assert isinstance(app.screen, JobsScreen)
-        app.start_command(Cancel(("lesson-10",), "through a back door"))
+        app.start_command(Cancel(("lesson-10",), "by an internal call"))
         await settled(pilot, app)
         assert executor.commands == []
-        assert "cancel" not in {deed.action for deed in app.screen.available_actions()}
+        assert "cancel" not in {key_action.action for key_action in app.screen.available_actions()}
 
 
 async def test_eighty_columns_show_what_matters() -> None:

@@ -56,7 +56,7 @@ async def nobody(_done: int, _total: int) -> None:
 async def test_pages_go_through_all_jobs_once(link: QueueConnection) -> None:
     source, listing, seen = LiveSource(link), JobListState(), []
     while True:
-        listing = listing.with_page(await fetch_page(source, listing, lambda _looked: None))
+        listing = listing.with_page(await fetch_page(source, listing, lambda _examined: None))
         seen += [record.job_id for record in listing.rows or ()]
         if listing.next_cursor is None:
             break
@@ -67,13 +67,13 @@ async def test_pages_go_through_all_jobs_once(link: QueueConnection) -> None:
 
 async def test_a_filter_fills_its_page_in_as_many_calls_as_it_takes(link: QueueConnection) -> None:
     listing = JobListState(JobState.WAITING, parse_filter("project:chess"))
-    page = await fetch_page(LiveSource(link), listing, lambda _looked: None)
+    page = await fetch_page(LiveSource(link), listing, lambda _examined: None)
     assert len(page.rows) == JOBS // 9
     assert page.cursor is None
     assert page.examined == JOBS
 
 
-async def test_the_oldest_come_first_when_asked(link: QueueConnection) -> None:
+async def test_the_oldest_come_first_on_request(link: QueueConnection) -> None:
     page = await LiveSource(link).jobs(JobQuery(JobState.WAITING, newest_first=False, limit=2))
     assert [record.job_id for record in page.rows] == ["job-0", "job-1"]
 
@@ -105,7 +105,7 @@ async def test_first_calls_at_once_share_a_client(link: QueueConnection) -> None
             return redis
 
     one, *others = await asyncio.gather(*(client() for _ in range(5)))
-    assert all(each is one for each in others)
+    assert all(other is one for other in others)
 
 
 @pytest.mark.parametrize("failure", [None, RuntimeError("a fault of the screen")])

@@ -20,11 +20,11 @@ class HangingSource(FakeSource):
     def __init__(self) -> None:
         super().__init__()
         self.log: list[str] = []
-        self.asked = asyncio.Event()
+        self.requested = asyncio.Event()
 
     async def collect(self, query: SnapshotQuery) -> Snapshot:
         self.log.append("asked")
-        self.asked.set()
+        self.requested.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -52,7 +52,7 @@ class Impatient:
         return True
 
 
-async def test_a_call_without_an_answer_is_given_up_and_has_ended_before_the_next(
+async def test_a_call_without_a_reply_is_cancelled_and_ends_before_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 0.0)
@@ -63,7 +63,7 @@ async def test_a_call_without_an_answer_is_given_up_and_has_ended_before_the_nex
     polling.cancel()
     await asyncio.gather(polling, return_exceptions=True)
     assert source.log == ["asked", "ended"] * 3
-    assert [(each.reason, each.tries) for each in receiver.missed] == [
+    assert [(failure.reason, failure.tries) for failure in receiver.missed] == [
         ("no answer within 0 s", number) for number in (1, 2, 3)
     ]
 
@@ -71,7 +71,7 @@ async def test_a_call_without_an_answer_is_given_up_and_has_ended_before_the_nex
 async def test_cancelling_the_poller_cancels_the_running_call() -> None:
     source = HangingSource()
     polling = asyncio.ensure_future(Poller(source, Impatient(), SnapshotQuery, interval_s=60.0).run())
-    await source.asked.wait()
+    await source.requested.wait()
     polling.cancel()
     await asyncio.gather(polling, return_exceptions=True)
     assert polling.cancelled()

@@ -40,13 +40,13 @@ class Night:
         self.hours = SimulatedQueue(pace=4.0)
         self.begun = self.hours.now_ms
         self.truth: dict[int, Frame] = {}
-        write_recording(path, self._looks())
+        write_recording(path, self._frames())
 
-    def _looks(self) -> Iterator[Frame]:
-        for look in each_second(self.hours, LENGTH_S):
-            if (look.at_ms - self.begun) % 10_000 == 0:
-                self.truth[look.at_ms] = self.hours.take_frame(full_history=True)
-            yield look
+    def _frames(self) -> Iterator[Frame]:
+        for frame in each_second(self.hours, LENGTH_S):
+            if (frame.at_ms - self.begun) % 10_000 == 0:
+                self.truth[frame.at_ms] = self.hours.take_frame(full_history=True)
+            yield frame
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +73,9 @@ def passes(app: OperatorApp, clock: ManualClock, seconds: float) -> None:
 
 
 def where(app: OperatorApp) -> ReplayPosition:
-    found = app.display_state.live.replay
-    assert found is not None
-    return found
+    playhead = app.display_state.live.replay
+    assert playhead is not None
+    return playhead
 
 
 def now_ms(app: OperatorApp) -> int:
@@ -159,11 +159,11 @@ async def test_a_replay_hides_mutating_keys_and_executes_nothing(night: Night) -
             await pilot.pause()
             front = app.front_screen
             assert front is not None
-            assert not [deed for deed in front.available_actions() if deed.mutates]
+            assert not [key_action for key_action in front.available_actions() if key_action.mutates]
             assert set(REPLAY) <= set(front.available_actions())
-            for deed in front.KEY_ACTIONS:
-                if deed.mutates:
-                    await pilot.press(deed.keys.split(",")[0])
+            for key_action in front.KEY_ACTIONS:
+                if key_action.mutates:
+                    await pilot.press(key_action.keys.split(",")[0])
         await pilot.press("p")
         await pilot.pause()
         assert isinstance(app.screen, OperatorScreen), "no dialog has opened"
@@ -281,7 +281,7 @@ async def test_damaged_parts_are_reported_and_the_rest_shown(night: Night, tmp_p
         await until(pilot, lambda: now_ms(app) == night.begun + LENGTH_S * 1_000)
 
 
-async def test_a_file_that_is_no_recording_ends_the_screen(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_recording_ends_the_screen(tmp_path: Path) -> None:
     (tmp_path / "x.rec").write_text("dear diary")
     app = ReplayApp(tmp_path / "x.rec", Options("q", read_only=True), clock=ManualClock())
     async with app.run_test():
@@ -291,15 +291,17 @@ async def test_a_file_that_is_no_recording_ends_the_screen(tmp_path: Path) -> No
 
 
 async def test_no_key_of_a_recording_is_a_key_of_anything_else() -> None:
-    taken = {key for deed in GLOBAL for key in deed.keys.split(",")}
+    taken = {key for key_action in GLOBAL for key in key_action.keys.split(",")}
     taken |= {key for binding in Grid.BINDINGS for key in binding.key.split(",")}  # type: ignore[union-attr]
     async with make_app().run_test():
         for make in OperatorApp.MODES.values():
             assert callable(make)
             screen = make()
             assert isinstance(screen, OperatorScreen)
-            taken |= {key for deed in screen.KEY_ACTIONS for key in deed.keys.split(",")}
-    ours = [key for deed in REPLAY for key in deed.keys.split(",")]
+            taken |= {key for key_action in screen.KEY_ACTIONS for key in key_action.keys.split(",")}
+    ours = [key for key_action in REPLAY for key in key_action.keys.split(",")]
     assert not taken & set(ours)
     assert len(set(ours)) == len(ours)
-    assert not {action_name(deed) for deed in REPLAY} & {action_name(deed) for deed in GLOBAL}
+    assert not {action_name(key_action) for key_action in REPLAY} & {
+        action_name(key_action) for key_action in GLOBAL
+    }

@@ -21,9 +21,9 @@ def open_replay(tmp_path: Path) -> Iterator[Callable[[Path], Terminal]]:
     terminals: list[Terminal] = []
 
     def open_it(path: Path) -> Terminal:
-        words = [sys.executable, "-m", "previewops", "tui", "--replay", str(path)]
+        command = [sys.executable, "-m", "previewops", "tui", "--replay", str(path)]
         environ = {"PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "xterm-256color"}
-        terminals.append(Terminal(tmp_path, words, environ, columns=100, rows=30))
+        terminals.append(Terminal(tmp_path, command, environ, columns=100, rows=30))
         return terminals[-1]
 
     yield open_it
@@ -35,9 +35,9 @@ async def test_the_morning_after(
     redis_process: Callable[..., RedisProcess], tmp_path: Path, open_replay: Callable[[Path], Terminal]
 ) -> None:
     server = redis_process(persistent=False)
-    async with queue_driver(server.url) as hand:
-        await hand.add_dead_letters("dead-1", "dead-2")
-        await hand.heartbeat()
+    async with queue_driver(server.url) as driver:
+        await driver.add_dead_letters("dead-1", "dead-2")
+        await driver.heartbeat()
     done = Program(tmp_path, server.url).run("record", "night.rec", "--every", "0.25", "--for", "2s")
     assert done.code == 0, done.err
     server.stop()

@@ -1,7 +1,7 @@
 """Every screen as a snapshot, at three sizes, with data, empty, paused, stale and read-only.
 
 The pictures are SVG files in ``__snapshots__``; after a wanted change `python -m pytest tests/tui/test_snapshots.py
---snapshot-update` writes them anew. Look at them before they are committed.
+--snapshot-update` writes them again. Review them before you commit.
 """
 
 from __future__ import annotations

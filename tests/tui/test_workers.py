@@ -64,8 +64,15 @@ async def test_it_shows_hosts_workers_and_running_jobs() -> None:
         grid = await opened(pilot, app)
         await until(pilot, lambda: "lesson-10" in shown(grid))
         text = shown(grid)
-        for words in ("render-1", "silent 12 s", "given up", "no heartbeat", "without a supervisor", "0.0.9"):
-            assert words in text
+        for expected in (
+            "render-1",
+            "silent 12 s",
+            "given up",
+            "no heartbeat",
+            "without a supervisor",
+            "0.0.9",
+        ):
+            assert expected in text
         assert "1 given up" in str(app.screen.query_one("#table-panel", Panel).border_subtitle)
         assert app.screen.query_one("#detail-panel", Panel).border_title == "render-1-3990"
         await pilot.press("j")
@@ -162,7 +169,7 @@ async def test_scale_asks_again_when_several_workers_have_to_go() -> None:
     app = make_app(executor=executor)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
-        for answer in ("cancel", "confirm"):
+        for button_id in ("cancel", "confirm"):
             await pilot.press("S")
             await until(pilot, lambda: isinstance(app.screen, PromptDialog))
             app.screen.query_one(Input).value = "0"
@@ -171,7 +178,7 @@ async def test_scale_asks_again_when_several_workers_have_to_go() -> None:
             assert app.screen.focused is not None
             assert app.screen.focused.id == "cancel"
             assert "2 workers of render-1 will finish their jobs" in shown(app.screen.query_one("#lines"))
-            app.screen.query_one(f"#{answer}", Button).press()
+            app.screen.query_one(f"#{button_id}", Button).press()
             await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
         assert await done(pilot, executor) == [Scale("render-1-3990", WorkerCountRange(0, 0))]
         # A single surplus worker needs no confirmation, and escape sends no command.
@@ -281,7 +288,7 @@ async def test_a_read_only_screen_has_no_fleet_commands() -> None:
         await pilot.press("S", "d", "r", "u")
         assert isinstance(app.screen, WorkersScreen)
         assert not {"scale", "drain", "restart", "reset"} & {
-            deed.action for deed in app.screen.available_actions()
+            key_action.action for key_action in app.screen.available_actions()
         }
         assert executor.commands == []
 

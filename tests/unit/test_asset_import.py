@@ -55,9 +55,9 @@ def test_files_are_stored_by_their_hash(base: Path, store: Path) -> None:
 
 
 def test_given_payload_is_not_changed(base: Path, store: Path) -> None:
-    given = job("a.png")
-    plan_import(given, base=base, store=store, max_bytes=MAX_BYTES)
-    assert given == job("a.png")
+    original = job("a.png")
+    plan_import(original, base=base, store=store, max_bytes=MAX_BYTES)
+    assert original == job("a.png")
 
 
 def test_file_uri_and_symlink_are_imported(base: Path, store: Path) -> None:

@@ -194,7 +194,7 @@ def test_usage_error_contains_no_password() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "expected"),
     [
         (exceptions.AuthenticationError("WRONGPASS"), "password"),
         (exceptions.BusyLoadingError("loading"), "loading"),
@@ -219,10 +219,10 @@ def test_usage_error_contains_no_password() -> None:
         (exceptions.ConnectionError(""), "the connection was lost"),
     ],
 )
-def test_unavailable_reason_of_each_error(error: Exception, words: str) -> None:
+def test_unavailable_reason_of_each_error(error: Exception, expected: str) -> None:
     reason = unavailable_reason(error)
     assert reason is not None
-    assert words in reason
+    assert expected in reason
     assert "\n" not in reason
 
 

@@ -70,15 +70,15 @@ def test_a_valid_payload_gives_typed_access() -> None:
 
 
 def test_payload_is_a_private_copy() -> None:
-    given = example("full")
-    payload = validate(given)
-    given["previewRequest"]["steps"].clear()
+    document = example("full")
+    payload = validate(document)
+    document["previewRequest"]["steps"].clear()
     assert payload.raw == example("full")
 
 
 def test_whole_floats_are_integers_and_change_no_digest() -> None:
-    given = job(steps=[{"durationMs": 2000.0}], options={"fps": 24.0})
-    payload = validate(given)
+    document = job(steps=[{"durationMs": 2000.0}], options={"fps": 24.0})
+    payload = validate(document)
     assert type(payload.request["options"]["fps"]) is int
     assert type(payload.request["steps"][0]["durationMs"]) is int
     assert payload.digest == validate(job(steps=[{"durationMs": 2000}], options={"fps": 24})).digest

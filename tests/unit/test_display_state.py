@@ -22,33 +22,33 @@ class Ticking:
 
 def test_the_age_grows_only_while_disconnected() -> None:
     clock = Ticking()
-    sight = DisplayState(QueueView(), clock)
-    sight.add_snapshot(BUSY)
+    state = DisplayState(QueueView(), clock)
+    state.add_snapshot(BUSY)
     clock.seconds += 30
-    assert not sight.update_age()
-    sight.record_failure("gone", 1)
-    assert (sight.shown.connection_loss, sight.shown.age_s) == (ConnectionLoss("gone", 1), 30)
+    assert not state.update_age()
+    state.record_failure("gone", 1)
+    assert (state.shown.connection_loss, state.shown.age_s) == (ConnectionLoss("gone", 1), 30)
     clock.seconds += 5
-    assert sight.update_age()
-    assert sight.shown.age_s == 35
-    assert sight.add_snapshot(BUSY), "it is connected again"
-    assert (sight.shown.connection_loss, sight.shown.age_s) == (None, 0)
-    assert not sight.add_snapshot(BUSY)
+    assert state.update_age()
+    assert state.shown.age_s == 35
+    assert state.add_snapshot(BUSY), "it is connected again"
+    assert (state.shown.connection_loss, state.shown.age_s) == (None, 0)
+    assert not state.add_snapshot(BUSY)
 
 
 def test_a_frozen_view_shows_the_connection_loss() -> None:
-    sight = DisplayState(QueueView(), Ticking())
-    sight.add_snapshot(BUSY)
-    judged = sight.shown.health
-    assert sight.toggle_freeze()
-    sight.add_snapshot(IDLE)
-    sight.set_health(HEALTH)
-    sight.record_failure("gone", 2)
-    assert sight.shown.snapshot is BUSY
-    assert sight.shown.health is judged
-    assert sight.shown.connection_loss == ConnectionLoss("gone", 2)
-    assert not sight.toggle_freeze()
-    assert sight.shown.snapshot is IDLE
+    state = DisplayState(QueueView(), Ticking())
+    state.add_snapshot(BUSY)
+    judged = state.shown.health
+    assert state.toggle_freeze()
+    state.add_snapshot(IDLE)
+    state.set_health(HEALTH)
+    state.record_failure("gone", 2)
+    assert state.shown.snapshot is BUSY
+    assert state.shown.health is judged
+    assert state.shown.connection_loss == ConnectionLoss("gone", 2)
+    assert not state.toggle_freeze()
+    assert state.shown.snapshot is IDLE
 
 
 def test_events_are_collected_once_and_bounded() -> None:

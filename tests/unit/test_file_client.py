@@ -58,7 +58,7 @@ def test_expected_files_are_requested_together(context: _FakeContext) -> None:
     for name in names:
         _write(output, name)
     assert len(context.requests) == 3
-    assert all(len(each) <= MAX_CREATE_BATCH for each in context.requests)
+    assert all(len(request) <= MAX_CREATE_BATCH for request in context.requests)
     assert sorted(chain.from_iterable(context.requests)) == names
     assert all((context.folder / name).read_text() == name for name in names)
     assert context.open == 0

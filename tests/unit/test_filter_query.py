@@ -106,8 +106,8 @@ def test_term_rejects_nul() -> None:
 
 
 @given(filters)
-def test_printed_filter_parses_to_the_same(wanted: FilterQuery) -> None:
-    assert parse_filter(str(wanted)) == wanted
+def test_printed_filter_parses_to_the_same(query: FilterQuery) -> None:
+    assert parse_filter(str(query)) == query
 
 
 @given(st.text())
@@ -121,10 +121,10 @@ def test_any_text_parses_and_prints_stably(text: str) -> None:
 
 
 @given(filters)
-def test_script_arguments_carry_the_whole_filter(wanted: FilterQuery) -> None:
-    inverted, count, *rest = wanted.script_arguments()
-    assert (inverted == "1", int(count)) == (wanted.inverted, len(wanted))
-    assert len(rest) == 3 * len(wanted)
+def test_script_arguments_carry_the_whole_filter(query: FilterQuery) -> None:
+    inverted, count, *rest = query.script_arguments()
+    assert (inverted == "1", int(count)) == (query.inverted, len(query))
+    assert len(rest) == 3 * len(query)
 
 
 @pytest.mark.parametrize(

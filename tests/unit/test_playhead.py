@@ -47,7 +47,7 @@ def test_positions_map_to_recorded_times_in_order(times: list[int], into: int) -
     stretches = [Interval(a, b) for a, b in zip(times[::2], times[1::2], strict=False)]
     timeline = Timeline(stretches)
     moment = timeline.server_time_ms(min(into, timeline.duration_ms))
-    assert any(each.start_ms <= moment <= each.end_ms for each in stretches)
+    assert any(stretch.start_ms <= moment <= stretch.end_ms for stretch in stretches)
     assert timeline.server_time_ms(0) == stretches[0].start_ms
     assert timeline.server_time_ms(timeline.duration_ms) == stretches[-1].end_ms
     places = [timeline.server_time_ms(timeline.duration_ms * step // 7) for step in range(8)]

@@ -52,16 +52,16 @@ def test_the_sweep_keeps_live_attempts(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (tmp_path / ".staging" / "link.1").symlink_to(outside)
-    asked: list[str] = []
+    attempts: list[str] = []
 
     def is_live(attempt: str) -> bool:
-        asked.append(attempt)
+        attempts.append(attempt)
         return attempt == "a.2"
 
     assert sweep_staging(tmp_path, is_live) == 4
     assert [entry.name for entry in (tmp_path / ".staging").iterdir()] == ["a.2"]
     assert outside.is_dir()
-    assert asked == ["a.1", "a.2", "b.x.1", "b.x.1", "link.1"]
+    assert attempts == ["a.1", "a.2", "b.x.1", "b.x.1", "link.1"]
 
 
 def test_a_sweep_without_a_staging_folder(tmp_path: Path) -> None:

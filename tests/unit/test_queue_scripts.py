@@ -29,8 +29,8 @@ class Recorder:
         self.calls: list[tuple[Any, ...]] = []
         self._replies = list(replies)
 
-    async def execute_command(self, *words: Any) -> Any:
-        self.calls.append(words)
+    async def execute_command(self, *arguments: Any) -> Any:
+        self.calls.append(arguments)
         reply = self._replies.pop(0)
         if isinstance(reply, Exception):
             raise reply

@@ -146,8 +146,8 @@ def test_without_a_server_gaps_have_the_local_time(path: Path) -> None:
 def test_a_new_file_begins_with_the_full_history(path: Path) -> None:
     fake = FakeQueue(asyncio.Event(), frames=200)
     with recorded(path, fake, max_bytes=3_000) as recording:
-        whole = [number for number, request in enumerate(fake.requests) if request == FULL_HISTORY]
-        assert len(whole) > 2
+        full_requests = [number for number, request in enumerate(fake.requests) if request == FULL_HISTORY]
+        assert len(full_requests) > 2
         entry = recording.frame_at(fake.queue.now_ms).frame
         assert entry is not None
         assert History().with_snapshot(entry.snapshot) == History().with_snapshot(

@@ -82,13 +82,13 @@ def test_any_moment_is_read_with_its_history(read: Read, path: Path) -> None:
     moments = list(expected_frames)
     random.Random(5).shuffle(moments)
     for at_ms in (*moments, min(moments), max(moments), min(moments)):
-        found = recording.frame_at(at_ms + 1_300).frame
-        assert found is not None
+        frame = recording.frame_at(at_ms + 1_300).frame
+        assert frame is not None
         expected = expected_frames[at_ms]
-        assert charts(found.snapshot) == charts(expected.snapshot)
-        assert found.snapshot.events == expected.snapshot.events
-        assert found.snapshot.workers == expected.snapshot.workers
-        assert found.health == scenes.HEALTH
+        assert charts(frame.snapshot) == charts(expected.snapshot)
+        assert frame.snapshot.events == expected.snapshot.events
+        assert frame.snapshot.workers == expected.snapshot.workers
+        assert frame.health == scenes.HEALTH
 
 
 def test_the_lines_can_be_read_by_other_programs(path: Path) -> None:
@@ -119,11 +119,11 @@ def test_a_truncated_file_is_read_up_to_its_end_and_continued(read: Read, path: 
     assert queue.now_ms - 25_000 <= interval.end_ms <= queue.now_ms
     queue.advance()
     write_recording(path, [queue.take_frame(full_history=True)])
-    whole = read(path)
-    assert not whole.faults
-    assert whole.intervals == [Interval(interval.start_ms, queue.now_ms)]
+    continued = read(path)
+    assert not continued.faults
+    assert continued.intervals == [Interval(interval.start_ms, queue.now_ms)]
     for at_ms in range(interval.start_ms, interval.end_ms, 7_000):
-        assert whole.frame_at(at_ms) == cut.frame_at(at_ms)
+        assert continued.frame_at(at_ms) == cut.frame_at(at_ms)
 
 
 def test_damage_is_reported_and_costs_one_chapter(read: Read, path: Path) -> None:
@@ -157,9 +157,9 @@ def test_an_invalid_line_is_reported_and_costs_itself(read: Read, path: Path) ->
         "line 50 of the chapter: found ",
     ]
     (interval,) = recording.intervals
-    found = recording.frame_at(interval.end_ms).frame
-    assert found is not None
-    assert found.at_ms == interval.end_ms - 1_000, (
+    frame = recording.frame_at(interval.end_ms).frame
+    assert frame is not None
+    assert frame.at_ms == interval.end_ms - 1_000, (
         "the last line has a time and no snapshot, so the frame before it is shown"
     )
 
@@ -173,11 +173,11 @@ def test_a_gap_shows_the_last_frame_and_its_reason(read: Read, path: Path) -> No
     recording = read(path)
     assert recording.intervals == [Interval(begun, begun + 321_000)]
     for at_ms in (begun + 20_400, begun + 319_900):
-        found = recording.frame_at(at_ms)
-        assert found.frame is not None
-        assert found.frame.at_ms == begun + 19_000
-        assert found.gap is not None
-        assert found.gap.reason == "Redis at x cannot be used"
+        position = recording.frame_at(at_ms)
+        assert position.frame is not None
+        assert position.frame.at_ms == begun + 19_000
+        assert position.gap is not None
+        assert position.gap.reason == "Redis at x cannot be used"
     assert recording.frame_at(begun + 19_500).gap is None
     assert recording.frame_at(begun + 400_000).frame == recording.frame_at(begun + 321_000).frame
 
@@ -215,9 +215,9 @@ def test_many_events_are_all_recorded(read: Read, path: Path) -> None:
 
     write_recording(path, frames())
     recording = read(path)
-    found = recording.frame_at(queue.now_ms).frame
-    assert found is not None
-    assert found.snapshot.events == queue.events[-1_000:]
+    frame = recording.frame_at(queue.now_ms).frame
+    assert frame is not None
+    assert frame.snapshot.events == queue.events[-1_000:]
     early = recording.frame_at(queue.now_ms - 30_000).frame
     assert early is not None
     assert early.snapshot.events == tuple(
@@ -231,9 +231,9 @@ def test_a_clock_that_is_set_back_ends_a_chapter(read: Read, path: Path) -> None
     write_recording(path, each_second(earlier, 20))
     recording = read(path)
     assert not recording.faults
-    found = recording.frame_at(queue.now_ms).frame
-    assert found is not None
-    assert found.at_ms == earlier.now_ms, "the later entries follow"
+    frame = recording.frame_at(queue.now_ms).frame
+    assert frame is not None
+    assert frame.at_ms == earlier.now_ms, "the later entries follow"
 
 
 # -- rotation --------------------------------------------------------------------------------
@@ -412,9 +412,9 @@ def test_a_chapter_of_invalid_frames_is_abandoned_after_some_tries(read: Read, p
     recording = read(path)
     assert recording.fault_count == MAX_TRIES
     assert "missing required field" in recording.faults[0].message
-    found = recording.frame_at(after_ms + 90_000).frame
-    assert found is not None
-    assert found.at_ms < after_ms, "the last valid frame is shown"
+    frame = recording.frame_at(after_ms + 90_000).frame
+    assert frame is not None
+    assert frame.at_ms < after_ms, "the last valid frame is shown"
 
 
 def test_buckets_of_another_day_are_left_out(read: Read, path: Path) -> None:
@@ -432,10 +432,10 @@ def test_buckets_of_another_day_are_left_out(read: Read, path: Path) -> None:
     recording = read(path)
     (fault,) = recording.faults
     assert "byte 0: 5 buckets not of the day before the frame, left out" in fault.message
-    found = recording.frame_at(later.now_ms).frame
-    assert found is not None
-    assert [bucket.start_ms for bucket in found.snapshot.buckets] == [now_ms]
-    assert [bucket.start_ms for bucket in found.snapshot.minutes] == [now_ms]
+    frame = recording.frame_at(later.now_ms).frame
+    assert frame is not None
+    assert [bucket.start_ms for bucket in frame.snapshot.buckets] == [now_ms]
+    assert [bucket.start_ms for bucket in frame.snapshot.minutes] == [now_ms]
 
 
 def test_the_history_index_is_bounded() -> None:

@@ -29,11 +29,11 @@ def by_levels(text: str, base: int) -> Image.Image:
     """Draws each character alone, in visual order by its level."""
     image = Image.new("L", (1_000, 40))
     canvas, x = ImageDraw.Draw(image), 10.0
-    found = embedding_levels(text, base)
-    for at in visual_order(found):
+    levels = embedding_levels(text, base)
+    for at in visual_order(levels):
         if text[at] in "".join(CONTROLS):
             continue
-        direction = "rtl" if found[at] % 2 else "ltr"
+        direction = "rtl" if levels[at] % 2 else "ltr"
         canvas.text((x, 28), text[at], 255, FONT, anchor="ls", direction=direction)
         x += FONT.getlength(text[at], direction=direction)
     return image

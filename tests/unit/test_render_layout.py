@@ -40,8 +40,8 @@ WORDS = {
 }
 
 
-def board_of(resolution: str, layout: str, words: str, ids: list[str], **more: Any) -> Storyboard:
-    title, text = WORDS[words]
+def board_of(resolution: str, layout: str, length: str, ids: list[str], **more: Any) -> Storyboard:
+    title, text = WORDS[length]
     assets = [{"id": name, "uri": f"{name}.png", "title": name.title()} for name in SHAPES]
     step = {"title": title, "text": text, "assetIds": ids, "layout": layout}
     job = payload([step, {}], assets, title=title, description=text, **{"resolution": resolution, **more})
@@ -92,8 +92,8 @@ def check_layout(board: Storyboard, layout: FrameLayout) -> None:
 
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
-@pytest.mark.parametrize("words", WORDS)
-def test_elements_stay_in_the_safe_area_and_do_not_overlap(resolution: str, words: str) -> None:
+@pytest.mark.parametrize("length", WORDS)
+def test_elements_stay_in_the_safe_area_and_do_not_overlap(resolution: str, length: str) -> None:
     typesetter = Typesetter()
     for layout in LAYOUTS:
         for ids in (
@@ -105,7 +105,7 @@ def test_elements_stay_in_the_safe_area_and_do_not_overlap(resolution: str, word
             ["sliver", "wide"],
             list(SHAPES) * 2,
         ):
-            board = board_of(resolution, layout, words, ids)
+            board = board_of(resolution, layout, length, ids)
             for frame in lay_out_frames(board, SHAPES, typesetter):
                 check_layout(board, frame)
 
@@ -145,11 +145,11 @@ def test_auto_places_text_for_the_largest_pictures() -> None:
 
 def test_full_extends_to_the_edges_and_limits_cropping() -> None:
     typesetter = Typesetter()
-    whole = Box(0, 0, 1280, 720)
+    canvas = Box(0, 0, 1280, 720)
     for name, crops in (("wide", True), ("tall", False), ("pano", False)):
         frame = lay_out_frames(board_of("1280x720", "full", "short", [name]), SHAPES, typesetter)[1]
         (placement,) = frame.placements
-        assert placement.cell == whole
+        assert placement.cell == canvas
         assert (placement.crops, placement.has_backdrop) == (crops, not crops)
         assert frame.scrim is not None
         assert all(text.top > frame.scrim - 12 for text in frame.texts if text.role == "on_picture")

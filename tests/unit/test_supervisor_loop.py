@@ -184,9 +184,9 @@ class LoopFixture:
 
     async def polls(self, count: int) -> None:
         """Waits for ``count`` polls and the start of the next: the loop has handled all of them by then."""
-        wanted = len(self.redis.states) + count + 1
+        target = len(self.redis.states) + count + 1
         while True:
-            if len(self.redis.states) >= wanted:
+            if len(self.redis.states) >= target:
                 return
             await asyncio.sleep(0)
 
@@ -207,11 +207,11 @@ async def test_it_scales_up_soon_and_down_late() -> None:
         await made.until(1)
         made.redis.load = RUSH
         started = made.clock.now
-        risen = await made.until(4)
-        assert risen - started < 10
+        raised = await made.until(4)
+        assert raised - started < 10
         made.redis.load = IDLE
-        fallen = await made.until(1)
-        assert fallen - risen >= SCALE_DOWN_WINDOW_S - 10
+        lowered = await made.until(1)
+        assert lowered - raised >= SCALE_DOWN_WINDOW_S - 10
         assert [worker.signals for worker in made.backend.workers] == [[], *[[signal.SIGTERM]] * 3]
     assert made.redis.released == [], "a drained worker releases its leases itself"
 

@@ -49,16 +49,16 @@ def test_prefix_replaces_the_root(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_installing_again_replaces_units_and_keeps_settings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["systemd", "install", "--prefix", str(tmp_path)]
-    assert run(words) == 0
+    arguments = ["systemd", "install", "--prefix", str(tmp_path)]
+    assert run(arguments) == 0
     first = files_in(tmp_path)
     capsys.readouterr()
-    assert run(words) == 0
+    assert run(arguments) == 0
     assert actions(capsys.readouterr().out) == {"unchanged"}
 
     (tmp_path / UNIT).write_text("[Unit]\n")
     (tmp_path / ENVIRONMENT).write_text("PREVIEW_QUEUE_MAX=7\n")
-    assert run(words) == 0
+    assert run(arguments) == 0
     assert actions(capsys.readouterr().out) == {"unchanged", "replaced", "kept"}
     assert files_in(tmp_path) == {**first, ENVIRONMENT: "PREVIEW_QUEUE_MAX=7\n"}
 

@@ -62,5 +62,5 @@ def test_only_an_explicit_mode_is_forced() -> None:
 @pytest.mark.parametrize("images", list(ImageMode))
 def test_without_a_terminal_blocks_are_used(images: ImageMode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "__stdout__", io.StringIO())
-    wanted = ImageMode.BLOCKS if images in (ImageMode.KITTY, ImageMode.SIXEL) else images
-    assert prepare_graphics(images, forced=True) is wanted
+    expected = ImageMode.BLOCKS if images in (ImageMode.KITTY, ImageMode.SIXEL) else images
+    assert prepare_graphics(images, forced=True) is expected

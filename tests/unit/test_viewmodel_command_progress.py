@@ -53,11 +53,11 @@ SAID: list[tuple[OperatorCommand, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("command", "words"), SAID, ids=lambda value: value if isinstance(value, str) else ""
+    ("command", "expected"), SAID, ids=lambda value: value if isinstance(value, str) else ""
 )
-def test_every_command_has_a_description(command: OperatorCommand, words: str) -> None:
+def test_every_command_has_a_description(command: OperatorCommand, expected: str) -> None:
     assert "\x1b" not in describe_command(command)
-    assert describe_command(command).startswith(words)
+    assert describe_command(command).startswith(expected)
 
 
 def test_none_is_left_out() -> None:

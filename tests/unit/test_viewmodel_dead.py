@@ -72,7 +72,7 @@ def test_pages_lead_there_and_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "rows", "total", "words"),
+    ("start", "rows", "total", "expected"),
     [
         (200, 200, 82_114, "201-400 of 82,114"),
         (0, 12, None, "1-12"),
@@ -83,8 +83,8 @@ def test_pages_lead_there_and_back() -> None:
         (0, 200, 199, "1-200 of 200"),
     ],
 )
-def test_how_much_is_shown(start: int, rows: int, total: int | None, words: str) -> None:
-    assert row_range(start, rows, total) == words
+def test_how_much_is_shown(start: int, rows: int, total: int | None, expected: str) -> None:
+    assert row_range(start, rows, total) == expected
 
 
 # -- rows -----------------------------------------------------------------------------------------------
@@ -99,10 +99,10 @@ def test_a_cause_is_its_count_its_share_and_its_newest_reason() -> None:
     assert len(cells) == len(GROUP_COLUMNS)
 
 
-@pytest.mark.parametrize(("count", "total", "words"), [(1, 9_000, "<1 %"), (3, 0, "0 %"), (9, 3, "100 %")])
-def test_shares_at_their_ends(count: int, total: int, words: str) -> None:
+@pytest.mark.parametrize(("count", "total", "expected"), [(1, 9_000, "<1 %"), (3, 0, "0 %"), (9, 3, "100 %")])
+def test_shares_at_their_ends(count: int, total: int, expected: str) -> None:
     cells = group_cells(replace(GROUP, count=count), total, scenes.NOW_MS)
-    assert plain_text(cells[1]).split("·")[-1].strip().endswith(words)
+    assert plain_text(cells[1]).split("·")[-1].strip().endswith(expected)
 
 
 def test_a_job_is_its_id_error_and_reason() -> None:
@@ -153,22 +153,24 @@ def test_the_panel_shows_all_facts_within_its_width(columns: int) -> None:
     letter = replace(MISSING, reason="a reason that is long " * 20, requeues=2)
     lines = job_lines(scenes.full_dead_record(letter), scenes.NOW_MS, columns)
     assert max(map(width_of, lines)) <= columns
-    words = " ".join(text(lines).split())
-    assert words.count("a reason that is long") == 20, "nothing is cut"
-    assert "requeued 2 times before" in words
-    assert "project morris" in words
-    assert words.index("attempt 3") < words.index("attempt 2") < words.index("attempt 1"), "newest first"
-    assert words.count("Traceback (most recent call last):") == 3
-    assert "raise PermanentJobError(" in words
+    panel_text = " ".join(text(lines).split())
+    assert panel_text.count("a reason that is long") == 20, "nothing is cut"
+    assert "requeued 2 times before" in panel_text
+    assert "project morris" in panel_text
+    assert panel_text.index("attempt 3") < panel_text.index("attempt 2") < panel_text.index("attempt 1"), (
+        "newest first"
+    )
+    assert panel_text.count("Traceback (most recent call last):") == 3
+    assert "raise PermanentJobError(" in panel_text
 
 
 def test_the_panel_reports_a_changed_state_or_missing_attempts() -> None:
     waiting = replace(MISSING, state=JobState.WAITING, reason=None, code=None, error_class=None)
-    words = text(job_lines(waiting, scenes.NOW_MS, 100))
-    assert "not a dead letter any more: it is waiting" in words
-    assert "no reason was recorded" in words
-    assert "No failed attempt was recorded." in words
-    assert "unknown" in words
+    panel_text = text(job_lines(waiting, scenes.NOW_MS, 100))
+    assert "not a dead letter any more: it is waiting" in panel_text
+    assert "no reason was recorded" in panel_text
+    assert "No failed attempt was recorded." in panel_text
+    assert "unknown" in panel_text
 
 
 # -- what is meant --------------------------------------------------------------------------------------
@@ -189,8 +191,8 @@ def test_causes_are_filtered_by_their_errors() -> None:
 def test_causes_are_not_filtered_by_unsupported_fields(typed: str) -> None:
     view = DeadListQuery(terms=parse_filter(typed))
     assert filter_groups((GROUP, OTHER), view.terms) == ()
-    told = subtitle_of(view, trouble="", examined=None, frozen=False, counting=None)
-    assert told == "causes are filtered by error text only"
+    subtitle = subtitle_of(view, trouble="", examined=None, frozen=False, counting=None)
+    assert subtitle == "causes are filtered by error text only"
     lines = text(empty_lines(view, ListExtent(0, total=2), trouble="", frozen=False))
     assert "filtered by error text,\nnot by " in lines
     assert "f lists the jobs, esc clears the filter." in lines
@@ -247,8 +249,8 @@ def test_selection_of_causes_is_groups() -> None:
 
 def test_selection_of_a_filtered_cause_is_matching_jobs() -> None:
     view = DeadListQuery(terms=parse_filter("missing !board"))
-    told = subtitle_of(view, trouble="", examined=None, frozen=False, counting=None)
-    assert told == "commands affect matching jobs only"
+    subtitle = subtitle_of(view, trouble="", examined=None, frozen=False, counting=None)
+    assert subtitle == "commands affect matching jobs only"
     terms = parse_filter("error:missing !error:board")
     assert view.filter == DeadLetterFilter(query=terms)
     under = select(view, everything=False, marks=[], cursor="f3", shown=["f3"])
@@ -289,14 +291,14 @@ def test_subtitle_of_freshness() -> None:
     assert subtitle_of(DeadListQuery(), **usual) == ""  # type: ignore[arg-type]
     assert subtitle_of(FLAT, **usual) == "esc: back to the causes"  # type: ignore[arg-type]
     assert subtitle_of(DeadListQuery(flat=True, terms=parse_filter("x")), **usual) == ""  # type: ignore[arg-type]
-    for change, words in (
+    for change, expected in (
         ({"trouble": "gone"}, "not updated: gone"),
         ({"examined": 40_000}, "searching: 40,000 examined"),
         ({"frozen": True}, "frozen"),
         ({"counting": 0, "trouble": "gone"}, "counting …"),
         ({"counting": 40_000, "trouble": "gone"}, "counting … 40,000 examined, esc cancels"),
     ):
-        assert subtitle_of(FLAT, **{**usual, **change}) == words  # type: ignore[arg-type]
+        assert subtitle_of(FLAT, **{**usual, **change}) == expected  # type: ignore[arg-type]
 
 
 def test_empty_states() -> None:
@@ -321,11 +323,11 @@ PARTS = tuple(CauseCount(count, f"code-{count}", "reason " * 30) for count in (4
 
 def test_count_lines_start_with_the_total() -> None:
     lines = count_lines(CountPreview(112, PARTS))
-    words = text(lines)
-    assert words.splitlines()[0] == "112 dead letters of 7 causes"
-    assert "code-5" in words
-    assert "code-4 " not in words
-    assert "  7  of other causes" in words
+    counts = text(lines)
+    assert counts.splitlines()[0] == "112 dead letters of 7 causes"
+    assert "code-5" in counts
+    assert "code-4 " not in counts
+    assert "  7  of other causes" in counts
     assert max(map(width_of, lines)) <= DIALOG_COLUMNS
     assert "of 1 cause and more" in text(count_lines(CountPreview(50, PARTS[:1])))
     assert text(count_lines(CountPreview(1, (CauseCount(1, "a", "b"),)))).splitlines()[0] == "1 dead letter"

@@ -20,7 +20,7 @@ def event(kind: str, number: int = 1, **fields: str) -> QueueEvent:
 
 
 def kinds(events: list[QueueEvent]) -> list[str]:
-    return [each.kind for each in events]
+    return [event.kind for event in events]
 
 
 def test_the_newest_comes_first() -> None:
@@ -49,7 +49,7 @@ def test_operator_actions_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "found"),
+    ("typed", "expected"),
     [
         ("kind:dead", ["dead"]),
         ("who:grace", ["cancelled"]),
@@ -62,8 +62,8 @@ def test_operator_actions_only() -> None:
         ("scale", ["order"]),
     ],
 )
-def test_filters(typed: str, found: list[str]) -> None:
-    assert kinds(EventFeed(terms=parse_filter(typed)).shown(EVENTS)) == found
+def test_filters(typed: str, expected: list[str]) -> None:
+    assert kinds(EventFeed(terms=parse_filter(typed)).shown(EVENTS)) == expected
 
 
 def test_subtitle_of_the_feed() -> None:
@@ -76,12 +76,12 @@ def test_subtitle_of_the_feed() -> None:
 
 
 def test_empty_states_of_the_feed() -> None:
-    def words(feed: EventFeed) -> str:
+    def empty_text(feed: EventFeed) -> str:
         return " ".join(plain_text(line) for line in shape.empty_lines(feed))
 
-    assert "no events yet" in words(EventFeed())
-    assert "esc clears the filter" in words(EventFeed(terms=parse_filter("x")))
-    assert "o shows all events" in words(EventFeed(operators_only=True))
+    assert "no events yet" in empty_text(EventFeed())
+    assert "esc clears the filter" in empty_text(EventFeed(terms=parse_filter("x")))
+    assert "o shows all events" in empty_text(EventFeed(operators_only=True))
 
 
 def test_times_have_their_date_only_when_it_is_another_day() -> None:
@@ -94,7 +94,7 @@ def test_times_have_their_date_only_when_it_is_another_day() -> None:
 
 
 def test_event_rows_have_subject_and_description() -> None:
-    by_kind = {each.kind: each for each in EVENTS}
+    by_kind = {event.kind: event for event in EVENTS}
     assert event_subject(by_kind["worker-exited"]) == "render-2-3998-00f1"
     assert event_subject(by_kind["order"]) == "render-1-3990"
     assert event_subject(by_kind["paused"]) == ""

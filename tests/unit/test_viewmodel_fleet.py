@@ -75,9 +75,9 @@ def test_versions_have_a_column_only_where_they_differ() -> None:
     assert " 0.0.9 |" in table_rows(TROUBLED)[11]
 
 
-def test_lone_workers_stand_under_a_heading_for_each_host() -> None:
-    lone = tuple(replace(scenes.LONE, worker_id=f"{host}-7", host=host) for host in ("b", "a", "a-1"))
-    rows = table_rows(replace(BUSY, supervisors=(), workers=lone))
+def test_unsupervised_workers_are_grouped_by_host() -> None:
+    unsupervised = tuple(replace(scenes.LONE, worker_id=f"{host}-7", host=host) for host in ("b", "a", "a-1"))
+    rows = table_rows(replace(BUSY, supervisors=(), workers=unsupervised))
     assert [line.split(" | ")[0].strip() for line in rows] == [
         "▲ a  without a supervisor",
         "● 7",
@@ -96,22 +96,22 @@ def test_a_worker_that_another_supervisor_has_taken_over_stands_there_once() -> 
 
 
 def test_phases_and_states_as_text() -> None:
-    def words(phase: str, **changes: object) -> str:
+    def state_text(phase: str, **changes: object) -> str:
         place = SupervisedWorker("w", 1, phase, 7, 0, "")
         worker = replace(WORKERS[0], **changes) if changes.pop("there", True) else None  # type: ignore[arg-type]
         return table.row_state(FleetRow("k", "h", SUPERVISORS[0], place, worker), NOW_MS)[1]
 
-    assert words("running") == "working"
-    assert words("running", busy=0) == "idle"
-    assert words("draining") == words("running", state="draining") == "draining"
-    assert words("starting", there=False) == "starting"
-    assert words("running", there=False) == "no heartbeat"
-    assert [words(phase, there=False) for phase in table.STOPPED_PHASES] == [
+    assert state_text("running") == "working"
+    assert state_text("running", busy=0) == "idle"
+    assert state_text("draining") == state_text("running", state="draining") == "draining"
+    assert state_text("starting", there=False) == "starting"
+    assert state_text("running", there=False) == "no heartbeat"
+    assert [state_text(phase, there=False) for phase in table.STOPPED_PHASES] == [
         "drained",
         "backing off",
         "given up",
     ]
-    assert words("running", heartbeat_ms=NOW_MS - 70_000) == "silent 1 min"
+    assert state_text("running", heartbeat_ms=NOW_MS - 70_000) == "silent 1 min"
 
 
 def test_the_summary_counts_problems() -> None:
@@ -122,11 +122,11 @@ def test_the_summary_counts_problems() -> None:
 
 def test_no_workers_shows_how_to_start_some() -> None:
     assert table.fleet_rows(scenes.EMPTY) == ()
-    words = "\n".join(
+    text_shown = "\n".join(
         plain_text(line) for line in table.empty_lines(replace(BUSY, workers=(), supervisors=()))
     )
-    assert "1,430 jobs pending, and no worker to claim them." in words
-    assert "previewops supervise" in words
+    assert "1,430 jobs pending, and no worker to claim them." in text_shown
+    assert "previewops supervise" in text_shown
 
 
 def test_running_jobs_come_first() -> None:

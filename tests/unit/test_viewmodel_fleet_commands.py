@@ -89,10 +89,10 @@ def test_an_invalid_worker_count_is_rejected() -> None:
 def test_fewer_workers_than_run_have_some_go() -> None:
     view = SUPERVISORS[0]
     assert [count_surplus_workers(view, WorkerCountRange(0, most)) for most in (0, 1, 2, 8)] == [2, 1, 0, 0]
-    words = "".join(
+    message = "".join(
         plain_text(line) for line in command_targets.scale_down_lines(view, WorkerCountRange(0, 1))
     )
-    assert words == "1 worker of render-1 will finish its jobs and exit."
+    assert message == "1 worker of render-1 will finish its jobs and exit."
     assert "1 to 8 by load; current target: 2" in command_targets.scale_prompt(view)
     fixed = replace(view, state=replace(view.state, worker_range=WorkerCountRange(2, 2)))
     assert "Now: 2;" in command_targets.scale_prompt(fixed)

@@ -42,12 +42,12 @@ def test_a_lost_connection_comes_before_older_results() -> None:
 
 
 def test_failed_checks_come_first_with_advice() -> None:
-    found = rows(FULL_HEALTH)
-    assert [line[:2] for line in found if line[0] != " "] == ["✖ ", "? ", "▲ ", "▲ ", *["✓ "] * 7]
-    assert "oldest-waiting" in found[0]
-    assert "412 s" in found[0]
-    assert found[1].strip() == "→ add workers or slots"
-    assert found[1].index("→") == found[0].index("a job has waited")
+    lines = rows(FULL_HEALTH)
+    assert [line[:2] for line in lines if line[0] != " "] == ["✖ ", "? ", "▲ ", "▲ ", *["✓ "] * 7]
+    assert "oldest-waiting" in lines[0]
+    assert "412 s" in lines[0]
+    assert lines[1].strip() == "→ add workers or slots"
+    assert lines[1].index("→") == lines[0].index("a job has waited")
 
 
 def test_in_a_narrow_panel_advice_begins_further_left() -> None:
@@ -61,9 +61,9 @@ def test_a_good_check_gives_no_advice() -> None:
 
 def test_long_messages_go_on_under_themselves() -> None:
     health = Health((Check("x", Status.WARNING, "word " * 40, "", ""),))
-    found = rows(health, 74)
-    assert len(found) > 2
-    assert {len(line) - len(line.lstrip()) for line in found[1:]} == {found[0].index("word")}
+    lines = rows(health, 74)
+    assert len(lines) > 2
+    assert {len(line) - len(line.lstrip()) for line in lines[1:]} == {lines[0].index("word")}
 
 
 def test_figures_stand_in_a_column_with_the_bounds_that_alarm() -> None:

@@ -189,7 +189,7 @@ def test_numbers_that_are_none_are_left_out(number: object) -> None:
     [
         pytest.param("1500", 1_500, id="a delay"),
         pytest.param("9" * 5_000, None, id="5,000 digits"),
-        pytest.param("-1", None, id="below nought"),
+        pytest.param("-1", None, id="negative"),
         pytest.param("1.5", None, id="a fraction"),
         pytest.param("\u0663", None, id="a digit of another script"),
     ],

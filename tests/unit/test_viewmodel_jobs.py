@@ -160,12 +160,12 @@ def test_cells_show_times_and_failures() -> None:
         attempts=2,
         crashes=1,
     )
-    words = [plain_text(cell) for cell in job_cells(job, scenes.NOW_MS, None)]
-    assert words[:7] == ["completed", "high", "a", "morris", "2/1", "30 s", "2.4 s"]
+    cells = [plain_text(cell) for cell in job_cells(job, scenes.NOW_MS, None)]
+    assert cells[:7] == ["completed", "high", "a", "morris", "2/1", "30 s", "2.4 s"]
 
 
 @pytest.mark.parametrize(
-    ("ms", "words"),
+    ("ms", "expected"),
     [
         (-5, "<10 s"),
         (9_999, "<10 s"),
@@ -175,12 +175,12 @@ def test_cells_show_times_and_failures() -> None:
         (259_200_000, "3 d"),
     ],
 )
-def test_lengths_that_grow_are_coarse(ms: int, words: str) -> None:
-    assert coarse_duration(ms) == words
+def test_lengths_that_grow_are_coarse(ms: int, expected: str) -> None:
+    assert coarse_duration(ms) == expected
 
 
 @pytest.mark.parametrize(
-    ("ms", "words"),
+    ("ms", "expected"),
     [
         (-1, "0 ms"),
         (999, "999 ms"),
@@ -191,6 +191,6 @@ def test_lengths_that_grow_are_coarse(ms: int, words: str) -> None:
         (86_400_000 * 3, "3.0 d"),
     ],
 )
-def test_lengths_that_are_over_are_brief(ms: int, words: str) -> None:
-    assert short_duration(ms) == words
-    assert len(words) <= 8
+def test_lengths_that_are_over_are_brief(ms: int, expected: str) -> None:
+    assert short_duration(ms) == expected
+    assert len(expected) <= 8

@@ -59,8 +59,8 @@ def test_two_ends_share_one_line(left: Line, right: Line, columns: int) -> None:
 def test_wrapping_keeps_the_text_within_the_width(line: Line, columns: int) -> None:
     rows = wrap(line, columns)
     assert all(width_of(row) <= columns or not plain_text(row)[columns:].strip() for row in rows)
-    letters = "".join(plain_text(line).split())
-    assert "".join("".join(plain_text(row).split()) for row in rows) == letters
+    characters = "".join(plain_text(line).split())
+    assert "".join("".join(plain_text(row).split()) for row in rows) == characters
 
 
 def test_words_stay_whole_where_they_fit() -> None:
@@ -85,9 +85,9 @@ def test_columns_grow_and_drop() -> None:
         TableColumn("WORKER", 12, drop=2),
         TableColumn("AGE", 6, drop=1),
     )
-    whole = fit_widths(columns, 100)
-    assert sum(whole) + 3 * GAP == 100
-    assert whole[0] > 10
+    widths = fit_widths(columns, 100)
+    assert sum(widths) + 3 * GAP == 100
+    assert widths[0] > 10
     narrow = fit_widths(columns, 30)
     assert narrow[2] == 0
     assert narrow[3] == 6

@@ -69,8 +69,8 @@ def test_a_single_job_that_waits_fills_no_bar() -> None:
     one = replace(IDLE, waiting={**IDLE.waiting, Priority.HIGH: 1})
     many = replace(IDLE, waiting={**IDLE.waiting, Priority.HIGH: panels.FULL_FROM})
     bars = [
-        plain_text(panels.depth_lines(QueueView().with_snapshot(each), 60)[0]).count("█")
-        for each in (one, many)
+        plain_text(panels.depth_lines(QueueView().with_snapshot(snapshot), 60)[0]).count("█")
+        for snapshot in (one, many)
     ]
     assert 0 < bars[0] * 8 <= bars[1]
 
@@ -122,11 +122,11 @@ def test_a_frozen_display_looks_unlike_a_paused_queue() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "expected"),
     [(7, "7"), (9_999, "9,999"), (12_340, "12.3k"), (412_000, "412k"), (1_204_331, "1.2M")],
 )
-def test_counts_are_short(number: int, said: str) -> None:
-    assert short_count(number) == said
+def test_counts_are_short(number: int, expected: str) -> None:
+    assert short_count(number) == expected
 
 
 def test_help_is_among_the_keys_however_little_room_there_is() -> None:

@@ -50,8 +50,8 @@ def test_nothing_hidden_reaches_the_terminal() -> None:
 
 def test_all_violations_are_listed() -> None:
     broken = {**PAYLOAD, "dryRun": "yes", "priority": "urgent"}
-    found = {violation.pointer for violation in refused(json.dumps(broken))}
-    assert {"/dryRun", "/priority"} <= found
+    pointers = {violation.pointer for violation in refused(json.dumps(broken))}
+    assert {"/dryRun", "/priority"} <= pointers
 
 
 def test_semantics_are_checked_too() -> None:
@@ -113,7 +113,7 @@ def test_every_value_of_a_document_is_found_where_it_is() -> None:
     text = format_editable(PAYLOAD)
     lines = text.splitlines()
 
-    def walk(value: object, path: tuple[str | int, ...]) -> None:
+    def visit(value: object, path: tuple[str | int, ...]) -> None:
         place = locate_violation(text, at(json_pointer(path)))
         if path:
             assert place is not None
@@ -122,23 +122,23 @@ def test_every_value_of_a_document_is_found_where_it_is() -> None:
             assert begins == ("{" if isinstance(value, dict) else "[" if isinstance(value, list) else value)
         if isinstance(value, dict):
             for name, item in value.items():
-                walk(item, (*path, name))
+                visit(item, (*path, name))
         elif isinstance(value, list):
             for number, item in enumerate(value):
-                walk(item, (*path, number))
+                visit(item, (*path, number))
 
-    walk({key: value for key, value in PAYLOAD.items() if key != "previewRequest"}, ())
-    walk(PAYLOAD["previewRequest"], ("previewRequest",))
+    visit({key: value for key, value in PAYLOAD.items() if key != "previewRequest"}, ())
+    visit(PAYLOAD["previewRequest"], ("previewRequest",))
 
 
 def test_violations_are_written_out_within_their_columns() -> None:
     lines = violation_lines([at(f"/steps/{number}") for number in range(SHOWN + 7)], 50)
-    words = "\n".join(map(plain_text, lines))
-    assert f"{SHOWN + 7} violations: not requeued" in words
-    assert "/steps/0" in words
-    assert "found    this" in words
-    assert "allowed  that" in words
-    assert "and 7 more" in words
+    report = "\n".join(map(plain_text, lines))
+    assert f"{SHOWN + 7} violations: not requeued" in report
+    assert "/steps/0" in report
+    assert "found    this" in report
+    assert "allowed  that" in report
+    assert "and 7 more" in report
     assert max(map(width_of, lines)) <= 50
     assert "1 violation:" in plain_text(violation_lines([at("")], 50)[0])
     assert "(document)" in "".join(map(plain_text, violation_lines([at("")], 50)))

@@ -29,7 +29,7 @@ def with_counts(snapshot: Snapshot, **counts: int) -> Snapshot:
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "words", "tone"),
+    ("snapshot", "headline", "tone"),
     [
         (WELL, "healthy", Tone.GOOD),
         (replace(WELL, dead=2), "needs attention", Tone.WARN),
@@ -45,14 +45,14 @@ def with_counts(snapshot: Snapshot, **counts: int) -> Snapshot:
         (with_counts(WELL, completed=1, died=1), "healthy", Tone.GOOD),
     ],
 )
-def test_headline_per_state(snapshot: Snapshot, words: str, tone: Tone) -> None:
+def test_headline_per_state(snapshot: Snapshot, headline: str, tone: Tone) -> None:
     state = queue_status(picture(snapshot))
-    assert (state.headline, state.tone) == (words, tone)
+    assert (state.headline, state.tone) == (headline, tone)
 
 
 def test_no_workers_is_unlike_busy_and_unlike_silent_ones() -> None:
     silent = replace(
-        BUSY, workers=tuple(replace(each, heartbeat_ms=NOW_MS - 60_000) for each in BUSY.workers)
+        BUSY, workers=tuple(replace(worker, heartbeat_ms=NOW_MS - 60_000) for worker in BUSY.workers)
     )
     assert queue_status(picture(silent)).headline == "no live workers (4 silent)"
     assert "1,430 jobs waiting" in queue_status(picture(silent)).details

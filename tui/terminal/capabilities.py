@@ -11,10 +11,10 @@ _COLOURFUL = ("256", "direct", "kitty", "alacritty", "ghostty", "foot", "wezterm
 _THEMES = {"dark": "previewops-dark", "light": "previewops-light", "16": "previewops-16-dark"}
 
 
-def select_theme(wanted: str | None, environ: Mapping[str, str]) -> str:
+def select_theme(name: str | None, environ: Mapping[str, str]) -> str:
     """The theme's name: the requested one, or the best one for the terminal's colours."""
-    if wanted is not None:
-        return _THEMES[wanted]
+    if name is not None:
+        return _THEMES[name]
     return _THEMES["16"] if few_colours(environ) else _THEMES["dark"]
 
 

@@ -52,7 +52,7 @@ class KeyQueue:
         try:
             while self._waiting:
                 event = self._waiting.popleft()
-                if self._asking() and _answers(event):
+                if self._asking() and _could_answer(event):
                     continue
                 await self._deliver(event)
                 with suppress(TimeoutError):
@@ -93,6 +93,6 @@ class KeyQueue:
             await over.wait()
 
 
-def _answers(event: Key | Paste) -> bool:
+def _could_answer(event: Key | Paste) -> bool:
     """Whether the key could answer a dialog that is not visible yet."""
     return isinstance(event, Paste) or event.is_printable or event.key == "enter"

@@ -12,25 +12,25 @@ def describe_command(command: commands.OperatorCommand) -> str:
     """The description of a running command: "pausing the queue"."""
     match command:
         case commands.Pause():
-            words = "pausing the queue"
+            description = "pausing the queue"
         case commands.Resume():
-            words = "resuming the queue"
+            description = "resuming the queue"
         case commands.Cancel(job_ids=(job_id,)):
-            words = f"cancelling {clean(job_id)}"
+            description = f"cancelling {clean(job_id)}"
         case commands.Cancel():
-            words = f"cancelling {pluralize(len(command.job_ids), 'job')}"
+            description = f"cancelling {pluralize(len(command.job_ids), 'job')}"
         case commands.Requeue():
-            words = f"requeueing {pluralize(command.count, 'dead letter')}"
+            description = f"requeueing {pluralize(command.count, 'dead letter')}"
         case commands.Discard():
-            words = f"discarding {pluralize(command.count, 'dead letter')}"
+            description = f"discarding {pluralize(command.count, 'dead letter')}"
         case commands.RequeueWithPayload():
-            words = f"requeueing {clean(command.job_id)} with another payload"
+            description = f"requeueing {clean(command.job_id)} with another payload"
         case commands.Export():
-            words = f"exporting {pluralize(command.count, 'dead letter')}"
+            description = f"exporting {pluralize(command.count, 'dead letter')}"
         case commands.Scale():
-            words = f"scaling {clean(command.supervisor_id)}"
+            description = f"scaling {clean(command.supervisor_id)}"
         case commands.FleetActionCommand():
-            words = f"{_FLEET_ACTS[command.kind]} {clean(command.worker_id or command.supervisor_id)}"
+            description = f"{_FLEET_ACTS[command.kind]} {clean(command.worker_id or command.supervisor_id)}"
         case commands.AcknowledgeDataLoss():
-            words = "acknowledging the data loss"
-    return words
+            description = "acknowledging the data loss"
+    return description

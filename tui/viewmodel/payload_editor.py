@@ -70,7 +70,7 @@ def _row_and_column(text: str, offset: int) -> tuple[int, int]:
     return before.count("\n"), offset - before.rfind("\n") - 1
 
 
-def _offset_of(text: str, wanted: str) -> int | None:
+def _offset_of(text: str, pointer: str) -> int | None:
     path: list[str | int | None] = []  # the member or index of each open container; None before a member name
     for match in _PIECE.finditer(text):
         piece = match[0]
@@ -83,7 +83,7 @@ def _offset_of(text: str, wanted: str) -> int | None:
             if path and path[-1] is None:
                 path[-1] = str(json.loads(piece))
                 continue
-            if json_pointer([part for part in path if part is not None]) == wanted:
+            if json_pointer([part for part in path if part is not None]) == pointer:
                 return match.start()
             if piece in "{[":
                 path.append(None if piece == "{" else 0)

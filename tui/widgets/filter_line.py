@@ -141,8 +141,8 @@ class FilterLine(Vertical):
             terms = parse_filter(self.text)
         except UnknownFilterFields as error:
             terms = error.known_part
-            words = Content(f"▲ {error.message}; {error.hint}")
-            self.query_one(".-refusal", Label).update(words)
+            message = Content(f"▲ {error.message}; {error.hint}")
+            self.query_one(".-refusal", Label).update(message)
             self.add_class("-refused")
         else:
             self.remove_class("-refused")

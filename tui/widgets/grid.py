@@ -177,11 +177,11 @@ class Grid(ScrollingLines):
         return place if y > 0 and place < len(self._rows) else None
 
     def action_move(self, step: int) -> None:
-        wanted = self.cursor_index + step
+        target = self.cursor_index + step
         edge = max(0, len(self._rows) - 1) if step > 0 else 0
-        if not 0 <= wanted < len(self._rows) and self.cursor_index == edge:
+        if not 0 <= target < len(self._rows) and self.cursor_index == edge:
             self.post_message(self.PastEdge(self, 1 if step > 0 else -1))
-        self._put_cursor(wanted)
+        self._put_cursor(target)
         self.draw_changes()
 
     def _put_cursor(self, place: int) -> None:

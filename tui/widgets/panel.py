@@ -12,9 +12,9 @@ from textual.widget import Widget
 from previewops.formatting import clean
 
 
-def framed(words: str) -> Content:
+def framed(title: str) -> Content:
     """Text for a frame, cleaned and without markup: it may be untrusted."""
-    return Content(clean(words))
+    return Content(clean(title))
 
 
 class Panel(Container):

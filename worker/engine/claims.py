@@ -75,11 +75,11 @@ class ClaimChannel:
         self._closed = False
         self._release_lock = asyncio.Lock()
 
-    async def claim(self, want: int, on_claim: OnClaim) -> ClaimReply:
-        """Claims up to ``want`` jobs; passes each to ``on_claim`` before anything else."""
+    async def claim(self, count: int, on_claim: OnClaim) -> ClaimReply:
+        """Claims up to ``count`` jobs; passes each to ``on_claim`` before anything else."""
 
         async def call() -> ClaimReply:
-            reply = await self._leases.claim(want if self._accepts_jobs() else 0)
+            reply = await self._leases.claim(count if self._accepts_jobs() else 0)
             for claim in reply.claims:
                 on_claim(claim)
             return reply
@@ -144,8 +144,8 @@ class ClaimChannel:
 
     async def _send_batch(self, batch: Sequence[_PendingFinish]) -> None:
         async def call() -> None:
-            want = len(batch) if self._accepts_jobs() else 0
-            codes, claims = await self._leases.finish([pending.finished for pending in batch], want)
+            count = len(batch) if self._accepts_jobs() else 0
+            codes, claims = await self._leases.finish([pending.finished for pending in batch], count)
             next_claims: list[Claim | None] = [*claims, *[None] * (len(batch) - len(claims))]
             for pending, code, claim in zip(batch, codes, next_claims, strict=True):
                 if pending.future.cancelled():

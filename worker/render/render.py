@@ -271,9 +271,9 @@ class _RenderSession:
             self.writer.write(path, kind, content)
         return content
 
-    def _report_progress(self, word: str) -> None:
+    def _report_progress(self, step: str) -> None:
         self._done += 1
-        self.progress(self._done / self._total, word)
+        self.progress(self._done / self._total, step)
 
 
 def _collect_demands(

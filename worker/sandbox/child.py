@@ -10,8 +10,8 @@ Protocol, over one stream socket, frames as in ``framing``::
     worker -> child    {"job": n, "spec": {...}}
     child  -> worker   {"job": n, "progress": [fraction, text]}      any number of times
     child  -> worker   {"job": n, "log": [level, logger, text]}      library log lines, at most MAX_LOG_LINES
-    child  -> worker   {"job": n, "ask": {...}}                      any number of times, each answered by
-    worker -> child    {"job": n, "answer": {...}} | {"job": n, "error": {...}}
+    child  -> worker   {"job": n, "request": {...}}                  any number of times, each followed by
+    worker -> child    {"job": n, "reply": {...}} | {"job": n, "error": {...}}
     child  -> worker   {"job": n, "result": {...}} | {"job": n, "error": {...}}
 
 A second socket carries file descriptors: as many as ``"files"`` of an answer. Through it a confined child reads its
@@ -200,17 +200,17 @@ class TaskContext:
         self._channel.send({"job": self._job, "progress": [fraction, text]})
 
     def request(self, **question: Any) -> tuple[dict[str, Any], tuple[int, ...]]:
-        """The worker's answer to ``question`` and the descriptors that came with it, which the caller closes.
+        """Returns the worker's reply to ``question`` and its descriptors, which the caller closes.
 
         Raises:
             PermanentJobError, TransientJobError: the worker's error.
         """
-        self._channel.send({"job": self._job, "ask": question})
+        self._channel.send({"job": self._job, "request": question})
         reply = self._channel.receive()
         if "error" in reply:
             raise decode_error(reply["error"])
-        answer: dict[str, Any] = reply["answer"]
-        return answer, tuple(self._channel.receive_file() for _ in range(answer["files"]))
+        body: dict[str, Any] = reply["reply"]
+        return body, tuple(self._channel.receive_file() for _ in range(body["files"]))
 
 
 def isolate(keep_fds: set[int], parent_pid: int) -> None:

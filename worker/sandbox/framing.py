@@ -56,5 +56,5 @@ def decode_body(body: bytes) -> dict[str, Any]:
     return message
 
 
-def _reject_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not JSON")
+def _reject_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

@@ -37,7 +37,7 @@ class ReplaySource:
     def set_recording(self, recording: Recording, playhead: Playhead) -> None:
         self._recording, self._playhead = recording, playhead
 
-    async def collect(self, _want: SnapshotQuery) -> Snapshot:
+    async def collect(self, _query: SnapshotQuery) -> Snapshot:
         """The snapshot at the playhead, always with the hour, the day and the latest events before it.
 
         Raises:

@@ -34,37 +34,39 @@ class ChoiceDialog(Dialog[str]):
     ]
 
     def __init__(
-        self, title: str, lines: Sequence[Line], ways: Sequence[ChoiceOption], *, verb: str, initial: str
+        self, title: str, lines: Sequence[Line], choices: Sequence[ChoiceOption], *, verb: str, initial: str
     ) -> None:
         super().__init__(title, lines, verb=verb)
-        self._ways = tuple(ways)
+        self._choices = tuple(choices)
         self._initial = initial
 
     def compose_fields(self) -> ComposeResult:
-        width = max(len(way.name) for way in self._ways)
-        texts = {way.name: Content(f"{way.name:<{width}}  {way.description}") for way in self._ways}
+        width = max(len(choice.name) for choice in self._choices)
+        texts = {
+            choice.name: Content(f"{choice.name:<{width}}  {choice.description}") for choice in self._choices
+        }
         options = (Option(text, id=name) for name, text in texts.items())
-        yield OptionList(*options, id="ways", compact=True)
+        yield OptionList(*options, id="choices", compact=True)
 
     def on_mount(self) -> None:
-        ways = self.query_one(OptionList)
-        ways.highlighted = [way.name for way in self._ways].index(self._initial)
-        ways.focus()
+        option_list = self.query_one(OptionList)
+        option_list.highlighted = [choice.name for choice in self._choices].index(self._initial)
+        option_list.focus()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option_id)
 
     def on_key(self, event: Key) -> None:
-        way = next((way for way in self._ways if way.name[0] == event.character), None)
-        if way is not None:
+        choice = next((choice for choice in self._choices if choice.name[0] == event.character), None)
+        if choice is not None:
             event.stop()
-            self.dismiss(way.name)
+            self.dismiss(choice.name)
 
-    def action_focused_list(self, way: str) -> None:
-        ways = self.query_one(OptionList)
-        (ways.action_cursor_down if way == "down" else ways.action_cursor_up)()
+    def action_focused_list(self, direction: str) -> None:
+        option_list = self.query_one(OptionList)
+        (option_list.action_cursor_down if direction == "down" else option_list.action_cursor_up)()
 
     def submit(self) -> None:
         highlighted = self.query_one(OptionList).highlighted
         if highlighted is not None:
-            self.dismiss(self._ways[highlighted].name)
+            self.dismiss(self._choices[highlighted].name)

@@ -99,5 +99,5 @@ class EditPayloadDialog(Dialog[Payload]):
         self._say(_KEYS_WRONG)
         self.action_next_violation()
 
-    def _say(self, words: str, tone: Tone = Tone.DIM) -> None:
-        self.set_lines([(Span(words, tone),)])
+    def _say(self, message: str, tone: Tone = Tone.DIM) -> None:
+        self.set_lines([(Span(message, tone),)])

@@ -22,12 +22,12 @@ async def ask_to_cancel(
     ``active`` of the jobs are running; ``ended`` is the number of selected jobs that cannot be cancelled any more.
     """
     count = len(job_ids)
-    what = f"job {job_ids[0]}" if count == 1 else pluralize(count, "job")
+    jobs_text = f"job {job_ids[0]}" if count == 1 else pluralize(count, "job")
     ends = "They will not be rendered." if count > 1 else "It will not be rendered."
     if active and count == 1:
         ends = "It is running: its render process is killed."
     verb = "cancel job" if count == 1 else "cancel jobs"
-    why = await screen.show_dialog(PromptDialog(f"Cancel {what}", f"{ends} Why?", verb))
+    why = await screen.show_dialog(PromptDialog(f"Cancel {jobs_text}", f"{ends} Why?", verb))
     if why is None or count == 1:
         return None if why is None else str(why)
     cancelled = Span(" jobs are cancelled and will not be rendered.")
@@ -42,5 +42,5 @@ async def ask_to_cancel(
     if count > _NAMED:
         lines.append((Span(f"  and {count - _NAMED:,} more", Tone.DIM),))
     level = confirmation_level(count, reversible=False)
-    sure = await screen.show_dialog(ConfirmDialog(f"Cancel {what}", lines, verb=verb, level=level))
+    sure = await screen.show_dialog(ConfirmDialog(f"Cancel {jobs_text}", lines, verb=verb, level=level))
     return str(why) if sure else None

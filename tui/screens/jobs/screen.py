@@ -264,8 +264,8 @@ class JobsScreen(OperatorScreen):
     def action_copy(self) -> None:
         selected = self._selected_ids()
         self.app.copy_to_clipboard("\n".join(selected))
-        what = selected[0] if len(selected) == 1 else f"{len(selected):,} ids"
-        self.notify(f"{what} copied")
+        copied = selected[0] if len(selected) == 1 else f"{len(selected):,} ids"
+        self.notify(f"{copied} copied")
 
     def _selected_ids(self) -> tuple[str, ...]:
         return self._grid.marks or ((self._grid.cursor_key,) if self._grid.cursor_key else ())

@@ -97,9 +97,9 @@ def empty_lines(query: DeadListQuery, extent: ListExtent, *, trouble: str, froze
             (Span("f", Tone.INFO), Span(" lists the jobs, ", Tone.DIM), Span("esc", Tone.INFO), *_clears),
         ]
     if query.is_filtered:
-        what = "cause" if query.by_cause else "dead letter"
+        noun = "cause" if query.by_cause else "dead letter"
         return [
-            (Span(f"No {what} matches ", Tone.DIM), clean_span(query.terms)),
+            (Span(f"No {noun} matches ", Tone.DIM), clean_span(query.terms)),
             (Span("esc", Tone.INFO), *_clears),
         ]
     if not query.by_cause and query.group is not None:

@@ -80,11 +80,11 @@ def select(
         return None
     unseen = len(set(keys) - set(shown))
     if query.by_cause:
-        words = "this cause" if not marks else f"the {pluralize(len(keys), 'marked cause')}"
+        description = "this cause" if not marks else f"the {pluralize(len(keys), 'marked cause')}"
         if query.is_filtered:
-            words = f"matching jobs of {words}"
+            description = f"matching jobs of {description}"
         terms = restrict_to_errors(query.terms)
         filters = tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in keys)
-        return DeadSelection(filters, words, keys, unseen)
-    words = keys[0] if not marks else f"the {len(keys):,} marked"
-    return DeadSelection((DeadLetterFilter(job_ids=keys),), words, keys, unseen)
+        return DeadSelection(filters, description, keys, unseen)
+    description = keys[0] if not marks else f"the {len(keys):,} marked"
+    return DeadSelection((DeadLetterFilter(job_ids=keys),), description, keys, unseen)

@@ -40,7 +40,7 @@ def throughput_lines(view: QueueView, period: Period, columns: int, rows: int) -
 
 def _last_minute(view: QueueView, snapshot: Snapshot, columns: int) -> Line:
     spans: list[Span] = []
-    for name, words, tone in (
+    for name, label, tone in (
         ("completed", "done", Tone.DONE),
         ("died", "dead", Tone.DIED),
         ("retried", "retried", Tone.WARN),
@@ -49,7 +49,7 @@ def _last_minute(view: QueueView, snapshot: Snapshot, columns: int) -> Line:
     ):
         count = view.history.count_within(name, 60_000, snapshot.now_ms)
         mark = Span("■ ", tone if count else Tone.FAINT)
-        entry = (mark, Span(f"{words} ", Tone.DIM), Span(f"{short_count(count)}  "))
+        entry = (mark, Span(f"{label} ", Tone.DIM), Span(f"{short_count(count)}  "))
         if width_of((*spans, *entry)) <= columns:
             spans += entry
     note = Span("in 60 s", Tone.DIM)
@@ -112,8 +112,8 @@ def _latency_chart(name: str, series: str, samples: Sequence[HistoryColumn], row
     tones = (Tone.FAST, Tone.SLOW, Tone.SLOWEST)
     chart = column_chart(stacks, tones, rows=rows - 1, scale=scale, label=_ms)
     legend = [Span(f"{name:<{AXIS_COLUMNS}}", Tone.DIM)]
-    for tone, word in zip(tones, ("p50", "p95", "p99"), strict=True):
-        legend += [Span("■ ", tone), Span(f"{word}  ", Tone.DIM)]
+    for tone, label in zip(tones, ("p50", "p95", "p99"), strict=True):
+        legend += [Span("■ ", tone), Span(f"{label}  ", Tone.DIM)]
     return [tuple(legend), *chart]
 
 

@@ -107,9 +107,9 @@ class SoundTrack:
         for frame in container.decode(stream):
             graph = graph or self._build_graph(frame)
             graph.push(frame)
-            for made in _pull(graph):
-                left -= made.samples
-                yield made
+            for resampled in _pull(graph):
+                left -= resampled.samples
+                yield resampled
             if left <= 0:
                 return
         if graph is None:

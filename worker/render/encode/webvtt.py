@@ -29,8 +29,8 @@ def _captions(board: Storyboard) -> Iterator[tuple[int, int, str]]:
         if number:
             step = board.steps[number - 1]
             lines = [" ".join(line.split()) for line in (step.text.strip() or step.title).splitlines()]
-            if words := escape("\n".join(line for line in lines if line), quote=False):
-                yield start, end, words
+            if text := escape("\n".join(line for line in lines if line), quote=False):
+                yield start, end, text
 
 
 def _index(board: Storyboard, path: str, sheet: SheetLayout) -> Iterator[tuple[int, int, str]]:
@@ -49,7 +49,7 @@ def _intervals(board: Storyboard) -> Iterator[tuple[int, int, int]]:
 
 def _format_track(cues: Iterator[tuple[int, int, str]]) -> bytes:
     blocks = [
-        f"{_format_timestamp(start)} --> {_format_timestamp(end)}\n{words}\n" for start, end, words in cues
+        f"{_format_timestamp(start)} --> {_format_timestamp(end)}\n{text}\n" for start, end, text in cues
     ]
     return "\n".join(["WEBVTT\n", *blocks]).encode("utf-8", "replace")
 

@@ -74,15 +74,15 @@ class StepFrames:
         badge, number = self._badge(step)
         measure = min(content.width, metrics.body * 30)
         room = max(metrics.body, content.height // 2 - badge.height)
-        title, text = self._words(step, measure, room, metrics.heading)
+        title, text = self._fit_texts(step, measure, room, metrics.heading)
         top = content.bottom - _height(title, text)
-        words = self._column(title, text, Box(content.left, top, content.left + measure, content.bottom))
+        texts = self._column(title, text, Box(content.left, top, content.left + measure, content.bottom))
         return FrameLayout(
             step.duration_ms,
-            texts=(number, *(replace(each, role="on_picture") for each in words)),
+            texts=(number, *(replace(placed_text, role="on_picture") for placed_text in texts)),
             placements=(placement,),
             badge=badge,
-            scrim=top if words else content.bottom,
+            scrim=top if texts else content.bottom,
             truncated=title.truncated or text.truncated,
         )
 
@@ -103,10 +103,10 @@ class StepFrames:
         down = top + max(0, room - above - text.height) // 2
         # The optical centre of a frame is above its geometric centre.
         down = max(top, down - round(badge.height * 0.6))
-        words = self._column(title, text, Box(content.left, down, content.left + measure, content.bottom))
+        texts = self._column(title, text, Box(content.left, down, content.left + measure, content.bottom))
         return FrameLayout(
             step.duration_ms,
-            texts=(*self._numeral(step, content.left + measure), number, *words),
+            texts=(*self._numeral(step, content.left + measure), number, *texts),
             badge=badge,
             truncated=title.truncated or text.truncated,
         )
@@ -134,12 +134,12 @@ class StepFrames:
         width = min(placed.bounds.left - metrics.gutter - content.left, metrics.body * 17)
         badge, number = self._badge(step)
         room = content.bottom - badge.bottom - metrics.gutter
-        title, text = self._words(step, width, room, metrics.heading)
+        title, text = self._fit_texts(step, width, room, metrics.heading)
         # Align with the lower edge of the pictures, unless that is far up.
         foot = max(placed.bounds.bottom, content.top + round(content.height * 0.7))
         top = max(badge.bottom + metrics.gutter, foot - _height(title, text))
-        words = self._column(title, text, Box(content.left, top, content.left + width, content.bottom))
-        return _frame(step, placed, (number, *words, *placed.texts), badge, title, text)
+        texts = self._column(title, text, Box(content.left, top, content.left + width, content.bottom))
+        return _frame(step, placed, (number, *texts, *placed.texts), badge, title, text)
 
     def _above_and_below(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
         """Title next to the number, above the pictures; text below them."""
@@ -158,27 +158,27 @@ class StepFrames:
         area = Box(content.left, top, content.right, max(top + 1, foot))
         placed = self.placer.place(pictures, area, step.layout)
         placed = placed.moved(area.left - placed.bounds.left)
-        words = (
+        texts = (
             PlacedText(title, content.left + indent, content.right, title_top, "ink", "start"),
             PlacedText(text, content.left, content.right, content.bottom - text.height, "muted"),
         )
-        return _frame(step, placed, (number, *words, *placed.texts), badge, title, text)
+        return _frame(step, placed, (number, *texts, *placed.texts), badge, title, text)
 
     def _below(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
         """The number at the top, then pictures, title and text."""
         metrics = self.placer.metrics
         content = metrics.content
         badge, number = self._badge(step)
-        title, text = self._words(step, content.width, round(content.height * 0.36), metrics.heading)
+        title, text = self._fit_texts(step, content.width, round(content.height * 0.36), metrics.heading)
         top = content.bottom - _height(title, text)
         area_top = badge.bottom + metrics.gap
         area_bottom = top - (metrics.gutter if top < content.bottom else 0)
         area = Box(content.left, area_top, content.right, max(area_top + 1, area_bottom))
         placed = self.placer.place(pictures, area, step.layout)
-        words = self._column(title, text, Box(content.left, top, content.right, content.bottom))
-        return _frame(step, placed, (number, *words, *placed.texts), badge, title, text)
+        texts = self._column(title, text, Box(content.left, top, content.right, content.bottom))
+        return _frame(step, placed, (number, *texts, *placed.texts), badge, title, text)
 
-    def _words(self, step: Step, width: int, room: int, size: int) -> tuple[TextBlock, TextBlock]:
+    def _fit_texts(self, step: Step, width: int, room: int, size: int) -> tuple[TextBlock, TextBlock]:
         """Fits title and text together into ``width`` x ``room``, the title first."""
         body, body_min = self.placer.metrics.body, self.placer.metrics.body_min
         title = self._fit_title(step.title, width, round(room * (0.5 if step.text else 1)), size)

@@ -30,10 +30,12 @@ class TitleCard:
         metrics = self.placer.metrics
         picture, safe = self._picture_area(), metrics.safe
         if metrics.wide:
-            words = Box(safe.left, safe.top, picture.left - (metrics.gutter if self.hero else 0), safe.bottom)
+            text_area = Box(
+                safe.left, safe.top, picture.left - (metrics.gutter if self.hero else 0), safe.bottom
+            )
         else:
-            words = Box(safe.left, picture.bottom + metrics.gutter, safe.right, safe.bottom)
-        texts, bar, truncated = self._words(words)
+            text_area = Box(safe.left, picture.bottom + metrics.gutter, safe.right, safe.bottom)
+        texts, bar, truncated = self._layout_texts(text_area)
         return FrameLayout(
             TITLE_CARD_MS,
             texts=texts,
@@ -61,7 +63,7 @@ class TitleCard:
         box = inner.centred(contained_size(shape, inner.size))
         return Placement(hero, area, box, crops=False, bleeds=True)
 
-    def _words(self, area: Box) -> tuple[tuple[PlacedText, ...], Box | None, bool]:
+    def _layout_texts(self, area: Box) -> tuple[tuple[PlacedText, ...], Box | None, bool]:
         """Places the project at the top, title and description in the middle, the facts at the bottom."""
         metrics, typesetter = self.placer.metrics, self.placer.typesetter
         project = typesetter.fit_line(self.board.project, FontWeight.SEMIBOLD, metrics.small, area.width)

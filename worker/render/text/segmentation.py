@@ -212,8 +212,8 @@ def _may_break(before: str, last: str, cluster: str) -> bool:
         return True
     if last in _BREAK_AFTER:
         # Only between letters, not in "-5", "1/2" or "--"; not in Hebrew (LB21a).
-        letters = before[-2:-1].isalpha() and first.isalpha()
-        return letters and unicodedata.bidirectional(before[-2]) != "R"
+        between_letters = before[-2:-1].isalpha() and first.isalpha()
+        return between_letters and unicodedata.bidirectional(before[-2]) != "R"
     if before[-1] == _JOINER:
         return False
     return is_ideographic(last) or is_ideographic(first) or is_emoji(cluster)

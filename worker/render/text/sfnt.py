@@ -168,12 +168,12 @@ def _read_format_12(cmap: bytes, at: int) -> Iterator[tuple[int, int]]:
 def _read_format_4(cmap: bytes, at: int) -> Iterator[tuple[int, int]]:
     (doubled,) = struct.unpack_from(">H", cmap, at + 6)
     count = doubled // 2
-    words = f">{count}H"
-    lasts = struct.unpack_from(words, cmap, at + 14)
-    firsts = struct.unpack_from(words, cmap, at + 16 + doubled)
-    deltas = struct.unpack_from(words, cmap, at + 16 + 2 * doubled)
+    uint16s = f">{count}H"
+    lasts = struct.unpack_from(uint16s, cmap, at + 14)
+    firsts = struct.unpack_from(uint16s, cmap, at + 16 + doubled)
+    deltas = struct.unpack_from(uint16s, cmap, at + 16 + 2 * doubled)
     offsets_at = at + 16 + 3 * doubled
-    offsets = struct.unpack_from(words, cmap, offsets_at)
+    offsets = struct.unpack_from(uint16s, cmap, offsets_at)
     for index in range(count):
         for code in range(firsts[index], min(lasts[index], 0xFFFE) + 1):
             glyph = code
