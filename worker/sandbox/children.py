@@ -103,8 +103,8 @@ class Child:
                 logged += 1
                 if logged <= MAX_LOG_LINES:
                     log.log(level, "render.logged", logger=logger, message=text)
-            elif "ask" in message:
-                await self._answer(require_object(message["ask"], "question"), handle_request)
+            elif "request" in message:
+                await self._reply(require_object(message["request"], "request"), handle_request)
             elif "error" in message:
                 outcome = decode_error(message["error"])
                 self.out_of_memory = outcome.code == "out-of-memory"
@@ -112,17 +112,17 @@ class Child:
             else:
                 return require_object(message.get("result"), "result")
 
-    async def _answer(self, question: dict[str, Any], handler: RequestHandler | None) -> None:
+    async def _reply(self, request: dict[str, Any], handler: RequestHandler | None) -> None:
         if handler is None:
             raise ProtocolError("an unexpected request")
         try:
-            reply, fds = await handler(question)
+            reply, fds = await handler(request)
         except JobError as error:
             await self.send(encode_frame({"job": self.jobs, "error": encode_error(error)}))
             return
-        # Before the answer, so that they have arrived when the child reads it.
+        # Before the reply, so that they have arrived when the child reads it.
         self._send_fds(fds)
-        await self.send(encode_frame({"job": self.jobs, "answer": {**reply, "files": len(fds)}}))
+        await self.send(encode_frame({"job": self.jobs, "reply": {**reply, "files": len(fds)}}))
 
     def _send_fds(self, fds: tuple[int, ...]) -> None:
         try:
