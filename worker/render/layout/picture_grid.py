@@ -76,7 +76,7 @@ class PicturePlacer:
             shown, more = shown[:-1], cells[-1]
             texts = [self._omitted_count(more, len(pictures) - len(shown))]
         texts += [self._label(shown[at], cells[at]) for at in sorted(labelled) if at < len(shown)]
-        placements = tuple(self._placement(*each) for each in zip(shown, cells, strict=False))
+        placements = tuple(self._placement(asset, cell) for asset, cell in zip(shown, cells, strict=False))
         return PlacedPictures(placements, tuple(texts), more)
 
     def _target_shape(self, asset: Asset, pictures: tuple[Asset, ...], area: Box) -> Size:

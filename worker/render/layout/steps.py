@@ -79,7 +79,7 @@ class StepFrames:
         words = self._column(title, text, Box(content.left, top, content.left + measure, content.bottom))
         return FrameLayout(
             step.duration_ms,
-            texts=(number, *(replace(each, role="on_picture") for each in words)),
+            texts=(number, *(replace(block, role="on_picture") for block in words)),
             placements=(placement,),
             badge=badge,
             scrim=top if words else content.bottom,
