@@ -157,7 +157,7 @@ async def _supervise(
         bounds=bounds,
         limits=limits,
         backend=BackendName(backend),
-        log_action=lambda words: log.info("supervisor.action", message=words),
+        log_action=lambda message: log.info("supervisor.action", message=message),
         reload=reload,
     ) as supervisor:
         log.info(
