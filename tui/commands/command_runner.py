@@ -87,11 +87,11 @@ class CommandRunner:
             with wrap_errors():
                 outcome = await self._executor.execute(command, progress)
         except RedisUnavailable as error:
-            words = f"{error.message}\nThe command may have been executed. Check before you repeat it."
-            self._app.notify(words, title=f"No reply: {running.name}", severity="error", timeout=10)
+            text = f"{error.message}\nThe command may have been executed. Check before you repeat it."
+            self._app.notify(text, title=f"No reply: {running.name}", severity="error", timeout=10)
         except PreviewopsError as error:
-            words = f"{error.message}\n{error.hint}" if error.hint else error.message
-            self._app.notify(words, title=f"Failed: {running.name}", severity="error", timeout=10)
+            text = f"{error.message}\n{error.hint}" if error.hint else error.message
+            self._app.notify(text, title=f"Failed: {running.name}", severity="error", timeout=10)
         except asyncio.CancelledError:
             if running.stopped:  # and not by the end of the screen
                 self._app.notify(_stopped(running), title="stopped", severity="warning", timeout=10)
@@ -106,11 +106,11 @@ class CommandRunner:
 
     def _show(self) -> None:
         worker = self._foremost()
-        words = ""
+        text = ""
         if worker is not None:
             others = len(self._under_way) - 1
-            words = self._under_way[worker].summary + (f", and {others} more running" if others else "")
-        self._app.display_state.set_running_command(words)
+            text = self._under_way[worker].summary + (f", and {others} more running" if others else "")
+        self._app.display_state.set_running_command(text)
         self._app.redraw()
 
 

@@ -85,8 +85,8 @@ class DisplayState:
     def set_poll_interval(self, interval_s: float) -> None:
         self._live = replace(self._live, interval_s=interval_s)
 
-    def set_running_command(self, words: str) -> None:
-        self._live = replace(self._live, running_command=words)
+    def set_running_command(self, text: str) -> None:
+        self._live = replace(self._live, running_command=text)
 
     def toggle_freeze(self) -> bool:
         """Freezes or unfreezes the display; returns True when it is frozen now."""

@@ -12,25 +12,25 @@ def describe_command(command: commands.OperatorCommand) -> str:
     """The description of a running command: "pausing the queue"."""
     match command:
         case commands.Pause():
-            words = "pausing the queue"
+            text = "pausing the queue"
         case commands.Resume():
-            words = "resuming the queue"
+            text = "resuming the queue"
         case commands.Cancel(job_ids=(job_id,)):
-            words = f"cancelling {clean(job_id)}"
+            text = f"cancelling {clean(job_id)}"
         case commands.Cancel():
-            words = f"cancelling {pluralize(len(command.job_ids), 'job')}"
+            text = f"cancelling {pluralize(len(command.job_ids), 'job')}"
         case commands.Requeue():
-            words = f"requeueing {pluralize(command.count, 'dead letter')}"
+            text = f"requeueing {pluralize(command.count, 'dead letter')}"
         case commands.Discard():
-            words = f"discarding {pluralize(command.count, 'dead letter')}"
+            text = f"discarding {pluralize(command.count, 'dead letter')}"
         case commands.RequeueWithPayload():
-            words = f"requeueing {clean(command.job_id)} with another payload"
+            text = f"requeueing {clean(command.job_id)} with another payload"
         case commands.Export():
-            words = f"exporting {pluralize(command.count, 'dead letter')}"
+            text = f"exporting {pluralize(command.count, 'dead letter')}"
         case commands.Scale():
-            words = f"scaling {clean(command.supervisor_id)}"
+            text = f"scaling {clean(command.supervisor_id)}"
         case commands.FleetActionCommand():
-            words = f"{_FLEET_ACTS[command.kind]} {clean(command.worker_id or command.supervisor_id)}"
+            text = f"{_FLEET_ACTS[command.kind]} {clean(command.worker_id or command.supervisor_id)}"
         case commands.AcknowledgeDataLoss():
-            words = "acknowledging the data loss"
-    return words
+            text = "acknowledging the data loss"
+    return text

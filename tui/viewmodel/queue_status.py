@@ -83,13 +83,13 @@ def _connected_status(snapshot: Snapshot, history: History, status: Status) -> Q
     pending = pluralize(snapshot.pending, "job")
     if alive == 0:
         silent = len(snapshot.workers)
-        words = "no workers" if not silent else f"no live workers ({silent} silent)"
+        text = "no workers" if not silent else f"no live workers ({silent} silent)"
         more = f"{pending} waiting" if snapshot.pending else "nothing is waiting"
-        return QueueStatus(mark, words, more, tone)
+        return QueueStatus(mark, text, more, tone)
     fatal = sum(worker.phase == "fatal" for view in snapshot.supervisors for worker in view.state.workers)
     if fatal:
-        words = f"{pluralize(fatal, 'worker')} given up"
-        return QueueStatus(mark, words, "see Workers; reset them after fixing the cause", tone)
+        text = f"{pluralize(fatal, 'worker')} given up"
+        return QueueStatus(mark, text, "see Workers; reset them after fixing the cause", tone)
     growing, more = _workload(snapshot, history, pluralize(alive, "worker"))
     return QueueStatus(mark, "backlog growing" if growing else word, more, tone)
 

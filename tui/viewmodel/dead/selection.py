@@ -80,11 +80,11 @@ def select(
         return None
     unseen = len(set(keys) - set(shown))
     if query.by_cause:
-        words = "this cause" if not marks else f"the {pluralize(len(keys), 'marked cause')}"
+        label = "this cause" if not marks else f"the {pluralize(len(keys), 'marked cause')}"
         if query.is_filtered:
-            words = f"matching jobs of {words}"
+            label = f"matching jobs of {label}"
         terms = restrict_to_errors(query.terms)
         filters = tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in keys)
-        return DeadSelection(filters, words, keys, unseen)
-    words = keys[0] if not marks else f"the {len(keys):,} marked"
-    return DeadSelection((DeadLetterFilter(job_ids=keys),), words, keys, unseen)
+        return DeadSelection(filters, label, keys, unseen)
+    label = keys[0] if not marks else f"the {len(keys):,} marked"
+    return DeadSelection((DeadLetterFilter(job_ids=keys),), label, keys, unseen)

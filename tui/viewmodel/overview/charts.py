@@ -40,7 +40,7 @@ def throughput_lines(view: QueueView, period: Period, columns: int, rows: int) -
 
 def _last_minute(view: QueueView, snapshot: Snapshot, columns: int) -> Line:
     spans: list[Span] = []
-    for name, words, tone in (
+    for name, label, tone in (
         ("completed", "done", Tone.DONE),
         ("died", "dead", Tone.DIED),
         ("retried", "retried", Tone.WARN),
@@ -49,7 +49,7 @@ def _last_minute(view: QueueView, snapshot: Snapshot, columns: int) -> Line:
     ):
         count = view.history.count_within(name, 60_000, snapshot.now_ms)
         mark = Span("■ ", tone if count else Tone.FAINT)
-        entry = (mark, Span(f"{words} ", Tone.DIM), Span(f"{short_count(count)}  "))
+        entry = (mark, Span(f"{label} ", Tone.DIM), Span(f"{short_count(count)}  "))
         if width_of((*spans, *entry)) <= columns:
             spans += entry
     note = Span("in 60 s", Tone.DIM)
