@@ -88,8 +88,8 @@ def requeue(
         _requeue_with_payload(context, file, selection, why=reason, priority=new_priority)
         return 0
 
-    async def execute(letters: DeadLetters, **options: Any) -> BulkResult:
-        return await letters.requeue(selection, why=reason, priority=new_priority, **options)
+    async def execute(dead_letters: DeadLetters, **options: Any) -> BulkResult:
+        return await dead_letters.requeue(selection, why=reason, priority=new_priority, **options)
 
     return _run(context, selection, _REQUEUE, execute, confirmed=yes or single)
 
@@ -113,8 +113,8 @@ def discard(context: Context, /, reason: str, yes: bool, **options: Any) -> int:
     """
     selection = build_filter(**options, required=True)
 
-    async def execute(letters: DeadLetters, **options: Any) -> BulkResult:
-        return await letters.discard(selection, why=reason, **options)
+    async def execute(dead_letters: DeadLetters, **options: Any) -> BulkResult:
+        return await dead_letters.discard(selection, why=reason, **options)
 
     return _run(context, selection, _DISCARD, execute, confirmed=yes)
 
@@ -143,16 +143,16 @@ def _run(
     confirmed: bool,
 ) -> int:
     async def run(queue: Queue) -> int:
-        letters = DeadLetters(queue.redis, queue.settings)
-        cut_off_ms = await letters.now_ms()  # letters that died later are not in the preview
-        count, missing = await _preview(letters, selection, cut_off_ms)
+        dead_letters = DeadLetters(queue.redis, queue.settings)
+        cut_off_ms = await dead_letters.now_ms()  # dead letters of a later time are not in the preview
+        count, missing = await _preview(dead_letters, selection, cut_off_ms)
         if missing:
             print_err(f"not dead letters: {', '.join(missing)}")
         if count and not confirmed:
             _confirm(command, count)
         result = BulkResult(0, 0, 0)
         if count:
-            result = await execute(letters, who=context.operator, cut_off_ms=cut_off_ms)
+            result = await execute(dead_letters, who=context.operator, cut_off_ms=cut_off_ms)
         print_out(f"{command.past_tense} {result.done}, skipped {result.skipped + len(missing)}")
         return EXIT_FAILED if missing else 0
 
@@ -160,12 +160,12 @@ def _run(
 
 
 async def _preview(
-    letters: DeadLetters, selection: DeadLetterFilter, cut_off_ms: int
+    dead_letters: DeadLetters, selection: DeadLetterFilter, cut_off_ms: int
 ) -> tuple[int, tuple[str, ...]]:
     """Prints the selection's size and groups; returns its size and the JOBs that are not dead letters."""
-    records = await letters.newest(selection, limit=MAX_PREVIEWED, cut_off_ms=cut_off_ms)
+    records = await dead_letters.newest(selection, limit=MAX_PREVIEWED, cut_off_ms=cut_off_ms)
     complete = len(records) < MAX_PREVIEWED
-    count = len(records) if complete else await letters.count(selection, cut_off_ms=cut_off_ms)
+    count = len(records) if complete else await dead_letters.count(selection, cut_off_ms=cut_off_ms)
     if count:
         groups = group_by_cause(records)
         newest = "" if count == len(records) else f", of the newest {MAX_PREVIEWED:,}"
@@ -188,13 +188,13 @@ def _confirm(command: BulkCommand, count: int) -> None:
         UsageError: standard input is not a terminal.
         NotConfirmed: any reply but yes.
     """
-    letters = pluralize(count, "dead letter")
+    quantity = pluralize(count, "dead letter")
     if not can_prompt():
         raise UsageError(
-            f"cannot confirm without a terminal: {letters} would be {command.past_tense}",
+            f"cannot confirm without a terminal: {quantity} would be {command.past_tense}",
             hint="add --yes to skip the confirmation",
         )
-    print_err(f"{command.verb} {letters}: {command.consequence}")
+    print_err(f"{command.verb} {quantity}: {command.consequence}")
     if count >= TYPED_CONFIRMATION_COUNT:
         confirmed = prompt(f"Type {command.verb} to continue:").lower() == command.verb
     else:

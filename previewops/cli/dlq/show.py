@@ -79,10 +79,10 @@ def show(context: Context, job_id: str, as_json: bool) -> None:
 
 
 async def _groups(queue: Queue, selection: DeadLetterFilter, limit: int) -> tuple[DeadLetterGroup, ...]:
-    letters = DeadLetters(queue.redis, queue.settings)
+    dead_letters = DeadLetters(queue.redis, queue.settings)
     if selection == DeadLetterFilter():
-        return await letters.groups(limit=limit)
-    records = await letters.newest(selection, limit=await letters.count(selection))
+        return await dead_letters.groups(limit=limit)
+    records = await dead_letters.newest(selection, limit=await dead_letters.count(selection))
     return group_by_cause(records)[:limit]
 
 

@@ -87,9 +87,9 @@ class LiveExecutor:
     async def _requeue_or_discard(
         self, command: Requeue | Discard, redis: Redis, progress: CommandProgress
     ) -> CommandOutcome:
-        letters, requeues = self._dead_letters(redis), isinstance(command, Requeue)
+        dead_letters, requeues = self._dead_letters(redis), isinstance(command, Requeue)
         options: dict[str, Any] = {"priority": command.priority} if isinstance(command, Requeue) else {}
-        result = await (letters.requeue if requeues else letters.discard)(
+        result = await (dead_letters.requeue if requeues else dead_letters.discard)(
             command.dead_filter,
             other_filters=command.other_filters,
             who=self._who,
@@ -116,10 +116,10 @@ class LiveExecutor:
     async def _export(self, command: Export, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         from previewops.atomic_files import open_jsonl_atomically
 
-        count, letters = 0, self._dead_letters(redis)
+        count, dead_letters = 0, self._dead_letters(redis)
         with open_jsonl_atomically(command.path) as write:
             for dead_filter in (command.dead_filter, *command.other_filters):
-                async for record in letters.export(dead_filter):
+                async for record in dead_letters.export(dead_filter):
                     write({**record.as_json(), "payload": record.payload})
                     count += 1
                     if count % 100 == 0:

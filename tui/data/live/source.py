@@ -78,18 +78,18 @@ class LiveSource:
             yield DeadLetters(redis, self._settings)
 
     async def dead_groups(self, limit: int) -> tuple[DeadLetterGroup, ...]:
-        async with self._dead_letters() as letters:
-            return await letters.groups(limit=limit)
+        async with self._dead_letters() as dead_letters:
+            return await dead_letters.groups(limit=limit)
 
     async def now_ms(self) -> int:
-        async with self._dead_letters() as letters:
-            return await letters.now_ms()
+        async with self._dead_letters() as dead_letters:
+            return await dead_letters.now_ms()
 
     async def dead_page(
         self, dead_filter: DeadLetterFilter, cursor: Cursor | None, limit: int, cut_off_ms: int | None = None
     ) -> ListPage:
-        async with self._dead_letters() as letters:
-            return await letters.page(dead_filter, cursor=cursor, limit=limit, cut_off_ms=cut_off_ms)
+        async with self._dead_letters() as dead_letters:
+            return await dead_letters.page(dead_filter, cursor=cursor, limit=limit, cut_off_ms=cut_off_ms)
 
     async def dead_count(
         self,
@@ -101,8 +101,8 @@ class LiveSource:
             if on_examined is not None:
                 on_examined(examined)
 
-        async with self._dead_letters() as letters:
-            return await letters.count(dead_filter, report, cut_off_ms=cut_off_ms)
+        async with self._dead_letters() as dead_letters:
+            return await dead_letters.count(dead_filter, report, cut_off_ms=cut_off_ms)
 
     def artifact(self, record: JobRecord, path: str) -> Path:
         return find_artifact(self._settings.data_dir, record, path)
