@@ -159,7 +159,7 @@ class _InvalidNumber(NamedTuple):
     """Replaces an invalid number in the parsed document."""
 
     text: str
-    whole: bool
+    is_integer: bool
 
 
 class _ObjectWithRepeats(dict[str, Any]):
@@ -201,7 +201,7 @@ class _JsonReader:
 
     def _constant(self, text: str) -> _InvalidNumber:
         self.invalid = True
-        return _InvalidNumber(text, whole=False)
+        return _InvalidNumber(text, is_integer=False)
 
     def _float(self, text: str) -> float | _InvalidNumber:
         value = float(text)
@@ -212,7 +212,7 @@ class _JsonReader:
         if len(text) <= MAX_INTEGER_DIGITS + 1 and abs(int(text)) <= MAX_SAFE_INTEGER:
             return int(text)
         self.invalid = True
-        return _InvalidNumber(text, whole=True)
+        return _InvalidNumber(text, is_integer=True)
 
 
 def _not_json(text: str, error: json.JSONDecodeError) -> Violation:
@@ -228,7 +228,7 @@ def _locate(value: Any, path: tuple[PathPart, ...]) -> Iterator[Violation]:
     if isinstance(value, _InvalidNumber):
         where = json_pointer(path)
         found = shorten(value.text, 40)
-        yield integer_out_of_range(where, found) if value.whole else not_finite(where, found)
+        yield integer_out_of_range(where, found) if value.is_integer else not_finite(where, found)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _locate(item, (*path, index))
