@@ -5,7 +5,7 @@ from __future__ import annotations
 from previewops.formatting import clean, pluralize
 from previewops.tui.commands import commands
 
-_FLEET_ACTS = {"drain": "draining", "restart": "restarting", "reset": "resetting"}
+_FLEET_PROGRESS = {"drain": "draining", "restart": "restarting", "reset": "resetting"}
 
 
 def describe_command(command: commands.OperatorCommand) -> str:
@@ -30,7 +30,7 @@ def describe_command(command: commands.OperatorCommand) -> str:
         case commands.Scale():
             text = f"scaling {clean(command.supervisor_id)}"
         case commands.FleetActionCommand():
-            text = f"{_FLEET_ACTS[command.kind]} {clean(command.worker_id or command.supervisor_id)}"
+            text = f"{_FLEET_PROGRESS[command.kind]} {clean(command.worker_id or command.supervisor_id)}"
         case commands.AcknowledgeDataLoss():
             text = "acknowledging the data loss"
     return text
