@@ -278,7 +278,7 @@ class OperatorApp(App[int]):
         return self.command_runner.start(command)
 
     def action_cancel_command(self) -> None:
-        self.command_runner.cancel_foremost()
+        self.command_runner.cancel_shown()
 
     @work(group=DIALOG_GROUP)
     async def action_pause(self) -> None:
@@ -357,12 +357,12 @@ class OperatorApp(App[int]):
 
     async def action_quit(self) -> None:
         if self.options.leaving:
-            self._ask_to_leave()
+            self._confirm_leaving()
         else:
             self.exit(0)
 
     @work(group=DIALOG_GROUP, exclusive=True)
-    async def _ask_to_leave(self) -> None:
+    async def _confirm_leaving(self) -> None:
         from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 
         lines = [

@@ -20,7 +20,7 @@ from previewops.api.job_watcher import JobWatcher
 from previewops.api.queue_routes import QueueRoutes
 from previewops.api.rate_limit import RateLimitMiddleware, TokenBuckets
 from previewops.api.request_middleware import RequestMiddleware
-from previewops.api.request_params import Endpoint, without_query
+from previewops.api.request_params import Endpoint, reject_query
 from previewops.clock import Clock
 from previewops.health import Thresholds
 
@@ -44,7 +44,7 @@ def build_routes(
     dead_letters = DeadLetterRoutes(backend)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
-        return Route(path, without_query(endpoint), methods=[method])
+        return Route(path, reject_query(endpoint), methods=[method])
 
     return [
         route(JOBS, jobs.submit, "POST"),
@@ -87,9 +87,9 @@ def build_app(
 
 
 def build_error_app(error: ApiError, *, clock: Clock, new_id: Callable[[], str]) -> ASGIApp:
-    """Returns an application that answers every request with ``error``, in the usual middleware."""
+    """Returns an application that responds to every request with ``error``, in the usual middleware."""
 
-    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    async def raise_error(scope: Scope, receive: Receive, send: Send) -> None:
         raise error
 
-    return RequestMiddleware(refuse, clock=clock, new_id=new_id)
+    return RequestMiddleware(raise_error, clock=clock, new_id=new_id)

@@ -1,8 +1,8 @@
 """HTTP/1.1 protocol of uvicorn (httptools) with limits: slow clients, size of the head, number of connections.
 
 A front proxy can limit these too. The API limits them itself because it also runs without one: uvicorn waits for a
-slow request for ever, and httptools buffers an endless header field. The class overrides internals of uvicorn, so
-pyproject.toml has an upper bound for its version, and the tests run with the newest allowed version.
+slow request without a limit, and httptools buffers an endless header field. The class overrides internals of
+uvicorn, so pyproject.toml has an upper bound for its version, and the tests run with the newest allowed version.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class _HeadTooLarge(ApiError):
     code = "head-too-large"
 
     def __init__(self) -> None:
-        super().__init__(f"request head: allowed {MAX_HEAD_BYTES} bytes")
+        super().__init__(
+            f"request head: found more than {MAX_HEAD_BYTES} bytes, allowed {MAX_HEAD_BYTES} bytes"
+        )
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -57,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
     Args:
         max_connections: further connections get a 503 response.
         client_timeout_s: time in seconds to receive a complete request, and for the client to read what was sent.
-        build_error_app: returns the application that answers with an error, in the usual middleware.
+        build_error_app: returns the application that responds with an error, in the usual middleware.
     """
 
     def __init__(
@@ -121,11 +123,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
+        self._count_head_bytes(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + _FIELD_BYTES)
+        self._count_head_bytes(len(name) + len(value) + _FIELD_BYTES)
         # Fields after the head are trailers. They are unused, and must not be added to the headers unchecked.
         if self._in_head:
             super().on_header(name, value)
@@ -159,7 +161,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._reject(self._head_error or _BadRequest(msg))
 
-    def _count(self, length: int) -> None:
+    def _count_head_bytes(self, length: int) -> None:
         self._unparsed_bytes = 0
         self._head_bytes += length
         if self._head_bytes > MAX_HEAD_BYTES:
@@ -204,10 +206,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_body:
             self._reject_rest()
         else:
-            self._answer_in_order(error)
+            self._respond_in_order(error)
 
     def _reject_rest(self) -> None:
-        """Rejects a request that the application has begun; the application answers if it has not yet."""
+        """Rejects a request that the application has begun; the application responds if it has not yet."""
         if self.cycle.response_complete:
             self.transport.close()
         elif self.cycle.response_started:
@@ -217,10 +219,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
             self.cycle.message_event.set()
 
-    def _answer_in_order(self, error: ApiError) -> None:
-        """Answers a request without a head, after the responses to earlier requests."""
+    def _respond_in_order(self, error: ApiError) -> None:
+        """Responds to a request without a head, after the responses to earlier requests."""
         cycle = RequestResponseCycle(
-            scope=cast("Any", self._headless_scope()),
+            scope=cast("Any", self._build_headless_scope()),
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,
@@ -242,7 +244,7 @@ class BoundedProtocol(HttpToolsProtocol):
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
-    def _headless_scope(self) -> Scope:
+    def _build_headless_scope(self) -> Scope:
         return {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},

@@ -64,7 +64,7 @@ class JobWatcher:
         """
         if self._count >= self._max_listeners:
             raise Overloaded(
-                f"{self._count} streams of events are open, {self._max_listeners} are allowed",
+                f"event streams: found {self._count} open, allowed {self._max_listeners}",
                 hint="poll the job's status instead, or raise PREVIEW_API_STREAMS",
                 retry_after_s=5,
             )
@@ -77,9 +77,9 @@ class JobWatcher:
             yield listener
         finally:
             self._count -= 1
-            others = self._listeners[record.job_id]
-            others.discard(listener)
-            if not others:
+            listeners = self._listeners[record.job_id]
+            listeners.discard(listener)
+            if not listeners:
                 del self._listeners[record.job_id]
 
     async def aclose(self) -> None:

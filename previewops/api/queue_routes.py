@@ -46,11 +46,11 @@ class QueueRoutes:
 
     async def pause(self, request: Request) -> Response:
         """``POST /api/preview/queue/pause``: stops claims."""
-        return await self._switch(request, self._backend.queue.pause)
+        return await self._pause_or_resume(request, self._backend.queue.pause)
 
     async def resume(self, request: Request) -> Response:
         """``POST /api/preview/queue/resume``: allows claims again."""
-        return await self._switch(request, self._backend.queue.resume)
+        return await self._pause_or_resume(request, self._backend.queue.resume)
 
     async def health(self, request: Request) -> Response:
         """``GET /api/preview/worker/health``: the result of ``health --json``, with status 200 or 503."""
@@ -75,7 +75,9 @@ class QueueRoutes:
             await self._backend.redis.ping()
         return json_response({"status": "ready"})
 
-    async def _switch(self, request: Request, command: Callable[..., Awaitable[PauseState]]) -> Response:
+    async def _pause_or_resume(
+        self, request: Request, command: Callable[..., Awaitable[PauseState]]
+    ) -> Response:
         params = await read_command(request, self._backend.bodies)
         why = params.reason()
         params.raise_violations()

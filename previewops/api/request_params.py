@@ -119,8 +119,10 @@ class RequestParams:
         value = self._value(name)
         if value is None:
             return ()
-        fine = isinstance(value, list) and 0 < len(value) <= max_items
-        if not fine or not all(isinstance(item, str) and 0 < len(item) <= max_length for item in value):
+        valid_length = isinstance(value, list) and 0 < len(value) <= max_items
+        if not valid_length or not all(
+            isinstance(item, str) and 0 < len(item) <= max_length for item in value
+        ):
             self.add_violation(
                 name,
                 "type",
@@ -181,15 +183,15 @@ async def read_command(request: Request, bodies: BodyReader) -> RequestParams:
         return RequestParams.from_body(raw)
 
 
-def without_query(endpoint: Endpoint) -> Endpoint:
-    """Returns ``endpoint`` for a path without query parameters, which are rejected with ``BadParameter``."""
+def reject_query(endpoint: Endpoint) -> Endpoint:
+    """Wraps ``endpoint`` so that it rejects every query parameter with ``BadParameter``."""
 
-    async def checked(request: Request) -> Response:
+    async def check_and_call(request: Request) -> Response:
         if request.query_params:
             RequestParams.from_query(request.query_params).raise_violations()
         return await endpoint(request)
 
-    return checked
+    return check_and_call
 
 
 def acting_operator(headers: Mapping[str, str]) -> str:

@@ -38,7 +38,7 @@ SHUTDOWN_S = 20
 """Time in seconds that open requests have after SIGTERM."""
 
 KEEP_ALIVE_S = 10
-_TICKS_A_SECOND = 10
+_TICKS_PER_SECOND = 10
 _OTHER_OPEN_FILES = 256
 
 log = structlog.get_logger()
@@ -73,9 +73,9 @@ def _raise_file_limit(connections: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + EXTRA_CONNECTIONS + _OTHER_OPEN_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        new_soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with suppress(ValueError, OSError):  # above the limit, connections wait to be accepted
-            resource.setrlimit(resource.RLIMIT_NOFILE, (bound, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (new_soft, hard))
 
 
 async def _serve(
@@ -102,19 +102,19 @@ async def _serve(
         access,
         rate=settings.api_rate,
         clock=clock,
-        new_id=_new_id,
+        new_id=_generate_request_id,
     )
     protocol = partial(
         BoundedProtocol,
         max_connections=settings.api_connections,
         client_timeout_s=settings.api_client_timeout_s,
-        build_error_app=partial(build_error_app, clock=clock, new_id=_new_id),
+        build_error_app=partial(build_error_app, clock=clock, new_id=_generate_request_id),
     )
     notifier = SystemdNotifier(os.environ)
     try:
-        addresses = [f"http://{_address_text(bound)}" for bound in sockets]
+        addresses = [f"http://{_format_address(bound)}" for bound in sockets]
         log.info("api.started", addresses=addresses, queue=settings.queue_name, redis=redact_url(redis_url))
-        await _Server(_config(app, protocol), sockets, notifier, watcher.closing.set).serve()
+        await _Server(_build_config(app, protocol), sockets, notifier, watcher.closing.set).serve()
         log.info("api.stopped")
     finally:
         notifier.close()
@@ -123,11 +123,11 @@ async def _serve(
         await redis.aclose()
 
 
-def _new_id() -> str:
+def _generate_request_id() -> str:
     return uuid.uuid4().hex
 
 
-def _config(app: ASGIApp, protocol: Any) -> uvicorn.Config:
+def _build_config(app: ASGIApp, protocol: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=protocol,
@@ -145,9 +145,9 @@ def _config(app: ASGIApp, protocol: Any) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn server with our accept loop and signal handlers; it exits with 0 after a signal.
+    """uvicorn server with its own accept loop and signal handlers; it exits with 0 after a signal.
 
-    It notifies systemd. ``stopping`` is called when shutdown begins.
+    It notifies systemd. ``on_stop`` is called when shutdown begins.
     """
 
     def __init__(
@@ -155,12 +155,12 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         sockets: list[socket.socket],
         notifier: SystemdNotifier,
-        stopping: Callable[[], None],
+        on_stop: Callable[[], None],
     ) -> None:
         super().__init__(config)
-        self._acceptor = AcceptLoop(asyncio.get_running_loop(), sockets, self._protocol)
+        self._acceptor = AcceptLoop(asyncio.get_running_loop(), sockets, self._build_protocol)
         self._notifier = notifier
-        self._stopping = stopping
+        self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
@@ -171,15 +171,15 @@ class _Server(uvicorn.Server):
         self._acceptor.stop()
         await super().shutdown(sockets)
 
-    def _protocol(self) -> asyncio.Protocol:
-        make: Any = self.config.http_protocol_class
-        protocol: asyncio.Protocol = make(
+    def _build_protocol(self) -> asyncio.Protocol:
+        protocol_class: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = protocol_class(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return protocol
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % _TICKS_A_SECOND == 0:
+        if counter % _TICKS_PER_SECOND == 0:
             self._notifier.feed_watchdog()
         return await super().on_tick(counter)
 
@@ -194,9 +194,9 @@ class _Server(uvicorn.Server):
         self._notifier.stopping("ending")
         self.force_exit = self.should_exit
         self.should_exit = True
-        self._stopping()
+        self._on_stop()
 
 
-def _address_text(bound: socket.socket) -> str:
+def _format_address(bound: socket.socket) -> str:
     host, port = bound.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

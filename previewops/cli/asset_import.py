@@ -106,17 +106,17 @@ def plan_import(payload: Mapping[str, Any], *, base: Path, store: Path, max_byte
     rewritten = copy.deepcopy(dict(payload))
     copies: dict[Path, AssetCopy] = {}
     violations: list[Violation] = []
-    for pointer, holder in _uri_holders(rewritten):
+    for pointer, holder in _iter_uri_holders(rewritten):
         try:
-            copy_of = _plan_copy(holder["uri"], base, store, max_bytes)
-            if copy_of is None:
+            planned = _plan_copy(holder["uri"], base, store, max_bytes)
+            if planned is None:
                 continue
-            _check_sha256(holder, copy_of)
+            _check_sha256(holder, planned)
         except _ImportProblem as problem:
-            violations.append(problem.violation(pointer))
+            violations.append(problem.with_pointer(pointer))
             continue
-        copies[copy_of.target] = copy_of
-        holder["uri"] = copy_of.target.relative_to(store).as_posix()
+        copies[planned.target] = planned
+        holder["uri"] = planned.target.relative_to(store).as_posix()
     return ImportPlan(rewritten, tuple(copies.values()), tuple(violations))
 
 
@@ -127,11 +127,11 @@ class _ImportProblem(Exception):
         super().__init__(message)
         self._fields = (code, message, found, allowed)
 
-    def violation(self, pointer: str) -> Violation:
+    def with_pointer(self, pointer: str) -> Violation:
         return Violation(pointer, *self._fields)
 
 
-def _uri_holders(payload: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _iter_uri_holders(payload: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields (JSON pointer of the uri, object that holds it) for everything in any payload that may name a file."""
     request = payload.get("previewRequest")
     if not isinstance(request, dict):
@@ -154,7 +154,7 @@ def _plan_copy(uri: str, base: Path, store: Path, max_bytes: int) -> AssetCopy |
         return None
     source = base / address.path
     try:
-        handle = _open(source)
+        descriptor = _open_regular_file(source)
     except FileNotFoundError:
         if not address.path.is_absolute() and (store / address.path).is_file():
             return None
@@ -168,24 +168,24 @@ def _plan_copy(uri: str, base: Path, store: Path, max_bytes: int) -> AssetCopy |
             f"{quote(str(source))}: {error.strerror}",
             "a file that this user may read",
         ) from None
-    with os.fdopen(handle, "rb") as file:
-        _check_size(os.fstat(handle).st_size, max_bytes)
-        extension = _extension(file.read(_HEAD))
+    with os.fdopen(descriptor, "rb") as file:
+        _check_size(os.fstat(descriptor).st_size, max_bytes)
+        extension = _detect_extension(file.read(_HEAD))
         file.seek(0)
-        digest = _digest(file.read, max_bytes)
+        digest = _hash_chunks(file.read, max_bytes)
     return AssetCopy(source, store / digest[:2] / f"{digest}.{extension}", digest, max_bytes)
 
 
-def _open(source: Path) -> int:
+def _open_regular_file(source: Path) -> int:
     # Non-blocking, because opening a named pipe waits for a writer. Checked after opening, because the name may be
     # replaced in between.
-    handle = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    mode = os.fstat(handle).st_mode
+    descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
-        os.close(handle)
+        os.close(descriptor)
         kind = next((name for test, name in _FILE_TYPES if test(mode)), "another kind of file")
         raise _ImportProblem("import-not-regular", "is not a regular file", kind, "a regular file")
-    return handle
+    return descriptor
 
 
 def _check_size(size: int, max_bytes: int) -> None:
@@ -195,14 +195,14 @@ def _check_size(size: int, max_bytes: int) -> None:
 
 
 def _check_sha256(holder: Mapping[str, Any], planned: AssetCopy) -> None:
-    named = holder.get("sha256")
-    if isinstance(named, str) and named.lower() != planned.sha256:
+    expected = holder.get("sha256")
+    if isinstance(expected, str) and expected.lower() != planned.sha256:
         raise _ImportProblem(
-            "import-checksum", "has a checksum other than its sha256", planned.sha256, quote(named)
+            "import-checksum", "has a checksum other than its sha256", planned.sha256, quote(expected)
         )
 
 
-def _digest(
+def _hash_chunks(
     read: Callable[[int], bytes], max_bytes: int, write: Callable[[bytes], object] | None = None
 ) -> str:
     """Returns the hex SHA-256 of at most ``max_bytes`` from ``read``, which are also passed to ``write``."""
@@ -221,10 +221,13 @@ def _copy(planned: AssetCopy) -> None:
         return  # content-addressed and renamed into place, so it is complete and identical
     planned.target.parent.mkdir(parents=True, exist_ok=True)
     draft = planned.target.parent / f".{secrets.token_hex(8)}.part"
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
     try:
-        with os.fdopen(handle, "wb") as out, os.fdopen(_open(planned.source), "rb") as source:
-            if _digest(source.read, planned.max_bytes, out.write) != planned.sha256:
+        with (
+            os.fdopen(descriptor, "wb") as out,
+            os.fdopen(_open_regular_file(planned.source), "rb") as source,
+        ):
+            if _hash_chunks(source.read, planned.max_bytes, out.write) != planned.sha256:
                 raise OSError(errno.ESTALE, "the file changed during the import")
             out.flush()
             os.fsync(out.fileno())
@@ -236,7 +239,7 @@ def _copy(planned: AssetCopy) -> None:
             draft.unlink()
 
 
-def _extension(head: bytes) -> str:
+def _detect_extension(head: bytes) -> str:
     """Returns the file extension for the signature at the start of ``head``."""
     for extension, signature in _SIGNATURES:
         if re.match(signature, head, re.DOTALL):

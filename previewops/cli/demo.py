@@ -37,7 +37,7 @@ async def run_demo(queue: Queue, settings: Settings) -> None:
     with show_progress() as display:
         jobs, records = await _run_jobs(queue, settings, display, display.note)
     print_out(_summary(settings, jobs, records, time.monotonic() - started))
-    unexpected = [job.payload["jobId"] for job in jobs if not _as_expected(job, records)]
+    unexpected = [job.payload["jobId"] for job in jobs if not _ended_as_expected(job, records)]
     if unexpected:
         raise PreviewopsError(
             f"unexpected state of {', '.join(unexpected)}",
@@ -91,7 +91,7 @@ async def _run_jobs(
     return demo, ended
 
 
-def _as_expected(job: DemoJob, records: dict[str, JobRecord]) -> bool:
+def _ended_as_expected(job: DemoJob, records: dict[str, JobRecord]) -> bool:
     record = records.get(job.payload["jobId"])
     expected = JobState.DEAD if job.expectation == "dead" else JobState.COMPLETED
     return record is not None and record.state is expected

@@ -36,7 +36,7 @@ class ProgressDisplay(Protocol):
 
 def show_progress() -> AbstractContextManager[ProgressDisplay]:
     """Shows bars if standard output is a terminal, lines otherwise."""
-    return _bars() if sys.stdout.isatty() else nullcontext(_LineProgress())
+    return _show_bars() if sys.stdout.isatty() else nullcontext(_LineProgress())
 
 
 class NoProgress:
@@ -72,7 +72,7 @@ def _describe(record: JobRecord) -> str:
 
 
 @contextmanager
-def _bars() -> Iterator[ProgressDisplay]:
+def _show_bars() -> Iterator[ProgressDisplay]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 

@@ -169,7 +169,7 @@ class _ObjectWithRepeats(dict[str, Any]):
 
 
 class _JsonReader:
-    """json.loads with hooks that detect problems; a second walk, only if needed, locates them."""
+    """json.loads with hooks that detect problems; a second pass, only if needed, locates them."""
 
     def __init__(self) -> None:
         self.invalid = False

@@ -47,8 +47,8 @@ def test_every_reference_resolves_and_every_component_is_used() -> None:
         for name in result
         if kind != "securitySchemes"
     }
-    # A BatchAnswer is a line of a stream, which OpenAPI 3.1 cannot describe.
-    assert named == there - {"schemas/BatchAnswer"}
+    # A BatchResult is a line of a stream, which OpenAPI 3.1 cannot describe.
+    assert named == there - {"schemas/BatchResult"}
 
 
 def test_errors_are_problems_and_responses_have_a_request_id() -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GROUP = "commands"
 """Group of the workers that execute commands."""
 
-TELL_AFTER_S = 0.1
+SHOW_AFTER_S = 0.1
 """Progress is shown for commands that take longer than this, in seconds."""
 
 
@@ -59,23 +59,23 @@ class CommandRunner:
         """Starts a command in the background. It fails with ``NotConnected`` while the connection is lost."""
         return self._app.run_worker(self._run(command), name=type(command).__name__, group=GROUP)
 
-    def cancel_foremost(self) -> None:
+    def cancel_shown(self) -> None:
         """Cancels the foremost command, which is the one whose progress is shown."""
-        worker = self._foremost()
+        worker = self._shown_command()
         if worker is not None:
             self._under_way[worker].stopped = True
             worker.cancel()
 
-    def _foremost(self) -> Worker[None] | None:
+    def _shown_command(self) -> Worker[None] | None:
         """The latest command that has reported progress, or else the latest one."""
-        going = [worker for worker, running in self._under_way.items() if not running.stopped]
-        telling = [worker for worker in going if self._under_way[worker].total]
-        return next(reversed(telling or going), None)
+        active = [worker for worker, running in self._under_way.items() if not running.stopped]
+        with_progress = [worker for worker in active if self._under_way[worker].total]
+        return next(reversed(with_progress or active), None)
 
     async def _run(self, command: OperatorCommand) -> None:
         worker: Worker[None] = get_current_worker()
         running = self._under_way[worker] = RunningCommand(describe_command(command))
-        self._app.set_timer(TELL_AFTER_S, self._show)
+        self._app.set_timer(SHOW_AFTER_S, self._show)
 
         async def progress(done: int, total: int) -> None:
             running.done, running.total = done, total
@@ -105,7 +105,7 @@ class CommandRunner:
             self._show()
 
     def _show(self) -> None:
-        worker = self._foremost()
+        worker = self._shown_command()
         summary = ""
         if worker is not None:
             others = len(self._under_way) - 1

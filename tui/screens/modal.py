@@ -7,18 +7,18 @@ from typing import TypeVar
 from textual.await_complete import AwaitComplete
 from textual.screen import ModalScreen, Screen
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class DismissOnce(Screen[Answer]):
+class DismissOnce(Screen[Result]):
     """Ignores a second dismissal, which would close the screen below."""
 
-    def dismiss(self, result: Answer | None = None) -> AwaitComplete:
+    def dismiss(self, result: Result | None = None) -> AwaitComplete:
         """Closes the screen with an answer, unless it is closed already."""
         return super().dismiss(result) if self.is_active else AwaitComplete()
 
 
-class Modal(ModalScreen[Answer], DismissOnce[Answer]):
+class Modal(ModalScreen[Result], DismissOnce[Result]):
     """A modal screen. The screen below keeps updating."""
 
     def action_leave(self) -> None:

@@ -81,14 +81,14 @@ class KeyQueue:
         left = 0
         over = asyncio.Event()
 
-        def one_less() -> None:
+        def decrement() -> None:
             nonlocal left
             left -= 1
             if not left:
                 over.set()
 
         for pump in self._pumps():
-            left += pump.call_later(one_less)
+            left += pump.call_later(decrement)
         if left:
             await over.wait()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from previewops.formatting import clean, pluralize
 from previewops.tui.commands import commands
 
-_FLEET_ACTS = {"drain": "draining", "restart": "restarting", "reset": "resetting"}
+_FLEET_PROGRESS = {"drain": "draining", "restart": "restarting", "reset": "resetting"}
 
 
 def describe_command(command: commands.OperatorCommand) -> str:
@@ -30,7 +30,9 @@ def describe_command(command: commands.OperatorCommand) -> str:
         case commands.Scale():
             description = f"scaling {clean(command.supervisor_id)}"
         case commands.FleetActionCommand():
-            description = f"{_FLEET_ACTS[command.kind]} {clean(command.worker_id or command.supervisor_id)}"
+            description = (
+                f"{_FLEET_PROGRESS[command.kind]} {clean(command.worker_id or command.supervisor_id)}"
+            )
         case commands.AcknowledgeDataLoss():
             description = "acknowledging the data loss"
     return description

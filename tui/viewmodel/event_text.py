@@ -38,7 +38,7 @@ def event_line(event: QueueEvent) -> Line:
     return (
         Span(f"{clock} ", Tone.DIM),
         Span(f"{clean(event.kind):<{_KIND}.{_KIND}} ", tone_of(event)),
-        *event_words(event),
+        *format_event(event),
     )
 
 
@@ -47,7 +47,7 @@ def tone_of(event: QueueEvent) -> Tone:
     return _TONES.get(event.kind, Tone.TEXT)
 
 
-def event_words(event: QueueEvent) -> Line:
+def format_event(event: QueueEvent) -> Line:
     """Subject and description of an event."""
     about = event_subject(event)
     return (*((clean_span(f"{about} ", Tone.STRONG),) if about else ()), *event_description(event))

@@ -47,7 +47,7 @@ def locate_violation(text: str, violation: Violation) -> tuple[int, int] | None:
     For a missing member it is the position of the object that lacks it.
     """
     if violation.code == "not-json":
-        return _not_json_place(text)
+        return _locate_syntax_error(text)
     parts = violation.pointer.split("/")
     while len(parts) > 1:
         offset = _offset_of(text, "/".join(parts))
@@ -57,7 +57,7 @@ def locate_violation(text: str, violation: Violation) -> tuple[int, int] | None:
     return None
 
 
-def _not_json_place(text: str) -> tuple[int, int] | None:
+def _locate_syntax_error(text: str) -> tuple[int, int] | None:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:

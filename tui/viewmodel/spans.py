@@ -131,7 +131,7 @@ def merge_spans(line: Line) -> Line:
         if not span.text:
             continue
         last = parts[-1] if parts else None
-        if last is not None and (_alike(last, span) or (span.is_blank and last.is_plain)):
+        if last is not None and (_has_same_style(last, span) or (span.is_blank and last.is_plain)):
             parts[-1] = replace(last, text=last.text + span.text)
         elif last is not None and last.is_blank and span.is_plain:
             parts[-1] = replace(span, text=last.text + span.text)
@@ -140,7 +140,7 @@ def merge_spans(line: Line) -> Line:
     return tuple(parts)
 
 
-def _alike(one: Span, other: Span) -> bool:
+def _has_same_style(one: Span, other: Span) -> bool:
     return (one.tone, one.action, one.background) == (other.tone, other.action, other.background)
 
 

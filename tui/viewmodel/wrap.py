@@ -43,10 +43,10 @@ def wrap(line: Line, columns: int) -> list[Line]:
             size = cell_len(text)
         rows[-1].append(replace(word, text=text))
         used += size
-    return [_ending_in_no_blank(row) for row in rows]
+    return [_strip_trailing_blanks(row) for row in rows]
 
 
-def _ending_in_no_blank(row: list[Span]) -> Line:
+def _strip_trailing_blanks(row: list[Span]) -> Line:
     """The row without trailing blanks, which would cause an ellipsis."""
     kept = [span for span in row if span.text]
     while kept and not kept[-1].text.rstrip(" "):

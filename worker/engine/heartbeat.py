@@ -53,7 +53,7 @@ class Heartbeat:
         failures = 0
         while True:
             try:
-                await self._await_upkeep(asyncio.create_task(self._upkeep()))
+                await self._await_maintenance(asyncio.create_task(self._renew_and_maintain()))
                 failures = 0
             except Exception as error:
                 if not is_temporary(error):
@@ -92,24 +92,24 @@ class Heartbeat:
             # A run that has ended in between is being recorded, and ignores this.
             by_id[job_id].popleft().stop(StopReason.LEASE_LOST)
 
-    async def _upkeep(self) -> None:
+    async def _renew_and_maintain(self) -> None:
         sent = time.monotonic()
         await self.send()
         self.renewed_at = sent
         await self._leases.maintain()
 
-    async def _await_upkeep(self, upkeep: asyncio.Task[None]) -> None:
-        """Awaits the upkeep, and stops runs whose leases may expire while it waits.
+    async def _await_maintenance(self, maintenance: asyncio.Task[None]) -> None:
+        """Awaits the maintenance, and stops runs whose leases may expire while it waits.
 
         The calls have their own timeouts. A connection cancelled during its handshake would later return the
         reply of another call.
         """
         try:
-            while not (await asyncio.wait({upkeep}, timeout=self._interval_s))[0]:
+            while not (await asyncio.wait({maintenance}, timeout=self._interval_s))[0]:
                 self.stop_expired_runs()
-            await upkeep
+            await maintenance
         finally:
-            await cancel_and_wait([upkeep])
+            await cancel_and_wait([maintenance])
 
     def stop_expired_runs(self) -> None:
         """Stops runs that were neither claimed nor renewed within the duration of a lease."""

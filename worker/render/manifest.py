@@ -28,10 +28,10 @@ def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mappi
     """
     files = [artifact.as_json() for artifact in sorted(result.artifacts, key=lambda artifact: artifact.path)]
     container = writer.write(CONTAINER, "json", encode_json({"version": 1, "files": files}))
-    writer.write(PREVIEW, "json", encode_json(_preview(result, payload, container.sha256)))
+    writer.write(PREVIEW, "json", encode_json(_build_preview(result, payload, container.sha256)))
 
 
-def _preview(result: RenderResult, payload: Mapping[str, Any], container_sha256: str) -> dict[str, Any]:
+def _build_preview(result: RenderResult, payload: Mapping[str, Any], container_sha256: str) -> dict[str, Any]:
     """Returns the content of ``preview.json``. Lengths are in pixels, durations and timings in ms."""
     board, paths = result.storyboard, result.paths
     return {
@@ -44,8 +44,8 @@ def _preview(result: RenderResult, payload: Mapping[str, Any], container_sha256:
         "width": board.size.width,
         "height": board.size.height,
         "durationMs": board.duration_ms,
-        "poster": {"path": paths.poster, **_placeholder(result.poster_placeholder)},
-        "frames": list(_frames(result)),
+        "poster": {"path": paths.poster, **_placeholder_fields(result.poster_placeholder)},
+        "frames": list(_build_frames(result)),
         "sheet": {
             "path": paths.sheet,
             "index": paths.sheet_index,
@@ -56,7 +56,7 @@ def _preview(result: RenderResult, payload: Mapping[str, Any], container_sha256:
         if paths.animation
         else None,
         "captions": paths.captions,
-        "assets": [_asset(result, name) for name in board.assets],
+        "assets": [_build_asset(result, name) for name in board.assets],
         "audio": {
             "assetId": board.sound.asset_id,
             "offsetMs": board.sound.offset_ms,
@@ -72,7 +72,7 @@ def _preview(result: RenderResult, payload: Mapping[str, Any], container_sha256:
     }
 
 
-def _frames(result: RenderResult) -> Iterator[dict[str, Any]]:
+def _build_frames(result: RenderResult) -> Iterator[dict[str, Any]]:
     board, start = result.storyboard, 0
     for index, path in enumerate(result.paths.frames):
         step = board.steps[index - 1] if index else None
@@ -82,7 +82,7 @@ def _frames(result: RenderResult) -> Iterator[dict[str, Any]]:
         start += duration
 
 
-def _asset(result: RenderResult, name: str) -> dict[str, Any]:
+def _build_asset(result: RenderResult, name: str) -> dict[str, Any]:
     inspected = result.inspected[name]
     entry: dict[str, Any] = {"id": name}
     if inspected.error is None:
@@ -93,11 +93,11 @@ def _asset(result: RenderResult, name: str) -> dict[str, Any]:
         error = result.asset_errors[name]
         entry["error"] = {"code": error.code, "message": error.message}
     if name in result.placeholders:
-        entry |= _placeholder(result.placeholders[name])
+        entry |= _placeholder_fields(result.placeholders[name])
     if name in result.paths.thumbnails and name not in result.asset_errors:
         entry["thumbnail"] = result.paths.thumbnails[name]
     return entry
 
 
-def _placeholder(value: Placeholder) -> dict[str, str]:
+def _placeholder_fields(value: Placeholder) -> dict[str, str]:
     return {"thumbhash": value.thumbhash, "dominantColour": value.colour}

@@ -167,7 +167,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Converts from the colour profile, or without one, from the colour space of the mode."""
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
     plain = image.convert("RGB") if alpha is not None else image
-    converted = _through_profile(plain, profile) if profile else None
+    converted = _convert_to_srgb(plain, profile) if profile else None
     if converted is None:
         converted = plain if plain.mode == "RGB" else plain.convert("RGB")
     if alpha is not None:
@@ -175,7 +175,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return converted
 
 
-def _through_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
+def _convert_to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
     """Returns None if the profile is broken or has another colour space than the picture; it is then ignored."""
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))

@@ -10,11 +10,11 @@ Protocol, over one stream socket, frames as in ``framing``::
     worker -> child    {"job": n, "spec": {...}}
     child  -> worker   {"job": n, "progress": [fraction, text]}      any number of times
     child  -> worker   {"job": n, "log": [level, logger, text]}      library log lines, at most MAX_LOG_LINES
-    child  -> worker   {"job": n, "request": {...}}                  any number of times, each followed by
+    child  -> worker   {"job": n, "request": {...}}                  any number of times, each followed one reply:
     worker -> child    {"job": n, "reply": {...}} | {"job": n, "error": {...}}
     child  -> worker   {"job": n, "result": {...}} | {"job": n, "error": {...}}
 
-A second socket carries file descriptors: as many as ``"files"`` of an answer. Through it a confined child reads its
+A second socket carries file descriptors: as many as ``"files"`` of a reply. Through it a confined child reads its
 assets and writes its output.
 """
 
@@ -93,7 +93,7 @@ def main(channel: int, fd_channel: int, *, parent_pid: int) -> NoReturn:
         config = ChildConfig.from_json(worker.receive()["config"])
         limit_resources(config.limits)
         _serve(worker, config)
-    except _ConnectionClosed:
+    except _WorkerDisconnected:
         os._exit(0)  # replaced, or the worker has ended
     except SystemExit:
         os._exit(1)
@@ -115,7 +115,7 @@ class _StderrLog:
 log = _StderrLog()
 
 
-class _ConnectionClosed(BaseException):
+class _WorkerDisconnected(BaseException):
     """The worker closed its end. Not an Exception, so that no task handles it as an error of its own."""
 
 
@@ -126,13 +126,13 @@ class _WorkerSocket:
         self._sending = threading.Lock()  # a library may log in its own thread
 
     def send(self, message: dict[str, Any]) -> None:
-        """Raises ProtocolError if ``message`` cannot be encoded, ``_ConnectionClosed`` if the worker has closed."""
+        """Raises ProtocolError if ``message`` cannot be encoded, ``_WorkerDisconnected`` if the worker has closed."""
         frame = encode_frame(message)
         try:
             with self._sending:
                 self._socket.sendall(frame)
         except ConnectionError as error:
-            raise _ConnectionClosed from error
+            raise _WorkerDisconnected from error
 
     def receive(self) -> dict[str, Any]:
         """The next message; waits without a timeout."""
@@ -142,7 +142,7 @@ class _WorkerSocket:
         """The next descriptor of the answer just received; the caller closes it."""
         _, fds, _, _ = socket.recv_fds(self._fd_socket, 1, 1)
         if not fds:
-            raise _ConnectionClosed
+            raise _WorkerDisconnected
         os.set_inheritable(fds[0], False)
         return fds[0]
 
@@ -152,9 +152,9 @@ class _WorkerSocket:
             try:
                 chunk = self._socket.recv(count - len(received))
             except ConnectionError as error:
-                raise _ConnectionClosed from error
+                raise _WorkerDisconnected from error
             if not chunk:
-                raise _ConnectionClosed
+                raise _WorkerDisconnected
             received += chunk
         return bytes(received)
 
@@ -199,17 +199,17 @@ class TaskContext:
     def __call__(self, fraction: float, text: str) -> None:
         self._channel.send({"job": self._job, "progress": [fraction, text]})
 
-    def request(self, **question: Any) -> tuple[dict[str, Any], tuple[int, ...]]:
+    def request(self, **arguments: Any) -> tuple[dict[str, Any], tuple[int, ...]]:
         """Returns the worker's reply to ``question`` and its descriptors, which the caller closes.
 
         Raises:
             PermanentJobError, TransientJobError: the worker's error.
         """
-        self._channel.send({"job": self._job, "request": question})
-        reply = self._channel.receive()
-        if "error" in reply:
-            raise decode_error(reply["error"])
-        body: dict[str, Any] = reply["reply"]
+        self._channel.send({"job": self._job, "request": arguments})
+        message = self._channel.receive()
+        if "error" in message:
+            raise decode_error(message["error"])
+        body: dict[str, Any] = message["reply"]
         return body, tuple(self._channel.receive_file() for _ in range(body["files"]))
 
 
@@ -293,7 +293,7 @@ def _run(
         with log_forwarder.for_job(job):
             result = task(request["spec"], TaskContext(channel, job))
         channel.send({"job": job, "result": result})
-    except _ConnectionClosed:
+    except _WorkerDisconnected:
         raise
     except BaseException as error:  # including SystemExit: a task must not end the process
         memory = {"found": _peak_address_space_bytes(), "allowed": memory_limit_bytes}

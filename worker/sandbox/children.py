@@ -104,7 +104,7 @@ class Child:
                 if logged <= MAX_LOG_LINES:
                     log.log(level, "render.logged", logger=logger, message=text)
             elif "request" in message:
-                await self._reply(require_object(message["request"], "question"), handle_request)
+                await self._reply(require_object(message["request"], "request"), handle_request)
             elif "error" in message:
                 outcome = decode_error(message["error"])
                 self.out_of_memory = outcome.code == "out-of-memory"
@@ -112,11 +112,11 @@ class Child:
             else:
                 return require_object(message.get("result"), "result")
 
-    async def _reply(self, question: dict[str, Any], handler: RequestHandler | None) -> None:
+    async def _reply(self, request: dict[str, Any], handler: RequestHandler | None) -> None:
         if handler is None:
             raise ProtocolError("an unexpected request")
         try:
-            reply, fds = await handler(question)
+            reply, fds = await handler(request)
         except JobError as error:
             await self.send(encode_frame({"job": self.jobs, "error": encode_error(error)}))
             return

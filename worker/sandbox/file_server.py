@@ -44,9 +44,9 @@ class FileServer:
     asset_changed: bool = False
     _hashed_identities: dict[str, tuple[int | str, ...]] = field(default_factory=dict)  # by asset id
 
-    async def handle(self, question: dict[str, Any]) -> ReplyWithFds:
+    async def handle(self, request: dict[str, Any]) -> ReplyWithFds:
         """Raises ProtocolError for an unknown request, and the errors of opening and writing."""
-        match question:
+        match request:
             case {"open": str(name)} if name in self.assets:
                 return await _run_in_thread(lambda: self._open(self.assets[name]))
             case {"create": [*paths]} if self.output is not None and _are_paths(paths):

@@ -47,7 +47,7 @@ class RenderPool:
         preload: modules that the fork server imports before it forks.
 
     ``crashes`` counts children that died or violated the protocol during a job, ``deadline_kills`` those
-    killed at a deadline or processor limit, ``recycled`` those replaced in good health.
+    killed at a deadline or processor limit, ``recycled`` those replaced although they had not failed.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class RenderPool:
             TransientJobError: code "render-process-unavailable", a child cannot be started.
         """
         self._check_open()
-        await asyncio.gather(*(slot.child() for slot in self._slots))
+        await asyncio.gather(*(slot.ensure_child() for slot in self._slots))
 
     async def run(
         self,
@@ -114,11 +114,11 @@ class RenderPool:
             slot = self._free_slots.pop()
             self._spawner.generation = generation
             try:
-                child = await slot.child()
+                child = await slot.ensure_child()
                 if child.jobs + 1 >= self._recycle_jobs:
                     slot.prepare_successor()
-                conversation = child.run_job(child.encode_job(spec), progress, handle_request)
-                return await self._run_in(slot, child, conversation, deadline_s, elapsed_s)
+                job_run = child.run_job(child.encode_job(spec), progress, handle_request)
+                return await self._run_in(slot, child, job_run, deadline_s, elapsed_s)
             finally:
                 self._free_slots.append(slot)
 
@@ -139,7 +139,7 @@ class RenderPool:
                 await self._slot_semaphore.acquire()
         self._closed = True
         for slot in self._slots:
-            slot.abandon()
+            slot.close()
         await self._spawner.kill_all()
         self._server.close()
 
@@ -151,14 +151,14 @@ class RenderPool:
         self,
         slot: _Slot,
         child: Child,
-        conversation: Coroutine[Any, Any, dict[str, Any] | JobError],
+        job_run: Coroutine[Any, Any, dict[str, Any] | JobError],
         deadline_s: float,
         elapsed_s: float,
     ) -> dict[str, Any]:
         deadline = asyncio.timeout(deadline_s - elapsed_s)
         try:
             async with deadline:
-                outcome = await conversation
+                outcome = await job_run
         except BaseException as error:
             slot.current = None
             code = await child.terminate(grace_s=EXIT_GRACE_S if isinstance(error, ConnectionClosed) else 0)
@@ -168,7 +168,7 @@ class RenderPool:
                 self.deadline_kills += 1
                 raise deadline_error(deadline_s) from None
             if isinstance(error, ConnectionClosed | ProtocolError):
-                raise self._crashed(error, code, killed=child.killed) from None
+                raise self._to_job_error(error, code, killed=child.killed) from None
             raise
         if child.out_of_memory or child.jobs >= self._recycle_jobs:
             slot.current = None
@@ -178,7 +178,7 @@ class RenderPool:
             raise outcome
         return outcome
 
-    def _crashed(self, error: Exception, code: int | None, *, killed: bool) -> JobError:
+    def _to_job_error(self, error: Exception, code: int | None, *, killed: bool) -> JobError:
         if self._closed:
             return TransientJobError(
                 "render-pool-closed", "the worker stopped rendering before the job was done"
@@ -200,8 +200,8 @@ class _Slot:
         self._spawner = spawner
         self._successor: asyncio.Task[Child] | None = None
 
-    async def child(self) -> Child:
-        """The slot's child; replaces one that is not usable."""
+    async def ensure_child(self) -> Child:
+        """Returns the slot's child; replaces one that is not usable."""
         if self.current is not None and not self.current.usable:
             self._close_current()
         while self.current is None or self.current.generation != self._spawner.generation:
@@ -216,7 +216,7 @@ class _Slot:
             # Retrieves an error, or asyncio would log it. The next job starts another child.
             self._successor.add_done_callback(lambda task: task.cancelled() or task.exception())
 
-    def abandon(self) -> None:
+    def close(self) -> None:
         """Closes the child and its successor."""
         if self._successor is not None:
             self._successor.cancel()

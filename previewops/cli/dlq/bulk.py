@@ -144,7 +144,7 @@ def _run(
 ) -> int:
     async def run(queue: Queue) -> int:
         dead_letters = DeadLetters(queue.redis, queue.settings)
-        cut_off_ms = await dead_letters.now_ms()  # letters that died later are not in the preview
+        cut_off_ms = await dead_letters.now_ms()  # dead letters of a later time are not in the preview
         count, missing = await _preview(dead_letters, selection, cut_off_ms)
         if missing:
             print_err(f"not dead letters: {', '.join(missing)}")

@@ -60,7 +60,7 @@ def export(context: Context, /, output: str | None, payloads: bool, **options: A
 async def _export(
     queue: Queue, selection: DeadLetterFilter, target: Path | None, *, payloads: bool
 ) -> tuple[set[str], list[str]]:
-    """Returns the ids of all exported letters, and the ids that were skipped as their payload is missing."""
+    """Returns the ids of all exported dead letters, and the ids that were skipped as their payload is missing."""
     exported: set[str] = set()
     skipped: list[str] = []
     with open_jsonl_atomically(target) if target else nullcontext(partial(print_json, indent=None)) as write:

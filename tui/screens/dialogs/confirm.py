@@ -13,10 +13,10 @@ from previewops.tui.screens.dialogs.dialog import Dialog
 from previewops.tui.viewmodel.confirmation import ConfirmationLevel
 from previewops.tui.viewmodel.spans import Line
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class ConfirmationDialog(Dialog[Answer]):
+class BaseConfirmDialog(Dialog[Result]):
     """A confirmation: Cancel has the focus, and with ``ConfirmationLevel.WORD`` the verb must be typed."""
 
     def __init__(
@@ -28,16 +28,20 @@ class ConfirmationDialog(Dialog[Answer]):
         level: ConfirmationLevel,
         dangerous: bool = True,
     ) -> None:
-        self._typed = level is ConfirmationLevel.WORD
+        self._must_type_verb = level is ConfirmationLevel.WORD
         super().__init__(title, lines, verb=verb, dangerous=dangerous)
 
     def compose_fields(self) -> ComposeResult:
-        if self._typed:
-            yield from field(f"type {self._verb}", Input(id="word", placeholder=self._verb, compact=True))
+        if self._must_type_verb:
+            yield from compose_labelled_input(
+                f"type {self._verb}", Input(id="word", placeholder=self._verb, compact=True)
+            )
 
     def on_mount(self) -> None:
-        self.query_one("#confirm", Button).disabled = self._typed
-        (self.query_one("#word", Input) if self._typed else self.query_one("#cancel", Button)).focus()
+        self.query_one("#confirm", Button).disabled = self._must_type_verb
+        (
+            self.query_one("#word", Input) if self._must_type_verb else self.query_one("#cancel", Button)
+        ).focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if event.input.id == "word":
@@ -51,30 +55,30 @@ class ConfirmationDialog(Dialog[Answer]):
 
     @property
     def _agreed(self) -> bool:
-        return not self._typed or self.query_one("#word", Input).value.strip().lower() == self._verb
+        return not self._must_type_verb or self.query_one("#word", Input).value.strip().lower() == self._verb
 
 
-class ConfirmDialog(ConfirmationDialog[bool]):
+class ConfirmDialog(BaseConfirmDialog[bool]):
     """Returns True, or None."""
 
     def submit(self) -> None:
         self.dismiss(True)
 
 
-class ConfirmWithReasonDialog(ConfirmationDialog[str]):
+class ConfirmWithReasonDialog(BaseConfirmDialog[str]):
     """Returns a reason, which may be empty and is stored with the event, or None."""
 
     def compose_fields(self) -> ComposeResult:
-        line = Input(id="why", placeholder="stored with the event", compact=True, max_length=500)
-        yield from field("reason", line)
+        widget = Input(id="why", placeholder="stored with the event", compact=True, max_length=500)
+        yield from compose_labelled_input("reason", widget)
         yield from super().compose_fields()
 
     def submit(self) -> None:
         self.dismiss(self.query_one("#why", Input).value.strip())
 
 
-def field(name: str, line: Input) -> ComposeResult:
-    """An input with its label."""
+def compose_labelled_input(name: str, widget: Input) -> ComposeResult:
+    """Composes an input with its label."""
     with Horizontal(classes="field"):
         yield Label(name, markup=False)
-        yield line
+        yield widget

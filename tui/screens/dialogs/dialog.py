@@ -16,10 +16,10 @@ from previewops.tui.viewmodel.wrap import wrap_lines
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.panel import framed
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class Dialog(Modal[Answer | None]):
+class Dialog(Modal[Result | None]):
     """A dialog. It is dismissed with its answer, or with None if the operator cancels."""
 
     CSS_PATH = "dialog.tcss"

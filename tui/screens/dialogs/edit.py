@@ -22,13 +22,13 @@ from previewops.tui.viewmodel.payload_editor import (
 from previewops.tui.viewmodel.spans import Span, Tone
 from previewops.tui.widgets.diffed_lines import DiffedLines
 
-_KEYS = "ctrl+s validates it and requeues the job, esc cancels"
-_KEYS_WRONG = "ctrl+s validates it again, ctrl+n goes to the next violation"
-_KEYS_CHANGED = "press esc again to discard your changes"
+_HINT = "ctrl+s validates it and requeues the job, esc cancels"
+_HINT_INVALID = "ctrl+s validates it again, ctrl+n goes to the next violation"
+_HINT_UNSAVED = "press esc again to discard your changes"
 
 
 class EditPayloadDialog(Dialog[Payload]):
-    """A payload as JSON. It is accepted once it is valid; until then its violations are listed."""
+    """Editor of a payload as JSON. Returns a valid payload, or None; lists the violations of an invalid one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "send", show=False, priority=True),
@@ -53,14 +53,14 @@ class EditPayloadDialog(Dialog[Payload]):
 
     def on_mount(self) -> None:
         self.query_one("#violations").display = False
-        self._say(_KEYS)
+        self._show_hint(_HINT)
         self.query_one(TextArea).focus()
 
     def submit(self) -> None:
         try:
             payload = parse_edited(self.query_one(TextArea).text, self._job_id)
         except InvalidPayload as error:
-            self._refuse(error.violations)
+            self._show_violations(error.violations)
         else:
             self.dismiss(payload)
 
@@ -73,7 +73,7 @@ class EditPayloadDialog(Dialog[Payload]):
             self.dismiss(None)
             return
         self._warned = True
-        self._say(_KEYS_CHANGED, Tone.WARN)
+        self._show_hint(_HINT_UNSAVED, Tone.WARN)
 
     def on_text_area_changed(self) -> None:
         self._warned = False
@@ -84,20 +84,20 @@ class EditPayloadDialog(Dialog[Payload]):
         editor = self.query_one(TextArea)
         violation = self._violations[self._next % len(self._violations)]
         self._next += 1
-        place = locate_violation(editor.text, violation)
+        position = locate_violation(editor.text, violation)
         editor.focus()
-        if place is not None:
-            editor.move_cursor(place, center=True)
+        if position is not None:
+            editor.move_cursor(position, center=True)
 
-    def _refuse(self, violations: tuple[Violation, ...]) -> None:
+    def _show_violations(self, violations: tuple[Violation, ...]) -> None:
         self._violations, self._next = violations, 0
         box = self.query_one("#violations", VerticalScroll)
         box.display = True
         box.scroll_home(animate=False)
         lines = self.query_one("#violation-lines", DiffedLines)
         lines.draw(lambda columns, _: violation_lines(violations, columns))
-        self._say(_KEYS_WRONG)
+        self._show_hint(_HINT_INVALID)
         self.action_next_violation()
 
-    def _say(self, message: str, tone: Tone = Tone.DIM) -> None:
+    def _show_hint(self, message: str, tone: Tone = Tone.DIM) -> None:
         self.set_lines([(Span(message, tone),)])

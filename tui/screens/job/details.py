@@ -7,7 +7,7 @@ from textual.containers import Container, Horizontal
 
 from previewops.queue.records import JobRecord
 from previewops.tui.viewmodel.attempts import ATTEMPT_COLUMNS, attempt_cells
-from previewops.tui.viewmodel.job.artifacts import ARTIFACT_COLUMNS, BundleFile, artifact_cells, total_words
+from previewops.tui.viewmodel.job.artifacts import ARTIFACT_COLUMNS, BundleFile, artifact_cells, format_total
 from previewops.tui.viewmodel.json_lines import json_lines, wrap_json
 from previewops.tui.viewmodel.spans import Line, Span, Tone
 from previewops.tui.widgets.grid import Grid, Row
@@ -81,7 +81,7 @@ class DetailPanels(Horizontal):
         titles = {
             "payload": "payload",
             "attempts": f"failed attempts · {attempts}" if attempts else "failed attempts",
-            "artifacts": total_words(self._artifacts),
+            "artifacts": format_total(self._artifacts),
         }
         for name, title in titles.items():
             self._panel(name).label(title, switch)

@@ -34,6 +34,6 @@ class TracebackScreen(Modal[None]):
             yield ScrollText(id="lines")
 
     def on_mount(self) -> None:
-        paper = self.query_one("#lines", ScrollText)
-        paper.write(lambda columns: wrap_lines(self._lines, columns))
-        paper.focus()
+        text_view = self.query_one("#lines", ScrollText)
+        text_view.write(lambda columns: wrap_lines(self._lines, columns))
+        text_view.focus()

@@ -74,11 +74,11 @@ def subtitle_of(
     if frozen:
         return "frozen"
     if query.is_filtered:  # escape clears the filter first, which the filter line shows
-        return _how_causes_are_filtered(query) if query.by_cause else ""
+        return _describe_cause_filter(query) if query.by_cause else ""
     return "" if query.by_cause else "esc: back to the causes"
 
 
-def _how_causes_are_filtered(query: DeadListQuery) -> str:
+def _describe_cause_filter(query: DeadListQuery) -> str:
     if unsupported_fields(query.terms):
         return "causes are filtered by error text only"
     return "commands affect matching jobs only"

@@ -124,11 +124,11 @@ def _of_worker(row: FleetRow, snapshot: Snapshot) -> list[Line]:
         if slot.reason:
             first += [Span(": "), clean_span(slot.reason)]
         if row.is_stopped:
-            lines.append((Span(_away_words(row), Tone.DIM),))
+            lines.append((Span(_describe_absence(row), Tone.DIM),))
     return [tuple(first), *lines]
 
 
-def _away_words(row: FleetRow) -> str:
+def _describe_absence(row: FleetRow) -> str:
     slot = row.slot
     assert slot is not None
     deaths = f"It exited {slot.rapid_exits} times soon after its start. " if slot.rapid_exits > 1 else ""

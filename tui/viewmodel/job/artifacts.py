@@ -106,17 +106,17 @@ def picture_subtitle(bundle: BundleContents, index: int) -> str:
     image = bundle.pictures[index]
     parts = [f"{index + 1} of {len(bundle.pictures)}", image.path]
     if image.pixels is not None:
-        parts.append(pixel_words(image.pixels))
+        parts.append(format_pixels(image.pixels))
     return " · ".join([*parts, format_bytes(image.size_bytes)])
 
 
-def pixel_words(pixels: tuple[int, int]) -> str:
+def format_pixels(pixels: tuple[int, int]) -> str:
     return f"{pixels[0]}x{pixels[1]}"
 
 
 def artifact_cells(artifact: BundleFile) -> tuple[Line, ...]:
     """The cells of ``ARTIFACT_COLUMNS``."""
-    pixels = pixel_words(artifact.pixels) if artifact.pixels is not None else ""
+    pixels = format_pixels(artifact.pixels) if artifact.pixels is not None else ""
     return (
         (clean_span(artifact.path),),
         (clean_span(artifact.media_type.removeprefix("image/").removeprefix("application/"), Tone.DIM),),
@@ -125,7 +125,7 @@ def artifact_cells(artifact: BundleFile) -> tuple[Line, ...]:
     )
 
 
-def total_words(artifacts: Sequence[BundleFile]) -> str:
+def format_total(artifacts: Sequence[BundleFile]) -> str:
     """Number and total size of the files."""
     if not artifacts:
         return "artifacts"

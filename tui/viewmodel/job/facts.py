@@ -29,7 +29,7 @@ _STATES = {
 }
 
 
-def state_words(record: JobRecord) -> str:
+def describe_state(record: JobRecord) -> str:
     if record.state is JobState.COMPLETED and is_dry_run(record):
         return "done: a dry run, nothing was rendered"
     return _STATES[record.state][1]
@@ -42,7 +42,7 @@ def is_dry_run(record: JobRecord) -> bool:
 def fact_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
     """The facts in the order in which operators need them: state, error, times, place."""
     mark, _ = _STATES[record.state]
-    lines: list[Line] = [(Span(f"{mark} {state_words(record)}", STATE_TONES[record.state]),)]
+    lines: list[Line] = [(Span(f"{mark} {describe_state(record)}", STATE_TONES[record.state]),)]
     if record.state is JobState.ACTIVE:
         lines.append(_progress(record, columns))
     for name, value in _facts(record, now_ms):
