@@ -22,7 +22,7 @@ _PUBLIC = 0o644
 class FileWriteFailed(PreviewopsError):
     """The file could not be written."""
 
-    code = "write-failed"
+    code = "export-failed"
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def open_jsonl_atomically(path: Path) -> Iterator[WriteRecord]:
     with _open_draft(path, _PRIVATE) as file:
 
         def write(record: Mapping[str, Any]) -> None:
-            with _translate_write_errors(path):
+            with _write_errors(path):
                 file.write(json.dumps(record, ensure_ascii=True) + "\n")
 
         yield write
@@ -47,7 +47,7 @@ def write_text_atomically(path: Path, text: str, *, mode: int = _PUBLIC) -> None
     Raises:
         FileWriteFailed: the file cannot be created, written or renamed; an existing file is unchanged.
     """
-    with _open_draft(path, mode) as file, _translate_write_errors(path):
+    with _open_draft(path, mode) as file, _write_errors(path):
         os.fchmod(file.fileno(), mode)
         file.write(text)
 
@@ -56,12 +56,12 @@ def write_text_atomically(path: Path, text: str, *, mode: int = _PUBLIC) -> None
 def _open_draft(path: Path, mode: int) -> Iterator[TextIO]:
     """Yields a draft beside ``path``; when the block succeeds, syncs it to disk and renames it to ``path``."""
     draft = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
-    with _translate_write_errors(path):
+    with _write_errors(path):
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     file = os.fdopen(descriptor, "w", encoding="utf-8")
     try:
         yield file
-        with _translate_write_errors(path):
+        with _write_errors(path):
             file.flush()
             os.fsync(descriptor)
             draft.rename(path)
@@ -72,7 +72,7 @@ def _open_draft(path: Path, mode: int) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _translate_write_errors(path: Path) -> Iterator[None]:
+def _write_errors(path: Path) -> Iterator[None]:
     """Translates an OSError inside the block to FileWriteFailed. Other errors of the caller's block pass."""
     try:
         yield

@@ -284,7 +284,7 @@ class SupervisorRunning(PreviewopsError):
 class CommandRejected(PreviewopsError):
     """A supervisor rejected a command, or none accepted it in time."""
 
-    code = "command-rejected"
+    code = "order-refused"
 
 
 class FailureKind(StrEnum):

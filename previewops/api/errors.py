@@ -42,7 +42,7 @@ class InvalidRequestBody(ApiError):
     """Invalid request body of a command."""
 
     status = 422
-    code = "bad-body"
+    code = "bad-form"
 
 
 class Unauthorized(ApiError):
@@ -138,7 +138,7 @@ class TokenRequired(PreviewopsError):
     """Other machines can reach the address, and no token is set."""
 
     exit_code = EXIT_USAGE
-    code = "token-required"
+    code = "unprotected"
 
     def __init__(self, host: str) -> None:
         super().__init__(

@@ -56,7 +56,7 @@ _TITLES = {
     "queue-full": "The queue is full",
     "redis-unavailable": "The queue is unavailable",
     "bad-parameter": "Invalid query parameter",
-    "bad-body": "Invalid request body",
+    "bad-form": "Invalid request body",
     "no-such-path": "Unknown path",
     "no-such-artifact": "The file does not exist",
     "storage-fails": "The files cannot be read now",

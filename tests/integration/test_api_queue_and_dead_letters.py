@@ -99,7 +99,7 @@ async def test_operator_name_is_escaped_and_truncated(api: ApiUnderTest) -> None
     ],
 )
 async def test_bodies_are_read_strictly(api: ApiUnderTest, body: Any, pointer: str) -> None:
-    response = require_problem(await api.client.post(f"{QUEUE}/pause", json=body), 422, "bad-body")
+    response = require_problem(await api.client.post(f"{QUEUE}/pause", json=body), 422, "bad-form")
     assert [item["pointer"] for item in response["errors"]] == [pointer]
     assert not (await api.backend.snapshots.read()).paused
 
@@ -288,7 +288,7 @@ async def test_requeue_with_another_priority(api: ApiUnderTest) -> None:
 )
 async def test_bulk_command_without_a_selection_is_422(api: ApiUnderTest, body: dict[str, Any]) -> None:
     await api.queue_driver.add_dead_letters("a")
-    require_problem(await api.client.post(f"{DEAD}/requeue", json=body), 422, "bad-body")
+    require_problem(await api.client.post(f"{DEAD}/requeue", json=body), 422, "bad-form")
     assert (await api.backend.queue.status("a")).state.value == "dead"
 
 

@@ -42,7 +42,7 @@ async def test_fleet_commands_reach_the_supervisor_of_up(tmp_path: Path) -> None
         assert drained.json["done"] == "drain of 1 worker begun"
         rejected = program.run("drain", "nobody", "--json")
         assert rejected.code == 1
-        assert rejected.json["error"] == "command-rejected"
+        assert rejected.json["error"] == "order-refused"
         listed = program.run("workers")
         assert f"pid {process.pid}" in listed.out
         assert "2 wanted" in listed.out
