@@ -230,7 +230,7 @@ async def test_enter_accepts_a_valid_line() -> None:
 )
 async def test_one_of_a_few(keys: tuple[str, ...], choice: str | None) -> None:
     async with open_dialog(ChoiceDialog("Priority", LINES, WAYS, verb="go on", initial="normal")) as dialog:
-        assert dialog.focus == "ways"
+        assert dialog.focus == "choices"
         await dialog.pilot.press(*keys)
         assert await dialog.result() == choice
 

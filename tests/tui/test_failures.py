@@ -77,7 +77,7 @@ async def test_a_failed_count_is_reported() -> None:
 async def test_nothing_is_fetched_while_disconnected(
     mode: str, count_fetches: Callable[[FakeSource], int]
 ) -> None:
-    source = FakeSource(whole={"run": scenes.record("run", JobState.ACTIVE, payload=scenes.PAYLOAD)})
+    source = FakeSource(jobs_by_id={"run": scenes.record("run", JobState.ACTIVE, payload=scenes.PAYLOAD)})
     app = make_app(source)
     app.job_id = "run"
     async with app.run_test(size=SIZE) as pilot:

@@ -103,7 +103,7 @@ def source(tmp_path: Path) -> FakeSource:
     Image.new("RGB", (640, 360), (200, 30, 30)).save(folder / "poster.png")
     Image.new("RGB", (640, 360), (30, 200, 30)).save(folder / "frames" / "000-title.png")
     job = scenes.record("done-3", JobState.COMPLETED, payload=scenes.PAYLOAD, result=scenes.RESULT)
-    return FakeSource(whole={"done-3": job, "lesson-500": scenes.DEAD_JOB}, bundles=tmp_path)
+    return FakeSource(jobs_by_id={"done-3": job, "lesson-500": scenes.DEAD_JOB}, bundles=tmp_path)
 
 
 def drawn(graphic: Graphic) -> str:

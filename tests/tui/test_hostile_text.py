@@ -64,7 +64,7 @@ def source_of(poison: Callable[[str], str]) -> FakeSource:
         poisoned(scenes.HEALTH, poison),
         listed=poisoned(scenes.JOBS, poison),
         dead_letters=poisoned(scenes.dead_records(), poison),
-        whole={dead.job_id: dead},
+        jobs_by_id={dead.job_id: dead},
     )
 
 
@@ -198,7 +198,7 @@ async def test_the_question_of_a_priority_is_cleaned() -> None:
 async def test_captions_and_paths_of_pictures_are_cleaned(tmp_path: Path) -> None:
     path = f"frames/{EVIL}.png"
     named = scenes.record("done", JobState.COMPLETED, payload=scenes.PAYLOAD)
-    app = make_app(FakeSource(whole={"done": named}))
+    app = make_app(FakeSource(jobs_by_id={"done": named}))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: app.view.snapshot is not None)
         app.open_job("done")

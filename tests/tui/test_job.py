@@ -62,7 +62,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 def source_of(*records: JobRecord, data_dir: Path | None = None) -> FakeSource:
-    return FakeSource(whole={record.job_id: record for record in records}, bundles=data_dir)
+    return FakeSource(jobs_by_id={record.job_id: record for record in records}, bundles=data_dir)
 
 
 async def opened(pilot: Pilot[int], app: OperatorApp, job_id: str, text: str) -> None:
