@@ -23,7 +23,7 @@ class LineWidget(Widget):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._strips: list[Strip] = []
-        self._look: object = None
+        self._drawn_style: object = None
 
     def build_strips(self) -> list[Strip]:
         """All lines at the current size; none if there is no room."""
@@ -48,10 +48,10 @@ class LineWidget(Widget):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         # Textual calls this for each change of focus and screen, even if no style has changed.
-        look = (self.rich_style, self.app.theme)
-        if self._strips and look != self._look:
+        style = (self.rich_style, self.app.theme)
+        if self._strips and style != self._drawn_style:
             self.draw_all()
-        self._look = look
+        self._drawn_style = style
 
 
 class ScrollingLines(LineWidget, ScrollView, can_focus=True):
