@@ -39,7 +39,7 @@ def server(hosts: Network) -> Iterator[RedisProcess]:
         server.remove()
 
 
-async def test_row_8_a_worker_that_is_cut_off_lets_go_and_the_other_takes_over(
+async def test_row_8_a_worker_that_is_cut_off_aborts_its_jobs_and_another_takes_over(
     hosts: Network, server: RedisProcess, tmp_path: Path
 ) -> None:
     first, second = hosts.hosts
