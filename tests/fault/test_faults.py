@@ -31,7 +31,7 @@ async def test_row_1_a_worker_killed_in_the_middle_of_a_render(redis_url: str, t
         await cluster.judge()
 
 
-async def test_row_1_whoever_saw_the_worker_die_has_its_jobs_run_again_at_once(
+async def test_row_1_jobs_run_again_at_once_when_the_death_of_their_worker_is_seen(
     redis_url: str, tmp_path: Path
 ) -> None:
     gate = Gate(tmp_path / "gate")

@@ -95,9 +95,9 @@ def _connected_status(snapshot: Snapshot, history: History, status: Status) -> Q
 
 
 def _workload(snapshot: Snapshot, history: History, workers: str) -> tuple[bool, str]:
-    coming, going = flow_rates(history, snapshot.now_ms)
-    if snapshot.backlog > _SMALL_BACKLOG and coming > going and coming > 0:
-        return True, f"{coming:.0f} in and {going:.0f} out per minute; {workers}"
+    incoming, finished = flow_rates(history, snapshot.now_ms)
+    if snapshot.backlog > _SMALL_BACKLOG and incoming > finished and incoming > 0:
+        return True, f"{incoming:.0f} in and {finished:.0f} out per minute; {workers}"
     left = drain_ms(snapshot, history)
     if snapshot.backlog and left is not None:
         backlog = f"{pluralize(snapshot.backlog, 'job')} in the backlog"
@@ -116,12 +116,14 @@ def alive_workers(snapshot: Snapshot) -> tuple[str, ...]:
 
 def flow_rates(history: History, now_ms: int, window_ms: int = WINDOW_MS) -> tuple[float, float]:
     """(incoming, finished) jobs per minute over the window, by default the last five minutes."""
-    coming = sum(history.rate_per_min(name, window_ms, now_ms) for name in ("accepted", "requeued"))
-    going = sum(history.rate_per_min(name, window_ms, now_ms) for name in ("completed", "died", "cancelled"))
-    return coming, going
+    incoming = sum(history.rate_per_min(name, window_ms, now_ms) for name in ("accepted", "requeued"))
+    finished = sum(
+        history.rate_per_min(name, window_ms, now_ms) for name in ("completed", "died", "cancelled")
+    )
+    return incoming, finished
 
 
 def drain_ms(snapshot: Snapshot, history: History) -> float | None:
     """Time in ms until the backlog is empty at the rate of the last minute; None if it does not shrink."""
-    coming, going = flow_rates(history, snapshot.now_ms, 60_000)
-    return snapshot.backlog / (going - coming) * 60_000 if going > coming else None
+    incoming, finished = flow_rates(history, snapshot.now_ms, 60_000)
+    return snapshot.backlog / (finished - incoming) * 60_000 if finished > incoming else None

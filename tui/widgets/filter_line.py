@@ -102,7 +102,7 @@ class FilterLine(Vertical):
         if inverted:
             text = self.text
             self._input.value = text[2:] if text.startswith("! ") else f"! {text}"
-            if self._says_something:
+            if self._has_text:
                 self._apply()
                 return
         self._input.cursor_position = len(self.text)
@@ -124,12 +124,12 @@ class FilterLine(Vertical):
         self._apply()
         if self.has_error:
             return
-        if not self._says_something:
+        if not self._has_text:
             self.clear()
         self.post_message(self.Submitted())
 
     @property
-    def _says_something(self) -> bool:
+    def _has_text(self) -> bool:
         return bool(self.text.strip(" !"))
 
     def _apply(self) -> None:

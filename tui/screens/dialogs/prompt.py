@@ -50,8 +50,8 @@ class PromptDialog(Dialog[str]):
 
     def submit(self) -> None:
         text = self.query_one("#text", Input).value.strip()
-        wrong = self._check(text)
-        if wrong:
-            self.query_one("#refused", Label).update(wrong)
+        error = self._check(text)
+        if error:
+            self.query_one("#refused", Label).update(error)
         else:
             self.dismiss(text)

@@ -178,8 +178,8 @@ def _attempt_lines(number: int, attempt: Attempt, columns: int) -> list[Line]:
         Span(f"  {clock}Z, {short_duration(attempt.duration_ms)}, ", Tone.DIM),
         clean_span(f"{attempt.kind}, on {attempt.worker}", Tone.DIM),
     )
-    said_by: Line = (clean_span(f"{attempt.code}: ", Tone.WARN), clean_span(attempt.message))
-    rows = [*wrap(head, columns), *_indented(said_by, columns)]
+    error: Line = (clean_span(f"{attempt.code}: ", Tone.WARN), clean_span(attempt.message))
+    rows = [*wrap(head, columns), *_indented(error, columns)]
     for line in traceback_lines(attempt.traceback) if attempt.traceback else ():
         rows += _indented(line, columns)
     return rows
