@@ -88,7 +88,7 @@ async def test_no_result_yet() -> None:
         await opened(pilot, app)
         await until(
             pilot,
-            lambda: "connection lost" in verdict(app) and "no server listens at this address" in verdict(app),
+            lambda: "connection lost" in verdict(app) and "no server listens at this" in verdict(app),
         )
         assert "no results yet" in checks(app)
 

@@ -272,7 +272,7 @@ async def test_a_recording_that_begins_with_a_gap(tmp_path: Path) -> None:
 
 async def test_damaged_parts_are_reported_and_the_rest_shown(night: Night, tmp_path: Path) -> None:
     data = bytearray(night.path.read_bytes())
-    place = data.find(b"\x1f\x8b\x08", len(data) // 2)
+    place = data.find(b"\x28\xb5\x2f\xfd", len(data) // 2)
     data[place + 200 : place + 210] = bytes(10)
     (tmp_path / "damaged.rec").write_bytes(data)
     async with replayed(tmp_path / "damaged.rec", ManualClock()) as (app, pilot):
