@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.tui.viewmodel.charts import (
+from previewops.tui.viewmodel.chart_drawing import (
     AXIS_COLUMNS,
     bar,
     column_chart,

@@ -12,7 +12,7 @@ from previewops.queue.filter_query import FilterQuery
 from previewops.queue.records import Attempt, JobRecord
 from previewops.states import JobState
 from previewops.tui.viewmodel.attempts import traceback_lines
-from previewops.tui.viewmodel.charts import bar
+from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad

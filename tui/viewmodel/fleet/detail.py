@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from previewops.formatting import clean, pluralize
 from previewops.snapshot.model import RunningJob, Snapshot
 from previewops.tui.state.queue_view import SILENT_MS
-from previewops.tui.viewmodel.charts import bar
+from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.columns import GAP, TableColumn, fit_widths
 from previewops.tui.viewmodel.fleet.table import (
     FleetRow,

@@ -10,7 +10,7 @@ from previewops.formatting import format_age, format_bytes, pluralize
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.viewmodel.attempts import attempt_lines
-from previewops.tui.viewmodel.charts import bar
+from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
 from previewops.tui.viewmodel.jobs.rows import STATE_TONES
 from previewops.tui.viewmodel.json_lines import json_lines

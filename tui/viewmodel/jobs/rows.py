@@ -9,7 +9,7 @@ from previewops.queue.records import JobRecord
 from previewops.snapshot.model import RunningJob, Snapshot
 from previewops.states import JobState
 from previewops.tui.viewmodel.bars import short_count
-from previewops.tui.viewmodel.charts import bar
+from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
 from previewops.tui.viewmodel.jobs.list_state import state_counts

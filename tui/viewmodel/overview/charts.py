@@ -10,7 +10,7 @@ from previewops.snapshot.history import HistoryColumn, Period
 from previewops.snapshot.model import Snapshot
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.bars import short_count
-from previewops.tui.viewmodel.charts import (
+from previewops.tui.viewmodel.chart_drawing import (
     AXIS_COLUMNS,
     column_chart,
     linear_axis,

@@ -8,7 +8,7 @@ from previewops.snapshot.model import Snapshot
 from previewops.states import Priority
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.bars import short_count
-from previewops.tui.viewmodel.charts import bar
+from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.event_text import event_line
 from previewops.tui.viewmodel.queue_status import (
     STATUS_MARKS,
