@@ -177,6 +177,17 @@ async def test_requeue_with_another_payload(
     assert (fields[b"edited"], fields[b"why"]) == (b"1", b"a typo")
 
 
+async def test_requeue_with_a_payload_obeys_the_asset_hosts(program_with_dead: Program) -> None:
+    with_asset = payload("m-1")
+    with_asset["previewRequest"]["assets"] = [{"id": "a", "uri": "https://images.example.org/a.png"}]
+    file = program_with_dead.write("with-asset.json", with_asset)
+    rejected = program_with_dead.run("dlq", "requeue", "--payload", file, "m-1")
+    assert (rejected.code, "uri-host" in rejected.err or "PREVIEW_ASSET_HOSTS" in rejected.err) == (65, True)
+    allowed = {"PREVIEW_ASSET_HOSTS": "images.example.org"}
+    done = program_with_dead.run("dlq", "requeue", "--payload", file, "m-1", **allowed)
+    assert done.code == 0, done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
