@@ -74,9 +74,9 @@ def test_every_kind_of_animation_is_rendered_under_the_confinement(machine: Mach
 @pytest.mark.parametrize(
     ("unit", "change", "code", "output"),
     [
-        (WORKER, OFF, EXIT_USAGE, "PREVIEW_WORKER_CONCURRENCY is 'none'"),
-        (SUPERVISOR, OFF, EXIT_USAGE, "PREVIEW_WORKER_CONCURRENCY is 'none'"),
-        (WORKER, f"TemporaryFileSystem={HOME}/site/arq:ro", EXIT_CONFIG, "install previewops again"),
+        (WORKER, OFF, EXIT_USAGE, "PREVIEW_WORKER_CONCURRENCY: found 'none'"),
+        (SUPERVISOR, OFF, EXIT_USAGE, "PREVIEW_WORKER_CONCURRENCY: found 'none'"),
+        (WORKER, f"TemporaryFileSystem={HOME}/site/arq:ro", EXIT_CONFIG, "reinstall previewops"),
     ],
     ids=["worker-settings", "supervisor-settings", "worker-installation"],
 )

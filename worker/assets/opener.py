@@ -12,15 +12,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Protocol
 
 from previewops.contract import DataUri, HttpUri, UriNotAllowed, parse_uri
 from previewops.errors import PermanentJobError, TransientJobError
 
-_E = TypeVar("_E", PermanentJobError, TransientJobError)
 _MAX_URI_CHARS = 120  # characters of a uri in a message
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _KINDS = (
@@ -218,17 +216,25 @@ def storage_errors() -> Iterator[None]:
         ) from failure
 
 
-def _asset_error(
-    kind: type[_E], code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
-) -> _E:
+def permanent_asset_error(
+    code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
+) -> PermanentJobError:
+    """Returns the error of an asset that can never be opened."""
+    text, data = _describe(asset, message, found, allowed)
+    return PermanentJobError(code, text, hint=hint, **data)
+
+
+def transient_asset_error(
+    code: str, asset: AssetRef, message: str, *, found: str, allowed: str, hint: str
+) -> TransientJobError:
+    """Returns the error of an asset that cannot be opened now."""
+    text, data = _describe(asset, message, found, allowed)
+    return TransientJobError(code, text, hint=hint, **data)
+
+
+def _describe(asset: AssetRef, message: str, found: str, allowed: str) -> tuple[str, dict[str, str]]:
     text = f"asset {asset.id} ({asset.short_uri}): {message}"
-    return kind(code, text, hint=hint, assetId=asset.id, uri=asset.short_uri, found=found, allowed=allowed)
-
-
-permanent_asset_error = partial(_asset_error, PermanentJobError)
-"""The error of an asset that can never be opened."""
-transient_asset_error = partial(_asset_error, TransientJobError)
-"""The error of an asset that cannot be opened now."""
+    return text, {"assetId": asset.id, "uri": asset.short_uri, "found": found, "allowed": allowed}
 
 
 def _under(path: str, roots: list[str]) -> bool:
