@@ -71,7 +71,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class PauseState:
-    """Whether claims are paused, since when (server ms), by whom and why. ``changed``: this call changed it."""
+    """Whether claims are paused, since when (server ms), the operator and the reason. ``changed``: this call changed it."""
 
     paused: bool
     changed: bool
