@@ -71,7 +71,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class PauseState:
-    """Whether claims are paused, since when (server ms), the operator and the reason. ``changed``: this call changed it."""
+    """Pause of claims: since when (server ms), operator and reason. ``changed``: this call changed it."""
 
     paused: bool
     changed: bool
