@@ -24,6 +24,7 @@ from previewops.queue.retry import DeadLetterCause, FailureCounter
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from tests.process_guard import guarded_environ
+from tests.program_server import can_be_forked, program_server
 
 TIMEOUT_S = 60
 ESCAPES = "\x1b[2Jgone\x07"
@@ -46,7 +47,7 @@ class ProgramResult:
 
 @dataclass(slots=True)
 class Program:
-    """``python -m previewops`` with its own environment and warnings as errors."""
+    """``python -m previewops`` with its own environment and warnings as errors; ``run`` uses forks where it can."""
 
     folder: Path
     url: str | None = None
@@ -67,7 +68,11 @@ class Program:
         return [sys.executable, "-W", "error", "-m", "previewops", *arguments]
 
     def run(self, *arguments: str, stdin: bytes = b"", **env: str) -> ProgramResult:
-        return self.run_under((), *arguments, stdin=stdin, **env)
+        environ = {**self.environ, **env}
+        if not can_be_forked(arguments, environ):
+            return self.run_under((), *arguments, stdin=stdin, **env)
+        done = program_server().run(arguments, cwd=self.folder, env=environ, stdin=stdin, timeout_s=TIMEOUT_S)
+        return self._result(arguments, *done)
 
     def run_under(
         self, prefix: Sequence[str], *arguments: str, stdin: bytes = b"", **env: str
@@ -82,9 +87,12 @@ class Program:
             timeout=TIMEOUT_S,
             check=False,
         )
-        outcome = ProgramResult(done.returncode, done.stdout.decode(), done.stderr.decode())
-        assert "Traceback (most recent call last)" not in outcome.err or "--verbose" in arguments, outcome.err
-        return outcome
+        return self._result(arguments, done.returncode, done.stdout, done.stderr)
+
+    def _result(self, arguments: Sequence[str], code: int, out: bytes, err: bytes) -> ProgramResult:
+        result = ProgramResult(code, out.decode(), err.decode())
+        assert "Traceback (most recent call last)" not in result.err or "--verbose" in arguments, result.err
+        return result
 
     def start(self, *arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen(self.command(*arguments), cwd=self.folder, env=self.environ, **streams)
