@@ -146,6 +146,7 @@ def next_steps(layout: UnitLayout) -> list[str]:
     """Returns the commands that activate installed files, in order."""
     if layout.user:
         return [
+            f"edit {layout.env_file}",
             "systemctl --user daemon-reload",
             f"systemctl --user enable --now {SUPERVISOR} {HEALTH_TIMER}",
             "loginctl enable-linger    # keeps them running after you log out",
@@ -153,6 +154,7 @@ def next_steps(layout: UnitLayout) -> list[str]:
     return [
         "systemd-sysusers previewops.conf",
         "systemd-tmpfiles --create previewops.conf",
+        f"edit {layout.env_file}",
         "systemctl daemon-reload",
         f"systemctl enable --now {SUPERVISOR} {HEALTH_TIMER}",
     ]
