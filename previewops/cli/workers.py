@@ -15,7 +15,7 @@ from previewops.snapshot.fleet import SupervisorStatus
 from previewops.snapshot.model import Snapshot
 
 _HEADERS = ("WORKER", "STATE", "BUSY", "DONE", "FAILED", "MEMORY", "SEEN", "JOBS")
-_TROUBLED = ("exited", "backoff", "fatal")
+_STOPPED_PHASES = ("exited", "backoff", "fatal")
 
 
 @click.command(
@@ -60,7 +60,7 @@ def format_supervisors(supervisors: Sequence[SupervisorStatus], now_ms: int) -> 
         if state.notice:
             lines += wrap_text(state.notice, first="  ", rest="  ")
         for worker in state.workers:
-            if worker.phase in _TROUBLED:
+            if worker.phase in _STOPPED_PHASES:
                 text = f"{worker.phase}  {worker.worker_id or f'worker {worker.slot}'}: {worker.reason}"
                 lines += wrap_text(text, first="  ", rest="    ")
     return lines

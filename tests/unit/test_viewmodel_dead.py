@@ -191,9 +191,9 @@ def test_causes_are_filtered_by_their_errors() -> None:
 def test_causes_are_not_filtered_by_unsupported_fields(typed: str) -> None:
     view = DeadListQuery(terms=parse_filter(typed))
     assert filter_groups((GROUP, OTHER), view.terms) == ()
-    subtitle = subtitle_of(view, trouble="", examined=None, frozen=False, counting=None)
+    subtitle = subtitle_of(view, fetch_error="", examined=None, frozen=False, counting=None)
     assert subtitle == "causes are filtered by error text only"
-    lines = text(empty_lines(view, ListExtent(0, total=2), trouble="", frozen=False))
+    lines = text(empty_lines(view, ListExtent(0, total=2), fetch_error="", frozen=False))
     assert "filtered by error text,\nnot by " in lines
     assert "f lists the jobs, esc clears the filter." in lines
 
@@ -249,7 +249,7 @@ def test_selection_of_causes_is_groups() -> None:
 
 def test_selection_of_a_filtered_cause_is_matching_jobs() -> None:
     view = DeadListQuery(terms=parse_filter("missing !board"))
-    subtitle = subtitle_of(view, trouble="", examined=None, frozen=False, counting=None)
+    subtitle = subtitle_of(view, fetch_error="", examined=None, frozen=False, counting=None)
     assert subtitle == "commands affect matching jobs only"
     terms = parse_filter("error:missing !error:board")
     assert view.filter == DeadLetterFilter(query=terms)
@@ -287,27 +287,27 @@ def test_the_title_of_a_filtered_list() -> None:
 
 
 def test_subtitle_of_freshness() -> None:
-    usual = {"trouble": "", "examined": None, "frozen": False, "counting": None}
+    usual = {"fetch_error": "", "examined": None, "frozen": False, "counting": None}
     assert subtitle_of(DeadListQuery(), **usual) == ""  # type: ignore[arg-type]
     assert subtitle_of(FLAT, **usual) == "esc: back to the causes"  # type: ignore[arg-type]
     assert subtitle_of(DeadListQuery(flat=True, terms=parse_filter("x")), **usual) == ""  # type: ignore[arg-type]
     for change, expected in (
-        ({"trouble": "gone"}, "not updated: gone"),
+        ({"fetch_error": "gone"}, "not updated: gone"),
         ({"examined": 40_000}, "searching: 40,000 examined"),
         ({"frozen": True}, "frozen"),
-        ({"counting": 0, "trouble": "gone"}, "counting …"),
-        ({"counting": 40_000, "trouble": "gone"}, "counting … 40,000 examined, esc cancels"),
+        ({"counting": 0, "fetch_error": "gone"}, "counting …"),
+        ({"counting": 40_000, "fetch_error": "gone"}, "counting … 40,000 examined, esc cancels"),
     ):
         assert subtitle_of(FLAT, **{**usual, **change}) == expected  # type: ignore[arg-type]
 
 
 def test_empty_states() -> None:
-    def empty(view: DeadListQuery, shown: int | None, trouble: str = "", frozen: bool = False) -> str:
-        return text(empty_lines(view, ListExtent(shown), trouble=trouble, frozen=frozen))
+    def empty(view: DeadListQuery, shown: int | None, fetch_error: str = "", frozen: bool = False) -> str:
+        return text(empty_lines(view, ListExtent(shown), fetch_error=fetch_error, frozen=frozen))
 
     assert empty(DeadListQuery(), None) == "loading …"
     assert "z unfreezes it" in empty(DeadListQuery(), None, frozen=True)
-    assert "no server listens" in empty(DeadListQuery(), None, trouble="no server listens")
+    assert "no server listens" in empty(DeadListQuery(), None, fetch_error="no server listens")
     assert "There are no dead letters." in empty(DeadListQuery(), 0)
     assert "No dead letters of this cause are left." in empty(HERE, 0)
     assert 'No dead letter matches "two words"' in empty(

@@ -23,7 +23,7 @@ def rows(health: Health | None, columns: int = 120) -> list[str]:
 
 def test_verdict_lines_start_with_the_result() -> None:
     assert verdict(QueueView(health=FULL_HEALTH)) == [
-        "✖ CRITICAL: the queue is in trouble  1 critical, 1 unknown, 2 warnings, 7 OK"
+        "✖ CRITICAL: the queue needs help now  1 critical, 1 unknown, 2 warnings, 7 OK"
     ]
     assert verdict(QueueView(health=WELL)) == ["✓ OK: the queue is healthy  7 OK"]
 

@@ -33,7 +33,7 @@ def with_counts(snapshot: Snapshot, **counts: int) -> Snapshot:
     [
         (WELL, "healthy", Tone.GOOD),
         (replace(WELL, dead=2), "needs attention", Tone.WARN),
-        (replace(WELL, dead=2_000), "in trouble", Tone.BAD),
+        (replace(WELL, dead=2_000), "critical", Tone.BAD),
         (EMPTY, "no workers", Tone.BAD),
         (PAUSED, "paused 4 min ago by root@host7: deploying", Tone.BAD),
         (replace(WELL, paused=True, paused_since_ms=NOW_MS - 5_000), "paused 5 s ago", Tone.WARN),

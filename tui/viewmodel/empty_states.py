@@ -35,10 +35,10 @@ def not_in_replay_lines(columns: int, rows: int) -> Sequence[Line]:
     return centre(lines, columns, rows)
 
 
-def loading_lines(trouble: str, *, frozen: bool) -> Sequence[Line]:
-    """The text in place of rows that are loading. ``trouble`` is the error of the last fetch, "" for none."""
-    if trouble:
-        return [(clean_span(trouble, Tone.BAD),), (Span("The next snapshot tries again.", Tone.DIM),)]
+def loading_lines(fetch_error: str, *, frozen: bool) -> Sequence[Line]:
+    """The text in place of rows that are loading. ``fetch_error`` is the error of the last fetch, "" for none."""
+    if fetch_error:
+        return [(clean_span(fetch_error, Tone.BAD),), (Span("The next snapshot tries again.", Tone.DIM),)]
     if frozen:
         parts = (("The display is frozen; ", Tone.DIM), ("z", Tone.INFO), (" unfreezes it.", Tone.DIM))
         return [tuple(Span(*part) for part in parts)]

@@ -22,7 +22,7 @@ STATUS_MARKS: dict[Status, tuple[str, Tone]] = {
 _HEALTH_STATUS = {
     Status.OK: ("●", "healthy", Tone.GOOD),
     Status.WARNING: ("▲", "needs attention", Tone.WARN),
-    Status.CRITICAL: ("✖", "in trouble", Tone.BAD),
+    Status.CRITICAL: ("✖", "critical", Tone.BAD),
     Status.UNKNOWN: ("?", "health unknown", Tone.WARN),
 }
 

@@ -31,7 +31,7 @@ class DeadDetailPanel(Panel):
         self._job_id = ""
         self._group: DeadLetterGroup | None = None
         self._record: JobRecord | None = None
-        self._trouble = ""
+        self._fetch_error = ""
         self._drawn: tuple[object, ...] = ()
 
     def on_show(self) -> None:
@@ -45,7 +45,7 @@ class DeadDetailPanel(Panel):
         other = job_id != self._job_id
         self._job_id, self._group = job_id, group
         if other:
-            self._trouble = ""
+            self._fetch_error = ""
             self.query_one(ScrollText).scroll_home(animate=False)
         self.draw()
 
@@ -60,10 +60,10 @@ class DeadDetailPanel(Panel):
             record = await cast("OperatorApp", self.app).source.job(job_id)
         except PreviewopsError as error:
             if job_id == self._job_id:
-                self._trouble = error.message
+                self._fetch_error = error.message
         else:
             if job_id == self._job_id:
-                self._record, self._trouble = record, ""
+                self._record, self._fetch_error = record, ""
         self.draw()
 
     @property
@@ -80,17 +80,17 @@ class DeadDetailPanel(Panel):
         group = self._group
         record = self._record if self._record is not None and self._record.job_id == self._job_id else None
         # The list's frame shows a connection loss: the details stay where they are read.
-        trouble = self._trouble or (view.connection_error if record is None else "")
-        drawn = (self._job_id, group, record, trouble, dead, now_ms // _MINUTE_MS)
+        fetch_error = self._fetch_error or (view.connection_error if record is None else "")
+        drawn = (self._job_id, group, record, fetch_error, dead, now_ms // _MINUTE_MS)
         if drawn == self._drawn:
             return
         self._drawn = drawn
-        waits = bool(self._job_id) and record is None and not trouble
+        waits = bool(self._job_id) and record is None and not fetch_error
 
         def lines(columns: int) -> Sequence[Line]:
             rows = [] if group is None else group_lines(group, dead, now_ms, columns)
-            if trouble:
-                rows += wrap_lines([(clean_span(f"not updated: {trouble}", Tone.WARN),)], columns)
+            if fetch_error:
+                rows += wrap_lines([(clean_span(f"not updated: {fetch_error}", Tone.WARN),)], columns)
             if record is not None:
                 rows += job_lines(record, now_ms, columns)
             return [*rows, (Span("loading …", Tone.DIM),)] if waits else rows

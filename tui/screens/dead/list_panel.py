@@ -94,8 +94,8 @@ class DeadListPanel(Panel):
         data, query = self._data, self._data.query
         now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
         content = data.groups if query.by_cause else data.rows
-        trouble = data.fetch_error or view.connection_error
-        drawn = (query, content, trouble, view.frozen, now_ms // _MINUTE_MS)
+        fetch_error = data.fetch_error or view.connection_error
+        drawn = (query, content, fetch_error, view.frozen, now_ms // _MINUTE_MS)
         if drawn == self._drawn:
             return
         self._drawn = drawn
@@ -106,7 +106,7 @@ class DeadListPanel(Panel):
         else:
             cells = partial(job_cells, now_ms=now_ms, with_error=query.group is None)
             rows = [Row(record.job_id, cells(record)) for record in data.rows or ()]
-        empty = empty_lines(query, self._extent(view), trouble=trouble, frozen=view.frozen)
+        empty = empty_lines(query, self._extent(view), fetch_error=fetch_error, frozen=view.frozen)
         self.grid.show(rows, empty=empty)
 
     def draw_frame(self, view: QueueView, *, selected: int | None, counting: int | None) -> None:
@@ -114,7 +114,7 @@ class DeadListPanel(Panel):
         data = self._data
         subtitle = subtitle_of(
             data.query,
-            trouble=data.fetch_error or view.connection_error,
+            fetch_error=data.fetch_error or view.connection_error,
             examined=data.examined,
             frozen=view.frozen,
             counting=counting,

@@ -169,16 +169,16 @@ class JobsScreen(OperatorScreen):
         if not self.composed:
             return
         view, listing = self.operator_app.view, self._list
-        trouble = self._fetch_error or view.connection_error
+        fetch_error = self._fetch_error or view.connection_error
         if listing.rows is not None:
             self._shown = merge_running_jobs(listing.rows, view.snapshot)
-        elif trouble or view.frozen:
+        elif fetch_error or view.frozen:
             self._shown = ()  # the old rows belong to another list
         now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
         state = listing.state
         rows = [Row(record.job_id, job_cells(record, now_ms, state)) for record in self._shown]
         self._grid.set_columns(job_columns(state))
-        self._grid.show(rows, empty=empty_lines(listing, trouble, frozen=view.frozen))
+        self._grid.show(rows, empty=empty_lines(listing, fetch_error, frozen=view.frozen))
         snapshot = view.snapshot
         self.query_one("#states", DiffedLines).draw(lambda columns, _: [state_tabs(snapshot, state, columns)])
         self._draw_labels()
@@ -187,7 +187,7 @@ class JobsScreen(OperatorScreen):
         view = self.operator_app.view
         subtitle = subtitle_of(
             self._list,
-            trouble=self._fetch_error or view.connection_error,
+            fetch_error=self._fetch_error or view.connection_error,
             examined=self._examined,
             frozen=view.frozen,
             marked=len(self._grid.marks),

@@ -62,13 +62,13 @@ def _jobs(query: DeadListQuery, extent: ListExtent) -> str:
 
 
 def subtitle_of(
-    query: DeadListQuery, *, trouble: str, examined: int | None, frozen: bool, counting: int | None
+    query: DeadListQuery, *, fetch_error: str, examined: int | None, frozen: bool, counting: int | None
 ) -> str:
     """Freshness and the way back. ``examined`` and ``counting``: progress of a slow listing or count."""
     if counting is not None:
         return f"counting … {counting:,} examined, esc cancels" if counting else "counting …"
-    if trouble:
-        return f"not updated: {trouble}"
+    if fetch_error:
+        return f"not updated: {fetch_error}"
     if examined is not None:
         return f"searching: {examined:,} examined"
     if frozen:
@@ -84,10 +84,12 @@ def _describe_cause_filter(query: DeadListQuery) -> str:
     return "commands affect matching jobs only"
 
 
-def empty_lines(query: DeadListQuery, extent: ListExtent, *, trouble: str, frozen: bool) -> Sequence[Line]:
+def empty_lines(
+    query: DeadListQuery, extent: ListExtent, *, fetch_error: str, frozen: bool
+) -> Sequence[Line]:
     """The text in place of rows."""
     if extent.shown is None:
-        return loading_lines(trouble, frozen=frozen)
+        return loading_lines(fetch_error, frozen=frozen)
     unsupported = unsupported_fields(query.terms) if query.by_cause else ()
     if unsupported:
         names = ", ".join(f"{name}:" for name in unsupported)

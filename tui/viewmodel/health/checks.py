@@ -14,7 +14,7 @@ from previewops.tui.viewmodel.wrap import hang, wrap
 _WORDS = {
     Status.OK: "the queue is healthy",
     Status.WARNING: "the queue needs attention",
-    Status.CRITICAL: "the queue is in trouble",
+    Status.CRITICAL: "the queue needs help now",
     Status.UNKNOWN: "the queue's health is unknown",
 }
 _WORST_FIRST = (Status.CRITICAL, Status.UNKNOWN, Status.WARNING, Status.OK)

@@ -160,7 +160,7 @@ def _filtered_title(listing: JobListState, what: str) -> str:
 def subtitle_of(
     listing: JobListState,
     *,
-    trouble: str,
+    fetch_error: str,
     examined: int | None,
     frozen: bool,
     marked: int,
@@ -168,12 +168,12 @@ def subtitle_of(
 ) -> str:
     """Freshness of the page.
 
-    ``trouble`` is the error of the last fetch, ``examined`` the number of jobs examined by a slow fetch. ``slowed``:
-    not every snapshot refreshes the rows, since they change too fast.
+    ``fetch_error`` is the error of the last fetch, ``examined`` the number of jobs examined by a slow fetch.
+    ``slowed``: not every snapshot refreshes the rows, since they change too fast.
     """
     order = "newest first" if listing.newest_first else "oldest first"
-    if trouble:
-        fresh = f"not updated: {trouble}"
+    if fetch_error:
+        fresh = f"not updated: {fetch_error}"
     elif examined is not None:
         fresh = f"searching: {examined:,} examined"
     elif frozen:
@@ -188,10 +188,10 @@ def subtitle_of(
     return " · ".join(parts)
 
 
-def empty_lines(listing: JobListState, trouble: str, *, frozen: bool) -> Sequence[Line]:
+def empty_lines(listing: JobListState, fetch_error: str, *, frozen: bool) -> Sequence[Line]:
     """The text in place of rows."""
     if listing.rows is None:
-        return loading_lines(trouble, frozen=frozen)
+        return loading_lines(fetch_error, frozen=frozen)
     if listing.terms:
         return _nothing_matches(listing)
     if listing.number > 1:
