@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,13 +20,15 @@ _CERTAIN_S = 0.2
 """Processor time above which one measurement is enough."""
 
 
-def superlinear_size(work: Callable[[Any], object], build: Callable[[int], Any]) -> int | None:
+def superlinear_size(
+    work: Callable[[Any], object], build: Callable[[int], Any], largest: int = LARGEST
+) -> int | None:
     """Returns the size at which twice the input costs clearly more than twice the time; None if there is none.
 
     ``build`` makes an input of about n characters. Sizes double from ``SMALLEST``: exponential work ends soon.
     """
     size = SMALLEST
-    while size < LARGEST:
+    while size < largest:
         size *= 2
         first = _cost(work, build(size), 1)
         if first > SUSPECT_S and _is_superlinear(work, build, size, 1 if first > _CERTAIN_S else _REPEATS):
@@ -43,8 +46,12 @@ def _is_superlinear(
 def _cost(work: Callable[[Any], object], value: Any, repeats: int) -> float:
     """Returns the least processor time of this thread in seconds: other programs can only add to it."""
     costs = []
-    for _ in range(repeats):
-        began = time.thread_time()
-        work(value)
-        costs.append(time.thread_time() - began)
+    gc.disable()  # its work depends on everything that the process has made
+    try:
+        for _ in range(repeats):
+            began = time.thread_time()
+            work(value)
+            costs.append(time.thread_time() - began)
+    finally:
+        gc.enable()
     return min(costs)

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any, BinaryIO, NamedTuple
 
 from previewops.contract.json_copy import copy_as_json, integer_out_of_range, not_finite, too_deep
@@ -36,6 +37,8 @@ _BOMS = (
 # Matches a whole string, the rest of the text if a string is not closed, or one bracket. Possessive, so that the scan
 # is linear for any text.
 _STRING_OR_BRACKET = r'(?s:"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}])'
+_NO_BRACKETS = r'(?s:"(?:[^"\\]++|\\.)*+"?|[^"\[\]{}]++)++'
+_LEVELS = {"{": 1, "[": 1, "}": -1, "]": -1}
 _SURROGATE_ESCAPE = r"\\u[dD][89a-fA-F]"
 _SKIP_BYTES = 65_536
 
@@ -132,6 +135,9 @@ def _decode(raw: bytes) -> str:
 
 def _check_depth(text: str) -> None:
     if text.count("{") + text.count("[") <= MAX_DEPTH_LEVELS:
+        return
+    brackets = re.sub(_NO_BRACKETS, "", text)
+    if max(accumulate(map(_LEVELS.__getitem__, brackets)), default=0) <= MAX_DEPTH_LEVELS:
         return
     depth = 0
     for match in re.finditer(_STRING_OR_BRACKET, text):
