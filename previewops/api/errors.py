@@ -45,6 +45,19 @@ class InvalidRequestBody(ApiError):
     code = "bad-form"
 
 
+class BatchStopped(ApiError):
+    """Most lines of a batch are invalid: this line and those after it were not read."""
+
+    status = 422
+    code = "batch-stopped"
+
+    def __init__(self, invalid: int, lines: int) -> None:
+        super().__init__(
+            f"this line and those after it were not read: found {invalid} of {lines} lines invalid, allowed half",
+            hint="correct the lines and submit them again; submitting a line twice is safe",
+        )
+
+
 class Unauthorized(ApiError):
     """Missing or invalid token."""
 

@@ -57,6 +57,7 @@ _TITLES = {
     "redis-unavailable": "The queue is unavailable",
     "bad-parameter": "Invalid query parameter",
     "bad-form": "Invalid request body",
+    "batch-stopped": "Most lines of the batch are invalid",
     "no-such-path": "Unknown path",
     "no-such-artifact": "The file does not exist",
     "storage-fails": "The files cannot be read now",

@@ -120,6 +120,7 @@ async def _serve(
         notifier.close()
         await watcher.aclose()
         await backend.submit_batcher.wait_until_idle()
+        backend.close()
         await redis.aclose()
 
 

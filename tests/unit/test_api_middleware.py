@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
 from previewops import errors
 from previewops.api.auth import AccessPolicy, host_name, is_loopback_host
+from previewops.api.client_address import client_key
 from previewops.api.errors import (
     ApiError,
     Forbidden,
@@ -17,7 +19,7 @@ from previewops.api.errors import (
     Unauthorized,
 )
 from previewops.api.problems import STATUS_BY_ERROR, build_problem
-from previewops.api.rate_limit import TokenBuckets, client_key
+from previewops.api.rate_limit import MAX_DEBT_S, TokenBuckets
 from previewops.api.sockets import bind_sockets, is_loopback, resolve_addresses
 from previewops.errors import PreviewopsError, UsageError
 from previewops.settings import Settings
@@ -172,6 +174,16 @@ def test_bucket_allows_a_burst_then_the_rate() -> None:
     assert rates.take("a", 0.1) == 0.0
     assert rates.take("a", 0.1) > 0
     assert [rates.take("a", 100.0) for _ in range(21)].count(0.0) == 20
+
+
+def test_work_may_leave_a_bounded_debt() -> None:
+    rates = TokenBuckets(10)
+    assert rates.take("a", 0.0, cost=50, least=0.0) == 0.0
+    assert rates.take("a", 0.0) == pytest.approx(3.1)
+    assert rates.take("a", 0.0, cost=1, least=0.0) == pytest.approx(3.0)
+    assert rates.take("a", 0.0, cost=1e9, least=-math.inf) == 0.0
+    assert rates.take("a", 0.0) == pytest.approx(MAX_DEBT_S + 0.1)
+    assert rates.take("a", MAX_DEBT_S + 0.1) == 0.0
 
 
 def test_client_table_is_bounded() -> None:
