@@ -19,6 +19,7 @@ from previewops.api.job_routes import JobRoutes
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.queue_routes import QueueRoutes
 from previewops.api.rate_limit import RateLimitMiddleware, TokenBuckets
+from previewops.api.request_head import check_head
 from previewops.api.request_middleware import RequestMiddleware
 from previewops.api.request_params import Endpoint, reject_query
 from previewops.clock import Clock
@@ -75,6 +76,7 @@ def build_app(
     router = Router(routes, redirect_slashes=False)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        check_head(scope)
         access.check(scope["method"], scope["path"], Headers(scope=scope))
         scope["app"] = app  # the router then raises its errors instead of sending plain text
         await router(scope, receive, send)

@@ -11,7 +11,7 @@ from previewops.api.errors import Forbidden, HostNotAllowed, Unauthorized
 from previewops.settings import Settings
 
 PUBLIC_PATHS = frozenset({"/livez", "/readyz"})
-"""Paths without a token; their responses contain no data of the queue."""
+"""Paths of probes, without a token and under any Host name; their responses contain no data of the queue."""
 
 _READ_METHODS = frozenset({"GET", "HEAD"})
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -46,14 +46,15 @@ class AccessPolicy:
             Forbidden: the request is from another site's page, or its token is read-only.
             Unauthorized: the token is missing or invalid.
         """
+        is_public = path in PUBLIC_PATHS
         host = host_name(headers.get("host", ""))
-        if self.hosts is not None and not (host in self.hosts or is_loopback_host(host)):
+        if not is_public and self.hosts is not None and not (host in self.hosts or is_loopback_host(host)):
             raise HostNotAllowed(
                 "the Host header is not an accepted host name",
                 hint="add the host name to PREVIEW_API_HOSTS",
             )
         self._check_site(method, headers)
-        if self.token is not None and path not in PUBLIC_PATHS:
+        if self.token is not None and not is_public:
             self._check_token(method, headers.get("authorization", ""))
 
     @staticmethod

@@ -15,7 +15,7 @@ from typing import Any, cast
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from previewops.api.errors import ApiError, Overloaded
+from previewops.api.errors import ApiError, BadRequest, Overloaded
 
 MAX_HEAD_BYTES = 65_536
 """Bytes of a request except its body: request line, headers and trailers."""
@@ -28,10 +28,6 @@ UNREAD = "-"
 
 EXTRA_CONNECTIONS = 1_000
 """Connections over the limit that get a 503 response; further ones are closed at once."""
-
-
-class _BadRequest(ApiError):
-    """The data is not an HTTP request."""
 
 
 class _RequestTimeout(ApiError):
@@ -159,7 +155,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        self._reject(self._head_error or _BadRequest(msg))
+        self._reject(self._head_error or BadRequest(msg))
 
     def _count_head_bytes(self, length: int) -> None:
         self._unparsed_bytes = 0

@@ -32,6 +32,10 @@ class ApiError(PreviewopsError):
         self.headers = tuple(headers)
 
 
+class BadRequest(ApiError):
+    """The request is not valid HTTP."""
+
+
 class BadParameter(ApiError):
     """Invalid query parameter. The pointers of the violations contain its name: ``/limit``."""
 
@@ -114,6 +118,13 @@ class RangeNotSatisfiable(ApiError):
     code = "no-such-range"
 
 
+class ExpectationFailed(ApiError):
+    """The request expects something that this server does not do."""
+
+    status = 417
+    code = "expectation-failed"
+
+
 class HostNotAllowed(ApiError):
     """The Host header is not accepted: DNS rebinding, for example."""
 
@@ -126,6 +137,20 @@ class TooManyRequests(ApiError):
 
     status = 429
     code = "too-many-requests"
+
+
+class CodingNotImplemented(ApiError):
+    """The body has a transfer coding other than chunked."""
+
+    status = 501
+    code = "coding-not-implemented"
+
+
+class VersionNotSupported(ApiError):
+    """The request has another major version of HTTP."""
+
+    status = 505
+    code = "version-not-supported"
 
 
 class Overloaded(ApiError):

@@ -67,6 +67,7 @@ _TITLES = {
     "no-such-range": "Range outside the file",
     "unauthorized": "A valid token is required",
     "forbidden": "Not allowed",
+    "bad-request": "Malformed request",
     "misdirected": "Host name not accepted",
     "too-many-requests": "Too many requests",
     "overloaded": "Overloaded",

@@ -204,6 +204,58 @@ async def test_malformed_http_is_400(api: Running) -> None:
 
 HEAD_END = b"\r\n\r\n"
 
+GET = "GET /api/preview/queue/metrics HTTP/1.1"
+POST = f"POST {JOBS} HTTP/1.1"
+LOCAL = "Host: localhost"
+JSON = "Content-Type: application/json"
+REFUSED_HEADS = [
+    (400, [GET]),
+    (400, [GET, LOCAL, LOCAL]),
+    (400, [GET, LOCAL, "Host: other.example"]),
+    (400, [GET, "Host: localhost:evil"]),
+    (400, [GET, "Host: localhost:80:90"]),
+    (400, [GET, "Host: [::1]evil.com"]),
+    (400, [GET, "Host: [::1"]),
+    (400, [GET, "Host: local host"]),
+    (400, ["GET /livez HTTP/1.1"]),
+    (421, [GET, "Host: evil.example"]),
+    (421, ["GET /metrics HTTP/1.0"]),
+    (415, [POST, LOCAL, JSON, "Content-Encoding: gzip", "Content-Length: 2", "", "{}"]),
+    (501, [POST, LOCAL, JSON, "Transfer-Encoding: gzip, chunked", "", "0", ""]),
+    (417, [POST, LOCAL, JSON, "Expect: 200-ok", "Content-Length: 2", "", "{}"]),
+    (505, ["GET /livez HTTP/2.0", LOCAL]),
+    (505, ["GET /livez HTTP/0.9", LOCAL]),
+    (400, [POST, LOCAL, JSON, "Transfer-Encoding: chunked", "Content-Length: 2", "", "{}"]),
+    (400, [POST, LOCAL, JSON, "Content-Length: 2", "Content-Length: 3", "", "{}"]),
+    (400, [GET, LOCAL, "Folded: a", " b"]),
+    (400, [GET, LOCAL, "Space : a"]),
+]
+"""(status, lines of the request): what RFC 9110 and RFC 9112 demand or allow to refuse."""
+
+
+async def test_heads_are_refused_as_http_demands(api: Running) -> None:
+    for status, request_lines in REFUSED_HEADS:
+        first, *others = request_lines
+        request = "\r\n".join([first, "Connection: close", *others, "", ""]).encode()
+        async with raw(api) as (reader, writer):
+            writer.write(request)
+            head, _, body = (await reader.read()).partition(HEAD_END)
+        assert checked(api, head, body)[0] == status, request
+
+
+async def test_probes_are_answered_under_any_host_name(program: Program) -> None:
+    program.env |= {"PREVIEW_API_HOSTS": "previews.example", "PREVIEW_API_TOKEN": TOKEN}
+    with running(program) as api:
+        for request in (
+            b"GET /livez HTTP/1.0\r\n\r\n",
+            b"GET /readyz HTTP/1.0\r\n\r\n",
+            b"GET /livez HTTP/1.1\r\nHost: 10.1.2.3:8098\r\nConnection: close\r\n\r\n",
+            b"HEAD /readyz HTTP/1.1\r\nHost: target.example\r\nConnection: close\r\n\r\n",
+        ):
+            async with raw(api) as (reader, writer):
+                writer.write(request)
+                assert b" 200 " in await reader.readuntil(HEAD_END)
+
 
 def head_of(size: int) -> bytes:
     """Returns a request without a body whose head has ``size`` counted bytes."""

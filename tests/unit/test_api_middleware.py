@@ -45,7 +45,19 @@ def test_loopback_host_names_are_accepted(host: str) -> None:
 )
 def test_rebound_host_name_is_rejected(host: str) -> None:
     with pytest.raises(HostNotAllowed):
-        AccessPolicy.from_settings(Settings(), loopback=True).check("GET", "/livez", {"host": host})
+        AccessPolicy.from_settings(Settings(), loopback=True).check("GET", "/x", {"host": host})
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+@pytest.mark.parametrize("headers", [{"host": "10.1.2.3:8098"}, {"host": "kubernetes.example"}, {}])
+def test_probes_need_neither_a_host_name_nor_a_token(path: str, headers: dict[str, str]) -> None:
+    settings = Settings(api_hosts=("previews.example",), api_token=TOKEN)
+    for loopback in (True, False):
+        access = AccessPolicy.from_settings(settings, loopback=loopback)
+        access.check("GET", path, headers)
+        access.check("HEAD", path, headers)
+        with pytest.raises(HostNotAllowed):
+            access.check("GET", "/metrics", headers)
 
 
 def test_configured_host_names_are_accepted() -> None:
