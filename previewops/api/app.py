@@ -10,8 +10,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from previewops.api import schema_routes
 from previewops.api.artifact_routes import ArtifactRoutes
-from previewops.api.auth import AccessPolicy
+from previewops.api.auth import READ_ONLY, AccessPolicy
 from previewops.api.backend import ApiBackend
+from previewops.api.client_address import ClientAddresses
 from previewops.api.dead_letter_routes import DeadLetterRoutes
 from previewops.api.errors import ApiError
 from previewops.api.event_routes import HEARTBEAT_S, EventRoutes
@@ -35,12 +36,13 @@ def build_routes(
     watcher: JobWatcher,
     thresholds: Thresholds,
     *,
+    clients: ClientAddresses,
     heartbeat_s: float = HEARTBEAT_S,
 ) -> list[Route]:
     """Returns every route."""
     jobs = JobRoutes(backend)
     artifacts = ArtifactRoutes(backend)
-    events = EventRoutes(backend, watcher, heartbeat_s=heartbeat_s)
+    events = EventRoutes(backend, watcher, clients, heartbeat_s=heartbeat_s)
     queue = QueueRoutes(backend, thresholds)
     dead_letters = DeadLetterRoutes(backend)
 
@@ -70,14 +72,20 @@ def build_routes(
 
 
 def build_app(
-    routes: list[Route], access: AccessPolicy, *, rate: int, clock: Clock, new_id: Callable[[], str]
+    routes: list[Route],
+    access: AccessPolicy,
+    *,
+    clients: ClientAddresses,
+    rate: int,
+    clock: Clock,
+    new_id: Callable[[], str],
 ) -> ASGIApp:
     """Returns the application. ``rate`` is requests per second and client, 0 for no limit."""
     router = Router(routes, redirect_slashes=False)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         check_head(scope)
-        access.check(scope["method"], scope["path"], Headers(scope=scope))
+        scope[READ_ONLY] = access.check(scope["method"], scope["path"], Headers(scope=scope))
         scope["app"] = app  # the router then raises its errors instead of sending plain text
         await router(scope, receive, send)
 
@@ -85,13 +93,15 @@ def build_app(
     if rate:
         # Outside of authentication, so that guessing tokens is limited too.
         app = RateLimitMiddleware(app, TokenBuckets(rate), clock=clock)
-    return RequestMiddleware(app, clock=clock, new_id=new_id)
+    return RequestMiddleware(app, clients=clients, clock=clock, new_id=new_id)
 
 
-def build_error_app(error: ApiError, *, clock: Clock, new_id: Callable[[], str]) -> ASGIApp:
+def build_error_app(
+    error: ApiError, *, clients: ClientAddresses, clock: Clock, new_id: Callable[[], str]
+) -> ASGIApp:
     """Returns an application that responds to every request with ``error``, in the usual middleware."""
 
     async def raise_error(scope: Scope, receive: Receive, send: Send) -> None:
         raise error
 
-    return RequestMiddleware(raise_error, clock=clock, new_id=new_id)
+    return RequestMiddleware(raise_error, clients=clients, clock=clock, new_id=new_id)

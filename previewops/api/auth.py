@@ -13,6 +13,9 @@ from previewops.settings import Settings
 PUBLIC_PATHS = frozenset({"/livez", "/readyz"})
 """Paths of probes, without a token and under any Host name; their responses contain no data of the queue."""
 
+READ_ONLY = "previewops.read-only"
+"""Key of a request's scope: whether its token is read-only."""
+
 _READ_METHODS = frozenset({"GET", "HEAD"})
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="previewops"'),)
@@ -38,8 +41,8 @@ class AccessPolicy:
             settings.api_token, settings.api_read_token, allowed_hosts if allowed_hosts or loopback else None
         )
 
-    def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
-        """Checks one request.
+    def check(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
+        """Checks one request. Returns whether its token is read-only.
 
         Raises:
             HostNotAllowed: the Host header is not accepted.
@@ -55,7 +58,8 @@ class AccessPolicy:
             )
         self._check_site(method, headers)
         if self.token is not None and not is_public:
-            self._check_token(method, headers.get("authorization", ""))
+            return self._check_token(method, headers.get("authorization", ""))
+        return False
 
     @staticmethod
     def _check_site(method: str, headers: Mapping[str, str]) -> None:
@@ -71,7 +75,7 @@ class AccessPolicy:
         ):
             raise Forbidden("cross-site requests are not allowed")
 
-    def _check_token(self, method: str, authorization: str) -> None:
+    def _check_token(self, method: str, authorization: str) -> bool:
         scheme, _, presented = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthorized(
@@ -85,6 +89,7 @@ class AccessPolicy:
             raise Unauthorized("the token is invalid", headers=_CHALLENGE)
         if not is_write_token and method not in _READ_METHODS:
             raise Forbidden("this token is read-only", hint="use the token of PREVIEW_API_TOKEN")
+        return not is_write_token
 
 
 def _equal(presented: str, token: str | None) -> bool:

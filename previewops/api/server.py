@@ -24,7 +24,9 @@ from previewops.api.accept_loop import AcceptLoop
 from previewops.api.app import build_app, build_error_app, build_routes
 from previewops.api.auth import AccessPolicy
 from previewops.api.backend import CONNECT_TIMEOUT_S, REDIS_SLOTS, SOCKET_TIMEOUT_S, ApiBackend
-from previewops.api.bounded_protocol import EXTRA_CONNECTIONS, BoundedProtocol
+from previewops.api.bounded_protocol import BoundedProtocol
+from previewops.api.client_address import ClientAddresses
+from previewops.api.connection_limits import RESERVED_CONNECTIONS, ConnectionLimits
 from previewops.api.errors import TokenRequired
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.sockets import bind_sockets, is_loopback, resolve_addresses
@@ -71,7 +73,7 @@ def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host:
 def _raise_file_limit(connections: int) -> None:
     """Raises the limit of open files; its default of 1024 on most machines limits connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + EXTRA_CONNECTIONS + _OTHER_OPEN_FILES
+    wanted = connections + RESERVED_CONNECTIONS + _OTHER_OPEN_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         new_soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with suppress(ValueError, OSError):  # above the limit, connections wait to be accepted
@@ -95,20 +97,26 @@ async def _serve(
     backend = ApiBackend(
         redis, redis_url, settings, working_dir=Path.cwd(), default_operator=f"api@{socket.gethostname()}"
     )
-    watcher = JobWatcher(backend, max_listeners=settings.api_streams)
+    clients = ClientAddresses(settings.api_proxies)
+    streams, connections = settings.api_streams, settings.api_connections
+    watcher = JobWatcher(backend, max_listeners=streams, per_holder=settings.api_share(streams))
+    limits: ConnectionLimits[BoundedProtocol] = ConnectionLimits(
+        connections, settings.api_share(connections), clients.is_shared
+    )
     clock = SystemClock()
     app = build_app(
-        build_routes(backend, watcher, thresholds),
+        build_routes(backend, watcher, thresholds, clients=clients),
         access,
+        clients=clients,
         rate=settings.api_rate,
         clock=clock,
         new_id=_generate_request_id,
     )
     protocol = partial(
         BoundedProtocol,
-        max_connections=settings.api_connections,
+        limits=limits,
         client_timeout_s=settings.api_client_timeout_s,
-        build_error_app=partial(build_error_app, clock=clock, new_id=_generate_request_id),
+        build_error_app=partial(build_error_app, clients=clients, clock=clock, new_id=_generate_request_id),
     )
     notifier = SystemdNotifier(os.environ)
     try:

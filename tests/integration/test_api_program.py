@@ -11,7 +11,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -414,15 +414,52 @@ async def test_client_that_does_not_read_is_disconnected(program: Program) -> No
         assert api.end() == 0
 
 
-async def test_connections_over_the_limit_get_503(program: Program) -> None:
+PROBE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+METRICS = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def is_alive(connection: socket.socket) -> bool:
+    """Sends a probe and reads its response."""
+    connection.sendall(PROBE)
+    response = b""
+    while not response.endswith(b"}"):
+        piece = connection.recv(1_000)
+        assert piece, "the connection was closed"
+        response += piece
+    return b" 200 " in response
+
+
+async def test_connections_over_the_limit_get_503_but_probes_an_answer(program: Program) -> None:
     program.env["PREVIEW_API_CONNECTIONS"] = "2"
+    assert program.url is not None
     with running(program) as api:
+        async with queue_driver(program.url) as driver:
+            await driver.submit(payload("a"))
         async with raw(api) as (first, one), raw(api) as (second, other):
             for reader, writer in ((first, one), (second, other)):
-                writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
-            status, problem = await answer_to(api, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                writer.write(f"GET {JOBS}/a/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                await reader.readuntil(b'"waiting"')
+            status, problem = await answer_to(api, METRICS)
             assert (status, problem["type"]) == (503, "urn:previewops:problem:overloaded")
+            async with raw(api) as (reader, writer):
+                writer.write(PROBE)
+                assert b" 200 " in await reader.readuntil(HEAD_END)
+        assert api.end() == 0
+
+
+async def test_idle_connections_give_way_to_new_ones(program: Program) -> None:
+    program.env["PREVIEW_API_CONNECTIONS"] = "10"
+    with running(program) as api, ExitStack() as sockets:
+        used = sockets.enter_context(socket.create_connection(api.address, TIMEOUT_S))
+        assert is_alive(used)
+        idle = [sockets.enter_context(socket.create_connection(api.address, TIMEOUT_S)) for _ in range(30)]
+        for request in (PROBE, METRICS):
+            async with raw(api) as (reader, writer):
+                writer.write(request)
+                assert b" 200 " in await reader.readuntil(HEAD_END)
+        # The oldest are closed, and the one that has been used is not among them.
+        assert [connection.recv(1) for connection in idle[:20]] == [b""] * 20
+        assert is_alive(used)
         assert api.end() == 0
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from previewops import errors
 from previewops.api.auth import AccessPolicy, host_name, is_loopback_host
-from previewops.api.client_address import client_key
 from previewops.api.errors import (
     ApiError,
     Forbidden,
@@ -206,17 +205,6 @@ def test_client_table_is_bounded() -> None:
         rates.take(f"client-{number}", 0.0)
         assert rates.take("busy", 0.0) > 0
     assert len(rates) == 3
-
-
-def test_ipv6_network_is_one_client() -> None:
-    assert client_key("2001:db8::1") == client_key("2001:db8::2:3")
-    assert client_key("2001:db8::1") != client_key("2001:db8:0:1::1")
-    assert client_key("fe80::1%eth0") == "fe80::/64"
-    assert [client_key(item) for item in ("10.0.0.1", "", "not:an:address")] == [
-        "10.0.0.1",
-        "",
-        "not:an:address",
-    ]
 
 
 def made(kind: type[PreviewopsError]) -> PreviewopsError:
