@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -14,7 +15,7 @@ from previewops.api.auth import READ_ONLY, AccessPolicy
 from previewops.api.backend import ApiBackend
 from previewops.api.client_address import ClientAddresses
 from previewops.api.dead_letter_routes import DeadLetterRoutes
-from previewops.api.errors import ApiError
+from previewops.api.errors import ApiError, MethodNotAllowed
 from previewops.api.event_routes import HEARTBEAT_S, EventRoutes
 from previewops.api.job_routes import JobRoutes
 from previewops.api.job_watcher import JobWatcher
@@ -87,13 +88,30 @@ def build_app(
         check_head(scope)
         scope[READ_ONLY] = access.check(scope["method"], scope["path"], Headers(scope=scope))
         scope["app"] = app  # the router then raises its errors instead of sending plain text
-        await router(scope, receive, send)
+        try:
+            await router(scope, receive, send)
+        except HTTPException as error:
+            if error.status_code != MethodNotAllowed.status:
+                raise
+            raise _method_not_allowed(routes, scope) from None
 
     app: ASGIApp = serve
     if rate:
         # Outside of authentication, so that guessing tokens is limited too.
         app = RateLimitMiddleware(app, TokenBuckets(rate), clock=clock)
     return RequestMiddleware(app, clients=clients, clock=clock, new_id=new_id)
+
+
+def _method_not_allowed(routes: list[Route], scope: Scope) -> MethodNotAllowed:
+    """Returns the error for a method that the matching route does not support."""
+    method = scope["method"]
+    matched = next(route for route in routes if route.endpoint is scope["endpoint"])
+    others = [
+        route.path.replace(":path}", "}")
+        for route in routes
+        if route.path.startswith(f"{matched.path}/") and method in (route.methods or ())
+    ]
+    return MethodNotAllowed(method, sorted(matched.methods or ()), others)
 
 
 def build_error_app(

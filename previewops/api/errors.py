@@ -91,10 +91,18 @@ class ArtifactNotServed(ApiError):
 
 
 class MethodNotAllowed(ApiError):
-    """The path does not support the method."""
+    """The path does not support the method. ``others`` are paths below it that do."""
 
     status = 405
     code = "method-not-allowed"
+
+    def __init__(self, method: str, allowed: Sequence[str], others: Sequence[str]) -> None:
+        methods = ", ".join(sorted(allowed))
+        super().__init__(
+            f"method: found {method}, allowed {methods}",
+            hint=f"{method} is supported by {', '.join(others)}" if others else None,
+            headers=(("Allow", methods),),
+        )
 
 
 class BodyTooLarge(ApiError):

@@ -27,12 +27,17 @@ _PATH_CHARACTERS = 300
 _SECURITY_HEADERS = encode_headers(
     [
         ("X-Content-Type-Options", "nosniff"),
-        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
         ("Cross-Origin-Resource-Policy", "same-origin"),
         ("Referrer-Policy", "no-referrer"),
     ]
 )
-_NOT_STORED = (b"cache-control", b"no-store")
+_DEFAULTS = encode_headers(
+    [
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
+        ("Cache-Control", "no-store"),
+    ]
+)
+"""Headers of responses that do not have their own."""
 
 
 class RequestMiddleware:
@@ -115,6 +120,5 @@ def _client_request_id(scope: Scope) -> str | None:
 
 def _headers(own: Any, request_id: str) -> list[tuple[bytes, bytes]]:
     headers = [*own, *_SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
-    if not any(name == b"cache-control" for name, _ in headers):
-        headers.append(_NOT_STORED)
-    return headers
+    names = {name for name, _ in headers}
+    return headers + [(name, value) for name, value in _DEFAULTS if name not in names]

@@ -299,8 +299,14 @@ async def test_unknown_paths_and_methods_are_problems(api: ApiUnderTest) -> None
     require_problem(await api.client.get("/"), 404, "no-such-path")
     require_problem(await api.client.get(f"{JOBS}/a/status/"), 404, "no-such-path")
     response = await api.client.get(JOBS)
-    assert require_problem(response, 405, "method-not-allowed")["detail"] == "allowed: POST"
+    assert require_problem(response, 405, "method-not-allowed")["detail"] == "method: found GET, allowed POST"
     assert response.headers["allow"] == "POST"
+    wrong = require_problem(await api.client.get(f"{JOBS}/a"), 405, "method-not-allowed")
+    assert wrong["detail"] == "method: found GET, allowed DELETE"
+    assert f"GET is supported by {JOBS}/{{jobId}}/status, " in wrong["hint"]
+    wrong = require_problem(await api.client.post(DEAD, json={}), 405, "method-not-allowed")
+    assert wrong["hint"] == f"POST is supported by {DEAD}/requeue, {DEAD}/discard"
+    assert "hint" not in (await api.client.get(f"{QUEUE}/pause")).json()
 
 
 async def test_request_id_is_returned_and_logged(api: ApiUnderTest) -> None:
@@ -345,7 +351,7 @@ async def test_rate_limit_is_429_with_retry_after(redis_url: str, tmp_path: Path
 
 
 async def test_other_host_name_is_421(api: ApiUnderTest) -> None:
-    require_problem(await api.client.get("/livez", headers={"host": "evil.example"}), 421, "misdirected")
+    require_problem(await api.client.get("/metrics", headers={"host": "evil.example"}), 421, "misdirected")
 
 
 async def test_unexpected_error_is_500_without_details(
