@@ -22,6 +22,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 MAX_BODY_BYTES = 65_536
 MAX_OPERATOR_LENGTH = 100
+_MAX_UTF8_BYTES = 4
 MAX_REASON_LENGTH = 500
 MAX_TEXT_LENGTH = 500
 MAX_AGE_LENGTH = 6
@@ -198,5 +199,6 @@ def reject_query(endpoint: Endpoint) -> Endpoint:
 
 def acting_operator(headers: Mapping[str, str]) -> str:
     """Returns the operator's name from X-Preview-User, as recorded with a command; empty if it is missing."""
-    name = headers.get("x-preview-user", "").encode("latin-1", "replace").decode("utf-8", "replace").strip()
+    raw = headers.get("x-preview-user", "").strip()[: MAX_OPERATOR_LENGTH * _MAX_UTF8_BYTES + 1]
+    name = raw.encode("latin-1", "replace").decode("utf-8", "replace").strip()
     return shorten(escape_unprintable(name), MAX_OPERATOR_LENGTH)

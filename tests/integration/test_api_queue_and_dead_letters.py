@@ -14,6 +14,7 @@ import structlog
 
 from previewops.api import queue_routes
 from previewops.api.backend import LONG_REDIS_SLOTS
+from previewops.api.dead_letter_routes import MAX_FILTER_TERMS
 from previewops.api.request_head import MAX_QUERY_PARAMETERS
 from previewops.metrics import CONTENT_TYPE, scrape
 from tests.api_support import BASE, DEAD, JOBS, QUEUE, ApiUnderTest, require_problem, serve_api
@@ -184,6 +185,7 @@ async def test_dead_letters_are_filtered(api: ApiUnderTest, query: str, expected
         ("cursor=-1~a", "/cursor"),
         ("project=", "/project"),
         ("jobIds=a", "/jobIds"),
+        ("filter=" + "+".join(["a"] * (MAX_FILTER_TERMS + 1)), "/filter"),
     ],
 )
 async def test_a_query_is_read_strictly(api: ApiUnderTest, query: str, pointer: str) -> None:
