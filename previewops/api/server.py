@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -36,6 +37,9 @@ from previewops.process.sd_notify import SystemdNotifier
 from previewops.redis_server.connection import connect, redact_url
 from previewops.settings import Settings
 
+SWITCH_INTERVAL_S = 0.001
+"""Time in seconds for which the thread of validations keeps the event loop waiting, each time that it runs."""
+
 SHUTDOWN_S = 20
 """Time in seconds that open requests have after SIGTERM."""
 
@@ -61,6 +65,7 @@ def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host:
         raise TokenRequired(host)
     sockets = bind_sockets(host, port, resolved)
     try:
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         _raise_file_limit(settings.api_connections)
         access = AccessPolicy.from_settings(settings, loopback=loopback)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
