@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from previewops.contract_maxima import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
 from previewops.errors import UsageError
 from previewops.host_patterns import HostPattern, parse_host_pattern
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379"
 
@@ -108,6 +111,15 @@ def _names(raw: str) -> tuple[str, ...]:
     if any(re.fullmatch(r"[a-z0-9._-]{1,253}|\[[0-9a-f:.]+\]", name) is None for name in names):
         raise _InvalidValue("host names or addresses without a port, separated by ','")
     return names
+
+
+def _networks(raw: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    from ipaddress import ip_network  # noqa: PLC0415 - most commands need no networks
+
+    try:
+        return tuple(ip_network(part.strip()) for part in raw.split(",") if part.strip())
+    except ValueError:
+        raise _InvalidValue("addresses or networks such as 10.0.0.0/8, separated by ','") from None
 
 
 def _hosts(raw: str) -> tuple[HostPattern, ...]:
@@ -224,6 +236,15 @@ class Settings:
     )
     api_connections: int = _integer(1_000, 1, 100_000, "Maximum concurrent connections to the REST API.")
     api_streams: int = _integer(200, 1, 100_000, "Maximum concurrent event streams of the REST API.")
+    api_client_share: int = _integer(
+        50, 1, 100, "Share of connections and of event streams that one client of the REST API may hold, %."
+    )
+    api_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(
+        (),
+        _networks,
+        "Addresses or networks of reverse proxies, separated by ','; their X-Forwarded-For names the client.",
+        shown="no proxy",
+    )
     api_max_body_mb: int = _integer(16, 1, 256, "Maximum size of one batch of jobs, MiB.")
     api_client_timeout_s: int = _integer(
         30, 1, 3_600, "Time a client has to send its request, or to accept the next part of a response, s."
@@ -275,6 +296,10 @@ class Settings:
             (variable_of(name), spec.metadata["shown"], spec.metadata["text"])
             for name, spec in cls.__dataclass_fields__.items()
         ]
+
+    def api_share(self, total: int) -> int:
+        """Returns how many of ``total`` connections or event streams one client of the REST API may hold."""
+        return max(1, total * self.api_client_share // 100)
 
     def effective_asset_roots(self, started_in: Path) -> tuple[Path, ...]:
         """Returns the folders that assets may be read from: the setting, or DATA_DIR/assets and ``started_in``."""

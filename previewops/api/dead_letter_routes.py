@@ -24,6 +24,8 @@ MAX_JOB_IDS = 500
 MAX_PER_REQUEST = 1_000
 """Maximum number of dead letters that one request changes; further requests change the rest."""
 ID_CHARACTERS = 256
+MAX_FILTER_TERMS = 20
+"""Terms of a filter. Redis compares each of them with every dead letter, and does nothing else meanwhile."""
 BULK_TIMEOUT_S = 30.0
 """Time in seconds for a bulk command, which scans all dead letters. A timeout is recorded as an event."""
 
@@ -127,6 +129,8 @@ def _filter(params: RequestParams, job_ids: tuple[str, ...]) -> DeadLetterFilter
         params.add_violation(
             "filter", "unknown-field", f"unknown field: {', '.join(error.names)}", ", ".join(FILTER_FIELDS)
         )
+    if len(query_terms) > MAX_FILTER_TERMS:
+        params.add_violation("filter", "max-terms", "has too many terms", f"{MAX_FILTER_TERMS} terms")
     return DeadLetterFilter(
         job_ids,
         params.text("error"),

@@ -10,7 +10,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from previewops.api.auth import READ_ONLY
 from previewops.api.backend import ApiBackend
+from previewops.api.client_address import ClientAddresses, client_key
 from previewops.api.job_watcher import JobListener, JobWatcher
 from previewops.api.responses import ClosingResponse, encode_json
 from previewops.errors import JobNotFound
@@ -27,8 +29,16 @@ LAST_EVENT_ID = "end"
 class EventRoutes:
     """Routes of event streams."""
 
-    def __init__(self, backend: ApiBackend, watcher: JobWatcher, *, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(
+        self,
+        backend: ApiBackend,
+        watcher: JobWatcher,
+        clients: ClientAddresses,
+        *,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
         self._backend = backend
+        self._clients = clients
         self._watcher = watcher
         self._heartbeat_s = heartbeat_s
 
@@ -40,13 +50,21 @@ class EventRoutes:
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
         resources = AsyncExitStack()
-        listener = resources.enter_context(self._watcher.subscribe(record))
+        listener = resources.enter_context(self._watcher.subscribe(record, self._holders(request)))
         return ClosingResponse(
             self._events(listener),
             resources,
             headers={"X-Accel-Buffering": "no"},
             media_type="text/event-stream",
         )
+
+    def _holders(self, request: Request) -> tuple[str, ...]:
+        """Returns what may hold only a share of the streams: the read-only token, and one client's address."""
+        address = request.client.host if request.client else ""
+        holders = ["the read-only token"] if request.scope.get(READ_ONLY) else []
+        if not self._clients.is_shared(address):
+            holders.append(f"the client {client_key(address)}")
+        return tuple(holders)
 
     async def _events(self, listener: JobListener) -> AsyncIterator[bytes]:
         yield f"retry: {RECONNECT_MS}\n\n".encode()

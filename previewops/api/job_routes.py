@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +10,7 @@ from previewops.api.backend import ApiBackend
 from previewops.api.body_reader import JSON, JSON_LINES, check_media_type
 from previewops.api.errors import BodyTooLarge
 from previewops.api.jsonl_submit import submit_lines
+from previewops.api.rate_limit import bill_of
 from previewops.api.request_params import RequestParams
 from previewops.api.responses import json_response
 from previewops.contract import Payload, parse_payload, validate
@@ -32,8 +31,10 @@ class JobRoutes:
         """``POST /api/preview/jobs``: one job as JSON, or a batch as JSON Lines."""
         try:
             return await self._submit(request)
-        except (InvalidPayload, BodyTooLarge):
+        except (InvalidPayload, BodyTooLarge) as error:
             self._backend.submit_batcher.count_invalid()
+            if isinstance(error, InvalidPayload):
+                bill_of(request).charge_violations(len(error.violations))
             raise
 
     async def _submit(self, request: Request) -> Response:
@@ -41,6 +42,7 @@ class JobRoutes:
         if check_media_type(request, allowed, JSON_LINES) != JSON:
             return await submit_lines(self._backend, request)
         async with self._backend.bodies.read(request, MAX_PAYLOAD_BYTES) as raw:
+            bill_of(request).charge(size_bytes=len(raw))
             payload = await self._validate(raw)
             structlog.contextvars.bind_contextvars(jobId=payload.job_id, requestId=payload.request_id)
             receipt = await self._backend.submit_batcher.submit(payload)
@@ -69,4 +71,4 @@ class JobRoutes:
 
         if len(raw) < _THREAD_FROM_BYTES:
             return check()
-        return await asyncio.to_thread(check)
+        return await self._backend.validate_in_thread(check)

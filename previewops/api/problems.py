@@ -11,7 +11,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from previewops import errors
-from previewops.api.errors import ApiError, MethodNotAllowed, PathNotFound
+from previewops.api.errors import ApiError, PathNotFound
 from previewops.errors import PreviewopsError, Violation
 
 MEDIA_TYPE = "application/problem+json"
@@ -57,8 +57,9 @@ _TITLES = {
     "redis-unavailable": "The queue is unavailable",
     "bad-parameter": "Invalid query parameter",
     "bad-form": "Invalid request body",
+    "batch-stopped": "Most lines of the batch are invalid",
     "no-such-path": "Unknown path",
-    "no-such-artifact": "The file does not exist",
+    "no-such-artifact": "The file is not available",
     "storage-fails": "The files cannot be read now",
     "method-not-allowed": "Method not allowed",
     "too-large": "The body is too large",
@@ -66,6 +67,7 @@ _TITLES = {
     "no-such-range": "Range outside the file",
     "unauthorized": "A valid token is required",
     "forbidden": "Not allowed",
+    "bad-request": "Malformed request",
     "misdirected": "Host name not accepted",
     "too-many-requests": "Too many requests",
     "overloaded": "Overloaded",
@@ -138,10 +140,6 @@ def _from_package_error(error: PreviewopsError) -> Problem:
 
 def _from_http_exception(error: HTTPException) -> Problem:
     headers = tuple((error.headers or {}).items())
-    if error.status_code == MethodNotAllowed.status:
-        allowed = ", ".join(sorted(dict(headers).get("Allow", "").split(", ")))
-        detail = f"allowed: {allowed}"
-        return Problem(405, MethodNotAllowed.code, detail, headers=(("Allow", allowed),))
     if error.status_code == PathNotFound.status:
         return Problem(404, PathNotFound.code, "unknown path; GET /openapi.json lists all paths")
     return Problem(error.status_code, ApiError.code, error.detail, headers=headers)

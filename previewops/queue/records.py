@@ -109,7 +109,7 @@ class JobRecord:
             "cause": self.cause,
             "fingerprint": self.fingerprint,
             "artifacts": (self.result or {}).get("artifacts", []),
-            "result": self.result,
+            "result": self.result and {key: self.result[key] for key in self.result if key != "artifacts"},
             "history": [{**attempt.as_json(), "at": iso_from_ms(attempt.at_ms)} for attempt in self.history],
         }
 
@@ -152,7 +152,8 @@ def record_from_redis(
         crashes=int(fields.get("crashes", 0)),
         requeues=int(fields.get("requeues", 0)),
         progress=float(fields["progress"]) if "progress" in fields else None,
-        phase=fields.get("phase") or None,
+        # Like its progress, the stored phase is that of the last attempt.
+        phase=fields.get("phase") or None if state is JobState.ACTIVE else None,
         worker=fields.get("worker"),
         reason=fields.get("reason") if state is not JobState.COMPLETED else None,
         error_class=fields.get("class"),

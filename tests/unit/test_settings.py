@@ -41,6 +41,7 @@ INTEGERS = {
     "PREVIEW_RESULT_TTL_S": ("result_ttl_s", 60, 315_360_000),
     "PREVIEW_API_RATE": ("api_rate", 0, 1_000_000),
     "PREVIEW_API_CONNECTIONS": ("api_connections", 1, 100_000),
+    "PREVIEW_API_CLIENT_SHARE": ("api_client_share", 1, 100),
     "PREVIEW_API_STREAMS": ("api_streams", 1, 100_000),
     "PREVIEW_API_MAX_BODY_MB": ("api_max_body_mb", 1, 256),
     "PREVIEW_API_CLIENT_TIMEOUT_S": ("api_client_timeout_s", 1, 3_600),
@@ -62,6 +63,7 @@ OTHERS = {
     "PREVIEW_API_TOKEN",
     "PREVIEW_API_READ_TOKEN",
     "PREVIEW_API_HOSTS",
+    "PREVIEW_API_PROXIES",
 }
 
 
