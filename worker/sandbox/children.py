@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import socket
 from collections.abc import Awaitable, Callable, Hashable
@@ -20,6 +21,8 @@ from previewops.worker.sandbox.child_messages import (
     parse_progress,
     unavailable_error,
 )
+from previewops.worker.sandbox.child_output import ChildOutput
+from previewops.worker.sandbox.confinement import Confinement
 from previewops.worker.sandbox.error_codec import decode_error, encode_error, require_object
 from previewops.worker.sandbox.fork_server import EXIT_TIMEOUT_S, ForkedProcess, ForkServer
 from previewops.worker.sandbox.framing import HEADER, ProtocolError, body_length, decode_body, encode_frame
@@ -34,6 +37,8 @@ START_TIMEOUT_S = 30.0
 """Time until a child is ready: start of the fork server, import of the task's module."""
 EXIT_GRACE_S = 1.0
 """Time between the end of a dying child's socket and its exit code."""
+CPU_CHECK_INTERVAL_S = 0.02
+"""The shortest time between two readings of a process's processor time."""
 _START_TRIES = 3  # each may find that the fork server has just died
 
 
@@ -46,6 +51,7 @@ class Child:
     """One child process that is ready for jobs."""
 
     _process: ForkedProcess
+    _output: ChildOutput
     _fd_socket: socket.socket
     _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter
@@ -84,10 +90,24 @@ class Child:
         self.jobs += 1
         return frame
 
+    def watch_cpu_time(self, limit_s: float | None) -> CpuTimeWatch:
+        """Kills the process once it has used ``limit_s`` from now on."""
+        return CpuTimeWatch(self._process, limit_s)
+
     async def run_job(
         self, frame: bytes, progress: ProgressCallback | None, handle_request: RequestHandler | None
     ) -> dict[str, Any] | JobError:
         """Sends the frame of a job and handles messages until its end. Raises ConnectionClosed, ProtocolError."""
+        idle, self._output.context = self._output.context, contextvars.copy_context()
+        try:
+            return await self._run_job(frame, progress, handle_request)
+        finally:
+            self._output.read()  # what the job has printed
+            self._output.context = idle
+
+    async def _run_job(
+        self, frame: bytes, progress: ProgressCallback | None, handle_request: RequestHandler | None
+    ) -> dict[str, Any] | JobError:
         await self.send(frame)
         logged = 0
         while True:
@@ -163,10 +183,52 @@ class Child:
         return exited.result() if exited.done() else None
 
 
+class CpuTimeWatch:
+    """Kills a process once it has used ``limit_s`` of processor time inside the context, all threads together.
+
+    Limits of the kernel cannot do this: it sends SIGXCPU at a limit that the process itself sets for each job, so one
+    that was taken over would set another. ``exceeded`` reports the kill. None is no limit.
+    """
+
+    def __init__(self, process: ForkedProcess, limit_s: float | None) -> None:
+        self.exceeded = False
+        self._process = process
+        self._limit_s = limit_s
+        self._end_s = 0.0
+        self._next_check: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> CpuTimeWatch:
+        if self._limit_s is not None:
+            self._end_s = self._used_s() + self._limit_s
+            self._check()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._next_check is not None:
+            self._next_check.cancel()
+
+    def _check(self) -> None:
+        remaining_s = self._end_s - self._used_s()
+        if remaining_s <= 0:
+            self.exceeded = True
+            self._process.kill()
+            return
+        # Not before all processors together could have used up the rest.
+        delay_s = max(remaining_s / len(os.sched_getaffinity(0)), CPU_CHECK_INTERVAL_S)
+        self._next_check = asyncio.get_running_loop().call_later(delay_s, self._check)
+
+    def _used_s(self) -> float:
+        try:
+            return self._process.cpu_s()
+        except OSError:  # it has ended
+            return 0.0
+
+
 class ProcessSpawner:
     """Starts children, and keeps track of every process until it has exited.
 
-    ``generation`` identifies the files that children may read; each child keeps that of its start.
+    ``generation`` identifies the files that children may read; each child keeps that of its start. ``confinement`` is
+    how the last started child is confined.
     """
 
     def __init__(self, config: ChildConfig, server: ForkServer, generation: Hashable) -> None:
@@ -174,6 +236,8 @@ class ProcessSpawner:
         self._config_frame = encode_frame({"config": asdict(config)})
         self._server = server
         self._processes: set[ForkedProcess] = set()
+        self.confinement = Confinement()
+        self._log_context = contextvars.copy_context()  # without the fields of any job
 
     async def start_child(self) -> Child:
         """A new child that is ready. Raises TransientJobError "render-process-unavailable"."""
@@ -200,23 +264,27 @@ class ProcessSpawner:
         ours, theirs = socket.socketpair()
         fd_socket, their_fd_socket = socket.socketpair()
         fd_socket.setblocking(False)
+        output = ChildOutput(self._log_context)
         try:
-            process = self._server.fork(theirs, their_fd_socket)
+            process = self._server.fork(theirs.fileno(), their_fd_socket.fileno(), output.writer)
         except OSError as error:
             ours.close()
             fd_socket.close()
+            output.close()
             if isinstance(error, ConnectionError):
                 return None
             raise unavailable_error(str(error)) from error
         finally:
             theirs.close()
             their_fd_socket.close()
+            output.close_writer()
         self._processes.add(process)
         process.exited.add_done_callback(lambda _: self._processes.discard(process))
         process.exited.add_done_callback(lambda _: fd_socket.close())  # also if it never started
+        process.exited.add_done_callback(lambda _: output.close())
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                return await self._ready_child(process, ours, fd_socket)
+                return await self._ready_child(process, output, ours, fd_socket)
         except TimeoutError:
             process.kill()
             raise unavailable_error(f"it was not ready after {START_TIMEOUT_S:g} s") from None
@@ -227,7 +295,7 @@ class ProcessSpawner:
             raise
 
     async def _ready_child(
-        self, process: ForkedProcess, ours: socket.socket, fd_socket: socket.socket
+        self, process: ForkedProcess, output: ChildOutput, ours: socket.socket, fd_socket: socket.socket
     ) -> Child | None:
         """Configures a process and waits until it is ready. None when the fork server died."""
         generation = self.generation
@@ -235,7 +303,9 @@ class ProcessSpawner:
             if not await process.started:
                 ours.close()
                 return None
-            child = Child(process, fd_socket, *await asyncio.open_unix_connection(sock=ours), generation)
+            output.pid = process.pid
+            streams = await asyncio.open_unix_connection(sock=ours)
+            child = Child(process, output, fd_socket, *streams, generation)
         except BaseException:
             ours.close()  # the process's end closes the other
             raise
@@ -255,4 +325,5 @@ class ProcessSpawner:
         if "error" in first_message:
             child.close()
             raise TaskImportError(decode_error(first_message["error"]))
+        self.confinement = Confinement.from_json(first_message["ready"])
         return child
