@@ -28,7 +28,7 @@ from previewops.worker.sandbox.child_output import MAX_OUTPUT_BYTES
 from previewops.worker.sandbox.confinement import Confinement, detect_support
 from previewops.worker.sandbox.file_server import FileServer
 from previewops.worker.sandbox.pool import RenderPool
-from previewops.worker.sandbox.private_root import links_of, outermost
+from previewops.worker.sandbox.private_root import RootLayout
 from tests.render_support import payload, quarters
 from tests.sample_sounds import encode_sound, tone
 from tests.web_server import complete_response, serving, web_assets
@@ -124,9 +124,9 @@ OTHERWISE_INSTALLED = """
 import os, sys
 from pathlib import Path
 import PIL
-from previewops.worker.sandbox.confinement import confine, prepare_surroundings, readable_paths
+from previewops.worker.sandbox.confinement import confine, prepare_surroundings
 
-confine(readable_paths(), prepare_surroundings(os.getppid()), os.getppid())
+confine(prepare_surroundings(os.getppid()), (), os.getppid())
 import PIL.late, av
 assert Path(PIL.__file__).parent.with_name("pillow.libs").joinpath("some.so").read_bytes() == b"library"
 try:
@@ -209,14 +209,16 @@ def test_the_private_root_has_the_outermost_folders_and_all_links(tmp_path: Path
     (tmp_path / "absolute").symlink_to(tmp_path / "link" / "deep")
     (tmp_path / "cycle").symlink_to("cycle")
     real = tmp_path.resolve() / "real"
-    assert outermost([tmp_path / "link" / "deep", real, real / "file"]) == [real]
-    links = list(links_of(tmp_path.resolve() / "absolute" / "up"))
-    assert [(link.name, target) for link, target in links] == [
-        ("absolute", str(tmp_path / "link" / "deep")),
-        ("link", "real"),
-        ("up", "../file"),
-    ]
-    assert {link.name for link, _ in links_of(tmp_path.resolve() / "cycle")} == {"cycle"}
+    layout = RootLayout([tmp_path / "link" / "deep", real / "file"])
+    assert layout.outermost() == [real / "deep", real / "file"]
+    layout.add([real, tmp_path / "absolute" / "up", tmp_path / "cycle"])
+    assert layout.outermost() == [tmp_path.resolve() / "cycle", real]
+    assert {Path(link).name: target for link, target in layout.links.items()} == {
+        "link": "real",
+        "absolute": str(tmp_path / "link" / "deep"),
+        "up": "../file",
+        "cycle": "cycle",
+    }
 
 
 async def test_assets_and_output_are_passed_as_descriptors(folder: Path) -> None:

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from previewops.process.parent_death import set_parent_death_signal
-from previewops.worker.sandbox.confinement import Confinement, Surroundings, confine, readable_paths
+from previewops.worker.sandbox.confinement import Confinement, Surroundings, confine
 from previewops.worker.sandbox.error_codec import decode_error, encode_error
 from previewops.worker.sandbox.framing import HEADER, ProtocolError, body_length, decode_body, encode_frame
 
@@ -273,7 +273,7 @@ def _confine(start: ChildConfig, parent_pid: int, surroundings: Surroundings | N
         return Confinement()
     if surroundings.counted_alone:
         _lower_limit(resource.RLIMIT_NPROC, _TASKS)
-    return confine([*readable_paths(), *map(Path, start.readable)], surroundings, parent_pid)
+    return confine(surroundings, map(Path, start.readable), parent_pid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from previewops.process.parent_death import set_parent_death_signal
 from previewops.worker.sandbox import kernel
 from previewops.worker.sandbox.landlock import COMPLETE_SINCE, landlock_version, restrict_files
 from previewops.worker.sandbox.namespaces import NAMESPACES, enter_namespaces
-from previewops.worker.sandbox.private_root import PRIVATE_ROOT, enter_private_root
+from previewops.worker.sandbox.private_root import PRIVATE_ROOT, RootLayout, enter_private_root
 from previewops.worker.sandbox.privileges import (
     become_user,
     choose_user,
@@ -83,14 +83,16 @@ class Confinement:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a fork server has prepared for its render processes.
+    """What a fork server has prepared for its render processes, so that each of them starts sooner.
 
     ``namespaces_missing`` is "" if they are in namespaces of their own. ``user`` is the id for them if the worker is
-    root.
+    root. They can read ``readable``, and have the files of ``root`` in their private root.
     """
 
     namespaces_missing: str
     user: int | None
+    readable: tuple[Path, ...]
+    root: RootLayout
 
     @property
     def counted_alone(self) -> bool:
@@ -99,8 +101,18 @@ class Surroundings:
 
 
 def prepare_surroundings(worker_pid: int) -> Surroundings:
-    """Enters the namespaces of render processes: the next child of this process is the first in its PID namespace."""
-    return Surroundings(enter_namespaces(), choose_user(worker_pid))
+    """Enters the namespaces of render processes, and gives up the capabilities of all future programs.
+
+    The next child of this process is the first one in its PID namespace.
+    """
+    readable = readable_paths()
+    # Names in the folders of the system's fonts are no secret, and may be many.
+    fonts = [Path(folder) for folder in _SYSTEM_FONTS if Path(folder).is_dir()]
+    layout = RootLayout([*readable, *fonts])
+    user = choose_user(worker_pid)
+    namespaces_missing = enter_namespaces()
+    limit_capabilities()
+    return Surroundings(namespaces_missing, user, tuple(readable), layout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +172,18 @@ def _folders_of(library: str) -> Iterator[Path]:
         yield from package.parent.glob("*.libs")
 
 
-def confine(readable: Iterable[Path], surroundings: Surroundings, parent_pid: int) -> Confinement:
+def confine(surroundings: Surroundings, fonts: Iterable[Path], parent_pid: int) -> Confinement:
     """Confines this process for good, as far as it is possible here. Raises OSError if a layer fails halfway.
 
-    The process can still read ``readable``, absolute paths. It exits if process ``parent_pid`` has died.
+    It can still read ``fonts``, absolute paths. It exits if process ``parent_pid`` has died.
     """
-    paths = [path for path in readable if path.exists()]
-    missing = {NAMESPACES: surroundings.namespaces_missing, PRIVATE_ROOT: _replace_root(paths)}
-    limit_capabilities()
+    existing = [path for path in fonts if path.exists()]
+    surroundings.root.add(existing)
+    paths = [*surroundings.readable, *existing]
+    missing = {
+        NAMESPACES: surroundings.namespaces_missing,
+        PRIVATE_ROOT: enter_private_root(surroundings.root),
+    }
     layers = [NAMESPACES, PRIVATE_ROOT]
     if surroundings.user is not None:
         layers.append(OWN_USER)
@@ -181,7 +197,8 @@ def confine(readable: Iterable[Path], surroundings: Surroundings, parent_pid: in
     support = detect_support()
     missing |= {LANDLOCK: support.landlock_missing, SECCOMP: support.seccomp_missing}
     if support.landlock:
-        restrict_files(support.landlock, paths)
+        # A private root has only folders on the way to readable files, which imports may list.
+        restrict_files(support.landlock, paths, [] if missing[PRIVATE_ROOT] else [Path("/")])
         if support.landlock < COMPLETE_SINCE:
             missing[LANDLOCK] = f"version {support.landlock} cannot keep readable files from being truncated"
     if not support.seccomp_missing:
@@ -190,12 +207,6 @@ def confine(readable: Iterable[Path], surroundings: Surroundings, parent_pid: in
     names = [f"{LANDLOCK} {support.landlock}"] if support.landlock else []
     names += [name for name in (SECCOMP, *layers) if name not in reasons]
     return Confinement((*names, RESOURCE_LIMITS), reasons)
-
-
-def _replace_root(readable: list[Path]) -> str:
-    """Names in the folders of the system's fonts are no secret, and may be many."""
-    fonts = [Path(folder) for folder in _SYSTEM_FONTS if Path(folder).is_dir()]
-    return enter_private_root([*readable, *fonts])
 
 
 def _restrict_calls() -> None:

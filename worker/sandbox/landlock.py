@@ -47,8 +47,11 @@ def describe_refusal(number: int, *, is_filtered: bool) -> str:
     return "denied by a system call filter of the service or container"
 
 
-def restrict_files(version: int, readable: Iterable[Path]) -> None:
-    """Allows this process to read ``readable`` and what is below, and nothing else, for good. Raises OSError."""
+def restrict_files(version: int, readable: Iterable[Path], listable: Iterable[Path] = ()) -> None:
+    """Allows this process to read ``readable`` and what is below, and nothing else, for good. Raises OSError.
+
+    It may list the folders below ``listable``, too.
+    """
     files = _FILE_RIGHTS[max(known for known in _FILE_RIGHTS if known <= version)]
     net = _NET_RIGHTS if version >= _NET_SINCE else 0
     scopes = _SCOPES if version >= _SCOPES_SINCE else 0
@@ -58,19 +61,20 @@ def restrict_files(version: int, readable: Iterable[Path]) -> None:
     ruleset = kernel.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(size), 0)
     try:
         for path in readable:
-            _allow_reading(ruleset, path)
+            _allow(ruleset, path, _READ_FILE | (_READ_FOLDER if path.is_dir() else 0))
+        for path in listable:
+            _allow(ruleset, path, _READ_FOLDER)
         kernel.syscall(_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
 
 
-def _allow_reading(ruleset: int, path: Path) -> None:
+def _allow(ruleset: int, path: Path, rights: int) -> None:
     try:
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return  # unreadable anyway
     try:
-        rights = _READ_FILE | (_READ_FOLDER if path.is_dir() else 0)
         rule = struct.pack("<Qi", rights, handle)
         kernel.syscall(_ADD_RULE, ruleset, _BENEATH_PATH, rule, 0)
     finally:

@@ -10,7 +10,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -34,15 +34,56 @@ _ATTRIBUTES = (
     0x1 | 0x2
 )  # MOUNT_ATTR_RDONLY, _NOSUID; no NODEV: /dev/null and /dev/urandom are among the files
 
-_MAX_PARTS = 500
-"""Parts of a path with all its links; a cycle of links has more."""
-
 _PLACE = "/proc"
 """A folder that is always there, to mount the new root on before it becomes the root."""
 
 
-def enter_private_root(visible: Iterable[Path]) -> str:
-    """Replaces the root by an empty one with ``visible``, read-only. Needs CAP_SYS_ADMIN.
+class RootLayout:
+    """Which files a root has: real paths, and the symbolic links by which they are reached.
+
+    Remembers the folders that it has seen, as there are many fonts in few folders.
+    """
+
+    def __init__(self, visible: Iterable[Path] = ()) -> None:
+        self.links: dict[str, str] = {}
+        self._real = {"/": "/"}  # by path
+        self._visible: set[str] = set()
+        self.add(visible)
+
+    def add(self, visible: Iterable[Path]) -> None:
+        """Adds existing absolute paths with all that is below them."""
+        self._visible.update(self._real_path(str(path)) for path in visible)
+
+    def outermost(self) -> list[Path]:
+        """The real paths, without those that are below another one."""
+        chosen: list[Path] = []
+        for path in sorted(map(Path, self._visible)):
+            if not chosen or not path.is_relative_to(chosen[-1]):
+                chosen.append(path)
+        return chosen
+
+    def _real_path(self, path: str) -> str:
+        known = self._real.get(path)
+        if known is not None:
+            return known
+        self._real[path] = path  # a cycle of links ends here
+        parent, name = os.path.split(path)
+        folder = self._real_path(parent)
+        if name == "..":
+            real = str(Path(folder).parent)
+        elif name in ("", "."):
+            real = folder
+        else:
+            real = f"{folder.rstrip('/')}/{name}"
+            if Path(real).is_symlink():
+                self.links[real] = target = os.readlink(real)  # noqa: PTH115 - as text, for the link
+                real = self._real_path(str(Path(folder) / target))
+        self._real[path] = real
+        return real
+
+
+def enter_private_root(layout: RootLayout) -> str:
+    """Replaces the root by an empty one with the files of ``layout``, read-only. Needs CAP_SYS_ADMIN.
 
     Returns "", or the reason why the root has not changed.
     """
@@ -50,11 +91,10 @@ def enter_private_root(visible: Iterable[Path]) -> str:
         kernel.unshare(_NEW_MOUNTS)
         kernel.mount("none", "/", "", _PRIVATE | _RECURSIVE)
         with ExitStack() as stack:
-            trees = [(path, stack.enter_context(_Tree(path))) for path in outermost(visible)]
-            links = dict(link for path in visible for link in links_of(path))
+            trees = [(path, stack.enter_context(_Tree(path))) for path in layout.outermost()]
             kernel.mount("none", _PLACE, "tmpfs", _NOSUID | _NODEV | _NOEXEC, "mode=0755,size=1m")
             try:
-                _fill(trees, links)
+                _fill(trees, layout.links)
                 _pivot()
             except OSError:
                 with suppress(OSError):
@@ -72,32 +112,6 @@ def describe_refusal(error: OSError) -> str:
     if error.errno == errno.ENOSYS:
         return "missing in this kernel or filtered by the container"
     return str(error)
-
-
-def outermost(paths: Iterable[Path]) -> list[Path]:
-    """The real paths, without those below another one, in an order that needs no other."""
-    chosen: list[Path] = []
-    for path in sorted({path.resolve() for path in paths}):
-        if not chosen or not path.is_relative_to(chosen[-1]):
-            chosen.append(path)
-    return chosen
-
-
-def links_of(path: Path) -> Iterator[tuple[Path, str]]:
-    """The symbolic links on the way along ``path``, which is absolute, with their targets."""
-    folder, parts = Path("/"), list(path.parts[1:])
-    for _ in range(_MAX_PARTS):
-        if not parts:
-            return
-        part = parts.pop(0)
-        place = folder.parent if part == ".." else folder / part
-        if not place.is_symlink():
-            folder = place
-            continue
-        target = os.readlink(place)  # noqa: PTH115 - as text, for the link
-        yield place, target
-        parts = [*(name for name in Path(target).parts if name != "/"), *parts]
-        folder = Path("/") if target.startswith("/") else folder
 
 
 class _Tree:
@@ -129,7 +143,7 @@ class _Tree:
         os.close(self.fd)
 
 
-def _fill(trees: list[tuple[Path, _Tree]], links: dict[Path, str]) -> None:
+def _fill(trees: list[tuple[Path, _Tree]], links: dict[str, str]) -> None:
     """Puts the trees and links into the new root, each at its path."""
     root = Path(_PLACE)
     for path, tree in trees:
@@ -142,8 +156,8 @@ def _fill(trees: list[tuple[Path, _Tree]], links: dict[Path, str]) -> None:
         flags = ctypes.c_uint(_MOVE_FROM_EMPTY_PATH)
         kernel.syscall(_MOVE_MOUNT, tree.fd, b"", _AT_FDCWD, os.fsencode(place), flags)
     for link, target in links.items():
-        place = root / link.relative_to("/")
-        if not any(link.is_relative_to(path) for path, _ in trees):
+        if not any(Path(link).is_relative_to(path) for path, _ in trees):
+            place = root / link.lstrip("/")
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(target)
     kernel.mount("none", _PLACE, "", _REMOUNT | _BIND | _READ_ONLY | _NOSUID | _NODEV | _NOEXEC)

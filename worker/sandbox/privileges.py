@@ -42,7 +42,7 @@ def _is_unassigned(user: int) -> bool:
 
 
 def limit_capabilities() -> None:
-    """Empties the bounding set, and makes root an ordinary user, for good. A process without capabilities has both."""
+    """Empties the bounding set, and makes root an ordinary user for programs that it executes, for good."""
     try:
         for capability in range(_CAPABILITIES):
             kernel.prctl(_PR_CAPBSET_DROP, capability)

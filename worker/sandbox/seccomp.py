@@ -1,9 +1,9 @@
 """Builds the seccomp(2) filter of a render process, as bytes. Pure.
 
-Classic BPF with a list of allowed calls: those that CPython, Pillow, PyAV with its codecs and their threads make after
-their start, found by strace(1) over the renderer's tests. Some are allowed for certain arguments only; a filter sees
-the numbers passed to a call, but nothing behind a pointer. Other calls fail, as libraries expect it, and only calls of
-another architecture kill the process.
+Classic BPF with a list of allowed calls: those that CPython, Pillow, PyAV with its codecs and their threads make
+after their start, found by strace(1) over the renderer's tests. Some are allowed for certain arguments only; a filter
+sees the numbers passed to a call, but nothing behind a pointer. Other calls fail, which libraries expect, and only
+calls of another architecture kill the process.
 """
 
 from __future__ import annotations
