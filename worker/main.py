@@ -98,7 +98,7 @@ def _make_pool(settings: Settings, build_task: str, fonts: FontSources, *, confi
         size=settings.worker_concurrency,
         limits=ChildLimits(
             settings.memory_limit_mb * MIB,
-            cpu_s=settings.cpu_limit_s,
+            cpu_s=settings.effective_cpu_limit_s,
             file_bytes=settings.output_max_mb * MIB,
         ),
         recycle_jobs=settings.recycle_jobs,
@@ -141,7 +141,7 @@ async def _run(
         burst=burst,
         on_startup=_make_startup_hook(settings, notifier),
         helper_pids=render_pool.all_pids,
-        confined_by=lambda: render_pool.confinement.layers,
+        confinement_fields=render_pool.confinement_fields,
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):

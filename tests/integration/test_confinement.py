@@ -25,7 +25,7 @@ from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.sandbox import landlock, namespaces
 from previewops.worker.sandbox.child import ChildLimits
 from previewops.worker.sandbox.child_output import MAX_OUTPUT_BYTES
-from previewops.worker.sandbox.confinement import Confinement, detect_support
+from previewops.worker.sandbox.confinement import ConfinementReport, detect_support
 from previewops.worker.sandbox.file_server import FileServer
 from previewops.worker.sandbox.pool import RenderPool
 from previewops.worker.sandbox.private_root import RootLayout
@@ -163,14 +163,14 @@ async def test_an_unconfined_process_can_do_all_that(folder: Path) -> None:
 
 
 def test_layers_and_missing_ones_are_described() -> None:
-    all_in_force = Confinement(("Landlock 7", "seccomp", "resource limits"))
+    all_in_force = ConfinementReport(("Landlock 7", "seccomp", "resource limits"))
     assert all_in_force.describe() == "Landlock 7, seccomp, resource limits"
     assert all_in_force.complete
-    partial = Confinement(("seccomp", "resource limits"), {"Landlock": "missing in this kernel"})
+    partial = ConfinementReport(("seccomp", "resource limits"), {"Landlock": "missing in this kernel"})
     assert partial.describe() == "seccomp, resource limits; without Landlock: missing in this kernel"
     assert not partial.complete
-    assert Confinement(("Landlock 7",), {"own user": "why"}).complete
-    assert Confinement.from_json(partial.as_json()) == partial
+    assert ConfinementReport(("Landlock 7",), {"own user": "why"}).complete
+    assert ConfinementReport.from_json(partial.as_json()) == partial
 
 
 @pytest.mark.parametrize(

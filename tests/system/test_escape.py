@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from previewops.worker.sandbox.child import ChildLimits
-from previewops.worker.sandbox.confinement import OWN_USER, Confinement, detect_support
+from previewops.worker.sandbox.confinement import OWN_USER, ConfinementReport, detect_support
 from previewops.worker.sandbox.namespaces import NAMESPACES
 from previewops.worker.sandbox.pool import RenderPool
 from previewops.worker.sandbox.private_root import PRIVATE_ROOT
@@ -46,7 +46,7 @@ class Prisoner:
     """The results of all attempts, how the process was confined, and /proc/<pid>/status of it, seen from outside."""
 
     results: dict[str, Any]
-    confinement: Confinement
+    confinement: ConfinementReport
     status: dict[str, str]
 
     def requires(self, layer: str) -> None:

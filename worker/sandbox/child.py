@@ -6,7 +6,7 @@ module, which is fast because the fork server has preloaded its dependencies.
 Protocol, over one stream socket, frames as in ``framing``::
 
     worker -> child    {"config": {...}}                      once: see ``ChildConfig``
-    child  -> worker   {"ready": {...}} | {"error": {...}}    once: its ``Confinement``, or why the task has no import
+    child  -> worker   {"ready": {...}} | {"error": {...}}    once: its ``ConfinementReport``, or the failed import
     worker -> child    {"job": n, "spec": {...}}
     child  -> worker   {"job": n, "progress": [fraction, text]}      any number of times
     child  -> worker   {"job": n, "log": [level, logger, text]}      library log lines, at most MAX_LOG_LINES
@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from previewops.process.parent_death import set_parent_death_signal
-from previewops.worker.sandbox.confinement import Confinement, Surroundings, confine
+from previewops.worker.sandbox.confinement import ConfinementReport, Surroundings, confine
 from previewops.worker.sandbox.error_codec import decode_error, encode_error
 from previewops.worker.sandbox.framing import HEADER, ProtocolError, body_length, decode_body, encode_frame
 
@@ -268,9 +268,9 @@ def _serve(
             _run(channel, log_forwarder, task, request, _Memory(status.fileno(), start.limits.memory_bytes))
 
 
-def _confine(start: ChildConfig, parent_pid: int, surroundings: Surroundings | None) -> Confinement:
+def _confine(start: ChildConfig, parent_pid: int, surroundings: Surroundings | None) -> ConfinementReport:
     if surroundings is None:
-        return Confinement()
+        return ConfinementReport()
     if surroundings.counted_alone:
         _lower_limit(resource.RLIMIT_NPROC, _TASKS)
     return confine(surroundings, map(Path, start.readable), parent_pid)

@@ -22,7 +22,7 @@ from previewops.worker.sandbox.child_messages import (
     unavailable_error,
 )
 from previewops.worker.sandbox.child_output import ChildOutput
-from previewops.worker.sandbox.confinement import Confinement
+from previewops.worker.sandbox.confinement import ConfinementReport
 from previewops.worker.sandbox.error_codec import decode_error, encode_error, require_object
 from previewops.worker.sandbox.fork_server import EXIT_TIMEOUT_S, ForkedProcess, ForkServer
 from previewops.worker.sandbox.framing import HEADER, ProtocolError, body_length, decode_body, encode_frame
@@ -236,7 +236,7 @@ class ProcessSpawner:
         self._config_frame = encode_frame({"config": asdict(config)})
         self._server = server
         self._processes: set[ForkedProcess] = set()
-        self.confinement = Confinement()
+        self.confinement = ConfinementReport()
         self._log_context = contextvars.copy_context()  # without the fields of any job
 
     async def start_child(self) -> Child:
@@ -325,5 +325,5 @@ class ProcessSpawner:
         if "error" in first_message:
             child.close()
             raise TaskImportError(decode_error(first_message["error"]))
-        self.confinement = Confinement.from_json(first_message["ready"])
+        self.confinement = ConfinementReport.from_json(first_message["ready"])
         return child

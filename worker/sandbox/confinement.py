@@ -54,7 +54,7 @@ RESOURCE_LIMITS = "resource limits"
 
 
 @dataclass(frozen=True, slots=True)
-class Confinement:
+class ConfinementReport:
     """The layers that confine a render process, and the reason of each missing one by its name."""
 
     layers: tuple[str, ...] = (RESOURCE_LIMITS,)
@@ -70,11 +70,16 @@ class Confinement:
         reasons = "".join(f"; without {name}: {reason}" for name, reason in self.missing.items())
         return ", ".join(self.layers) + reasons
 
+    def heartbeat_fields(self) -> dict[str, Any]:
+        """The same in the worker's report of itself."""
+        missing = [f"{name}: {reason}" for name, reason in self.missing.items()]
+        return {"confinedBy": list(self.layers), "confinementMissing": missing}
+
     def as_json(self) -> dict[str, Any]:
         return {"layers": list(self.layers), "missing": self.missing}
 
     @classmethod
-    def from_json(cls, value: Any) -> Confinement:
+    def from_json(cls, value: Any) -> ConfinementReport:
         """Decodes ``as_json``, sent before a process has read anything hostile."""
         return cls(
             tuple(map(str, value["layers"])), {str(name): str(why) for name, why in value["missing"].items()}
@@ -172,7 +177,7 @@ def _folders_of(library: str) -> Iterator[Path]:
         yield from package.parent.glob("*.libs")
 
 
-def confine(surroundings: Surroundings, fonts: Iterable[Path], parent_pid: int) -> Confinement:
+def confine(surroundings: Surroundings, fonts: Iterable[Path], parent_pid: int) -> ConfinementReport:
     """Confines this process for good, as far as it is possible here. Raises OSError if a layer fails halfway.
 
     It can still read ``fonts``, absolute paths. It exits if process ``parent_pid`` has died.
@@ -206,7 +211,7 @@ def confine(surroundings: Surroundings, fonts: Iterable[Path], parent_pid: int) 
     reasons = {name: reason for name, reason in missing.items() if reason}
     names = [f"{LANDLOCK} {support.landlock}"] if support.landlock else []
     names += [name for name in (SECCOMP, *layers) if name not in reasons]
-    return Confinement((*names, RESOURCE_LIMITS), reasons)
+    return ConfinementReport((*names, RESOURCE_LIMITS), reasons)
 
 
 def _restrict_calls() -> None:

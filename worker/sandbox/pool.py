@@ -27,7 +27,7 @@ from previewops.worker.sandbox.children import (
     ProgressCallback,
     RequestHandler,
 )
-from previewops.worker.sandbox.confinement import Confinement
+from previewops.worker.sandbox.confinement import ConfinementReport
 from previewops.worker.sandbox.fork_server import ForkServer
 from previewops.worker.sandbox.framing import ProtocolError
 
@@ -130,9 +130,13 @@ class RenderPool:
         return [*self._spawner.pids(), *self._server.pids]
 
     @property
-    def confinement(self) -> Confinement:
+    def confinement(self) -> ConfinementReport:
         """How the children are confined, as the last one that has started reported."""
         return self._spawner.confinement
+
+    def confinement_fields(self) -> dict[str, Any]:
+        """The same for the worker's report of itself."""
+        return self.confinement.heartbeat_fields()
 
     async def close(self, *, kill: bool = True) -> None:
         """Ends every child and the fork server. ``kill=False`` lets running jobs finish first."""

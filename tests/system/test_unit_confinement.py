@@ -1,0 +1,136 @@
+"""How renders are confined under the shipped units, read back from inside a booted systemd."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from previewops.worker.sandbox.confinement import detect_support
+from previewops.worker.sandbox.namespaces import NAMESPACES
+from previewops.worker.sandbox.private_root import PRIVATE_ROOT
+from tests.system.installed import stats, status
+from tests.system.machine import HOME, PREVIEWOPS, Machine
+
+WORKER = "previewops-worker@1.service"
+SUPERVISOR = "previewops-supervisor.service"
+DENIED = "denied by a system call filter of the service or container"
+RESULTS = "/var/lib/previewops/attempts.json"
+
+pytestmark = pytest.mark.skipif(not detect_support().complete, reason="this kernel lacks Landlock or seccomp")
+
+ATTEMPTS = """
+import asyncio, json, os
+from pathlib import Path
+from previewops.worker.sandbox.child import ChildLimits
+from previewops.worker.sandbox.pool import RenderPool
+
+data_dir = Path("/var/lib/previewops")
+(data_dir / "secret").write_bytes(b"secret")
+(data_dir / "link").unlink(missing_ok=True)
+(data_dir / "link").symlink_to("secret")
+spec = {
+    "secret": str(data_dir / "secret"), "link": str(data_dir / "link"), "worker": os.getpid(), "memory": 512 << 20
+}
+
+
+async def main():
+    pool = RenderPool(
+        "tests.system.escape_attempts:run",
+        size=1, limits=ChildLimits(512 << 20), recycle_jobs=9, preload=[], confined=True,
+    )
+    try:
+        results = await pool.run(spec, deadline_s=60)
+        print(json.dumps({**results, "confinement": pool.confinement.as_json()}))
+    finally:
+        await pool.close()
+
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def changed_unit(machine: Machine) -> Iterator[Machine]:
+    yield machine
+    machine.systemctl("stop", WORKER)
+    machine.revert(WORKER)
+
+
+def the_worker(machine: Machine) -> dict[str, Any]:
+    """The report of the only worker, once it has sent one."""
+    machine.until(lambda: stats(machine)["workers"], "the worker reports")
+    (worker,) = stats(machine)["workers"]
+    return dict(worker)
+
+
+@pytest.mark.parametrize("unit", [WORKER, SUPERVISOR])
+def test_every_layer_is_in_force_under_a_shipped_unit(machine: Machine, unit: str) -> None:
+    machine.systemctl("start", unit)
+    machine.until(lambda: stats(machine)["workers"], "a worker reports")
+    for worker in stats(machine)["workers"]:
+        layers = worker["confinedBy"]
+        assert layers[0].startswith("Landlock ")
+        assert layers[1:] == ["seccomp", NAMESPACES, PRIVATE_ROOT, "no capabilities", "resource limits"]
+        assert worker["confinementMissing"] == []
+    renders = [
+        process
+        for process in (status(machine, pid) for pid in machine.pids(unit))
+        if process["Seccomp_filters"] == str(_most_filters(machine, unit))
+    ]
+    assert renders
+    for render in renders:
+        assert (render["NoNewPrivs"], render["Seccomp"]) == ("1", "2")
+        assert {int(render[name], 16) for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+        assert "0" not in render["Uid"].split()
+
+
+def _most_filters(machine: Machine, unit: str) -> int:
+    """Only render processes have one filter more than the unit."""
+    return max(int(status(machine, pid)["Seccomp_filters"]) for pid in machine.pids(unit))
+
+
+def test_ways_out_are_closed_under_a_shipped_unit(changed_unit: Machine) -> None:
+    machine = changed_unit
+    machine.write("/opt/attempts.py", ATTEMPTS)
+    machine.drop_in(
+        WORKER,
+        "[Service]\nType=exec\nRestart=no\nWatchdogSec=0\nExecStart=\n"
+        f"ExecStart={HOME}/venv/bin/python /opt/attempts.py\nStandardOutput=truncate:{RESULTS}\n",
+    )
+    machine.systemctl("start", WORKER)
+    machine.until(lambda: machine.show(WORKER, "ActiveState") != "active", "all attempts are made", 60)
+    assert machine.show(WORKER, "Result") == "success", machine.journal("-u", WORKER)
+    results = json.loads(machine.run("cat", RESULTS))
+    assert results["confinement"]["missing"] == {}
+    assert set(results["calls"].values()) <= {errno.EPERM, errno.ENOSYS}
+    assert set(results["names"].values()) <= {errno.ENOENT, errno.EACCES}
+    assert results["names"]["stat"] == errno.ENOENT
+    assert set(results["hidden"].values()) <= {errno.ENOENT, errno.EACCES}
+    assert set(results["memory"].values()) == {errno.ENOMEM}
+
+
+@pytest.mark.parametrize(
+    ("change", "layer", "reason"),
+    [
+        ("SystemCallFilter=~landlock_create_ruleset", "Landlock", DENIED),
+        ("RestrictNamespaces=~user", NAMESPACES, "user namespaces are denied to this user"),
+        ("SystemCallFilter=~mount", PRIVATE_ROOT, "mounts are denied by the service"),
+    ],
+)
+def test_a_layer_that_the_unit_forbids_is_reported_with_its_reason(
+    changed_unit: Machine, change: str, layer: str, reason: str
+) -> None:
+    machine = changed_unit
+    machine.drop_in(WORKER, f"[Service]\n{change}\n")
+    machine.systemctl("start", WORKER)
+    worker = the_worker(machine)
+    assert any(line.startswith(f"{layer}: {reason}") for line in worker["confinementMissing"])
+    assert not any(name.startswith(layer) for name in worker["confinedBy"])
+    assert f"without {layer}: {reason}" in machine.journal("-u", WORKER)
+    if layer == "Landlock":
+        health = machine.attempt(str(PREVIEWOPS), "health").stdout
+        assert DENIED in health
