@@ -50,12 +50,14 @@ class ChildOutput:
             if not printed:
                 self._close()
                 return
-            self._remaining -= len(printed)
-            text = printed.decode("utf-8", "replace")
-            self.context.run(log.warning, "render.printed", pid=self.pid, text=text)
-            if self._remaining <= 0:
-                self.context.run(log.warning, "render.output-closed", pid=self.pid, allowed=MAX_OUTPUT_BYTES)
-                self._close()
+            self.context.run(self._log, printed)
+
+    def _log(self, printed: bytes) -> None:
+        log.warning("render.printed", pid=self.pid, text=printed.decode("utf-8", "replace"))
+        self._remaining -= len(printed)
+        if self._remaining <= 0:
+            log.warning("render.output-closed", pid=self.pid, allowed=MAX_OUTPUT_BYTES)
+            self._close()
 
     def close(self) -> None:
         """Logs what is left, and closes the pipe."""
