@@ -260,6 +260,11 @@ def _syscall(number: int, *arguments: int) -> None:
         raise OSError(ctypes.get_errno(), f"system call {number}")
 
 
+def describe(_spec: dict[str, Any], _progress: object) -> dict[str, Any]:
+    """The user of the process, and its real and effective group."""
+    return {"user": os.geteuid(), "groups": [os.getgid(), os.getegid()]}
+
+
 def spin(_spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[str, Any]:
     """Does what it can to outlive its worker, and then never ends."""
     progress(0.0, "spinning")

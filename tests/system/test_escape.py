@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import platform
 import select
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,6 +32,7 @@ from tests.process_guard import guarded_environ
 from tests.system import escape_attempts
 from tests.system.escape_attempts import CALLS, HIDDEN
 
+ROOT = Path(__file__).parents[2]
 MIB = 1024 * 1024
 MEMORY_BYTES = 512 * MIB
 FILE_BYTES = 8 * MIB
@@ -177,6 +180,52 @@ def test_it_is_in_a_pid_namespace_of_its_worker(prisoner: Prisoner) -> None:
     )
 
 
+REPORT = """
+import asyncio, json
+from previewops.worker.sandbox.child import ChildLimits
+from previewops.worker.sandbox.pool import RenderPool
+
+
+async def main():
+    pool = RenderPool(
+        "tests.system.escape_attempts:describe",
+        size=1, limits=ChildLimits(512 << 20), recycle_jobs=9, preload=[], confined=True,
+    )
+    seen = await pool.run({}, deadline_s=60)
+    print(json.dumps({"missing": pool.confinement.missing, **seen}))
+    await pool.close()
+
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv")
+@pytest.mark.parametrize(
+    ("without", "missing"),
+    [
+        ("-sys_admin", {NAMESPACES, PRIVATE_ROOT}),
+        ("-setuid", {OWN_USER}),
+        ("-all", {NAMESPACES, PRIVATE_ROOT, OWN_USER}),
+    ],
+)
+def test_a_root_with_fewer_capabilities_has_fewer_layers_and_renders(without: str, missing: set[str]) -> None:
+    """As root of a container. It remains root if another user could not read the program."""
+    done = subprocess.run(
+        ["setpriv", "--bounding-set", without, "--inh-caps", without, sys.executable, "-c", REPORT],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **guarded_environ()},
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["missing"].keys() | {OWN_USER} == missing | {OWN_USER}
+    assert len(set(report["groups"])) == 1
+    assert (report["user"] == 0) == (report["groups"][0] == 0) == (OWN_USER in report["missing"])
+
+
 WORKER = """
 import asyncio
 from previewops.worker.sandbox.child import ChildLimits
@@ -201,7 +250,7 @@ def worker_of_a_spinning_process() -> Iterator[subprocess.Popen[str]]:
         [sys.executable, "-c", WORKER],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         env={**os.environ, **guarded_environ()},
     ) as worker:
         assert worker.stdout is not None

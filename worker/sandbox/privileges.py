@@ -7,6 +7,7 @@ import os
 import pwd
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from previewops.worker.sandbox import kernel
@@ -64,20 +65,27 @@ def become_user(user: int, readable: Iterable[Path]) -> str:
         os.setresgid(user, user, 0)
         os.setresuid(user, user, 0)
     except OSError as error:
+        _remain_root()
         return f"root may not change its user here ({error.strerror})"
     hidden = next((path for path in readable if not _is_readable(path)), None)
     if hidden is not None:
-        os.setresuid(0, 0, 0)
-        os.setresgid(0, 0, 0)
+        _remain_root()
         return f"other users cannot read {hidden}"
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
     return ""
 
 
+def _remain_root() -> None:
+    with suppress(OSError):  # nothing has changed
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+
+
 def _is_readable(path: Path) -> bool:
-    needed = os.R_OK | (os.X_OK if path.is_dir() else 0)
-    return os.access(path, needed, effective_ids=True)
+    if not os.access(path, os.R_OK, effective_ids=True):
+        return False
+    return not path.is_dir() or os.access(path, os.X_OK, effective_ids=True)
 
 
 def drop_capabilities() -> None:
