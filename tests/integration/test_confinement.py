@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from previewops.errors import PermanentJobError, RenderCrashed
@@ -403,6 +404,16 @@ async def test_what_a_process_prints_is_one_labelled_event(fd: int) -> None:
             ("render.printed", "warning", forged)
         ]
         assert lines[0]["pid"] in pool.child_pids()
+
+
+async def test_what_a_job_prints_has_the_fields_of_the_job() -> None:
+    async with pool_of(confined=True) as pool:
+        await pool.start()
+        with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+            for job in ("one", "two"):
+                with structlog.contextvars.bound_contextvars(jobId=job):
+                    await pool.run({"act": "print", "fd": 2, "text": job}, deadline_s=60)
+    assert [(line["jobId"], line["text"]) for line in lines] == [("one", "one"), ("two", "two")]
 
 
 async def test_output_beyond_the_limit_is_closed_and_reported(folder: Path) -> None:

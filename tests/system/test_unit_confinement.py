@@ -67,17 +67,24 @@ def the_worker(machine: Machine) -> dict[str, Any]:
     return dict(worker)
 
 
+def resident_bytes(machine: Machine, pid: int) -> int:
+    return int(status(machine, pid)["VmRSS"].split()[0]) * 1024
+
+
 def test_every_layer_is_in_force_under_a_shipped_unit(machine: Machine) -> None:
     machine.systemctl("start", WORKER)
     worker = the_worker(machine)
     assert worker["confinedBy"][0].startswith("Landlock ")
     assert worker["confinedBy"][1:] == LAYERS
     assert worker["confinementMissing"] == []
-    processes = [status(machine, pid) for pid in machine.pids(WORKER)]
-    filters = max(int(process["Seccomp_filters"]) for process in processes)
-    renders = [process for process in processes if int(process["Seccomp_filters"]) == filters]
+    visible = sum(resident_bytes(machine, pid) for pid in machine.pids(WORKER))
+    assert worker["rssBytes"] > visible * 0.8, "the worker cannot read the memory of its render processes"
+    processes = {pid: status(machine, pid) for pid in machine.pids(WORKER)}
+    filters = max(int(process["Seccomp_filters"]) for process in processes.values())
+    renders = {pid: seen for pid, seen in processes.items() if int(seen["Seccomp_filters"]) == filters}
     assert len(renders) == 2, "one per slot, each with a filter of its own beside the unit's"
-    for render in renders:
+    for pid, render in renders.items():
+        assert machine.run("cat", f"/proc/{pid}/oom_score_adj").strip() == "500"
         assert (render["NoNewPrivs"], render["Seccomp"]) == ("1", "2")
         assert {int(render[name], 16) for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
         assert "0" not in render["Uid"].split()

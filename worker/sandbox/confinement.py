@@ -35,7 +35,6 @@ from previewops.worker.sandbox.privileges import (
     become_user,
     choose_user,
     drop_capabilities,
-    hide_memory,
     limit_capabilities,
 )
 from previewops.worker.sandbox.seccomp import ARCHITECTURES, build_filter
@@ -170,7 +169,10 @@ def _folders_of(library: str) -> Iterator[Path]:
 
     A package installed by --user or --target, or on PYTHONPATH, is outside Python's own folders.
     """
-    spec = find_spec(library)
+    try:
+        spec = find_spec(library)
+    except ImportError:  # the import of the task reports it
+        return
     for folder in (spec.submodule_search_locations if spec else None) or ():
         package = Path(folder).resolve()
         yield package
@@ -195,7 +197,6 @@ def confine(surroundings: Surroundings, fonts: Iterable[Path], parent_pid: int) 
         missing[OWN_USER] = become_user(surroundings.user, paths)
     drop_capabilities()
     layers.append(NO_CAPABILITIES)
-    hide_memory()
     if not set_parent_death_signal(parent_pid, signal.SIGKILL):  # a change of the user clears it
         os._exit(0)
     kernel.prctl(_PR_SET_NO_NEW_PRIVS, 1)

@@ -13,7 +13,7 @@ from pathlib import Path
 from previewops.worker.sandbox import kernel
 
 # linux/prctl.h, linux/capability.h, linux/securebits.h
-_PR_CAPBSET_DROP, _PR_CAP_AMBIENT, _PR_SET_SECUREBITS, _PR_SET_DUMPABLE = 24, 47, 28, 4
+_PR_CAPBSET_DROP, _PR_CAP_AMBIENT, _PR_SET_SECUREBITS = 24, 47, 28
 _CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION = 0x20080522
 _CAPABILITIES = 64  # Linux 6.18 has 41; it rejects the first that it lacks
@@ -93,8 +93,3 @@ def drop_capabilities() -> None:
     kernel.prctl(_PR_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL)
     header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
     kernel.check(kernel.libc().capset(header, bytes(24)), "capset")
-
-
-def hide_memory() -> None:
-    """Keeps other processes of the same user from this one's memory, and the kernel from dumping it."""
-    kernel.prctl(_PR_SET_DUMPABLE, 0)
