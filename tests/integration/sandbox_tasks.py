@@ -300,6 +300,12 @@ def act_burn(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     return {"burnt": True}
 
 
+def act_burn_afterwards(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
+    """Leaves a thread behind that uses a processor for ever."""
+    threading.Thread(target=act_burn, args=({"seconds": 1_000}, context), daemon=True).start()
+    return {"pid": os.getpid()}
+
+
 def act_write_much(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     return {"number": _number_of(lambda: Path(spec["path"]).write_bytes(bytes(spec["bytes"])))}
 

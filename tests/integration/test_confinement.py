@@ -394,6 +394,20 @@ async def test_processor_time_is_limited_per_job(confined: bool) -> None:
         assert await pool.run({"act": "burn", "seconds": 0}, deadline_s=60) == {"burnt": True}
 
 
+async def test_a_process_that_computes_without_a_job_is_killed() -> None:
+    async with pool_of(confined=True, limits=ChildLimits(512 * MIB, cpu_s=0.3)) as pool:
+        await pool.run({"act": "burn_afterwards"}, deadline_s=60)
+        (pid,) = pool.child_pids()
+        handle = os.pidfd_open(pid)
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+        loop.add_reader(handle, ended.set)
+        await asyncio.wait_for(ended.wait(), 60)
+        loop.remove_reader(handle)
+        os.close(handle)
+        assert await pool.run({"act": "burn", "seconds": 0}, deadline_s=60) == {"burnt": True}
+        assert pool.crashes == 0
+
+
 @pytest.mark.parametrize("fd", [1, 2])
 async def test_what_a_process_prints_is_one_labelled_event(fd: int) -> None:
     forged = '{"event": "job.completed", "jobId": "other"}\n\x1b[2J\x1b]0;owned\x07'

@@ -52,6 +52,7 @@ class Child:
 
     _process: ForkedProcess
     _output: ChildOutput
+    _cpu_watch: CpuTimeWatch
     _fd_socket: socket.socket
     _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter
@@ -66,8 +67,9 @@ class Child:
 
     @property
     def usable(self) -> bool:
-        """False once the child has exited, closed its socket or run out of memory."""
-        return not (self._process.exited.done() or self._reader.at_eof() or self.out_of_memory)
+        """False once the child has exited, closed its socket, or run out of memory or processor time."""
+        ended = self._process.exited.done() or self._reader.at_eof()
+        return not (ended or self.out_of_memory or self.cpu_time_exceeded)
 
     async def receive(self) -> dict[str, Any]:
         """The next message. Raises ConnectionClosed, ProtocolError."""
@@ -90,14 +92,16 @@ class Child:
         self.jobs += 1
         return frame
 
-    def watch_cpu_time(self, limit_s: float | None) -> CpuTimeWatch:
-        """Kills the process once it has used ``limit_s`` from now on."""
-        return CpuTimeWatch(self._process, limit_s)
+    @property
+    def cpu_time_exceeded(self) -> bool:
+        """Whether it was killed because it had used its processor time."""
+        return self._cpu_watch.exceeded
 
     async def run_job(
         self, frame: bytes, progress: ProgressCallback | None, handle_request: RequestHandler | None
     ) -> dict[str, Any] | JobError:
         """Sends the frame of a job and handles messages until its end. Raises ConnectionClosed, ProtocolError."""
+        self._cpu_watch.restart()
         idle, self._output.context = self._output.context, contextvars.copy_context()
         try:
             return await self._run_job(frame, progress, handle_request)
@@ -184,7 +188,7 @@ class Child:
 
 
 class CpuTimeWatch:
-    """Kills a process once it has used ``limit_s`` of processor time inside the context, all threads together.
+    """Kills a process once it has used ``limit_s`` of processor time, all threads together, since its last job began.
 
     Limits of the kernel cannot do this: it sends SIGXCPU at a limit that the process itself sets for each job, so one
     that was taken over would set another. ``exceeded`` reports the kill. None is no limit.
@@ -196,21 +200,25 @@ class CpuTimeWatch:
         self._limit_s = limit_s
         self._end_s = 0.0
         self._next_check: asyncio.TimerHandle | None = None
+        process.exited.add_done_callback(lambda _: self._stop())
 
-    def __enter__(self) -> CpuTimeWatch:
-        if self._limit_s is not None:
+    def restart(self) -> None:
+        """A job begins."""
+        self._stop()
+        if self._limit_s is not None and not self._process.exited.done():
             self._end_s = self._used_s() + self._limit_s
             self._check()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def _stop(self) -> None:
         if self._next_check is not None:
             self._next_check.cancel()
+            self._next_check = None
 
     def _check(self) -> None:
         remaining_s = self._end_s - self._used_s()
         if remaining_s <= 0:
             self.exceeded = True
+            log.warning("render.cpu-time-exceeded", pid=self._process.pid, allowed=self._limit_s)
             self._process.kill()
             return
         # Not before all processors together could have used up the rest.
@@ -233,6 +241,7 @@ class ProcessSpawner:
 
     def __init__(self, config: ChildConfig, server: ForkServer, generation: Hashable) -> None:
         self.generation = generation
+        self._cpu_s = config.limits.cpu_s
         self._config_frame = encode_frame({"config": asdict(config)})
         self._server = server
         self._processes: set[ForkedProcess] = set()
@@ -305,7 +314,8 @@ class ProcessSpawner:
                 return None
             output.pid = process.pid
             streams = await asyncio.open_unix_connection(sock=ours)
-            child = Child(process, output, fd_socket, *streams, generation)
+            watch = CpuTimeWatch(process, self._cpu_s)
+            child = Child(process, output, watch, fd_socket, *streams, generation)
         except BaseException:
             ours.close()  # the process's end closes the other
             raise

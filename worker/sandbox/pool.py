@@ -164,11 +164,9 @@ class RenderPool:
         elapsed_s: float,
     ) -> dict[str, Any]:
         deadline = asyncio.timeout(deadline_s - elapsed_s)
-        cpu_watch = child.watch_cpu_time(self._cpu_s)
         try:
             async with deadline:
-                with cpu_watch:
-                    outcome = await job_run
+                outcome = await job_run
         except BaseException as error:
             slot.current = None
             code = await child.terminate(grace_s=EXIT_GRACE_S if isinstance(error, ConnectionClosed) else 0)
@@ -178,7 +176,7 @@ class RenderPool:
                 self.deadline_kills += 1
                 raise deadline_error(deadline_s) from None
             if isinstance(error, ConnectionClosed | ProtocolError):
-                if cpu_watch.exceeded and not self._closed:
+                if child.cpu_time_exceeded and not self._closed:
                     self.deadline_kills += 1
                     raise cpu_time_error(self._cpu_s) from None
                 raise self._to_job_error(error, code, killed=child.killed) from None
