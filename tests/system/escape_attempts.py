@@ -172,7 +172,7 @@ HIDDEN = {
     "the worker's environment": "/proc/{parent}/environ",
     "the host's users": "/etc/passwd",
 }
-"""Files that tell about others, by what they tell."""
+"""Files that describe others, by what they describe."""
 
 
 def run(spec: dict[str, Any], _progress: object) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def main(worker_pid: int, confined: bool, *preload: str) -> NoReturn:
     """Serves fork requests until the worker closes its end of the socket or dies.
 
     The server of ``confined`` processes is the first of a PID namespace, if it may have one: the kernel kills
-    whatever is in there when the server ends.
+    all processes in it when the server ends.
     """
     # Signals to the process group reach this process too. Its death would kill every render during a drain: the
     # worker decides when work ends.

@@ -1,6 +1,6 @@
 """A root folder of this process alone, with nothing in it but given files: no other name can be found.
 
-Landlock denies opening other files, but not finding out that they exist: stat(2), access(2) and readlink(2) tell.
+Landlock denies opening other files, but not finding out that they exist, by stat(2), access(2) and readlink(2).
 Uses mount_setattr(2) of Linux 5.12 and the calls before it. Their numbers are the same on every architecture.
 """
 
@@ -20,7 +20,6 @@ PRIVATE_ROOT = "private root folder"
 """The layer, as workers report it."""
 
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
-_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 # linux/sched.h, linux/mount.h, linux/fcntl.h
 _NEW_MOUNTS = 0x00020000
 _NOSUID, _NODEV, _NOEXEC = 1 << 1, 1 << 2, 1 << 3
@@ -30,9 +29,9 @@ _DETACH = 2
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
 _TREE_CLONE, _TREE_CLOEXEC = 1, os.O_CLOEXEC
 _MOVE_FROM_EMPTY_PATH = 4
-_ATTRIBUTES = (
+_READ_ONLY_NOSUID = (
     0x1 | 0x2
-)  # MOUNT_ATTR_RDONLY, _NOSUID; no NODEV: /dev/null and /dev/urandom are among the files
+)  # mount attributes; without NODEV, as /dev/null and /dev/urandom are among the files
 
 _PLACE = "/proc"
 """A folder that is always there, to mount the new root on before it becomes the root."""
@@ -121,7 +120,7 @@ class _Tree:
         self.is_folder = path.is_dir()
         flags = _TREE_CLONE | _TREE_CLOEXEC | _AT_RECURSIVE
         self.fd = kernel.syscall(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), ctypes.c_uint(flags))
-        attributes = struct.pack("<QQQQ", _ATTRIBUTES, 0, 0, 0)
+        attributes = struct.pack("<QQQQ", _READ_ONLY_NOSUID, 0, 0, 0)
         try:
             flags = _AT_EMPTY_PATH | _AT_RECURSIVE
             kernel.syscall(
@@ -164,8 +163,8 @@ def _fill(trees: list[tuple[Path, _Tree]], links: dict[str, str]) -> None:
 
 
 def _pivot() -> None:
-    """Makes the new root the root, and lets the old one go."""
+    """Makes the new root the root, and detaches the old one."""
     os.chdir(_PLACE)
-    kernel.syscall(_PIVOT_ROOT[os.uname().machine], b".", b".")
+    kernel.check(kernel.libc().pivot_root(b".", b"."), "pivot_root")
     kernel.unmount(".", _DETACH)
     os.chdir("/")
