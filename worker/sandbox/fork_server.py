@@ -161,7 +161,7 @@ class ForkServer:
 
     def _start(self) -> socket.socket:
         control, theirs = _socket_pair()
-        sys_path = [entry or str(Path.cwd()) for entry in sys.path]
+        sys_path = [str(Path(entry).absolute()) for entry in sys.path]  # render processes leave this folder
         inherited = {name: value for name, value in os.environ.items() if name.startswith(INHERITED_PREFIXES)}
         arguments = [sys_path, os.getpid(), self._confined, *self._preload]
         try:
