@@ -54,7 +54,7 @@ class _InvalidValue(Exception):
     """A value that its variable does not allow; the text is what is allowed."""
 
 
-def _integer(default: int, low: int, high: int, text: str) -> Any:
+def _integer(default: int | None, low: int, high: int, text: str, *, shown: str | None = None) -> Any:
     def parse(raw: str) -> int:
         # int() alone would also accept "1_000" and " 5 ".
         value = int(raw) if re.fullmatch(r"-?[0-9]{1,18}", raw) else None
@@ -62,7 +62,7 @@ def _integer(default: int, low: int, high: int, text: str) -> Any:
             raise _InvalidValue(f"a whole number from {low} to {high}")
         return value
 
-    return _setting(default, parse, text)
+    return _setting(default, parse, text, shown=shown)
 
 
 def _name(raw: str) -> str:
@@ -191,7 +191,13 @@ class Settings:
     job_timeout_s: int = _integer(
         120, 1, 86_400, "Deadline of one job including its downloads; the job is killed then, s."
     )
-    cpu_limit_s: int = _integer(240, 1, 864_000, "CPU time of one render; it is killed then, s.")
+    cpu_limit_s: int | None = _integer(
+        None,
+        1,
+        86_399,
+        "CPU time of one render, less than PREVIEW_JOB_TIMEOUT_S; it is killed then and not retried, s.",
+        shown="five sixths of PREVIEW_JOB_TIMEOUT_S",
+    )
     drain_timeout_s: int = _integer(25, 0, 86_400, "Time that SIGTERM gives running jobs to finish, s.")
     memory_limit_mb: int = _integer(1_024, 256, 1_048_576, "Address space of one render process, MiB.")
     recycle_jobs: int = _integer(200, 1, 1_000_000, "Jobs after which a render process is replaced.")
@@ -281,6 +287,10 @@ class Settings:
         if self.backoff_base_ms > self.backoff_max_ms:
             allowed = f"at most PREVIEW_BACKOFF_MAX_MS ({self.backoff_max_ms})"
             problems.append(f"PREVIEW_BACKOFF_BASE_MS: found {self.backoff_base_ms}, allowed {allowed}")
+        if self.cpu_limit_s is not None and self.cpu_limit_s >= self.job_timeout_s:
+            # Otherwise a decoder that never ends meets the deadline first, and its job is retried.
+            allowed = f"less than PREVIEW_JOB_TIMEOUT_S ({self.job_timeout_s})"
+            problems.append(f"PREVIEW_CPU_LIMIT_S: found {self.cpu_limit_s}, allowed {allowed}")
         if self.api_read_token is not None and self.api_token is None:
             allowed = "only together with PREVIEW_API_TOKEN"
             problems.append(f"PREVIEW_API_READ_TOKEN: found a token, allowed {allowed}")
@@ -288,6 +298,11 @@ class Settings:
             found = "the value of PREVIEW_API_TOKEN"
             problems.append(f"PREVIEW_API_READ_TOKEN: found {found}, allowed another token")
         return problems
+
+    @property
+    def effective_cpu_limit_s(self) -> float:
+        """The processor time of one render, s: a busy thread reaches it before the deadline."""
+        return self.job_timeout_s * 5 / 6 if self.cpu_limit_s is None else self.cpu_limit_s
 
     @classmethod
     def table(cls) -> list[tuple[str, str, str]]:

@@ -40,7 +40,7 @@ from previewops.worker.render.text.fontconfig import find_fonts
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.sandbox.child import ChildLimits
 from previewops.worker.sandbox.child_messages import TaskImportError
-from previewops.worker.sandbox.confinement import RESOURCE_LIMITS, detect_support
+from previewops.worker.sandbox.confinement import RESOURCE_LIMITS
 from previewops.worker.sandbox.pool import RenderPool
 
 log = structlog.get_logger()
@@ -98,7 +98,7 @@ def _make_pool(settings: Settings, build_task: str, fonts: FontSources, *, confi
         size=settings.worker_concurrency,
         limits=ChildLimits(
             settings.memory_limit_mb * MIB,
-            cpu_s=settings.cpu_limit_s,
+            cpu_s=settings.effective_cpu_limit_s,
             file_bytes=settings.output_max_mb * MIB,
         ),
         recycle_jobs=settings.recycle_jobs,
@@ -141,7 +141,7 @@ async def _run(
         burst=burst,
         on_startup=_make_startup_hook(settings, notifier),
         helper_pids=render_pool.all_pids,
-        confined_by=detect_support().layers if render_pool.confined else (RESOURCE_LIMITS,),
+        confinement_fields=render_pool.confinement_fields,
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -185,14 +185,14 @@ async def _start(render_pool: RenderPool) -> None:
 
 
 def _log_confinement(render_pool: RenderPool) -> None:
-    """Logs how the render processes are confined, and what this kernel does not support."""
-    support = detect_support()
-    if not render_pool.confined:
-        log.warning("sandbox.unavailable", by=RESOURCE_LIMITS)
-    elif support.complete:
-        log.info("sandbox.confined", by=support.describe())
+    """Logs how the render processes are confined, and which layers are missing, with the reasons."""
+    confinement = render_pool.confinement
+    if confinement.layers == (RESOURCE_LIMITS,):
+        log.warning("sandbox.unavailable", by=confinement.describe())
+    elif confinement.complete:
+        log.info("sandbox.confined", by=confinement.describe())
     else:
-        log.warning("sandbox.partial", by=support.describe())
+        log.warning("sandbox.partial", by=confinement.describe())
 
 
 def _make_startup_hook(settings: Settings, notifier: SystemdNotifier) -> StartupShutdown:

@@ -56,6 +56,7 @@ async def collect_inputs(
         redis_ms=redis_ms,
         queue_max=settings.queue_max,
         confined_by={worker.worker_id: worker.confined_by for worker in workers if worker.confined_by},
+        confinement_missing={worker.worker_id: worker.confinement_missing for worker in workers},
         clocks_ahead_ms={name: ahead for name, ahead in clocks_ahead_ms if ahead is not None},
     )
 

@@ -75,8 +75,8 @@ class WorkerState:
     ``rss_bytes`` is the total resident memory of the worker, its fork server and its render processes; shared
     pages count in each. ``own_rss_bytes`` is the worker process alone. ``cpu`` is the CPU use of all of them
     since the previous heartbeat, in percent of one core. ``confined_by`` lists the sandbox layers ("Landlock
-    6", "seccomp", "resource limits"), empty if not reported. ``clock_ahead_ms`` is how far its clock is ahead
-    of Redis, minus the heartbeat's latency.
+    6", "seccomp", "resource limits"), empty if not reported; ``confinement_missing`` the others, each with
+    its reason. ``clock_ahead_ms`` is how far its clock is ahead of Redis, minus the heartbeat's latency.
     """
 
     worker_id: str
@@ -95,6 +95,7 @@ class WorkerState:
     cpu: float = 0.0
     own_rss_bytes: int = 0
     confined_by: tuple[str, ...] = ()
+    confinement_missing: tuple[str, ...] = ()
     clock_ahead_ms: int | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -110,6 +111,7 @@ class WorkerState:
             "ownRssBytes": self.own_rss_bytes,
             "cpu": self.cpu,
             "confinedBy": list(self.confined_by),
+            "confinementMissing": list(self.confinement_missing),
             "clockAheadMs": self.clock_ahead_ms,
             "heartbeatAt": iso_from_ms(self.heartbeat_ms),
             "startedAt": iso_from_ms(self.started_ms),

@@ -91,7 +91,7 @@ def test_every_limit_is_listed_with_its_default_and_its_code() -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "settings"
     }
     known = {
-        variable_of(member.name): str(member.default)
+        variable_of(member.name): member.metadata["shown"]
         for member in members(Settings)
         if member.name in limiting
     }

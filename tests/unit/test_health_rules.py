@@ -194,6 +194,9 @@ def test_less_confinement_can_be_accepted() -> None:
         return next(check for check in checks if check.name == "confinement")
 
     assert confinement_check(Confinement.FULL).message == "a and 1 more render without Landlock"
+    reason = "Landlock: denied by a system call filter of the service or container"
+    inputs = replace(inputs, confinement_missing={"a": (reason, "own user: not this one")})
+    assert confinement_check(Confinement.FULL).message == f"a and 1 more render without Landlock ({reason})"
     assert confinement_check(Confinement.FULL).figure == "2 of 3 lack it"
     assert confinement_check(Confinement.SECCOMP).message == "b render without seccomp"
     assert confinement_check(Confinement.LIMITS).message == "render processes are confined by resource limits"

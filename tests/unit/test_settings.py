@@ -31,7 +31,7 @@ INTEGERS = {
     "PREVIEW_HEARTBEAT_MS": ("heartbeat_ms", 100, 60_000),
     "PREVIEW_AGEING_MS": ("ageing_ms", 100, 86_400_000),
     "PREVIEW_JOB_TIMEOUT_S": ("job_timeout_s", 1, 86_400),
-    "PREVIEW_CPU_LIMIT_S": ("cpu_limit_s", 1, 864_000),
+    "PREVIEW_CPU_LIMIT_S": ("cpu_limit_s", 1, 86_399),
     "PREVIEW_DRAIN_TIMEOUT_S": ("drain_timeout_s", 0, 86_400),
     "PREVIEW_MEMORY_LIMIT_MB": ("memory_limit_mb", 256, 1_048_576),
     "PREVIEW_RECYCLE_JOBS": ("recycle_jobs", 1, 1_000_000),
@@ -51,6 +51,7 @@ COMPANIONS = {
     ("PREVIEW_BACKOFF_BASE_MS", 3_600_000): {"PREVIEW_BACKOFF_MAX_MS": "3600000"},
     ("PREVIEW_BACKOFF_MAX_MS", 1): {"PREVIEW_BACKOFF_BASE_MS": "1"},
     ("PREVIEW_LEASE_MS", 1_000): {"PREVIEW_HEARTBEAT_MS": "333"},
+    ("PREVIEW_CPU_LIMIT_S", 86_399): {"PREVIEW_JOB_TIMEOUT_S": "86400"},
     ("PREVIEW_HEARTBEAT_MS", 60_000): {"PREVIEW_LEASE_MS": "180000"},
 }
 OTHERS = {
@@ -80,6 +81,23 @@ def test_empty_environment_gives_the_defaults() -> None:
     assert settings.max_crashes == 3
 
 
+@pytest.mark.parametrize("timeout_s", [1, 2, 60, 120, 86_400])
+def test_processor_time_ends_before_the_deadline_unless_set(timeout_s: int) -> None:
+    settings = Settings.from_env({"PREVIEW_JOB_TIMEOUT_S": str(timeout_s)})
+    assert 0 < settings.effective_cpu_limit_s < timeout_s
+    assert Settings().effective_cpu_limit_s == 100
+
+
+@pytest.mark.parametrize(("limit_s", "timeout_s"), [(240, 120), (120, 120)])
+def test_processor_time_beyond_the_deadline_is_a_conflict_that_names_both(
+    limit_s: int, timeout_s: int
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        Settings.from_env({"PREVIEW_CPU_LIMIT_S": str(limit_s), "PREVIEW_JOB_TIMEOUT_S": str(timeout_s)})
+    allowed = f"less than PREVIEW_JOB_TIMEOUT_S ({timeout_s})"
+    assert caught.value.message == f"PREVIEW_CPU_LIMIT_S: found {limit_s}, allowed {allowed}"
+
+
 def test_every_integer_setting_is_tested_here() -> None:
     named = {variable for variable, _, _ in Settings.table()}
     assert set(INTEGERS) <= named
@@ -88,7 +106,7 @@ def test_every_integer_setting_is_tested_here() -> None:
         variable_of(name)
         for name in Settings.__dataclass_fields__
         if isinstance(getattr(Settings(), name), int)
-    }
+    } | {"PREVIEW_CPU_LIMIT_S"}  # derived from another one by default
     assert numbers == set(INTEGERS)
 
 

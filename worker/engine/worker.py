@@ -66,7 +66,7 @@ class PreviewWorker(Worker):
     """One worker process: ``settings.worker_concurrency`` slots, one lease and one task per running job.
 
     ``helper_pids`` returns the ids of other processes whose memory and processor time it reports as its own.
-    ``confined_by`` names the layers that confine its renders.
+    ``confinement_fields`` returns how its renders are confined, for its report of itself.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class PreviewWorker(Worker):
         clock: Clock | None = None,
         rng: Rng | None = None,
         helper_pids: Callable[[], Iterable[int]] = tuple,
-        confined_by: Sequence[str] = (),
+        confinement_fields: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         redis = ArqRedis(pool_or_conn=pool, default_queue_name=settings.queue_name, **_SERIALIZERS)
         super().__init__(
@@ -114,7 +114,7 @@ class PreviewWorker(Worker):
         self._started_ms = self._clock.now_ms()
         self._process_stats = ProcessStatsReader(helper_pids, self._clock.monotonic)
         self._host = socket.gethostname()
-        self._confined_by = list(confined_by)
+        self._confinement_fields = confinement_fields
         self._set_up_slots()
         self._connect(redis, pool, Hooks(on_job_start, on_job_end, after_job_end))
         self._loops: list[asyncio.Task[None]] = []
@@ -380,7 +380,7 @@ class PreviewWorker(Worker):
             "completed": self.jobs_complete,
             "failed": self.jobs_failed,
             "version": __version__,
-            "confinedBy": self._confined_by,
+            **self._confinement_fields(),
             "clockMs": self._clock.now_ms(),
             "jobs": [run.claim.job_id for run in self.runs.values()],
         }
