@@ -16,14 +16,14 @@ from previewops.worker.assets.opener import AssetRef, permanent_asset_error, sto
 from previewops.worker.render.encode.gif import count_frames
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
-from previewops.worker.render.representative_frame import seek_representative_frame
+from previewops.worker.render.picture_metadata import BarePicture, find_orientation, strip_metadata
+from previewops.worker.render.representative_frame import representative_frame
 
 # Load all plugins of Pillow in the fork server. Later, each child would load them from files that an upgrade may
 # have replaced.
 Image.init()
 
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
-_ORIENTATION = 0x0112  # EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 _DRAFT_GAP = 4 / 3  # JPEG decoding scale: at least this times the needed size (SSIM >= .996)
 _REDUCING_GAP = 2.0  # the same for the last step of scaling (SSIM .999)
@@ -64,19 +64,27 @@ def decode_picture(ref: AssetRef, file: BinaryIO, limits: RenderLimits, needed: 
         PermanentJobError: as ``read_header``; asset-corrupt also for a truncated file.
     """
     with _open_picture(ref, file, limits) as (image, header):
-        stored = needed if header.orientation not in _SIDEWAYS else Size(needed.height, needed.width)
-        full = Size(*image.size)
-        target = min(full, full.covering(stored), key=lambda size: size.width)
-        image.draft(image.mode, (round(target.width * _DRAFT_GAP), round(target.height * _DRAFT_GAP)))
-        if header.frames > 1:
-            seek_representative_frame(image, header.frames)
-        image.load()
-        profile = image.info.get("icc_profile")
-        shrunk = resize(_eight_bits(image), target)
-        picture = _opaque_if_possible(_upright(_to_srgb(shrunk, profile), header.orientation))
-        # Writers would copy the applied profile, comments, location and time.
-        picture.info = {}
-        return picture
+        if header.frames == 1:
+            return _decode(image, header, needed)
+        frame = representative_frame(image, header.frames)
+    del image  # frees its memory
+    with _open_picture(ref, file, limits) as (image, header):
+        image.seek(frame)
+        return _decode(image, header, needed)
+
+
+def _decode(image: Image.Image, header: PictureHeader, needed: Size) -> Image.Image:
+    stored = needed if header.orientation not in _SIDEWAYS else Size(needed.height, needed.width)
+    full = Size(*image.size)
+    target = min(full, full.covering(stored), key=lambda size: size.width)
+    image.draft(image.mode, (round(target.width * _DRAFT_GAP), round(target.height * _DRAFT_GAP)))
+    image.load()
+    profile = image.info.get("icc_profile")
+    shrunk = resize(_eight_bits(image), target)
+    picture = _opaque_if_possible(_upright(_to_srgb(shrunk, profile), header.orientation))
+    # Writers would copy the applied profile, comments, location and time.
+    picture.info = {}
+    return picture
 
 
 @contextmanager
@@ -86,7 +94,6 @@ def _open_picture(
     """Opens the picture; errors inside the block are raised as typed errors."""
     file.seek(0)
     head = file.read(32)
-    file.seek(0)
     ceiling = Image.MAX_IMAGE_PIXELS
     # Pillow rejects twice this figure before a decoder allocates memory; the exact limit is checked below.
     Image.MAX_IMAGE_PIXELS = limits.frame_pixels
@@ -94,8 +101,9 @@ def _open_picture(
         with warnings.catch_warnings(), storage_errors():
             warnings.simplefilter("ignore")  # about metadata: relevant problems are raised
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=PICTURE_FORMATS) as image:
-                yield image, _read_header(ref, image, file, limits)
+            bare = strip_metadata(file)
+            with Image.open(bare.file, formats=PICTURE_FORMATS) as image:
+                yield image, _read_header(ref, image, bare, limits)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
         found = str(bomb).partition(" exceeds")[0].removeprefix("Image size (").rstrip(")")
         raise _too_many_pixels(ref, found, limits) from bomb
@@ -107,12 +115,12 @@ def _open_picture(
         Image.MAX_IMAGE_PIXELS = ceiling
 
 
-def _read_header(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: RenderLimits) -> PictureHeader:
+def _read_header(ref: AssetRef, image: Image.Image, bare: BarePicture, limits: RenderLimits) -> PictureHeader:
     width, height = image.size
     if width * height > limits.frame_pixels:
         raise _too_many_pixels(ref, f"{width}x{height}, {width * height} pixels", limits)
-    format_name = "JPEG" if image.format == "MPO" else str(image.format)
-    frames = _count_frames(format_name, image, file, limits)
+    format_name = str(image.format)
+    frames = _count_frames(format_name, image, bare.file, limits)
     if frames > limits.frames or frames * width * height > limits.total_pixels:
         raise _picture_error(
             ref,
@@ -122,7 +130,7 @@ def _read_header(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: Rend
             allowed=f"at most {limits.frames} frames and {limits.total_pixels} pixels over all frames",
             hint="shorten the animation or scale it down, or raise PREVIEW_FRAMES_MAX or PREVIEW_PICTURE_MAX_MP",
         )
-    orientation = _orientation(image)
+    orientation = bare.orientation or _own_orientation(format_name, image)
     size = Size(height, width) if orientation in _SIDEWAYS else Size(width, height)
     return PictureHeader(format_name.lower(), size, frames, orientation)
 
@@ -131,17 +139,13 @@ def _count_frames(format_name: str, image: Image.Image, file: BinaryIO, limits: 
     if format_name == "GIF":
         # Pillow reads to the end of the file to count frames, however long it is.
         return count_frames(file, limits.frames)
-    if format_name == "JPEG":
-        return 1  # other images in an MPO file are previews, depth and gain maps of the same picture
     return int(getattr(image, "n_frames", 1))
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError):
-        return 1  # broken metadata does not make the picture invalid
-    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+def _own_orientation(format_name: str, image: Image.Image) -> int:
+    # libavif reports how an AVIF picture is turned; its XMP does not count.
+    xmp = image.info.get("xmp") if format_name == "WEBP" else None
+    return find_orientation(image.info.get("exif"), xmp)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
