@@ -31,7 +31,7 @@ async def load_payload(source: PayloadSource, settings: Settings) -> Payload:
     """
     policy = None
     if settings.asset_roots is not None:
-        policy = AssetPolicy(settings.asset_roots, settings.asset_hosts)
+        policy = AssetPolicy(settings.asset_roots, settings.asset_hosts, settings.data_dir)
     if isinstance(source, Mapping):
         return validate(dict(source), policy=policy)
     if not isinstance(source, os.PathLike):
