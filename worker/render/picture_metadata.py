@@ -42,14 +42,20 @@ _MARKER = re.compile(rb"\xff[^\xff\0]")
 
 _AVIF_MARKS = (b"ftypavif", b"ftypavis")
 _AVIF_CONTAINERS = {b"moov": 0, b"trak": 0, b"meta": 4, b"iinf": 6}  # bytes before the first inner box
+_AVIF_CONFIGURATION = re.compile(rb"av1C\x81.(.)", re.DOTALL)
+_AVIF_CONFIGURATION_BYTES = 65_536  # bytes at the start of a file that are searched for configurations
 _MAX_AVIF_HEADER_BYTES = 16 * 1024 * 1024
 
 
 class BarePicture(NamedTuple):
-    """A picture file without metadata. ``orientation`` is an EXIF orientation; None: the format has its own."""
+    """A picture file without metadata. ``orientation`` is an EXIF orientation; None: the format has its own.
+
+    ``sample_bytes`` is the size of one sample of an AVIF picture, 1 for other formats.
+    """
 
     file: BinaryIO
     orientation: int | None
+    sample_bytes: int = 1
 
 
 def strip_metadata(file: BinaryIO) -> BarePicture:
@@ -69,7 +75,7 @@ def strip_metadata(file: BinaryIO) -> BarePicture:
     if head.startswith(_PNG_MARK):
         return _strip_png(file, size)
     if head[4:12] in _AVIF_MARKS:
-        return BarePicture(_without_avif_exif(file, size), None)
+        return BarePicture(_without_avif_exif(file, size), None, _avif_sample_bytes(file))
     return BarePicture(file, None)
 
 
@@ -286,6 +292,14 @@ def _without_avif_exif(file: BinaryIO, size: int) -> BinaryIO:
         at = end
     file.seek(0)
     return _view(file, [*parts, range(at, size)]) if changed else file
+
+
+def _avif_sample_bytes(file: BinaryIO) -> int:
+    """2 if any picture of the file has more than 8 bits per sample, by its codec configuration (av1C), else 1."""
+    file.seek(0)
+    header = file.read(_AVIF_CONFIGURATION_BYTES)
+    file.seek(0)
+    return 2 if any(match[1][0] & 0x40 for match in _AVIF_CONFIGURATION.finditer(header)) else 1
 
 
 def _rename_exif_items(boxes: bytearray, at: int, end: int) -> int:

@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from previewops.errors import JobError, PermanentJobError
 from previewops.worker.assets.opener import AssetRef, permanent_asset_error, storage_errors
+from previewops.worker.render.decode_memory import PictureLayout, bytes_per_pixel, jpeg_bytes
 from previewops.worker.render.encode.gif import count_frames
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
@@ -65,19 +66,22 @@ def decode_picture(ref: AssetRef, file: BinaryIO, limits: RenderLimits, needed: 
     """
     with _open_picture(ref, file, limits) as (image, header):
         if header.frames == 1:
-            return _decode(image, header, needed)
+            return _decode(ref, image, header, limits, needed)
         frame = representative_frame(image, header.frames)
     del image  # frees its memory
     with _open_picture(ref, file, limits) as (image, header):
         image.seek(frame)
-        return _decode(image, header, needed)
+        return _decode(ref, image, header, limits, needed)
 
 
-def _decode(image: Image.Image, header: PictureHeader, needed: Size) -> Image.Image:
+def _decode(
+    ref: AssetRef, image: Image.Image, header: PictureHeader, limits: RenderLimits, needed: Size
+) -> Image.Image:
     stored = needed if header.orientation not in _SIDEWAYS else Size(needed.height, needed.width)
     full = Size(*image.size)
     target = min(full, full.covering(stored), key=lambda size: size.width)
     image.draft(image.mode, (round(target.width * _DRAFT_GAP), round(target.height * _DRAFT_GAP)))
+    _check_jpeg_memory(ref, image, full, limits)
     image.load()
     profile = image.info.get("icc_profile")
     shrunk = resize(_eight_bits(image), target)
@@ -130,9 +134,29 @@ def _read_header(ref: AssetRef, image: Image.Image, bare: BarePicture, limits: R
             allowed=f"at most {limits.frames} frames and {limits.total_pixels} pixels over all frames",
             hint="shorten the animation or scale it down, or raise PREVIEW_FRAMES_MAX or PREVIEW_PICTURE_MAX_MP",
         )
+    if format_name != "JPEG":  # its memory depends on the scale at which it is decoded
+        transparency = "transparency" in image.info
+        layout = PictureLayout(format_name, image.mode, frames, transparency, bare.sample_bytes)
+        allowed = int(limits.decoder_bytes / bytes_per_pixel(layout))
+        if width * height > allowed:
+            raise _too_much_memory(ref, f"{width}x{height}", format_name, allowed)
     orientation = bare.orientation or _own_orientation(format_name, image)
     size = Size(height, width) if orientation in _SIDEWAYS else Size(width, height)
     return PictureHeader(format_name.lower(), size, frames, orientation)
+
+
+def _check_jpeg_memory(ref: AssetRef, image: Image.Image, full: Size, limits: RenderLimits) -> None:
+    """Rejects a JPEG that does not fit: coefficients of a progressive file at full size, pixels as decoded."""
+    if image.format != "JPEG":
+        return
+    layers: list[tuple[int, int, int, int]] = getattr(image, "layer", None) or [(0, 1, 1, 0)]
+    across, down = max(layer[1] for layer in layers), max(layer[2] for layer in layers)
+    coefficients = sum(layer[1] * layer[2] for layer in layers) / max(1, across * down)
+    if not image.info.get("progressive"):
+        coefficients = 0.0
+    if jpeg_bytes(coefficients, full.width * full.height, image.width * image.height) > limits.decoder_bytes:
+        allowed = int(limits.decoder_bytes / jpeg_bytes(coefficients, 1, 1))
+        raise _too_much_memory(ref, f"{full.width}x{full.height}", "progressive JPEG", allowed)
 
 
 def _count_frames(format_name: str, image: Image.Image, file: BinaryIO, limits: RenderLimits) -> int:
@@ -259,6 +283,16 @@ def _too_many_pixels(ref: AssetRef, found: str, limits: RenderLimits) -> Permane
         found=found,
         allowed=f"at most {limits.frame_pixels} pixels per frame",
         hint="scale the picture down, or raise PREVIEW_FRAME_MAX_MP",
+    )
+
+
+def _too_much_memory(ref: AssetRef, size: str, format_name: str, allowed_px: int) -> PermanentJobError:
+    return _picture_error(
+        ref,
+        "asset-too-many-pixels",
+        found=f"{size} in {format_name}",
+        allowed=f"at most {allowed_px} pixels per frame of such a picture",
+        hint="scale the picture down, convert it to a baseline JPEG, or raise PREVIEW_MEMORY_LIMIT_MB",
     )
 
 
