@@ -18,10 +18,11 @@ from previewops.cli.deferred_output import DeferredOutput
 from previewops.cli.output import print_status
 from previewops.cli.shared_options import theme_option
 from previewops.cli.supervise import default_worker_count
+from previewops.disclosure import redact_url
 from previewops.errors import PreviewopsError, RedisUnavailable
 from previewops.formatting import pluralize
 from previewops.queue.queue import Queue
-from previewops.redis_server.connection import redact_url, redis_errors
+from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
 from previewops.snapshot.fleet import WorkerCountRange
 from previewops.snapshot.model import Snapshot

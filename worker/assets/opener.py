@@ -18,6 +18,7 @@ from typing import BinaryIO, Protocol
 
 from previewops.asset_roots import ASSETS_FOLDER, is_private, is_proposable
 from previewops.contract import DataUri, HttpUri, UriNotAllowed, parse_uri
+from previewops.disclosure import hide_query
 from previewops.errors import PermanentJobError, TransientJobError
 from previewops.message_formatting import escape_unprintable
 
@@ -42,10 +43,9 @@ class AssetRef:
 
     @property
     def short_uri(self) -> str:
-        """The uri, shortened for messages."""
-        if len(self.uri) <= _MAX_URI_CHARS:
-            return self.uri
-        return f"{self.uri[:_MAX_URI_CHARS]}… ({len(self.uri)} characters)"
+        """The uri for messages: without its query, which may be a signature, and shortened."""
+        uri = hide_query(self.uri)
+        return uri if len(uri) <= _MAX_URI_CHARS else f"{uri[:_MAX_URI_CHARS]}… ({len(uri)} characters)"
 
 
 @dataclass(frozen=True, slots=True)
