@@ -119,6 +119,9 @@ async def _redis(context: Context, output: DeferredOutput) -> AsyncIterator[str]
     from previewops.redis_server.embedded import EmbeddedRedis
 
     async with EmbeddedRedis(context.settings.data_dir) as server:
+        version = await server.version()
+        if version is not None:
+            output.print(f"Redis is {version.describe()}")
         keeper = asyncio.create_task(_keep_running(server, context.settings, output))
         try:
             yield server.url
