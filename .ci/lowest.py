@@ -1,6 +1,7 @@
 """Prints the lowest allowed version of each dependency in pyproject.toml, as constraints for pip."""
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -12,4 +13,4 @@ if __name__ == "__main__":
         floor = _FLOOR.match(requirement)
         if floor is None:
             raise SystemExit(f"{requirement}: found no floor, allowed NAME>=VERSION")
-        print(f"{floor['name']}=={floor['version']}")
+        sys.stdout.write(f"{floor['name']}=={floor['version']}\n")
