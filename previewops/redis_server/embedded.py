@@ -242,7 +242,8 @@ class EmbeddedRedis:
                     start_new_session=True,
                     pass_fds=(lock, reader),
                 )
-            continue_on_pipe_close(reader, self._process.pid)
+            with suppress(ProcessLookupError):  # it has exited already; the caller reports its log
+                continue_on_pipe_close(reader, self._process.pid)
         finally:
             os.close(reader)
 
