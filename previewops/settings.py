@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from previewops.asset_roots import default_roots, is_private
 from previewops.contract_maxima import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
 from previewops.errors import UsageError
 from previewops.host_patterns import HostPattern, parse_host_pattern
@@ -150,8 +151,8 @@ class Settings:
     asset_roots: tuple[Path, ...] | None = _setting(
         None,
         _folders,
-        "Folders that assets may be read from, separated by ':'.",
-        shown="DATA_DIR/assets and the worker's working folder",
+        "Folders that assets may be read from, separated by ':'. Of DATA_DIR only its folder assets can be one.",
+        shown="DATA_DIR/assets and the worker's working folder, unless that is / or a system folder",
     )
     fonts: tuple[Path, ...] = _setting(
         (),
@@ -297,6 +298,11 @@ class Settings:
         if self.api_token is not None and self.api_read_token == self.api_token:
             found = "the value of PREVIEW_API_TOKEN"
             problems.append(f"PREVIEW_API_READ_TOKEN: found {found}, allowed another token")
+        data_dir = self.data_dir.absolute()
+        for root in self.asset_roots or ():
+            if root.absolute() != data_dir and is_private(root.absolute(), data_dir):
+                allowed = f"{self.data_dir / 'assets'}, or folders outside of DATA_DIR"
+                problems.append(f"PREVIEW_ASSET_ROOTS: found {str(root)!r}, allowed {allowed}")
         return problems
 
     @property
@@ -317,7 +323,10 @@ class Settings:
         return max(1, total * self.api_client_share // 100)
 
     def effective_asset_roots(self, started_in: Path) -> tuple[Path, ...]:
-        """Returns the folders that assets may be read from: the setting, or DATA_DIR/assets and ``started_in``."""
+        """Returns the folders that assets may be read from: the setting, or DATA_DIR/assets and ``started_in``.
+
+        A root may contain DATA_DIR; its readers exclude what of it is private, see ``previewops.asset_roots``.
+        """
         if self.asset_roots is not None:
             return self.asset_roots
-        return (self.data_dir / "assets", started_in)
+        return default_roots(self.data_dir, started_in)

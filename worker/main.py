@@ -21,11 +21,12 @@ from redis.exceptions import ResponseError
 
 import previewops.contract.schema_validation  # noqa: F401 - imported now, or the first job would import it and could fail
 from previewops.clock import system_rng
+from previewops.disclosure import redact_url
 from previewops.errors import REINSTALL, JobError, PreviewopsError, StartupFailed, UsageError
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.queue.leases import Leases
 from previewops.queue.records import RENDER_FUNCTION
-from previewops.redis_server.connection import connection_pool, redact_url, redis_errors
+from previewops.redis_server.connection import connection_pool, redis_errors
 from previewops.settings import Settings
 from previewops.tasks import cancel_and_wait
 from previewops.worker.assets.download_cache import Fetcher

@@ -69,7 +69,12 @@ class ApiBackend:
         self.submit_batcher = SubmitBatcher(self.queue, url)
         self.dead_letters = DeadLetters(redis, settings)
         self.snapshots = SnapshotReader(redis, settings)
-        self.asset_policy = AssetPolicy(settings.effective_asset_roots(working_dir), settings.asset_hosts)
+        self.asset_policy = AssetPolicy(
+            settings.effective_asset_roots(working_dir),
+            settings.asset_hosts,
+            settings.data_dir,
+            shows_roots=False,
+        )
         self.bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, settings.api_max_body_mb * MIB))
         self._default_operator = default_operator
         # One thread: validation holds the interpreter's lock, so more would only compete with the event loop.

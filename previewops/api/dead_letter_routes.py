@@ -14,6 +14,7 @@ from previewops.api.backend import ApiBackend
 from previewops.api.errors import InvalidRequestBody
 from previewops.api.request_params import RequestParams, read_command
 from previewops.api.responses import json_response
+from previewops.disclosure import for_rest
 from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter
 from previewops.queue.filter_query import FILTER_FIELDS, FilterQuery, UnknownFilterFields, parse_filter
 from previewops.queue.pages import Cursor
@@ -51,7 +52,7 @@ class DeadLetterRoutes:
         query.raise_violations()
         async with self._backend.redis_slot():
             page = await self._backend.dead_letters.page(selection, cursor=cursor, limit=limit)
-        rows = [record.as_json() for record in page.rows]
+        rows = [for_rest(record.as_json()) for record in page.rows]
         return json_response({"deadLetters": rows, "next": _encode_cursor(page.cursor)})
 
     async def requeue(self, request: Request) -> Response:

@@ -15,6 +15,7 @@ from previewops.api.backend import ApiBackend
 from previewops.api.client_address import ClientAddresses, client_key
 from previewops.api.job_watcher import JobListener, JobWatcher
 from previewops.api.responses import ClosingResponse, encode_json
+from previewops.disclosure import for_rest
 from previewops.errors import JobNotFound
 from previewops.queue.records import JobRecord
 
@@ -85,7 +86,7 @@ class EventRoutes:
                 yield _event("gone", {"jobId": listener.job_id}, LAST_EVENT_ID)
                 return
             if not record.state.pending:
-                yield _event("end", record.as_json(), LAST_EVENT_ID)
+                yield _event("end", for_rest(record.as_json()), LAST_EVENT_ID)
                 return
             # The job was requeued between the two reads.
             listener.record = record

@@ -15,6 +15,7 @@ from previewops.api.request_params import RequestParams
 from previewops.api.responses import json_response
 from previewops.contract import Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
+from previewops.disclosure import for_rest
 from previewops.errors import InvalidPayload
 
 _THREAD_FROM_BYTES = 16_384
@@ -51,9 +52,9 @@ class JobRoutes:
         return json_response(receipt.as_json(), 202 if receipt.new else 200, {"Location": location})
 
     async def status(self, request: Request) -> Response:
-        """``GET /api/preview/jobs/{jobId}/status``: the same as ``status --json``."""
+        """``GET /api/preview/jobs/{jobId}/status``: as ``status --json``, without paths of a host."""
         record = await self._backend.job_record(request)
-        return json_response(record.as_json())
+        return json_response(for_rest(record.as_json()))
 
     async def cancel(self, request: Request) -> Response:
         """``DELETE /api/preview/jobs/{jobId}``: cancels a job that has not ended."""

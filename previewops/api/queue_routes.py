@@ -12,6 +12,7 @@ from previewops.api.problems import build_problem
 from previewops.api.request_params import read_command
 from previewops.api.responses import json_response
 from previewops.clock import iso_from_ms
+from previewops.disclosure import for_rest
 from previewops.errors import RedisUnavailable
 from previewops.health import RECENT_WINDOW_S, Status, Thresholds, evaluate, unreachable_health
 from previewops.health.collect import collect_inputs
@@ -63,7 +64,7 @@ class QueueRoutes:
         else:
             health = evaluate(inputs, self._thresholds)
         healthy = health.status in (Status.OK, Status.WARNING)
-        return json_response(health.as_json(), 200 if healthy else 503)
+        return json_response(for_rest(health.as_json()), 200 if healthy else 503)
 
     async def alive(self, request: Request) -> Response:
         """``GET /livez``: this process responds."""

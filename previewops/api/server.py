@@ -32,9 +32,10 @@ from previewops.api.errors import TokenRequired
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.sockets import bind_sockets, is_loopback, resolve_addresses
 from previewops.clock import SystemClock
+from previewops.disclosure import redact_url
 from previewops.health import Thresholds
 from previewops.process.sd_notify import SystemdNotifier
-from previewops.redis_server.connection import connect, redact_url
+from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 
 SWITCH_INTERVAL_S = 0.001

@@ -54,7 +54,8 @@ class Context:
         """Asset roots and hosts that payloads may name; the current folder is a root where none is set."""
         from previewops.contract import AssetPolicy
 
-        return AssetPolicy(self.settings.effective_asset_roots(Path.cwd()), self.settings.asset_hosts)
+        roots = self.settings.effective_asset_roots(Path.cwd())
+        return AssetPolicy(roots, self.settings.asset_hosts, self.settings.data_dir)
 
     def redis_url(self) -> str:
         """Address of Redis, from the first that is set: option, variable, private server, default.

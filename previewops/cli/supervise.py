@@ -12,8 +12,9 @@ from pathlib import Path
 import click
 
 from previewops.cli.context import Context, pass_context
+from previewops.disclosure import redact_url
 from previewops.errors import UsageError
-from previewops.redis_server.connection import redact_url, resolve_redis_url
+from previewops.redis_server.connection import resolve_redis_url
 from previewops.settings import Settings
 from previewops.snapshot.fleet import WorkerCountRange
 from previewops.supervisor.environment import (

@@ -18,10 +18,11 @@ from previewops.cli.deferred_output import DeferredOutput
 from previewops.cli.output import print_status
 from previewops.cli.shared_options import theme_option
 from previewops.cli.supervise import default_worker_count
+from previewops.disclosure import redact_url
 from previewops.errors import PreviewopsError, RedisUnavailable
 from previewops.formatting import pluralize
 from previewops.queue.queue import Queue
-from previewops.redis_server.connection import redact_url, redis_errors
+from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
 from previewops.snapshot.fleet import WorkerCountRange
 from previewops.snapshot.model import Snapshot
@@ -118,6 +119,9 @@ async def _redis(context: Context, output: DeferredOutput) -> AsyncIterator[str]
     from previewops.redis_server.embedded import EmbeddedRedis
 
     async with EmbeddedRedis(context.settings.data_dir) as server:
+        version = await server.version()
+        if version is not None:
+            output.print(f"Redis is {version.describe()}")
         keeper = asyncio.create_task(_keep_running(server, context.settings, output))
         try:
             yield server.url

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisorStatus
 
 SILENT_HEARTBEATS = 3
@@ -92,7 +93,7 @@ class HealthInputs:
     the workers; ``disk_free_bytes`` and ``disk_bytes`` of DATA_DIR's file system; ``redis_ms`` the latency of Redis;
     ``queue_max`` is PREVIEW_QUEUE_MAX; ``confined_by`` the confinement layers by worker, and
     ``confinement_missing`` the others with their reasons; ``clocks_ahead_ms`` how far the clock of each worker, and
-    of "this host", is ahead of the one of Redis.
+    of "this host", is ahead of the one of Redis; ``redis_is_private`` whether only a unix socket leads to it.
     """
 
     waiting: int
@@ -121,3 +122,5 @@ class HealthInputs:
     confined_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     confinement_missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     clocks_ahead_ms: Mapping[str, int] = field(default_factory=dict)
+    redis_version: ServerVersion | None = None
+    redis_is_private: bool = False

@@ -38,6 +38,7 @@ CHECKS = (
     "confinement",
     "clocks",
     "redis",
+    "redis-version",
     "eviction",
     "persistence",
     "disk",
@@ -157,6 +158,13 @@ def _redis(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
         figure = f"{inputs.redis_ms:.1f} ms"
         advice = "check the server's load, its SLOWLOG, and the network"
         yield make_check("redis", status, f"the latency of Redis is {figure}", figure, advice)
+    if inputs.redis_version is not None:
+        outdated = inputs.redis_version.fixed_in is not None
+        # Only its own user reaches the private server, and only previewops sends it scripts.
+        status = Status.WARNING if outdated and not inputs.redis_is_private else Status.OK
+        message = f"the server is {inputs.redis_version.describe()}"
+        advice = f"install {inputs.redis_version.product} {inputs.redis_version.fixed_in} or newer"
+        yield make_check("redis-version", status, message, str(inputs.redis_version), advice)
     if inputs.eviction_policy is not None:
         safe = inputs.eviction_policy == "noeviction"
         message = f"Redis' maxmemory-policy is {inputs.eviction_policy}{'' if safe else ': it may drop jobs'}"

@@ -14,8 +14,9 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import quote
 
+from previewops.disclosure import redact_url
 from previewops.errors import RedisUnavailable, UsageError
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
@@ -35,11 +36,6 @@ _TMP = Path("/tmp")  # noqa: S108 - folders in it are checked by _is_private
 # Clients differ in whether they percent-decode a unix:// address; these characters need no encoding.
 _UNENCODED_PATH = re.compile(r"[A-Za-z0-9/._~-]+")
 _SCHEMES = ("redis://", "rediss://", "unix://")
-_SECRET_QUERY = ("password",)
-_HOST_AND_PORT = re.compile(r"(?:[^:@\[\]]+|\[[^@\[\]]*\])(?::[0-9]*)?")
-
-REDACTED = "***"
-"""Replaces a secret in messages and logs."""
 
 
 def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
@@ -126,37 +122,6 @@ def _is_private(folder: Path) -> bool:
         and not status.st_mode & 0o022
         and (folder.parent != _TMP or folder.name == f"previewops-{status.st_uid}")
     )
-
-
-def redact_url(url: str) -> str:
-    """Returns ``url`` without its password, for messages and logs.
-
-    A password that is not percent-encoded may contain delimiters (``/ ? # @``), so everything up to the last ``@``
-    is removed. It is better to hide too much than to show half a password.
-    """
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url.rpartition("@")[2]
-    rest = _redact_query(rest)
-    authority = re.split("[/?#]", rest, maxsplit=1)[0]
-    is_host = not authority or _HOST_AND_PORT.fullmatch(authority) is not None
-    # The path of a web address or a socket may contain an "@"; that of a Redis server is a number.
-    if is_host and ("@" not in rest or not scheme.lower().startswith("redis")):
-        return f"{scheme}://{rest}"
-    user, at_sign, host = rest.rpartition("@")
-    if not at_sign:
-        return f"{scheme}://{REDACTED}"
-    name, has_password, _ = user.partition(":")
-    return f"{scheme}://{name}:{REDACTED}@{host}" if has_password else f"{scheme}://{rest}"
-
-
-def _redact_query(rest: str) -> str:
-    before, _, query = rest.partition("?")
-    fields = parse_qsl(query, keep_blank_values=True)
-    shown = [(name, REDACTED if name in _SECRET_QUERY else value) for name, value in fields]
-    if shown == fields:
-        return rest
-    return f"{before}?{urlencode(shown, safe='*/')}"
 
 
 class PoolOptions(TypedDict, total=False):

@@ -25,6 +25,7 @@ from previewops.health import (
     unknown_health,
     unreachable_health,
 )
+from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
 
 GB = 1_000_000_000
@@ -53,9 +54,10 @@ WELL = HealthInputs(
     queue_max=20,
     confined_by={"w1": ("Landlock 6", "seccomp", "resource limits")},
     clocks_ahead_ms={"w1": 3, "this host": -40},
+    redis_version=ServerVersion("Redis", (8, 8, 1)),
 )
 UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None,
-    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {},
+    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {}, "redis_version": None,
 }  # fmt: skip
 
 
@@ -88,6 +90,7 @@ TROUBLED = replace(
     queue_max=4,
     confined_by={"w1": ("resource limits",)},
     clocks_ahead_ms={"w1": -61_000},
+    redis_version=ServerVersion("Redis", (6, 2, 14)),
 )
 
 
@@ -136,6 +139,13 @@ def test_healthy_queue() -> None:
         ({"supervisors": (supervisor(silent=True),)}, Status.WARNING, "supervisors"),
         ({"supervisors": (supervisor(notice="no room"),)}, Status.WARNING, "supervisors"),
         ({"versions": frozenset({"1", "2"})}, Status.WARNING, "versions"),
+        ({"redis_version": ServerVersion("Redis", (6, 2, 14))}, Status.WARNING, "redis-version"),
+        (
+            {"redis_version": ServerVersion("Redis", (6, 2, 14)), "redis_is_private": True},
+            Status.OK,
+            "redis-version",
+        ),
+        ({"redis_version": ServerVersion("Redis", (7, 0, 15))}, Status.OK, "redis-version"),
         ({"redis_ms": 49.9}, Status.OK, "redis"),
         ({"redis_ms": 50.0}, Status.WARNING, "redis"),
         ({"redis_ms": 500.0}, Status.CRITICAL, "redis"),

@@ -157,6 +157,22 @@ def test_folders() -> None:
         Settings.from_env({"DATA_DIR": "a\0b"})
 
 
+@pytest.mark.parametrize("started_in", ["/", "/etc", "/usr/lib", "/proc/1"])
+def test_a_system_folder_is_no_root_by_default(started_in: str) -> None:
+    assert Settings(data_dir=Path("/d")).effective_asset_roots(Path(started_in)) == (Path("/d/assets"),)
+
+
+@pytest.mark.parametrize("root", ["/srv/d/assets", "/srv/d/assets/a", "/srv/d", "/srv", "/srv/d2"])
+def test_roots_beside_and_around_the_data_folder_are_allowed(root: str) -> None:
+    Settings.from_env({"DATA_DIR": "/srv/d", "PREVIEW_ASSET_ROOTS": root})
+
+
+@pytest.mark.parametrize("root", ["/srv/d/previews", "/srv/d/.staging", "/srv/d/assets2"])
+def test_other_folders_of_the_data_folder_are_no_roots(root: str) -> None:
+    with pytest.raises(UsageError, match=f"PREVIEW_ASSET_ROOTS: found '{root}', allowed /srv/d/assets"):
+        Settings.from_env({"DATA_DIR": "/srv/d", "PREVIEW_ASSET_ROOTS": f"/a:{root}"})
+
+
 @pytest.mark.parametrize("variable", [*INTEGERS, *sorted(OTHERS)])
 def test_an_empty_variable_counts_as_unset(variable: str) -> None:
     assert Settings.from_env({variable: ""}) == Settings()

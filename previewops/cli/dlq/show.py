@@ -13,6 +13,7 @@ from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.shared_options import json_option, limit_option
 from previewops.cli.status import format_job
 from previewops.clock import iso_from_ms
+from previewops.disclosure import payload_for_display
 from previewops.errors import PreviewopsError
 from previewops.formatting import format_age, format_table
 from previewops.queue import Queue
@@ -60,14 +61,17 @@ Examples:
 @json_option
 @pass_context
 def show(context: Context, job_id: str, as_json: bool) -> None:
-    """Show a dead letter: error, attempts with tracebacks, payload."""
+    """Show a dead letter: error, attempts with tracebacks, payload.
+
+    Addresses are shown without their query. `previewops dlq export --payloads` writes whole payloads.
+    """
     record, now_ms = context.call_with_time(lambda queue: queue.status(job_id))
     if record.state is not JobState.DEAD:
         raise PreviewopsError(
             f"job {job_id} is {record.state.value}, not a dead letter", hint=f"previewops status {job_id}"
         )
     if as_json:
-        print_json({**record.as_json(), "payload": record.payload})
+        print_json({**record.as_json(), "payload": payload_for_display(record.payload)})
         return
     print_out(format_job(record, now_ms))
     for number, attempt in enumerate(record.history, 1):
@@ -75,7 +79,10 @@ def show(context: Context, job_id: str, as_json: bool) -> None:
             print_out(["", f"Traceback of attempt {number}"])
             print_out(f"  {line}" for line in attempt.traceback.rstrip().splitlines())
     print_out(["", "Payload"])
-    print_out(f"  {line}" for line in json.dumps(record.payload, indent=2, ensure_ascii=False).splitlines())
+    print_out(
+        f"  {line}"
+        for line in json.dumps(payload_for_display(record.payload), indent=2, ensure_ascii=False).splitlines()
+    )
 
 
 async def _groups(queue: Queue, selection: DeadLetterFilter, limit: int) -> tuple[DeadLetterGroup, ...]:
