@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 from previewops.clock import optional_iso
 from previewops.health import RECENT_WINDOW_S, Health, HealthInputs, RecentOutcomes, Thresholds, evaluate
+from previewops.queue.keys import Keys
 from previewops.snapshot.model import CounterBucket, Snapshot
 
 SNAPSHOT_CHECKS = frozenset(
-    {"workers", "accounting", "data-loss", "oldest-waiting", "dead-letters"}
+    {"workers", "accounting", "data-loss", "stored-data", "oldest-waiting", "dead-letters"}
     | {"failure-rate", "dead-growth", "paused", "supervisors", "versions"}
 )
 """Checks that need only a snapshot and the last minutes of counters."""
@@ -23,6 +24,7 @@ def inputs_from_snapshot(
     ``buckets`` are 10 s buckets of at least the last five minutes, None if unknown; ``heartbeat_ms`` is the workers'
     heartbeat interval.
     """
+    core = Keys(snapshot.queue_name).core()
     return HealthInputs(
         waiting=sum(snapshot.waiting.values()),
         delayed=snapshot.delayed,
@@ -40,6 +42,9 @@ def inputs_from_snapshot(
         lost_at=optional_iso(snapshot.data_lost_ms),
         recent=None if buckets is None else _recent(buckets, snapshot.now_ms),
         supervisors=snapshot.supervisors,
+        unreadable=snapshot.unreadable,
+        core_unreadable=tuple(key for key in snapshot.unreadable.keys if key in core),
+        quarantined=snapshot.quarantined,
         versions=frozenset(worker.version for worker in snapshot.workers if worker.version),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 from previewops.snapshot.fleet import SupervisorStatus
 
 SILENT_HEARTBEATS = 3
@@ -91,7 +92,8 @@ class HealthInputs:
     ``run_ages_ms`` the time each running job (by id) has run, ``deadline_ms`` the allowed time; ``versions`` those of
     the workers; ``disk_free_bytes`` and ``disk_bytes`` of DATA_DIR's file system; ``redis_ms`` the latency of Redis;
     ``queue_max`` is PREVIEW_QUEUE_MAX; ``confined_by`` the confinement layers by worker; ``clocks_ahead_ms`` how far
-    the clock of each worker, and of "this host", is ahead of the one of Redis.
+    the clock of each worker, and of "this host", is ahead of the one of Redis; ``unreadable`` the damaged keys,
+    ``core_unreadable`` those without which no job can be claimed, ``quarantined`` how many keys scripts moved aside.
     """
 
     waiting: int
@@ -119,3 +121,6 @@ class HealthInputs:
     queue_max: int | None = None
     confined_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     clocks_ahead_ms: Mapping[str, int] = field(default_factory=dict)
+    unreadable: UnreadableKeys = NO_UNREADABLE_KEYS
+    core_unreadable: tuple[str, ...] = ()
+    quarantined: int = 0

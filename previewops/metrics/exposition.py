@@ -51,6 +51,6 @@ async def scrape(redis: Redis, settings: Settings) -> bytes:
     An unavailable Redis is not an error: ``preview_redis_up`` is 0 then, and the queue's other metrics are missing.
 
     Raises:
-        redis.exceptions.RedisError: Redis replies, but the keys hold foreign data.
+        redis.exceptions.RedisError: Redis replies with another error.
     """
     return render_exposition(await collect(redis, settings), settings)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import parse_qsl, quote, urlencode
 
-from previewops.errors import RedisUnavailable, UsageError
+from previewops.errors import ForeignKey, RedisUnavailable, UsageError
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
 if TYPE_CHECKING:
@@ -228,20 +228,41 @@ def connect(url: str, *, role: str, **options: Unpack[PoolOptions]) -> Redis:
 async def redis_errors(url: str) -> AsyncIterator[None]:
     """Translates Redis failures inside the block into RedisUnavailable. Also usable as a decorator.
 
-    Other errors, such as programming errors (a wrong type, an error in a script), pass through.
+    Other errors, such as an error in a script, pass through.
 
     Raises:
         RedisUnavailable: Redis cannot be reached, rejects the login, or cannot store.
+        ForeignKey: a key that every operation needs has another type.
     """
     from redis.exceptions import RedisError  # noqa: PLC0415 - start-up time of commands without Redis
 
     try:
         yield
     except (RedisError, OSError) as error:
+        foreign = foreign_key(error)
+        if foreign is not None:
+            raise foreign from error
         reason = unavailable_reason(error)
         if reason is None:
             raise
         raise RedisUnavailable(redact_url(url), reason) from error
+
+
+FOREIGN_KEY = "FOREIGNKEY "
+"""Begins the error of a script that needs a key of another type; the key, its type and the allowed type follow."""
+
+_WRONG_TYPE = "WRONGTYPE "
+
+
+def foreign_key(error: BaseException) -> ForeignKey | None:
+    """Returns the error of a script that needs a key of another type; None for other errors."""
+    _, mark, rest = str(error).partition(FOREIGN_KEY)
+    return ForeignKey(*rest.split()[:3]) if mark else None
+
+
+def is_wrong_type(error: BaseException) -> bool:
+    """Whether a command failed because its key has another type."""
+    return _WRONG_TYPE in str(error)
 
 
 _OUT_OF_MEMORY = "it is out of memory (maxmemory reached) and rejects writes"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from previewops.clock import iso_from_ms, optional_iso
+from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 from previewops.snapshot.fleet import SupervisorStatus
 from previewops.snapshot.histogram import merge_histograms, percentile_ms
 from previewops.states import Priority
@@ -155,6 +156,10 @@ class Snapshot:
     completed_kept: int = 0
     history_s: int = 0
     history_min: int = 0
+    quarantined: int = 0
+    """Keys that scripts moved aside because another program had replaced them."""
+    unreadable: UnreadableKeys = NO_UNREADABLE_KEYS
+    """Stored keys that could not be read, in part or at all."""
 
     @property
     def backlog(self) -> int:
@@ -208,5 +213,6 @@ class Snapshot:
                 },
             },
             "workers": [worker.as_json() for worker in self.workers],
+            "unreadable": self.unreadable.as_json(),
             "at": iso_from_ms(self.now_ms),
         }

@@ -10,6 +10,7 @@ import structlog
 from redis import exceptions
 
 from previewops.clock import Rng
+from previewops.redis_server.connection import FOREIGN_KEY
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -28,11 +29,14 @@ _TEMPORARY_ERRORS = (
     exceptions.TryAgainError,
     OSError,
 )
-_TEMPORARY_REPLIES = ("OOM ", "MISCONF ", "MASTERDOWN ", "NOREPLICAS ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY ")
+_TEMPORARY_REPLIES = (
+    *(FOREIGN_KEY, "OOM ", "MISCONF ", "MASTERDOWN ", "NOREPLICAS ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY "),
+)
 
 
 def is_temporary(error: BaseException) -> bool:
-    """Whether the same call may succeed later: Redis is away, loading, failing over or out of memory."""
+    """Whether the same call may succeed later: Redis is away, loading, failing over or out of memory, or an
+    operator has to move aside a key of another type."""
     if isinstance(error, exceptions.AuthenticationError):
         return False
     if isinstance(error, exceptions.ConnectionError) and isinstance(error.__cause__, exceptions.RedisError):

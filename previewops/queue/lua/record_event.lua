@@ -4,6 +4,7 @@
 -- Results OK
 --
 -- @include maxmemory
+-- @include move_aside
 -- @include events
 
 add_event(unpack(ARGV))

@@ -4,6 +4,7 @@
 -- Results OK, ALREADY or STALE
 --
 -- @include maxmemory
+-- @include move_aside
 -- @include lease
 
 local code = check_lease(ARGV[1], ARGV[2])
