@@ -67,6 +67,13 @@ Exit codes: 0 success, 1 failure, 2 usage, 65 invalid payload,
 """
 
 
+def _print_version(ctx: click.Context) -> None:
+    from previewops.build import build_id
+
+    click.echo(f"{PROGRAM}, version {__version__}, build {build_id()}")
+    ctx.exit()
+
+
 def _validate_as(env: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
     """Returns a callback that validates an option by the rules of environment variable ``env``."""
 
@@ -104,7 +111,14 @@ def _validate_as(env: str) -> Callable[[click.Context, click.Parameter, str | No
     help="Folder of bundles and assets. Default: DATA_DIR.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log more; print tracebacks of unexpected errors.")
-@click.version_option(__version__, prog_name=PROGRAM)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _param, value: _print_version(ctx) if value else None,
+    help="Show the version and the build, and exit.",
+)
 @click.pass_obj
 def cli(
     context: Context, redis_url: str | None, queue: str | None, data_dir: str | None, verbose: bool

@@ -45,7 +45,7 @@ def inputs_from_snapshot(
         unreadable=snapshot.unreadable,
         core_unreadable=tuple(key for key in snapshot.unreadable.keys if key in core),
         quarantined=snapshot.quarantined,
-        versions=frozenset(worker.version for worker in snapshot.workers if worker.version),
+        versions=frozenset(worker.full_version for worker in snapshot.workers if worker.version),
     )
 
 

@@ -35,6 +35,7 @@ def decode_pairs(flat: Sequence[bytes]) -> dict[str, str]:
 class ScriptName(StrEnum):
     """All scripts, by file name."""
 
+    CHECK_KEYS = auto()
     SUBMIT = auto()
     CLAIM = auto()
     FINISH = auto()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import parse_qsl, quote, urlencode
 
-from previewops.errors import ForeignKey, RedisUnavailable, UsageError
+from previewops.errors import ForeignKey, LayoutUnsupported, RedisUnavailable, UsageError
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
 if TYPE_CHECKING:
@@ -233,20 +233,24 @@ async def redis_errors(url: str) -> AsyncIterator[None]:
     Raises:
         RedisUnavailable: Redis cannot be reached, rejects the login, or cannot store.
         ForeignKey: a key that every operation needs has another type.
+        LayoutUnsupported: a newer build wrote the queue's data.
     """
     from redis.exceptions import RedisError  # noqa: PLC0415 - start-up time of commands without Redis
 
     try:
         yield
     except (RedisError, OSError) as error:
-        foreign = foreign_key(error)
-        if foreign is not None:
-            raise foreign from error
+        stored = stored_data_error(error)
+        if stored is not None:
+            raise stored from error
         reason = unavailable_reason(error)
         if reason is None:
             raise
         raise RedisUnavailable(redact_url(url), reason) from error
 
+
+NEWER_LAYOUT = "NEWERLAYOUT "
+"""Begins the error of a script that found data of a newer layout; queue, its layout and the supported one follow."""
 
 FOREIGN_KEY = "FOREIGNKEY "
 """Begins the error of a script that needs a key of another type; the key, its type and the allowed type follow."""
@@ -254,10 +258,16 @@ FOREIGN_KEY = "FOREIGNKEY "
 _WRONG_TYPE = "WRONGTYPE "
 
 
-def foreign_key(error: BaseException) -> ForeignKey | None:
-    """Returns the error of a script that needs a key of another type; None for other errors."""
+def stored_data_error(error: BaseException) -> ForeignKey | LayoutUnsupported | None:
+    """Returns the error of a script that cannot use the queue's data; None for other errors."""
     _, mark, rest = str(error).partition(FOREIGN_KEY)
-    return ForeignKey(*rest.split()[:3]) if mark else None
+    if mark:
+        return ForeignKey(*rest.split()[:3])
+    _, mark, rest = str(error).partition(NEWER_LAYOUT)
+    if not mark:
+        return None
+    queue_name, found, supported = rest.split()[:3]
+    return LayoutUnsupported(queue_name, int(found), int(supported))
 
 
 def is_wrong_type(error: BaseException) -> bool:

@@ -79,6 +79,7 @@ class SupervisorState:
     started_ms: int
     notice: str
     workers: tuple[SupervisedWorker, ...]
+    build: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The state as published."""
@@ -86,6 +87,7 @@ class SupervisorState:
             "host": self.host,
             "pid": self.pid,
             "version": self.version,
+            "build": self.build,
             "backend": self.backend,
             "state": self.state,
             "count": self.count,
@@ -104,6 +106,7 @@ def parse_supervisor(info: StoredFields) -> SupervisorState:
         host=info.text("host"),
         pid=info.integer("pid"),
         version=info.text("version"),
+        build=info.text("build"),
         backend=info.text("backend"),
         state=info.text("state", "unknown"),
         count=info.integer("count"),

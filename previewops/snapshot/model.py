@@ -77,7 +77,7 @@ class WorkerState:
     pages count in each. ``own_rss_bytes`` is the worker process alone. ``cpu`` is the CPU use of all of them
     since the previous heartbeat, in percent of one core. ``confined_by`` lists the sandbox layers ("Landlock
     6", "seccomp", "resource limits"), empty if not reported. ``clock_ahead_ms`` is how far its clock is ahead
-    of Redis, minus the heartbeat's latency.
+    of Redis, minus the heartbeat's latency. ``build`` is "" for a worker that does not report it.
     """
 
     worker_id: str
@@ -97,6 +97,12 @@ class WorkerState:
     own_rss_bytes: int = 0
     confined_by: tuple[str, ...] = ()
     clock_ahead_ms: int | None = None
+    build: str = ""
+
+    @property
+    def full_version(self) -> str:
+        """Version and build, "0.1.0+3fa85f6457"; the version alone if it reports no build."""
+        return f"{self.version}+{self.build}" if self.build else self.version
 
     def as_json(self) -> dict[str, Any]:
         """The worker as ``workers --json`` and ``stats --json`` print it."""
@@ -117,6 +123,7 @@ class WorkerState:
             "completed": self.completed,
             "failed": self.failed,
             "version": self.version,
+            "build": self.build,
             "jobs": list(self.jobs),
         }
 

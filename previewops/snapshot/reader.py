@@ -184,6 +184,7 @@ def _worker(
         completed=info.integer("completed"),
         failed=info.integer("failed"),
         version=info.text("version"),
+        build=info.text("build"),
         jobs=tuple(str(job_id) for job_id in info.items("jobs")),
         cpu=info.number("cpu"),
         own_rss_bytes=info.integer("ownRssBytes"),

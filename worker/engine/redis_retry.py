@@ -10,7 +10,7 @@ import structlog
 from redis import exceptions
 
 from previewops.clock import Rng
-from previewops.redis_server.connection import FOREIGN_KEY
+from previewops.redis_server.connection import FOREIGN_KEY, stored_data_error
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -49,6 +49,35 @@ def is_temporary(error: BaseException) -> bool:
     )
 
 
+def is_survivable(error: BaseException) -> bool:
+    """Whether a registered worker keeps trying after ``error``.
+
+    That includes every error reply of a script: the data may be damaged, and an operator can repair it while the
+    worker runs.
+    """
+    return is_temporary(error) or isinstance(error, exceptions.ResponseError)
+
+
+class FailureLog:
+    """Logs failures in a row at the 1st, 2nd, 4th, 8th …: an hour without Redis logs 13 lines, not 3,600."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def add(self, error: Exception) -> None:
+        """Counts a failure, and logs it if it is time."""
+        self.failures += 1
+        if self.failures & (self.failures - 1) == 0:
+            event = "redis.unavailable" if is_temporary(error) else "queue.call-failed"
+            stored = stored_data_error(error)
+            text = str(error) if stored is None else f"{stored.message} ({stored.hint})"
+            log.warning(event, error=text, failures=self.failures)
+
+    def reset(self) -> None:
+        """Ends the row."""
+        self.failures = 0
+
+
 def retry_delay_s(failures: int, rng: Rng) -> float:
     """Seconds to wait after the ``failures``-th consecutive failure: doubling, capped, with jitter in the upper half.
 
@@ -60,15 +89,12 @@ def retry_delay_s(failures: int, rng: Rng) -> float:
 
 async def retry_until_connected(call: Callable[[], Awaitable[T]], rng: Rng) -> T:
     """Repeats ``call`` until Redis answers, and returns its result. Raises errors that a retry cannot fix."""
-    failures = 0
+    failed = FailureLog()
     while True:
         try:
             return await call()
         except Exception as error:
             if not is_temporary(error):
                 raise
-            failures += 1
-            # The first failure, then at doubling counts: an hour without Redis logs 13 lines, not 3,600.
-            if failures & (failures - 1) == 0:
-                log.warning("redis.unavailable", error=str(error), failures=failures)
-        await asyncio.sleep(retry_delay_s(failures, rng))
+            failed.add(error)
+        await asyncio.sleep(retry_delay_s(failed.failures, rng))

@@ -4,6 +4,7 @@
 -- Results groups (fingerprint, count, first death in ms, last death in ms, id of the last, its values of RECORD_FIELDS
 --         in include/record.lua)*
 --
+-- @include layout
 -- @include record
 
 local reply = {}

@@ -7,6 +7,7 @@
 --
 -- @include maxmemory
 -- @include move_aside
+-- @include layout
 -- @include events
 -- @include lease
 

@@ -8,6 +8,7 @@
 -- Results cut-off, ids examined, cursor or nothing at the end, number of matches, and these: nothing,
 --         ids, or rows (id, values of RECORD_FIELDS in include/record.lua); then unreadable keys (include/keys.lua)
 --
+-- @include layout
 -- @include time
 -- @include merge_scan
 -- @include filter_match

@@ -7,6 +7,7 @@
 -- Results ids examined, cursor or nothing at the end, rows (id, values of RECORD_FIELDS in include/record.lua)*,
 --         unreadable keys (include/keys.lua)
 --
+-- @include layout
 -- @include waiting
 -- @include merge_scan
 -- @include filter_match

@@ -5,6 +5,7 @@
 --
 -- @include maxmemory
 -- @include move_aside
+-- @include layout
 -- @include events
 
 local paused = call('HMGET', K_META, 'paused', 'paused_by', 'paused_why')

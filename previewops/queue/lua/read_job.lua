@@ -4,6 +4,7 @@
 -- Results record (field, value)*, arq's body, arq's result, attempts as JSON, score in the schedule,
 --         server now in s and µs, unreadable keys (include/keys.lua); nil for a missing part
 --
+-- @include layout
 -- @include keys
 
 local id = ARGV[1]

@@ -5,6 +5,7 @@
 --
 -- @include maxmemory
 -- @include move_aside
+-- @include layout
 -- @include events
 
 add_event(unpack(ARGV))

@@ -5,6 +5,7 @@
 --
 -- @include maxmemory
 -- @include move_aside
+-- @include layout
 -- @include lease
 
 local code = check_lease(ARGV[1], ARGV[2])

@@ -6,6 +6,7 @@
 --
 -- @include maxmemory
 -- @include move_aside
+-- @include layout
 -- @include time
 
 local supervisor = ARGV[1]

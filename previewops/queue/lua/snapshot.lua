@@ -9,6 +9,7 @@
 --         events (id, fields)* newest first, running jobs (id, values of RUNNING_FIELDS)* newest claim first,
 --         unreadable keys (include/keys.lua)
 --
+-- @include layout
 -- @include time
 -- @include record
 

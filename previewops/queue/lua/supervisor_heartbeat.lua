@@ -7,6 +7,7 @@
 --
 -- @include maxmemory
 -- @include move_aside
+-- @include layout
 -- @include time
 
 local STEP = 100

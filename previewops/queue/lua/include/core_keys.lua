@@ -1,4 +1,5 @@
 -- @include keys
+-- @include layout
 
 -- A script that moves jobs changes nothing while one of these keys belongs to another program: half a transition would
 -- lose the job.
@@ -7,6 +8,8 @@ for _, key in ipairs({ K_SCHEDULE, K_ACTIVE, K_HIGH, K_NORMAL, K_LOW }) do
     return foreign_key(key, 'zset')
   end
 end
-if type(redis.pcall('HLEN', K_META)) == 'table' then
+if unreadable[K_META] then
   return foreign_key(K_META, 'hash')
+elseif stored_layout < LAYOUT then
+  redis.call('HSET', K_META, 'layout', LAYOUT)
 end
