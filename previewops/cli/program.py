@@ -47,6 +47,7 @@ COMMANDS = {
     "api": LazyCommand("previewops.cli.api:api", "Serve the queue over HTTP."),
     "health": LazyCommand("previewops.cli.health:health", "Check the queue, as a monitoring plugin."),
     "metrics": LazyCommand("previewops.cli.metrics:metrics", "Print metrics for Prometheus."),
+    "doctor": LazyCommand("previewops.cli.doctor:doctor", "Check and repair what is stored in Redis."),
     "prune": LazyCommand("previewops.cli.prune:prune", "Remove old bundles and cache entries."),
     "systemd": LazyCommand("previewops.cli.systemd:systemd", "Print or install systemd units."),
     "completion": LazyCommand("previewops.cli.completion:completion", "Print the shell completion script."),
@@ -62,7 +63,8 @@ First steps:
 
 \b
 Exit codes: 0 success, 1 failure, 2 usage, 65 invalid payload,
-69 Redis unreachable, 75 queue full (try again), 130 interrupted.
+69 Redis unreachable, 75 queue full (try again), 76 stored data damaged,
+78 cannot start as installed or configured, 130 interrupted.
 `previewops health` uses the exit codes of a monitoring plugin.
 """
 

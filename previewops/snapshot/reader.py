@@ -25,8 +25,8 @@ from previewops.snapshot.model import (
     QueueEvent,
     RunningJob,
     Snapshot,
-    WorkerState,
 )
+from previewops.snapshot.worker_report import parse_worker
 from previewops.states import Priority
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _snapshot(queue_name: str, reply: Sequence[Any], history_s: int = 0, history
         dead=int(reply[8]),
         oldest_waiting_ms=max(heads.values()),
         counters={name: meta.integer(name) for name in COUNTERS},
-        workers=tuple(_worker(keys, unreadable, *row) for row in reply[12]),
+        workers=tuple(parse_worker(keys, unreadable, *row) for row in reply[12]),
         buckets=tuple(_bucket(keys, unreadable, TEN_SECONDS_MS, *row) for row in reply[13]),
         data_lost_ms=_data_lost_ms(meta, now_ms),
         minutes=tuple(_bucket(keys, unreadable, MINUTE_MS, *row) for row in reply[14]),
@@ -162,35 +162,6 @@ def _data_lost_ms(meta: StoredFields, now_ms: int) -> int | None:
     if "lost" not in meta.fields or "loss_acknowledged" in meta.fields:
         return None
     return meta.integer("lost", now_ms)
-
-
-def _worker(
-    keys: Keys, unreadable: UnreadableCollector, raw_id: bytes, heartbeat: bytes, info_json: bytes
-) -> WorkerState:
-    worker_id = raw_id.decode("utf-8", "replace")
-    info = StoredFields.from_json(keys.worker_prefix + worker_id, info_json, unreadable)
-    heartbeat_ms = parse_score(heartbeat, info)
-    clock_ms = info.optional_integer("clockMs")
-    return WorkerState(
-        worker_id=worker_id,
-        host=info.text("host"),
-        pid=info.integer("pid"),
-        state=info.text("state", "unknown"),
-        slots=info.integer("slots"),
-        busy=info.integer("busy"),
-        rss_bytes=info.integer("rssBytes"),
-        heartbeat_ms=heartbeat_ms,
-        started_ms=info.integer("startedMs"),
-        completed=info.integer("completed"),
-        failed=info.integer("failed"),
-        version=info.text("version"),
-        build=info.text("build"),
-        jobs=tuple(str(job_id) for job_id in info.items("jobs")),
-        cpu=info.number("cpu"),
-        own_rss_bytes=info.integer("ownRssBytes"),
-        confined_by=tuple(str(layer) for layer in info.items("confinedBy")),
-        clock_ahead_ms=None if clock_ms is None else clock_ms - heartbeat_ms,
-    )
 
 
 def _bucket(

@@ -110,7 +110,23 @@ def test_valid_queue_names(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["x" * 101, "a b", "a'b", "a/b", "größe", "a\n", "{a}", "a*", "a?", "[a]", "a\\", "shop:dead", "q:", ":", "arq"],
+    [
+        "x" * 101,
+        "a b",
+        "a'b",
+        "a/b",
+        "größe",
+        "a\n",
+        "{a}",
+        "a*",
+        "a?",
+        "[a]",
+        "a\\",
+        "shop:dead",
+        "q:",
+        ":",
+        "arq",
+    ],
 )
 def test_invalid_queue_names(name: str) -> None:
     with pytest.raises(UsageError, match="PREVIEW_QUEUE_NAME"):
@@ -120,7 +136,7 @@ def test_invalid_queue_names(name: str) -> None:
 
 
 def test_a_colon_in_a_queue_name_has_its_own_message() -> None:
-    with pytest.raises(UsageError, match="without a colon .*--rename-from"):
+    with pytest.raises(UsageError, match=r"without a colon .*--rename-from"):
         Settings.from_env({"PREVIEW_QUEUE_NAME": "shop:dead"})
 
 

@@ -12,6 +12,11 @@ local function to_int(text, default)
   return number >= 0 and number <= LAST_MS and number or default
 end
 
+-- Whether a stored value is a counter that HINCRBY can increase and every reader can read.
+local function is_counter(text)
+  return string.find(text, '^%d+$') and #text <= 15
+end
+
 -- Another program may write the same keys, or somebody may edit them. `call` is redis.call for data that may be damaged.
 -- A key of one job, worker, supervisor or command with a wrong type is moved aside, and the command runs again
 -- (include/move_aside.lua). Every other failed command counts its key as unreadable and returns an empty value.

@@ -3,6 +3,22 @@
 -- @include move_aside
 -- @include result
 
+-- Stores how many dead letters a group has.
+local function count_group(fingerprint)
+  local members = call('ZCARD', P_DEAD_GROUP .. fingerprint)
+  if members > 0 then
+    call('ZADD', K_DEAD_GROUPS, members, fingerprint)
+  else
+    call('ZREM', K_DEAD_GROUPS, fingerprint)
+  end
+end
+
+local function index_dead_letter(id, fingerprint, died_ms)
+  call('ZADD', K_DEAD, format_int(died_ms), id)
+  call('ZADD', P_DEAD_GROUP .. fingerprint, format_int(died_ms), id)
+  count_group(fingerprint)
+end
+
 -- Makes a job a dead letter. The body stays under arq's job key: nothing is copied, and a stock arq client cannot
 -- enqueue the same id. The result key reports the failure to stock arq clients. Neither key expires.
 local function move_to_dead_letters(id, cause, error_class, code, message, fingerprint)
@@ -14,9 +30,7 @@ local function move_to_dead_letters(id, cause, error_class, code, message, finge
   call('ZREM', K_SCHEDULE, id)
   call('HSET', P_JOB .. id, 'state', 'dead', 'finished', format_int(NOW_MS), 'cause', cause, 'class', error_class,
     'code', code, 'reason', message, 'fingerprint', fingerprint)
-  call('ZADD', K_DEAD, format_int(NOW_MS), id)
-  call('ZADD', P_DEAD_GROUP .. fingerprint, format_int(NOW_MS), id)
-  call('ZADD', K_DEAD_GROUPS, call('ZCARD', P_DEAD_GROUP .. fingerprint), fingerprint)
+  index_dead_letter(id, fingerprint, NOW_MS)
   count('died')
   count_by_priority('dead', job[5], cause)
   if code == 'invalid-payload' then
@@ -31,11 +45,6 @@ local function remove_from_dead_letters(id, fingerprint)
   fingerprint = fingerprint or ''
   call('ZREM', K_DEAD, id)
   call('ZREM', P_DEAD_GROUP .. fingerprint, id)
-  local left = call('ZCARD', P_DEAD_GROUP .. fingerprint)
-  if left > 0 then
-    call('ZADD', K_DEAD_GROUPS, left, fingerprint)
-  else
-    call('ZREM', K_DEAD_GROUPS, fingerprint)
-  end
+  count_group(fingerprint)
   call('DEL', P_ARQ_RESULT .. id)
 end
