@@ -97,7 +97,7 @@ class JobRecord:
         if self.state is JobState.COMPLETED:
             return 1.0
         # In other states the stored progress belongs to an attempt that has ended.
-        return (self.progress or 0.0) if self.state is JobState.ACTIVE else 0.0
+        return min(1.0, self.progress or 0.0) if self.state is JobState.ACTIVE else 0.0
 
     def as_json(self) -> dict[str, Any]:
         """The job as ``status --json`` prints it. Keys in camelCase, times in RFC 3339."""

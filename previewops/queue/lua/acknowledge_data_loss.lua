@@ -4,6 +4,7 @@
 -- Results OK, or ALREADY without an alarm
 --
 -- @include maxmemory
+-- @include core_keys
 -- @include move_aside
 -- @include events
 

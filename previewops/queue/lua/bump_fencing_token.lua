@@ -4,6 +4,7 @@
 -- ARGV    1 the token to exceed
 -- Results OK
 --
+-- @include core_keys
 -- @include move_aside
 -- @include keys
 

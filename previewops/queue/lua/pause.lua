@@ -4,8 +4,8 @@
 -- Results OK or ALREADY, then who, why and since when (server ms)
 --
 -- @include maxmemory
+-- @include core_keys
 -- @include move_aside
--- @include layout
 -- @include events
 
 local paused = call('HMGET', K_META, 'paused', 'paused_by', 'paused_why')

@@ -4,8 +4,8 @@
 -- Results OK, or ALREADY if it was not paused
 --
 -- @include maxmemory
+-- @include core_keys
 -- @include move_aside
--- @include layout
 -- @include events
 -- @include waiting
 
