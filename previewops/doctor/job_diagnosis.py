@@ -98,8 +98,12 @@ class JobObservation:
     @property
     def unadmitted(self) -> bool:
         """Whether a stock arq client enqueued it and no worker has admitted it: it has no record yet."""
+        only_due = set(self.scores) == {"schedule"} and self.scores["schedule"] >= 0
         return (
-            self.record_type == "none" and set(self.scores) == {"schedule"} and self.scores["schedule"] >= 0
+            only_due
+            and self.record_type == "none"
+            and self.body_type == KeyType.STRING
+            and not self.invalid_id
         )
 
 
@@ -258,11 +262,13 @@ class _Diagnosis:
         return next((p for p in Priority if p.value in self._seen.scores), Priority.NORMAL)
 
     def _order(self) -> int:
-        latest = (self._now_ms + HOUR_MS) * 1000
+        # The sequence may be ahead of the clock: after a fail-over, or behind a fence that is.
         waiting = (self._seen.scores.get(priority.value) for priority in Priority)
         stored = self._seen.fields.get("order", "")
         candidates = [int(stored) if _ORDER.fullmatch(stored) else None, *waiting]
-        return next((int(o) for o in candidates if o is not None and 0 <= o <= latest), self._now_ms * 1000)
+        return next(
+            (int(o) for o in candidates if o is not None and 0 <= o <= LAST_SCORE_MS), self._now_ms * 1000
+        )
 
     def _time(self, name: str) -> int | None:
         text = self._seen.fields.get(name, "")
@@ -342,7 +348,7 @@ class _Diagnosis:
 
     def _score_is_valid(self, state: JobState, score: float) -> bool:
         if state is JobState.WAITING:
-            return 0 <= score <= (self._now_ms + HOUR_MS) * 1000
+            return 0 <= score <= LAST_SCORE_MS
         if state is JobState.DELAYED:
             return 0 <= score <= LAST_SCORE_MS
         latest = self._now_ms + (MAX_LEASE_MS if state is JobState.ACTIVE else 0) + HOUR_MS

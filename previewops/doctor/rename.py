@@ -43,7 +43,7 @@ async def rename_queue(redis: Redis, old_name: str, settings: Settings) -> int:
     for key in [key async for key in redis.scan_iter(f"{_escape(old_name)}:*", count=1000)]:
         moved += await _move(redis, old, new, key)
     moved += await _move_schedule(redis, old, new)
-    return moved + await redis.renamenx(old.meta, new.meta)
+    return moved + int(await redis.renamenx(old.meta, new.meta))
 
 
 async def _check_unused(redis: Redis, old: Keys, new: Keys) -> None:
@@ -103,7 +103,7 @@ async def _is_shared(redis: Redis, name: str) -> bool:
 
 
 async def _is_own(redis: Redis, new: Keys, job_id: bytes) -> bool:
-    record = await redis.hget(new.job_prefix.encode() + job_id, "state")
+    record = await redis.execute_command("HGET", new.job_prefix.encode() + job_id, "state")
     pending = (b"waiting", b"delayed", b"active")
     return record in pending and bool(await redis.exists(ARQ_JOB_PREFIX.encode() + job_id))
 

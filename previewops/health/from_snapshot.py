@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from previewops.clock import optional_iso
 from previewops.health import RECENT_WINDOW_S, Health, HealthInputs, RecentOutcomes, Thresholds, evaluate
-from previewops.queue.keys import Keys
 from previewops.snapshot.model import CounterBucket, Snapshot
 
 SNAPSHOT_CHECKS = frozenset(
@@ -24,7 +23,6 @@ def inputs_from_snapshot(
     ``buckets`` are 10 s buckets of at least the last five minutes, None if unknown; ``heartbeat_ms`` is the workers'
     heartbeat interval.
     """
-    core = Keys(snapshot.queue_name).core()
     return HealthInputs(
         waiting=sum(snapshot.waiting.values()),
         delayed=snapshot.delayed,
@@ -43,7 +41,7 @@ def inputs_from_snapshot(
         recent=None if buckets is None else _recent(buckets, snapshot.now_ms),
         supervisors=snapshot.supervisors,
         unreadable=snapshot.unreadable,
-        core_unreadable=tuple(key for key in snapshot.unreadable.keys if key in core),
+        blocked_by=snapshot.blocked_by,
         quarantined=snapshot.quarantined,
         versions=frozenset(worker.full_version for worker in snapshot.workers if worker.version),
     )

@@ -93,7 +93,7 @@ class HealthInputs:
     the workers; ``disk_free_bytes`` and ``disk_bytes`` of DATA_DIR's file system; ``redis_ms`` the latency of Redis;
     ``queue_max`` is PREVIEW_QUEUE_MAX; ``confined_by`` the confinement layers by worker; ``clocks_ahead_ms`` how far
     the clock of each worker, and of "this host", is ahead of the one of Redis; ``unreadable`` the damaged keys,
-    ``core_unreadable`` those without which no job can be claimed, ``quarantined`` how many keys scripts moved aside.
+    ``blocked_by`` those of a wrong type without which no job can be claimed, ``quarantined`` how many keys scripts moved aside.
     """
 
     waiting: int
@@ -122,5 +122,5 @@ class HealthInputs:
     confined_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     clocks_ahead_ms: Mapping[str, int] = field(default_factory=dict)
     unreadable: UnreadableKeys = NO_UNREADABLE_KEYS
-    core_unreadable: tuple[str, ...] = ()
+    blocked_by: tuple[str, ...] = ()
     quarantined: int = 0

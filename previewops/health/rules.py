@@ -85,10 +85,10 @@ def _loss(inputs: HealthInputs) -> Check:
 
 
 def _stored_data(inputs: HealthInputs) -> Check:
-    count, core = inputs.unreadable.count, inputs.core_unreadable
+    count, blocked_by = inputs.unreadable.count, inputs.blocked_by
     advice = "`previewops doctor` shows what is damaged; `previewops doctor --repair` repairs it"
-    if core:
-        message = f"the key {core[0]} has a wrong type or is damaged: no job can be claimed"
+    if blocked_by:
+        message = f"the key {blocked_by[0]} has a wrong type: no job can be claimed"
         return Check("stored-data", Status.CRITICAL, message, f"{count}", advice)
     if count:
         example = f", first {inputs.unreadable.keys[0]}" if inputs.unreadable.keys else ""

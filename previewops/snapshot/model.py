@@ -167,6 +167,8 @@ class Snapshot:
     """Keys that scripts moved aside because another program had replaced them."""
     unreadable: UnreadableKeys = NO_UNREADABLE_KEYS
     """Stored keys that could not be read, in part or at all."""
+    blocked_by: tuple[str, ...] = ()
+    """Keys of a wrong type without which no job can be claimed or submitted."""
 
     @property
     def backlog(self) -> int:

@@ -37,7 +37,7 @@ MAX_HISTORY_MIN = 2880
 MAX_EVENTS = 500
 MAX_RUNNING_JOBS = 500
 MAX_SUPERVISORS = 200
-CHECKED_RECORDS = 100
+CHECKED_RECORDS = 50
 """Records per list of jobs that ``check_records`` examines."""
 
 COUNTERS = (
@@ -90,7 +90,7 @@ class SnapshotReader:
             after: only events later than this ``event_id``; "" for no limit.
             running_jobs: include running jobs, newest claim first. Above 500, those with the latest lease
                 expiry.
-            check_records: look for damaged records among the newest 100 jobs of each list.
+            check_records: look for damaged records among the newest 50 jobs of each list.
 
         Raises:
             ValueError: ``after`` is not an event id.
@@ -118,6 +118,7 @@ def _clamp(value: int, maximum: int) -> int:
 
 def _snapshot(queue_name: str, reply: Sequence[Any], history_s: int = 0, history_min: int = 0) -> Snapshot:
     keys, unreadable = Keys(queue_name), UnreadableCollector()
+    reported = UnreadableKeys.from_reply(reply[18])
     now_ms = int(reply[0])
     meta = StoredFields(keys.meta, decode_pairs(reply[1]), unreadable)
     heads = {
@@ -150,7 +151,8 @@ def _snapshot(queue_name: str, reply: Sequence[Any], history_s: int = 0, history
         history_s=history_s,
         history_min=history_min,
         quarantined=meta.integer("quarantined"),
-        unreadable=unreadable.result(UnreadableKeys.from_reply(reply[18])),
+        unreadable=unreadable.result(reported),
+        blocked_by=tuple(key for key in reported.keys if key in keys.core()),
     )
 
 

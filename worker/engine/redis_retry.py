@@ -68,10 +68,15 @@ class FailureLog:
         """Counts a failure, and logs it if it is time."""
         self.failures += 1
         if self.failures & (self.failures - 1) == 0:
-            event = "redis.unavailable" if is_temporary(error) else "queue.call-failed"
             stored = stored_data_error(error)
-            text = str(error) if stored is None else f"{stored.message} ({stored.hint})"
-            log.warning(event, error=text, failures=self.failures)
+            if stored is not None:
+                log.error(
+                    "queue.data-damaged", error=f"{stored.message} ({stored.hint})", failures=self.failures
+                )
+            elif is_temporary(error):
+                log.warning("redis.unavailable", error=str(error), failures=self.failures)
+            else:
+                log.error("queue.call-failed", error=str(error), failures=self.failures)
 
     def reset(self) -> None:
         """Ends the row."""

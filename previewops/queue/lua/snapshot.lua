@@ -79,8 +79,6 @@ local function check_records(limit)
     end
   end
 end
-check_records(tonumber(ARGV[7]))
-
 local reply = {
   format_int(NOW_MS), call('HGETALL', K_META),
   call('ZCARD', K_HIGH), call('ZCARD', K_NORMAL), call('ZCARD', K_LOW),
@@ -93,5 +91,6 @@ local reply = {
   latest_events(tonumber(ARGV[3]), ARGV[4]),
   read_running_jobs(tonumber(ARGV[5])),
 }
+check_records(tonumber(ARGV[7]))
 reply[#reply + 1] = unreadable_reply()
 return reply

@@ -80,6 +80,7 @@ for i = 5, #ARGV, 5 do
 end
 
 if accepted > 0 then
+  store_layout()
   count('accepted', accepted)
   wake_worker()
 end

@@ -10,6 +10,14 @@ for _, key in ipairs({ K_SCHEDULE, K_ACTIVE, K_HIGH, K_NORMAL, K_LOW }) do
 end
 if unreadable[K_META] then
   return foreign_key(K_META, 'hash')
-elseif stored_layout < LAYOUT then
-  redis.call('HSET', K_META, 'layout', LAYOUT)
+end
+
+-- A queue without data gets its layout with its first job (submit.lua).
+local function store_layout()
+  if stored_layout < LAYOUT then
+    redis.call('HSET', K_META, 'layout', LAYOUT)
+  end
+end
+if stored_layout < LAYOUT and redis.call('EXISTS', K_META) == 1 then
+  store_layout()
 end

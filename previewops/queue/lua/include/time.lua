@@ -8,8 +8,8 @@ do
   NOW_MS = math.floor(NOW_US / 1000)
 end
 
--- A larger sequence is damaged: near LAST_MS, adding 1 would change nothing. It is the year 2112 in µs.
-local LAST_SEQUENCE = 4503599627370496
+-- A larger sequence is damaged: near LAST_MS, adding 1 would soon change nothing.
+local LAST_SEQUENCE = LAST_MS - 2 ^ 20
 
 -- Source of admission order and fencing tokens: strictly increasing and never behind the clock in µs.
 -- Because it follows the clock, tokens increase even after a FLUSHALL or a fail-over that lost writes.
