@@ -15,7 +15,8 @@ class _Handler(socketserver.StreamRequestHandler):
             for _ in range(int(header[1:])):
                 length = int(self.rfile.readline()[1:])
                 parts.append(self.rfile.read(length + 2)[:-2])
-            self.wfile.write(b"-ERR strange\r\n" if parts[0].startswith(b"EVAL") else b"+OK\r\n")
+            replies = {b"EVALSHA": b"-ERR strange\r\n", b"PING": b"+PONG\r\n"}
+            self.wfile.write(replies.get(parts[0], b"+OK\r\n"))
 
 
 @contextmanager

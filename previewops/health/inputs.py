@@ -93,7 +93,8 @@ class HealthInputs:
     the workers; ``disk_free_bytes`` and ``disk_bytes`` of DATA_DIR's file system; ``redis_ms`` the latency of Redis;
     ``queue_max`` is PREVIEW_QUEUE_MAX; ``confined_by`` the confinement layers by worker; ``clocks_ahead_ms`` how far
     the clock of each worker, and of "this host", is ahead of the one of Redis; ``unreadable`` the damaged keys,
-    ``blocked_by`` those of a wrong type without which no job can be claimed, ``quarantined`` how many keys scripts moved aside.
+    ``blocked_by`` those of a wrong type without which no job can be claimed, ``quarantined`` how many keys scripts
+    moved aside.
     """
 
     waiting: int

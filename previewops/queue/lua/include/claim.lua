@@ -1,3 +1,4 @@
+-- @include core_keys
 -- @include counters
 -- @include job_id
 -- @include waiting
@@ -7,7 +8,7 @@
 local AGED_SHARE = 4
 
 local function oldest_waiting(priority)
-  local head = call('ZRANGE', WAITING[priority], 0, 0, 'WITHSCORES')
+  local head = redis.call('ZRANGE', WAITING[priority], 0, 0, 'WITHSCORES')
   return head[1] and { id = head[1], priority = priority, since = to_int(head[2], NOW_US) } or nil
 end
 
@@ -60,7 +61,7 @@ local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims)
   if max_claims == 0 then
     return
   end
-  local meta = call('HMGET', K_META, 'paused', 'sequence')
+  local meta = redis.call('HMGET', K_META, 'paused', 'sequence')
   if meta[1] then
     return
   end
@@ -73,7 +74,7 @@ local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims)
       return
     end
     local id, record = head.id, P_JOB .. head.id
-    call('ZREM', WAITING[head.priority], id)
+    redis.call('ZREM', WAITING[head.priority], id)
     heads[head.priority] = oldest_waiting(head.priority)
     local job = read_claimable(id, head)
     if job then
@@ -82,10 +83,10 @@ local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims)
       -- A retry waits since its order (its due time), which is later than when it was put back.
       local wait_ms = math.max(0, (NOW_US - math.max(head.since, to_int(job[4], 0))) / 1000)
       local wait = string.format('%.1f', wait_ms)
-      call('HSET', record, 'state', 'active', 'token', token, 'worker', worker, 'claimed', NOW_MS, 'wait', wait,
+      redis.call('HSET', record, 'state', 'active', 'token', token, 'worker', worker, 'claimed', NOW_MS, 'wait', wait,
         'progress', '0', 'phase', '')
-      call('ZADD', K_ACTIVE, NOW_MS + lease_ms, id)
-      call('SET', P_ARQ_IN_PROGRESS .. id, token, 'PX', lease_ms)
+      redis.call('ZADD', K_ACTIVE, NOW_MS + lease_ms, id)
+      redis.call('SET', P_ARQ_IN_PROGRESS .. id, token, 'PX', lease_ms)
       observe('w', wait_ms, head.priority)
       reply[n + 1], reply[n + 2], reply[n + 3] = id, get_string(P_ARQ_JOB .. id), token
       reply[n + 4], reply[n + 5], reply[n + 6] = format_int(job[1]), to_int(job[2], 0), to_int(job[3], 0)

@@ -2,10 +2,11 @@
 -- @include layout
 
 -- A script that moves jobs changes nothing while one of these keys belongs to another program: half a transition would
--- lose the job.
-for _, key in ipairs({ K_SCHEDULE, K_ACTIVE, K_HIGH, K_NORMAL, K_LOW }) do
-  if type(redis.pcall('ZCARD', key)) == 'table' then
-    return foreign_key(key, 'zset')
+-- lose the job. The hot paths use redis.call for these keys, and for a record that `call` has read: it costs less.
+local CORE_INDEXES = { K_SCHEDULE, K_ACTIVE, K_HIGH, K_NORMAL, K_LOW }
+for i = 1, 5 do
+  if type(redis.pcall('ZCARD', CORE_INDEXES[i])) == 'table' then
+    return foreign_key(CORE_INDEXES[i], 'zset')
   end
 end
 if unreadable[K_META] then
