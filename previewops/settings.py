@@ -66,9 +66,20 @@ def _integer(default: int | None, low: int, high: int, text: str, *, shown: str 
     return _setting(default, parse, text, shown=shown)
 
 
+QUEUE_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+"""Queue names. A colon would share keys: ``shop:dead`` is both a queue's key and one of the queue ``shop``."""
+
+RESERVED_QUEUE_NAMES = ("arq",)
+"""Prefixes of arq's own keys: the queue's keys would be arq's."""
+
+
 def _name(raw: str) -> str:
-    if not raw or len(raw) > 100 or any(not (ch.isascii() and (ch.isalnum() or ch in "-_.:")) for ch in raw):
-        raise _InvalidValue("1 to 100 of the characters A-Z a-z 0-9 - _ . :")
+    if ":" in raw:
+        move = "`previewops doctor --rename-from OLD` moves a queue to another name"
+        raise _InvalidValue(f"1 to 100 of the characters A-Z a-z 0-9 - _ . without a colon ({move})")
+    if QUEUE_NAME.fullmatch(raw) is None or raw in RESERVED_QUEUE_NAMES:
+        reserved = ", ".join(RESERVED_QUEUE_NAMES)
+        raise _InvalidValue(f"1 to 100 of the characters A-Z a-z 0-9 - _ . and not {reserved}")
     return raw
 
 
@@ -256,6 +267,13 @@ class Settings:
     api_client_timeout_s: int = _integer(
         30, 1, 3_600, "Time a client has to send its request, or to accept the next part of a response, s."
     )
+
+    def __post_init__(self) -> None:
+        """Checks the queue's name, from which all keys are made, for settings that a program creates itself too."""
+        try:
+            _name(self.queue_name)
+        except _InvalidValue as allowed:
+            raise UsageError(f"queue_name: found {self.queue_name!r}, allowed {allowed}") from None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:

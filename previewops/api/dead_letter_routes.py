@@ -53,7 +53,10 @@ class DeadLetterRoutes:
         async with self._backend.redis_slot():
             page = await self._backend.dead_letters.page(selection, cursor=cursor, limit=limit)
         rows = [for_rest(record.as_json()) for record in page.rows]
-        return json_response({"deadLetters": rows, "next": _encode_cursor(page.cursor)})
+        following = _encode_cursor(page.cursor)
+        return json_response(
+            {"deadLetters": rows, "next": following, "unreadable": page.unreadable.as_json()}
+        )
 
     async def requeue(self, request: Request) -> Response:
         """``POST /api/preview/dlq/requeue``: requeues dead letters."""

@@ -57,7 +57,9 @@ class QueueRoutes:
         """``GET /api/preview/worker/health``: the result of ``health --json``, with status 200 or 503."""
         try:
             async with self._backend.redis_slot():
-                snapshot = await self._backend.snapshots.read(history_s=RECENT_WINDOW_S, running_jobs=True)
+                snapshot = await self._backend.snapshots.read(
+                    history_s=RECENT_WINDOW_S, running_jobs=True, check_records=True
+                )
                 inputs = await collect_inputs(self._backend.redis, self._backend.settings, snapshot)
         except RedisUnavailable as error:
             health = unreachable_health(build_problem(error).detail)

@@ -33,9 +33,11 @@ from previewops.api.job_watcher import JobWatcher
 from previewops.api.sockets import bind_sockets, is_loopback, resolve_addresses
 from previewops.clock import SystemClock
 from previewops.disclosure import redact_url
+from previewops.errors import ForeignKey, RedisUnavailable
 from previewops.health import Thresholds
 from previewops.process.sd_notify import SystemdNotifier
-from previewops.redis_server.connection import connect
+from previewops.queue.start_check import check_queue
+from previewops.redis_server.connection import connect, redis_errors
 from previewops.settings import Settings
 
 SWITCH_INTERVAL_S = 0.001
@@ -126,6 +128,11 @@ async def _serve(
     )
     notifier = SystemdNotifier(os.environ)
     try:
+        with suppress(
+            RedisUnavailable, ForeignKey
+        ):  # they may pass while the API serves; a newer layout does not
+            async with redis_errors(redis_url):
+                await check_queue(redis, settings)
         addresses = [f"http://{_format_address(bound)}" for bound in sockets]
         log.info("api.started", addresses=addresses, queue=settings.queue_name, redis=redact_url(redis_url))
         await _Server(_build_config(app, protocol), sockets, notifier, watcher.closing.set).serve()

@@ -78,6 +78,7 @@ class UpOptions:
 
 
 async def _up(context: Context, options: UpOptions, *, count: int) -> None:
+    from previewops.queue.start_check import check_queue
     from previewops.supervisor.factory import build_supervisor
 
     settings = context.settings
@@ -86,7 +87,7 @@ async def _up(context: Context, options: UpOptions, *, count: int) -> None:
     async with _redis(context, output) as url, open_redis(url, role="up") as redis:
         launch = Launch(settings, worker_environment(os.environ, settings, url))
         bounds = WorkerCountRange(count, count)
-        await redis.ping()
+        await check_queue(redis, settings)
         async with build_supervisor(
             launch, url, bounds=bounds, log_action=output.print, reload=lambda: launch
         ) as supervisor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisorStatus
 
@@ -93,7 +94,9 @@ class HealthInputs:
     the workers; ``disk_free_bytes`` and ``disk_bytes`` of DATA_DIR's file system; ``redis_ms`` the latency of Redis;
     ``queue_max`` is PREVIEW_QUEUE_MAX; ``confined_by`` the confinement layers by worker, and
     ``confinement_missing`` the others with their reasons; ``clocks_ahead_ms`` how far the clock of each worker, and
-    of "this host", is ahead of the one of Redis; ``redis_is_private`` whether only a unix socket leads to it.
+    of "this host", is ahead of the one of Redis; ``redis_is_private`` whether only a unix socket leads to it;
+    ``unreadable`` the damaged keys, ``blocked_by`` those of a wrong type without which no job can be claimed,
+    ``quarantined`` how many keys scripts moved aside.
     """
 
     waiting: int
@@ -124,3 +127,6 @@ class HealthInputs:
     clocks_ahead_ms: Mapping[str, int] = field(default_factory=dict)
     redis_version: ServerVersion | None = None
     redis_is_private: bool = False
+    unreadable: UnreadableKeys = NO_UNREADABLE_KEYS
+    blocked_by: tuple[str, ...] = ()
+    quarantined: int = 0

@@ -26,6 +26,7 @@ CHECKS = (
     "workers",
     "accounting",
     "data-loss",
+    "stored-data",
     "depth",
     "oldest-waiting",
     "dead-letters",
@@ -52,6 +53,7 @@ def evaluate(inputs: HealthInputs, thresholds: Thresholds) -> Health:
         check_workers(inputs, thresholds),
         _accounting(inputs),
         _loss(inputs),
+        _stored_data(inputs),
         *_depth(inputs, thresholds),
         _oldest(inputs, thresholds),
         _dead(inputs, thresholds),
@@ -81,6 +83,22 @@ def _loss(inputs: HealthInputs) -> Check:
     message = f"Redis lost the queue's data, detected at {inputs.lost_at}; bundles are kept"
     advice = "resubmit the jobs that were pending, then `previewops health --acknowledge-loss`"
     return Check("data-loss", Status.CRITICAL, message, inputs.lost_at, advice)
+
+
+def _stored_data(inputs: HealthInputs) -> Check:
+    count, blocked_by = inputs.unreadable.count, inputs.blocked_by
+    advice = "`previewops doctor` shows what is damaged; `previewops doctor --repair` repairs it"
+    if blocked_by:
+        message = f"the key {blocked_by[0]} has a wrong type: no job can be claimed"
+        return Check("stored-data", Status.CRITICAL, message, f"{count}", advice)
+    if count:
+        example = f", first {inputs.unreadable.keys[0]}" if inputs.unreadable.keys else ""
+        message = f"{pluralize(count, 'stored key')} cannot be read{example}"
+        return Check("stored-data", Status.WARNING, message, f"{count}", advice)
+    if inputs.quarantined:
+        message = f"{pluralize(inputs.quarantined, 'damaged key')} moved aside"
+        return Check("stored-data", Status.WARNING, message, f"{inputs.quarantined}", advice)
+    return Check("stored-data", Status.OK, "every stored key that was read is intact", "0")
 
 
 def _depth(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:

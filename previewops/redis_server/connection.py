@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import quote
 
 from previewops.disclosure import redact_url
-from previewops.errors import RedisUnavailable, UsageError
+from previewops.errors import ForeignKey, LayoutUnsupported, RedisUnavailable, UsageError
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
 if TYPE_CHECKING:
@@ -193,20 +193,51 @@ def connect(url: str, *, role: str, **options: Unpack[PoolOptions]) -> Redis:
 async def redis_errors(url: str) -> AsyncIterator[None]:
     """Translates Redis failures inside the block into RedisUnavailable. Also usable as a decorator.
 
-    Other errors, such as programming errors (a wrong type, an error in a script), pass through.
+    Other errors, such as an error in a script, pass through.
 
     Raises:
         RedisUnavailable: Redis cannot be reached, rejects the login, or cannot store.
+        ForeignKey: a key that every operation needs has another type.
+        LayoutUnsupported: a newer build wrote the queue's data.
     """
     from redis.exceptions import RedisError  # noqa: PLC0415 - start-up time of commands without Redis
 
     try:
         yield
     except (RedisError, OSError) as error:
+        stored = stored_data_error(error)
+        if stored is not None:
+            raise stored from error
         reason = unavailable_reason(error)
         if reason is None:
             raise
         raise RedisUnavailable(redact_url(url), reason) from error
+
+
+NEWER_LAYOUT = "NEWERLAYOUT "
+"""Begins the error of a script that found data of a newer layout; queue, its layout and the supported one follow."""
+
+FOREIGN_KEY = "FOREIGNKEY "
+"""Begins the error of a script that needs a key of another type; the key, its type and the allowed type follow."""
+
+_WRONG_TYPE = "WRONGTYPE "
+
+
+def stored_data_error(error: BaseException) -> ForeignKey | LayoutUnsupported | None:
+    """Returns the error of a script that cannot use the queue's data; None for other errors."""
+    _, mark, rest = str(error).partition(FOREIGN_KEY)
+    if mark:
+        return ForeignKey(*rest.split()[:3])
+    _, mark, rest = str(error).partition(NEWER_LAYOUT)
+    if not mark:
+        return None
+    queue_name, found, supported = rest.split()[:3]
+    return LayoutUnsupported(queue_name, int(found), int(supported))
+
+
+def is_wrong_type(error: BaseException) -> bool:
+    """Whether a command failed because its key has another type."""
+    return _WRONG_TYPE in str(error)
 
 
 _OUT_OF_MEMORY = "it is out of memory (maxmemory reached) and rejects writes"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from previewops.clock import iso_from_ms, optional_iso
+from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 from previewops.snapshot.fleet import SupervisorStatus
 from previewops.snapshot.histogram import merge_histograms, percentile_ms
 from previewops.states import Priority
@@ -77,6 +78,7 @@ class WorkerState:
     since the previous heartbeat, in percent of one core. ``confined_by`` lists the sandbox layers ("Landlock
     6", "seccomp", "resource limits"), empty if not reported; ``confinement_missing`` the others, each with
     its reason. ``clock_ahead_ms`` is how far its clock is ahead of Redis, minus the heartbeat's latency.
+    ``build`` is "" for a worker that does not report it.
     """
 
     worker_id: str
@@ -97,6 +99,12 @@ class WorkerState:
     confined_by: tuple[str, ...] = ()
     confinement_missing: tuple[str, ...] = ()
     clock_ahead_ms: int | None = None
+    build: str = ""
+
+    @property
+    def full_version(self) -> str:
+        """Version and build, "0.1.0+3fa85f6457"; the version alone if it reports no build."""
+        return f"{self.version}+{self.build}" if self.build else self.version
 
     def as_json(self) -> dict[str, Any]:
         """The worker as ``workers --json`` and ``stats --json`` print it."""
@@ -118,6 +126,7 @@ class WorkerState:
             "completed": self.completed,
             "failed": self.failed,
             "version": self.version,
+            "build": self.build,
             "jobs": list(self.jobs),
         }
 
@@ -157,6 +166,12 @@ class Snapshot:
     completed_kept: int = 0
     history_s: int = 0
     history_min: int = 0
+    quarantined: int = 0
+    """Keys that scripts moved aside because another program had replaced them."""
+    unreadable: UnreadableKeys = NO_UNREADABLE_KEYS
+    """Stored keys that could not be read, in part or at all."""
+    blocked_by: tuple[str, ...] = ()
+    """Keys of a wrong type without which no job can be claimed or submitted."""
 
     @property
     def backlog(self) -> int:
@@ -210,5 +225,6 @@ class Snapshot:
                 },
             },
             "workers": [worker.as_json() for worker in self.workers],
+            "unreadable": self.unreadable.as_json(),
             "at": iso_from_ms(self.now_ms),
         }

@@ -25,6 +25,7 @@ from previewops.health import (
     unknown_health,
     unreachable_health,
 )
+from previewops.queue.tolerant_values import UnreadableKeys
 from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
 
@@ -81,6 +82,7 @@ TROUBLED = replace(
     eviction_policy="allkeys-lru",
     persistent=False,
     lost_at="2026-01-02T03:04:05.000Z",
+    unreadable=UnreadableKeys(2, ("q:job:a", "q:worker:w")),
     recent=RecentOutcomes(10, 100, 0),
     supervisors=(supervisor("fatal"),),
     run_ages_ms={"a": 150_900},
@@ -325,3 +327,24 @@ def test_unreachable_and_unknown_health() -> None:
     assert unreachable_health("gone").first_line() == "PREVIEWOPS CRITICAL - gone"
     assert unknown_health("what?").first_line() == "PREVIEWOPS UNKNOWN - what?"
     assert unknown_health("what?").as_json()["exitCode"] == 3
+
+
+def test_stored_data_names_the_first_unreadable_key() -> None:
+    health = evaluate(replace(WELL, unreadable=UnreadableKeys(3, ("q:job:a",))), Thresholds())
+    check = next(check for check in health.checks if check.name == "stored-data")
+    assert (check.status, check.figure) == (Status.WARNING, "3")
+    assert check.message == "3 stored keys cannot be read, first q:job:a"
+    assert "previewops doctor" in check.advice
+    assert health.status is Status.WARNING
+
+
+def test_a_damaged_key_that_all_jobs_need_is_critical() -> None:
+    damaged = replace(WELL, unreadable=UnreadableKeys(1, ("q:meta",)), blocked_by=("q:meta",))
+    check = next(check for check in evaluate(damaged, Thresholds()).checks if check.name == "stored-data")
+    assert (check.status, "q:meta" in check.message) == (Status.CRITICAL, True)
+
+
+def test_keys_that_were_moved_aside_are_a_warning_until_doctor_repairs() -> None:
+    checks = evaluate(replace(WELL, quarantined=2), Thresholds()).checks
+    check = next(check for check in checks if check.name == "stored-data")
+    assert (check.status, check.message) == (Status.WARNING, "2 damaged keys moved aside")

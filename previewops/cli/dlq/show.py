@@ -9,7 +9,7 @@ import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.dlq.selection import build_filter, group_by_cause, selection_options
-from previewops.cli.output import print_err, print_json, print_out
+from previewops.cli.output import print_err, print_json, print_out, print_unreadable
 from previewops.cli.shared_options import json_option, limit_option
 from previewops.cli.status import format_job
 from previewops.clock import iso_from_ms
@@ -20,6 +20,7 @@ from previewops.queue import Queue
 from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
 from previewops.queue.dead_letters import DeadLetters
 from previewops.queue.records import JobRecord
+from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 from previewops.states import JobState
 
 
@@ -44,10 +45,13 @@ def list_(context: Context, /, groups: bool, limit: int, as_json: bool, **option
         dead_groups, now_ms = context.call_with_time(lambda queue: _groups(queue, selection, limit))
         _print_groups(dead_groups, now_ms, as_json)
     else:
+        found: list[UnreadableKeys] = []
         records, now_ms = context.call_with_time(
-            lambda queue: DeadLetters(queue.redis, queue.settings).newest(selection, limit=limit + 1)
+            lambda queue: DeadLetters(queue.redis, queue.settings).newest(
+                selection, limit=limit + 1, on_unreadable=found.append
+            )
         )
-        _print_records(records, limit, now_ms, as_json)
+        _print_records(records, limit, now_ms, as_json, found[0] if found else NO_UNREADABLE_KEYS)
 
 
 @click.command(
@@ -131,11 +135,20 @@ def _group_json(group: DeadLetterGroup) -> dict[str, Any]:
     }
 
 
-def _print_records(records: tuple[JobRecord, ...], limit: int, now_ms: int, as_json: bool) -> None:
+def _print_records(
+    records: tuple[JobRecord, ...], limit: int, now_ms: int, as_json: bool, unreadable: UnreadableKeys
+) -> None:
     shown, more = records[:limit], len(records) > limit
     if as_json:
-        print_json({"deadLetters": [record.as_json() for record in shown], "more": more})
+        print_json(
+            {
+                "deadLetters": [record.as_json() for record in shown],
+                "more": more,
+                "unreadable": unreadable.as_json(),
+            }
+        )
         return
+    print_unreadable(unreadable)
     if not shown:
         print_err("no dead letters")
         return
