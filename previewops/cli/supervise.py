@@ -157,7 +157,9 @@ async def _supervise(
         bounds=bounds,
         limits=limits,
         backend=BackendName(backend),
-        log_action=lambda message: log.info("supervisor.action", message=message),
+        log_action=lambda action, message: log.log(
+            action.level, "supervisor.action", action=action.kind, message=message
+        ),
         reload=reload,
     ) as supervisor:
         log.info(

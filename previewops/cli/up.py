@@ -87,7 +87,11 @@ async def _up(context: Context, options: UpOptions, *, count: int) -> None:
         bounds = WorkerCountRange(count, count)
         await redis.ping()
         async with build_supervisor(
-            launch, url, bounds=bounds, log_action=output.print, reload=lambda: launch
+            launch,
+            url,
+            bounds=bounds,
+            log_action=lambda _, message: output.print(message),
+            reload=lambda: launch,
         ) as supervisor:
             print_status(
                 f"previewops: {pluralize(count, 'worker')} of {settings.worker_concurrency} jobs each"

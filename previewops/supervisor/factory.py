@@ -15,15 +15,16 @@ from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.snapshot.fleet import WorkerCountRange
 from previewops.snapshot.reader import SnapshotReader
+from previewops.supervisor.actions import LogAction
 from previewops.supervisor.backend import WorkerBackend
 from previewops.supervisor.commands import CommandChannel
 from previewops.supervisor.environment import Launch
 from previewops.supervisor.host import HostMetrics, supervisor_id
 from previewops.supervisor.lock import hold_supervisor_lock, supervisor_folder
 from previewops.supervisor.loop import Supervisor
-from previewops.supervisor.pool import LogAction
 from previewops.supervisor.process_backend import BuildArgv, ProcessBackend
 from previewops.supervisor.process_registry import ProcessRegistry
+from previewops.supervisor.records import SupervisorRecords
 from previewops.supervisor.recycle_policy import RecycleLimits
 from previewops.supervisor.redis_poller import RedisPoller
 from previewops.supervisor.systemd_backend import SystemdBackend
@@ -83,6 +84,7 @@ async def build_supervisor(
             host_metrics=host_metrics,
             bounds=bounds,
             limits=limits,
+            records=SupervisorRecords(supervisor_folder(settings)),
             log_action=log_action,
             reload=reload,
             notifier=notifier,
