@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import os
 import signal
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.errors import UsageError
+from previewops.process.stack_dumps import enable_stack_dumps
 from previewops.redis_server.connection import redact_url, resolve_redis_url
 from previewops.settings import Settings
 from previewops.snapshot.fleet import WorkerCountRange
@@ -91,8 +91,7 @@ def supervise(
     """Run this host's workers until SIGTERM or Ctrl-C. One supervisor per host."""
     from previewops.logs.setup import configure_logging
 
-    # On a watchdog timeout systemd sends SIGABRT: log the stack.
-    faulthandler.enable()
+    enable_stack_dumps()  # systemd sends SIGABRT on a watchdog timeout
     limits = RecycleLimits(max_rss_mb * MIB, max_jobs, max_age_s)
     launch = _read_launch(context, env_file)
     bounds = _bounds(workers, fewest, most, launch.settings)

@@ -1,7 +1,7 @@
 """A worker for a supervisor under test: ``python -m tests.fault.supervised_worker NAME``.
 
-It raises at its start while the path BOOT_FAULT exists. WORKER_OVERLAY (NAME=value) changes its environment and that of its render
-processes. SIGUSR1 makes it block its event loop for ever.
+It raises at its start while the path BOOT_FAULT exists. WORKER_OVERLAY (NAME=value) changes its
+environment and that of its render processes. SIGUSR1 makes it block its event loop for ever.
 """
 
 import os

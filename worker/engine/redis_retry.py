@@ -59,7 +59,10 @@ async def retry_until_connected(call: Callable[[], Awaitable[T]], rng: Rng) -> T
     failures = 0
     while True:
         try:
-            return await call()
+            reply = await call()
+            if failures:
+                log.info("redis.available", failures=failures)
+            return reply
         except Exception as error:
             if not is_temporary(error):
                 raise
