@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +211,10 @@ async def _sweep_periodically(leases: Leases, settings: Settings) -> None:
     """Sweeps once per job timeout: a long-lived worker would otherwise leave it to the next start."""
     while True:
         await asyncio.sleep(settings.job_timeout_s)
-        await _sweep(leases, settings)
+        try:
+            await _sweep(leases, settings)
+        except Exception as error:
+            log.warning("sweep.failed", error=f"{type(error).__name__}: {error}")
 
 
 async def _warn_if_redis_evicts(redis: Redis) -> None:
@@ -247,10 +249,12 @@ async def _sweep(leases: Leases, settings: Settings) -> None:
         except FileNotFoundError:  # it was published; only what it replaced is left
             return False
 
-    with suppress(OSError):
+    try:
         removed = sweep_staging(settings.data_dir, is_live)
         if removed:
             log.info("staging.swept", folders=removed)
-    evicted = await asyncio.to_thread(prune_cache, settings, time.time())
-    if evicted:
-        log.info("cache.pruned", entries=len(evicted))
+        evicted = await asyncio.to_thread(prune_cache, settings, time.time())
+        if evicted:
+            log.info("cache.pruned", entries=len(evicted))
+    except OSError as error:
+        log.warning("sweep.failed", error=str(error))
