@@ -25,6 +25,7 @@ from previewops.cli.output import (
     print_json,
 )
 from previewops.errors import EXIT_FAILED, InvalidPayload, PreviewopsError, StartupFailed, UsageError
+from previewops.process.init import run_as_init
 
 PROGRAM = "previewops"
 COMPLETION_VARIABLE = "_PREVIEWOPS_COMPLETE"
@@ -127,6 +128,7 @@ def cli(
 
 def main() -> NoReturn:
     """Runs the command line of this process and exits with its exit code."""
+    run_as_init()
     _open_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):

@@ -120,8 +120,10 @@ def _bounds(
 
 
 def default_worker_count(settings: Settings) -> int:
-    """Returns the number of workers that gives every processor a job."""
-    return max(1, -(-(os.cpu_count() or 1) // settings.worker_concurrency))
+    """Returns the number of workers that gives every processor of this process a job."""
+    from previewops.process.resources import usable_processors
+
+    return max(1, -(-usable_processors() // settings.worker_concurrency))
 
 
 def _read_launch(context: Context, env_file: Path | None, *, url: str | None = None) -> Launch:
