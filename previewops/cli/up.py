@@ -29,6 +29,7 @@ from previewops.snapshot.model import Snapshot
 from previewops.snapshot.reader import SnapshotReader
 from previewops.supervisor.environment import Launch, worker_environment
 from previewops.supervisor.events import ControlRequest
+from previewops.supervisor.lock import LOG_FOLDER, own_folder
 from previewops.supervisor.loop import Supervisor
 from previewops.tasks import cancel_and_wait
 
@@ -96,7 +97,7 @@ async def _up(context: Context, options: UpOptions, *, count: int) -> None:
                 f" on queue {settings.queue_name}\n"
                 f"  Redis     {redact_url(url)}\n"
                 f"  bundles   {settings.data_dir / 'previews'}\n"
-                f"  logs      {settings.data_dir / 'logs'}"
+                f"  logs      {own_folder(settings, LOG_FOLDER)}"
             )
             foreground = _foreground(context, options, url, Queue(redis, settings), output)
             await _supervise(supervisor, foreground, settings, stop, output)
@@ -188,7 +189,7 @@ async def _supervise(
     if fatal:
         raise PreviewopsError(
             "; ".join(f"worker {slot} is not restarted: {reason}" for slot, reason in fatal.items()),
-            hint=f"see its log in {settings.data_dir / 'logs'}",
+            hint=f"see its log in {own_folder(settings, LOG_FOLDER)}",
         )
 
 

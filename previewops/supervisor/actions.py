@@ -23,6 +23,7 @@ class Action(Enum):
     ORPHAN_KILLED = ("orphan-killed", logging.WARNING)
     LEASES_HELD = ("leases-held", logging.ERROR)
     LEASES_RELEASED = ("leases-released", logging.INFO)
+    LOG_UNAVAILABLE = ("log-unavailable", logging.ERROR)
     REDIS_UNAVAILABLE = ("redis-unavailable", logging.WARNING)
     REDIS_AVAILABLE = ("redis-available", logging.INFO)
     COMMAND_EXECUTED = ("command-executed", logging.INFO)
