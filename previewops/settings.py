@@ -13,6 +13,7 @@ from typing import Any
 from previewops.contract_maxima import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
 from previewops.errors import UsageError
 from previewops.host_patterns import HostPattern, parse_host_pattern
+from previewops.secret_files import has_password, with_credentials
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379"
 
@@ -96,6 +97,12 @@ _SECRETS = (_url, _token)
 def _folder(raw: str) -> Path:
     if not raw or "\0" in raw:
         raise _InvalidValue("a folder path")
+    return Path(raw)
+
+
+def _file(raw: str) -> Path:
+    if "\0" in raw:
+        raise _InvalidValue("a file path")
     return Path(raw)
 
 
@@ -203,6 +210,12 @@ class Settings:
         _one_of(LogFormat),
         "Format of log lines: json, text, or auto (text on a terminal, else json).",
     )
+    redis_password_file: Path | None = _setting(
+        None,
+        _file,
+        "File with the password of Redis, read for each connection; REDIS_URL then has a user at most.",
+        shown="no file",
+    )
 
     api_token: str | None = _setting(
         None,
@@ -212,6 +225,12 @@ class Settings:
     )
     api_read_token: str | None = _setting(
         None, _token, "Second bearer token with read-only access.", shown="no token"
+    )
+    api_token_file: Path | None = _setting(
+        None, _file, "File with the bearer token, instead of PREVIEW_API_TOKEN.", shown="no file"
+    )
+    api_read_token_file: Path | None = _setting(
+        None, _file, "File with the token with read-only access.", shown="no file"
     )
     api_hosts: tuple[str, ...] = _setting(
         (),
@@ -231,11 +250,12 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Reads ``environ``. An empty variable counts as unset.
+        """Reads ``environ``. An empty variable counts as unset; unset files may be systemd's credentials.
 
         Raises:
             UsageError: names every invalid variable with the found and the allowed value.
         """
+        environ = with_credentials(environ)
         values: dict[str, Any] = {}
         problems: list[str] = []
         for name, spec in cls.__dataclass_fields__.items():
@@ -260,9 +280,22 @@ class Settings:
         if self.backoff_base_ms > self.backoff_max_ms:
             allowed = f"at most PREVIEW_BACKOFF_MAX_MS ({self.backoff_max_ms})"
             problems.append(f"PREVIEW_BACKOFF_BASE_MS: found {self.backoff_base_ms}, allowed {allowed}")
-        if self.api_read_token is not None and self.api_token is None:
+        has_token = self.api_token is not None or self.api_token_file is not None
+        if (self.api_read_token is not None or self.api_read_token_file is not None) and not has_token:
             allowed = "only together with PREVIEW_API_TOKEN"
             problems.append(f"PREVIEW_API_READ_TOKEN: found a token, allowed {allowed}")
+        for name in ("api_token", "api_read_token"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                variable = variable_of(name)
+                problems.append(f"{variable}: found a token and {variable}_FILE, allowed one of them")
+        if (
+            self.redis_password_file is not None
+            and self.redis_url is not None
+            and has_password(self.redis_url)
+        ):
+            problems.append(
+                "REDIS_URL: found a password and PREVIEW_REDIS_PASSWORD_FILE, allowed one of them"
+            )
         if self.api_token is not None and self.api_read_token == self.api_token:
             found = "the value of PREVIEW_API_TOKEN"
             problems.append(f"PREVIEW_API_READ_TOKEN: found {found}, allowed another token")

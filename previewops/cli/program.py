@@ -51,6 +51,7 @@ COMMANDS = {
     "drain": LazyCommand("previewops.cli.fleet:drain", "Let workers finish their jobs and stop."),
     "restart": LazyCommand("previewops.cli.fleet:restart", "Replace workers without interrupting jobs."),
     "reset": LazyCommand("previewops.cli.fleet:reset", "Restart workers that are fatal or drained."),
+    "reload": LazyCommand("previewops.cli.reload:reload", "Reload this host's supervisor, and wait for it."),
     "tui": LazyCommand("previewops.cli.tui:tui", "Monitor and manage the queue in a terminal UI."),
     "record": LazyCommand("previewops.cli.record:record", "Record snapshots for a later replay in the TUI."),
     "api": LazyCommand("previewops.cli.api:api", "Serve the queue over HTTP."),

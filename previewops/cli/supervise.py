@@ -93,16 +93,16 @@ def supervise(
 
     enable_stack_dumps()  # systemd sends SIGABRT on a watchdog timeout
     limits = RecycleLimits(max_rss_mb * MIB, max_jobs, max_age_s)
-    launch = _read_launch(context, env_file)
+    launch, url = _read_launch(context, env_file)
     bounds = _bounds(workers, fewest, most, launch.settings)
     configure_logging(launch.settings, verbose=context.verbose)
 
     def reload() -> Launch:
-        changed = _read_launch(context, env_file, url=launch.environ["REDIS_URL"])
+        changed, _ = _read_launch(context, env_file, url=url)
         check_reload(launch.settings, changed.settings)
         return changed
 
-    asyncio.run(_supervise(launch, reload, bounds, limits, backend))
+    asyncio.run(_supervise(launch, url, reload, bounds=bounds, limits=limits, backend=backend))
 
 
 def _bounds(
@@ -126,8 +126,10 @@ def default_worker_count(settings: Settings) -> int:
     return max(1, -(-usable_processors() // settings.worker_concurrency))
 
 
-def _read_launch(context: Context, env_file: Path | None, *, url: str | None = None) -> Launch:
+def _read_launch(context: Context, env_file: Path | None, *, url: str | None = None) -> tuple[Launch, str]:
     """Reads settings and workers' environment, in rising priority: environment, environment file, options.
+
+    Returns also the address of Redis: ``url`` if it is given.
 
     Raises:
         UsageError: the file cannot be read, or a variable is invalid.
@@ -136,12 +138,14 @@ def _read_launch(context: Context, env_file: Path | None, *, url: str | None = N
     environ = {**os.environ, **file_values, **context.env_overrides}
     settings = Settings.from_env(environ)
     url = url or resolve_redis_url(settings, option=context.redis_option)
-    return Launch(settings, worker_environment(environ, settings, url))
+    return Launch(settings, worker_environment(environ, settings, url)), url
 
 
 async def _supervise(
     launch: Launch,
+    url: str,
     reload: Callable[[], Launch],
+    *,
     bounds: WorkerCountRange,
     limits: RecycleLimits,
     backend: str,
@@ -151,7 +155,6 @@ async def _supervise(
     from previewops.supervisor.factory import BackendName, build_supervisor
 
     log = structlog.get_logger()
-    url = launch.environ["REDIS_URL"]
     async with build_supervisor(
         launch,
         url,
@@ -171,6 +174,7 @@ async def _supervise(
             max=bounds.maximum,
         )
         install_signal_handlers(supervisor)
+        supervisor.announce_reloads()
         await supervisor.run()
 
 

@@ -141,6 +141,10 @@ class Supervisor:
         """Enqueues a request. Safe to call from a signal handler of the loop."""
         self._events.put_nowait(request)
 
+    def announce_reloads(self) -> None:
+        """Records that SIGHUP makes this process reload, for ``previewops reload``. Call it once SIGHUP does."""
+        self._record_reload(ReloadState.COMPLETED, "")
+
     @property
     def fatal(self) -> dict[int, str]:
         """Numbers of the slots that are FATAL, with their reasons."""
