@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from previewops.secret_files import PASSWORD_FILE_PARAMETER as PARAMETER
 from previewops.secret_files import read_secret
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 def with_password_file(url: str, path: Path) -> str:
     """Returns ``url`` with the path of a password file."""
-    parts = urlsplit(url)
-    query = f"{parts.query}&" if parts.query else ""
-    return urlunsplit(parts._replace(query=query + urlencode({PARAMETER: str(path.absolute())}, safe="/")))
+    separator = "&" if "?" in url else "?"
+    return f"{url}{separator}{urlencode({PARAMETER: str(path.absolute())}, safe='/')}"
 
 
 def without_password_file(url: str) -> str:
@@ -33,19 +32,20 @@ def split_password_file(url: str) -> tuple[str, CredentialProvider | None]:
     bare, path = _split(url)
     if path is None:
         return url, None
-    parts = urlsplit(bare)
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=host)), _build_provider(unquote(user), Path(path))
+    scheme, separator, rest = bare.partition("://")
+    authority, slash, place = rest.partition("/")
+    user, _, host = authority.rpartition("@")
+    return f"{scheme}{separator}{host}{slash}{place}", _build_provider(unquote(user), Path(path))
 
 
 def _split(url: str) -> tuple[str, str | None]:
-    parts = urlsplit(url)
-    fields = parse_qsl(parts.query, keep_blank_values=True)
+    before, _, query = url.partition("?")
+    fields = parse_qsl(query, keep_blank_values=True)
     path = next((value for name, value in fields if name == PARAMETER), None)
     if path is None:
         return url, None
-    kept = [field for field in fields if field[0] != PARAMETER]
-    return urlunsplit(parts._replace(query=urlencode(kept, safe="*/"))), path
+    kept = urlencode([field for field in fields if field[0] != PARAMETER], safe="*/")
+    return f"{before}?{kept}" if kept else before, path
 
 
 def _build_provider(user: str, path: Path) -> CredentialProvider:

@@ -26,6 +26,7 @@ from previewops.cli.systemd_units import (
 from previewops.errors import EXIT_CONFIG, EXIT_USAGE, UsageError
 from previewops.settings import Settings
 from previewops.supervisor.environment import read_environment_file
+from previewops.supervisor.unit_hardening import hardening_properties, parse_directives
 
 PROGRAM = ("/bin/true",)
 HOME = Path("/home/ann")
@@ -225,6 +226,16 @@ def test_the_next_steps_name_units_that_exist() -> None:
     for layout in (SYSTEM, USER):
         (enable,) = (line for line in next_steps(layout) if " enable --now " in line)
         assert set(enable.split(" enable --now ")[1].split()) <= set(UNITS)
+
+
+@pytest.mark.parametrize("layout", [SYSTEM, USER], ids=["system", "user"])
+@pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
+def test_shipped_and_transient_units_have_the_same_hardening(layout: UnitLayout, name: str) -> None:
+    properties = hardening_properties(layout.data_dir, system=not layout.user)
+    directives = parse_directives(text_of(name, layout))
+    assert {"NoNewPrivileges", "SystemCallFilter"} <= {directive for directive, _ in properties}
+    names = {directive for directive, _ in properties}
+    assert sorted(entry for entry in directives if entry[0] in names) == sorted(properties)
 
 
 @needs_analyze
