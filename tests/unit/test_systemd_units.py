@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from previewops.api.server import SHUTDOWN_S
+from previewops.cli.reload import DEFAULT_TIMEOUT_S
 from previewops.cli.systemd_units import (
     API,
     ENVIRONMENT_FILE,
@@ -121,6 +122,11 @@ def test_user_units_have_no_system_only_directives(name: str) -> None:
     assert values(text, "EnvironmentFile") == [f"-{HOME}/.config/previewops/previewops.env"]
 
 
+@pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
+def test_data_dir_is_mounted_first(name: str) -> None:
+    assert values(text_of(name), "RequiresMountsFor") == ["/var/lib/previewops"]
+
+
 @pytest.mark.parametrize(("layout", "target"), [(SYSTEM, "multi-user.target"), (USER, "default.target")])
 def test_wanted_by(layout: UnitLayout, target: str) -> None:
     assert values(text_of(SUPERVISOR, layout), "WantedBy") == [target]
@@ -146,6 +152,12 @@ def test_directives_of_long_running_units(name: str) -> None:
     assert seconds(text, "WatchdogSec") <= 10
     (drain,) = re.findall(r"PREVIEW_DRAIN_TIMEOUT_S \((\d+) s\)", text)
     assert int(drain) == Settings().drain_timeout_s
+
+
+def test_a_reload_waits_for_its_outcome() -> None:
+    text = text_of(SUPERVISOR)
+    assert values(text, "ExecReload") == ["/bin/true reload"]
+    assert seconds(text, "TimeoutStartSec") > DEFAULT_TIMEOUT_S, "systemd's limit of a reload"
 
 
 def test_directives_of_the_api_unit() -> None:
