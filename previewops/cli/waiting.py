@@ -13,7 +13,7 @@ from previewops.cli.output import print_err
 from previewops.errors import JobNotFound
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
-from previewops.redis_server.connection import unavailable_reason
+from previewops.redis_server.failures import unavailable_reason
 from previewops.snapshot.model import Snapshot
 
 T = TypeVar("T")

@@ -33,8 +33,8 @@ from previewops.redis_server.connection import (
     redact_url,
     redis_errors,
     resolve_redis_url,
-    unavailable_reason,
 )
+from previewops.redis_server.failures import unavailable_reason
 from previewops.settings import Settings
 from previewops.states import JobState
 

@@ -11,7 +11,7 @@ from previewops.clock import Clock, SystemClock
 from previewops.health.collect import measure_latency_ms
 from previewops.metrics.lifetime_counters import LifetimeCounters
 from previewops.queue.keys import Keys
-from previewops.redis_server.connection import unavailable_reason
+from previewops.redis_server.failures import unavailable_reason
 from previewops.settings import Settings
 from previewops.snapshot.model import Snapshot
 from previewops.snapshot.reader import SnapshotReader

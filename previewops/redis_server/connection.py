@@ -1,4 +1,4 @@
-"""The Redis address, connections to it, and translation of its errors.
+"""The Redis address, connections to it, and its errors as RedisUnavailable.
 
 Importing this module does not import the Redis client, so that commands without Redis start fast.
 """
@@ -10,17 +10,20 @@ import os
 import re
 import socket
 import stat
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import parse_qsl, quote, urlencode
 
 from previewops.errors import RedisUnavailable, UsageError
+from previewops.redis_server.failures import unavailable_reason
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
 if TYPE_CHECKING:
-    from redis.asyncio import ConnectionPool, Redis
+    from redis.asyncio import Redis
+
+    from previewops.redis_server.pool import PrimaryPool
 
 CONNECT_TIMEOUT_S = 2.0
 SOCKET_TIMEOUT_S = 5.0
@@ -173,7 +176,7 @@ class PoolOptions(TypedDict, total=False):
     max_connections: int
 
 
-def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> ConnectionPool:
+def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> PrimaryPool:
     """Creates a connection pool for ``url``, named ``previewops-<role>`` in CLIENT LIST. Replies are bytes.
 
     For callers that need another client class than :func:`connect` returns, such as arq.
@@ -186,7 +189,7 @@ def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> C
     Raises:
         UsageError: the address cannot be parsed.
     """
-    from redis.asyncio import ConnectionPool  # noqa: PLC0415 - start-up time of commands without Redis
+    from previewops.redis_server.pool import PrimaryPool  # noqa: PLC0415 - start-up time of commands without Redis
 
     parameters: dict[str, Any] = {
         "socket_connect_timeout": options.get("connect_timeout_s", CONNECT_TIMEOUT_S),
@@ -206,7 +209,7 @@ def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> C
         # By default the client accepts a valid certificate of any host.
         parameters["ssl_check_hostname"] = True
     try:
-        return ConnectionPool.from_url(url, **parameters)
+        return PrimaryPool.from_url(url, **parameters)
     except ValueError as error:
         raise UsageError(
             f"Redis address: found {redact_url(url)!r}, which cannot be used: {error}",
@@ -242,77 +245,3 @@ async def redis_errors(url: str) -> AsyncIterator[None]:
         if reason is None:
             raise
         raise RedisUnavailable(redact_url(url), reason) from error
-
-
-_OUT_OF_MEMORY = "it is out of memory (maxmemory reached) and rejects writes"
-_READ_ONLY = "it is a read-only replica; use the primary"
-_TIMEOUT = "it did not reply in time"
-_TOO_MANY_CLIENTS = "it has reached its limit of clients (maxclients)"
-_FORBIDDEN = "its user lacks a required permission"
-
-# Client exceptions by name, because the client is imported late.
-_CLIENT_ERRORS = (
-    ("AuthenticationError", "it requires a user name and password, or rejects those in the address"),
-    ("BusyLoadingError", "it is still loading its data; try again in a moment"),
-    ("OutOfMemoryError", _OUT_OF_MEMORY),
-    ("ReadOnlyError", _READ_ONLY),
-    ("NoPermissionError", _FORBIDDEN),
-    ("AuthorizationError", _FORBIDDEN),
-    ("TimeoutError", _TIMEOUT),
-)
-
-# Errors of the operating system.
-_SYSTEM_ERRORS: tuple[tuple[type[OSError], str], ...] = (
-    (TimeoutError, _TIMEOUT),
-    (ConnectionRefusedError, "connection refused: no server listens at this address"),
-    (FileNotFoundError, "the socket does not exist"),
-    (PermissionError, "this user may not open the socket"),
-    (socket.gaierror, "unknown host name"),
-)
-
-# Server errors that the client has no class for; Redis 6.2 quotes errors raised inside a script.
-_SERVER_ERRORS = (
-    ("OOM command not allowed", _OUT_OF_MEMORY),
-    ("READONLY ", _READ_ONLY),
-    ("MISCONF ", "it cannot write to its disk and rejects writes"),
-    ("NOREPLICAS ", "it has too few replicas and rejects writes"),
-    ("MASTERDOWN ", "it is a replica that has lost its primary"),
-    ("CLUSTERDOWN ", "its cluster is down"),
-    ("NOPERM ", _FORBIDDEN),
-    ("BUSY ", "it is busy running another client's script; try again, or end the script with SCRIPT KILL"),
-    ("max number of clients reached", _TOO_MANY_CLIENTS),
-)
-
-
-def unavailable_reason(error: BaseException) -> str | None:
-    """Returns why Redis cannot be used, or None if ``error`` has another cause."""
-    from redis import exceptions  # noqa: PLC0415 - start-up time of commands without Redis
-
-    kinds = [(getattr(exceptions, name), reason) for name, reason in _CLIENT_ERRORS]
-    if isinstance(error, exceptions.ConnectionError | ConnectionError):
-        # The client wraps every error while connecting, including a rejected password.
-        reasons = (
-            _reason_by_type(link, [*kinds, *_SYSTEM_ERRORS]) or _server_error_reason(link)
-            for link in _causes(error)
-        )
-        first_line = str(error).strip().partition("\n")[0]
-        return next(filter(None, reasons), None) or first_line or "the connection was lost"
-    reason = _reason_by_type(error, [*kinds, (TimeoutError, _TIMEOUT)])
-    if reason is None and isinstance(error, exceptions.ResponseError):
-        return _server_error_reason(error)
-    return reason
-
-
-def _server_error_reason(error: BaseException) -> str | None:
-    return next((reason for mark, reason in _SERVER_ERRORS if mark in str(error)), None)
-
-
-def _reason_by_type(error: BaseException, table: Iterable[tuple[type[BaseException], str]]) -> str | None:
-    return next((reason for kind, reason in table if isinstance(error, kind)), None)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or link.__context__

@@ -28,8 +28,8 @@ from previewops.redis_server.connection import (
     resolve_redis_url,
     socket_path,
     socket_url,
-    unavailable_reason,
 )
+from previewops.redis_server.failures import unavailable_reason
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
 Listener = Callable[[Path, bytes | None], None]

@@ -17,10 +17,11 @@ import structlog
 
 from previewops.clock import Rng, iso_from_ms
 from previewops.queue.leases import Leases
+from previewops.redis_server.failures import classify
 from previewops.settings import Settings
 from previewops.tasks import cancel_and_wait
 from previewops.worker.engine.execution import JobRun, StopReason
-from previewops.worker.engine.redis_retry import is_temporary, retry_delay_s
+from previewops.worker.engine.redis_retry import retry_delay_s
 
 log = structlog.get_logger()
 
@@ -56,7 +57,7 @@ class Heartbeat:
                 await self._await_maintenance(asyncio.create_task(self._renew_and_maintain()))
                 failures = 0
             except Exception as error:
-                if not is_temporary(error):
+                if not classify(error).is_temporary(logged_in_before=True):
                     raise
                 failures += 1
                 self.stop_expired_runs()

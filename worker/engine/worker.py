@@ -20,7 +20,6 @@ import structlog
 from arq.connections import ArqRedis
 from arq.typing import StartupShutdown, WorkerCoroutine
 from arq.worker import Function, Worker
-from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from previewops import __version__
@@ -28,6 +27,8 @@ from previewops.clock import Clock, Rng, SystemClock, system_rng
 from previewops.logs.setup import JobLogContext, job_log_context
 from previewops.queue.leases import Claim, Leases
 from previewops.queue.retry import RetryPolicy
+from previewops.redis_server.failures import classify
+from previewops.redis_server.pool import PrimaryPool
 from previewops.settings import Settings
 from previewops.tasks import cancel_and_wait
 from previewops.worker.engine.claims import ClaimChannel
@@ -37,7 +38,7 @@ from previewops.worker.engine.heartbeat import Heartbeat
 from previewops.worker.engine.job_runner import JobRunner, RunEnd
 from previewops.worker.engine.outcome import OutcomeRecorder
 from previewops.worker.engine.process_stats import ProcessStatsReader
-from previewops.worker.engine.redis_retry import is_temporary, retry_until_connected
+from previewops.worker.engine.redis_retry import retry_until_connected
 
 log = structlog.get_logger()
 
@@ -74,7 +75,7 @@ class PreviewWorker(Worker):
         functions: Sequence[Function | WorkerCoroutine],
         *,
         settings: Settings,
-        pool: ConnectionPool,
+        pool: PrimaryPool,
         worker_id: str,
         burst: bool = False,
         on_startup: StartupShutdown | None = None,
@@ -132,7 +133,7 @@ class PreviewWorker(Worker):
         self._next_due_ms: int | None = None
         self._abandoned: deque[Claim] = deque(maxlen=MAX_ABANDONED_CLAIMS)
 
-    def _connect(self, redis: ArqRedis, pool: ConnectionPool, hooks: Hooks) -> None:
+    def _connect(self, redis: ArqRedis, pool: PrimaryPool, hooks: Hooks) -> None:
         settings = self.settings
         self.leases = Leases(redis, settings, self.worker_id)
         self._fast_scripts = FastScriptRunner(pool, self.leases.scripts)
@@ -180,7 +181,7 @@ class PreviewWorker(Worker):
 
     async def _run(self) -> None:
         """Registers, then runs heartbeat and claim loop until the burst is over or an error ends one."""
-        await retry_until_connected(self._register, self._rng)
+        await retry_until_connected(self._register, self._rng, first_contact=True)
         self.ctx["redis"] = self.pool
         self.ctx["leases"] = self.leases
         if self.on_startup is not None:
@@ -294,7 +295,7 @@ class PreviewWorker(Worker):
         try:
             await self.leases.wait_for_work(timeout_s)
         except Exception as error:
-            if not is_temporary(error):
+            if not classify(error).is_temporary(logged_in_before=True):
                 raise
             # The claim that follows retries with a delay.
 
