@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,9 +9,8 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from tests.integration.worker_support import PATIENCE_S, poll_until
 from tests.redis_server import RedisProcess
-
-PATIENCE_S = 20.0
 
 
 class ServerPair:
@@ -68,9 +66,11 @@ class ServerPair:
     async def _replicate(server: RedisProcess, port: int) -> None:
         async with Redis.from_url(server.url) as client:
             await client.execute_command("REPLICAOF", "127.0.0.1", port)
-            async with asyncio.timeout(PATIENCE_S):
-                while (await client.info("replication"))["master_link_status"] != "up":
-                    await asyncio.sleep(0.01)
+
+            async def is_up() -> bool:
+                return bool((await client.info("replication"))["master_link_status"] == "up")
+
+            await poll_until(is_up)
 
 
 def _tcp_server(binary: Path | None) -> tuple[RedisProcess, int]:

@@ -1,8 +1,8 @@
 """Connections that end with their server's role as primary.
 
-A server that is demoted keeps its connections and rejects writes on them for ever. So the first such reply makes every
-connection of the pool stale: idle ones are closed, used ones when they are released. The next connection resolves the
-server's name again, which leads to the new primary once the name has moved.
+A server that is demoted keeps its connections and rejects writes on them for ever. So the first such reply makes
+every connection of the pool stale: idle ones are closed, used ones when they are released. The next connection
+resolves the server's name again, which leads to the new primary once the name has moved.
 """
 
 from __future__ import annotations

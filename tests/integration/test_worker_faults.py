@@ -286,7 +286,9 @@ async def test_a_worker_with_a_rejected_password_closes_without_an_error(redis_p
         await worker.close()
 
 
-async def test_a_worker_whose_first_login_is_rejected_ends_with_a_typed_error(redis_process: MakeRedis) -> None:
+async def test_a_worker_whose_first_login_is_rejected_ends_with_a_typed_error(
+    redis_process: MakeRedis,
+) -> None:
     server = redis_process()
     async with queue_fixture(server.url) as queue:
         await queue.redis.config_set("requirepass", "secret")
