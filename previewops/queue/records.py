@@ -37,20 +37,41 @@ class Attempt:
     traceback: str | None
 
     def as_json(self) -> dict[str, Any]:
-        """The attempt as JSON, as Redis stores it. ``status --json`` formats ``at`` as RFC 3339."""
+        """The attempt as JSON. ``status --json`` formats ``at`` as RFC 3339."""
         return dict(zip(_ATTEMPT_KEYS, astuple(self), strict=True))
 
+    def as_redis(self) -> tuple[str, str]:
+        """The attempt without its traceback, and the traceback or "", both as JSON (lua/include/attempts.lua)."""
+        members = self.as_json()
+        traceback = members.pop("traceback")
+        return json.dumps(members), "" if traceback is None else json.dumps(traceback)
+
     @classmethod
-    def from_redis(cls, raw: bytes) -> Attempt:
-        """Parses an attempt that ``as_json`` or a Lua script wrote."""
-        at_ms, duration_ms, *others = map({"traceback": None, **json.loads(raw)}.__getitem__, _ATTEMPT_KEYS)
+    def from_members(cls, members: Mapping[str, Any]) -> Attempt:
+        """Builds an attempt from its JSON members."""
+        at_ms, duration_ms, *others = map({"traceback": None, **members}.__getitem__, _ATTEMPT_KEYS)
         return cls(int(at_ms), int(duration_ms), *others)
+
+
+def parse_history(entries: Sequence[bytes]) -> tuple[Attempt, ...]:
+    """Parses the stored attempts of one job. Attempts that failed alike share one stored traceback."""
+    attempts = [json.loads(entry) for entry in entries]
+    tracebacks = {
+        attempt["tracebackId"]: attempt["traceback"]
+        for attempt in attempts
+        if attempt.keys() >= {"tracebackId", "traceback"}
+    }
+    return tuple(
+        Attempt.from_members({"traceback": tracebacks.get(attempt.get("tracebackId")), **attempt})
+        for attempt in attempts
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
     """One job as stored. Times are server ms since the epoch; None means "not yet".
 
+    ``history`` has the first and the last attempts of all lives; ``attempts_dropped`` of them in between are not kept.
     ``digest`` identifies the payload. It is "" for a job of a stock arq client, and in listings, which have
     no payload.
     """
@@ -76,6 +97,7 @@ class JobRecord:
     payload: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
     history: tuple[Attempt, ...] = ()
+    attempts_dropped: int = 0
     digest: str = ""
 
     @property
@@ -85,6 +107,14 @@ class JobRecord:
             return 1.0
         # In other states the stored progress belongs to an attempt that has ended.
         return (self.progress or 0.0) if self.state is JobState.ACTIVE else 0.0
+
+    @property
+    def numbered_history(self) -> tuple[tuple[int, Attempt], ...]:
+        """The kept attempts with their numbers, counted from 1 over all lives."""
+        return tuple(
+            (index + 1 + (self.attempts_dropped if index else 0), attempt)
+            for index, attempt in enumerate(self.history)
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The job as ``status --json`` prints it. Keys in camelCase, times in RFC 3339."""
@@ -111,6 +141,7 @@ class JobRecord:
             "artifacts": (self.result or {}).get("artifacts", []),
             "result": self.result,
             "history": [{**attempt.as_json(), "at": iso_from_ms(attempt.at_ms)} for attempt in self.history],
+            "attemptsDropped": self.attempts_dropped,
         }
 
 
@@ -161,7 +192,8 @@ def record_from_redis(
         fingerprint=fields.get("fingerprint"),
         payload=extract_payload(body) or extract_payload(result),
         result=success if isinstance(success, dict) else None,
-        history=tuple(Attempt.from_redis(entry) for entry in attempts),
+        history=parse_history(attempts),
+        attempts_dropped=int(fields.get("attempts_dropped", 0)),
         digest=fields.get("digest", ""),
     )
 
