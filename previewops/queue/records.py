@@ -71,7 +71,7 @@ def parse_history(entries: Sequence[bytes]) -> tuple[Attempt, ...]:
 class JobRecord:
     """One job as stored. Times are server ms since the epoch; None means "not yet".
 
-    ``history`` has the first and the last attempts of all lives; ``attempts_dropped`` of them in between are not kept.
+    ``history`` has the first and the last attempts of all lives; ``attempts_dropped`` in between are not kept.
     ``digest`` identifies the payload. It is "" for a job of a stock arq client, and in listings, which have
     no payload.
     """

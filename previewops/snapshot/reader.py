@@ -152,7 +152,7 @@ def _worker(raw_id: bytes, heartbeat: bytes, info_json: bytes) -> WorkerState:
         cpu=float(info.get("cpu", 0.0)),
         own_rss_bytes=int(info.get("ownRssBytes", 0)),
         confined_by=tuple(str(layer) for layer in info.get("confinedBy", ())),
-        clock_ahead_ms=int(info["clockMs"]) - int(heartbeat) if "clockMs" in info else None,
+        clock_ahead_ms=int(info["clockMs"]) - int(info.get("atMs", heartbeat)) if "clockMs" in info else None,
     )
 
 

@@ -320,7 +320,7 @@ async def test_requeue_of_a_named_job_is_two_round_trips(redis_url: str) -> None
         assert (event.fields["done"], event.fields["skipped"]) == ("1", "0")
 
 
-@pytest.mark.parametrize("job_ids", [(), tuple([*(f"j{n}" for n in range(25)), "gone"])])
+@pytest.mark.parametrize("job_ids", [(), (*(f"j{n}" for n in range(25)), "gone")])
 async def test_a_bulk_operation_is_sent_in_small_batches(redis_url: str, job_ids: tuple[str, ...]) -> None:
     async with queue_fixture(redis_url) as b:
         await add_dead_letters(b, [f"j{n}" for n in range(25)])

@@ -386,7 +386,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.model.woken_workers.discard(worker)
         ids = self.run(self.leases("w9").deregister_worker(worker, "killed by SIGKILL", lost=True))
         assert sorted(ids) == sorted(job.job_id for job in running)
-        # The worker's wake-up is lost with it; idle workers poll every quarter of a second anyway.
+        # The worker's wake-up is lost with it; maintenance puts it back.
         self.redis.lpush(self.keys.wake, "1")
         self.redis.ltrim(self.keys.wake, 0, 0)
 

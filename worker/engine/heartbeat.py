@@ -26,6 +26,10 @@ from previewops.worker.engine.redis_retry import retry_delay_s
 log = structlog.get_logger()
 
 
+IDLE_INTERVALS = 2
+"""Interval of a worker without runs, in heartbeat intervals. A worker counts as silent after four."""
+
+
 class Heartbeat:
     """Heartbeat of one worker. ``runs`` is the worker's mapping, by token; ``read_status`` returns its status."""
 
@@ -61,10 +65,17 @@ class Heartbeat:
                     raise
                 failures += 1
                 self.stop_expired_runs()
-            interval_s = self._interval_s
-            await asyncio.sleep(
-                min(interval_s, retry_delay_s(failures, self._rng)) if failures else interval_s
-            )
+            if failures:
+                await asyncio.sleep(min(self._interval_s, retry_delay_s(failures, self._rng)))
+            else:
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Waits until the next heartbeat is due: longer while idle, but no longer once a run has started."""
+        for _ in range(IDLE_INTERVALS):
+            await asyncio.sleep(self._interval_s)
+            if self._runs:
+                return
 
     async def send(self) -> None:
         """Sends one heartbeat with the worker's status, renews its leases, and stops runs whose lease was lost.

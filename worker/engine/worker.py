@@ -42,8 +42,8 @@ from previewops.worker.engine.redis_retry import retry_until_connected
 
 log = structlog.get_logger()
 
-IDLE_WAIT_S = 0.25
-"""How long an idle worker blocks for a wake-up. Jobs of stock arq clients send none."""
+IDLE_WAIT_S = 4.0
+"""Maximum time that an idle worker blocks for a wake-up, below the socket timeout. A claim's reply may shorten it."""
 
 MAX_CANCELLATIONS = 30
 """Number of cancellations, one every ``tasks.RETRY_INTERVAL_S``, of a job that still runs when the worker closes."""
@@ -138,6 +138,7 @@ class PreviewWorker(Worker):
         self.leases = Leases(redis, settings, self.worker_id)
         self._fast_scripts = FastScriptRunner(pool, self.leases.scripts)
         self.leases.fast_runner = self._fast_scripts
+        self._socket_timeout_s: float | None = pool.connection_kwargs["socket_timeout"]
         self._claims = ClaimChannel(
             self.leases,
             max_calls=MAX_CONCURRENT_CALLS,
@@ -289,7 +290,9 @@ class PreviewWorker(Worker):
         return pending == 0
 
     async def _await_work(self) -> None:
-        timeout_s = IDLE_WAIT_S
+        timeout_s = (
+            IDLE_WAIT_S if self._socket_timeout_s is None else min(IDLE_WAIT_S, 0.8 * self._socket_timeout_s)
+        )
         if self._next_due_ms is not None:
             timeout_s = min(timeout_s, self._next_due_ms / 1000)
         try:

@@ -8,6 +8,7 @@
 -- @include maxmemory
 -- @include events
 -- @include lease
+-- @include report
 
 local worker, lease_ms, known = ARGV[1], tonumber(ARGV[3]), ARGV[4]
 
@@ -21,7 +22,7 @@ if known ~= '' and known ~= born and redis.call('HSETNX', K_META, 'lost', format
 end
 
 redis.call('ZADD', K_WORKERS, format_int(NOW_MS), worker)
-redis.call('HSET', P_WORKER .. worker, 'info', ARGV[2])
+store_report(P_WORKER .. worker, ARGV[2])
 local reply = { format_int(NOW_MS), born }
 for i = 5, #ARGV, 4 do
   local id, token = ARGV[i], ARGV[i + 1]

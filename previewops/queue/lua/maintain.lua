@@ -12,13 +12,25 @@
 -- @include recover_job
 
 local STEP = 100
+local CLOCK_STEP = 1000
 local ADMIT_STEP = 500 -- finish.lua admits nothing: on a busy worker all due jobs are admitted here
 local MINUTE_TTL = 48 * 3600 + 120
 local MINUTES_BEHIND = 65 * 6
 
 local lease_ms = tonumber(ARGV[5])
-local last_run_ms = tonumber(redis.call('HGET', K_META, 'upkept') or NOW_MS)
-redis.call('HSET', K_META, 'upkept', NOW_MS)
+local upkept = tonumber(redis.call('HGET', K_META, 'upkept'))
+local last_run_ms = upkept or NOW_MS
+-- Not at every heartbeat: each write goes to the append-only file.
+if not upkept or NOW_MS < upkept or NOW_MS - upkept >= math.min(1000, lease_ms / 3) then
+  redis.call('HSET', K_META, 'upkept', NOW_MS)
+end
+if NOW_MS < last_run_ms then
+  -- The server's clock was set back. Leases of lost workers would end later by that much.
+  local late = redis.call('ZRANGEBYSCORE', K_ACTIVE, NOW_MS + lease_ms, '+inf', 'WITHSCORES', 'LIMIT', 0, CLOCK_STEP)
+  for i = 1, #late, 2 do
+    redis.call('ZADD', K_ACTIVE, format_int(math.max(NOW_MS + lease_ms, late[i + 1] - (last_run_ms - NOW_MS))), late[i])
+  end
+end
 local expired = redis.call('ZRANGEBYSCORE', K_ACTIVE, 0, NOW_MS, 'LIMIT', 0, STEP)
 if NOW_MS - last_run_ms > lease_ms then
   -- No worker ran this for a lease or longer: Redis was unavailable, or all workers at once. Leases that expired since
@@ -36,7 +48,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', K_SCHEDULE, '(' .. format_int(LA
   reject(id, 'an invalid due time')
 end
 local admitted = admit_due(ADMIT_STEP)
-if admitted > 0 and redis.call('HEXISTS', K_META, 'paused') == 0 then
+-- Idle workers sleep long: the one that was woken may have died before its claim.
+if (admitted > 0 or waiting_count() > 0) and redis.call('HEXISTS', K_META, 'paused') == 0 then
   wake_worker()
 end
 

@@ -6,6 +6,7 @@
 -- Results server now in ms, commands (id, fields)*, the age in ms of the oldest run of each worker, 0 without one
 --
 -- @include maxmemory
+-- @include report
 -- @include time
 
 local STEP = 100
@@ -16,7 +17,7 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', K_SUPERVISORS, 0, NOW_MS - ton
   redis.call('DEL', P_SUPERVISOR .. gone)
 end
 redis.call('ZADD', K_SUPERVISORS, format_int(NOW_MS), id)
-redis.call('HSET', P_SUPERVISOR .. id, 'info', ARGV[2])
+store_report(P_SUPERVISOR .. id, ARGV[2])
 
 local commands = {}
 for _, command in ipairs(redis.call('LRANGE', P_COMMANDS .. id, 0, STEP - 1)) do

@@ -12,6 +12,7 @@ local function admit_foreign(id, due_ms)
   redis.call('ZREM', K_CANCELLED, id)
   redis.call('PERSIST', P_ARQ_JOB .. id)
   create_record(id, 'waiting', priority, project, due_ms)
+  redis.call('HSET', K_META, 'stock_enqueue', NOW_MS)
   add_waiting(id, priority, due_ms * 1000, due_ms)
   count('accepted')
 end
