@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import parse_qsl, quote, urlencode
 
 from previewops.errors import RedisUnavailable, UsageError
+from previewops.redis_server.address import find_address_problem
 from previewops.redis_server.failures import unavailable_reason
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
@@ -37,7 +38,6 @@ SOCKET_PATH_BYTES = 100
 _TMP = Path("/tmp")  # noqa: S108 - folders in it are checked by _is_private
 # Clients differ in whether they percent-decode a unix:// address; these characters need no encoding.
 _UNENCODED_PATH = re.compile(r"[A-Za-z0-9/._~-]+")
-_SCHEMES = ("redis://", "rediss://", "unix://")
 _SECRET_QUERY = ("password",)
 _HOST_AND_PORT = re.compile(r"(?:[^:@\[\]]+|\[[^@\[\]]*\])(?::[0-9]*)?")
 
@@ -49,17 +49,21 @@ def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
     """Returns the Redis address: ``option``, REDIS_URL, a live private server under DATA_DIR, or the default.
 
     Raises:
-        UsageError: ``option`` is not the address of a Redis server.
+        UsageError: the address is not that of a Redis server.
     """
-    if option is not None:
-        if not option.startswith(_SCHEMES):
-            allowed = "an address that starts with redis://, rediss:// or unix://"
-            raise UsageError(f"--redis-url: found {redact_url(option)!r}, allowed {allowed}")
-        return option
-    if settings.redis_url is not None:
-        return settings.redis_url
+    for name, url in (("--redis-url", option), ("REDIS_URL", settings.redis_url)):
+        if url is not None:
+            _check_address(url, name)
+            return url
     path = socket_path(settings.data_dir)
     return socket_url(path) if is_listening(path) else DEFAULT_REDIS_URL
+
+
+def _check_address(url: str, name: str) -> None:
+    problem = find_address_problem(url)
+    if problem is not None:
+        found, hint = problem
+        raise UsageError(f"{name}: found {redact_url(url)!r}{found}", hint=hint)
 
 
 def socket_path(data_dir: Path) -> Path:
@@ -191,6 +195,7 @@ def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> P
     """
     from previewops.redis_server.pool import PrimaryPool  # noqa: PLC0415 - start-up time of commands without Redis
 
+    _check_address(url, "Redis address")
     parameters: dict[str, Any] = {
         "socket_connect_timeout": options.get("connect_timeout_s", CONNECT_TIMEOUT_S),
         "socket_timeout": options.get("socket_timeout_s", SOCKET_TIMEOUT_S),
