@@ -93,13 +93,19 @@ def _unreadable(url: str) -> tuple[str, str]:
             " with a special character in user name or password, allowed its percent-encoding",
             "write / as %2F, ? as %3F, # as %23, @ as %40, : as %3A, % as %25",
         )
-    return " with a host or port that cannot be read, allowed host[:port]", "allowed: redis://[user:password@]host[:port][/database]"
+    return (
+        " with a host or port that cannot be read, allowed host[:port]",
+        "allowed: redis://[user:password@]host[:port][/database]",
+    )
 
 
 def _path_problem(parts: SplitResult) -> tuple[str, str] | None:
     if parts.path.startswith("/") and len(parts.path) > 1:
         return None
-    return " without the path of a socket, allowed an absolute path", "for example unix:///run/redis/redis.sock"
+    return (
+        " without the path of a socket, allowed an absolute path",
+        "for example unix:///run/redis/redis.sock",
+    )
 
 
 def _database_problem(parts: SplitResult) -> tuple[str, str] | None:
