@@ -71,7 +71,7 @@ async def test_the_default_server_must_have_the_queue(
 ) -> None:
     async with queue_fixture(redis_url) as b:
         with pytest.raises(
-            UsageError, match="found no queue preview-jobs at redis://127.0.0.1:6379"
+            UsageError, match=r"found no queue preview-jobs at redis://127.0.0.1:6379"
         ) as caught:
             await _check_default_server(b.queue, new_queue=False)
         assert "--new-queue" in str(caught.value.hint)
