@@ -42,13 +42,16 @@ async def collect_inputs(
         buckets = snapshot.buckets
     workers = snapshot.workers
     redis_ms, ahead_ms = await _time(redis, clock or SystemClock())
-    eviction_policy, persistent = await _server_config(redis)
+    eviction_policy, persistent, unreadable = await _server_config(redis)
+    if redis_ms is None:
+        unreadable["redis"] = "TIME"
     clocks_ahead_ms = (*((w.worker_id, w.clock_ahead_ms) for w in workers), ("this host", ahead_ms))
     free_bytes, disk_bytes = await asyncio.to_thread(_disk_space, settings.data_dir)
     return replace(
         inputs_from_snapshot(snapshot, buckets, heartbeat_ms=settings.heartbeat_ms),
         eviction_policy=eviction_policy,
         persistent=persistent,
+        unreadable=unreadable,
         run_ages_ms=_run_ages_ms(snapshot),
         deadline_ms=settings.job_timeout_s * 1000,
         disk_free_bytes=free_bytes,
@@ -90,8 +93,11 @@ async def _time(redis: Redis, clock: Clock) -> tuple[float | None, int | None]:
     return took_ms, round(clock.now_ms() - took_ms / 2) - server_ms
 
 
-async def _server_config(redis: Redis) -> tuple[str | None, bool | None]:
-    """Returns (eviction policy, whether data is persisted); None where a hosted server forbids the command."""
+async def _server_config(redis: Redis) -> tuple[str | None, bool | None, dict[str, str]]:
+    """Returns the eviction policy, whether data is persisted, and rejected commands by check.
+
+    A hosted server may reject the commands; the values are then None.
+    """
     from redis.exceptions import ResponseError  # noqa: PLC0415 - as above
 
     async with redis.pipeline(transaction=False) as pipe:
@@ -100,11 +106,16 @@ async def _server_config(redis: Redis) -> tuple[str | None, bool | None]:
         pipe.config_get("save")
         memory, persistence, save = await pipe.execute(raise_on_error=False)
     policy = None if isinstance(memory, ResponseError) else memory.get("maxmemory_policy")
+    persistent: bool | None = None
     if not isinstance(persistence, ResponseError) and persistence.get("aof_enabled"):
-        return policy, True
-    if isinstance(persistence, ResponseError) or isinstance(save, ResponseError):
-        return policy, None
-    return policy, bool(next(iter(save.values()), ""))
+        persistent = True
+    elif not isinstance(persistence, ResponseError) and not isinstance(save, ResponseError):
+        persistent = bool(next(iter(save.values()), ""))
+    rejected = {
+        "eviction": "INFO" if policy is None else None,
+        "persistence": None if persistent is not None else "INFO" if policy is None else "CONFIG GET",
+    }
+    return policy, persistent, {name: command for name, command in rejected.items() if command is not None}
 
 
 def _disk_space(folder: Path) -> tuple[int | None, int | None]:

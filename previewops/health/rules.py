@@ -62,6 +62,7 @@ def evaluate(inputs: HealthInputs, thresholds: Thresholds) -> Health:
         *check_confinement(inputs, thresholds),
         *check_clocks(inputs, thresholds),
         *_redis(inputs, thresholds),
+        *_unreadable(inputs),
         *_disk(inputs, thresholds),
     )
     return Health(checks, tuple(collect_perfdata(inputs, thresholds)))
@@ -149,8 +150,18 @@ def _paused(inputs: HealthInputs) -> Check:
     return Check("paused", Status.WARNING, f"the queue is paused{by}{why}", "yes", advice)
 
 
+def _unreadable(inputs: HealthInputs) -> Iterable[Check]:
+    """Checks that Redis does not give the values for. A check that disappears would look like one that passed."""
+    for name, command in inputs.unreadable.items():
+        message = f"{name} is unknown: Redis rejects {command}"
+        advice = f"permit {command} to the user of the address, or check it on the server's console"
+        yield Check(name, Status.UNKNOWN, message, "unknown", advice)
+
+
 def _redis(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
-    if inputs.redis_ms is None:
+    if "redis" in inputs.unreadable:
+        pass
+    elif inputs.redis_ms is None:
         yield Check("redis", Status.OK, "Redis responds", "responds")
     else:
         status = classify(inputs.redis_ms, thresholds.latency_warning_ms, thresholds.latency_critical_ms)

@@ -26,8 +26,8 @@ from previewops.worker.engine.redis_retry import retry_delay_s
 log = structlog.get_logger()
 
 
-IDLE_INTERVALS = 2
-"""Interval of a worker without runs, in heartbeat intervals. A worker counts as silent after four."""
+IDLE_MAINTENANCE = 2
+"""Heartbeats per maintenance step of a worker without runs."""
 
 
 class Heartbeat:
@@ -48,6 +48,7 @@ class Heartbeat:
         self._interval_s = settings.heartbeat_ms / 1000
         self._lease_s = settings.lease_ms / 1000
         self.renewed_at = time.monotonic()
+        self._sent = 0
 
     async def run(self) -> None:
         """Renews leases, maintains the queue and stops lost runs, every PREVIEW_HEARTBEAT_MS.
@@ -65,17 +66,10 @@ class Heartbeat:
                     raise
                 failures += 1
                 self.stop_expired_runs()
-            if failures:
-                await asyncio.sleep(min(self._interval_s, retry_delay_s(failures, self._rng)))
-            else:
-                await self._pause()
-
-    async def _pause(self) -> None:
-        """Waits until the next heartbeat is due: longer while idle, but no longer once a run has started."""
-        for _ in range(IDLE_INTERVALS):
-            await asyncio.sleep(self._interval_s)
-            if self._runs:
-                return
+            interval_s = self._interval_s
+            await asyncio.sleep(
+                min(interval_s, retry_delay_s(failures, self._rng)) if failures else interval_s
+            )
 
     async def send(self) -> None:
         """Sends one heartbeat with the worker's status, renews its leases, and stops runs whose lease was lost.
@@ -108,7 +102,9 @@ class Heartbeat:
         sent = time.monotonic()
         await self.send()
         self.renewed_at = sent
-        await self._leases.maintain()
+        self._sent += 1
+        if self._runs or self._sent % IDLE_MAINTENANCE == 0:
+            await self._leases.maintain()
 
     async def _await_maintenance(self, maintenance: asyncio.Task[None]) -> None:
         """Awaits the maintenance, and stops runs whose leases may expire while it waits.
