@@ -17,6 +17,9 @@ RECENT_WINDOW_S = 300
 MIN_JOBS_FOR_RATE = 5
 """Minimum number of finished jobs for a failure rate."""
 
+STOCK_WORKER_WINDOW_MS = 2 * 3_600_000
+"""Time after which another arq worker counts as gone. It leaves its mark once an hour."""
+
 STUCK_AFTER_MS = 30_000
 """A run this far past its deadline should have been killed."""
 
@@ -91,8 +94,9 @@ class HealthInputs:
     ``run_ages_ms`` the time each running job (by id) has run, ``deadline_ms`` the allowed time; ``versions`` those of
     the workers; ``disk_free_bytes`` and ``disk_bytes`` of DATA_DIR's file system; ``redis_ms`` the latency of Redis;
     ``queue_max`` is PREVIEW_QUEUE_MAX; ``confined_by`` the confinement layers by worker; ``clocks_ahead_ms`` how far
-    the clock of each worker, and of "this host", is ahead of the one of Redis; ``unreadable`` the command that Redis
-    rejects, by the check that needs it.
+    the clock of each worker, and of "this host", is ahead of the one of Redis; ``stock_worker_at``
+    when another arq worker was last found on the queue, within ``STOCK_WORKER_WINDOW_MS``; ``unreadable`` the command
+    that Redis rejects, by the check that needs it.
     """
 
     waiting: int
@@ -108,6 +112,7 @@ class HealthInputs:
     eviction_policy: str | None
     persistent: bool | None
     lost_at: str | None = None
+    stock_worker_at: str | None = None
     paused_why: str = ""
     recent: RecentOutcomes | None = None
     supervisors: tuple[SupervisorStatus, ...] = ()

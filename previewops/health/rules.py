@@ -26,6 +26,7 @@ CHECKS = (
     "workers",
     "accounting",
     "data-loss",
+    "arq-workers",
     "depth",
     "oldest-waiting",
     "dead-letters",
@@ -51,6 +52,7 @@ def evaluate(inputs: HealthInputs, thresholds: Thresholds) -> Health:
         check_workers(inputs, thresholds),
         _accounting(inputs),
         _loss(inputs),
+        _arq_workers(inputs),
         *_depth(inputs, thresholds),
         _oldest(inputs, thresholds),
         _dead(inputs, thresholds),
@@ -81,6 +83,14 @@ def _loss(inputs: HealthInputs) -> Check:
     message = f"Redis lost the queue's data, detected at {inputs.lost_at}; bundles are kept"
     advice = "resubmit the jobs that were pending, then `previewops health --acknowledge-loss`"
     return Check("data-loss", Status.CRITICAL, message, inputs.lost_at, advice)
+
+
+def _arq_workers(inputs: HealthInputs) -> Check:
+    if inputs.stock_worker_at is None:
+        return Check("arq-workers", Status.OK, "no other arq worker runs on this queue", "none")
+    message = f"another arq worker ran on this queue at {inputs.stock_worker_at}; it deletes waiting payloads"
+    advice = "stop it, or give it another queue name; then submit the jobs that died as payload-lost again"
+    return Check("arq-workers", Status.CRITICAL, message, inputs.stock_worker_at, advice)
 
 
 def _depth(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:

@@ -121,6 +121,7 @@ def _snapshot(queue_name: str, reply: Sequence[Any], history_s: int = 0, history
         workers=tuple(_worker(*row) for row in reply[12]),
         buckets=tuple(_bucket(TEN_SECONDS_MS, *row) for row in reply[13]),
         data_lost_ms=int(meta["lost"]) if "lost" in meta and "loss_acknowledged" not in meta else None,
+        stock_worker_ms=int(meta["stock_worker"]) if "stock_worker" in meta else None,
         minutes=tuple(_bucket(MINUTE_MS, *row) for row in reply[14]),
         events=tuple(_event(*row) for row in reversed(reply[16])),
         events_total=int(meta.get("events", 0)),

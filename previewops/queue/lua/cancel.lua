@@ -6,11 +6,10 @@
 --
 -- @include maxmemory
 -- @include admit
--- @include result
+-- @include cancel_job
 
 local id, who, why, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local job = redis.call('HMGET', P_JOB .. id, 'state', 'priority', 'attempts', 'crashes', 'claimed', 'accepted')
-local state, foreign_state = job[1], nil
+local state, foreign_state = redis.call('HGET', P_JOB .. id, 'state'), nil
 if not state then
   local due_ms = redis.call('ZSCORE', K_SCHEDULE, id)
   if not due_ms then
@@ -19,26 +18,12 @@ if not state then
   -- A stock arq client enqueued it and no worker has admitted it.
   admit_foreign(id, math.min(math.abs(tonumber(due_ms)), NOW_MS))
   foreign_state = tonumber(due_ms) > NOW_MS and 'delayed' or 'waiting'
-  job = redis.call('HMGET', P_JOB .. id, 'state', 'priority', 'attempts', 'crashes', 'claimed', 'accepted')
-  state = job[1]
+  state = redis.call('HGET', P_JOB .. id, 'state')
 end
 if state ~= 'waiting' and state ~= 'delayed' and state ~= 'active' then
   return { WRONG_STATE, state }
 end
 
-local message = 'cancelled by ' .. who .. (why ~= '' and ': ' .. why or '')
-local body = get_string(P_ARQ_JOB .. id)
-redis.call('SET', P_ARQ_RESULT .. id, build_arq_result(id, body, false, cjson.encode(message),
-  tonumber(job[3]) + tonumber(job[4]), job[5] or format_int(NOW_MS), job[6]), 'PX', ttl_ms)
-redis.call('DEL', P_ARQ_JOB .. id, P_ARQ_IN_PROGRESS .. id)
-redis.call('ZREM', WAITING[job[2]], id)
-redis.call('ZREM', K_ACTIVE, id)
-redis.call('ZREM', K_SCHEDULE, id)
-redis.call('HDEL', P_JOB .. id, 'token')
-redis.call('HSET', P_JOB .. id, 'state', 'cancelled', 'finished', format_int(NOW_MS), 'reason', message)
-redis.call('ZADD', K_CANCELLED, format_int(NOW_MS), id)
-count('cancelled')
-add_event('cancelled', 'job', id, 'who', who, 'why', why)
-redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'cancelled')
+cancel_job(id, who, why, ttl_ms)
 flush_counters()
 return { OK, foreign_state or state }

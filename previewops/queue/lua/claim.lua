@@ -3,7 +3,7 @@
 -- ARGV    1 worker id   2 lease in ms   3 ageing limit in ms   4 maximum claims
 -- Results server now in ms, ms until the next claim is useful or -1, then eight per claim (include/claim.lua). It is
 --         useful when a delayed job is due, and often while stock arq clients enqueue, which wake no worker.
--- Transitions delayed -> waiting, waiting -> active
+-- Transitions delayed -> waiting, waiting -> active, delayed -> cancelled
 --
 -- @include maxmemory
 -- @include admit

@@ -5,7 +5,8 @@
 --         4 silence in ms after which a worker is removed   5 lease in ms
 -- Results recovered, admitted, ms until the next delayed job is due or -1, ms until the next lease expires or -1
 -- Transitions active -> waiting, active -> dead, delayed -> waiting,
---             completed -> deleted, cancelled -> deleted
+--             completed -> deleted, cancelled -> deleted,
+--             waiting -> cancelled, delayed -> cancelled, active -> cancelled
 --
 -- @include maxmemory
 -- @include admit
@@ -13,6 +14,8 @@
 
 local STEP = 100
 local CLOCK_STEP = 1000
+local ARQ_HEALTH_TTL_MS = 60000
+local ARQ_HEALTH_MARK = 'by=previewops'
 local ADMIT_STEP = 500 -- finish.lua admits nothing: on a busy worker all due jobs are admitted here
 local MINUTE_TTL = 48 * 3600 + 120
 local MINUTES_BEHIND = 65 * 6
@@ -52,6 +55,32 @@ local admitted = admit_due(ADMIT_STEP)
 if (admitted > 0 or waiting_count() > 0) and redis.call('HEXISTS', K_META, 'paused') == 0 then
   wake_worker()
 end
+
+-- arq's set of aborts has the ids of all queues of the database.
+for _, id in ipairs(redis.call('ZRANGE', K_ARQ_ABORTS, 0, STEP - 1)) do
+  local state = redis.call('HGET', P_JOB .. id, 'state')
+  if state == 'waiting' or state == 'delayed' or state == 'active' then
+    cancel_aborted(id)
+  elseif state then
+    redis.call('ZREM', K_ARQ_ABORTS, id)
+  end
+end
+
+-- `arq --check` looks for this key. Another arq worker writes it too, every hour, in its own words.
+local function record_arq_health()
+  local found = get_string(K_ARQ_HEALTH)
+  if found and not string.find(found, ARQ_HEALTH_MARK, 1, true) then
+    redis.call('HSET', K_META, 'stock_worker', NOW_MS)
+    add_event('stock-worker', 'message', 'another arq worker runs on this queue and deletes payloads: ' .. found)
+  elseif found and redis.call('PTTL', K_ARQ_HEALTH) > ARQ_HEALTH_TTL_MS / 2 then
+    return
+  end
+  local counters = redis.call('HMGET', K_META, 'completed', 'died', 'retried')
+  redis.call('SET', K_ARQ_HEALTH, string.format('j_complete=%s j_failed=%s j_retried=%s j_ongoing=%d queued=%d %s',
+    counters[1] or 0, counters[2] or 0, counters[3] or 0, redis.call('ZCARD', K_ACTIVE), redis.call('ZCARD', K_SCHEDULE),
+    ARQ_HEALTH_MARK), 'PX', ARQ_HEALTH_TTL_MS)
+end
+record_arq_health()
 
 local function delete_aged(index)
   local aged = redis.call('ZRANGEBYSCORE', index, 0, NOW_MS - tonumber(ARGV[3]), 'LIMIT', 0, STEP)
