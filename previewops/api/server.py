@@ -30,6 +30,7 @@ from previewops.api.job_watcher import JobWatcher
 from previewops.api.sockets import bind_sockets, is_loopback, resolve_addresses
 from previewops.clock import SystemClock
 from previewops.health import Thresholds
+from previewops.process.alive import AliveFile, Role, alive_prefix
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.redis_server.connection import connect, redact_url
 from previewops.settings import Settings
@@ -110,7 +111,8 @@ async def _serve(
         client_timeout_s=settings.api_client_timeout_s,
         build_error_app=partial(build_error_app, clock=clock, new_id=_generate_request_id),
     )
-    notifier = SystemdNotifier(os.environ)
+    alive = AliveFile(alive_prefix(settings.data_dir, settings.queue_name), Role.API)
+    notifier = SystemdNotifier(os.environ, alive=alive)
     try:
         addresses = [f"http://{_format_address(bound)}" for bound in sockets]
         log.info("api.started", addresses=addresses, queue=settings.queue_name, redis=redact_url(redis_url))

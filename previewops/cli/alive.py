@@ -31,7 +31,7 @@ Examples:
 @json_option
 @pass_context
 def alive(context: Context, max_age: int, as_json: bool) -> None:
-    """Exit with 0 if the supervisor that runs here is alive, or without a supervisor every worker.
+    """Exit with 0 if the supervisor, API and workers that run here are alive; a supervisor answers for its workers.
 
     For liveness probes of containers. A process is alive while its event loop runs; whether Redis is available does
     not matter. Signs are files in /tmp, so run the check in the same container, as the same user, with the same
@@ -47,7 +47,7 @@ def alive(context: Context, max_age: int, as_json: bool) -> None:
         ) from error
     if not signs:
         raise PreviewopsError(
-            f"no worker and no supervisor of queue {settings.queue_name} with this DATA_DIR runs here",
+            f"no supervisor, worker or API of queue {settings.queue_name} with this DATA_DIR runs here",
             hint="run it in the same container and as the same user; they need a writable /tmp",
         )
     _require_progress(_judged(signs), max_age / 1000)
@@ -62,7 +62,9 @@ def alive(context: Context, max_age: int, as_json: bool) -> None:
 
 def _judged(signs: Sequence[ProcessSign]) -> Sequence[ProcessSign]:
     """Returns the signs that decide: a supervisor replaces its hung workers itself."""
-    return [sign for sign in signs if sign.role is Role.SUPERVISOR] or signs
+    if any(sign.role is Role.SUPERVISOR for sign in signs):
+        return [sign for sign in signs if sign.role is not Role.WORKER]
+    return signs
 
 
 def _require_progress(signs: Sequence[ProcessSign], max_age_s: float) -> None:

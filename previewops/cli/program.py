@@ -49,7 +49,7 @@ COMMANDS = {
     "alive": LazyCommand("previewops.cli.alive:alive", "Check this container's processes, without Redis."),
     "metrics": LazyCommand("previewops.cli.metrics:metrics", "Print metrics for Prometheus."),
     "prune": LazyCommand("previewops.cli.prune:prune", "Remove old bundles and cache entries."),
-    "systemd": LazyCommand("previewops.cli.systemd:systemd", "Print or install systemd units."),
+    "systemd": LazyCommand("previewops.cli.systemd:systemd", "Print, install or remove systemd units."),
     "completion": LazyCommand("previewops.cli.completion:completion", "Print the shell completion script."),
 }
 

@@ -1,4 +1,4 @@
-"""Files by which workers and supervisors show that their event loops run. Nothing of it depends on Redis or DATA_DIR.
+"""Files by which processes show that their event loops run. They depend neither on Redis nor on DATA_DIR.
 
 Each process holds a lock on a file of its own in /tmp and writes the monotonic time into it. The kernel releases the
 lock when the process exits, so a file without a lock belongs to a process that is gone, whatever its pid means now.
@@ -32,6 +32,7 @@ class Role(StrEnum):
 
     SUPERVISOR = "supervisor"
     WORKER = "worker"
+    API = "api"
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ async def test_a_worker_is_alive_without_redis_and_not_when_it_hangs(
         worker.kill()
         gone = await probe(cluster)
         assert gone.returncode == 1
-        assert "no worker and no supervisor" in gone.stderr
+        assert "no supervisor, worker or API" in gone.stderr
 
 
 async def test_a_supervisor_is_alive_without_redis_and_not_when_it_hangs(
