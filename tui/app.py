@@ -29,7 +29,7 @@ from previewops.tui.commands.command_runner import CommandRunner
 from previewops.tui.commands.commands import CommandExecutor, OperatorCommand
 from previewops.tui.data.error_boundary import with_error_boundary, wrap_errors
 from previewops.tui.data.health_poller import HealthPoller
-from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed
+from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed, SourceRefused
 from previewops.tui.keymap import GLOBAL, SCREENS, KeyAction, action_name
 from previewops.tui.options import Options
 from previewops.tui.protocols import DataSource, HealthSource
@@ -167,6 +167,11 @@ class OperatorApp(App[int]):
 
     def on_snapshot_missed(self, message: SnapshotMissed) -> None:
         self.show_missed(message)
+
+    def on_source_refused(self, message: SourceRefused) -> None:
+        """Ends the screen. The caller reports the failure."""
+        self.failure = message.error
+        self.exit(1)
 
     def show_missed(self, message: SnapshotMissed) -> None:
         """Marks the view as stale after a failed poll, with the reason, and redraws."""

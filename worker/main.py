@@ -21,12 +21,13 @@ from redis.exceptions import ResponseError
 
 import previewops.contract.schema_validation  # noqa: F401 - imported now, or the first job would import it and could fail
 from previewops.clock import system_rng
+from previewops.disclosure import redact_url
 from previewops.errors import REINSTALL, JobError, PreviewopsError, StartupFailed, UsageError
 from previewops.process.alive import AliveFile, Role, alive_prefix
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.queue.leases import Leases
 from previewops.queue.records import RENDER_FUNCTION
-from previewops.redis_server.connection import connection_pool, redact_url, redis_errors
+from previewops.redis_server.connection import connection_pool, redis_errors
 from previewops.settings import Settings
 from previewops.tasks import cancel_and_wait
 from previewops.worker.assets.download_cache import Fetcher
@@ -41,7 +42,7 @@ from previewops.worker.render.text.fontconfig import find_fonts
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.sandbox.child import ChildLimits
 from previewops.worker.sandbox.child_messages import TaskImportError
-from previewops.worker.sandbox.confinement import RESOURCE_LIMITS, detect_support
+from previewops.worker.sandbox.confinement import RESOURCE_LIMITS
 from previewops.worker.sandbox.pool import RenderPool
 
 log = structlog.get_logger()
@@ -99,7 +100,7 @@ def _make_pool(settings: Settings, build_task: str, fonts: FontSources, *, confi
         size=settings.worker_concurrency,
         limits=ChildLimits(
             settings.memory_limit_mb * MIB,
-            cpu_s=settings.cpu_limit_s,
+            cpu_s=settings.effective_cpu_limit_s,
             file_bytes=settings.output_max_mb * MIB,
         ),
         recycle_jobs=settings.recycle_jobs,
@@ -143,7 +144,7 @@ async def _run(
         burst=burst,
         on_startup=_make_startup_hook(settings, notifier),
         helper_pids=render_pool.all_pids,
-        confined_by=detect_support().layers if render_pool.confined else (RESOURCE_LIMITS,),
+        confinement_fields=render_pool.confinement_fields,
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -187,14 +188,14 @@ async def _start(render_pool: RenderPool) -> None:
 
 
 def _log_confinement(render_pool: RenderPool) -> None:
-    """Logs how the render processes are confined, and what this kernel does not support."""
-    support = detect_support()
-    if not render_pool.confined:
-        log.warning("sandbox.unavailable", by=RESOURCE_LIMITS)
-    elif support.complete:
-        log.info("sandbox.confined", by=support.describe())
+    """Logs how the render processes are confined, and which layers are missing, with the reasons."""
+    confinement = render_pool.confinement
+    if confinement.layers == (RESOURCE_LIMITS,):
+        log.warning("sandbox.unavailable", by=confinement.describe())
+    elif confinement.complete:
+        log.info("sandbox.confined", by=confinement.describe())
     else:
-        log.warning("sandbox.partial", by=support.describe())
+        log.warning("sandbox.partial", by=confinement.describe())
 
 
 def _make_startup_hook(settings: Settings, notifier: SystemdNotifier) -> StartupShutdown:

@@ -40,6 +40,13 @@ SENT_AS = frozenset(
 """Media types of responses; other files are sent as octets. Browsers do not execute any of them."""
 
 
+_PLAYABLE = (
+    "default-src 'none'; media-src 'self'; img-src 'self'; frame-ancestors 'none'; sandbox allow-same-origin"
+)
+"""Policy of responses with content. A browser that opens a video loads it again for its player, from the page's
+origin, which a sandbox without allow-same-origin does not have. Scripts stay forbidden."""
+
+
 class ArtifactRoutes:
     """Routes of the files of completed jobs."""
 
@@ -57,10 +64,7 @@ class ArtifactRoutes:
     async def _file(self, request: Request, name: str) -> Response:
         record = await self._backend.job_record(request)
         if record.state is not JobState.COMPLETED:
-            raise ArtifactNotServed(
-                f"job {record.job_id} is {record.state.value}; only completed jobs have artifacts",
-                hint="GET …/events reports when the job ends",
-            )
+            raise _not_completed(record)
         if (record.result or {}).get("bundle") is None:
             raise ArtifactNotServed(f"job {record.job_id} was a dry run, which has no artifacts")
         file = await asyncio.to_thread(_open, self._backend.settings.data_dir, record, name)
@@ -72,6 +76,18 @@ class ArtifactRoutes:
                 headers=(("Content-Range", f"bytes */{file.size}"),),
             )
         return _respond(file, selection, with_body=request.method != "HEAD")
+
+
+def _not_completed(record: JobRecord) -> ArtifactNotServed:
+    found = f"found a job that is {record.state.value}, allowed a completed one"
+    if record.state.pending:
+        return ArtifactNotServed(
+            f"artifacts of job {record.job_id} do not exist yet: {found}",
+            hint="try again when the job is completed; GET …/events reports its end",
+        )
+    return ArtifactNotServed(
+        f"job {record.job_id} has no artifacts: {found}", hint="GET …/status reports why the job ended"
+    )
 
 
 def _open(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
@@ -95,6 +111,7 @@ def _respond(file: OpenArtifact, selection: RangeSelection, *, with_body: bool) 
     headers = {
         "ETag": f'"{file.sha256}"',
         "Accept-Ranges": "bytes",
+        "Content-Security-Policy": _PLAYABLE,
         # A requeued job may publish other bytes under the same name.
         "Cache-Control": "private, no-cache",
     }

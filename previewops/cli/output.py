@@ -6,10 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from previewops.errors import PreviewopsError
 from previewops.formatting import clean
+
+if TYPE_CHECKING:
+    from previewops.queue.tolerant_values import UnreadableKeys
 
 
 class OutputClosed(Exception):
@@ -30,6 +33,12 @@ def print_status(lines: str | Iterable[str]) -> None:
 def print_err(lines: str | Iterable[str]) -> None:
     """Prints notes and errors to standard error."""
     _write(sys.stderr, _cleaned(lines))
+
+
+def print_unreadable(keys: UnreadableKeys) -> None:
+    """Prints a note about stored keys that could not be read, if there are any."""
+    if keys:
+        print_err(f"note: {keys}")
 
 
 def prompt(question: str) -> str:

@@ -48,6 +48,7 @@ COMMANDS = {
     "health": LazyCommand("previewops.cli.health:health", "Check the queue, as a monitoring plugin."),
     "alive": LazyCommand("previewops.cli.alive:alive", "Check this container's processes, without Redis."),
     "metrics": LazyCommand("previewops.cli.metrics:metrics", "Print metrics for Prometheus."),
+    "doctor": LazyCommand("previewops.cli.doctor:doctor", "Check and repair what is stored in Redis."),
     "prune": LazyCommand("previewops.cli.prune:prune", "Remove old bundles and cache entries."),
     "systemd": LazyCommand("previewops.cli.systemd:systemd", "Print, install or remove systemd units."),
     "completion": LazyCommand("previewops.cli.completion:completion", "Print the shell completion script."),
@@ -63,9 +64,17 @@ First steps:
 
 \b
 Exit codes: 0 success, 1 failure, 2 usage, 65 invalid payload,
-69 Redis unreachable, 75 queue full (try again), 130 interrupted.
+69 Redis unreachable, 75 queue full (try again), 76 stored data damaged,
+78 cannot start as installed or configured, 130 interrupted.
 `previewops health` uses the exit codes of a monitoring plugin.
 """
+
+
+def _print_version(ctx: click.Context) -> None:
+    from previewops.build import build_id
+
+    click.echo(f"{PROGRAM}, version {__version__}, build {build_id()}")
+    ctx.exit()
 
 
 def _validate_as(env: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
@@ -105,7 +114,14 @@ def _validate_as(env: str) -> Callable[[click.Context, click.Parameter, str | No
     help="Folder of bundles and assets. Default: DATA_DIR.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log more; print tracebacks of unexpected errors.")
-@click.version_option(__version__, prog_name=PROGRAM)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _param, value: _print_version(ctx) if value else None,
+    help="Show the version and the build, and exit.",
+)
 @click.pass_obj
 def cli(
     context: Context, redis_url: str | None, queue: str | None, data_dir: str | None, verbose: bool

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import click
 
-from previewops.cli.context import Context, pass_context
+from previewops.cli.context import Context, pass_context, refuse_newer_layout
+from previewops.disclosure import redact_url
 from previewops.errors import UsageError
-from previewops.redis_server.connection import redact_url, resolve_redis_url
+from previewops.redis_server.connection import resolve_redis_url
 from previewops.settings import Settings
 from previewops.snapshot.fleet import WorkerCountRange
 from previewops.supervisor.environment import (
@@ -151,6 +152,7 @@ async def _supervise(
 
     log = structlog.get_logger()
     url = launch.environ["REDIS_URL"]
+    await refuse_newer_layout(url, launch.settings)
     async with build_supervisor(
         launch,
         url,

@@ -199,7 +199,11 @@ def _fill(text: str, layout: UnitLayout) -> str:
 
 
 def _with_snippets(text: str, layout: UnitLayout) -> Iterator[str]:
-    snippets = {"@SYSTEM_ONLY@\n": "system-only.conf", "@HARDENING@\n": "hardening.conf"}
+    snippets = {
+        "@SYSTEM_ONLY@\n": "system-only.conf",
+        "@HARDENING@\n": "hardening.conf",
+        "@SANDBOX@\n": "sandbox.conf",
+    }
     for line in text.splitlines(keepends=True):
         name = snippets.get(line)
         if name is None:

@@ -18,10 +18,11 @@ from previewops.cli.deferred_output import DeferredOutput
 from previewops.cli.output import print_status
 from previewops.cli.shared_options import theme_option
 from previewops.cli.supervise import default_worker_count
+from previewops.disclosure import redact_url
 from previewops.errors import PreviewopsError, RedisUnavailable
 from previewops.formatting import pluralize
 from previewops.queue.queue import Queue
-from previewops.redis_server.connection import redact_url, redis_errors
+from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
 from previewops.snapshot.fleet import WorkerCountRange
 from previewops.snapshot.model import Snapshot
@@ -77,6 +78,7 @@ class UpOptions:
 
 
 async def _up(context: Context, options: UpOptions, *, count: int) -> None:
+    from previewops.queue.start_check import check_queue
     from previewops.supervisor.factory import build_supervisor
 
     settings = context.settings
@@ -85,7 +87,7 @@ async def _up(context: Context, options: UpOptions, *, count: int) -> None:
     async with _redis(context, output) as url, open_redis(url, role="up") as redis:
         launch = Launch(settings, worker_environment(os.environ, settings, url))
         bounds = WorkerCountRange(count, count)
-        await redis.ping()
+        await check_queue(redis, settings)
         async with build_supervisor(
             launch, url, bounds=bounds, log_action=output.print, reload=lambda: launch
         ) as supervisor:
@@ -118,6 +120,9 @@ async def _redis(context: Context, output: DeferredOutput) -> AsyncIterator[str]
     from previewops.redis_server.embedded import EmbeddedRedis
 
     async with EmbeddedRedis(context.settings.data_dir) as server:
+        version = await server.version()
+        if version is not None:
+            output.print(f"Redis is {version.describe()}")
         keeper = asyncio.create_task(_keep_running(server, context.settings, output))
         try:
             yield server.url

@@ -80,8 +80,16 @@ def check_confinement(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[
         return
     worker, missing = next(iter(lacking.items()))
     others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-    message = f"{worker}{others} render without {' and '.join(missing)}"
-    advice = "run workers on Linux 5.13 or newer with Landlock and seccomp, or lower --confinement"
+    reasons = "; ".join(
+        line for line in inputs.confinement_missing.get(worker, ()) if line.startswith(tuple(missing))
+    )
+    message = f"{worker}{others} render without {' and '.join(missing)}" + (
+        f" ({reasons})" if reasons else ""
+    )
+    advice = (
+        "permit Landlock and seccomp where the worker's kernel, service or container denies them, "
+        "or lower --confinement"
+    )
     figure = f"{len(lacking)} of {len(confined_by)} lack it"
     yield Check("confinement", Status.WARNING, message, figure, advice)
 

@@ -8,10 +8,14 @@ from pathlib import Path
 
 from previewops.errors import UsageError
 from previewops.process.sd_notify import NOTIFY_VARIABLES
+from previewops.regular_files import read_regular
 from previewops.settings import Settings, variable_of
 
 _QUOTES = ("'", '"')
 _FIXED = ("redis_url", "queue_name", "data_dir")
+
+MAX_FILE_BYTES = 1_048_576
+"""Maximum size of an environment file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ def read_environment_file(path: Path) -> dict[str, str]:
         UsageError: the file cannot be read, or a line has another form.
     """
     try:
-        text = path.read_text("utf-8")
+        text = read_regular(path, MAX_FILE_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         message = f"the environment file {path} cannot be read: {reason}"

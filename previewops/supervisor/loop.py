@@ -16,6 +16,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from previewops import __version__
+from previewops.build import build_id
 from previewops.clock import Clock, Rng
 from previewops.errors import PreviewopsError
 from previewops.process.sd_notify import SystemdNotifier
@@ -353,6 +354,7 @@ class Supervisor:
             host=host_name(),
             pid=os.getpid(),
             version=__version__,
+            build=build_id(),
             backend=self._backend.name,
             state="stopping" if self._stopping else "running",
             count=self._autoscaler.target,

@@ -47,6 +47,9 @@ def test_it_is_confined_and_so_are_its_workers(supervised: Machine) -> None:
         fields = status(supervised, pid)
         assert (fields["NoNewPrivs"], fields["Seccomp"], int(fields["CapBnd"], 16)) == ("1", "2", 0)
         assert "0" not in fields["Uid"].split()
+    alive = workers(supervised)
+    reports = [worker for worker in stats(supervised)["workers"] if worker["pid"] in alive]
+    assert [worker["confinementMissing"] for worker in reports] == [[]] * WORKERS
 
 
 def test_a_killed_worker_is_replaced(supervised: Machine) -> None:

@@ -25,6 +25,8 @@ from previewops.health import (
     unknown_health,
     unreachable_health,
 )
+from previewops.queue.tolerant_values import UnreadableKeys
+from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
 
 GB = 1_000_000_000
@@ -53,9 +55,10 @@ WELL = HealthInputs(
     queue_max=20,
     confined_by={"w1": ("Landlock 6", "seccomp", "resource limits")},
     clocks_ahead_ms={"w1": 3, "this host": -40},
+    redis_version=ServerVersion("Redis", (8, 8, 1)),
 )
 UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None,
-    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {},
+    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {}, "redis_version": None,
 }  # fmt: skip
 
 
@@ -79,6 +82,7 @@ TROUBLED = replace(
     eviction_policy="allkeys-lru",
     persistent=False,
     lost_at="2026-01-02T03:04:05.000Z",
+    unreadable=UnreadableKeys(2, ("q:job:a", "q:worker:w")),
     recent=RecentOutcomes(10, 100, 0),
     supervisors=(supervisor("fatal"),),
     run_ages_ms={"a": 150_900},
@@ -88,6 +92,7 @@ TROUBLED = replace(
     queue_max=4,
     confined_by={"w1": ("resource limits",)},
     clocks_ahead_ms={"w1": -61_000},
+    redis_version=ServerVersion("Redis", (6, 2, 14)),
 )
 
 
@@ -136,6 +141,13 @@ def test_healthy_queue() -> None:
         ({"supervisors": (supervisor(silent=True),)}, Status.WARNING, "supervisors"),
         ({"supervisors": (supervisor(notice="no room"),)}, Status.WARNING, "supervisors"),
         ({"versions": frozenset({"1", "2"})}, Status.WARNING, "versions"),
+        ({"redis_version": ServerVersion("Redis", (6, 2, 14))}, Status.WARNING, "redis-version"),
+        (
+            {"redis_version": ServerVersion("Redis", (6, 2, 14)), "redis_is_private": True},
+            Status.OK,
+            "redis-version",
+        ),
+        ({"redis_version": ServerVersion("Redis", (7, 0, 15))}, Status.OK, "redis-version"),
         ({"redis_ms": 49.9}, Status.OK, "redis"),
         ({"redis_ms": 50.0}, Status.WARNING, "redis"),
         ({"redis_ms": 500.0}, Status.CRITICAL, "redis"),
@@ -194,6 +206,9 @@ def test_less_confinement_can_be_accepted() -> None:
         return next(check for check in checks if check.name == "confinement")
 
     assert confinement_check(Confinement.FULL).message == "a and 1 more render without Landlock"
+    reason = "Landlock: denied by a system call filter of the service or container"
+    inputs = replace(inputs, confinement_missing={"a": (reason, "own user: not this one")})
+    assert confinement_check(Confinement.FULL).message == f"a and 1 more render without Landlock ({reason})"
     assert confinement_check(Confinement.FULL).figure == "2 of 3 lack it"
     assert confinement_check(Confinement.SECCOMP).message == "b render without seccomp"
     assert confinement_check(Confinement.LIMITS).message == "render processes are confined by resource limits"
@@ -312,3 +327,24 @@ def test_unreachable_and_unknown_health() -> None:
     assert unreachable_health("gone").first_line() == "PREVIEWOPS CRITICAL - gone"
     assert unknown_health("what?").first_line() == "PREVIEWOPS UNKNOWN - what?"
     assert unknown_health("what?").as_json()["exitCode"] == 3
+
+
+def test_stored_data_names_the_first_unreadable_key() -> None:
+    health = evaluate(replace(WELL, unreadable=UnreadableKeys(3, ("q:job:a",))), Thresholds())
+    check = next(check for check in health.checks if check.name == "stored-data")
+    assert (check.status, check.figure) == (Status.WARNING, "3")
+    assert check.message == "3 stored keys cannot be read, first q:job:a"
+    assert "previewops doctor" in check.advice
+    assert health.status is Status.WARNING
+
+
+def test_a_damaged_key_that_all_jobs_need_is_critical() -> None:
+    damaged = replace(WELL, unreadable=UnreadableKeys(1, ("q:meta",)), blocked_by=("q:meta",))
+    check = next(check for check in evaluate(damaged, Thresholds()).checks if check.name == "stored-data")
+    assert (check.status, "q:meta" in check.message) == (Status.CRITICAL, True)
+
+
+def test_keys_that_were_moved_aside_are_a_warning_until_doctor_repairs() -> None:
+    checks = evaluate(replace(WELL, quarantined=2), Thresholds()).checks
+    check = next(check for check in checks if check.name == "stored-data")
+    assert (check.status, check.message) == (Status.WARNING, "2 damaged keys moved aside")
