@@ -7,6 +7,7 @@ is why one attempt at a job failed, and its ``kind`` decides whether the job is 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -279,6 +280,26 @@ class LayoutUnsupported(PreviewopsError):
         )
         self.found = found
         self.supported = supported
+
+
+class DataDirUnavailable(PreviewopsError):
+    """DATA_DIR cannot be used now, for example because its disk is full. A later start may succeed."""
+
+    exit_code = EXIT_TRY_AGAIN
+    code = "data-dir-unavailable"
+
+
+_INVALID_FOLDER = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
+)
+
+
+def data_dir_error(data_dir: str, error: OSError) -> PreviewopsError:
+    """Returns the error for a DATA_DIR that cannot be used: a wrong setting, or a cause that may pass."""
+    message = f"DATA_DIR {data_dir} cannot be used: {error.strerror}"
+    if error.errno in _INVALID_FOLDER:
+        return UsageError(message, hint="set DATA_DIR to a folder that this user can write to")
+    return DataDirUnavailable(message, hint="check its disk, then start again")
 
 
 class EmbeddedUnavailable(PreviewopsError):

@@ -14,6 +14,7 @@ from previewops.asset_roots import default_roots, is_private
 from previewops.contract_maxima import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
 from previewops.errors import UsageError
 from previewops.host_patterns import HostPattern, parse_host_pattern
+from previewops.secret_files import has_password, with_credentials
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
@@ -111,6 +112,12 @@ _SECRETS = (_url, _token)
 def _folder(raw: str) -> Path:
     if not raw or "\0" in raw:
         raise _InvalidValue("a folder path")
+    return Path(raw)
+
+
+def _file(raw: str) -> Path:
+    if "\0" in raw:
+        raise _InvalidValue("a file path")
     return Path(raw)
 
 
@@ -233,6 +240,12 @@ class Settings:
         _one_of(LogFormat),
         "Format of log lines: json, text, or auto (text on a terminal, else json).",
     )
+    redis_password_file: Path | None = _setting(
+        None,
+        _file,
+        "File with the password of Redis, read for each connection; REDIS_URL then has a user at most.",
+        shown="no file",
+    )
 
     api_token: str | None = _setting(
         None,
@@ -242,6 +255,12 @@ class Settings:
     )
     api_read_token: str | None = _setting(
         None, _token, "Second bearer token with read-only access.", shown="no token"
+    )
+    api_token_file: Path | None = _setting(
+        None, _file, "File with the bearer token, instead of PREVIEW_API_TOKEN.", shown="no file"
+    )
+    api_read_token_file: Path | None = _setting(
+        None, _file, "File with the token with read-only access.", shown="no file"
     )
     api_hosts: tuple[str, ...] = _setting(
         (),
@@ -277,11 +296,12 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Reads ``environ``. An empty variable counts as unset.
+        """Reads ``environ``. An empty variable counts as unset; unset files may be systemd's credentials.
 
         Raises:
             UsageError: names every invalid variable with the found and the allowed value.
         """
+        environ = with_credentials(environ)
         values: dict[str, Any] = {}
         problems: list[str] = []
         for name, spec in cls.__dataclass_fields__.items():
@@ -310,9 +330,22 @@ class Settings:
             # Otherwise a decoder that never ends meets the deadline first, and its job is retried.
             allowed = f"less than PREVIEW_JOB_TIMEOUT_S ({self.job_timeout_s})"
             problems.append(f"PREVIEW_CPU_LIMIT_S: found {self.cpu_limit_s}, allowed {allowed}")
-        if self.api_read_token is not None and self.api_token is None:
+        has_token = self.api_token is not None or self.api_token_file is not None
+        if (self.api_read_token is not None or self.api_read_token_file is not None) and not has_token:
             allowed = "only together with PREVIEW_API_TOKEN"
             problems.append(f"PREVIEW_API_READ_TOKEN: found a token, allowed {allowed}")
+        for name in ("api_token", "api_read_token"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                variable = variable_of(name)
+                problems.append(f"{variable}: found a token and {variable}_FILE, allowed one of them")
+        if (
+            self.redis_password_file is not None
+            and self.redis_url is not None
+            and has_password(self.redis_url)
+        ):
+            problems.append(
+                "REDIS_URL: found a password and PREVIEW_REDIS_PASSWORD_FILE, allowed one of them"
+            )
         if self.api_token is not None and self.api_read_token == self.api_token:
             found = "the value of PREVIEW_API_TOKEN"
             problems.append(f"PREVIEW_API_READ_TOKEN: found {found}, allowed another token")

@@ -24,6 +24,7 @@ from textual.worker import Worker, get_current_worker
 from previewops.clock import Clock, SystemClock
 from previewops.errors import PreviewopsError
 from previewops.formatting import clean
+from previewops.process.inherited_signals import add_hangup_handler
 from previewops.tui.commands.action_guards import check_action_guards
 from previewops.tui.commands.command_runner import CommandRunner
 from previewops.tui.commands.commands import CommandExecutor, OperatorCommand
@@ -133,7 +134,7 @@ class OperatorApp(App[int]):
         """Ends the screen on hang-up (SIGHUP or a lost terminal); restores the terminal on SIGTERM."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.exit, 0)
-        loop.add_signal_handler(signal.SIGHUP, hang_up, self.exit)
+        add_hangup_handler(loop, hang_up, self.exit)
         self.set_interval(1.0, self._check_terminal, name="terminal")
 
     def _check_terminal(self) -> None:

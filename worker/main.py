@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import os
 import signal
 import socket
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,10 @@ from redis.exceptions import ResponseError
 import previewops.contract.schema_validation  # noqa: F401 - imported now, or the first job would import it and could fail
 from previewops.clock import system_rng
 from previewops.disclosure import redact_url
-from previewops.errors import REINSTALL, JobError, PreviewopsError, StartupFailed, UsageError
+from previewops.errors import REINSTALL, JobError, PreviewopsError, StartupFailed, data_dir_error
 from previewops.process.alive import AliveFile, Role, alive_prefix
 from previewops.process.sd_notify import SystemdNotifier
+from previewops.process.stack_dumps import enable_stack_dumps
 from previewops.queue.leases import Leases
 from previewops.queue.records import RENDER_FUNCTION
 from previewops.redis_server.connection import connection_pool, redis_errors
@@ -65,14 +64,14 @@ def run_worker(
     ``previewops.worker.bundle_builder:build``. A task that opens files itself needs ``confined`` False.
 
     Raises:
-        UsageError: DATA_DIR cannot be used.
+        UsageError: DATA_DIR is not a folder that this user can write to.
+        DataDirUnavailable: DATA_DIR cannot be used now.
         CannotBoot: a render process cannot import its task.
         PreviewopsError: no render process can be started.
         RedisUnavailable: Redis rejects the worker for good (a wrong password, say). While Redis is away, the worker
             waits.
     """
-    # A supervisor sends SIGABRT to a hanging worker: the log gets its stack.
-    faulthandler.enable()
+    enable_stack_dumps()  # a supervisor sends SIGABRT to a hanging worker
     if worker_id is None:  # one that no other worker ever has
         worker_id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
     structlog.contextvars.bind_contextvars(worker=worker_id)
@@ -88,10 +87,7 @@ def _prepare_data_dir(settings: Settings) -> None:
         for name in ("assets", ".staging", "previews"):
             (settings.data_dir / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(
-            f"DATA_DIR {settings.data_dir} cannot be used: {error.strerror}",
-            hint="set DATA_DIR to a folder that this user can write to",
-        ) from error
+        raise data_dir_error(str(settings.data_dir), error) from error
 
 
 def _make_pool(settings: Settings, build_task: str, fonts: FontSources, *, confined: bool) -> RenderPool:
@@ -218,7 +214,10 @@ async def _sweep_periodically(leases: Leases, settings: Settings) -> None:
     """Sweeps once per job timeout: a long-lived worker would otherwise leave it to the next start."""
     while True:
         await asyncio.sleep(settings.job_timeout_s)
-        await _sweep(leases, settings)
+        try:
+            await _sweep(leases, settings)
+        except Exception as error:
+            log.warning("sweep.failed", error=f"{type(error).__name__}: {error}")
 
 
 async def _warn_if_redis_evicts(redis: Redis) -> None:
@@ -253,10 +252,12 @@ async def _sweep(leases: Leases, settings: Settings) -> None:
         except FileNotFoundError:  # it was published; only what it replaced is left
             return False
 
-    with suppress(OSError):
+    try:
         removed = sweep_staging(settings.data_dir, is_live)
         if removed:
             log.info("staging.swept", folders=removed)
-    evicted = await asyncio.to_thread(prune_cache, settings, time.time())
-    if evicted:
-        log.info("cache.pruned", entries=len(evicted))
+        evicted = await asyncio.to_thread(prune_cache, settings, time.time())
+        if evicted:
+            log.info("cache.pruned", entries=len(evicted))
+    except OSError as error:
+        log.warning("sweep.failed", error=str(error))

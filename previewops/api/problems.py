@@ -35,6 +35,7 @@ STATUS_BY_ERROR: dict[type[PreviewopsError], int] = {
     errors.QueueFull: 429,
     errors.RedisUnavailable: 503,
     errors.EmbeddedUnavailable: 503,
+    errors.DataDirUnavailable: 503,
     errors.RecordUnreadable: 503,
     errors.ForeignKey: 503,
     errors.LayoutUnsupported: 503,

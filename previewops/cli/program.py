@@ -15,8 +15,17 @@ import click
 from previewops import __version__
 from previewops.cli.context import Context
 from previewops.cli.lazy_group import LazyCommand, LazyGroup
-from previewops.cli.output import OutputClosed, discard_output, flush, print_err, print_json
+from previewops.cli.output import (
+    OutputClosed,
+    discard_output,
+    discard_unwritten_errors,
+    flush,
+    is_terminal_gone,
+    print_err,
+    print_json,
+)
 from previewops.errors import EXIT_FAILED, InvalidPayload, PreviewopsError, StartupFailed, UsageError
+from previewops.process.init import run_as_init
 
 PROGRAM = "previewops"
 COMPLETION_VARIABLE = "_PREVIEWOPS_COMPLETE"
@@ -42,6 +51,7 @@ COMMANDS = {
     "drain": LazyCommand("previewops.cli.fleet:drain", "Let workers finish their jobs and stop."),
     "restart": LazyCommand("previewops.cli.fleet:restart", "Replace workers without interrupting jobs."),
     "reset": LazyCommand("previewops.cli.fleet:reset", "Restart workers that are fatal or drained."),
+    "reload": LazyCommand("previewops.cli.reload:reload", "Reload this host's supervisor, and wait for it."),
     "tui": LazyCommand("previewops.cli.tui:tui", "Monitor and manage the queue in a terminal UI."),
     "record": LazyCommand("previewops.cli.record:record", "Record snapshots for a later replay in the TUI."),
     "api": LazyCommand("previewops.cli.api:api", "Serve the queue over HTTP."),
@@ -136,6 +146,8 @@ def cli(
 
 def main() -> NoReturn:
     """Runs the command line of this process and exits with its exit code."""
+    run_as_init()
+    _open_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # the locale may lack characters of the output
@@ -144,6 +156,18 @@ def main() -> NoReturn:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_standard_descriptors() -> None:
+    """Opens the standard descriptors that the caller has closed. The next socket would get their numbers.
+
+    libuv aborts when it closes one of those.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
@@ -166,6 +190,8 @@ def run(args: list[str]) -> int:
         discard_output()
         print_err(_error_lines(error))
         return error.exit_code
+    finally:
+        discard_unwritten_errors()
 
 
 def _invoke(context: Context, args: list[str]) -> int:
@@ -188,6 +214,8 @@ def _invoke(context: Context, args: list[str]) -> int:
     except (BrokenPipeError, OutputClosed):  # BrokenPipeError: from output of click itself
         raise OutputClosed from None
     except Exception as error:
+        if isinstance(error, OSError) and is_terminal_gone(error):
+            raise OutputClosed from None
         _print_unexpected(context, error)
         return EXIT_FAILED
 

@@ -47,6 +47,8 @@ def fleet_metrics(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
     yield gauge("preview_supervisors", "Supervisors.", supervisors, "state")
     given_up = sum(worker.phase == FATAL_PHASE for view in reporting for worker in view.state.workers)
     yield gauge("preview_workers_given_up", "Workers that their supervisors no longer restart.", given_up)
+    failing = sum(worker.failing for view in reporting for worker in view.state.workers)
+    yield gauge("preview_workers_failing", "Workers whose last starts have all failed.", failing)
 
 
 def _state(worker: WorkerState, silent_before_ms: int) -> str:

@@ -18,6 +18,8 @@ from urllib.parse import quote
 
 from previewops.disclosure import redact_url
 from previewops.errors import ForeignKey, LayoutUnsupported, RedisUnavailable, UsageError
+from previewops.redis_server.password_file import split_password_file, with_password_file
+from previewops.secret_files import has_password
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
 if TYPE_CHECKING:
@@ -41,18 +43,28 @@ _SCHEMES = ("redis://", "rediss://", "unix://")
 def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
     """Returns the Redis address: ``option``, REDIS_URL, a live private server under DATA_DIR, or the default.
 
+    It names PREVIEW_REDIS_PASSWORD_FILE, unless it has a password or is that of a private server.
+
     Raises:
         UsageError: ``option`` is not the address of a Redis server.
     """
+    if option is None and settings.redis_url is None:
+        path = socket_path(settings.data_dir)
+        if is_listening(path):
+            return socket_url(path)
+    url = _configured_url(settings, option)
+    if settings.redis_password_file is None or has_password(url):
+        return url
+    return with_password_file(url, settings.redis_password_file)
+
+
+def _configured_url(settings: Settings, option: str | None) -> str:
     if option is not None:
         if not option.startswith(_SCHEMES):
             allowed = "an address that starts with redis://, rediss:// or unix://"
             raise UsageError(f"--redis-url: found {redact_url(option)!r}, allowed {allowed}")
         return option
-    if settings.redis_url is not None:
-        return settings.redis_url
-    path = socket_path(settings.data_dir)
-    return socket_url(path) if is_listening(path) else DEFAULT_REDIS_URL
+    return DEFAULT_REDIS_URL if settings.redis_url is None else settings.redis_url
 
 
 def socket_path(data_dir: Path) -> Path:
@@ -170,6 +182,9 @@ def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> C
     if url.startswith("rediss:"):
         # By default the client accepts a valid certificate of any host.
         parameters["ssl_check_hostname"] = True
+    url, credentials = split_password_file(url)
+    if credentials is not None:
+        parameters["credential_provider"] = credentials
     try:
         return ConnectionPool.from_url(url, **parameters)
     except ValueError as error:

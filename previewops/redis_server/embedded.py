@@ -30,6 +30,7 @@ START_TIMEOUT_S = 10.0
 LOAD_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.01
+_FREE_POLL_S = 0.5
 _TAIL_LINES = 3
 _TAIL_BYTES = 8192
 
@@ -153,6 +154,18 @@ class EmbeddedRedis:
         if self._process is None:
             raise RuntimeError("this process does not own the private server, so it cannot wait for it")
         return await self._process.wait()
+
+    async def wait_until_free(self) -> None:
+        """Waits until no process runs the server of this DATA_DIR. The next :meth:`start` starts it here."""
+        while True:
+            with suppress(OSError):  # the folder may be gone, or this process out of descriptors
+                lock = os.open(self._folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                try:
+                    if _try_lock(lock):
+                        return
+                finally:
+                    os.close(lock)
+            await asyncio.sleep(_FREE_POLL_S)
 
     async def __aenter__(self) -> EmbeddedRedis:
         await self.start()

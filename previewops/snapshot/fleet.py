@@ -12,6 +12,9 @@ from previewops.queue.tolerant_values import StoredFields
 SILENT_AFTER_MS = 15_000
 """A supervisor without a heartbeat for this long receives no commands and is shown as silent."""
 
+FAILING_AFTER_EXITS = 5
+"""Exits in a row, soon after the start, from which on a worker counts as failing. It is still started again."""
+
 MAX_WORKERS = 256
 """Maximum workers per supervisor."""
 
@@ -51,6 +54,16 @@ class SupervisedWorker:
     pid: int | None
     rapid_exits: int
     reason: str
+
+    @property
+    def failing(self) -> bool:
+        """Whether its last starts have all failed, and the supervisor goes on trying."""
+        return self.rapid_exits >= FAILING_AFTER_EXITS and self.phase not in ("fatal", "exited")
+
+    @property
+    def drained(self) -> bool:
+        """Whether an operator has drained it: it stays stopped until a reset or restart."""
+        return self.phase == "exited"
 
     def as_json(self) -> dict[str, Any]:
         """The worker as published, and as ``workers --json`` prints it."""

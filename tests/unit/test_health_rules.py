@@ -62,9 +62,13 @@ UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_b
 }  # fmt: skip
 
 
-def supervisor(*phases: str, silent: bool = False, notice: str = "") -> SupervisorStatus:
+def supervisor(
+    *phases: str, silent: bool = False, notice: str = "", rapid_exits: int = 0, reason: str = ""
+) -> SupervisorStatus:
     """Builds a supervisor with one worker in each of ``phases``."""
-    workers = tuple(SupervisedWorker(f"w{n}", n, phase, 7, 0, "") for n, phase in enumerate(phases, 1))
+    workers = tuple(
+        SupervisedWorker(f"w{n}", n, phase, 7, rapid_exits, reason) for n, phase in enumerate(phases, 1)
+    )
     state = SupervisorState(
         host="h", pid=7, version="1", backend="process", state="running", count=1,
         worker_range=WorkerCountRange(1, 1), rss_bytes=1, started_ms=1, notice=notice, workers=workers,
@@ -137,7 +141,11 @@ def test_healthy_queue() -> None:
         ({"run_ages_ms": {"a": 150_000, "b": 1}}, Status.OK, "stuck-jobs"),
         ({"run_ages_ms": {"a": 150_001, "b": 1}}, Status.WARNING, "stuck-jobs"),
         ({"supervisors": (supervisor("running", "backoff"),)}, Status.OK, "supervisors"),
-        ({"supervisors": (supervisor("running", "fatal"),)}, Status.WARNING, "supervisors"),
+        ({"supervisors": (supervisor("running", "exited"),)}, Status.OK, "supervisors"),
+        ({"supervisors": (supervisor("running", "fatal"),)}, Status.CRITICAL, "supervisors"),
+        ({"supervisors": (supervisor("backoff", rapid_exits=4),)}, Status.OK, "supervisors"),
+        ({"supervisors": (supervisor("backoff", rapid_exits=5),)}, Status.CRITICAL, "supervisors"),
+        ({"supervisors": (supervisor("running", rapid_exits=5),)}, Status.CRITICAL, "supervisors"),
         ({"supervisors": (supervisor(silent=True),)}, Status.WARNING, "supervisors"),
         ({"supervisors": (supervisor(notice="no room"),)}, Status.WARNING, "supervisors"),
         ({"versions": frozenset({"1", "2"})}, Status.WARNING, "versions"),
@@ -172,6 +180,16 @@ def test_each_rule(change: dict[str, Any], status: Status, name: str) -> None:
     assert health.status is status
     assert {check.name: check.status for check in health.checks}[name] is status
     assert sum(check.status is not Status.OK for check in health.checks) == (status is not Status.OK)
+
+
+def test_a_drain_is_shown_with_its_reason() -> None:
+    drained = supervisor("exited", reason="drained by alice: moving storage")
+    health = evaluate(replace(WELL, worker_ages_ms=(), supervisors=(drained,)), Thresholds())
+    checks = {check.name: check for check in health.checks}
+    assert checks["supervisors"].message.endswith(
+        "drained by an operator: w1 (drained by alice: moving storage)"
+    )
+    assert "previewops reset" in str(checks["workers"].advice)
 
 
 def test_checks_without_inputs_are_skipped() -> None:

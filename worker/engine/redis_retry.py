@@ -79,7 +79,9 @@ class FailureLog:
                 log.error("queue.call-failed", error=str(error), failures=self.failures)
 
     def reset(self) -> None:
-        """Ends the row."""
+        """Ends the row, and logs that if there was one."""
+        if self.failures:
+            log.info("redis.available", failures=self.failures)
         self.failures = 0
 
 
@@ -97,9 +99,12 @@ async def retry_until_connected(call: Callable[[], Awaitable[T]], rng: Rng) -> T
     failed = FailureLog()
     while True:
         try:
-            return await call()
+            reply = await call()
         except Exception as error:
             if not is_temporary(error):
                 raise
             failed.add(error)
+        else:
+            failed.reset()
+            return reply
         await asyncio.sleep(retry_delay_s(failed.failures, rng))
