@@ -41,14 +41,25 @@ def of_kind(overlay: str, kind: str) -> dict[str, Manifest]:
     return {one["metadata"]["name"]: one for one in build(overlay) if one["kind"] == kind}
 
 
-def pod(deployment: Manifest) -> dict[str, Any]:
-    """Returns the specification of a Deployment's pods."""
-    return dict(deployment["spec"]["template"]["spec"])
+def workloads(overlay: str) -> dict[str, Manifest]:
+    """Returns the manifests that start pods, by name."""
+    return {**of_kind(overlay, "Deployment"), **of_kind(overlay, "CronJob")}
 
 
-def container(deployment: Manifest) -> dict[str, Any]:
-    """Returns the one container of a Deployment's pods."""
-    (only,) = pod(deployment)["containers"]
+def template(workload: Manifest) -> dict[str, Any]:
+    """Returns the template of a workload's pods."""
+    spec = workload["spec"]
+    return dict(spec["template"] if "template" in spec else spec["jobTemplate"]["spec"]["template"])
+
+
+def pod(workload: Manifest) -> dict[str, Any]:
+    """Returns the specification of a workload's pods."""
+    return dict(template(workload)["spec"])
+
+
+def container(workload: Manifest) -> dict[str, Any]:
+    """Returns the one container of a workload's pods."""
+    (only,) = pod(workload)["containers"]
     return dict(only)
 
 

@@ -10,6 +10,7 @@ import click
 import pytest
 import yaml
 
+from previewops import __version__
 from previewops.api.auth import PUBLIC_PATHS
 from previewops.api.server import SHUTDOWN_S
 from previewops.cli import program
@@ -27,6 +28,8 @@ from tests.docs.manifests import (
     pod,
     scaling_queries,
     settings_of,
+    template,
+    workloads,
 )
 
 DOCUMENT = ROOT / "docs" / "deploy-containers.md"
@@ -34,16 +37,16 @@ VARIABLES = {variable for variable, *_ in Settings.table()}
 OF_OPERATORS = {"ScaledObject", "ServiceMonitor"}
 VERSIONS = ("1.30", "1.37")
 """Oldest and newest version of Kubernetes whose schemas the manifests have to fit."""
-WORKER, API = "previewops-worker", "previewops-api"
+WORKER, API, PRUNE = "previewops-worker", "previewops-api", "previewops-prune"
 MIB, UNITS = 2**20, {"Mi": 2**20, "Gi": 2**30}
 
 pytestmark = pytest.mark.skipif(not can_build(), reason="kubectl, which contains Kustomize, is not installed")
 EACH = pytest.mark.parametrize("overlay", OVERLAYS)
-EACH_POD = pytest.mark.parametrize("name", [WORKER, API])
+EACH_POD = pytest.mark.parametrize("name", [WORKER, API, PRUNE])
 
 
-def deployment(overlay: str, name: str) -> Manifest:
-    return of_kind(overlay, "Deployment")[name]
+def workload(overlay: str, name: str) -> Manifest:
+    return workloads(overlay)[name]
 
 
 def size(quantity: str) -> int:
@@ -51,8 +54,7 @@ def size(quantity: str) -> int:
 
 
 def labels_of_pods(overlay: str) -> list[dict[str, str]]:
-    deployments = of_kind(overlay, "Deployment").values()
-    return [one["spec"]["template"]["metadata"]["labels"] for one in deployments]
+    return [template(one)["metadata"]["labels"] for one in workloads(overlay).values()]
 
 
 def selected(selector: dict[str, str], labels: list[dict[str, str]]) -> int:
@@ -76,7 +78,7 @@ def test_every_manifest_fits_the_schema_of_its_kind(overlay: str, version: str) 
 def test_a_misspelled_field_does_not_fit() -> None:
     from kubernetes_validate import ValidationError
 
-    manifest = copy.deepcopy(deployment("production", WORKER))
+    manifest = copy.deepcopy(workload("production", WORKER))
     manifest["spec"]["template"]["spec"]["terminationGraceSeconds"] = 1
     with pytest.raises(ValidationError):
         validate(manifest, VERSIONS[-1])
@@ -98,24 +100,21 @@ def test_every_file_belongs_to_an_overlay() -> None:
 
 @EACH
 def test_the_settings_exist_and_are_valid(overlay: str) -> None:
-    settings = settings_of(overlay)
-    for one in of_kind(overlay, "Deployment").values():
-        named = {entry["name"] for entry in container(one)["env"]}
-        assert named <= VARIABLES
-        assert container(one)["envFrom"] == [
-            {"configMapRef": {"name": next(iter(of_kind(overlay, "ConfigMap")))}}
-        ]
+    (settings,) = of_kind(overlay, "ConfigMap")
+    for one in workloads(overlay).values():
+        assert {entry["name"] for entry in container(one)["env"]} <= VARIABLES
+        assert container(one)["envFrom"] == [{"configMapRef": {"name": settings}}]
     if overlay == "production" and "PREVIEW_STORE" not in VARIABLES:
         pytest.skip("this program has no bundle store yet")
-    assert {*settings} <= VARIABLES
-    Settings.from_env(settings)
+    assert {*settings_of(overlay)} <= VARIABLES
+    Settings.from_env(settings_of(overlay))
 
 
 @EACH
 @EACH_POD
 def test_the_commands_exist(overlay: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(click.Command, "invoke", lambda self, ctx: None)
-    run = container(deployment(overlay, name))
+    run = container(workload(overlay, name))
     assert program.run(run["args"]) == 0
     probes = [
         run[probe]["exec"]["command"] for probe in run if probe.endswith("Probe") and "exec" in run[probe]
@@ -127,7 +126,7 @@ def test_the_commands_exist(overlay: str, name: str, monkeypatch: pytest.MonkeyP
 
 @EACH
 def test_probes_use_public_paths_and_the_port_of_the_api(overlay: str) -> None:
-    run = container(deployment(overlay, API))
+    run = container(workload(overlay, API))
     (port,) = run["ports"]
     assert run["args"][-2:] == ["--port", str(port["containerPort"])]
     probes = {name: run[name]["httpGet"] for name in run if name.endswith("Probe")}
@@ -145,8 +144,8 @@ def test_probes_use_public_paths_and_the_port_of_the_api(overlay: str) -> None:
 @EACH
 def test_a_pod_has_time_to_drain(overlay: str) -> None:
     drain_s = int(settings_of(overlay)["PREVIEW_DRAIN_TIMEOUT_S"])
-    assert pod(deployment(overlay, WORKER))["terminationGracePeriodSeconds"] >= drain_s + 20
-    api = deployment(overlay, API)
+    assert pod(workload(overlay, WORKER))["terminationGracePeriodSeconds"] >= drain_s + 20
+    api = workload(overlay, API)
     _, wait_s = container(api)["lifecycle"]["preStop"]["exec"]["command"]
     assert pod(api)["terminationGracePeriodSeconds"] >= SHUTDOWN_S + int(wait_s) + 10
 
@@ -154,12 +153,12 @@ def test_a_pod_has_time_to_drain(overlay: str) -> None:
 @EACH
 def test_a_worker_has_the_resources_of_its_slots(overlay: str) -> None:
     settings = settings_of(overlay)
-    resources = container(deployment(overlay, WORKER))["resources"]
+    resources = container(workload(overlay, WORKER))["resources"]
     slots = int(settings["PREVIEW_WORKER_CONCURRENCY"])
     assert resources["requests"]["cpu"] == str(slots)
     needed = (slots * int(settings["PREVIEW_MEMORY_LIMIT_MB"]) + 512) * MIB
     assert size(resources["limits"]["memory"]) >= needed
-    volumes = {one["name"]: one for one in pod(deployment(overlay, WORKER))["volumes"]}
+    volumes = {one["name"]: one for one in pod(workload(overlay, WORKER))["volumes"]}
     scratch = sum(size(one["emptyDir"]["sizeLimit"]) for one in volumes.values() if "emptyDir" in one)
     assert scratch <= size(resources["limits"]["ephemeral-storage"])
     cache = Settings().cache_max_mb * MIB
@@ -169,7 +168,7 @@ def test_a_worker_has_the_resources_of_its_slots(overlay: str) -> None:
 @EACH
 @EACH_POD
 def test_pods_are_confined_and_confine_their_renders(overlay: str, name: str) -> None:
-    of_pod, run = pod(deployment(overlay, name)), container(deployment(overlay, name))
+    of_pod, run = pod(workload(overlay, name)), container(workload(overlay, name))
     uid, gid = re.findall(r"^USER (\d+):(\d+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)[0]
     assert of_pod["securityContext"] == {
         "runAsNonRoot": True,
@@ -194,7 +193,16 @@ def test_pods_are_confined_and_confine_their_renders(overlay: str, name: str) ->
 
 
 @EACH
-def test_selectors_select_the_pods_of_one_deployment(overlay: str) -> None:
+def test_all_pods_run_one_image_that_is_set_in_one_place(overlay: str) -> None:
+    base = yaml.safe_load((KUBERNETES / "base" / "kustomization.yaml").read_text("utf-8"))
+    (image,) = base["images"]
+    images = {container(one)["image"] for one in workloads(overlay).values()}
+    assert images == {f"{image['newName']}:{image['newTag']}"}
+    assert image["newTag"] == __version__
+
+
+@EACH
+def test_selectors_select_the_pods_of_one_workload(overlay: str) -> None:
     labels = labels_of_pods(overlay)
     budgets = of_kind(overlay, "PodDisruptionBudget")
     assert {*budgets} == {*of_kind(overlay, "Deployment")}
@@ -210,7 +218,7 @@ def test_selectors_select_the_pods_of_one_deployment(overlay: str) -> None:
 def test_the_shared_folder_is_that_of_every_pod() -> None:
     (claim,) = of_kind("shared-folder", "PersistentVolumeClaim").values()
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
-    for one in of_kind("shared-folder", "Deployment").values():
+    for one in workloads("shared-folder").values():
         volumes = {volume["name"]: volume for volume in pod(one)["volumes"]}
         assert volumes["data"] == {
             "name": "data",
@@ -220,15 +228,22 @@ def test_the_shared_folder_is_that_of_every_pod() -> None:
 
 def test_a_bucket_leaves_the_data_dir_to_each_pod() -> None:
     assert settings_of("production")["PREVIEW_STORE"].startswith("s3://")
-    for one in of_kind("production", "Deployment").values():
+    for one in workloads("production").values():
         volumes = {volume["name"]: volume for volume in pod(one)["volumes"]}
         assert "emptyDir" in volumes["data"]
+
+
+@EACH
+def test_bundles_are_removed_only_when_an_operator_agrees(overlay: str) -> None:
+    prune = of_kind(overlay, "CronJob")[PRUNE]
+    assert prune["spec"]["suspend"] is True
+    assert container(prune)["args"] == ["prune", "--apply", "--bundles", "90d"]
 
 
 def test_keda_scales_the_workers_by_their_slots() -> None:
     (scaled,) = of_kind("production", "ScaledObject").values()
     spec, settings = scaled["spec"], settings_of("production")
-    target = deployment("production", spec["scaleTargetRef"]["name"])
+    target = workload("production", spec["scaleTargetRef"]["name"])
     assert container(target)["args"][0] == "supervise"
     assert "replicas" not in target["spec"]
     (trigger,) = spec["triggers"]
