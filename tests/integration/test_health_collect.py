@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from previewops.health import RecentOutcomes
+from previewops.health import RecentOutcomes, Status, Thresholds, evaluate
 from previewops.health.collect import collect_inputs
 from previewops.snapshot.history import History
 from tests.queue_support import completed_job, payload, queue_fixture
+from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis
 
@@ -75,3 +77,26 @@ async def test_history_replaces_a_short_snapshot(redis_url: str, tmp_path: Path)
         much_later = replace(later, now_ms=later.now_ms + 320_000)
         facts = await collect_inputs(b.redis, b.settings, much_later, buckets=history.tens.values())
         assert facts.recent == RecentOutcomes(completed=0, died=0, removed=0)
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "unreadable"),
+    [
+        ("-config", {"persistence": "CONFIG GET"}),
+        ("-info", {"eviction": "INFO", "persistence": "INFO"}),
+    ],
+)
+async def test_a_check_that_redis_does_not_permit_is_unknown(
+    redis_process: Callable[..., RedisProcess], forbidden: str, unreadable: dict[str, str]
+) -> None:
+    server = redis_process(persistent=False)
+    async with queue_fixture(server.url) as b:
+        await b.redis.execute_command("ACL", "SETUSER", "default", forbidden)
+        inputs = await collect_inputs(b.redis, b.settings, await b.snapshots.read())
+        assert inputs.unreadable == unreadable
+        health = evaluate(inputs, Thresholds())
+        unknown = {check.name: check.message for check in health.checks if check.status is Status.UNKNOWN}
+        assert unknown == {
+            name: f"{name} is unknown: Redis rejects {command}" for name, command in unreadable.items()
+        }
+        assert health.status in (Status.UNKNOWN, Status.CRITICAL)
