@@ -21,6 +21,7 @@ import previewops.contract.schema_validation  # noqa: F401 - imported now, or th
 from previewops.clock import system_rng
 from previewops.disclosure import redact_url
 from previewops.errors import REINSTALL, JobError, PreviewopsError, StartupFailed, data_dir_error
+from previewops.process.alive import AliveFile, Role, alive_prefix
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.process.stack_dumps import enable_stack_dumps
 from previewops.queue.leases import Leases
@@ -129,7 +130,8 @@ async def _run(
     caching = settings.cache_max_mb > 0
     cache = RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache()) if caching else None
     jobs = RenderJobs(settings, render_pool, roots, fonts, _make_fetcher(settings), cache)
-    notifier = SystemdNotifier(os.environ)
+    alive = AliveFile(alive_prefix(settings.data_dir, settings.queue_name), Role.WORKER)
+    notifier = SystemdNotifier(os.environ, alive=alive)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],
         settings=settings,
@@ -202,10 +204,10 @@ def _make_startup_hook(settings: Settings, notifier: SystemdNotifier) -> Startup
 
 
 async def _feed_watchdog(notifier: SystemdNotifier) -> None:
-    """Runs in the worker's own loop, so that systemd notices a hanging loop."""
-    while notifier.watchdog_s is not None:
+    """Runs in the worker's own loop, so that systemd or a probe notices a hanging loop."""
+    while True:
         notifier.feed_watchdog()
-        await asyncio.sleep(notifier.watchdog_s / 3)
+        await asyncio.sleep(notifier.feed_interval_s)
 
 
 async def _sweep_periodically(leases: Leases, settings: Settings) -> None:
