@@ -93,7 +93,7 @@ async def test_a_check_that_redis_does_not_permit_is_unknown(
     async with queue_fixture(server.url) as b:
         await b.redis.execute_command("ACL", "SETUSER", "default", forbidden)
         inputs = await collect_inputs(b.redis, b.settings, await b.snapshots.read())
-        assert inputs.unreadable == unreadable
+        assert inputs.rejected_commands == unreadable
         health = evaluate(inputs, Thresholds())
         unknown = {check.name: check.message for check in health.checks if check.status is Status.UNKNOWN}
         assert unknown == {
