@@ -27,6 +27,8 @@ from previewops.queue.leases import Leases
 from previewops.queue.records import RENDER_FUNCTION
 from previewops.redis_server.connection import connection_pool, redact_url, redis_errors
 from previewops.settings import Settings
+from previewops.stores.selection import open_store
+from previewops.stores.staging import STAGING_FOLDER, sweep_staging
 from previewops.tasks import cancel_and_wait
 from previewops.worker.assets.download_cache import Fetcher
 from previewops.worker.cache.render_cache import DigestCache, RenderCache
@@ -35,7 +37,6 @@ from previewops.worker.engine.jobs import BUILD_TASK, PRELOAD_MODULES, RenderJob
 from previewops.worker.engine.redis_retry import retry_until_connected
 from previewops.worker.engine.worker import PreviewWorker
 from previewops.worker.prune import cache_dir, prune_cache
-from previewops.worker.publish.publish import sweep_staging
 from previewops.worker.render.text.fontconfig import find_fonts
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.sandbox.child import ChildLimits
@@ -83,7 +84,7 @@ def run_worker(
 
 def _prepare_data_dir(settings: Settings) -> None:
     try:
-        for name in ("assets", ".staging", "previews"):
+        for name in ("assets", STAGING_FOLDER, "previews"):
             (settings.data_dir / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
@@ -131,7 +132,9 @@ async def _run(
     roots = tuple(root.resolve() for root in settings.effective_asset_roots(Path.cwd()))
     caching = settings.cache_max_mb > 0
     cache = RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache()) if caching else None
-    jobs = RenderJobs(settings, render_pool, roots, fonts, _make_fetcher(settings), cache)
+    jobs = RenderJobs(
+        settings, render_pool, roots, open_store(settings), fonts, _make_fetcher(settings), cache
+    )
     notifier = SystemdNotifier(os.environ)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],
@@ -239,7 +242,7 @@ async def _sweep(leases: Leases, settings: Settings) -> None:
     Keeps the folders of active jobs, and those younger than the longest job: another queue may use this DATA_DIR.
     """
     active = await retry_until_connected(leases.active_attempts, system_rng())
-    staging = settings.data_dir / ".staging"
+    staging = settings.data_dir / STAGING_FOLDER
     live_after_s = time.time() - 2 * settings.job_timeout_s
 
     def is_live(name: str) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,29 +13,11 @@ from previewops.api.backend import ApiBackend
 from previewops.api.errors import ArtifactNotServed, RangeNotSatisfiable
 from previewops.api.ranges import RangeSelection, SelectionKind, select_range
 from previewops.api.responses import ClosingResponse
-from previewops.bundles import MANIFEST_FILE, OpenArtifact, open_artifact
 from previewops.errors import ArtifactNotFound, BundleNotFound
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
-
-CHUNK_BYTES = 262_144
-
-_OCTETS = "application/octet-stream"
-SENT_AS = frozenset(
-    {
-        "image/webp",
-        "image/png",
-        "image/jpeg",
-        "image/gif",
-        "image/apng",
-        "image/avif",
-        "video/webm",
-        "video/mp4",
-        "application/json",
-        "text/vtt",
-    }
-)
-"""Media types of responses; other files are sent as octets. Browsers do not execute any of them."""
+from previewops.stores.manifest import MANIFEST_FILE, OCTETS, SAFE_MEDIA_TYPES
+from previewops.stores.port import BundleStore, OpenArtifact
 
 
 class ArtifactRoutes:
@@ -63,7 +43,7 @@ class ArtifactRoutes:
             )
         if (record.result or {}).get("bundle") is None:
             raise ArtifactNotServed(f"job {record.job_id} was a dry run, which has no artifacts")
-        file = await asyncio.to_thread(_open, self._backend.settings.data_dir, record, name)
+        file = await asyncio.to_thread(_open, self._backend.store, record, name)
         selection = select_range(request.method, request.headers, f'"{file.sha256}"', file.size)
         if selection.kind is SelectionKind.NOT_SATISFIABLE:
             file.close()
@@ -71,13 +51,23 @@ class ArtifactRoutes:
                 f"range outside the file of {file.size} bytes",
                 headers=(("Content-Range", f"bytes */{file.size}"),),
             )
-        return _respond(file, selection, with_body=request.method != "HEAD")
+        with_body = request.method != "HEAD" and selection.start < selection.end
+        try:
+            parts = (
+                await asyncio.to_thread(file.stream, selection.start, selection.end)
+                if with_body
+                else iter(())
+            )
+        except BaseException:
+            file.close()
+            raise
+        return _respond(file, selection, parts)
 
 
-def _open(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
+def _open(store: BundleStore, record: JobRecord, name: str) -> OpenArtifact:
     """Opens a file of the bundle. Errors do not disclose paths of this machine."""
     try:
-        return open_artifact(data_dir, record, name)
+        return store.open(record, name)
     except ArtifactNotFound as error:
         raise ArtifactNotServed(
             f"job {record.job_id} has no artifact with this name",
@@ -90,7 +80,7 @@ def _open(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
         ) from error
 
 
-def _respond(file: OpenArtifact, selection: RangeSelection, *, with_body: bool) -> Response:
+def _respond(file: OpenArtifact, selection: RangeSelection, parts: Iterator[bytes]) -> Response:
     status = {SelectionKind.FULL: 200, SelectionKind.PARTIAL: 206, SelectionKind.NOT_MODIFIED: 304}
     headers = {
         "ETag": f'"{file.sha256}"',
@@ -102,25 +92,17 @@ def _respond(file: OpenArtifact, selection: RangeSelection, *, with_body: bool) 
         headers["Content-Length"] = str(selection.length)
     if selection.kind is SelectionKind.PARTIAL:
         headers["Content-Range"] = f"bytes {selection.start}-{selection.end - 1}/{file.size}"
-    sent = selection if with_body else RangeSelection(selection.kind, 0, 0)
     resources = AsyncExitStack()
     resources.callback(file.close)
     return ClosingResponse(
-        _chunks(file, sent),
+        _chunks(parts),
         resources,
         status_code=status[selection.kind],
         headers=headers,
-        media_type=file.media_type if file.media_type in SENT_AS else _OCTETS,
+        media_type=file.media_type if file.media_type in SAFE_MEDIA_TYPES else OCTETS,
     )
 
 
-async def _chunks(file: OpenArtifact, selection: RangeSelection) -> AsyncIterator[bytes]:
-    offset = selection.start
-    while offset < selection.end:
-        chunk = await asyncio.to_thread(
-            os.pread, file.descriptor, min(CHUNK_BYTES, selection.end - offset), offset
-        )
-        if not chunk:
-            raise OSError("a published file was truncated")
+async def _chunks(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while chunk := await asyncio.to_thread(next, parts, b""):
         yield chunk
-        offset += len(chunk)

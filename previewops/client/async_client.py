@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 from redis.exceptions import RedisError
 
-from previewops.bundles import Artifact, list_artifacts
 from previewops.client import arguments
 from previewops.client.errors import JobCancelled, JobFailed, WaitTimeout
 from previewops.client.payload_source import PayloadSource, load_payload
@@ -37,6 +36,8 @@ from previewops.redis_server.connection import (
 )
 from previewops.settings import Settings
 from previewops.states import JobState
+from previewops.stores.port import Artifact
+from previewops.stores.selection import open_store
 
 SubmitError: TypeAlias = InvalidPayload | JobConflict | QueueFull | UsageError
 """Why one of several payloads was rejected. ``UsageError``: its file cannot be read, or it is not a payload."""
@@ -79,6 +80,7 @@ class AsyncClient:
                 arguments.require_text(argument, value)
         self.settings = Settings.from_env(os.environ) if settings is None else settings
         self.name = name or f"client@{socket.gethostname()}"
+        self._store = open_store(self.settings)
         self._option = redis_url
         self._queues: dict[asyncio.AbstractEventLoop, tuple[str, Queue]] = {}
 
@@ -195,7 +197,7 @@ class AsyncClient:
         if record.state is not JobState.COMPLETED or (record.result or {}).get("dryRun"):
             state = "a dry run" if record.state is JobState.COMPLETED else record.state.value
             raise WrongState(job_id, state, "list the artifacts of", "completed and not a dry run")
-        return await asyncio.to_thread(list_artifacts, self.settings.data_dir, record)
+        return await asyncio.to_thread(self._store.manifest, record)
 
     async def cancel(self, job_id: str, *, who: str | None = None, why: str = "") -> JobState:
         """Cancels a job that has not ended; returns its previous state. ``who`` is recorded, by default ``name``.

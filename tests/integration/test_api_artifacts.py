@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from previewops.api.artifact_routes import CHUNK_BYTES, SENT_AS
+from previewops.stores.folder.reader import CHUNK_BYTES
+from previewops.stores.manifest import SAFE_MEDIA_TYPES
 from previewops.worker.render.encode.stills import MEDIA_TYPES
 from tests.api_support import JOBS, ApiUnderTest, require_problem, serve_api
 from tests.integration.cli_program import payload
@@ -49,7 +50,7 @@ def descriptors() -> int:
 
 
 def test_media_type_of_every_rendered_file() -> None:
-    assert set(MEDIA_TYPES.values()) == SENT_AS
+    assert set(MEDIA_TYPES.values()) == SAFE_MEDIA_TYPES
 
 
 def put_links_in_place(bundle: Path, elsewhere: Path, secret: Path) -> None:

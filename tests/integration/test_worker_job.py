@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 from previewops.errors import RenderCrashed
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
-from previewops.worker.engine import jobs as job_module
+from previewops.stores.folder.paths import bundle_path, fence_path
+from previewops.stores.folder.store import FolderStore
 from previewops.worker.engine.jobs import RenderJobs
 from previewops.worker.engine.worker import PreviewWorker
-from previewops.worker.publish.publish import bundle_path, fence_path
 from previewops.worker.sandbox.children import ProgressCallback, RequestHandler
 from tests.integration.worker_support import (
     PATIENCE_S,
@@ -75,7 +75,7 @@ def rendering(
 ) -> PreviewWorker:
     (folder / ".staging").mkdir(exist_ok=True)
     chosen = make_settings(queue, data_dir=folder, **{"max_attempts": 1, "max_crashes": 1, **settings})
-    jobs = RenderJobs(chosen, renders, (folder,), rng=MaxRng())
+    jobs = RenderJobs(chosen, renders, (folder,), FolderStore(folder), rng=MaxRng())
 
     async def render_preview(ctx: dict[Any, Any], argument: Any) -> Any:
         return await jobs.render_preview(ctx, argument)
@@ -182,7 +182,7 @@ async def test_a_fence_ahead_of_redis_is_overtaken_by_the_next_attempt(
 async def test_a_publication_in_progress_survives_a_drain(
     redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish = job_module.publish
+    publish = FolderStore.publish
     loop = asyncio.get_running_loop()
     started, go_on = asyncio.Event(), threading.Event()
 
@@ -191,7 +191,7 @@ async def test_a_publication_in_progress_survives_a_drain(
         assert go_on.wait(PATIENCE_S)
         return publish(*args, **kwargs)
 
-    monkeypatch.setattr(job_module, "publish", slow)
+    monkeypatch.setattr(FolderStore, "publish", slow)
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "render_preview", "job", argument=raw("job"))
         worker = rendering(queue, redis_url, tmp_path, FakeRenderRunner())
