@@ -224,6 +224,15 @@ class BundleUnreadable(PreviewopsError):
         self.reason = reason
 
 
+class BundleReplaced(BundleUnreadable):
+    """The bundle was replaced while it was read. The next reading finds the new one."""
+
+    code = "bundle-replaced"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id, "another bundle has replaced it meanwhile")
+
+
 class PayloadChanged(PreviewopsError):
     """The payload to be replaced was edited by another operator in the meantime."""
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from previewops.bucket_addresses import BucketAddress, parse_bucket_address
 from previewops.contract_maxima import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
 from previewops.errors import UsageError
 from previewops.host_patterns import HostPattern, parse_host_pattern
@@ -89,8 +90,15 @@ def _token(raw: str) -> str:
     return raw
 
 
+def _bucket(raw: str) -> BucketAddress:
+    try:
+        return parse_bucket_address(raw)
+    except ValueError as allowed:
+        raise _InvalidValue(str(allowed)) from None
+
+
 # Messages omit these values: an address may contain a password.
-_SECRETS = (_url, _token)
+_SECRETS = (_url, _token, _bucket)
 
 
 def _folder(raw: str) -> Path:
@@ -134,6 +142,18 @@ class Settings:
     )
     data_dir: Path = _setting(
         Path("./data"), _folder, "Folder for bundles, assets and the private Redis server.", shown="./data"
+    )
+    store: BucketAddress | None = _setting(
+        None,
+        _bucket,
+        "Bucket for bundles: s3://bucket/prefix, gs://… or az://…, with ?endpoint=…&region=… where needed.",
+        shown="DATA_DIR",
+    )
+    artifact_links: int = _integer(
+        0,
+        0,
+        604_800,
+        "Validity of download links to the bucket that the REST API sends, s; 0: it sends files.",
     )
     asset_roots: tuple[Path, ...] | None = _setting(
         None,
@@ -257,6 +277,9 @@ class Settings:
         if self.heartbeat_ms * 3 > self.lease_ms:
             allowed = f"at most a third of PREVIEW_LEASE_MS ({self.lease_ms})"
             problems.append(f"PREVIEW_HEARTBEAT_MS: found {self.heartbeat_ms}, allowed {allowed}")
+        if self.artifact_links and self.store is None:
+            allowed = "only together with PREVIEW_STORE"
+            problems.append(f"PREVIEW_ARTIFACT_LINKS: found {self.artifact_links}, allowed {allowed}")
         if self.backoff_base_ms > self.backoff_max_ms:
             allowed = f"at most PREVIEW_BACKOFF_MAX_MS ({self.backoff_max_ms})"
             problems.append(f"PREVIEW_BACKOFF_BASE_MS: found {self.backoff_base_ms}, allowed {allowed}")

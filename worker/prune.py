@@ -45,6 +45,7 @@ def expired_bundles(
     """Published bundles of ``project`` (None: all) rendered more than ``older_than_s`` ago.
 
     Raises:
-        BundleUnreadable: the store cannot be read now.
+        StoreUnavailable: the store cannot be read now.
     """
-    return select_evictions(store.list_bundles(project), now_s=now_s, max_age_s=older_than_s)
+    listed = store.list_bundles(project, before_s=now_s - older_than_s)
+    return select_evictions(listed, now_s=now_s, max_age_s=older_than_s)

@@ -150,6 +150,21 @@ class StoredBundle:
     version: str
 
 
+class StoredLeftovers(Protocol):
+    """Files that belong to no bundle, by the path of their attempt, with sizes in bytes."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Size in bytes by path."""
+
+    def remove(self) -> int:
+        """Removes them and returns the number of attempts. Those can no longer publish.
+
+        Raises:
+            StoreUnavailable: the store cannot be used now.
+        """
+
+
 class BundleStore(Protocol):
     """Where bundles lie."""
 
@@ -222,8 +237,14 @@ class BundleStore(Protocol):
             ArtifactNotFound, BundleNotFound, BundleUnreadable: as ``open``.
         """
 
-    def list_bundles(self, project_id: str | None = None) -> Iterator[StoredBundle]:
-        """Yields the published bundles of a project, or of all. Raises BundleUnreadable."""
+    def list_bundles(
+        self, project_id: str | None = None, *, before_s: float | None = None
+    ) -> Iterator[StoredBundle]:
+        """Yields the published bundles of a project, or of all; only those from before ``before_s`` if given.
+
+        Raises:
+            StoreUnavailable: the store cannot be read now.
+        """
 
     def remove(self, bundle: StoredBundle) -> bool:
         """Removes a bundle, unless it was or is being published again. Returns whether it was removed.
@@ -235,4 +256,15 @@ class BundleStore(Protocol):
         """
 
     def sweep(self, now_s: float) -> int:
-        """Removes what publications of this process have replaced, after a grace. Returns the number of bundles."""
+        """Removes what publications of this process have replaced, after a grace. Returns the number of bundles.
+
+        Raises:
+            StoreUnavailable: the store cannot be used now.
+        """
+
+    def leftovers(self, *, before_s: float) -> StoredLeftovers:
+        """Finds files of attempts that belong to no bundle, last written before ``before_s``. Lists the whole store.
+
+        Raises:
+            StoreUnavailable: the store cannot be read now.
+        """

@@ -19,6 +19,7 @@ from previewops.stores.port import (
     Publication,
     StepObserver,
     StoredBundle,
+    StoredLeftovers,
 )
 
 if TYPE_CHECKING:
@@ -86,9 +87,13 @@ class FolderStore:
         """Raises LinksUnsupported: files have no addresses."""
         raise LinksUnsupported(self.location)
 
-    def list_bundles(self, project_id: str | None = None) -> Iterator[StoredBundle]:
+    def list_bundles(
+        self, project_id: str | None = None, *, before_s: float | None = None
+    ) -> Iterator[StoredBundle]:
         """See ``BundleStore.list_bundles``."""
-        return list_bundles(self.data_dir, project_id)
+        for bundle in list_bundles(self.data_dir, project_id):
+            if before_s is None or bundle.last_used_s < before_s:
+                yield bundle
 
     def remove(self, bundle: StoredBundle) -> bool:
         """See ``BundleStore.remove``."""
@@ -99,6 +104,23 @@ class FolderStore:
         except OSError as error:
             raise BundleUnreadable(bundle.job_id, error.strerror or os.strerror(error.errno or 0)) from error
 
+    def leftovers(self, *, before_s: float) -> StoredLeftovers:
+        """Finds none: a worker sweeps its staging folder."""
+        return _NoLeftovers()
+
     def sweep(self, now_s: float) -> int:
         """Returns 0: a replaced bundle is removed at once."""
+        return 0
+
+
+class _NoLeftovers:
+    """No files."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Nothing."""
+        return {}
+
+    def remove(self) -> int:
+        """Removes nothing."""
         return 0
