@@ -21,12 +21,20 @@ from redis.exceptions import ResponseError
 
 import previewops.contract.schema_validation  # noqa: F401 - imported now, or the first job would import it and could fail
 from previewops.clock import system_rng
-from previewops.errors import REINSTALL, JobError, PreviewopsError, StartupFailed, UsageError
+from previewops.errors import (
+    REINSTALL,
+    JobError,
+    PreviewopsError,
+    StartupFailed,
+    StoreUnavailable,
+    UsageError,
+)
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.queue.leases import Leases
 from previewops.queue.records import RENDER_FUNCTION
 from previewops.redis_server.connection import connection_pool, redact_url, redis_errors
 from previewops.settings import Settings
+from previewops.stores.port import BundleStore
 from previewops.stores.selection import open_store
 from previewops.stores.staging import STAGING_FOLDER, sweep_staging
 from previewops.tasks import cancel_and_wait
@@ -67,6 +75,7 @@ def run_worker(
         UsageError: DATA_DIR cannot be used.
         CannotBoot: a render process cannot import its task.
         PreviewopsError: no render process can be started.
+        StoreRejected: the store of bundles ignores conditions on writes, or its module is missing.
         RedisUnavailable: Redis rejects the worker for good (a wrong password, say). While Redis is away, the worker
             waits.
     """
@@ -84,7 +93,7 @@ def run_worker(
 
 def _prepare_data_dir(settings: Settings) -> None:
     try:
-        for name in ("assets", STAGING_FOLDER, "previews"):
+        for name in ("assets", STAGING_FOLDER, *(() if settings.store else ("previews",))):
             (settings.data_dir / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
@@ -130,11 +139,10 @@ async def _run(
 ) -> None:
     pool = connection_pool(redis_url, role="worker")
     roots = tuple(root.resolve() for root in settings.effective_asset_roots(Path.cwd()))
+    store = open_store(settings)
     caching = settings.cache_max_mb > 0
     cache = RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache()) if caching else None
-    jobs = RenderJobs(
-        settings, render_pool, roots, open_store(settings), fonts, _make_fetcher(settings), cache
-    )
+    jobs = RenderJobs(settings, render_pool, roots, store, fonts, _make_fetcher(settings), cache)
     notifier = SystemdNotifier(os.environ)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],
@@ -142,7 +150,7 @@ async def _run(
         pool=pool,
         worker_id=worker_id,
         burst=burst,
-        on_startup=_make_startup_hook(settings, notifier),
+        on_startup=_make_startup_hook(settings, store, notifier),
         helper_pids=render_pool.all_pids,
         confined_by=detect_support().layers if render_pool.confined else (RESOURCE_LIMITS,),
     )
@@ -151,14 +159,16 @@ async def _run(
         loop.add_signal_handler(signum, worker.drain, signum)
     background_tasks = [
         asyncio.create_task(_feed_watchdog(notifier), name="watchdog"),
-        asyncio.create_task(_sweep_periodically(worker.leases, settings), name="sweep"),
+        asyncio.create_task(_sweep_periodically(worker.leases, settings, store), name="sweep"),
     ]
     try:
+        await _check_store(store)
         await _start(render_pool)
         log.info(
             "worker.configured",
             roots=[str(root) for root in roots],
             hosts=[str(host) for host in settings.asset_hosts],
+            store=store.location,
             redis=redact_url(redis_url),
         )
         _log_confinement(render_pool)
@@ -172,6 +182,18 @@ async def _run(
             await render_pool.close()
             await cancel_and_wait(background_tasks)
             notifier.close()
+
+
+async def _check_store(store: BundleStore) -> None:
+    """Checks the store before the worker takes a job. While it is away, each publication checks it again.
+
+    Raises:
+        StoreRejected: it does not keep the promises that bundles need.
+    """
+    try:
+        await asyncio.to_thread(store.probe)
+    except StoreUnavailable as error:
+        log.warning("store.unavailable", reason=error.reason)
 
 
 async def _start(render_pool: RenderPool) -> None:
@@ -198,10 +220,10 @@ def _log_confinement(render_pool: RenderPool) -> None:
         log.warning("sandbox.partial", by=support.describe())
 
 
-def _make_startup_hook(settings: Settings, notifier: SystemdNotifier) -> StartupShutdown:
+def _make_startup_hook(settings: Settings, store: BundleStore, notifier: SystemdNotifier) -> StartupShutdown:
     async def start(ctx: dict[Any, Any]) -> None:
         await retry_until_connected(lambda: _warn_if_redis_evicts(ctx["redis"]), system_rng())
-        await _sweep(ctx["leases"], settings)
+        await _sweep(ctx["leases"], settings, store)
         notifier.ready(f"working on queue {settings.queue_name}")
 
     return start
@@ -214,11 +236,11 @@ async def _feed_watchdog(notifier: SystemdNotifier) -> None:
         await asyncio.sleep(notifier.watchdog_s / 3)
 
 
-async def _sweep_periodically(leases: Leases, settings: Settings) -> None:
+async def _sweep_periodically(leases: Leases, settings: Settings, store: BundleStore) -> None:
     """Sweeps once per job timeout: a long-lived worker would otherwise leave it to the next start."""
     while True:
         await asyncio.sleep(settings.job_timeout_s)
-        await _sweep(leases, settings)
+        await _sweep(leases, settings, store)
 
 
 async def _warn_if_redis_evicts(redis: Redis) -> None:
@@ -236,8 +258,8 @@ async def _warn_if_redis_evicts(redis: Redis) -> None:
         )
 
 
-async def _sweep(leases: Leases, settings: Settings) -> None:
-    """Removes leftovers of dead attempts from the staging folder.
+async def _sweep(leases: Leases, settings: Settings, store: BundleStore) -> None:
+    """Removes leftovers of dead attempts from the staging folder, and what bundles in the store have replaced.
 
     Keeps the folders of active jobs, and those younger than the longest job: another queue may use this DATA_DIR.
     """
@@ -260,3 +282,10 @@ async def _sweep(leases: Leases, settings: Settings) -> None:
     evicted = await asyncio.to_thread(prune_cache, settings, time.time())
     if evicted:
         log.info("cache.pruned", entries=len(evicted))
+    try:
+        swept = await asyncio.to_thread(store.sweep, time.time())
+    except StoreUnavailable as error:
+        log.warning("store.unavailable", reason=error.reason)
+    else:
+        if swept:
+            log.info("store.swept", bundles=swept)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,12 +13,15 @@ from starlette.responses import Response
 from previewops.api.backend import ApiBackend
 from previewops.api.errors import ArtifactNotServed, RangeNotSatisfiable
 from previewops.api.ranges import RangeSelection, SelectionKind, select_range
-from previewops.api.responses import ClosingResponse
-from previewops.errors import ArtifactNotFound, BundleNotFound
+from previewops.api.responses import ClosingResponse, json_response
+from previewops.errors import ArtifactNotFound, BundleNotFound, BundleReplaced
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.stores.manifest import MANIFEST_FILE, OCTETS, SAFE_MEDIA_TYPES
 from previewops.stores.port import BundleStore, OpenArtifact
+
+MAX_READS = 3
+"""Attempts to send a file, each after the bundle was replaced meanwhile."""
 
 
 class ArtifactRoutes:
@@ -27,14 +31,27 @@ class ArtifactRoutes:
         self._backend = backend
 
     async def manifest(self, request: Request) -> Response:
-        """``GET /api/preview/jobs/{jobId}/artifacts``: container.json as published, byte by byte."""
-        return await self._file(request, MANIFEST_FILE)
+        """``GET /api/preview/jobs/{jobId}/artifacts``: container.json as published, byte by byte.
+
+        With PREVIEW_ARTIFACT_LINKS each file has a ``url`` besides.
+        """
+        record = await self._completed(request)
+        if self._links_s:
+            return await _repeat(lambda: asyncio.to_thread(self._linked_manifest, record))
+        return await _repeat(lambda: self._send(request, record, MANIFEST_FILE))
 
     async def file(self, request: Request) -> Response:
-        """``GET /api/preview/jobs/{jobId}/artifacts/{name}``: one file of the bundle."""
-        return await self._file(request, request.path_params["name"])
+        """``GET /api/preview/jobs/{jobId}/artifacts/{name}``: one file of the bundle, or a redirection to it."""
+        record, name = await self._completed(request), request.path_params["name"]
+        if self._links_s:
+            return await _repeat(lambda: asyncio.to_thread(self._redirect, record, name))
+        return await _repeat(lambda: self._send(request, record, name))
 
-    async def _file(self, request: Request, name: str) -> Response:
+    @property
+    def _links_s(self) -> int:
+        return self._backend.settings.artifact_links
+
+    async def _completed(self, request: Request) -> JobRecord:
         record = await self._backend.job_record(request)
         if record.state is not JobState.COMPLETED:
             raise ArtifactNotServed(
@@ -43,6 +60,29 @@ class ArtifactRoutes:
             )
         if (record.result or {}).get("bundle") is None:
             raise ArtifactNotServed(f"job {record.job_id} was a dry run, which has no artifacts")
+        return record
+
+    def _redirect(self, record: JobRecord, name: str) -> Response:
+        url = self._urls(record, [name])[name]
+        # The link ends, and whoever has it can download the file: no cache may keep it.
+        return Response(status_code=307, headers={"Location": url, "Cache-Control": "private, no-store"})
+
+    def _linked_manifest(self, record: JobRecord) -> Response:
+        file = _open(self._backend.store, record, MANIFEST_FILE)
+        try:
+            manifest = json.loads(b"".join(file.stream(0, file.size)))
+        finally:
+            file.close()
+        urls = self._urls(record, [entry["path"] for entry in manifest["files"]])
+        for entry in manifest["files"]:
+            entry["url"] = urls[entry["path"]]
+        return json_response(manifest, headers={"Cache-Control": "private, no-store"})
+
+    def _urls(self, record: JobRecord, names: list[str]) -> dict[str, str]:
+        with _undisclosed(record):
+            return self._backend.store.signed_urls(record, names, seconds=self._links_s)
+
+    async def _send(self, request: Request, record: JobRecord, name: str) -> Response:
         file = await asyncio.to_thread(_open, self._backend.store, record, name)
         selection = select_range(request.method, request.headers, f'"{file.sha256}"', file.size)
         if selection.kind is SelectionKind.NOT_SATISFIABLE:
@@ -51,23 +91,36 @@ class ArtifactRoutes:
                 f"range outside the file of {file.size} bytes",
                 headers=(("Content-Range", f"bytes */{file.size}"),),
             )
-        with_body = request.method != "HEAD" and selection.start < selection.end
-        try:
-            parts = (
-                await asyncio.to_thread(file.stream, selection.start, selection.end)
-                if with_body
-                else iter(())
-            )
-        except BaseException:
-            file.close()
-            raise
+        parts: Iterator[bytes] = iter(())
+        if request.method != "HEAD" and selection.length:
+            try:
+                parts = await asyncio.to_thread(file.stream, selection.start, selection.end)
+            except BaseException:
+                file.close()
+                raise
         return _respond(file, selection, parts)
 
 
+async def _repeat(respond: Callable[[], Awaitable[Response]]) -> Response:
+    """Responds; again if the bundle was replaced meanwhile."""
+    for _ in range(MAX_READS - 1):
+        try:
+            return await respond()
+        except BundleReplaced:
+            continue
+    return await respond()
+
+
 def _open(store: BundleStore, record: JobRecord, name: str) -> OpenArtifact:
-    """Opens a file of the bundle. Errors do not disclose paths of this machine."""
-    try:
+    with _undisclosed(record):
         return store.open(record, name)
+
+
+@contextmanager
+def _undisclosed(record: JobRecord) -> Iterator[None]:
+    """Errors within the block do not disclose paths of this machine."""
+    try:
+        yield
     except ArtifactNotFound as error:
         raise ArtifactNotServed(
             f"job {record.job_id} has no artifact with this name",
@@ -76,7 +129,7 @@ def _open(store: BundleStore, record: JobRecord, name: str) -> OpenArtifact:
     except BundleNotFound as error:
         raise ArtifactNotServed(
             f"the bundle of job {record.job_id} is missing or was changed",
-            hint="it may have been pruned, or DATA_DIR differs from the workers'",
+            hint="it may have been pruned, or DATA_DIR or PREVIEW_STORE differ from the workers'",
         ) from error
 
 

@@ -95,6 +95,7 @@ async def _serve(
     backend = ApiBackend(
         redis, redis_url, settings, working_dir=Path.cwd(), default_operator=f"api@{socket.gethostname()}"
     )
+    backend.store.connect()
     watcher = JobWatcher(backend, max_listeners=settings.api_streams)
     clock = SystemClock()
     app = build_app(

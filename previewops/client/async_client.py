@@ -186,12 +186,14 @@ class AsyncClient:
             return await queue.status(job_id)
 
     async def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
-        """Returns the files of a completed job's bundle, under DATA_DIR of this process.
+        """Returns the files of a completed job's bundle, in the store of this process: PREVIEW_STORE, or DATA_DIR.
 
         Raises:
             JobNotFound: the job has no record.
             WrongState: the job is not completed, or was a dry run.
-            BundleNotFound: the bundle is not under this DATA_DIR.
+            BundleNotFound: the bundle is not in this store.
+            BundleUnreadable: the store cannot be read now.
+            StoreRejected: the module for object stores is not installed.
         """
         record = await self.status(job_id)
         if record.state is not JobState.COMPLETED or (record.result or {}).get("dryRun"):

@@ -6,7 +6,7 @@ Every call blocks, on a disk or a network: do not call it in an event loop.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -102,7 +102,7 @@ class Artifact:
             LinksUnsupported: the store cannot make such addresses; a folder cannot.
             ArtifactNotFound, BundleNotFound, BundleUnreadable: as ``open``.
         """
-        return self.store.signed_url(self.record, self.name, seconds=seconds)
+        return self.store.signed_urls(self.record, [self.name], seconds=seconds)[self.name]
 
 
 class OpenArtifact(Protocol):
@@ -172,6 +172,13 @@ class BundleStore(Protocol):
     def location(self) -> str:
         """Path or address of all bundles, for operators. Contains no secret."""
 
+    def connect(self) -> None:
+        """Checks that this program can use the store; sends no request.
+
+        Raises:
+            StoreRejected: a module is missing, or the settings are wrong.
+        """
+
     def probe(self) -> None:
         """Checks that the store keeps the promises that publications need.
 
@@ -229,8 +236,8 @@ class BundleStore(Protocol):
             ArtifactNotLocal: the store is not on a file system.
         """
 
-    def signed_url(self, record: JobRecord, name: str, *, seconds: int) -> str:
-        """Returns an address from which anybody can download a file for ``seconds``.
+    def signed_urls(self, record: JobRecord, names: Iterable[str], *, seconds: int) -> dict[str, str]:
+        """Returns addresses from which anybody can download the named files for ``seconds``.
 
         Raises:
             LinksUnsupported: the store cannot make such addresses.

@@ -201,7 +201,7 @@ def test_links_serve_the_file_with_its_type_to_anybody(
     assert response.headers["content-type"] == "image/webp"
     assert response.headers["cache-control"] == "private, max-age=31536000, immutable"
     with pytest.raises(ArtifactNotFound):
-        store.signed_url(record(), "absent.webp", seconds=60)
+        store.signed_urls(record(), ["absent.webp"], seconds=60)
 
 
 def test_a_store_in_memory_has_no_links(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,9 @@ class FolderStore:
     def location(self) -> str:
         """Path of the folder of all bundles."""
         return str(self.data_dir / PREVIEWS_FOLDER)
+
+    def connect(self) -> None:
+        """See ``BundleStore.connect``."""
 
     def probe(self) -> None:
         """See ``BundleStore.probe``. A worker checks DATA_DIR itself when it starts."""
@@ -83,7 +86,7 @@ class FolderStore:
         """See ``BundleStore.local_path``."""
         return reader.local_bundle_path(self.data_dir, record)
 
-    def signed_url(self, record: JobRecord, name: str, *, seconds: int) -> str:
+    def signed_urls(self, record: JobRecord, names: Iterable[str], *, seconds: int) -> dict[str, str]:
         """Raises LinksUnsupported: files have no addresses."""
         raise LinksUnsupported(self.location)
 

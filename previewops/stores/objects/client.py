@@ -257,7 +257,7 @@ class ObstoreClient:
         try:
             with _typed_errors(path):
                 return obstore.sign(self._store, "GET", path, timedelta(seconds=seconds))
-        except TypeError:  # a store in memory
+        except (TypeError, ValueError):  # a store in memory
             return None
 
 

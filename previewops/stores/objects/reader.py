@@ -6,7 +6,7 @@ import hashlib
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
@@ -49,6 +49,7 @@ class OpenObject:
 
         Raises:
             BundleReplaced: the object is gone: another bundle has replaced this one.
+            BundleNotFound: the object is gone, and no other bundle has replaced this one.
         """
         return self.request(start, end)
 
@@ -94,13 +95,18 @@ class BundleReader:
             record, lambda bundle: (f"{bundle.folder}/{name}", self._open_in(record, bundle, name))
         )
 
-    def sign(self, record: JobRecord, name: str, seconds: int) -> str | None:
-        """Returns an address of a file, None if the store has none. Raises as ``open``."""
-        bundle = self.resolve(record)
-        if name not in bundle.entries and name not in UNLISTED_FILES:
-            raise ArtifactNotFound(record.job_id, name)
-        with self._errors(record):
-            return self._client().sign(f"{bundle.folder}/{name}", seconds)
+    def sign(self, record: JobRecord, names: Iterable[str], seconds: int) -> dict[str, str] | None:
+        """Returns addresses of files, None if the store has none. Raises as ``open``."""
+        bundle, urls = self.resolve(record), {}
+        for name in names:
+            if name not in bundle.entries and name not in UNLISTED_FILES:
+                raise ArtifactNotFound(record.job_id, name)
+            with self._errors(record):
+                url = self._client().sign(f"{bundle.folder}/{name}", seconds)
+            if url is None:
+                return None
+            urls[name] = url
+        return urls
 
     def _with_bundle(self, record: JobRecord, read: Callable[[ResolvedBundle], T]) -> T:
         """Calls ``read`` with the current bundle; again if the bundle was replaced while it was read."""
@@ -164,10 +170,18 @@ class BundleReader:
                 with self._errors(record):
                     parts = self._client().stream(f"{bundle.folder}/{name}", start, end)
             except ObjectMissing:
+                self._check_current(record, bundle)
                 raise BundleReplaced(record.job_id) from None
             return self._checked(record, parts, end - start)
 
         return OpenObject(entry.bytes, entry.sha256, entry.media_type, request)
+
+    def _check_current(self, record: JobRecord, bundle: ResolvedBundle) -> None:
+        """Raises BundleNotFound if ``bundle``, of which a file is missing, is the current one or was removed."""
+        with self._errors(record):
+            pointer, folder = self._read_pointer(record)
+            if f"{folder}/{pointer.prefix}" == bundle.folder:
+                raise ValueError("a file is missing")
 
     def _checked(self, record: JobRecord, parts: Iterator[bytes], expected: int) -> Iterator[bytes]:
         with self._errors(record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from shutil import rmtree
@@ -80,6 +80,10 @@ class ObjectStore:
                 self._executor = ThreadPoolExecutor(UPLOADS, thread_name_prefix="store-upload")
             return Publisher(client, self.location, self._executor, self._replaced)
 
+    def connect(self) -> None:
+        """See ``BundleStore.connect``."""
+        self._client()
+
     def probe(self) -> None:
         """See ``BundleStore.probe``."""
         probe(self._client(), self.location)
@@ -133,12 +137,12 @@ class ObjectStore:
         """Raises ArtifactNotLocal."""
         raise ArtifactNotLocal(self.location)
 
-    def signed_url(self, record: JobRecord, name: str, *, seconds: int) -> str:
-        """See ``BundleStore.signed_url``."""
-        url = self._reader.sign(record, name, seconds)
-        if url is None:
+    def signed_urls(self, record: JobRecord, names: Iterable[str], *, seconds: int) -> dict[str, str]:
+        """See ``BundleStore.signed_urls``."""
+        urls = self._reader.sign(record, names, seconds)
+        if urls is None:
             raise LinksUnsupported(self.location)
-        return url
+        return urls
 
     def list_bundles(
         self, project_id: str | None = None, *, before_s: float | None = None
