@@ -123,6 +123,7 @@ def install_ministack(folder: Path) -> Path:
 @contextmanager
 def run_ministack(cache: Path) -> Iterator[S3Server]:
     """Runs ministack. It compares no signatures."""
+    os.environ.update(CREDENTIALS)
     program, port = install_ministack(cache / MINISTACK), free_port()
     with tempfile.TemporaryDirectory(prefix="pvm-") as folder:
         log = Path(folder) / "log"
@@ -226,6 +227,7 @@ rgw thread pool size = 32
 @contextmanager
 def run_radosgw() -> Iterator[S3Server]:
     """Runs Ceph's S3 gateway, which compares signatures. Takes about 15 s to start. Skips without its packages."""
+    os.environ.update(CREDENTIALS)
     missing = [program for program in CEPH_PROGRAMS if shutil.which(program) is None]
     if missing:
         pytest.skip(

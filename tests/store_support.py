@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 from obstore.store import MemoryStore
@@ -17,13 +16,10 @@ from previewops.stores.objects.client import ObstoreClient
 from previewops.stores.objects.store import ObjectStore
 from previewops.stores.port import BundleStore, Publication
 from previewops.stores.staging import staging_path
-from tests.object_servers import CREDENTIALS
 from tests.tui import scenes
 
 FILES = 6
 PROJECT, JOB = "p", "j"
-
-os.environ.update({name: os.environ.get(name, value) for name, value in CREDENTIALS.items()})
 
 
 def memory_store(objects: MemoryStore | None = None, **options: float) -> ObjectStore:

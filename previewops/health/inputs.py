@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from previewops.snapshot.fleet import SupervisorStatus
+from previewops.stores.port import StoreVerdict
 
 SILENT_HEARTBEATS = 3
 """A worker that has missed this many heartbeats counts as silent."""
@@ -91,7 +92,7 @@ class HealthInputs:
     ``run_ages_ms`` the time each running job (by id) has run, ``deadline_ms`` the allowed time; ``versions`` those of
     the workers; ``disk_free_bytes`` and ``disk_bytes`` of DATA_DIR's file system; ``redis_ms`` the latency of Redis;
     ``queue_max`` is PREVIEW_QUEUE_MAX; ``confined_by`` the confinement layers by worker; ``clocks_ahead_ms`` how far
-    the clock of each worker, and of "this host", is ahead of the one of Redis.
+    the clock of each worker, and of "this host", is ahead of the one of Redis; ``store`` the object store of bundles.
     """
 
     waiting: int
@@ -119,3 +120,4 @@ class HealthInputs:
     queue_max: int | None = None
     confined_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     clocks_ahead_ms: Mapping[str, int] = field(default_factory=dict)
+    store: StoreVerdict | None = None

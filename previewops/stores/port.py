@@ -150,6 +150,14 @@ class StoredBundle:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class StoreVerdict:
+    """Address of the store, and why it cannot be used; "" if it can."""
+
+    location: str
+    problem: str = ""
+
+
 class StoredLeftovers(Protocol):
     """Files that belong to no bundle, by the path of their attempt, with sizes in bytes."""
 

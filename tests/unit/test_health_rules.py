@@ -26,6 +26,7 @@ from previewops.health import (
     unreachable_health,
 )
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
+from previewops.stores.port import StoreVerdict
 
 GB = 1_000_000_000
 
@@ -53,9 +54,10 @@ WELL = HealthInputs(
     queue_max=20,
     confined_by={"w1": ("Landlock 6", "seccomp", "resource limits")},
     clocks_ahead_ms={"w1": 3, "this host": -40},
+    store=StoreVerdict("s3://bucket"),
 )
 UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None,
-    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {},
+    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {}, "store": None,
 }  # fmt: skip
 
 
@@ -88,6 +90,7 @@ TROUBLED = replace(
     queue_max=4,
     confined_by={"w1": ("resource limits",)},
     clocks_ahead_ms={"w1": -61_000},
+    store=StoreVerdict("s3://bucket", "connection refused"),
 )
 
 

@@ -116,8 +116,10 @@ class ObjectClient(Protocol):
         """An address from which anybody can download the object for ``seconds``; None where there are none."""
 
 
-def connect(address: BucketAddress) -> ObstoreClient:
+def connect(address: BucketAddress, *, brief: bool = False) -> ObstoreClient:
     """Returns a client with the credentials of the provider's own chain: environment, web identity, instance.
+
+    With ``brief`` it gives up after about a second, for health checks.
 
     Raises:
         StoreRejected: obstore is not installed, or it does not accept the address.
@@ -133,12 +135,12 @@ def connect(address: BucketAddress) -> ObstoreClient:
         ) from error
     options: dict[str, Any] = {
         "client_options": {
-            "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
-            "timeout": timedelta(seconds=REQUEST_TIMEOUT_S),
+            "connect_timeout": timedelta(seconds=1 if brief else CONNECT_TIMEOUT_S),
+            "timeout": timedelta(seconds=1 if brief else REQUEST_TIMEOUT_S),
             "allow_http": (address.endpoint or "").startswith("http://"),
         },
         "retry_config": {
-            "max_retries": MAX_RETRIES,
+            "max_retries": 0 if brief else MAX_RETRIES,
             "retry_timeout": timedelta(seconds=RETRY_TIMEOUT_S),
             "backoff": {
                 "init_backoff": timedelta(milliseconds=100),
@@ -318,6 +320,7 @@ def _reason(text: str) -> FailureReason:
         "ExpiredToken",
         "InvalidToken",
         "credential",
+        "169.254.169.254",  # the instance has none
         "Forbidden",
         "Unauthorized",
     )
