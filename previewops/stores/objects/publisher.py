@@ -178,10 +178,13 @@ class _Attempt:
         )
 
     def discard(self) -> None:
-        """Deletes what was uploaded, unless a reader may know it."""
-        if self.uploaded and not self.pointer_sent:
+        """Deletes what was uploaded; after the grace if a reader may know it, because a reply was lost."""
+        prefix = f"{self.folder}/{self.prefix}"
+        if self.uploaded and self.pointer_sent:
+            self.publisher.replaced.add(prefix, self.publisher.now_s())
+        elif self.uploaded:
             with suppress(ObjectStoreFailure):
-                self.publisher.delete_below(f"{self.folder}/{self.prefix}")
+                self.publisher.delete_below(prefix)
 
     def _publish_over(self, current: Pointer | None, version: ObjectVersion | None) -> Publication | None:
         """Takes the next step; returns None if the pointer has to be read again."""
