@@ -180,6 +180,10 @@ class BundleStore(Protocol):
     def location(self) -> str:
         """Path or address of all bundles, for operators. Contains no secret."""
 
+    @property
+    def remote(self) -> bool:
+        """Whether a publication waits for a network, so that a worker renders the next job meanwhile."""
+
     def connect(self) -> None:
         """Checks that this program can use the store; sends no request.
 

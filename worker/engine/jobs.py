@@ -73,6 +73,8 @@ class RenderJobs:
         try:
             summary = await task.run(self.runner, run.report_progress)
             if not request.dry_run:
+                if self.store.remote:
+                    run.release_slot()
                 publication = await self._publish(ctx["leases"], run.claim, request, staging)
                 summary["bundle"] = publication.location
         except BaseException:

@@ -37,6 +37,11 @@ class FolderStore:
         """Path of the folder of all bundles."""
         return str(self.data_dir / PREVIEWS_FOLDER)
 
+    @property
+    def remote(self) -> bool:
+        """False: a publication takes milliseconds."""
+        return False
+
     def connect(self) -> None:
         """See ``BundleStore.connect``."""
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from previewops.errors import PermanentJobError, TransientJobError
 from previewops.stores.manifest import OCTETS, SAFE_MEDIA_TYPES, UNLISTED_FILES, ManifestEntry
 from previewops.stores.objects.client import FailureReason, Headers, ObjectStoreFailure
@@ -14,16 +11,6 @@ POINTER_SUFFIX = ".json"
 
 POINTER_HEADERS = Headers("application/json", "no-cache")
 _IMMUTABLE = "private, max-age=31536000, immutable"
-
-_CODES = {
-    FailureReason.UNAVAILABLE: ("store-unavailable", "check the service and the network; the job is retried"),
-    FailureReason.UNSUPPORTED: ("store-unavailable", "use a service that has this operation"),
-    FailureReason.DENIED: (
-        "store-denied",
-        "renew the credentials of the workers, or extend what they permit",
-    ),
-    FailureReason.MISSING: ("store-missing", "create the bucket, or correct PREVIEW_STORE"),
-}
 
 
 def job_folder(project_id: str, job_id: str) -> str:
@@ -58,18 +45,22 @@ def file_headers(name: str, entry: ManifestEntry | None) -> Headers:
     return Headers(media_type, _IMMUTABLE)
 
 
-@contextmanager
-def job_errors(location: str) -> Iterator[None]:
-    """Raises failures of the store within the block as errors of the job, which are retried."""
-    try:
-        yield
-    except ObjectStoreFailure as failure:
-        raise job_error(location, failure) from failure
-
-
 def job_error(location: str, failure: ObjectStoreFailure) -> TransientJobError:
     """The error of a job for a failure of the store."""
-    code, hint = _CODES[failure.reason]
+    match failure.reason:
+        case FailureReason.DENIED:
+            hint = "renew the credentials of the workers, or extend what they permit"
+            return _store_error("store-denied", location, failure, hint)
+        case FailureReason.MISSING:
+            return _store_error(
+                "store-missing", location, failure, "create the bucket, or correct PREVIEW_STORE"
+            )
+        case _:
+            hint = "check the service and the network; the job is retried"
+            return _store_error("store-unavailable", location, failure, hint)
+
+
+def _store_error(code: str, location: str, failure: ObjectStoreFailure, hint: str) -> TransientJobError:
     return TransientJobError(
         code,
         f"the store {location} cannot be used: {failure}",

@@ -80,6 +80,11 @@ class ObjectStore:
                 self._executor = ThreadPoolExecutor(UPLOADS, thread_name_prefix="store-upload")
             return Publisher(client, self.location, self._executor, self._replaced)
 
+    @property
+    def remote(self) -> bool:
+        """True."""
+        return True
+
     def connect(self) -> None:
         """See ``BundleStore.connect``."""
         self._client()
