@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Test processes. Three suit two cores: for half of their time, tests wait for other processes and servers.
 AT_ONCE ?= 3
+# More options of pytest for make fast.
+OPTIONS ?=
 SECONDS ?= 60
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
@@ -33,7 +35,7 @@ check: $(STAMP)  ## lint and the fast tests, in under a minute
 	status=$$?; echo "make check took $$(($$(date +%s) - begin)) s"; exit $$status
 
 fast: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(FAST)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(OPTIONS) $(FAST)
 
 test: $(STAMP)  ## all tests, on a private Redis
 	$(BIN)/python -m pytest --numprocesses $(AT_ONCE) --dist worksteal

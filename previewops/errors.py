@@ -7,6 +7,7 @@ is why one attempt at a job failed, and its ``kind`` decides whether the job is 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -17,6 +18,7 @@ EXIT_USAGE = 2
 EXIT_INVALID = 65  # EX_DATAERR of sysexits.h
 EXIT_UNREACHABLE = 69  # EX_UNAVAILABLE
 EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL
+EXIT_DAMAGED = 76  # EX_PROTOCOL
 EXIT_CONFIG = 78  # EX_CONFIG
 
 
@@ -287,6 +289,73 @@ class RedisUnavailable(PreviewopsError):
             hint="set REDIS_URL or --redis-url to a running server, or let `previewops up` start one",
         )
         self.address = address
+
+
+class RecordUnreadable(PreviewopsError):
+    """The record of a job is damaged. ``key`` is its Redis key."""
+
+    exit_code = EXIT_DAMAGED
+    code = "record-unreadable"
+
+    def __init__(self, job_id: str, key: str, found: str) -> None:
+        super().__init__(
+            f"record of job {job_id}: found {found} at {key}, allowed a job's fields",
+            hint="`previewops doctor` shows what is damaged and how it repairs that",
+        )
+        self.job_id = job_id
+        self.key = key
+
+
+class ForeignKey(PreviewopsError):
+    """A key of the queue has another Redis type: another program uses the same name, or it was damaged."""
+
+    exit_code = EXIT_DAMAGED
+    code = "foreign-key"
+
+    def __init__(self, key: str, found: str, allowed: str) -> None:
+        super().__init__(
+            f"Redis key {key}: found a {found}, allowed a {allowed}",
+            hint="if another program uses this name, set PREVIEW_QUEUE_NAME or another database; else "
+            "`previewops doctor --repair` moves the key aside and restores the queue",
+        )
+        self.key = key
+        self.found = found
+        self.allowed = allowed
+
+
+class LayoutUnsupported(PreviewopsError):
+    """A newer build has written the queue's data in a layout that this build does not know."""
+
+    exit_code = EXIT_CONFIG
+    code = "newer-layout"
+
+    def __init__(self, queue_name: str, found: int, supported: int) -> None:
+        super().__init__(
+            f"queue {queue_name}: found data of layout {found}, supported by this build is {supported}",
+            hint="run the previewops version that the other hosts run, or a newer one",
+        )
+        self.found = found
+        self.supported = supported
+
+
+class DataDirUnavailable(PreviewopsError):
+    """DATA_DIR cannot be used now, for example because its disk is full. A later start may succeed."""
+
+    exit_code = EXIT_TRY_AGAIN
+    code = "data-dir-unavailable"
+
+
+_INVALID_FOLDER = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
+)
+
+
+def data_dir_error(data_dir: str, error: OSError) -> PreviewopsError:
+    """Returns the error for a DATA_DIR that cannot be used: a wrong setting, or a cause that may pass."""
+    message = f"DATA_DIR {data_dir} cannot be used: {error.strerror}"
+    if error.errno in _INVALID_FOLDER:
+        return UsageError(message, hint="set DATA_DIR to a folder that this user can write to")
+    return DataDirUnavailable(message, hint="check its disk, then start again")
 
 
 class EmbeddedUnavailable(PreviewopsError):

@@ -8,12 +8,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from previewops.asset_roots import default_roots, is_private
 from previewops.bucket_addresses import BucketAddress, parse_bucket_address
 from previewops.contract_maxima import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
 from previewops.errors import UsageError
 from previewops.host_patterns import HostPattern, parse_host_pattern
+from previewops.secret_files import has_password, with_credentials
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379"
 
@@ -52,7 +57,7 @@ class _InvalidValue(Exception):
     """A value that its variable does not allow; the text is what is allowed."""
 
 
-def _integer(default: int, low: int, high: int, text: str) -> Any:
+def _integer(default: int | None, low: int, high: int, text: str, *, shown: str | None = None) -> Any:
     def parse(raw: str) -> int:
         # int() alone would also accept "1_000" and " 5 ".
         value = int(raw) if re.fullmatch(r"-?[0-9]{1,18}", raw) else None
@@ -60,12 +65,23 @@ def _integer(default: int, low: int, high: int, text: str) -> Any:
             raise _InvalidValue(f"a whole number from {low} to {high}")
         return value
 
-    return _setting(default, parse, text)
+    return _setting(default, parse, text, shown=shown)
+
+
+QUEUE_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+"""Queue names. A colon would share keys: ``shop:dead`` is both a queue's key and one of the queue ``shop``."""
+
+RESERVED_QUEUE_NAMES = ("arq",)
+"""Prefixes of arq's own keys: the queue's keys would be arq's."""
 
 
 def _name(raw: str) -> str:
-    if not raw or len(raw) > 100 or any(not (ch.isascii() and (ch.isalnum() or ch in "-_.:")) for ch in raw):
-        raise _InvalidValue("1 to 100 of the characters A-Z a-z 0-9 - _ . :")
+    if ":" in raw:
+        move = "`previewops doctor --rename-from OLD` moves a queue to another name"
+        raise _InvalidValue(f"1 to 100 of the characters A-Z a-z 0-9 - _ . without a colon ({move})")
+    if QUEUE_NAME.fullmatch(raw) is None or raw in RESERVED_QUEUE_NAMES:
+        reserved = ", ".join(RESERVED_QUEUE_NAMES)
+        raise _InvalidValue(f"1 to 100 of the characters A-Z a-z 0-9 - _ . and not {reserved}")
     return raw
 
 
@@ -107,6 +123,12 @@ def _folder(raw: str) -> Path:
     return Path(raw)
 
 
+def _file(raw: str) -> Path:
+    if "\0" in raw:
+        raise _InvalidValue("a file path")
+    return Path(raw)
+
+
 def _folders(raw: str) -> tuple[Path, ...]:
     return tuple(Path(part) for part in raw.split(os.pathsep) if part)
 
@@ -116,6 +138,15 @@ def _names(raw: str) -> tuple[str, ...]:
     if any(re.fullmatch(r"[a-z0-9._-]{1,253}|\[[0-9a-f:.]+\]", name) is None for name in names):
         raise _InvalidValue("host names or addresses without a port, separated by ','")
     return names
+
+
+def _networks(raw: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    from ipaddress import ip_network  # noqa: PLC0415 - most commands need no networks
+
+    try:
+        return tuple(ip_network(part.strip()) for part in raw.split(",") if part.strip())
+    except ValueError:
+        raise _InvalidValue("addresses or networks such as 10.0.0.0/8, separated by ','") from None
 
 
 def _hosts(raw: str) -> tuple[HostPattern, ...]:
@@ -158,8 +189,8 @@ class Settings:
     asset_roots: tuple[Path, ...] | None = _setting(
         None,
         _folders,
-        "Folders that assets may be read from, separated by ':'.",
-        shown="DATA_DIR/assets and the worker's working folder",
+        "Folders that assets may be read from, separated by ':'. Of DATA_DIR only its folder assets can be one.",
+        shown="DATA_DIR/assets and the worker's working folder, unless that is / or a system folder",
     )
     fonts: tuple[Path, ...] = _setting(
         (),
@@ -199,7 +230,13 @@ class Settings:
     job_timeout_s: int = _integer(
         120, 1, 86_400, "Deadline of one job including its downloads; the job is killed then, s."
     )
-    cpu_limit_s: int = _integer(240, 1, 864_000, "CPU time of one render; it is killed then, s.")
+    cpu_limit_s: int | None = _integer(
+        None,
+        1,
+        86_399,
+        "CPU time of one render, less than PREVIEW_JOB_TIMEOUT_S; it is killed then and not retried, s.",
+        shown="five sixths of PREVIEW_JOB_TIMEOUT_S",
+    )
     drain_timeout_s: int = _integer(25, 0, 86_400, "Time that SIGTERM gives running jobs to finish, s.")
     memory_limit_mb: int = _integer(1_024, 256, 1_048_576, "Address space of one render process, MiB.")
     recycle_jobs: int = _integer(200, 1, 1_000_000, "Jobs after which a render process is replaced.")
@@ -223,6 +260,12 @@ class Settings:
         _one_of(LogFormat),
         "Format of log lines: json, text, or auto (text on a terminal, else json).",
     )
+    redis_password_file: Path | None = _setting(
+        None,
+        _file,
+        "File with the password of Redis, read for each connection; REDIS_URL then has a user at most.",
+        shown="no file",
+    )
 
     api_token: str | None = _setting(
         None,
@@ -232,6 +275,12 @@ class Settings:
     )
     api_read_token: str | None = _setting(
         None, _token, "Second bearer token with read-only access.", shown="no token"
+    )
+    api_token_file: Path | None = _setting(
+        None, _file, "File with the bearer token, instead of PREVIEW_API_TOKEN.", shown="no file"
+    )
+    api_read_token_file: Path | None = _setting(
+        None, _file, "File with the token with read-only access.", shown="no file"
     )
     api_hosts: tuple[str, ...] = _setting(
         (),
@@ -244,18 +293,35 @@ class Settings:
     )
     api_connections: int = _integer(1_000, 1, 100_000, "Maximum concurrent connections to the REST API.")
     api_streams: int = _integer(200, 1, 100_000, "Maximum concurrent event streams of the REST API.")
+    api_client_share: int = _integer(
+        50, 1, 100, "Share of connections and of event streams that one client of the REST API may hold, %."
+    )
+    api_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(
+        (),
+        _networks,
+        "Addresses or networks of reverse proxies, separated by ','; their X-Forwarded-For names the client.",
+        shown="no proxy",
+    )
     api_max_body_mb: int = _integer(16, 1, 256, "Maximum size of one batch of jobs, MiB.")
     api_client_timeout_s: int = _integer(
         30, 1, 3_600, "Time a client has to send its request, or to accept the next part of a response, s."
     )
 
+    def __post_init__(self) -> None:
+        """Checks the queue's name, from which all keys are made, for settings that a program creates itself too."""
+        try:
+            _name(self.queue_name)
+        except _InvalidValue as allowed:
+            raise UsageError(f"queue_name: found {self.queue_name!r}, allowed {allowed}") from None
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Reads ``environ``. An empty variable counts as unset.
+        """Reads ``environ``. An empty variable counts as unset; unset files may be systemd's credentials.
 
         Raises:
             UsageError: names every invalid variable with the found and the allowed value.
         """
+        environ = with_credentials(environ)
         values: dict[str, Any] = {}
         problems: list[str] = []
         for name, spec in cls.__dataclass_fields__.items():
@@ -283,13 +349,40 @@ class Settings:
         if self.backoff_base_ms > self.backoff_max_ms:
             allowed = f"at most PREVIEW_BACKOFF_MAX_MS ({self.backoff_max_ms})"
             problems.append(f"PREVIEW_BACKOFF_BASE_MS: found {self.backoff_base_ms}, allowed {allowed}")
-        if self.api_read_token is not None and self.api_token is None:
+        if self.cpu_limit_s is not None and self.cpu_limit_s >= self.job_timeout_s:
+            # Otherwise a decoder that never ends meets the deadline first, and its job is retried.
+            allowed = f"less than PREVIEW_JOB_TIMEOUT_S ({self.job_timeout_s})"
+            problems.append(f"PREVIEW_CPU_LIMIT_S: found {self.cpu_limit_s}, allowed {allowed}")
+        has_token = self.api_token is not None or self.api_token_file is not None
+        if (self.api_read_token is not None or self.api_read_token_file is not None) and not has_token:
             allowed = "only together with PREVIEW_API_TOKEN"
             problems.append(f"PREVIEW_API_READ_TOKEN: found a token, allowed {allowed}")
+        for name in ("api_token", "api_read_token"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                variable = variable_of(name)
+                problems.append(f"{variable}: found a token and {variable}_FILE, allowed one of them")
+        if (
+            self.redis_password_file is not None
+            and self.redis_url is not None
+            and has_password(self.redis_url)
+        ):
+            problems.append(
+                "REDIS_URL: found a password and PREVIEW_REDIS_PASSWORD_FILE, allowed one of them"
+            )
         if self.api_token is not None and self.api_read_token == self.api_token:
             found = "the value of PREVIEW_API_TOKEN"
             problems.append(f"PREVIEW_API_READ_TOKEN: found {found}, allowed another token")
+        data_dir = self.data_dir.absolute()
+        for root in self.asset_roots or ():
+            if root.absolute() != data_dir and is_private(root.absolute(), data_dir):
+                allowed = f"{self.data_dir / 'assets'}, or folders outside of DATA_DIR"
+                problems.append(f"PREVIEW_ASSET_ROOTS: found {str(root)!r}, allowed {allowed}")
         return problems
+
+    @property
+    def effective_cpu_limit_s(self) -> float:
+        """The processor time of one render, s: a busy thread reaches it before the deadline."""
+        return self.job_timeout_s * 5 / 6 if self.cpu_limit_s is None else self.cpu_limit_s
 
     @classmethod
     def table(cls) -> list[tuple[str, str, str]]:
@@ -299,8 +392,15 @@ class Settings:
             for name, spec in cls.__dataclass_fields__.items()
         ]
 
+    def api_share(self, total: int) -> int:
+        """Returns how many of ``total`` connections or event streams one client of the REST API may hold."""
+        return max(1, total * self.api_client_share // 100)
+
     def effective_asset_roots(self, started_in: Path) -> tuple[Path, ...]:
-        """Returns the folders that assets may be read from: the setting, or DATA_DIR/assets and ``started_in``."""
+        """Returns the folders that assets may be read from: the setting, or DATA_DIR/assets and ``started_in``.
+
+        A root may contain DATA_DIR; its readers exclude what of it is private, see ``previewops.asset_roots``.
+        """
         if self.asset_roots is not None:
             return self.asset_roots
-        return (self.data_dir / "assets", started_in)
+        return default_roots(self.data_dir, started_in)

@@ -29,6 +29,10 @@ class Priority(StrEnum):
     LOW = "low"
 
 
+LAYOUT = 1
+"""Layout of a queue's data in Redis that this build reads and writes (docs/guarantees.md)."""
+
+
 class ScriptResult(IntEnum):
     """Result codes of the scripts; each script's header lists the codes it returns."""
 

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from previewops.api.app import build_app, build_routes
 from previewops.api.auth import AccessPolicy
 from previewops.api.backend import ApiBackend
+from previewops.api.client_address import ClientAddresses
 from previewops.api.job_watcher import JobWatcher
 from previewops.clock import SystemClock
 from previewops.health import Thresholds
@@ -128,12 +129,19 @@ async def serve_api(
     settings = replace(Settings(queue_max=10_000, data_dir=folder, api_rate=0), **changes)
     redis = connect(url, role="test", socket_timeout_s=2.0)
     backend = ApiBackend(redis, url, settings, working_dir=folder, default_operator="api@test", store=store)
-    watch = JobWatcher(backend, max_listeners=settings.api_streams, poll_interval_s=poll_interval_s)
-    made = build_routes(backend, watch, Thresholds(), heartbeat_s=heartbeat_s)
+    clients = ClientAddresses(settings.api_proxies)
+    watch = JobWatcher(
+        backend,
+        max_listeners=settings.api_streams,
+        per_holder=settings.api_share(settings.api_streams),
+        poll_interval_s=poll_interval_s,
+    )
+    made = build_routes(backend, watch, Thresholds(), clients=clients, heartbeat_s=heartbeat_s)
     number = ids()
     app = build_app(
         made,
         AccessPolicy.from_settings(settings, loopback=True),
+        clients=clients,
         rate=settings.api_rate,
         clock=SystemClock(),
         new_id=lambda: f"made-{next(number)}",

@@ -24,12 +24,13 @@ from textual.worker import Worker, get_current_worker
 from previewops.clock import Clock, SystemClock
 from previewops.errors import PreviewopsError
 from previewops.formatting import clean
+from previewops.process.inherited_signals import add_hangup_handler
 from previewops.tui.commands.action_guards import check_action_guards
 from previewops.tui.commands.command_runner import CommandRunner
 from previewops.tui.commands.commands import CommandExecutor, OperatorCommand
 from previewops.tui.data.error_boundary import with_error_boundary, wrap_errors
 from previewops.tui.data.health_poller import HealthPoller
-from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed
+from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed, SourceRefused
 from previewops.tui.keymap import GLOBAL, SCREENS, KeyAction, action_name
 from previewops.tui.options import Options
 from previewops.tui.protocols import DataSource, HealthSource
@@ -133,7 +134,7 @@ class OperatorApp(App[int]):
         """Ends the screen on hang-up (SIGHUP or a lost terminal); restores the terminal on SIGTERM."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.exit, 0)
-        loop.add_signal_handler(signal.SIGHUP, hang_up, self.exit)
+        add_hangup_handler(loop, hang_up, self.exit)
         self.set_interval(1.0, self._check_terminal, name="terminal")
 
     def _check_terminal(self) -> None:
@@ -167,6 +168,11 @@ class OperatorApp(App[int]):
 
     def on_snapshot_missed(self, message: SnapshotMissed) -> None:
         self.show_missed(message)
+
+    def on_source_refused(self, message: SourceRefused) -> None:
+        """Ends the screen. The caller reports the failure."""
+        self.failure = message.error
+        self.exit(1)
 
     def show_missed(self, message: SnapshotMissed) -> None:
         """Marks the view as stale after a failed poll, with the reason, and redraws."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import os
 import signal
 import socket
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +19,20 @@ from redis.exceptions import ResponseError
 
 import previewops.contract.schema_validation  # noqa: F401 - imported now, or the first job would import it and could fail
 from previewops.clock import system_rng
+from previewops.disclosure import redact_url
 from previewops.errors import (
     REINSTALL,
     JobError,
     PreviewopsError,
     StartupFailed,
     StoreUnavailable,
-    UsageError,
+    data_dir_error,
 )
 from previewops.process.sd_notify import SystemdNotifier
+from previewops.process.stack_dumps import enable_stack_dumps
 from previewops.queue.leases import Leases
 from previewops.queue.records import RENDER_FUNCTION
-from previewops.redis_server.connection import connection_pool, redact_url, redis_errors
+from previewops.redis_server.connection import connection_pool, redis_errors
 from previewops.settings import Settings
 from previewops.stores.port import BundleStore
 from previewops.stores.selection import open_store
@@ -49,7 +49,7 @@ from previewops.worker.render.text.fontconfig import find_fonts
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.sandbox.child import ChildLimits
 from previewops.worker.sandbox.child_messages import TaskImportError
-from previewops.worker.sandbox.confinement import RESOURCE_LIMITS, detect_support
+from previewops.worker.sandbox.confinement import RESOURCE_LIMITS
 from previewops.worker.sandbox.pool import RenderPool
 
 log = structlog.get_logger()
@@ -72,15 +72,15 @@ def run_worker(
     ``previewops.worker.bundle_builder:build``. A task that opens files itself needs ``confined`` False.
 
     Raises:
-        UsageError: DATA_DIR cannot be used.
+        UsageError: DATA_DIR is not a folder that this user can write to.
+        DataDirUnavailable: DATA_DIR cannot be used now.
         CannotBoot: a render process cannot import its task.
         PreviewopsError: no render process can be started.
         StoreRejected: the store of bundles ignores conditions on writes, or its module is missing.
         RedisUnavailable: Redis rejects the worker for good (a wrong password, say). While Redis is away, the worker
             waits.
     """
-    # A supervisor sends SIGABRT to a hanging worker: the log gets its stack.
-    faulthandler.enable()
+    enable_stack_dumps()  # a supervisor sends SIGABRT to a hanging worker
     if worker_id is None:  # one that no other worker ever has
         worker_id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
     structlog.contextvars.bind_contextvars(worker=worker_id)
@@ -96,10 +96,7 @@ def _prepare_data_dir(settings: Settings) -> None:
         for name in ("assets", STAGING_FOLDER, *(() if settings.store else ("previews",))):
             (settings.data_dir / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(
-            f"DATA_DIR {settings.data_dir} cannot be used: {error.strerror}",
-            hint="set DATA_DIR to a folder that this user can write to",
-        ) from error
+        raise data_dir_error(str(settings.data_dir), error) from error
 
 
 def _make_pool(settings: Settings, build_task: str, fonts: FontSources, *, confined: bool) -> RenderPool:
@@ -108,7 +105,7 @@ def _make_pool(settings: Settings, build_task: str, fonts: FontSources, *, confi
         size=settings.worker_concurrency,
         limits=ChildLimits(
             settings.memory_limit_mb * MIB,
-            cpu_s=settings.cpu_limit_s,
+            cpu_s=settings.effective_cpu_limit_s,
             file_bytes=settings.output_max_mb * MIB,
         ),
         recycle_jobs=settings.recycle_jobs,
@@ -152,7 +149,7 @@ async def _run(
         burst=burst,
         on_startup=_make_startup_hook(settings, store, notifier),
         helper_pids=render_pool.all_pids,
-        confined_by=detect_support().layers if render_pool.confined else (RESOURCE_LIMITS,),
+        confinement_fields=render_pool.confinement_fields,
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -210,14 +207,14 @@ async def _start(render_pool: RenderPool) -> None:
 
 
 def _log_confinement(render_pool: RenderPool) -> None:
-    """Logs how the render processes are confined, and what this kernel does not support."""
-    support = detect_support()
-    if not render_pool.confined:
-        log.warning("sandbox.unavailable", by=RESOURCE_LIMITS)
-    elif support.complete:
-        log.info("sandbox.confined", by=support.describe())
+    """Logs how the render processes are confined, and which layers are missing, with the reasons."""
+    confinement = render_pool.confinement
+    if confinement.layers == (RESOURCE_LIMITS,):
+        log.warning("sandbox.unavailable", by=confinement.describe())
+    elif confinement.complete:
+        log.info("sandbox.confined", by=confinement.describe())
     else:
-        log.warning("sandbox.partial", by=support.describe())
+        log.warning("sandbox.partial", by=confinement.describe())
 
 
 def _make_startup_hook(settings: Settings, store: BundleStore, notifier: SystemdNotifier) -> StartupShutdown:
@@ -240,7 +237,10 @@ async def _sweep_periodically(leases: Leases, settings: Settings, store: BundleS
     """Sweeps once per job timeout: a long-lived worker would otherwise leave it to the next start."""
     while True:
         await asyncio.sleep(settings.job_timeout_s)
-        await _sweep(leases, settings, store)
+        try:
+            await _sweep(leases, settings, store)
+        except Exception as error:
+            log.warning("sweep.failed", error=f"{type(error).__name__}: {error}")
 
 
 async def _warn_if_redis_evicts(redis: Redis) -> None:
@@ -275,13 +275,15 @@ async def _sweep(leases: Leases, settings: Settings, store: BundleStore) -> None
         except FileNotFoundError:  # it was published; only what it replaced is left
             return False
 
-    with suppress(OSError):
+    try:
         removed = sweep_staging(settings.data_dir, is_live)
         if removed:
             log.info("staging.swept", folders=removed)
-    evicted = await asyncio.to_thread(prune_cache, settings, time.time())
-    if evicted:
-        log.info("cache.pruned", entries=len(evicted))
+        evicted = await asyncio.to_thread(prune_cache, settings, time.time())
+        if evicted:
+            log.info("cache.pruned", entries=len(evicted))
+    except OSError as error:
+        log.warning("sweep.failed", error=str(error))
     try:
         swept = await asyncio.to_thread(store.sweep, time.time())
     except StoreUnavailable as error:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from previewops.api import schema_routes
 from previewops.api.artifact_routes import ArtifactRoutes
-from previewops.api.auth import AccessPolicy
+from previewops.api.auth import READ_ONLY, AccessPolicy
 from previewops.api.backend import ApiBackend
+from previewops.api.client_address import ClientAddresses
 from previewops.api.dead_letter_routes import DeadLetterRoutes
-from previewops.api.errors import ApiError
+from previewops.api.errors import ApiError, MethodNotAllowed
 from previewops.api.event_routes import HEARTBEAT_S, EventRoutes
 from previewops.api.job_routes import JobRoutes
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.queue_routes import QueueRoutes
 from previewops.api.rate_limit import RateLimitMiddleware, TokenBuckets
+from previewops.api.request_head import check_head
 from previewops.api.request_middleware import RequestMiddleware
 from previewops.api.request_params import Endpoint, reject_query
 from previewops.clock import Clock
@@ -34,12 +37,13 @@ def build_routes(
     watcher: JobWatcher,
     thresholds: Thresholds,
     *,
+    clients: ClientAddresses,
     heartbeat_s: float = HEARTBEAT_S,
 ) -> list[Route]:
     """Returns every route."""
     jobs = JobRoutes(backend)
     artifacts = ArtifactRoutes(backend)
-    events = EventRoutes(backend, watcher, heartbeat_s=heartbeat_s)
+    events = EventRoutes(backend, watcher, clients, heartbeat_s=heartbeat_s)
     queue = QueueRoutes(backend, thresholds)
     dead_letters = DeadLetterRoutes(backend)
 
@@ -69,27 +73,53 @@ def build_routes(
 
 
 def build_app(
-    routes: list[Route], access: AccessPolicy, *, rate: int, clock: Clock, new_id: Callable[[], str]
+    routes: list[Route],
+    access: AccessPolicy,
+    *,
+    clients: ClientAddresses,
+    rate: int,
+    clock: Clock,
+    new_id: Callable[[], str],
 ) -> ASGIApp:
     """Returns the application. ``rate`` is requests per second and client, 0 for no limit."""
     router = Router(routes, redirect_slashes=False)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        access.check(scope["method"], scope["path"], Headers(scope=scope))
+        check_head(scope)
+        scope[READ_ONLY] = access.check(scope["method"], scope["path"], Headers(scope=scope))
         scope["app"] = app  # the router then raises its errors instead of sending plain text
-        await router(scope, receive, send)
+        try:
+            await router(scope, receive, send)
+        except HTTPException as error:
+            if error.status_code != MethodNotAllowed.status:
+                raise
+            raise _method_not_allowed(routes, scope) from None
 
     app: ASGIApp = serve
     if rate:
         # Outside of authentication, so that guessing tokens is limited too.
         app = RateLimitMiddleware(app, TokenBuckets(rate), clock=clock)
-    return RequestMiddleware(app, clock=clock, new_id=new_id)
+    return RequestMiddleware(app, clients=clients, clock=clock, new_id=new_id)
 
 
-def build_error_app(error: ApiError, *, clock: Clock, new_id: Callable[[], str]) -> ASGIApp:
+def _method_not_allowed(routes: list[Route], scope: Scope) -> MethodNotAllowed:
+    """Returns the error for a method that the matching route does not support."""
+    method = scope["method"]
+    matched = next(route for route in routes if route.endpoint is scope["endpoint"])
+    others = [
+        route.path.replace(":path}", "}")
+        for route in routes
+        if route.path.startswith(f"{matched.path}/") and method in (route.methods or ())
+    ]
+    return MethodNotAllowed(method, sorted(matched.methods or ()), others)
+
+
+def build_error_app(
+    error: ApiError, *, clients: ClientAddresses, clock: Clock, new_id: Callable[[], str]
+) -> ASGIApp:
     """Returns an application that responds to every request with ``error``, in the usual middleware."""
 
     async def raise_error(scope: Scope, receive: Receive, send: Send) -> None:
         raise error
 
-    return RequestMiddleware(raise_error, clock=clock, new_id=new_id)
+    return RequestMiddleware(raise_error, clients=clients, clock=clock, new_id=new_id)

@@ -24,6 +24,13 @@ MAX_READS = 3
 """Attempts to send a file, each after the bundle was replaced meanwhile."""
 
 
+_PLAYABLE = (
+    "default-src 'none'; media-src 'self'; img-src 'self'; frame-ancestors 'none'; sandbox allow-same-origin"
+)
+"""Policy of responses with content. A browser that opens a video loads it again for its player, from the page's
+origin, which a sandbox without allow-same-origin does not have. Scripts stay forbidden."""
+
+
 class ArtifactRoutes:
     """Routes of the files of completed jobs."""
 
@@ -54,10 +61,7 @@ class ArtifactRoutes:
     async def _completed(self, request: Request) -> JobRecord:
         record = await self._backend.job_record(request)
         if record.state is not JobState.COMPLETED:
-            raise ArtifactNotServed(
-                f"job {record.job_id} is {record.state.value}; only completed jobs have artifacts",
-                hint="GET …/events reports when the job ends",
-            )
+            raise _not_completed(record)
         if (record.result or {}).get("bundle") is None:
             raise ArtifactNotServed(f"job {record.job_id} was a dry run, which has no artifacts")
         return record
@@ -101,6 +105,18 @@ class ArtifactRoutes:
         return _respond(file, selection, parts)
 
 
+def _not_completed(record: JobRecord) -> ArtifactNotServed:
+    found = f"found a job that is {record.state.value}, allowed a completed one"
+    if record.state.pending:
+        return ArtifactNotServed(
+            f"artifacts of job {record.job_id} do not exist yet: {found}",
+            hint="try again when the job is completed; GET …/events reports its end",
+        )
+    return ArtifactNotServed(
+        f"job {record.job_id} has no artifacts: {found}", hint="GET …/status reports why the job ended"
+    )
+
+
 async def _repeat(respond: Callable[[], Awaitable[Response]]) -> Response:
     """Responds; again if the bundle was replaced meanwhile."""
     for _ in range(MAX_READS - 1):
@@ -138,6 +154,7 @@ def _respond(file: OpenArtifact, selection: RangeSelection, parts: Iterator[byte
     headers = {
         "ETag": f'"{file.sha256}"',
         "Accept-Ranges": "bytes",
+        "Content-Security-Policy": _PLAYABLE,
         # A requeued job may publish other bytes under the same name.
         "Cache-Control": "private, no-cache",
     }

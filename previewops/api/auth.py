@@ -11,7 +11,10 @@ from previewops.api.errors import Forbidden, HostNotAllowed, Unauthorized
 from previewops.settings import Settings
 
 PUBLIC_PATHS = frozenset({"/livez", "/readyz"})
-"""Paths without a token; their responses contain no data of the queue."""
+"""Paths of probes, without a token and under any Host name; their responses contain no data of the queue."""
+
+READ_ONLY = "previewops.read-only"
+"""Key of a request's scope: whether its token is read-only."""
 
 _READ_METHODS = frozenset({"GET", "HEAD"})
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -38,23 +41,25 @@ class AccessPolicy:
             settings.api_token, settings.api_read_token, allowed_hosts if allowed_hosts or loopback else None
         )
 
-    def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
-        """Checks one request.
+    def check(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
+        """Checks one request. Returns whether its token is read-only.
 
         Raises:
             HostNotAllowed: the Host header is not accepted.
             Forbidden: the request is from another site's page, or its token is read-only.
             Unauthorized: the token is missing or invalid.
         """
+        is_public = path in PUBLIC_PATHS
         host = host_name(headers.get("host", ""))
-        if self.hosts is not None and not (host in self.hosts or is_loopback_host(host)):
+        if not is_public and self.hosts is not None and not (host in self.hosts or is_loopback_host(host)):
             raise HostNotAllowed(
                 "the Host header is not an accepted host name",
                 hint="add the host name to PREVIEW_API_HOSTS",
             )
         self._check_site(method, headers)
-        if self.token is not None and path not in PUBLIC_PATHS:
-            self._check_token(method, headers.get("authorization", ""))
+        if self.token is not None and not is_public:
+            return self._check_token(method, headers.get("authorization", ""))
+        return False
 
     @staticmethod
     def _check_site(method: str, headers: Mapping[str, str]) -> None:
@@ -70,7 +75,7 @@ class AccessPolicy:
         ):
             raise Forbidden("cross-site requests are not allowed")
 
-    def _check_token(self, method: str, authorization: str) -> None:
+    def _check_token(self, method: str, authorization: str) -> bool:
         scheme, _, presented = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthorized(
@@ -84,6 +89,7 @@ class AccessPolicy:
             raise Unauthorized("the token is invalid", headers=_CHALLENGE)
         if not is_write_token and method not in _READ_METHODS:
             raise Forbidden("this token is read-only", hint="use the token of PREVIEW_API_TOKEN")
+        return not is_write_token
 
 
 def _equal(presented: str, token: str | None) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from redis.asyncio import Redis
 from starlette.requests import Request
@@ -23,6 +25,8 @@ from previewops.settings import Settings
 from previewops.snapshot.reader import SnapshotReader
 from previewops.stores.port import BundleStore
 from previewops.stores.selection import open_store
+
+T = TypeVar("T")
 
 MIB = 1024 * 1024
 
@@ -70,12 +74,27 @@ class ApiBackend:
         self.submit_batcher = SubmitBatcher(self.queue, url)
         self.dead_letters = DeadLetters(redis, settings)
         self.snapshots = SnapshotReader(redis, settings)
-        self.asset_policy = AssetPolicy(settings.effective_asset_roots(working_dir), settings.asset_hosts)
+        self.asset_policy = AssetPolicy(
+            settings.effective_asset_roots(working_dir),
+            settings.asset_hosts,
+            settings.data_dir,
+            shows_roots=False,
+        )
         self.bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, settings.api_max_body_mb * MIB))
         self._default_operator = default_operator
+        # One thread: validation holds the interpreter's lock, so more would only compete with the event loop.
+        self._validation_thread = ThreadPoolExecutor(1, thread_name_prefix="validation")
         self._slots = asyncio.Semaphore(REDIS_SLOTS)
         self._long_slots = asyncio.Semaphore(LONG_REDIS_SLOTS)
         self._slot_timeout_s = slot_timeout_s
+
+    async def validate_in_thread(self, validate: Callable[[], T]) -> T:
+        """Runs a validation in the one thread for them, so that the event loop stays responsive."""
+        return await asyncio.get_running_loop().run_in_executor(self._validation_thread, validate)
+
+    def close(self) -> None:
+        """Ends the thread of validations."""
+        self._validation_thread.shutdown(wait=False, cancel_futures=True)
 
     async def job_record(self, request: Request) -> JobRecord:
         """Returns the record of the job that the path names.

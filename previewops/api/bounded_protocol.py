@@ -15,7 +15,9 @@ from typing import Any, cast
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from previewops.api.errors import ApiError, Overloaded
+from previewops.api.auth import PUBLIC_PATHS
+from previewops.api.connection_limits import Admission, ConnectionLimits
+from previewops.api.errors import ApiError, BadRequest, Overloaded
 
 MAX_HEAD_BYTES = 65_536
 """Bytes of a request except its body: request line, headers and trailers."""
@@ -25,13 +27,6 @@ _FIELD_BYTES = 4
 
 UNREAD = "-"
 """Logged method and path of a request whose head is missing or malformed."""
-
-EXTRA_CONNECTIONS = 1_000
-"""Connections over the limit that get a 503 response; further ones are closed at once."""
-
-
-class _BadRequest(ApiError):
-    """The data is not an HTTP request."""
 
 
 class _RequestTimeout(ApiError):
@@ -57,7 +52,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection.
 
     Args:
-        max_connections: further connections get a 503 response.
+        limits: all connections of the process.
         client_timeout_s: time in seconds to receive a complete request, and for the client to read what was sent.
         build_error_app: returns the application that responds with an error, in the usual middleware.
     """
@@ -65,7 +60,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(
         self,
         *args: Any,
-        max_connections: int,
+        limits: ConnectionLimits[BoundedProtocol],
         client_timeout_s: float,
         build_error_app: Callable[[ApiError], ASGIApp],
         **kwargs: Any,
@@ -78,7 +73,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._rejected_scope: Scope | None = None
         """Scope of the rejected request if the application has started."""
         self._open_cycles: deque[RequestResponseCycle] = deque()
-        self._max_connections = max_connections
+        self._limits = limits
         self._client_timeout_s = client_timeout_s
         self._request_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
@@ -90,15 +85,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self._max_connections + EXTRA_CONNECTIONS:
+        admission, victim = self._limits.open(self, self.client[0] if self.client else "")
+        if victim is not None:
+            victim.transport.close()
+        if admission is Admission.REFUSED:
             transport.abort()
-        elif len(self.connections) > self._max_connections:
-            headers = (("Connection", "close"),)
-            error = Overloaded("the maximum number of connections is open", retry_after_s=2, headers=headers)
-            self._active_app = self._build_error_app(error)
+        elif admission is not Admission.FULL:
+            self._active_app = self._build_probes_app(admission)
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._limits.close(self)
         self._stop_timer()
         self.resume_writing()
         # uvicorn disconnects only the newest request; an event stream with another request behind it would continue.
@@ -138,6 +135,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._open_cycles.popleft()
         self._open_cycles.append(self.cycle)
         self._in_head, self._in_body, self._unparsed_bytes = False, True, 0
+        self._limits.set_busy(self)
 
     def on_body(self, body: bytes) -> None:
         self._unparsed_bytes = 0
@@ -147,6 +145,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body, self._unparsed_bytes = False, 0
         self._stop_timer()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._response_pending():
+            self._limits.set_idle(self)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -159,7 +162,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        self._reject(self._head_error or _BadRequest(msg))
+        self._reject(self._head_error or BadRequest(msg))
 
     def _count_head_bytes(self, length: int) -> None:
         self._unparsed_bytes = 0
@@ -173,6 +176,22 @@ class BoundedProtocol(HttpToolsProtocol):
         """Whether a request has been received whose response is incomplete."""
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
         return cycle is not None and not cycle.response_complete
+
+    def _build_probes_app(self, admission: Admission) -> ASGIApp:
+        """Returns an application that answers probes and rejects other requests."""
+        hint = None
+        message = "the maximum number of connections is open"
+        if admission is Admission.PROBES_OF_CLIENT:
+            message = f"connections of one client: found {self._limits.per_client} in use, allowed as many"
+            hint = "raise PREVIEW_API_CLIENT_SHARE, or list a reverse proxy in PREVIEW_API_PROXIES"
+        error = Overloaded(message, hint=hint, retry_after_s=2, headers=(("Connection", "close"),))
+        complete_app, error_app = self._active_app, self._build_error_app(error)
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            app = complete_app if scope["path"] in PUBLIC_PATHS else error_app
+            await app(scope, receive, send)
+
+        return serve
 
     def _start_timer(self) -> None:
         self._request_timer = self.loop.call_later(self._client_timeout_s, self._on_timeout)

@@ -14,6 +14,7 @@ from previewops.api.backend import ApiBackend
 from previewops.api.errors import InvalidRequestBody
 from previewops.api.request_params import RequestParams, read_command
 from previewops.api.responses import json_response
+from previewops.disclosure import for_rest
 from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter
 from previewops.queue.filter_query import FILTER_FIELDS, FilterQuery, UnknownFilterFields, parse_filter
 from previewops.queue.pages import Cursor
@@ -24,6 +25,8 @@ MAX_JOB_IDS = 500
 MAX_PER_REQUEST = 1_000
 """Maximum number of dead letters that one request changes; further requests change the rest."""
 ID_CHARACTERS = 256
+MAX_FILTER_TERMS = 20
+"""Terms of a filter. Redis compares each of them with every dead letter, and does nothing else meanwhile."""
 BULK_TIMEOUT_S = 30.0
 """Time in seconds for a bulk command, which scans all dead letters. A timeout is recorded as an event."""
 
@@ -49,8 +52,11 @@ class DeadLetterRoutes:
         query.raise_violations()
         async with self._backend.redis_slot():
             page = await self._backend.dead_letters.page(selection, cursor=cursor, limit=limit)
-        rows = [record.as_json() for record in page.rows]
-        return json_response({"deadLetters": rows, "next": _encode_cursor(page.cursor)})
+        rows = [for_rest(record.as_json()) for record in page.rows]
+        following = _encode_cursor(page.cursor)
+        return json_response(
+            {"deadLetters": rows, "next": following, "unreadable": page.unreadable.as_json()}
+        )
 
     async def requeue(self, request: Request) -> Response:
         """``POST /api/preview/dlq/requeue``: requeues dead letters."""
@@ -127,6 +133,8 @@ def _filter(params: RequestParams, job_ids: tuple[str, ...]) -> DeadLetterFilter
         params.add_violation(
             "filter", "unknown-field", f"unknown field: {', '.join(error.names)}", ", ".join(FILTER_FIELDS)
         )
+    if len(query_terms) > MAX_FILTER_TERMS:
+        params.add_violation("filter", "max-terms", "has too many terms", f"{MAX_FILTER_TERMS} terms")
     return DeadLetterFilter(
         job_ids,
         params.text("error"),

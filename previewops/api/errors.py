@@ -32,6 +32,10 @@ class ApiError(PreviewopsError):
         self.headers = tuple(headers)
 
 
+class BadRequest(ApiError):
+    """The request is not valid HTTP."""
+
+
 class BadParameter(ApiError):
     """Invalid query parameter. The pointers of the violations contain its name: ``/limit``."""
 
@@ -43,6 +47,19 @@ class InvalidRequestBody(ApiError):
 
     status = 422
     code = "bad-form"
+
+
+class BatchStopped(ApiError):
+    """Most lines of a batch are invalid: this line and those after it were not read."""
+
+    status = 422
+    code = "batch-stopped"
+
+    def __init__(self, invalid: int, lines: int) -> None:
+        super().__init__(
+            f"this line and those after it were not read: found {invalid} of {lines} lines invalid, allowed half",
+            hint="correct the lines and submit them again; submitting a line twice is safe",
+        )
 
 
 class Unauthorized(ApiError):
@@ -74,10 +91,18 @@ class ArtifactNotServed(ApiError):
 
 
 class MethodNotAllowed(ApiError):
-    """The path does not support the method."""
+    """The path does not support the method. ``others`` are paths below it that do."""
 
     status = 405
     code = "method-not-allowed"
+
+    def __init__(self, method: str, allowed: Sequence[str], others: Sequence[str]) -> None:
+        methods = ", ".join(sorted(allowed))
+        super().__init__(
+            f"method: found {method}, allowed {methods}",
+            hint=f"{method} is supported by {', '.join(others)}" if others else None,
+            headers=(("Allow", methods),),
+        )
 
 
 class BodyTooLarge(ApiError):
@@ -101,6 +126,13 @@ class RangeNotSatisfiable(ApiError):
     code = "no-such-range"
 
 
+class ExpectationFailed(ApiError):
+    """The request expects something that this server does not do."""
+
+    status = 417
+    code = "expectation-failed"
+
+
 class HostNotAllowed(ApiError):
     """The Host header is not accepted: DNS rebinding, for example."""
 
@@ -113,6 +145,20 @@ class TooManyRequests(ApiError):
 
     status = 429
     code = "too-many-requests"
+
+
+class CodingNotImplemented(ApiError):
+    """The body has a transfer coding other than chunked."""
+
+    status = 501
+    code = "coding-not-implemented"
+
+
+class VersionNotSupported(ApiError):
+    """The request has another major version of HTTP."""
+
+    status = 505
+    code = "version-not-supported"
 
 
 class Overloaded(ApiError):

@@ -10,9 +10,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from previewops.api.auth import READ_ONLY
 from previewops.api.backend import ApiBackend
+from previewops.api.client_address import ClientAddresses, client_key
 from previewops.api.job_watcher import JobListener, JobWatcher
 from previewops.api.responses import ClosingResponse, encode_json
+from previewops.disclosure import for_rest
 from previewops.errors import JobNotFound
 from previewops.queue.records import JobRecord
 
@@ -27,8 +30,16 @@ LAST_EVENT_ID = "end"
 class EventRoutes:
     """Routes of event streams."""
 
-    def __init__(self, backend: ApiBackend, watcher: JobWatcher, *, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(
+        self,
+        backend: ApiBackend,
+        watcher: JobWatcher,
+        clients: ClientAddresses,
+        *,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
         self._backend = backend
+        self._clients = clients
         self._watcher = watcher
         self._heartbeat_s = heartbeat_s
 
@@ -40,13 +51,21 @@ class EventRoutes:
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
         resources = AsyncExitStack()
-        listener = resources.enter_context(self._watcher.subscribe(record))
+        listener = resources.enter_context(self._watcher.subscribe(record, self._holders(request)))
         return ClosingResponse(
             self._events(listener),
             resources,
             headers={"X-Accel-Buffering": "no"},
             media_type="text/event-stream",
         )
+
+    def _holders(self, request: Request) -> tuple[str, ...]:
+        """Returns what may hold only a share of the streams: the read-only token, and one client's address."""
+        address = request.client.host if request.client else ""
+        holders = ["the read-only token"] if request.scope.get(READ_ONLY) else []
+        if not self._clients.is_shared(address):
+            holders.append(f"the client {client_key(address)}")
+        return tuple(holders)
 
     async def _events(self, listener: JobListener) -> AsyncIterator[bytes]:
         yield f"retry: {RECONNECT_MS}\n\n".encode()
@@ -67,7 +86,7 @@ class EventRoutes:
                 yield _event("gone", {"jobId": listener.job_id}, LAST_EVENT_ID)
                 return
             if not record.state.pending:
-                yield _event("end", record.as_json(), LAST_EVENT_ID)
+                yield _event("end", for_rest(record.as_json()), LAST_EVENT_ID)
                 return
             # The job was requeued between the two reads.
             listener.record = record

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,10 +10,12 @@ from previewops.api.backend import ApiBackend
 from previewops.api.body_reader import JSON, JSON_LINES, check_media_type
 from previewops.api.errors import BodyTooLarge
 from previewops.api.jsonl_submit import submit_lines
+from previewops.api.rate_limit import bill_of
 from previewops.api.request_params import RequestParams
 from previewops.api.responses import json_response
 from previewops.contract import Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
+from previewops.disclosure import for_rest
 from previewops.errors import InvalidPayload
 
 _THREAD_FROM_BYTES = 16_384
@@ -32,8 +32,10 @@ class JobRoutes:
         """``POST /api/preview/jobs``: one job as JSON, or a batch as JSON Lines."""
         try:
             return await self._submit(request)
-        except (InvalidPayload, BodyTooLarge):
+        except (InvalidPayload, BodyTooLarge) as error:
             self._backend.submit_batcher.count_invalid()
+            if isinstance(error, InvalidPayload):
+                bill_of(request).charge_violations(len(error.violations))
             raise
 
     async def _submit(self, request: Request) -> Response:
@@ -41,6 +43,7 @@ class JobRoutes:
         if check_media_type(request, allowed, JSON_LINES) != JSON:
             return await submit_lines(self._backend, request)
         async with self._backend.bodies.read(request, MAX_PAYLOAD_BYTES) as raw:
+            bill_of(request).charge(size_bytes=len(raw))
             payload = await self._validate(raw)
             structlog.contextvars.bind_contextvars(jobId=payload.job_id, requestId=payload.request_id)
             receipt = await self._backend.submit_batcher.submit(payload)
@@ -49,9 +52,9 @@ class JobRoutes:
         return json_response(receipt.as_json(), 202 if receipt.new else 200, {"Location": location})
 
     async def status(self, request: Request) -> Response:
-        """``GET /api/preview/jobs/{jobId}/status``: the same as ``status --json``."""
+        """``GET /api/preview/jobs/{jobId}/status``: as ``status --json``, without paths of a host."""
         record = await self._backend.job_record(request)
-        return json_response(record.as_json())
+        return json_response(for_rest(record.as_json()))
 
     async def cancel(self, request: Request) -> Response:
         """``DELETE /api/preview/jobs/{jobId}``: cancels a job that has not ended."""
@@ -69,4 +72,4 @@ class JobRoutes:
 
         if len(raw) < _THREAD_FROM_BYTES:
             return check()
-        return await asyncio.to_thread(check)
+        return await self._backend.validate_in_thread(check)

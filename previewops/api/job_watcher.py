@@ -7,7 +7,8 @@ listener gets the latest record and misses those between.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -43,10 +44,17 @@ class JobWatcher:
     """Polls jobs and notifies their listeners."""
 
     def __init__(
-        self, backend: ApiBackend, *, max_listeners: int, poll_interval_s: float = POLL_INTERVAL_S
+        self,
+        backend: ApiBackend,
+        *,
+        max_listeners: int,
+        per_holder: int,
+        poll_interval_s: float = POLL_INTERVAL_S,
     ) -> None:
         self._backend = backend
         self._max_listeners = max_listeners
+        self._per_holder = per_holder
+        self._holders: Counter[str] = Counter()
         self._poll_interval_s = poll_interval_s
         self._listeners: dict[str, set[JobListener]] = {}
         self._count = 0
@@ -56,11 +64,11 @@ class JobWatcher:
         """Set when the process is shutting down; listeners then stop."""
 
     @contextmanager
-    def subscribe(self, record: JobRecord) -> Iterator[JobListener]:
-        """Subscribes to a job, starting from ``record``.
+    def subscribe(self, record: JobRecord, holders: Sequence[str] = ()) -> Iterator[JobListener]:
+        """Subscribes to a job, starting from ``record``. Each of ``holders`` may have a share of the listeners.
 
         Raises:
-            Overloaded: the maximum number of listeners is subscribed.
+            Overloaded: the maximum number of listeners is subscribed, in all or by one holder.
         """
         if self._count >= self._max_listeners:
             raise Overloaded(
@@ -68,8 +76,16 @@ class JobWatcher:
                 hint="poll the job's status instead, or raise PREVIEW_API_STREAMS",
                 retry_after_s=5,
             )
+        for holder in holders:
+            if self._holders[holder] >= self._per_holder:
+                raise Overloaded(
+                    f"event streams of {holder}: found {self._holders[holder]} open, allowed {self._per_holder}",
+                    hint="poll the job's status instead, or raise PREVIEW_API_CLIENT_SHARE",
+                    retry_after_s=5,
+                )
         listener = JobListener(record.job_id, record)
         self._count += 1
+        self._holders.update(holders)
         self._listeners.setdefault(record.job_id, set()).add(listener)
         if self._polling is None:
             self._polling = asyncio.create_task(self._poll_loop())
@@ -77,6 +93,8 @@ class JobWatcher:
             yield listener
         finally:
             self._count -= 1
+            self._holders.subtract(holders)
+            self._holders += Counter()  # drops those without a listener
             listeners = self._listeners[record.job_id]
             listeners.discard(listener)
             if not listeners:

@@ -1,9 +1,12 @@
-"""Batch submit: JSON Lines in, one result line per payload out, in order, streamed while the rest is processed."""
+"""Batch submit: JSON Lines in, one result line per payload out, in order, streamed while the rest is processed.
+
+Invalid lines cost more than valid ones and their reports are long, so both are bounded: later invalid lines have no
+list of errors, and a batch of which most lines are invalid ends early.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from io import BytesIO
 from itertools import islice
@@ -14,17 +17,24 @@ from starlette.responses import Response
 
 from previewops.api.backend import MIB, ApiBackend
 from previewops.api.body_reader import JSON_LINES
-from previewops.api.errors import BodyTooLarge, Overloaded
+from previewops.api.errors import BatchStopped, BodyTooLarge, Overloaded
 from previewops.api.problems import build_problem
+from previewops.api.rate_limit import Bill, bill_of
 from previewops.api.responses import ClosingResponse, encode_json
 from previewops.contract import ParsedLine, Payload, parse_lines, validate
-from previewops.errors import InvalidPayload, PreviewopsError, RedisUnavailable
+from previewops.contract.violations import shorten_report
+from previewops.errors import InvalidPayload, PreviewopsError, RedisUnavailable, Violation
 from previewops.queue.queue import Receipt
 
 MAX_LINES = 10_000
 CHUNK_LINES = 100
 """Lines per round trip."""
 CHUNK_BYTES = 1_000_000
+
+MAX_DETAILED_LINES = 100
+"""Invalid lines whose errors are listed; further ones are reported without."""
+MAX_LINE_VIOLATIONS = 10
+"""Errors listed for one line; another entry counts the others."""
 
 _LineResult = tuple[int, Receipt | PreviewopsError]
 
@@ -43,7 +53,9 @@ async def submit_lines(backend: ApiBackend, request: Request) -> Response:
         count = raw.count(b"\n") + (not raw.endswith(b"\n"))
         if count > MAX_LINES:
             raise BodyTooLarge(f"batch: found {count} lines, allowed {MAX_LINES}", hint="split the batch")
-        batch = _Batch(backend, raw)
+        bill = bill_of(request)
+        bill.charge(size_bytes=len(raw), lines=count)
+        batch = _Batch(backend, raw, bill)
         first = await batch.next()
         for _, result in first:
             if isinstance(result, RedisUnavailable | Overloaded):
@@ -64,16 +76,25 @@ async def _result_lines(batch: _Batch, first: list[_LineResult]) -> AsyncIterato
 class _Batch:
     """Lines of one batch, processed in chunks."""
 
-    def __init__(self, backend: ApiBackend, raw: bytes) -> None:
+    def __init__(self, backend: ApiBackend, raw: bytes, bill: Bill) -> None:
         self._backend = backend
+        self._bill = bill
         self._stream = BytesIO(raw)
         self._lines = parse_lines(self._stream)
+        self._valid = 0
+        self._invalid = 0
+        self._violations = 0
+        self._stopped = False
 
     async def next(self) -> list[_LineResult]:
         """Submits the next lines in one round trip and returns their results; empty at the end."""
-        validated = await asyncio.to_thread(self._validate_chunk)
+        if self._stopped:
+            return []
+        validated = await self._backend.validate_in_thread(self._validate_chunk)
         payloads = [payload for _, payload in validated if isinstance(payload, Payload)]
-        invalid = len(validated) - len(payloads)
+        invalid = sum(isinstance(error, InvalidPayload) for _, error in validated)
+        self._bill.charge_violations(self._violations)
+        self._violations = 0
         try:
             async with self._backend.redis_slot():
                 results: list[Receipt | PreviewopsError] = list(
@@ -92,6 +113,10 @@ class _Batch:
         start = self._stream.tell()
         validated: list[tuple[int, Payload | PreviewopsError]] = []
         for line in islice(self._lines, CHUNK_LINES):
+            if self._invalid > max(MAX_DETAILED_LINES, self._valid):
+                self._stopped = True
+                validated.append((line.number, BatchStopped(self._invalid, self._invalid + self._valid)))
+                break
             validated.append((line.number, self._validate(line)))
             if self._stream.tell() - start > CHUNK_BYTES:
                 break
@@ -99,9 +124,21 @@ class _Batch:
 
     def _validate(self, line: ParsedLine) -> Payload | PreviewopsError:
         try:
-            return line.error or validate(line.payload, policy=self._backend.asset_policy)
+            if line.error is not None:
+                raise line.error
+            payload = validate(line.payload, policy=self._backend.asset_policy)
         except InvalidPayload as error:
+            self._invalid += 1
+            self._violations += len(error.violations)
+            error.violations = self._shorten(error.violations)
             return error
+        self._valid += 1
+        return payload
+
+    def _shorten(self, violations: Sequence[Violation]) -> tuple[Violation, ...]:
+        if self._invalid > MAX_DETAILED_LINES:
+            return ()
+        return tuple(shorten_report(violations, MAX_LINE_VIOLATIONS))
 
 
 def _encode_line(number: int, result: Receipt | PreviewopsError) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from previewops import errors
-from previewops.api.errors import ApiError, MethodNotAllowed, PathNotFound
+from previewops.api.errors import ApiError, PathNotFound
 from previewops.errors import PreviewopsError, Violation
 
 MEDIA_TYPE = "application/problem+json"
@@ -40,6 +40,10 @@ STATUS_BY_ERROR: dict[type[PreviewopsError], int] = {
     errors.QueueFull: 429,
     errors.RedisUnavailable: 503,
     errors.EmbeddedUnavailable: 503,
+    errors.DataDirUnavailable: 503,
+    errors.RecordUnreadable: 503,
+    errors.ForeignKey: 503,
+    errors.LayoutUnsupported: 503,
     errors.CommandRejected: 409,
     errors.SupervisorRunning: 409,
     errors.StartupFailed: 500,
@@ -62,10 +66,14 @@ _TITLES = {
     "wrong-state": "The job is in another state",
     "queue-full": "The queue is full",
     "redis-unavailable": "The queue is unavailable",
+    "record-unreadable": "The job's record is damaged",
+    "foreign-key": "The queue's data is damaged",
+    "newer-layout": "A newer version wrote the queue's data",
     "bad-parameter": "Invalid query parameter",
     "bad-form": "Invalid request body",
+    "batch-stopped": "Most lines of the batch are invalid",
     "no-such-path": "Unknown path",
-    "no-such-artifact": "The file does not exist",
+    "no-such-artifact": "The file is not available",
     "storage-fails": "The files cannot be read now",
     "method-not-allowed": "Method not allowed",
     "too-large": "The body is too large",
@@ -73,6 +81,7 @@ _TITLES = {
     "no-such-range": "Range outside the file",
     "unauthorized": "A valid token is required",
     "forbidden": "Not allowed",
+    "bad-request": "Malformed request",
     "misdirected": "Host name not accepted",
     "too-many-requests": "Too many requests",
     "overloaded": "Overloaded",
@@ -145,10 +154,6 @@ def _from_package_error(error: PreviewopsError) -> Problem:
 
 def _from_http_exception(error: HTTPException) -> Problem:
     headers = tuple((error.headers or {}).items())
-    if error.status_code == MethodNotAllowed.status:
-        allowed = ", ".join(sorted(dict(headers).get("Allow", "").split(", ")))
-        detail = f"allowed: {allowed}"
-        return Problem(405, MethodNotAllowed.code, detail, headers=(("Allow", allowed),))
     if error.status_code == PathNotFound.status:
         return Problem(404, PathNotFound.code, "unknown path; GET /openapi.json lists all paths")
     return Problem(error.status_code, ApiError.code, error.detail, headers=headers)

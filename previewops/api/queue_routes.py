@@ -12,6 +12,7 @@ from previewops.api.problems import build_problem
 from previewops.api.request_params import read_command
 from previewops.api.responses import json_response
 from previewops.clock import iso_from_ms
+from previewops.disclosure import for_rest
 from previewops.errors import RedisUnavailable
 from previewops.health import RECENT_WINDOW_S, Status, Thresholds, evaluate, unreachable_health
 from previewops.health.collect import collect_inputs
@@ -56,14 +57,16 @@ class QueueRoutes:
         """``GET /api/preview/worker/health``: the result of ``health --json``, with status 200 or 503."""
         try:
             async with self._backend.redis_slot():
-                snapshot = await self._backend.snapshots.read(history_s=RECENT_WINDOW_S, running_jobs=True)
+                snapshot = await self._backend.snapshots.read(
+                    history_s=RECENT_WINDOW_S, running_jobs=True, check_records=True
+                )
                 inputs = await collect_inputs(self._backend.redis, self._backend.settings, snapshot)
         except RedisUnavailable as error:
             health = unreachable_health(build_problem(error).detail)
         else:
             health = evaluate(inputs, self._thresholds)
         healthy = health.status in (Status.OK, Status.WARNING)
-        return json_response(health.as_json(), 200 if healthy else 503)
+        return json_response(for_rest(health.as_json()), 200 if healthy else 503)
 
     async def alive(self, request: Request) -> Response:
         """``GET /livez``: this process responds."""

@@ -1,25 +1,34 @@
-"""Rate limit: one token bucket per client, in a table of bounded size."""
+"""Rate limit: one token bucket per client, in a table of bounded size. Large requests cost more than one token."""
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections import OrderedDict
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from previewops.api.auth import PUBLIC_PATHS
+from previewops.api.client_address import client_key
 from previewops.api.errors import TooManyRequests
 from previewops.clock import Clock
 
 BURST_S = 2
 """Size of a bucket, in seconds of the rate."""
+MAX_DEBT_S = 60
+"""Maximum debt of a bucket, in seconds of the rate: no client waits longer."""
 MAX_CLIENTS = 10_000
-_IPV6_NETWORK_BITS = 64
+
+BYTES_PER_TOKEN = 8_192
+LINES_PER_TOKEN = 10
+VIOLATIONS_PER_TOKEN = 10
+"""Work that costs as much as one small request."""
+
+_BILL = "previewops.bill"
 
 
 class TokenBuckets:
-    """Token buckets. ``rate`` is requests per second and client; times are seconds of one monotonic clock.
+    """Token buckets. ``rate`` is tokens per second and client; times are seconds of one monotonic clock.
 
     Beyond ``max_clients`` the least recently active client is dropped; its next request gets a full bucket.
     """
@@ -30,12 +39,16 @@ class TokenBuckets:
         self._most_clients = max_clients
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, client: str, now: float) -> float:
-        """Takes one token. Returns 0, or the seconds until the next token if the bucket is empty."""
+    def take(self, client: str, now: float, *, cost: float = 1.0, least: float = 1.0) -> float:
+        """Takes ``cost`` tokens from a bucket with ``least`` tokens or more, which may leave a debt.
+
+        Returns 0, or the seconds until the bucket has ``least`` tokens.
+        """
         tokens, then = self._buckets.pop(client, (float(self._burst), now))
         tokens = min(float(self._burst), tokens + (now - then) * self._rate)
-        wait = 0.0 if tokens >= 1 else (1 - tokens) / self._rate
-        self._buckets[client] = (tokens if wait else tokens - 1, now)
+        wait = max(0.0, (least - tokens) / self._rate)
+        left = tokens if wait else max(tokens - cost, -float(self._rate * MAX_DEBT_S))
+        self._buckets[client] = (left, now)
         if len(self._buckets) > self._most_clients:
             self._buckets.popitem(last=False)
         return wait
@@ -45,15 +58,39 @@ class TokenBuckets:
         return len(self._buckets)
 
 
-def client_key(address: str) -> str:
-    """Returns the bucket key: an IPv4 address, or the /64 network of an IPv6 address, which one host owns."""
-    if ":" not in address:
-        return address
-    try:
-        network = ipaddress.ip_network((address.partition("%")[0], _IPV6_NETWORK_BITS), strict=False)
-    except ValueError:
-        return address
-    return str(network)
+class Bill:
+    """What one request costs its client beyond the one token of every request."""
+
+    def __init__(self, buckets: TokenBuckets | None, client: str, clock: Clock | None) -> None:
+        self._buckets = buckets
+        self._client = client
+        self._clock = clock
+
+    def charge(self, *, size_bytes: int, lines: int = 0) -> None:
+        """Charges the work that a body asks for, before it is done.
+
+        Raises:
+            TooManyRequests: the client has not paid for earlier work.
+        """
+        beyond = max(0, size_bytes - BYTES_PER_TOKEN)
+        self._take(beyond / BYTES_PER_TOKEN + lines / LINES_PER_TOKEN, least=0.0)
+
+    def charge_violations(self, count: int) -> None:
+        """Charges the violations that were found and sent."""
+        self._take(count / VIOLATIONS_PER_TOKEN, least=-math.inf)
+
+    def _take(self, cost: float, least: float) -> None:
+        if self._buckets is not None and self._clock is not None:
+            _raise_wait(self._buckets.take(self._client, self._clock.monotonic(), cost=cost, least=least))
+
+
+_FREE = Bill(None, "", None)
+
+
+def bill_of(request: Request) -> Bill:
+    """Returns the bill of a request; without a rate limit nothing is charged."""
+    bill: Bill = request.scope.get(_BILL, _FREE)
+    return bill
 
 
 class RateLimitMiddleware:
@@ -69,9 +106,11 @@ class RateLimitMiddleware:
         client = client_key(peer[0] if peer else "")
         if scope["path"] in PUBLIC_PATHS:
             client += " probing"  # separate bucket: a busy client must not make health probes fail
-        wait = self._rates.take(client, self._clock.monotonic())
-        if wait:
-            raise TooManyRequests(
-                "the client exceeds PREVIEW_API_RATE", retry_after_s=max(1, math.ceil(wait))
-            )
+        _raise_wait(self._rates.take(client, self._clock.monotonic()))
+        scope[_BILL] = Bill(self._rates, client, self._clock)
         await self._app(scope, receive, send)
+
+
+def _raise_wait(wait_s: float) -> None:
+    if wait_s:
+        raise TooManyRequests("the client exceeds PREVIEW_API_RATE", retry_after_s=max(1, math.ceil(wait_s)))

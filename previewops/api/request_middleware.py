@@ -10,6 +10,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from previewops.api.client_address import ClientAddresses
 from previewops.api.problems import MEDIA_TYPE, Problem, build_problem, encode_headers
 from previewops.clock import Clock
 from previewops.message_formatting import escape_unprintable, shorten
@@ -26,19 +27,30 @@ _PATH_CHARACTERS = 300
 _SECURITY_HEADERS = encode_headers(
     [
         ("X-Content-Type-Options", "nosniff"),
-        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
         ("Cross-Origin-Resource-Policy", "same-origin"),
         ("Referrer-Policy", "no-referrer"),
     ]
 )
-_NOT_STORED = (b"cache-control", b"no-store")
+_DEFAULTS = encode_headers(
+    [
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
+        ("Cache-Control", "no-store"),
+    ]
+)
+"""Headers of responses that do not have their own."""
 
 
 class RequestMiddleware:
-    """Outermost middleware. ``new_id`` returns an id for requests without a valid X-Request-Id."""
+    """Outermost middleware. ``new_id`` returns an id for requests without a valid X-Request-Id.
 
-    def __init__(self, app: ASGIApp, *, clock: Clock, new_id: Callable[[], str]) -> None:
+    Behind a trusted proxy it replaces the client of the scope by the proxy's client.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, clients: ClientAddresses, clock: Clock, new_id: Callable[[], str]
+    ) -> None:
         self._app = app
+        self._clients = clients
         self._clock = clock
         self._new_id = new_id
 
@@ -47,6 +59,7 @@ class RequestMiddleware:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(httpId=request_id)
         began = self._clock.monotonic()
+        self._find_client(scope)
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -78,6 +91,12 @@ class RequestMiddleware:
                 ms=round((self._clock.monotonic() - began) * 1000, 1),
             )
 
+    def _find_client(self, scope: Scope) -> None:
+        peer = scope.get("client")
+        if peer:
+            forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+            scope["client"] = (self._clients.resolve(peer[0], forwarded.decode("latin-1")), peer[1])
+
 
 async def send_problem(problem: Problem, send: Send) -> None:
     """Sends ``problem`` as the complete response."""
@@ -101,6 +120,5 @@ def _client_request_id(scope: Scope) -> str | None:
 
 def _headers(own: Any, request_id: str) -> list[tuple[bytes, bytes]]:
     headers = [*own, *_SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
-    if not any(name == b"cache-control" for name, _ in headers):
-        headers.append(_NOT_STORED)
-    return headers
+    names = {name for name, _ in headers}
+    return headers + [(name, value) for name, value in _DEFAULTS if name not in names]

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from previewops.api.body_reader import JSON, BodyReader, check_media_type
 from previewops.api.errors import ApiError, BadParameter, InvalidRequestBody
 from previewops.contract import parse_payload
+from previewops.contract.violations import shorten_report
 from previewops.errors import InvalidPayload, Violation
 from previewops.formatting import parse_age_ms
 from previewops.message_formatting import describe_value, escape_unprintable, json_pointer, shorten
@@ -21,11 +22,12 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 MAX_BODY_BYTES = 65_536
 MAX_OPERATOR_LENGTH = 100
+_MAX_UTF8_BYTES = 4
 MAX_REASON_LENGTH = 500
 MAX_TEXT_LENGTH = 500
 MAX_AGE_LENGTH = 6
 MAX_VIOLATIONS = 100
-"""Maximum number of violations in one response."""
+"""Maximum number of violations in one response; one more counts the others."""
 
 
 class RequestParams:
@@ -154,15 +156,16 @@ class RequestParams:
             ApiError: a value is invalid, or was given and not read.
         """
         known = ", ".join(sorted(self._read)) or "nothing"
-        for name in self._values:
-            if name not in self._read:
-                self.add_violation(name, "unknown-property", "is unknown", known)
+        unknown = [name for name in self._values if name not in self._read]
+        total = len(self._violations) + len(unknown)
+        for name in unknown[:MAX_VIOLATIONS]:
+            self.add_violation(name, "unknown-property", "is unknown", known)
         if self._violations:
             first = self._violations[0]
             where = escape_unprintable(shorten(first.pointer))
             raise self._error_class(
                 f"{where}: {first.message}; allowed: {first.allowed}",
-                violations=self._violations[:MAX_VIOLATIONS],
+                violations=shorten_report(self._violations, MAX_VIOLATIONS, str(total)),
             )
 
     def _value(self, name: str) -> Any:
@@ -196,5 +199,6 @@ def reject_query(endpoint: Endpoint) -> Endpoint:
 
 def acting_operator(headers: Mapping[str, str]) -> str:
     """Returns the operator's name from X-Preview-User, as recorded with a command; empty if it is missing."""
-    name = headers.get("x-preview-user", "").encode("latin-1", "replace").decode("utf-8", "replace").strip()
+    raw = headers.get("x-preview-user", "").strip()[: MAX_OPERATOR_LENGTH * _MAX_UTF8_BYTES + 1]
+    name = raw.encode("latin-1", "replace").decode("utf-8", "replace").strip()
     return shorten(escape_unprintable(name), MAX_OPERATOR_LENGTH)

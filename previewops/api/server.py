@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,15 +25,23 @@ from previewops.api.accept_loop import AcceptLoop
 from previewops.api.app import build_app, build_error_app, build_routes
 from previewops.api.auth import AccessPolicy
 from previewops.api.backend import CONNECT_TIMEOUT_S, REDIS_SLOTS, SOCKET_TIMEOUT_S, ApiBackend
-from previewops.api.bounded_protocol import EXTRA_CONNECTIONS, BoundedProtocol
+from previewops.api.bounded_protocol import BoundedProtocol
+from previewops.api.client_address import ClientAddresses
+from previewops.api.connection_limits import RESERVED_CONNECTIONS, ConnectionLimits
 from previewops.api.errors import TokenRequired
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.sockets import bind_sockets, is_loopback, resolve_addresses
 from previewops.clock import SystemClock
+from previewops.disclosure import redact_url
+from previewops.errors import ForeignKey, RedisUnavailable
 from previewops.health import Thresholds
 from previewops.process.sd_notify import SystemdNotifier
-from previewops.redis_server.connection import connect, redact_url
+from previewops.queue.start_check import check_queue
+from previewops.redis_server.connection import connect, redis_errors
 from previewops.settings import Settings
+
+SWITCH_INTERVAL_S = 0.001
+"""Time in seconds for which the thread of validations keeps the event loop waiting, each time that it runs."""
 
 SHUTDOWN_S = 20
 """Time in seconds that open requests have after SIGTERM."""
@@ -59,6 +68,7 @@ def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host:
         raise TokenRequired(host)
     sockets = bind_sockets(host, port, resolved)
     try:
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         _raise_file_limit(settings.api_connections)
         access = AccessPolicy.from_settings(settings, loopback=loopback)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -71,7 +81,7 @@ def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host:
 def _raise_file_limit(connections: int) -> None:
     """Raises the limit of open files; its default of 1024 on most machines limits connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + EXTRA_CONNECTIONS + _OTHER_OPEN_FILES
+    wanted = connections + RESERVED_CONNECTIONS + _OTHER_OPEN_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         new_soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with suppress(ValueError, OSError):  # above the limit, connections wait to be accepted
@@ -96,23 +106,34 @@ async def _serve(
         redis, redis_url, settings, working_dir=Path.cwd(), default_operator=f"api@{socket.gethostname()}"
     )
     backend.store.connect()
-    watcher = JobWatcher(backend, max_listeners=settings.api_streams)
+    clients = ClientAddresses(settings.api_proxies)
+    streams, connections = settings.api_streams, settings.api_connections
+    watcher = JobWatcher(backend, max_listeners=streams, per_holder=settings.api_share(streams))
+    limits: ConnectionLimits[BoundedProtocol] = ConnectionLimits(
+        connections, settings.api_share(connections), clients.is_shared
+    )
     clock = SystemClock()
     app = build_app(
-        build_routes(backend, watcher, thresholds),
+        build_routes(backend, watcher, thresholds, clients=clients),
         access,
+        clients=clients,
         rate=settings.api_rate,
         clock=clock,
         new_id=_generate_request_id,
     )
     protocol = partial(
         BoundedProtocol,
-        max_connections=settings.api_connections,
+        limits=limits,
         client_timeout_s=settings.api_client_timeout_s,
-        build_error_app=partial(build_error_app, clock=clock, new_id=_generate_request_id),
+        build_error_app=partial(build_error_app, clients=clients, clock=clock, new_id=_generate_request_id),
     )
     notifier = SystemdNotifier(os.environ)
     try:
+        with suppress(
+            RedisUnavailable, ForeignKey
+        ):  # they may pass while the API serves; a newer layout does not
+            async with redis_errors(redis_url):
+                await check_queue(redis, settings)
         addresses = [f"http://{_format_address(bound)}" for bound in sockets]
         log.info("api.started", addresses=addresses, queue=settings.queue_name, redis=redact_url(redis_url))
         await _Server(_build_config(app, protocol), sockets, notifier, watcher.closing.set).serve()
@@ -121,6 +142,7 @@ async def _serve(
         notifier.close()
         await watcher.aclose()
         await backend.submit_batcher.wait_until_idle()
+        backend.close()
         await redis.aclose()
 
 

@@ -39,9 +39,10 @@ def api(context: Context, host: str, port: int) -> None:
     bearer token.
     """
     from previewops.api.server import run_api
+    from previewops.api.token_files import with_tokens_from_files
     from previewops.health import parse_thresholds
     from previewops.logs.setup import configure_logging
 
-    settings, redis_url = context.settings, context.redis_url()
+    settings, redis_url = with_tokens_from_files(context.settings), context.redis_url()
     configure_logging(settings, verbose=context.verbose)
     run_api(settings, parse_thresholds(os.environ), redis_url=redis_url, host=host, port=port)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
+
+from previewops.errors import ForeignKey, RedisUnavailable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -54,7 +56,8 @@ class Context:
         """Asset roots and hosts that payloads may name; the current folder is a root where none is set."""
         from previewops.contract import AssetPolicy
 
-        return AssetPolicy(self.settings.effective_asset_roots(Path.cwd()), self.settings.asset_hosts)
+        roots = self.settings.effective_asset_roots(Path.cwd())
+        return AssetPolicy(roots, self.settings.asset_hosts, self.settings.data_dir)
 
     def redis_url(self) -> str:
         """Address of Redis, from the first that is set: option, variable, private server, default.
@@ -104,6 +107,19 @@ async def open_redis(url: str, *, role: str) -> AsyncIterator[Redis]:
             yield client
     finally:
         await client.aclose()
+
+
+async def refuse_newer_layout(url: str, settings: Settings) -> None:
+    """Fails at once if a newer build wrote the queue's data. Other problems of Redis may pass while a process runs.
+
+    Raises:
+        LayoutUnsupported: the data has a newer layout.
+    """
+    from previewops.queue.start_check import check_queue
+
+    with suppress(RedisUnavailable, ForeignKey):
+        async with open_redis(url, role="check") as redis:
+            await check_queue(redis, settings)
 
 
 async def server_now_ms(redis: Redis) -> int:

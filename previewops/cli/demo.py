@@ -48,7 +48,11 @@ async def run_demo(queue: Queue, settings: Settings) -> None:
 async def run_demo_in_background(queue: Queue, settings: Settings, output: DeferredOutput) -> None:
     """Runs the demo beside the TUI, which shows the jobs. The summary is printed when the TUI ends."""
     started = time.monotonic()
-    jobs, records = await _run_jobs(queue, settings, NoProgress(), output.print)
+    try:
+        jobs, records = await _run_jobs(queue, settings, NoProgress(), output.print)
+    except Exception as error:
+        output.print(f"the demo failed: {error}")
+        raise
     for line in _summary(settings, jobs, records, time.monotonic() - started):
         output.print(line)
 

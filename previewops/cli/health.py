@@ -134,5 +134,5 @@ async def _collect(context: Context, queue: Queue, acknowledge_loss: bool) -> He
     if acknowledge_loss:
         await queue.acknowledge_data_loss(who=context.operator)
     snapshots = SnapshotReader(queue.redis, queue.settings)
-    snapshot = await snapshots.read(history_s=RECENT_WINDOW_S, running_jobs=True)
+    snapshot = await snapshots.read(history_s=RECENT_WINDOW_S, running_jobs=True, check_records=True)
     return await collect_inputs(queue.redis, queue.settings, snapshot)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.output import print_err, print_json, print_out
+from previewops.cli.output import print_err, print_json, print_out, print_unreadable
 from previewops.cli.shared_options import json_option, limit_option, parse_filter_option
 from previewops.formatting import format_age, format_table
 from previewops.queue import Queue
 from previewops.queue.filter_query import FilterQuery
 from previewops.queue.listing import JobList
 from previewops.queue.records import JobRecord
+from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 from previewops.states import JobState
 
 
@@ -42,13 +43,20 @@ def jobs(
 ) -> None:
     """List jobs: active ones first, then newest first."""
     query = parse_filter_option(text)
-    records, now_ms = context.call_with_time(
+    (records, unreadable), now_ms = context.call_with_time(
         lambda queue: _read(queue, JobState(state) if state else None, project, query, limit + 1)
     )
     shown, more = records[:limit], len(records) > limit
     if as_json:
-        print_json({"jobs": [record.as_json() for record in shown], "more": more})
+        print_json(
+            {
+                "jobs": [record.as_json() for record in shown],
+                "more": more,
+                "unreadable": unreadable.as_json(),
+            }
+        )
         return
+    print_unreadable(unreadable)
     if not shown:
         print_err("no jobs")
         return
@@ -72,12 +80,14 @@ def jobs(
 
 async def _read(
     queue: Queue, state: JobState | None, project: str | None, query: FilterQuery, limit: int
-) -> list[JobRecord]:
+) -> tuple[list[JobRecord], UnreadableKeys]:
     records: list[JobRecord] = []
+    unreadable = NO_UNREADABLE_KEYS
     listing, cursor = JobList(queue.redis, queue.settings), None
     while True:
         page = await listing.page(state=state, query=query, cursor=cursor, limit=limit)
         records += (record for record in page.rows if project in (None, record.project_id))
+        unreadable += page.unreadable
         cursor = page.cursor
         if cursor is None or len(records) >= limit:
-            return records[:limit]
+            return records[:limit], unreadable

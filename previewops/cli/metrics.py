@@ -32,8 +32,8 @@ def metrics(context: Context, textfile: Path | None) -> None:
     --textfile writes a file for the textfile collector of node_exporter, which reads names ending in .prom. If
     Redis is unavailable, preview_redis_up is 0 and the exit code is 69.
     """
+    from previewops.disclosure import redact_url
     from previewops.metrics import collect, render_exposition
-    from previewops.redis_server.connection import redact_url
 
     result = context.call(lambda queue: collect(queue.redis, context.settings))
     text = render_exposition(result, context.settings).decode()

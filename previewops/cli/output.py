@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
+import termios
 from collections.abc import Iterable, Mapping
-from typing import Any, TextIO
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 from previewops.errors import PreviewopsError
 from previewops.formatting import clean
+
+if TYPE_CHECKING:
+    from previewops.queue.tolerant_values import UnreadableKeys
 
 
 class OutputClosed(Exception):
@@ -28,8 +34,15 @@ def print_status(lines: str | Iterable[str]) -> None:
 
 
 def print_err(lines: str | Iterable[str]) -> None:
-    """Prints notes and errors to standard error."""
-    _write(sys.stderr, _cleaned(lines))
+    """Prints notes and errors to standard error. Text that cannot be written is lost: the exit code remains."""
+    with suppress(OutputClosed, PreviewopsError):
+        _write(sys.stderr, _cleaned(lines))
+
+
+def print_unreadable(keys: UnreadableKeys) -> None:
+    """Prints a note about stored keys that could not be read, if there are any."""
+    if keys:
+        print_err(f"note: {keys}")
 
 
 def prompt(question: str) -> str:
@@ -80,17 +93,46 @@ def flush(stream: TextIO | None) -> None:
 
 
 def _output_error(error: OSError) -> Exception:
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError) or is_terminal_gone(error):
         return OutputClosed()
     return PreviewopsError(f"cannot write the output: {error.strerror or error}")
 
 
+def is_terminal_gone(error: OSError) -> bool:
+    """Whether ``error`` is an error of a terminal that has hung up."""
+    return error.errno == errno.EIO and any(map(_has_hung_up, (sys.stdin, sys.stdout, sys.stderr)))
+
+
+def _has_hung_up(stream: TextIO | None) -> bool:
+    try:
+        if stream is not None:
+            termios.tcgetattr(stream.fileno())
+    except termios.error as error:
+        return bool(error.args[0] == errno.EIO)  # ENOTTY is not a terminal
+    except (OSError, ValueError):
+        return False
+    return False
+
+
 def discard_output() -> None:
     """Redirects standard output to /dev/null, so that the interpreter's final flush cannot fail."""
-    if sys.stdout is None:
+    _discard(sys.stdout)
+
+
+def discard_unwritten_errors() -> None:
+    """Redirects standard error to /dev/null if it cannot be written, or the exit code would be that of the flush."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except (OSError, ValueError):
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO | None) -> None:
+    if stream is None:
         return
     null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, stream.fileno())
     finally:
         os.close(null)

@@ -15,8 +15,17 @@ import click
 from previewops import __version__
 from previewops.cli.context import Context
 from previewops.cli.lazy_group import LazyCommand, LazyGroup
-from previewops.cli.output import OutputClosed, discard_output, flush, print_err, print_json
+from previewops.cli.output import (
+    OutputClosed,
+    discard_output,
+    discard_unwritten_errors,
+    flush,
+    is_terminal_gone,
+    print_err,
+    print_json,
+)
 from previewops.errors import EXIT_FAILED, InvalidPayload, PreviewopsError, StartupFailed, UsageError
+from previewops.process.init import run_as_init
 
 PROGRAM = "previewops"
 COMPLETION_VARIABLE = "_PREVIEWOPS_COMPLETE"
@@ -42,11 +51,13 @@ COMMANDS = {
     "drain": LazyCommand("previewops.cli.fleet:drain", "Let workers finish their jobs and stop."),
     "restart": LazyCommand("previewops.cli.fleet:restart", "Replace workers without interrupting jobs."),
     "reset": LazyCommand("previewops.cli.fleet:reset", "Restart workers that are fatal or drained."),
+    "reload": LazyCommand("previewops.cli.reload:reload", "Reload this host's supervisor, and wait for it."),
     "tui": LazyCommand("previewops.cli.tui:tui", "Monitor and manage the queue in a terminal UI."),
     "record": LazyCommand("previewops.cli.record:record", "Record snapshots for a later replay in the TUI."),
     "api": LazyCommand("previewops.cli.api:api", "Serve the queue over HTTP."),
     "health": LazyCommand("previewops.cli.health:health", "Check the queue, as a monitoring plugin."),
     "metrics": LazyCommand("previewops.cli.metrics:metrics", "Print metrics for Prometheus."),
+    "doctor": LazyCommand("previewops.cli.doctor:doctor", "Check and repair what is stored in Redis."),
     "prune": LazyCommand("previewops.cli.prune:prune", "Remove old bundles and cache entries."),
     "systemd": LazyCommand("previewops.cli.systemd:systemd", "Print or install systemd units."),
     "completion": LazyCommand("previewops.cli.completion:completion", "Print the shell completion script."),
@@ -62,9 +73,17 @@ First steps:
 
 \b
 Exit codes: 0 success, 1 failure, 2 usage, 65 invalid payload,
-69 Redis unreachable, 75 queue full (try again), 130 interrupted.
+69 Redis unreachable, 75 queue full (try again), 76 stored data damaged,
+78 cannot start as installed or configured, 130 interrupted.
 `previewops health` uses the exit codes of a monitoring plugin.
 """
+
+
+def _print_version(ctx: click.Context) -> None:
+    from previewops.build import build_id
+
+    click.echo(f"{PROGRAM}, version {__version__}, build {build_id()}")
+    ctx.exit()
 
 
 def _validate_as(env: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
@@ -104,7 +123,14 @@ def _validate_as(env: str) -> Callable[[click.Context, click.Parameter, str | No
     help="Folder of bundles and assets. Default: DATA_DIR.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log more; print tracebacks of unexpected errors.")
-@click.version_option(__version__, prog_name=PROGRAM)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _param, value: _print_version(ctx) if value else None,
+    help="Show the version and the build, and exit.",
+)
 @click.pass_obj
 def cli(
     context: Context, redis_url: str | None, queue: str | None, data_dir: str | None, verbose: bool
@@ -119,6 +145,8 @@ def cli(
 
 def main() -> NoReturn:
     """Runs the command line of this process and exits with its exit code."""
+    run_as_init()
+    _open_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # the locale may lack characters of the output
@@ -127,6 +155,18 @@ def main() -> NoReturn:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_standard_descriptors() -> None:
+    """Opens the standard descriptors that the caller has closed. The next socket would get their numbers.
+
+    libuv aborts when it closes one of those.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
@@ -149,6 +189,8 @@ def run(args: list[str]) -> int:
         discard_output()
         print_err(_error_lines(error))
         return error.exit_code
+    finally:
+        discard_unwritten_errors()
 
 
 def _invoke(context: Context, args: list[str]) -> int:
@@ -171,6 +213,8 @@ def _invoke(context: Context, args: list[str]) -> int:
     except (BrokenPipeError, OutputClosed):  # BrokenPipeError: from output of click itself
         raise OutputClosed from None
     except Exception as error:
+        if isinstance(error, OSError) and is_terminal_gone(error):
+            raise OutputClosed from None
         _print_unexpected(context, error)
         return EXIT_FAILED
 

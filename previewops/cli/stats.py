@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.output import print_json, print_out
+from previewops.cli.output import print_json, print_out, print_unreadable
 from previewops.cli.shared_options import json_option
 from previewops.cli.workers import format_workers
 from previewops.formatting import format_age, format_duration, format_fields, pluralize
@@ -30,6 +30,7 @@ def stats(context: Context, as_json: bool) -> None:
         print_json(snapshot.as_json())
     else:
         print_out(_lines(snapshot))
+        print_unreadable(snapshot.unreadable)
 
 
 def _lines(snapshot: Snapshot) -> list[str]:

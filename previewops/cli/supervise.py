@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import os
 import signal
 from collections.abc import Callable
@@ -11,9 +10,11 @@ from pathlib import Path
 
 import click
 
-from previewops.cli.context import Context, pass_context
+from previewops.cli.context import Context, pass_context, refuse_newer_layout
+from previewops.disclosure import redact_url
 from previewops.errors import UsageError
-from previewops.redis_server.connection import redact_url, resolve_redis_url
+from previewops.process.stack_dumps import enable_stack_dumps
+from previewops.redis_server.connection import resolve_redis_url
 from previewops.settings import Settings
 from previewops.snapshot.fleet import WorkerCountRange
 from previewops.supervisor.environment import (
@@ -91,19 +92,18 @@ def supervise(
     """Run this host's workers until SIGTERM or Ctrl-C. One supervisor per host."""
     from previewops.logs.setup import configure_logging
 
-    # On a watchdog timeout systemd sends SIGABRT: log the stack.
-    faulthandler.enable()
+    enable_stack_dumps()  # systemd sends SIGABRT on a watchdog timeout
     limits = RecycleLimits(max_rss_mb * MIB, max_jobs, max_age_s)
-    launch = _read_launch(context, env_file)
+    launch, url = _read_launch(context, env_file)
     bounds = _bounds(workers, fewest, most, launch.settings)
     configure_logging(launch.settings, verbose=context.verbose)
 
     def reload() -> Launch:
-        changed = _read_launch(context, env_file, url=launch.environ["REDIS_URL"])
+        changed, _ = _read_launch(context, env_file, url=url)
         check_reload(launch.settings, changed.settings)
         return changed
 
-    asyncio.run(_supervise(launch, reload, bounds, limits, backend))
+    asyncio.run(_supervise(launch, url, reload, bounds=bounds, limits=limits, backend=backend))
 
 
 def _bounds(
@@ -121,12 +121,16 @@ def _bounds(
 
 
 def default_worker_count(settings: Settings) -> int:
-    """Returns the number of workers that gives every processor a job."""
-    return max(1, -(-(os.cpu_count() or 1) // settings.worker_concurrency))
+    """Returns the number of workers that gives every processor of this process a job."""
+    from previewops.process.resources import usable_processors
+
+    return max(1, -(-usable_processors() // settings.worker_concurrency))
 
 
-def _read_launch(context: Context, env_file: Path | None, *, url: str | None = None) -> Launch:
+def _read_launch(context: Context, env_file: Path | None, *, url: str | None = None) -> tuple[Launch, str]:
     """Reads settings and workers' environment, in rising priority: environment, environment file, options.
+
+    Returns also the address of Redis: ``url`` if it is given.
 
     Raises:
         UsageError: the file cannot be read, or a variable is invalid.
@@ -135,12 +139,14 @@ def _read_launch(context: Context, env_file: Path | None, *, url: str | None = N
     environ = {**os.environ, **file_values, **context.env_overrides}
     settings = Settings.from_env(environ)
     url = url or resolve_redis_url(settings, option=context.redis_option)
-    return Launch(settings, worker_environment(environ, settings, url))
+    return Launch(settings, worker_environment(environ, settings, url)), url
 
 
 async def _supervise(
     launch: Launch,
+    url: str,
     reload: Callable[[], Launch],
+    *,
     bounds: WorkerCountRange,
     limits: RecycleLimits,
     backend: str,
@@ -150,14 +156,16 @@ async def _supervise(
     from previewops.supervisor.factory import BackendName, build_supervisor
 
     log = structlog.get_logger()
-    url = launch.environ["REDIS_URL"]
+    await refuse_newer_layout(url, launch.settings)
     async with build_supervisor(
         launch,
         url,
         bounds=bounds,
         limits=limits,
         backend=BackendName(backend),
-        log_action=lambda message: log.info("supervisor.action", message=message),
+        log_action=lambda action, message: log.log(
+            action.level, "supervisor.action", action=action.kind, message=message
+        ),
         reload=reload,
     ) as supervisor:
         log.info(
@@ -168,6 +176,7 @@ async def _supervise(
             max=bounds.maximum,
         )
         install_signal_handlers(supervisor)
+        supervisor.announce_reloads()
         await supervisor.run()
 
 

@@ -9,10 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from previewops.errors import UsageError
+from previewops.supervisor.unit_hardening import (
+    HARDENING_SNIPPET,
+    SANDBOX_SNIPPET,
+    SYSTEM_SNIPPET,
+    hidden_folders,
+    read_shipped,
+)
 
 SYSTEM_DATA_DIR = Path("/var/lib/previewops")
 SERVICE_USER = "previewops"
@@ -32,9 +38,6 @@ ENVIRONMENT_FILE = "previewops.env"
 
 # First systemd version that supports a directive. Older versions warn about it at each load.
 _DIRECTIVE_SINCE = {"RestartSteps": 254, "RestartMaxDelaySec": 254}
-
-# ProtectHome=yes and PrivateTmp=yes empty these for system services.
-_HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - compared only
 
 # All other characters have a meaning somewhere in the files: word ends, quotes, specifiers, variables, comments;
 # PREVIEW_ASSET_ROOTS is split at colons.
@@ -109,7 +112,7 @@ def render_host_files(layout: UnitLayout, *, systemd_version: int | None) -> lis
     _check_paths(layout)
 
     def shipped(*parts: str) -> str:
-        return _for_version(_fill(_read_shipped(*parts), layout), systemd_version)
+        return _for_version(_fill(read_shipped(*parts), layout), systemd_version)
 
     files = [HostFile(layout.unit_dir / name, shipped(name)) for name in UNITS]
     files.append(
@@ -133,13 +136,7 @@ def preflight_errors(layout: UnitLayout, program_folders: tuple[Path, ...]) -> l
         return []
     folders = [("program folder", folder, "/opt/previewops") for folder in dict.fromkeys(program_folders)]
     folders.append(("DATA_DIR", layout.data_dir, str(SYSTEM_DATA_DIR)))
-    outside = ", ".join(map(str, _HIDDEN))
-    return [
-        f"{name}: found {folder}, which the hardened services cannot see; allowed is any folder outside {outside}, "
-        f"for example {example}"
-        for name, folder, example in folders
-        if any(folder.is_relative_to(hidden) for hidden in _HIDDEN)
-    ]
+    return hidden_folders(folders)
 
 
 def next_steps(layout: UnitLayout) -> list[str]:
@@ -174,13 +171,6 @@ def _check_paths(layout: UnitLayout) -> None:
             )
 
 
-@cache
-def _read_shipped(*parts: str) -> str:
-    from importlib.resources import files
-
-    return files("previewops").joinpath("systemd", *parts).read_text(encoding="utf-8")
-
-
 def _fill(text: str, layout: UnitLayout) -> str:
     """Returns ``text`` with snippets inserted and every ``@NAME@`` replaced."""
     complete = "".join(_with_snippets(text, layout))
@@ -194,13 +184,17 @@ def _fill(text: str, layout: UnitLayout) -> str:
 
 
 def _with_snippets(text: str, layout: UnitLayout) -> Iterator[str]:
-    snippets = {"@SYSTEM_ONLY@\n": "system-only.conf", "@HARDENING@\n": "hardening.conf"}
+    snippets = {
+        "@SYSTEM_ONLY@\n": SYSTEM_SNIPPET,
+        "@HARDENING@\n": HARDENING_SNIPPET,
+        "@SANDBOX@\n": SANDBOX_SNIPPET,
+    }
     for line in text.splitlines(keepends=True):
         name = snippets.get(line)
         if name is None:
             yield line
-        elif name != "system-only.conf" or not layout.user:
-            yield _read_shipped("snippets", name)
+        elif name != SYSTEM_SNIPPET or not layout.user:
+            yield read_shipped("snippets", name)
 
 
 def _for_version(text: str, version: int | None) -> str:

@@ -7,9 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -18,21 +18,21 @@ from previewops.cli.deferred_output import DeferredOutput
 from previewops.cli.output import print_status
 from previewops.cli.shared_options import theme_option
 from previewops.cli.supervise import default_worker_count
+from previewops.disclosure import redact_url
 from previewops.errors import PreviewopsError, RedisUnavailable
 from previewops.formatting import pluralize
+from previewops.process.inherited_signals import add_hangup_handler
 from previewops.queue.queue import Queue
-from previewops.redis_server.connection import redact_url, redis_errors
+from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
 from previewops.snapshot.fleet import WorkerCountRange
 from previewops.snapshot.model import Snapshot
 from previewops.snapshot.reader import SnapshotReader
 from previewops.supervisor.environment import Launch, worker_environment
 from previewops.supervisor.events import ControlRequest
+from previewops.supervisor.lock import LOG_FOLDER, own_folder
 from previewops.supervisor.loop import Supervisor
 from previewops.tasks import cancel_and_wait
-
-if TYPE_CHECKING:
-    from previewops.redis_server.embedded import EmbeddedRedis
 
 REPORT_INTERVAL_S = 1.0
 DEMO_SUMMARY_TIMEOUT_S = 0.5
@@ -77,6 +77,7 @@ class UpOptions:
 
 
 async def _up(context: Context, options: UpOptions, *, count: int) -> None:
+    from previewops.queue.start_check import check_queue
     from previewops.supervisor.factory import build_supervisor
 
     settings = context.settings
@@ -85,16 +86,20 @@ async def _up(context: Context, options: UpOptions, *, count: int) -> None:
     async with _redis(context, output) as url, open_redis(url, role="up") as redis:
         launch = Launch(settings, worker_environment(os.environ, settings, url))
         bounds = WorkerCountRange(count, count)
-        await redis.ping()
+        await check_queue(redis, settings)
         async with build_supervisor(
-            launch, url, bounds=bounds, log_action=output.print, reload=lambda: launch
+            launch,
+            url,
+            bounds=bounds,
+            log_action=lambda _, message: output.print(message),
+            reload=lambda: launch,
         ) as supervisor:
             print_status(
                 f"previewops: {pluralize(count, 'worker')} of {settings.worker_concurrency} jobs each"
                 f" on queue {settings.queue_name}\n"
                 f"  Redis     {redact_url(url)}\n"
                 f"  bundles   {settings.data_dir / 'previews'}\n"
-                f"  logs      {settings.data_dir / 'logs'}"
+                f"  logs      {own_folder(settings, LOG_FOLDER)}"
             )
             foreground = _foreground(context, options, url, Queue(redis, settings), output)
             await _supervise(supervisor, foreground, settings, stop, output)
@@ -104,42 +109,37 @@ def _stop_requests() -> StopRequests:
     """Returns a queue of received SIGINT, SIGTERM and SIGHUP."""
     requests: StopRequests = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, requests.put_nowait, signum)
+    add_hangup_handler(loop, requests.put_nowait, signal.SIGHUP)
     return requests
 
 
 @asynccontextmanager
 async def _redis(context: Context, output: DeferredOutput) -> AsyncIterator[str]:
-    """Yields the address of the configured server, or of a private server that runs until the end of the block."""
+    """Yields the address of the configured server, or of a private server that runs until the end of the block.
+
+    Raises:
+        EmbeddedUnavailable: the private server cannot be started, or did not run at the end.
+    """
     if context.redis_option is not None or context.settings.redis_url is not None:
         yield context.redis_url()
         return
+    from previewops.cli.redis_keeper import RedisKeeper
     from previewops.redis_server.embedded import EmbeddedRedis
 
     async with EmbeddedRedis(context.settings.data_dir) as server:
-        keeper = asyncio.create_task(_keep_running(server, context.settings, output))
+        version = await server.version()
+        if version is not None:
+            output.print(f"Redis is {version.describe()}")
+        keeper = RedisKeeper(server, context.settings, output.print)
+        keeping = asyncio.create_task(keeper.run())
         try:
             yield server.url
         finally:
-            await cancel_and_wait([keeper])
-
-
-async def _keep_running(server: EmbeddedRedis, settings: Settings, output: DeferredOutput) -> None:
-    while server.owned:
-        status = await server.wait()
-        output.print(f"Redis exited with status {status}; restarting it")
-        await server.start()
-        with suppress(PreviewopsError, OSError):
-            await _record_restart(server.url, settings, status)
-
-
-async def _record_restart(url: str, settings: Settings, status: int) -> None:
-    """Records the restart as a queue event, for operators who did not see the printed line."""
-    async with open_redis(url, role="up") as redis:
-        await Queue(redis, settings).record_event(
-            "redis-restarted", message=f"Redis exited with status {status} and was restarted"
-        )
+            await cancel_and_wait([keeping])
+        if keeper.failure is not None:
+            raise keeper.failure
 
 
 async def _foreground(
@@ -194,7 +194,7 @@ async def _supervise(
     if fatal:
         raise PreviewopsError(
             "; ".join(f"worker {slot} is not restarted: {reason}" for slot, reason in fatal.items()),
-            hint=f"see its log in {settings.data_dir / 'logs'}",
+            hint=f"see its log in {own_folder(settings, LOG_FOLDER)}",
         )
 
 

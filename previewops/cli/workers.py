@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.output import print_err, print_json, print_out
+from previewops.cli.output import print_err, print_json, print_out, print_unreadable
 from previewops.cli.shared_options import json_option
 from previewops.clock import iso_from_ms
 from previewops.formatting import format_age, format_bytes, format_table, wrap_text
@@ -35,6 +35,7 @@ def workers(context: Context, as_json: bool) -> None:
             {
                 "workers": [worker.as_json() for worker in snapshot.workers],
                 "supervisors": [status.as_json() for status in snapshot.supervisors],
+                "unreadable": snapshot.unreadable.as_json(),
                 "at": iso_from_ms(snapshot.now_ms),
             }
         )
@@ -44,6 +45,7 @@ def workers(context: Context, as_json: bool) -> None:
     else:
         print_err("no worker is running; start one with `previewops supervise` or `previewops up`")
     print_out(format_supervisors(snapshot.supervisors, snapshot.now_ms))
+    print_unreadable(snapshot.unreadable)
 
 
 def format_supervisors(supervisors: Sequence[SupervisorStatus], now_ms: int) -> list[str]:

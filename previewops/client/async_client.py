@@ -16,6 +16,7 @@ from previewops.client import arguments
 from previewops.client.errors import JobCancelled, JobFailed, WaitTimeout
 from previewops.client.payload_source import PayloadSource, load_payload
 from previewops.client.results import JobResult, Progress
+from previewops.disclosure import redact_url
 from previewops.errors import (
     InvalidPayload,
     JobConflict,
@@ -29,7 +30,6 @@ from previewops.queue.queue import Queue, Receipt
 from previewops.queue.records import JobRecord
 from previewops.redis_server.connection import (
     connect,
-    redact_url,
     redis_errors,
     resolve_redis_url,
     unavailable_reason,

@@ -12,6 +12,7 @@ from previewops.client.arguments import payload_error
 from previewops.contract import AssetPolicy, Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.errors import UsageError
+from previewops.regular_files import read_regular
 from previewops.settings import Settings
 
 PayloadSource: TypeAlias = Mapping[str, object] | os.PathLike[str]
@@ -31,7 +32,7 @@ async def load_payload(source: PayloadSource, settings: Settings) -> Payload:
     """
     policy = None
     if settings.asset_roots is not None:
-        policy = AssetPolicy(settings.asset_roots, settings.asset_hosts)
+        policy = AssetPolicy(settings.asset_roots, settings.asset_hosts, settings.data_dir)
     if isinstance(source, Mapping):
         return validate(dict(source), policy=policy)
     if not isinstance(source, os.PathLike):
@@ -43,8 +44,7 @@ async def load_payload(source: PayloadSource, settings: Settings) -> Payload:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_PAYLOAD_BYTES + 1)
+        return read_regular(path, MAX_PAYLOAD_BYTES)
     except OSError as error:
         raise UsageError(
             f"{path}: cannot read: {error.strerror or error}", hint="name a JSON file with one payload"

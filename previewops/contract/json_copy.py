@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from previewops.contract.limits import MAX_DEPTH_LEVELS, MAX_SAFE_INTEGER, MAX_VALUES, MAX_VIOLATIONS
+from previewops.contract.limits import MAX_COUNTED_VIOLATIONS, MAX_DEPTH_LEVELS, MAX_SAFE_INTEGER, MAX_VALUES
 from previewops.errors import Violation
 from previewops.message_formatting import (
     PathPart,
@@ -70,7 +70,7 @@ class _Copier:
         return None
 
     def _reject(self, violation: Violation) -> None:
-        if len(self.violations) <= MAX_VIOLATIONS:
+        if len(self.violations) <= MAX_COUNTED_VIOLATIONS:
             self.violations.append(violation)
 
     def _text(self, value: str, path: tuple[PathPart, ...]) -> str | None:

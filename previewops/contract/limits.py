@@ -15,7 +15,8 @@ MAX_DEPTH_LEVELS: Final = 64
 MAX_VALUES: Final = MAX_PAYLOAD_BYTES  # a JSON text of n bytes holds fewer than n values
 MAX_SAFE_INTEGER: Final = 2**53 - 1  # doubles, as in JavaScript and Lua, skip integers beyond it (RFC 7493)
 MAX_INTEGER_DIGITS: Final = len(str(MAX_SAFE_INTEGER))
-MAX_VIOLATIONS: Final = 1_000  # reported for one payload; one more reports that there are others
+MAX_VIOLATIONS: Final = 100  # listed for one payload; one more reports the number of others
+MAX_COUNTED_VIOLATIONS: Final = 1_000  # found in one payload; then the search ends
 
 # Pictures.
 MIN_SIDE_PX: Final = 64

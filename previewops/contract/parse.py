@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any, BinaryIO, NamedTuple
 
 from previewops.contract.json_copy import copy_as_json, integer_out_of_range, not_finite, too_deep
@@ -36,8 +37,11 @@ _BOMS = (
 # Matches a whole string, the rest of the text if a string is not closed, or one bracket. Possessive, so that the scan
 # is linear for any text.
 _STRING_OR_BRACKET = r'(?s:"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}])'
+_NO_BRACKETS = r'(?s:"(?:[^"\\]++|\\.)*+"?|[^"\[\]{}]++)++'
+_LEVELS = {"{": 1, "[": 1, "}": -1, "]": -1}
 _SURROGATE_ESCAPE = r"\\u[dD][89a-fA-F]"
 _SKIP_BYTES = 65_536
+_BRACKETS_PER_PART = 16_384
 
 
 def parse_payload(
@@ -133,6 +137,8 @@ def _decode(raw: bytes) -> str:
 def _check_depth(text: str) -> None:
     if text.count("{") + text.count("[") <= MAX_DEPTH_LEVELS:
         return
+    if _deepest_level(re.sub(_NO_BRACKETS, "", text)) <= MAX_DEPTH_LEVELS:
+        return
     depth = 0
     for match in re.finditer(_STRING_OR_BRACKET, text):
         start = text[match.start()]
@@ -143,6 +149,19 @@ def _check_depth(text: str) -> None:
                 raise _ParseError(too_deep("", f"level {depth} at line {line}, column {column}"))
         elif start in "]}":
             depth -= 1
+
+
+def _deepest_level(brackets: str) -> int:
+    """Returns the deepest level of a text that consists of brackets alone.
+
+    It is read in parts, between which other threads run: the REST API validates in a thread.
+    """
+    depth = deepest = 0
+    for start in range(0, len(brackets), _BRACKETS_PER_PART):
+        part = map(_LEVELS.__getitem__, brackets[start : start + _BRACKETS_PER_PART])
+        levels = list(accumulate(part, initial=depth))
+        depth, deepest = levels[-1], max(deepest, *levels)
+    return deepest
 
 
 def _line_and_column(text: str, offset: int) -> tuple[int, int]:

@@ -55,7 +55,14 @@ def _validator() -> Validator:
     formats.checks("date-time")(lambda value: not isinstance(value, str) or is_rfc3339(value))
     bounded: Callable[..., Validator] = extend(  # type: ignore[no-untyped-call]
         Draft202012Validator,
-        {"items": _items, "pattern": _pattern, "properties": _properties, "required": _required},
+        {
+            "additionalProperties": _additional_properties,
+            "items": _items,
+            "pattern": _pattern,
+            "patternProperties": _pattern_properties,
+            "properties": _properties,
+            "required": _required,
+        },
     )
     source = schema()
     return bounded(_inlined(source, source["$defs"]), format_checker=formats)
@@ -108,6 +115,26 @@ def _below(validator: Any, instance: object, subschema: Schema, place: PathPart)
         yield error
 
 
+def _additional_properties(_: Any, __: object, instance: object, schema: Schema) -> Iterator[ValidationError]:
+    """Like the standard keyword, whose message lists every unknown name, however many they are."""
+    if isinstance(instance, dict) and next(_unknown_names(instance, schema), None) is not None:
+        yield ValidationError("additionalProperties")
+
+
+def _pattern_properties(*_: object) -> Iterator[ValidationError]:
+    """Yields nothing: the schema allows any value under the names of ``patternProperties``."""
+    return iter(())
+
+
+def _unknown_names(instance: Mapping[str, object], schema: Schema) -> Iterator[str]:
+    extensible = "patternProperties" in schema
+    return (
+        name
+        for name in instance
+        if name not in schema["properties"] and not (extensible and name.startswith("x-"))
+    )
+
+
 def _pattern(_: Any, pattern: str, instance: object, schema: Schema) -> Iterator[ValidationError]:
     """Like the standard keyword, but $ matches only at the very end, as in ECMA 262, not before a line break."""
     if isinstance(instance, str) and not _compiled(pattern).search(instance):
@@ -131,11 +158,11 @@ def _unknown_properties(error: Any, path: tuple[PathPart, ...]) -> Iterator[Viol
     known = error.schema["properties"]
     extensible = "patternProperties" in error.schema
     allowed = join_names(known) + (", names that start with x-" if extensible else "")
-    for name, value in error.instance.items():
-        if name not in known and not (extensible and name.startswith("x-")):
-            found = describe_value(value) if is_short_printable(name) else f"{quote(name)} as a name"
-            pointer = json_pointer((*path, name))
-            yield Violation(pointer, "unknown-property", "is not a known property", found, allowed)
+    for name in _unknown_names(error.instance, error.schema):
+        value = error.instance[name]
+        found = describe_value(value) if is_short_printable(name) else f"{quote(name)} as a name"
+        pointer = json_pointer((*path, name))
+        yield Violation(pointer, "unknown-property", "is not a known property", found, allowed)
 
 
 def _describe_type(error: Any) -> Description:

@@ -40,7 +40,9 @@ def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator
     steps = _objects(request.get("steps"), MAX_STEPS)
     assets = _objects(request.get("assets"), MAX_ASSETS)
     audio = request.get("audio")
-    types = {asset["id"]: _type_of(asset) for _, asset in assets if isinstance(asset.get("id"), str)}
+    types = _AssetTypes(
+        {asset["id"]: _type_of(asset) for _, asset in assets if isinstance(asset.get("id"), str)}
+    )
     yield from _repeated_ids("steps", "step", steps)
     yield from _repeated_ids("assets", "asset", assets)
     yield from _step_references(steps, types)
@@ -68,6 +70,20 @@ def _type_of(asset: Object) -> object:
     return asset.get("type", "image")
 
 
+class _AssetTypes:
+    """Types of the assets by id. Lists the ids of a type once, however many references are wrong."""
+
+    def __init__(self, types: Mapping[str, object]) -> None:
+        self.types = types
+        self._listed: dict[str, str] = {}
+
+    def list_ids(self, type_: str) -> str:
+        """Lists the first ids of a type, with the number of the others."""
+        if type_ not in self._listed:
+            self._listed[type_] = join_names(id_ for id_, own in self.types.items() if own == type_)
+        return self._listed[type_]
+
+
 def _repeated_ids(listed: str, noun: str, items: list[tuple[int, Object]]) -> Iterator[Violation]:
     first: dict[str, int] = {}
     for index, item in items:
@@ -81,7 +97,7 @@ def _repeated_ids(listed: str, noun: str, items: list[tuple[int, Object]]) -> It
         first.setdefault(id_, index)
 
 
-def _step_references(steps: list[tuple[int, Object]], types: Mapping[str, object]) -> Iterator[Violation]:
+def _step_references(steps: list[tuple[int, Object]], types: _AssetTypes) -> Iterator[Violation]:
     for index, step in steps:
         asset_ids = step.get("assetIds")
         if isinstance(asset_ids, list):
@@ -90,11 +106,11 @@ def _step_references(steps: list[tuple[int, Object]], types: Mapping[str, object
                 yield from _reference(asset_id, "image", types, path)
 
 
-def _reference(asset_id: object, wanted: str, types: Mapping[str, object], path: Path) -> Iterator[Violation]:
+def _reference(asset_id: object, wanted: str, assets: _AssetTypes, path: Path) -> Iterator[Violation]:
+    types = assets.types
     if not isinstance(asset_id, str) or types.get(asset_id) == wanted:
         return
-    fitting = join_names(id_ for id_, type_ in types.items() if type_ == wanted)
-    allowed = f"ids of assets of type {wanted}: {fitting}"
+    allowed = f"ids of assets of type {wanted}: {assets.list_ids(wanted)}"
     where, found = json_pointer(path), quote(asset_id)
     if asset_id not in types:
         yield Violation(where, "unknown-asset", "refers to an unknown asset", found, allowed)
@@ -115,7 +131,7 @@ def _total_length(steps: list[tuple[int, Object]]) -> Iterator[Violation]:
         yield Violation(json_pointer((_REQUEST, "steps")), "total-length", message, f"{total} ms", allowed)
 
 
-def _audio(audio: Object, types: Mapping[str, object], policy: AssetPolicy | None) -> Iterator[Violation]:
+def _audio(audio: Object, types: _AssetTypes, policy: AssetPolicy | None) -> Iterator[Violation]:
     path = (_REQUEST, "audio")
     named = [name for name in ("assetId", "uri") if name in audio]
     settings = [name for name in ("offsetMs", "gainDb") if name in audio]

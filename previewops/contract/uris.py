@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from previewops.asset_roots import is_private
 from previewops.contract.limits import MAX_INLINE_BYTES, MAX_PATH_BYTES
 from previewops.contract.url import HttpUri, InvalidUrl, parse_url
 from previewops.host_patterns import HostPattern, format_hosts
@@ -55,15 +56,20 @@ class DataUri(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AssetPolicy:
-    """Roots and hosts that assets may be read from. Relative roots are resolved against the current folder."""
+    """Roots and hosts that assets may be read from. Relative roots are resolved against the current folder.
+
+    Of ``data_dir``, only its folder for assets may be read. ``shows_roots``: violations list the roots.
+    """
 
     roots: tuple[Path, ...]
     hosts: tuple[HostPattern, ...] = ()
+    data_dir: Path | None = None
+    shows_roots: bool = True
 
     def __post_init__(self) -> None:
-        # Path.resolve would follow symbolic links and access the disk.
-        absolute = tuple(Path(os.path.abspath(root)) for root in self.roots)  # noqa: PTH100
-        object.__setattr__(self, "roots", absolute)
+        object.__setattr__(self, "roots", tuple(map(_absolute, self.roots)))
+        if self.data_dir is not None:
+            object.__setattr__(self, "data_dir", _absolute(self.data_dir))
 
     def check(self, uri: FileUri | HttpUri) -> None:
         """Rejects a file outside the roots and a host that is not listed, by their text alone.
@@ -79,9 +85,18 @@ class AssetPolicy:
         path = str(uri.path)
         if not self.roots:
             raise UriNotAllowed("uri-root", "is a file, but there is no asset root", path, "a data: uri")
-        if uri.path.is_absolute() and not any(uri.path.is_relative_to(root) for root in self.roots):
-            allowed = format_roots(self.roots)
+        if not any(self._allows(root, uri.path) for root in self.roots):
+            allowed = format_roots(self.roots) if self.shows_roots else "paths under an asset root"
             raise UriNotAllowed("uri-root", "is outside the asset roots", quote(path), allowed)
+
+    def _allows(self, root: Path, path: PurePosixPath) -> bool:
+        full = root / path
+        return full.is_relative_to(root) and not (self.data_dir and is_private(full, self.data_dir))
+
+
+def _absolute(path: Path) -> Path:
+    # Path.resolve would follow symbolic links and access the disk.
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def format_roots(roots: Sequence[Path]) -> str:

@@ -12,6 +12,7 @@ from previewops.host_patterns import DEFAULT_PORTS, HOST_NAME
 from previewops.message_formatting import escape_unprintable, quote, shorten
 
 MAX_URL_CHARACTERS = 2_048
+MAX_HOST_CHARACTERS = 253  # of DNS
 
 _UNPRINTED = r"[\x00-\x20\x7f\\]"
 
@@ -66,7 +67,12 @@ def parse_url(url: str) -> HttpUri:
 
 
 def _ascii_host(host: str) -> str:
-    """Returns ``host`` as DNS has it. Raises ValueError for an invalid name."""
+    """Returns ``host`` as DNS has it. Raises ValueError for an invalid name.
+
+    The length comes first: the cost of an internationalized name is the square of it.
+    """
+    if len(host) > MAX_HOST_CHARACTERS:
+        raise ValueError(f"host name of more than {MAX_HOST_CHARACTERS} characters")
     if ":" in host:
         return host.lower()
     name = (host if host.isascii() else host.encode("idna").decode("ascii")).lower()

@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from previewops.clock import Clock, SystemClock
 from previewops.health import RECENT_WINDOW_S, HealthInputs
 from previewops.health.from_snapshot import inputs_from_snapshot
+from previewops.server_versions import ServerVersion
 from previewops.settings import Settings
 from previewops.snapshot.model import CounterBucket, Snapshot
 from previewops.stores.verdict import check_store
@@ -44,13 +45,15 @@ async def collect_inputs(
         buckets = snapshot.buckets
     workers = snapshot.workers
     redis_ms, ahead_ms = await _time(redis, clock or SystemClock())
-    eviction_policy, persistent = await _server_config(redis)
+    config = await _server_config(redis)
     clocks_ahead_ms = (*((w.worker_id, w.clock_ahead_ms) for w in workers), ("this host", ahead_ms))
     free_bytes, disk_bytes = await asyncio.to_thread(_disk_space, settings.data_dir)
     return replace(
         inputs_from_snapshot(snapshot, buckets, heartbeat_ms=settings.heartbeat_ms),
-        eviction_policy=eviction_policy,
-        persistent=persistent,
+        eviction_policy=config.eviction_policy,
+        persistent=config.persistent,
+        redis_version=config.version,
+        redis_is_private=config.is_private,
         run_ages_ms=_run_ages_ms(snapshot),
         deadline_ms=settings.job_timeout_s * 1000,
         disk_free_bytes=free_bytes,
@@ -59,6 +62,7 @@ async def collect_inputs(
         queue_max=settings.queue_max,
         confined_by={worker.worker_id: worker.confined_by for worker in workers if worker.confined_by},
         store=await check_store(settings),
+        confinement_missing={worker.worker_id: worker.confinement_missing for worker in workers},
         clocks_ahead_ms={name: ahead for name, ahead in clocks_ahead_ms if ahead is not None},
     )
 
@@ -93,21 +97,34 @@ async def _time(redis: Redis, clock: Clock) -> tuple[float | None, int | None]:
     return took_ms, round(clock.now_ms() - took_ms / 2) - server_ms
 
 
-async def _server_config(redis: Redis) -> tuple[str | None, bool | None]:
-    """Returns (eviction policy, whether data is persisted); None where a hosted server forbids the command."""
+class _ServerConfig(NamedTuple):
+    """What a server reports about itself; None where a hosted server forbids the command."""
+
+    eviction_policy: str | None
+    persistent: bool | None
+    version: ServerVersion | None
+    is_private: bool
+
+
+async def _server_config(redis: Redis) -> _ServerConfig:
     from redis.exceptions import ResponseError  # noqa: PLC0415 - as above
 
     async with redis.pipeline(transaction=False) as pipe:
         pipe.info("memory")
         pipe.info("persistence")
         pipe.config_get("save")
-        memory, persistence, save = await pipe.execute(raise_on_error=False)
+        pipe.info("server")
+        memory, persistence, save, server = await pipe.execute(raise_on_error=False)
     policy = None if isinstance(memory, ResponseError) else memory.get("maxmemory_policy")
+    info = {} if isinstance(server, ResponseError) else server
+    persistent: bool | None
     if not isinstance(persistence, ResponseError) and persistence.get("aof_enabled"):
-        return policy, True
-    if isinstance(persistence, ResponseError) or isinstance(save, ResponseError):
-        return policy, None
-    return policy, bool(next(iter(save.values()), ""))
+        persistent = True
+    elif isinstance(persistence, ResponseError) or isinstance(save, ResponseError):
+        persistent = None
+    else:
+        persistent = bool(next(iter(save.values()), ""))
+    return _ServerConfig(policy, persistent, ServerVersion.from_info(info), info.get("tcp_port") == 0)
 
 
 def _disk_space(folder: Path) -> tuple[int | None, int | None]:

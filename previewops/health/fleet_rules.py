@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from previewops.formatting import pluralize
 from previewops.health.inputs import FATAL_PHASE, SILENT_HEARTBEATS, HealthInputs, Thresholds
 from previewops.health.results import Check, Status, classify, format_seconds, make_check
+from previewops.snapshot.fleet import SupervisedWorker
 
 
 def check_workers(inputs: HealthInputs, thresholds: Thresholds) -> Check:
@@ -14,6 +15,8 @@ def check_workers(inputs: HealthInputs, thresholds: Thresholds) -> Check:
     count = len(inputs.worker_ages_ms)
     if count == 0:
         advice = "start workers: `previewops supervise`, or `previewops up`"
+        if any(worker.drained for view in inputs.supervisors for worker in view.state.workers):
+            advice = "workers were drained by an operator: `previewops reset` starts them"
         return Check("workers", Status.CRITICAL, "no worker is running", "0", advice)
     silent = sum(age > SILENT_HEARTBEATS * inputs.heartbeat_ms for age in inputs.worker_ages_ms)
     workers, live = pluralize(count, "worker"), count - silent
@@ -36,7 +39,9 @@ def check_supervisors(inputs: HealthInputs) -> Check:
     """Checks that supervisors report and restart all their workers."""
     silent = [view.supervisor_id for view in inputs.supervisors if view.silent]
     live = [view for view in inputs.supervisors if not view.silent]
-    fatal = [worker for view in live for worker in view.state.workers if worker.phase == FATAL_PHASE]
+    workers = [worker for view in live for worker in view.state.workers]
+    fatal = [worker for worker in workers if worker.phase == FATAL_PHASE]
+    failing = [worker for worker in workers if worker.failing]
     notices = [f"{view.supervisor_id}: {view.state.notice}" for view in live if view.state.notice]
     figure = f"{len(live)} of {len(inputs.supervisors)}"
     advice = "`previewops workers` shows details"
@@ -44,13 +49,24 @@ def check_supervisors(inputs: HealthInputs) -> Check:
     if silent:
         problems.append(f"silent: {', '.join(silent)}")
         advice = "check its host; a removed supervisor disappears from the list within a day"
+    if failing:
+        problems.append(f"failing: {_names(failing)} ({failing[0].reason})")
+        advice = "`previewops workers` shows why; workers are started again until the cause is gone"
     if fatal:
-        names = ", ".join(worker.worker_id or f"worker {worker.slot}" for worker in fatal)
-        problems.append(f"given up: {names}")
+        problems.append(f"given up: {_names(fatal)}")
         advice = "`previewops workers` shows why; fix the cause, then `previewops reset`"
     if problems or notices:
-        return Check("supervisors", Status.WARNING, "; ".join([*problems, *notices]), figure, advice)
-    return Check("supervisors", Status.OK, pluralize(len(live), "supervisor"), figure)
+        status = Status.CRITICAL if failing or fatal else Status.WARNING
+        return Check("supervisors", status, "; ".join([*problems, *notices]), figure, advice)
+    drained = [worker for worker in workers if worker.drained]
+    message = pluralize(len(live), "supervisor")
+    if drained:
+        message += f"; drained by an operator: {_names(drained)} ({drained[0].reason})"
+    return Check("supervisors", Status.OK, message, figure)
+
+
+def _names(workers: Iterable[SupervisedWorker]) -> str:
+    return ", ".join(worker.worker_id or f"worker {worker.slot}" for worker in workers)
 
 
 def check_versions(inputs: HealthInputs) -> Check:
@@ -80,8 +96,16 @@ def check_confinement(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[
         return
     worker, missing = next(iter(lacking.items()))
     others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-    message = f"{worker}{others} render without {' and '.join(missing)}"
-    advice = "run workers on Linux 5.13 or newer with Landlock and seccomp, or lower --confinement"
+    reasons = "; ".join(
+        line for line in inputs.confinement_missing.get(worker, ()) if line.startswith(tuple(missing))
+    )
+    message = f"{worker}{others} render without {' and '.join(missing)}" + (
+        f" ({reasons})" if reasons else ""
+    )
+    advice = (
+        "permit Landlock and seccomp where the worker's kernel, service or container denies them, "
+        "or lower --confinement"
+    )
     figure = f"{len(lacking)} of {len(confined_by)} lack it"
     yield Check("confinement", Status.WARNING, message, figure, advice)
 

@@ -9,7 +9,7 @@ from previewops.health import RECENT_WINDOW_S, Health, HealthInputs, RecentOutco
 from previewops.snapshot.model import CounterBucket, Snapshot
 
 SNAPSHOT_CHECKS = frozenset(
-    {"workers", "accounting", "data-loss", "oldest-waiting", "dead-letters"}
+    {"workers", "accounting", "data-loss", "stored-data", "oldest-waiting", "dead-letters"}
     | {"failure-rate", "dead-growth", "paused", "supervisors", "versions"}
 )
 """Checks that need only a snapshot and the last minutes of counters."""
@@ -40,7 +40,10 @@ def inputs_from_snapshot(
         lost_at=optional_iso(snapshot.data_lost_ms),
         recent=None if buckets is None else _recent(buckets, snapshot.now_ms),
         supervisors=snapshot.supervisors,
-        versions=frozenset(worker.version for worker in snapshot.workers if worker.version),
+        unreadable=snapshot.unreadable,
+        blocked_by=snapshot.blocked_by,
+        quarantined=snapshot.quarantined,
+        versions=frozenset(worker.full_version for worker in snapshot.workers if worker.version),
     )
 
 

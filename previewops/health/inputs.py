@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
+from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisorStatus
 from previewops.stores.port import StoreVerdict
 
@@ -91,8 +93,12 @@ class HealthInputs:
     ``lost_at`` when workers detected that Redis had lost the queue's data (RFC 3339), until it is acknowledged;
     ``run_ages_ms`` the time each running job (by id) has run, ``deadline_ms`` the allowed time; ``versions`` those of
     the workers; ``disk_free_bytes`` and ``disk_bytes`` of DATA_DIR's file system; ``redis_ms`` the latency of Redis;
-    ``queue_max`` is PREVIEW_QUEUE_MAX; ``confined_by`` the confinement layers by worker; ``clocks_ahead_ms`` how far
-    the clock of each worker, and of "this host", is ahead of the one of Redis; ``store`` the object store of bundles.
+    ``queue_max`` is PREVIEW_QUEUE_MAX; ``confined_by`` the confinement layers by worker, and
+    ``confinement_missing`` the others with their reasons; ``clocks_ahead_ms`` how far the clock of each worker, and
+    of "this host", is ahead of the one of Redis; ``redis_is_private`` whether only a unix socket leads to it;
+    ``unreadable`` the damaged keys, ``blocked_by`` those of a wrong type without which no job can be claimed,
+    ``quarantined`` how many keys scripts moved aside;
+    ``store`` the object store of bundles.
     """
 
     waiting: int
@@ -119,5 +125,11 @@ class HealthInputs:
     redis_ms: float | None = None
     queue_max: int | None = None
     confined_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    confinement_missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     clocks_ahead_ms: Mapping[str, int] = field(default_factory=dict)
+    redis_version: ServerVersion | None = None
+    redis_is_private: bool = False
+    unreadable: UnreadableKeys = NO_UNREADABLE_KEYS
+    blocked_by: tuple[str, ...] = ()
+    quarantined: int = 0
     store: StoreVerdict | None = None

@@ -25,6 +25,7 @@ def collect_perfdata(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[P
         depth = [f"{share * 100:g}" for share in (thresholds.depth_warning, thresholds.depth_critical)]
         percent = round((inputs.waiting + inputs.delayed) / inputs.queue_max * 100, 1)
         yield PerfdataValue("depth", percent, "%", *depth)
+    yield PerfdataValue("unreadable", inputs.unreadable.count, "", "0")
     yield PerfdataValue("unaccounted", max(0, inputs.unaccounted), "", "", "0")
     if inputs.recent is not None:
         yield PerfdataValue("completed_recently", inputs.recent.completed)

@@ -26,6 +26,7 @@ CHECKS = (
     "workers",
     "accounting",
     "data-loss",
+    "stored-data",
     "depth",
     "oldest-waiting",
     "dead-letters",
@@ -38,6 +39,7 @@ CHECKS = (
     "confinement",
     "clocks",
     "redis",
+    "redis-version",
     "eviction",
     "persistence",
     "store",
@@ -52,6 +54,7 @@ def evaluate(inputs: HealthInputs, thresholds: Thresholds) -> Health:
         check_workers(inputs, thresholds),
         _accounting(inputs),
         _loss(inputs),
+        _stored_data(inputs),
         *_depth(inputs, thresholds),
         _oldest(inputs, thresholds),
         _dead(inputs, thresholds),
@@ -82,6 +85,22 @@ def _loss(inputs: HealthInputs) -> Check:
     message = f"Redis lost the queue's data, detected at {inputs.lost_at}; bundles are kept"
     advice = "resubmit the jobs that were pending, then `previewops health --acknowledge-loss`"
     return Check("data-loss", Status.CRITICAL, message, inputs.lost_at, advice)
+
+
+def _stored_data(inputs: HealthInputs) -> Check:
+    count, blocked_by = inputs.unreadable.count, inputs.blocked_by
+    advice = "`previewops doctor` shows what is damaged; `previewops doctor --repair` repairs it"
+    if blocked_by:
+        message = f"the key {blocked_by[0]} has a wrong type: no job can be claimed"
+        return Check("stored-data", Status.CRITICAL, message, f"{count}", advice)
+    if count:
+        example = f", first {inputs.unreadable.keys[0]}" if inputs.unreadable.keys else ""
+        message = f"{pluralize(count, 'stored key')} cannot be read{example}"
+        return Check("stored-data", Status.WARNING, message, f"{count}", advice)
+    if inputs.quarantined:
+        message = f"{pluralize(inputs.quarantined, 'damaged key')} moved aside"
+        return Check("stored-data", Status.WARNING, message, f"{inputs.quarantined}", advice)
+    return Check("stored-data", Status.OK, "every stored key that was read is intact", "0")
 
 
 def _depth(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
@@ -159,6 +178,13 @@ def _redis(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
         figure = f"{inputs.redis_ms:.1f} ms"
         advice = "check the server's load, its SLOWLOG, and the network"
         yield make_check("redis", status, f"the latency of Redis is {figure}", figure, advice)
+    if inputs.redis_version is not None:
+        outdated = inputs.redis_version.fixed_in is not None
+        # Only its own user reaches the private server, and only previewops sends it scripts.
+        status = Status.WARNING if outdated and not inputs.redis_is_private else Status.OK
+        message = f"the server is {inputs.redis_version.describe()}"
+        advice = f"install {inputs.redis_version.product} {inputs.redis_version.fixed_in} or newer"
+        yield make_check("redis-version", status, message, str(inputs.redis_version), advice)
     if inputs.eviction_policy is not None:
         safe = inputs.eviction_policy == "noeviction"
         message = f"Redis' maxmemory-policy is {inputs.eviction_policy}{'' if safe else ': it may drop jobs'}"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from previewops.disclosure import REDACTED, redact
 from previewops.message_formatting import escape_unprintable
-from previewops.redis_server.connection import REDACTED, redact_url
 
 MAX_TEXT = 2_000
 """Characters of one text, including escapes."""
@@ -26,40 +25,7 @@ MAX_ITEMS = 50
 TRACEBACK_FIELD = "exception"
 
 _WITHHELD_FIELDS = frozenset({"payload", "body", "spec", "args", "kwargs", "password", "authorization"})
-_ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>`]+")
-_INLINE = re.compile(r"(?i)\b(data:[\w.+/-]{0,100}(?:;[\w.+=-]{1,100}){0,4},)[^\s\"'<>`]+")
-_SCHEME_AND_SECRET = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
-_NAMED_SECRET = re.compile(
-    r"""(?isx)\b
-    ( [\w-]{0,40} (?:password|passwd|pwd|secret|token|api[_-]?key) \\{0,8}["']? \s*[=:]\s* )
-    (?: (["'])           (?: (?:\\.|(?!\2)[^\\])* (\2) | [^\n]+ )  # quoted: to the end of it, or of the line
-      | (\\{1,8}["'])    (?: .*? (?<!\\)(\4)             | [^\n]+ )  # the same within a text that is quoted itself
-      | [^\s"',;&]+
-    )"""
-)
 _MAX_DEPTH = 4
-
-
-def redact(text: str) -> str:
-    """Returns ``text`` without passwords in addresses, queries of web addresses, inline data and bearer tokens."""
-    text = _INLINE.sub(rf"\1{REDACTED}", text)
-    text = _ADDRESS.sub(_redact_address, text)
-    text = _SCHEME_AND_SECRET.sub(rf"\1 {REDACTED}", text)
-    return _NAMED_SECRET.sub(_redact_value, text)
-
-
-def _redact_address(match: re.Match[str]) -> str:
-    url = match[0]
-    if not url.lower().startswith(("http://", "https://")):
-        return redact_url(url)
-    # A query may be a signature, which is a secret. Remove it first, because it may contain an "@".
-    bare = re.split(r"[?#]", url, maxsplit=1)[0]
-    return redact_url(bare) if bare == url else f"{redact_url(bare)}?{REDACTED}"
-
-
-def _redact_value(match: re.Match[str]) -> str:
-    name, opening, closing, opening_within, closing_within = match.groups(default="")
-    return f"{name}{opening or opening_within}{REDACTED}{closing or closing_within}"
 
 
 def sanitize(fields: Mapping[str, Any]) -> dict[str, Any]:

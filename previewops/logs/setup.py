@@ -1,4 +1,4 @@
-"""Structured logs on standard error: readable lines on a terminal, JSON elsewhere.
+"""Structured logs on standard error: readable lines on a terminal, JSON elsewhere, entries in systemd's journal.
 
 Event names are constant; varying values are fields. docs/logs.md lists all events.
 """
@@ -6,6 +6,7 @@ Event names are constant; varying values are fields. docs/logs.md lists all even
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from previewops.logs.destination import LogDestination, LogWriter, with_fields
 from previewops.logs.redaction import sanitize
 from previewops.settings import LogFormat, Settings
 
@@ -64,6 +66,7 @@ def configure_logging(settings: Settings, *, verbose: bool = False) -> None:
 
     ``verbose`` selects debug, whatever the level.
     """
+    writer = LogWriter(LogDestination(sys.stderr, os.environ))
     level = logging.DEBUG if verbose else logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
         processors=[
@@ -73,10 +76,10 @@ def configure_logging(settings: Settings, *, verbose: bool = False) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _sanitize,
-            _renderer(settings.log_format),
+            with_fields(_renderer(settings.log_format)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: writer,
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -87,7 +90,7 @@ def configure_logging(settings: Settings, *, verbose: bool = False) -> None:
 
 
 def _renderer(chosen: LogFormat) -> structlog.typing.Processor:
-    terminal = sys.stderr.isatty()
+    terminal = sys.stderr is not None and sys.stderr.isatty()
     if chosen is LogFormat.JSON or (chosen is LogFormat.AUTO and not terminal):
         return structlog.processors.JSONRenderer()
     return structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=24)

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 
 from previewops import __version__
+from previewops.build import build_id
 from previewops.metrics.collector import QueueMetrics, ScrapeResult, collect
 from previewops.metrics.families import FamilyBuilder
 from previewops.metrics.fleet_metrics import fleet_metrics
@@ -29,7 +30,7 @@ class _ScrapeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         metrics, settings = self._metrics, self._settings
-        build = {"version": __version__, "python": platform.python_version()}
+        build = {"version": __version__, "build": build_id(), "python": platform.python_version()}
         text = "Version of the process that serves the metrics."
         yield InfoMetricFamily("previewops_build", text, value=build)
         text = "1 if Redis can be read; if 0, the other metrics of the queue are missing."
@@ -51,6 +52,6 @@ async def scrape(redis: Redis, settings: Settings) -> bytes:
     An unavailable Redis is not an error: ``preview_redis_up`` is 0 then, and the queue's other metrics are missing.
 
     Raises:
-        redis.exceptions.RedisError: Redis replies, but the keys hold foreign data.
+        redis.exceptions.RedisError: Redis replies with another error.
     """
     return render_exposition(await collect(redis, settings), settings)

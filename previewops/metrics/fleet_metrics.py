@@ -32,8 +32,10 @@ def fleet_metrics(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
     silent_before_ms = snapshot.now_ms - SILENT_HEARTBEATS * settings.heartbeat_ms
     states = Counter(_state(worker, silent_before_ms) for worker in snapshot.workers)
     yield gauge("preview_workers", "Workers.", {state: states[state] for state in STATES}, "state")
-    versions = Counter(_label(worker.version) for worker in snapshot.workers)
-    yield gauge("preview_worker_versions", "Workers by version.", dict(sorted(versions.items())), "version")
+    versions = Counter(_label(worker.full_version) for worker in snapshot.workers)
+    yield gauge(
+        "preview_worker_versions", "Workers by version and build.", dict(sorted(versions.items())), "version"
+    )
     live = [worker for worker in snapshot.workers if worker.heartbeat_ms >= silent_before_ms]
     for name, text, value_of in _BY_HOST:
         totals: Counter[str] = Counter()
@@ -45,6 +47,8 @@ def fleet_metrics(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
     yield gauge("preview_supervisors", "Supervisors.", supervisors, "state")
     given_up = sum(worker.phase == FATAL_PHASE for view in reporting for worker in view.state.workers)
     yield gauge("preview_workers_given_up", "Workers that their supervisors no longer restart.", given_up)
+    failing = sum(worker.failing for view in reporting for worker in view.state.workers)
+    yield gauge("preview_workers_failing", "Workers whose last starts have all failed.", failing)
 
 
 def _state(worker: WorkerState, silent_before_ms: int) -> str:

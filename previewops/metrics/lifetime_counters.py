@@ -27,7 +27,7 @@ DEAD_LETTER_CAUSES = tuple(cause.value for cause in DeadLetterCause)
 REJECTION_REASONS = ("invalid", "conflict", "full")
 """Reasons of a rejected submit: breaks the contract, id taken by another job, queue full."""
 
-_COUNT = re.compile(rb"[0-9]{1,19}")
+_COUNT = re.compile(rb"[0-9]{1,15}")
 _BIN = re.compile(r"0|[1-9][0-9]{0,2}")
 
 
@@ -36,22 +36,25 @@ class LifetimeCounters:
     """Counters by (name, priority), then by cause or bin ("" if there is none).
 
     A missing counter is 0. Fields of other versions and values that are not counts are skipped, so that one
-    of them does not break the others.
+    of them does not break the others. ``damaged`` counts the values that are not counts.
     """
 
     counts: Mapping[tuple[str, str], Mapping[str, int]]
+    damaged: int = 0
 
     @classmethod
     def parse(cls, raw: Mapping[bytes, bytes]) -> LifetimeCounters:
         """Parses the Redis hash."""
         counts: dict[tuple[str, str], dict[str, int]] = {}
+        damaged = 0
         for name, value in raw.items():
             if not (name.isascii() and _COUNT.fullmatch(value)):
+                damaged += 1
                 continue
             counter, _, rest = name.decode().partition(":")
             priority, _, last = rest.partition(":")
             counts.setdefault((counter, priority), {})[last] = int(value)
-        return cls(counts)
+        return cls(counts, damaged)
 
     def count(self, counter: str, priority: Priority, cause: str = "") -> int:
         """Returns the number of ``failed``, ``retried``, ``dead`` (of a cause), ``invalid`` or ``dryrun``."""

@@ -30,6 +30,8 @@ def queue_metrics(metrics: QueueMetrics, settings: Settings) -> Iterator[Metric]
     yield gauge("preview_queue_paused", "1 while the queue is paused.", snapshot.paused)
     text = "Accepted jobs that are in no state, because keys were deleted or evicted."
     yield gauge("preview_queue_unaccounted", text, max(0, snapshot.unaccounted))
+    text = "Stored keys that cannot be read, in part or at all; `previewops doctor` lists and repairs them."
+    yield gauge("preview_queue_unreadable", text, metrics.unreadable.count)
     text = "1 after workers detect that Redis has lost the queue's data, until it is acknowledged."
     yield gauge("preview_queue_data_lost", text, snapshot.data_lost_ms is not None)
     if metrics.latency_ms is not None:

@@ -17,16 +17,24 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from previewops.contract.payload import Payload
-from previewops.errors import JobIdMismatch, JobNotFound, PayloadChanged, WrongState
+from previewops.errors import JobIdMismatch, JobNotFound, PayloadChanged, RecordUnreadable, WrongState
 from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter, DeadLetterGroup
 from previewops.queue.keys import Keys
 from previewops.queue.listing import decode_cursor, decode_rows, encode_cursor
 from previewops.queue.pages import Cursor, ListPage
 from previewops.queue.records import RENDER_FUNCTION, JobRecord, record_from_reply
 from previewops.queue.scripts import ScriptName, Scripts
+from previewops.queue.tolerant_values import (
+    NO_UNREADABLE_KEYS,
+    StoredFields,
+    UnreadableCollector,
+    UnreadableKeys,
+    parse_score,
+)
+from previewops.redis_server.connection import is_wrong_type
 from previewops.settings import Settings
 from previewops.states import JobState, Priority, ScriptResult
 from previewops.tasks import shield_until_done
@@ -39,6 +47,9 @@ _LIST_BUDGET = 500
 
 ProgressCallback = Callable[[int, int], Awaitable[None]]
 """Called with the number of processed jobs and the total."""
+
+UnreadableCallback = Callable[[UnreadableKeys], None]
+"""Called with the keys of records that are damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,7 @@ class _MatchPage(NamedTuple):
     cursor: Cursor | None
     matching: int
     items: Sequence[Any]
+    unreadable: UnreadableKeys
 
 
 class DeadLetters:
@@ -137,30 +149,48 @@ class DeadLetters:
         because one call examines a bounded number of ids. ``cut_off_ms`` is as in ``count``.
         """
         page = await self._fetch_page(selection, "rows", cursor, cut_off_ms, limit)
-        return ListPage(decode_rows(page.items), page.cursor, page.examined)
+        collector = UnreadableCollector()
+        records = decode_rows(self.keys, page.items, collector)
+        return ListPage(records, page.cursor, page.examined, collector.result(page.unreadable))
 
     async def newest(
-        self, selection: DeadLetterFilter, *, limit: int, cut_off_ms: int | None = None
+        self,
+        selection: DeadLetterFilter,
+        *,
+        limit: int,
+        cut_off_ms: int | None = None,
+        on_unreadable: UnreadableCallback | None = None,
     ) -> tuple[JobRecord, ...]:
-        """Returns the newest matching dead letters without payloads. ``cut_off_ms`` is as in ``count``."""
+        """Returns the newest matching dead letters without payloads. ``cut_off_ms`` is as in ``count``.
+
+        ``on_unreadable`` receives the keys of records that were skipped or read in part, if there are any.
+        """
         records: list[JobRecord] = []
+        unreadable = NO_UNREADABLE_KEYS
         cursor: Cursor | None = None
         while len(records) < limit:
             missing = limit - len(records)
             page = await self.page(selection, cursor=cursor, limit=missing, cut_off_ms=cut_off_ms)
             records += page.rows
+            unreadable += page.unreadable
             cursor = page.cursor
             if cursor is None:
                 break
+        if unreadable and on_unreadable is not None:
+            on_unreadable(unreadable)
         return tuple(records)
 
     async def groups(self, *, limit: int = 100) -> tuple[DeadLetterGroup, ...]:
-        """Returns the largest groups of one cause, largest first, in one round trip."""
+        """Returns the largest groups of one cause, largest first, in one round trip.
+
+        A group whose newest dead letter has a damaged record is missing; ``page`` counts that one.
+        """
         rows = await self._scripts.run(ScriptName.DEAD_LETTER_GROUPS, limit)
-        examples = decode_rows([row[4:] for row in rows])
+        collector = UnreadableCollector()
         return tuple(
-            DeadLetterGroup(fingerprint.decode(), int(count), int(float(first)), int(float(last)), example)
-            for (fingerprint, count, first, last, *_), example in zip(rows, examples, strict=True)
+            _group(self.keys, row, example, collector)
+            for row in rows
+            for example in decode_rows(self.keys, [row[4:]], collector)
         )
 
     async def requeue(
@@ -243,14 +273,28 @@ class DeadLetters:
         if code == ScriptResult.WRONG_STATE:
             raise WrongState(job_id, state.decode(), "requeue", "dead letters")
 
-    async def export(self, selection: DeadLetterFilter) -> AsyncIterator[JobRecord]:
-        """Yields every matching dead letter with payload and attempts, newest first."""
+    async def export(
+        self, selection: DeadLetterFilter, *, on_unreadable: UnreadableCallback | None = None
+    ) -> AsyncIterator[JobRecord]:
+        """Yields every matching dead letter with payload and attempts, newest first.
+
+        ``on_unreadable`` receives the keys of records that were skipped, if there are any.
+        """
+        unreadable = UnreadableCollector()
         async for page in self._iter_matching(selection, "ids"):
             for raw_id in page.items:
-                job_id = raw_id.decode()
-                record = record_from_reply(job_id, await self._scripts.run(ScriptName.READ_JOB, job_id))
-                if record is not None and record.state is JobState.DEAD:
+                job_id = raw_id.decode("utf-8", "replace")
+                reply = await self._scripts.run(ScriptName.READ_JOB, job_id)
+                try:
+                    record = record_from_reply(job_id, reply, key=self.keys.job_prefix + job_id)
+                except RecordUnreadable:
+                    record = None
+                if record is None:
+                    unreadable.add(self.keys.job_prefix + job_id)
+                elif record.state is JobState.DEAD:
                     yield record
+        if on_unreadable is not None and (found := unreadable.result()):
+            on_unreadable(found)
 
     async def _run_bulk(
         self,
@@ -287,7 +331,9 @@ class DeadLetters:
             raise
         counts = [(part.done, part.skipped, part.left) for part in totals]
         done, skipped, left = map(sum, zip(*counts, strict=True))
-        missing = (part.selection.missing_ids({*map(bytes.decode, part.ids)}) for part in totals)
+        missing = (
+            part.selection.missing_ids({i.decode("utf-8", "replace") for i in part.ids}) for part in totals
+        )
         return BulkResult(done, skipped, left, tuple(chain.from_iterable(missing)))
 
     async def _totals(self, selection: DeadLetterFilter, cut_off_ms: int | None, direct: bool) -> _BulkTotals:
@@ -328,7 +374,12 @@ class DeadLetters:
         if cut_off_ms is None and selection.older_than_ms is not None:
             cut_off_ms = await self.now_ms()
         latest = "+inf" if cut_off_ms is None else cut_off_ms - (selection.older_than_ms or 0)
-        return int(await self._redis.zcount(index, "-inf", latest))
+        try:
+            return int(await self._redis.zcount(index, "-inf", latest))
+        except ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            return 0  # as the list calls do
 
     async def _iter_matching(
         self, selection: DeadLetterFilter, mode: str, cut_off_ms: int | None = None
@@ -356,7 +407,7 @@ class DeadLetters:
         first = int(cursor.score) if names and cursor is not None else 0
         end = first + max(1, limit)
         error = selection.error or ""
-        cut_off, examined, position, matching, items = await self._scripts.run(
+        cut_off, examined, position, matching, items, unreadable = await self._scripts.run(
             ScriptName.LIST_DEAD_LETTERS,
             mode,
             selection.group or "",
@@ -374,4 +425,20 @@ class DeadLetters:
             *selection.query.script_arguments(),
         )
         following = Cursor("named", str(end).encode(), b"") if end < len(names) else decode_cursor(position)
-        return _MatchPage(int(cut_off), int(examined), following, int(matching), items)
+        return _MatchPage(
+            int(cut_off),
+            int(examined),
+            following,
+            int(matching),
+            items,
+            UnreadableKeys.from_reply(unreadable),
+        )
+
+
+def _group(
+    keys: Keys, row: Sequence[Any], example: JobRecord, unreadable: UnreadableCollector
+) -> DeadLetterGroup:
+    fingerprint, count, first, last, *_ = row
+    name = fingerprint.decode("utf-8", "replace")
+    scores = StoredFields(keys.dead_group_prefix + name, {}, unreadable)
+    return DeadLetterGroup(name, int(count), parse_score(first, scores), parse_score(last, scores), example)

@@ -68,7 +68,8 @@ class FilterTerm:
         return self.field is None and (
             not self.text
             or self.text.startswith("!")
-            or any(prefix.match(self.text) for prefix in (_FIELD, _ANY_FIELD))
+            or _FIELD.match(self.text) is not None
+            or _ANY_FIELD.match(self.text) is not None
         )
 
 

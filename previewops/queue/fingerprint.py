@@ -9,8 +9,10 @@ FINGERPRINT_DIGITS = 12
 
 _VARIABLE = re.compile(
     r"""
-      (?<!\w)'[^\n]*?'(?!\w)                       # quoted names; an apostrophe within a word opens none
-    | (?<!\w)"[^\n]*?"(?!\w)
+      # Quoted names; an apostrophe within a word opens none. A name that is not closed ends with its line: to search
+      # each one for its end would cost the square of the message.
+      (?<!\w)'(?:[^'\n]++|'(?=\w))*+'?+
+    | (?<!\w)"(?:[^"\n]++|"(?=\w))*+"?+
     | (?<![\w.@+~%:-])(?:[\w.@+~%:-]*/)+[\w.@+~%:?=&\#-]*  # paths and URLs
     | (?<![\w-])[\w-]*\d[\w-]*(?:[.,:+]\d[\w-]*)*   # numbers, and words with a digit: ids, sizes, versions
     | \b[a-fA-F]{8,}\b                              # digests without a digit

@@ -8,6 +8,7 @@ queue's name.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from previewops.states import Priority
 
@@ -16,18 +17,32 @@ ARQ_RESULT_PREFIX = "arq:result:"
 ARQ_IN_PROGRESS_PREFIX = "arq:in-progress:"
 
 
-class _Key:
-    """A key under the queue's name. ``lua_name`` is K_NAME, or P_NAME for a prefix of keys."""
+class KeyType(StrEnum):
+    """Redis types of keys, as the TYPE command names them."""
 
-    def __init__(self, suffix: str) -> None:
-        self._suffix = suffix
+    STRING = "string"
+    LIST = "list"
+    HASH = "hash"
+    SORTED_SET = "zset"
+    STREAM = "stream"
+
+
+class _Key:
+    """A key under the queue's name. ``lua_name`` is K_NAME, or P_NAME for a prefix of keys.
+
+    ``type`` is None for a pub/sub channel, and for the quarantine, which holds keys of any type.
+    """
+
+    def __init__(self, suffix: str, key_type: KeyType | None) -> None:
+        self.suffix = suffix
+        self.type = key_type
 
     def __set_name__(self, _owner: type, name: str) -> None:
         prefix = name.removesuffix("_prefix")
         self.lua_name = ("K_" if prefix == name else "P_") + prefix.upper()
 
     def __get__(self, keys: Keys, _owner: type) -> str:
-        return keys.queue + self._suffix
+        return keys.queue + self.suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,56 +51,81 @@ class Keys:
 
     queue: str
 
-    schedule = _Key("")
+    schedule = _Key("", KeyType.SORTED_SET)
     """arq's sorted set of pending job ids.
 
     A score ≥ 0 is the due time in ms of a job that is not admitted yet (in backoff, or from a stock arq
     client). A negative score marks a waiting or running job; its magnitude is when it was due.
     """
-    active = _Key(":active")
+    active = _Key(":active", KeyType.SORTED_SET)
     """Sorted set of running ids by lease expiry in server ms."""
-    completed = _Key(":completed")
+    completed = _Key(":completed", KeyType.SORTED_SET)
     """Sorted set of completed ids by end time in server ms, bounded by retention."""
-    cancelled = _Key(":cancelled")
+    cancelled = _Key(":cancelled", KeyType.SORTED_SET)
     """Sorted set of cancelled ids by time in server ms, bounded by retention."""
-    dead = _Key(":dead")
+    dead = _Key(":dead", KeyType.SORTED_SET)
     """Sorted set of dead-letter ids by time of death in server ms. Never trimmed."""
-    dead_groups = _Key(":dead-causes")
+    dead_groups = _Key(":dead-causes", KeyType.SORTED_SET)
     """Sorted set of error fingerprints by their number of dead letters."""
-    dead_group_prefix = _Key(":dead-group:")
+    dead_group_prefix = _Key(":dead-group:", KeyType.SORTED_SET)
     """Prefix of a sorted set per fingerprint: its dead-letter ids by time of death in server ms."""
-    meta = _Key(":meta")
+    meta = _Key(":meta", KeyType.HASH)
     """Hash of queue fields: pause, sequence, lifetime counters."""
-    totals = _Key(":totals")
+    totals = _Key(":totals", KeyType.HASH)
     """Hash of lifetime counters by priority and cause (``previewops.metrics.lifetime_counters``)."""
-    wake = _Key(":wake")
+    wake = _Key(":wake", KeyType.LIST)
     """List of at most one element; idle workers block on it."""
-    events = _Key(":events")
+    events = _Key(":events", KeyType.STREAM)
     """Stream of events: operator commands and notable changes."""
-    workers = _Key(":workers")
+    workers = _Key(":workers", KeyType.SORTED_SET)
     """Sorted set of worker ids by last heartbeat in server ms."""
-    worker_prefix = _Key(":worker:")
+    worker_prefix = _Key(":worker:", KeyType.HASH)
     """Prefix of a hash per worker: the info of its last heartbeat."""
-    supervisors = _Key(":supervisors")
+    supervisors = _Key(":supervisors", KeyType.SORTED_SET)
     """Sorted set of supervisor ids by last heartbeat in server ms."""
-    supervisor_prefix = _Key(":supervisor:")
+    supervisor_prefix = _Key(":supervisor:", KeyType.HASH)
     """Prefix of a hash per supervisor: the info of its last heartbeat."""
-    commands_prefix = _Key(":orders:")
+    commands_prefix = _Key(":orders:", KeyType.LIST)
     """Prefix of a list per supervisor: ids of unacknowledged commands, oldest first."""
-    command_prefix = _Key(":order:")
+    command_prefix = _Key(":order:", KeyType.HASH)
     """Prefix of a hash per command: kind, target, operator and reply. Expires."""
-    job_prefix = _Key(":job:")
+    job_prefix = _Key(":job:", KeyType.HASH)
     """Prefix of a hash per job: the record beside arq's body."""
-    attempts_prefix = _Key(":attempts:")
+    attempts_prefix = _Key(":attempts:", KeyType.LIST)
     """Prefix of a list per job: one JSON object per failed attempt, oldest first."""
-    bucket_prefix = _Key(":bucket:")
+    bucket_prefix = _Key(":bucket:", KeyType.HASH)
     """Prefix of a hash per time bucket: ``10s:<n>`` and ``1m:<n>``, n = server seconds divided by the width."""
-    done_channel_prefix = _Key(":done:")
+    done_channel_prefix = _Key(":done:", None)
     """Prefix of the pub/sub channel that announces a job's end."""
+    quarantine_prefix = _Key(":quarantine:", None)
+    """Prefix of a damaged key that was moved aside: ``<server µs>:<original key>``."""
 
     def waiting(self, priority: Priority) -> str:
         """Sorted set of waiting ids by admission time in server µs: first in, first out."""
         return f"{self.queue}:waiting:{priority.value}"
+
+    def core(self) -> frozenset[str]:
+        """Returns the keys without which no job can be claimed or submitted (lua/include/core_keys.lua)."""
+        waiting = (self.waiting(priority) for priority in Priority)
+        return frozenset({self.schedule, self.active, self.meta, *waiting})
+
+    def fixed_types(self) -> dict[str, KeyType]:
+        """Returns the type of every key of which a queue has one."""
+        keys = {self.waiting(priority): KeyType.SORTED_SET for priority in Priority}
+        keys |= {
+            key.__get__(self, Keys): key.type
+            for name, key in vars(Keys).items()
+            if isinstance(key, _Key) and key.type is not None and not name.endswith("_prefix")
+        }
+        return keys
+
+    def family_types(self) -> dict[str, KeyType | None]:
+        """Returns the type of the keys below every prefix."""
+        return {
+            key.__get__(self, Keys): key.type
+            for name, key in vars(Keys).items()
+            if isinstance(key, _Key) and name.endswith("_prefix")
+        }
 
     def lua_prelude(self) -> str:
         """Returns Lua locals for all keys, which the loader puts in front of every script.
@@ -103,5 +143,5 @@ class Keys:
             "P_ARQ_RESULT": ARQ_RESULT_PREFIX,
             "P_ARQ_IN_PROGRESS": ARQ_IN_PROGRESS_PREFIX,
         }
-        # settings.py limits queue names to 1 to 100 of A-Z a-z 0-9 - _ . : so nothing needs escaping.
+        # settings.py limits queue names to 1 to 100 of A-Z a-z 0-9 - _ . so nothing needs escaping.
         return "".join(f"local {name} = '{key}'\n" for name, key in keys.items())

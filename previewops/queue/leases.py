@@ -6,14 +6,18 @@ Only the Redis server's clock times leases. The fencing token (M. Kleppmann, "Ho
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from redis.exceptions import ResponseError
 
 from previewops.queue.fingerprint import fingerprint
 from previewops.queue.keys import Keys
 from previewops.queue.retry import DeadLetterCause, FailureCounter
 from previewops.queue.scripts import ScriptArgument, ScriptName, Scripts
+from previewops.redis_server.connection import is_wrong_type
 from previewops.settings import Settings
 from previewops.states import Priority, ScriptResult
 
@@ -121,8 +125,15 @@ class Leases:
         """Blocks until a wake-up arrives or ``timeout_s`` (minimum 5 ms) has passed. Returns True for a wake-up."""
         # Redis before 7.0 rounds the timeout down to whole ms, and 0 blocks forever.
         wait_s = max(timeout_s, 0.005)
-        # redis.blpop accepts whole seconds only.
-        return await self._redis.execute_command("BLPOP", self.keys.wake, wait_s) is not None
+        try:
+            # redis.blpop accepts whole seconds only.
+            return await self._redis.execute_command("BLPOP", self.keys.wake, wait_s) is not None
+        except ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            # Without the list there are no wake-ups; the worker polls.
+            await asyncio.sleep(wait_s)
+            return False
 
     async def claim(self, max_claims: int) -> ClaimReply:
         """Claims up to ``max_claims`` jobs; none while the queue is paused."""
@@ -209,7 +220,7 @@ class Leases:
         reply = await self.scripts.run(
             ScriptName.RELEASE_UNKNOWN_CLAIMS, self._worker, *(claim.token for claim in held)
         )
-        return [job_id.decode() for job_id in reply]
+        return [job_id.decode("utf-8", "replace") for job_id in reply]
 
     async def bump_fencing_token(self, token: int) -> None:
         """Makes the next fencing token larger than ``token``."""
@@ -237,18 +248,30 @@ class Leases:
             WORKER_LOST_FINGERPRINT,
             "worker-lost" if lost else "worker-stopped",
         )
-        return [job_id.decode() for job_id in reply]
+        return [job_id.decode("utf-8", "replace") for job_id in reply]
 
     async def active_attempts(self) -> frozenset[str]:
         """Returns "<jobId>.<token>" for every leased job of the queue."""
-        ids = [job_id.decode() for job_id in await self._redis.zrange(self.keys.active, 0, -1)]
+        prefix = self.keys.job_prefix.encode()
         async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zrange(self.keys.active, 0, -1)
+            (ids,) = _readable(await pipe.execute(raise_on_error=False), default=[])
             for job_id in ids:
-                pipe.hget(self.keys.job_prefix + job_id, "token")
-            tokens = await pipe.execute()
+                pipe.hget(prefix + job_id, "token")
+            tokens = _readable(await pipe.execute(raise_on_error=False), default=None)
         return frozenset(
-            f"{job_id}.{token.decode()}" for job_id, token in zip(ids, tokens, strict=True) if token
+            b".".join((job_id, token)).decode("utf-8", "replace")
+            for job_id, token in zip(ids, tokens, strict=True)
+            if token
         )
+
+
+def _readable(replies: Sequence[Any], *, default: Any) -> list[Any]:
+    """Returns the replies, with ``default`` for keys of another type."""
+    for reply in replies:
+        if isinstance(reply, Exception) and not is_wrong_type(reply):
+            raise reply
+    return [default if isinstance(reply, Exception) else reply for reply in replies]
 
 
 def _text(message: str) -> bytes:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from previewops.errors import RecordUnreadable
 from previewops.queue.filter_query import FilterQuery
 from previewops.queue.keys import Keys
 from previewops.queue.pages import Cursor, ListPage
 from previewops.queue.records import RECORD_FIELDS, JobRecord, record_from_redis
 from previewops.queue.scripts import ScriptName, Scripts
+from previewops.queue.tolerant_values import UnreadableCollector, UnreadableKeys
 from previewops.settings import Settings
 from previewops.states import JobState
 
@@ -24,7 +26,8 @@ class JobList:
     """The jobs of one queue, in pages."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
-        self._scripts = Scripts(redis, Keys(settings.queue_name))
+        self.keys = Keys(settings.queue_name)
+        self._scripts = Scripts(redis, self.keys)
 
     async def page(
         self,
@@ -51,7 +54,7 @@ class JobList:
             limit: maximum rows (up to 2000).
             budget: ids to examine (up to 10,000). A job without a record costs 20.
         """
-        examined, position, rows = await self._scripts.run(
+        examined, position, rows, unreadable = await self._scripts.run(
             ScriptName.LIST_JOBS,
             "" if state is None else state.value,
             int(newest_first),
@@ -60,7 +63,10 @@ class JobList:
             *encode_cursor(cursor),
             *query.script_arguments(),
         )
-        return ListPage(decode_rows(rows), decode_cursor(position), int(examined))
+        collector = UnreadableCollector()
+        records = decode_rows(self.keys, rows, collector)
+        reported = UnreadableKeys.from_reply(unreadable)
+        return ListPage(records, decode_cursor(position), int(examined), collector.result(reported))
 
 
 def encode_cursor(cursor: Cursor | None) -> tuple[str | bytes, ...]:
@@ -73,11 +79,18 @@ def decode_cursor(position: Sequence[bytes]) -> Cursor | None:
     return Cursor(position[0].decode(), position[1], position[2]) if position else None
 
 
-def decode_rows(rows: Sequence[Sequence[Any]]) -> tuple[JobRecord, ...]:
-    """Decodes records from (id, values in the order of ``RECORD_FIELDS``)."""
+def decode_rows(
+    keys: Keys, rows: Sequence[Sequence[Any]], unreadable: UnreadableCollector
+) -> tuple[JobRecord, ...]:
+    """Decodes records from (id, values in the order of ``RECORD_FIELDS``). Damaged ones go to ``unreadable``."""
     records = []
     for raw_id, values in rows:
-        raw = {name: value for name, value in zip(RECORD_FIELDS, values, strict=True) if value is not None}
+        raw = {name: value for name, value in zip(RECORD_FIELDS, values, strict=False) if value is not None}
         # An undecodable id stays in the schedule until a worker rejects it.
-        records.append(record_from_redis(raw_id.decode("utf-8", "replace"), raw))
+        job_id = raw_id.decode("utf-8", "replace")
+        key = keys.job_prefix + job_id
+        try:
+            records.append(record_from_redis(job_id, raw, key=key, unreadable=unreadable))
+        except RecordUnreadable:
+            unreadable.add(key)
     return tuple(records)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from previewops.queue.records import JobRecord
+from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,10 @@ class ListPage:
     """Rows of a listing without payloads, and the cursor of the next page (None at the end).
 
     A page may have fewer rows than requested, even none, and still have a cursor: one call examines a bounded
-    number of ids, here ``examined``.
+    number of ids, here ``examined``. ``unreadable`` counts rows that were skipped or shown in part.
     """
 
     rows: tuple[JobRecord, ...]
     cursor: Cursor | None
     examined: int
+    unreadable: UnreadableKeys = NO_UNREADABLE_KEYS

@@ -7,14 +7,21 @@ Every method may raise ``redis.exceptions.RedisError``. ``previewops.redis_serve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from previewops.clock import MAX_DATE_MS, iso_from_ms, optional_iso
 from previewops.contract.payload import Payload
-from previewops.errors import JobConflict, JobNotFound, PreviewopsError, QueueFull, WrongState
+from previewops.errors import (
+    JobConflict,
+    JobNotFound,
+    PreviewopsError,
+    QueueFull,
+    RecordUnreadable,
+    WrongState,
+)
 from previewops.queue.keys import ARQ_JOB_PREFIX, Keys
 from previewops.queue.records import (
     RENDER_FUNCTION,
@@ -24,6 +31,7 @@ from previewops.queue.records import (
     record_from_reply,
 )
 from previewops.queue.scripts import ScriptArgument, ScriptName, Scripts
+from previewops.redis_server.connection import is_wrong_type
 from previewops.settings import Settings
 from previewops.states import JobState, Priority, ScriptResult
 
@@ -157,12 +165,13 @@ class Queue:
 
         Raises:
             JobNotFound: the job has no record.
+            RecordUnreadable: the record is damaged.
         """
         reply = await self._scripts.run(ScriptName.READ_JOB, job_id)
-        record = record_from_reply(job_id, reply)
+        record = record_from_reply(job_id, reply, key=self.keys.job_prefix + job_id)
         if record is not None:
             return record
-        _, body, _, _, due_ms, seconds, microseconds = reply
+        _, body, _, _, due_ms, seconds, microseconds, _ = reply
         if due_ms is None:
             raise JobNotFound(job_id, self.keys.queue)
         return _unadmitted_record(job_id, body, float(due_ms), (int(seconds), int(microseconds)))
@@ -178,19 +187,27 @@ class Queue:
         async with self.redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hgetall(self.keys.job_prefix + job_id)
-            rows = await pipe.execute()
+            rows = await pipe.execute(raise_on_error=False)
         raw_by_id = dict(zip(job_ids, rows, strict=True))
         known = await self._unadmitted([job_id for job_id, raw in raw_by_id.items() if not raw])
         for job_id, raw in raw_by_id.items():
             if not raw:
                 continue
             try:
-                known[job_id] = record_from_redis(job_id, raw)
-            except (ValueError, KeyError) as error:
+                known[job_id] = self._decode_record(job_id, raw)
+            except RecordUnreadable as error:
                 if on_unreadable is None:
                     raise
                 on_unreadable(job_id, error)
         return [known[job_id] for job_id in job_ids if job_id in known]
+
+    def _decode_record(self, job_id: str, raw: Mapping[bytes, bytes] | Exception) -> JobRecord:
+        key = self.keys.job_prefix + job_id
+        if isinstance(raw, Exception):
+            if not is_wrong_type(raw):
+                raise raw
+            raise RecordUnreadable(job_id, key, "a key of another type")
+        return record_from_redis(job_id, raw, key=key)
 
     async def _unadmitted(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
         """Returns records for those ids that stock arq clients enqueued and no worker has admitted yet."""
@@ -201,11 +218,17 @@ class Queue:
             for job_id in job_ids:
                 pipe.zscore(self.keys.schedule, job_id)
                 pipe.get(ARQ_JOB_PREFIX + job_id)
-            now, *rows = await pipe.execute()
+            now, *rows = await pipe.execute(raise_on_error=False)
+        for reply in (now, *rows):
+            if isinstance(reply, Exception) and not is_wrong_type(reply):
+                raise reply
         return {
-            job_id: replace(_unadmitted_record(job_id, body, due_ms, now), payload=None)
+            job_id: replace(
+                _unadmitted_record(job_id, body if isinstance(body, bytes) else None, due_ms, now),
+                payload=None,
+            )
             for job_id, due_ms, body in zip(job_ids, rows[::2], rows[1::2], strict=True)
-            if due_ms is not None
+            if isinstance(due_ms, float)
         }
 
     async def cancel(self, job_id: str, *, who: str, why: str = "") -> JobState:
@@ -226,7 +249,8 @@ class Queue:
     async def pause(self, *, who: str, why: str = "") -> PauseState:
         """Pauses claims. Running jobs continue, and submits are accepted. A second pause changes nothing."""
         code, by, reason, since = await self._scripts.run(ScriptName.PAUSE, who, why)
-        return PauseState(True, code == ScriptResult.OK, int(since), by.decode(), reason.decode())
+        texts = ((part or b"").decode("utf-8", "replace") for part in (by, reason))
+        return PauseState(True, code == ScriptResult.OK, int(since) if since.isdigit() else None, *texts)
 
     async def resume(self, *, who: str, why: str = "") -> PauseState:
         """Resumes claims."""
@@ -300,7 +324,7 @@ def _unadmitted_record(job_id: str, body: bytes | None, due_ms: float, now: tupl
         b"state": (JobState.DELAYED if due_later else JobState.WAITING).encode(),
         b"priority": (priority if priority in tuple(Priority) else Priority.NORMAL).encode(),
         b"project": project.encode("utf-8", "replace"),
-        b"accepted": str(abs(int(min(due_ms, MAX_DATE_MS)))).encode(),
+        b"accepted": str(int(min(abs(due_ms), MAX_DATE_MS))).encode(),
     }
     return record_from_redis(job_id, fields, body=body)
 

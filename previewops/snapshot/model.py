@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from previewops.clock import iso_from_ms, optional_iso
+from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 from previewops.snapshot.fleet import SupervisorStatus
 from previewops.snapshot.histogram import merge_histograms, percentile_ms
 from previewops.states import Priority
@@ -75,8 +76,9 @@ class WorkerState:
     ``rss_bytes`` is the total resident memory of the worker, its fork server and its render processes; shared
     pages count in each. ``own_rss_bytes`` is the worker process alone. ``cpu`` is the CPU use of all of them
     since the previous heartbeat, in percent of one core. ``confined_by`` lists the sandbox layers ("Landlock
-    6", "seccomp", "resource limits"), empty if not reported. ``clock_ahead_ms`` is how far its clock is ahead
-    of Redis, minus the heartbeat's latency.
+    6", "seccomp", "resource limits"), empty if not reported; ``confinement_missing`` the others, each with
+    its reason. ``clock_ahead_ms`` is how far its clock is ahead of Redis, minus the heartbeat's latency.
+    ``build`` is "" for a worker that does not report it.
     """
 
     worker_id: str
@@ -95,7 +97,14 @@ class WorkerState:
     cpu: float = 0.0
     own_rss_bytes: int = 0
     confined_by: tuple[str, ...] = ()
+    confinement_missing: tuple[str, ...] = ()
     clock_ahead_ms: int | None = None
+    build: str = ""
+
+    @property
+    def full_version(self) -> str:
+        """Version and build, "0.1.0+3fa85f6457"; the version alone if it reports no build."""
+        return f"{self.version}+{self.build}" if self.build else self.version
 
     def as_json(self) -> dict[str, Any]:
         """The worker as ``workers --json`` and ``stats --json`` print it."""
@@ -110,12 +119,14 @@ class WorkerState:
             "ownRssBytes": self.own_rss_bytes,
             "cpu": self.cpu,
             "confinedBy": list(self.confined_by),
+            "confinementMissing": list(self.confinement_missing),
             "clockAheadMs": self.clock_ahead_ms,
             "heartbeatAt": iso_from_ms(self.heartbeat_ms),
             "startedAt": iso_from_ms(self.started_ms),
             "completed": self.completed,
             "failed": self.failed,
             "version": self.version,
+            "build": self.build,
             "jobs": list(self.jobs),
         }
 
@@ -155,6 +166,12 @@ class Snapshot:
     completed_kept: int = 0
     history_s: int = 0
     history_min: int = 0
+    quarantined: int = 0
+    """Keys that scripts moved aside because another program had replaced them."""
+    unreadable: UnreadableKeys = NO_UNREADABLE_KEYS
+    """Stored keys that could not be read, in part or at all."""
+    blocked_by: tuple[str, ...] = ()
+    """Keys of a wrong type without which no job can be claimed or submitted."""
 
     @property
     def backlog(self) -> int:
@@ -208,5 +225,6 @@ class Snapshot:
                 },
             },
             "workers": [worker.as_json() for worker in self.workers],
+            "unreadable": self.unreadable.as_json(),
             "at": iso_from_ms(self.now_ms),
         }

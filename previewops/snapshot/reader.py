@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from previewops.queue.keys import Keys
 from previewops.queue.scripts import ScriptName, Scripts, decode_pairs
+from previewops.queue.tolerant_values import (
+    StoredFields,
+    UnreadableCollector,
+    UnreadableKeys,
+    parse_counts,
+    parse_score,
+)
 from previewops.settings import Settings
-from previewops.snapshot.fleet import SupervisorState, SupervisorStatus
+from previewops.snapshot.fleet import SupervisorStatus, parse_supervisor
 from previewops.snapshot.histogram import parse_bins
 from previewops.snapshot.model import (
     MINUTE_MS,
@@ -19,8 +25,8 @@ from previewops.snapshot.model import (
     QueueEvent,
     RunningJob,
     Snapshot,
-    WorkerState,
 )
+from previewops.snapshot.worker_report import parse_worker
 from previewops.states import Priority
 
 if TYPE_CHECKING:
@@ -31,6 +37,8 @@ MAX_HISTORY_MIN = 2880
 MAX_EVENTS = 500
 MAX_RUNNING_JOBS = 500
 MAX_SUPERVISORS = 200
+CHECKED_RECORDS = 50
+"""Records per list of jobs that ``check_records`` examines."""
 
 COUNTERS = (
     "accepted",
@@ -45,6 +53,13 @@ COUNTERS = (
 )
 """Counter names in the scripts: lifetime counters and counts of each bucket."""
 
+_RUNNING_FIELDS = (
+    *("state", "token", "project", "priority", "worker", "claimed", "progress", "phase", "attempts"),
+    "crashes",
+)
+"""Fields of a running job, as lua/snapshot.lua lists them."""
+
+_TIME = re.compile(r"[0-9]{1,15}")
 _EVENT_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
@@ -63,6 +78,7 @@ class SnapshotReader:
         events: int = 0,
         after: str = "",
         running_jobs: bool = False,
+        check_records: bool = False,
     ) -> Snapshot:
         """Reads a snapshot in one round trip, at a cost independent of queue depth and dead letters.
 
@@ -74,6 +90,7 @@ class SnapshotReader:
             after: only events later than this ``event_id``; "" for no limit.
             running_jobs: include running jobs, newest claim first. Above 500, those with the latest lease
                 expiry.
+            check_records: look for damaged records among the newest 50 jobs of each list.
 
         Raises:
             ValueError: ``after`` is not an event id.
@@ -90,6 +107,7 @@ class SnapshotReader:
             after,
             MAX_RUNNING_JOBS if running_jobs else 0,
             MAX_SUPERVISORS,
+            CHECKED_RECORDS if check_records else 0,
         )
         return _snapshot(self.keys.queue, reply, buckets * TEN_SECONDS_MS // 1000, minutes)
 
@@ -99,99 +117,105 @@ def _clamp(value: int, maximum: int) -> int:
 
 
 def _snapshot(queue_name: str, reply: Sequence[Any], history_s: int = 0, history_min: int = 0) -> Snapshot:
+    keys, unreadable = Keys(queue_name), UnreadableCollector()
+    reported = UnreadableKeys.from_reply(reply[18])
     now_ms = int(reply[0])
-    meta = decode_pairs(reply[1])
+    meta = StoredFields(keys.meta, decode_pairs(reply[1]), unreadable)
     heads = {
-        priority: max(0, round(now_ms - float(head) / 1000)) if head else 0
+        priority: _age_ms(head, now_ms, StoredFields(keys.waiting(priority), {}, unreadable)) if head else 0
         for priority, head in zip(Priority, reply[9:12], strict=True)
     }
     return Snapshot(
         queue_name=queue_name,
         now_ms=now_ms,
-        paused="paused" in meta,
-        paused_since_ms=int(meta["paused"]) if "paused" in meta else None,
-        paused_by=meta.get("paused_by", ""),
-        paused_why=meta.get("paused_why", ""),
+        paused="paused" in meta.fields,
+        paused_since_ms=meta.optional_integer("paused"),
+        paused_by=meta.text("paused_by"),
+        paused_why=meta.text("paused_why"),
         waiting=dict(zip(Priority, (int(count) for count in reply[2:5]), strict=True)),
         delayed=int(reply[5]),
         active=int(reply[6]),
         dead=int(reply[8]),
         oldest_waiting_ms=max(heads.values()),
-        counters={name: int(meta.get(name, 0)) for name in COUNTERS},
-        workers=tuple(_worker(*row) for row in reply[12]),
-        buckets=tuple(_bucket(TEN_SECONDS_MS, *row) for row in reply[13]),
-        data_lost_ms=int(meta["lost"]) if "lost" in meta and "loss_acknowledged" not in meta else None,
-        minutes=tuple(_bucket(MINUTE_MS, *row) for row in reply[14]),
-        events=tuple(_event(*row) for row in reversed(reply[16])),
-        events_total=int(meta.get("events", 0)),
-        supervisors=_supervisors(reply[15], now_ms),
-        running_jobs=tuple(_run(*row) for row in reply[17]),
+        counters={name: meta.integer(name) for name in COUNTERS},
+        workers=tuple(parse_worker(keys, unreadable, *row) for row in reply[12]),
+        buckets=tuple(_bucket(keys, unreadable, TEN_SECONDS_MS, *row) for row in reply[13]),
+        data_lost_ms=_data_lost_ms(meta, now_ms),
+        minutes=tuple(_bucket(keys, unreadable, MINUTE_MS, *row) for row in reply[14]),
+        events=tuple(_event(now_ms, *row) for row in reversed(reply[16])),
+        events_total=meta.integer("events"),
+        supervisors=_supervisors(keys, unreadable, reply[15], now_ms),
+        running_jobs=tuple(_run(keys, unreadable, *row) for row in reply[17]),
         oldest_wait_ms=heads,
         completed_kept=int(reply[7]),
         history_s=history_s,
         history_min=history_min,
+        quarantined=meta.integer("quarantined"),
+        unreadable=unreadable.result(reported),
+        blocked_by=tuple(key for key in reported.keys if key in keys.core()),
     )
 
 
-def _worker(raw_id: bytes, heartbeat: bytes, info_json: bytes) -> WorkerState:
-    info: Mapping[str, Any] = json.loads(info_json)
-    return WorkerState(
-        worker_id=raw_id.decode(),
-        host=str(info.get("host", "")),
-        pid=int(info.get("pid", 0)),
-        state=str(info.get("state", "unknown")),
-        slots=int(info.get("slots", 0)),
-        busy=int(info.get("busy", 0)),
-        rss_bytes=int(info.get("rssBytes", 0)),
-        heartbeat_ms=int(heartbeat),
-        started_ms=int(info.get("startedMs", 0)),
-        completed=int(info.get("completed", 0)),
-        failed=int(info.get("failed", 0)),
-        version=str(info.get("version", "")),
-        jobs=tuple(str(job_id) for job_id in info.get("jobs", ())),
-        cpu=float(info.get("cpu", 0.0)),
-        own_rss_bytes=int(info.get("ownRssBytes", 0)),
-        confined_by=tuple(str(layer) for layer in info.get("confinedBy", ())),
-        clock_ahead_ms=int(info["clockMs"]) - int(heartbeat) if "clockMs" in info else None,
-    )
+def _age_ms(head_us: bytes, now_ms: int, row: StoredFields) -> int:
+    return max(0, now_ms - (parse_score(head_us, row) or now_ms * 1000) // 1000)
 
 
-def _bucket(width_ms: int, number: bytes, flat: Sequence[bytes]) -> CounterBucket:
-    fields = {name: int(value) for name, value in decode_pairs(flat).items()}
+def _data_lost_ms(meta: StoredFields, now_ms: int) -> int | None:
+    if "lost" not in meta.fields or "loss_acknowledged" in meta.fields:
+        return None
+    return meta.integer("lost", now_ms)
+
+
+def _bucket(
+    keys: Keys, unreadable: UnreadableCollector, width_ms: int, number: bytes, flat: Sequence[bytes]
+) -> CounterBucket:
+    width = "10s" if width_ms == TEN_SECONDS_MS else "1m"
+    key = f"{keys.bucket_prefix}{width}:{int(number)}"
+    raw = decode_pairs(flat)
+    fields = parse_counts(key, raw, raw, unreadable)
     counts = {name: value for name, value in fields.items() if not name[1:].isdigit()}
     waits, runs = parse_bins(fields, "w"), parse_bins(fields, "r")
     return CounterBucket(int(number) * width_ms, counts, waits, runs, width_ms)
 
 
-def _event(raw_id: bytes, flat: Sequence[bytes]) -> QueueEvent:
+def _event(now_ms: int, raw_id: bytes, flat: Sequence[bytes]) -> QueueEvent:
     fields, event_id = decode_pairs(flat), raw_id.decode()
-    at_ms = fields.pop("at", "")  # an entry that somebody added by hand may lack fields
-    moment_ms = int(at_ms if at_ms.isdigit() else event_id.partition("-")[0])
+    # An entry that somebody added by hand may lack fields, and have any id.
+    at_ms, id_ms = fields.pop("at", ""), event_id.partition("-")[0]
+    moment_ms = next((int(text) for text in (at_ms, id_ms) if _TIME.fullmatch(text)), now_ms)
     return QueueEvent(event_id, moment_ms, fields.pop("kind", ""), fields)
 
 
-def _supervisors(rows: Sequence[Sequence[bytes]], now_ms: int) -> tuple[SupervisorStatus, ...]:
-    views = (
-        SupervisorStatus.observed(
-            raw_id.decode(), int(float(seen)), SupervisorState.from_json(json.loads(info)), now_ms
-        )
-        for raw_id, seen, info in rows
-    )
+def _supervisors(
+    keys: Keys, unreadable: UnreadableCollector, rows: Sequence[Sequence[bytes]], now_ms: int
+) -> tuple[SupervisorStatus, ...]:
+    views = []
+    for raw_id, seen, info_json in rows:
+        supervisor_id = raw_id.decode("utf-8", "replace")
+        info = StoredFields.from_json(keys.supervisor_prefix + supervisor_id, info_json, unreadable)
+        state = parse_supervisor(info)
+        views.append(SupervisorStatus.observed(supervisor_id, parse_score(seen, info), state, now_ms))
     return tuple(sorted(views, key=lambda view: view.supervisor_id))
 
 
-def _run(raw_id: bytes, values: Sequence[bytes | None]) -> RunningJob:
-    _, _, project, priority, worker, claimed, progress, phase, attempts, crashes = (
-        None if value is None else value.decode("utf-8", "replace") for value in values
-    )
+def _run(
+    keys: Keys, unreadable: UnreadableCollector, raw_id: bytes, values: Sequence[bytes | None]
+) -> RunningJob:
+    job_id = raw_id.decode("utf-8", "replace")
+    fields = {
+        name: value.decode("utf-8", "replace")
+        for name, value in zip(_RUNNING_FIELDS, values, strict=True)
+        if value is not None
+    }
+    row = StoredFields(keys.job_prefix + job_id, fields, unreadable)
     return RunningJob(
-        job_id=raw_id.decode(),
-        project_id=project or "",
-        priority=Priority(priority or Priority.NORMAL),
-        worker_id=worker or "",
-        claimed_ms=int(claimed or 0),
-        progress=float(progress or 0),
-        phase=phase or "",
-        attempts=int(attempts or 0),
-        crashes=int(crashes or 0),
+        job_id=job_id,
+        project_id=row.text("project"),
+        priority=row.choice("priority", Priority) or Priority.NORMAL,
+        worker_id=row.text("worker"),
+        claimed_ms=row.integer("claimed"),
+        progress=row.number("progress"),
+        phase=row.text("phase"),
+        attempts=row.integer("attempts"),
+        crashes=row.integer("crashes"),
     )

@@ -8,9 +8,10 @@ from contextlib import suppress
 from redis.exceptions import RedisError
 
 from previewops.snapshot.fleet import WorkerCountRange
+from previewops.supervisor.actions import Action, LogAction
 from previewops.supervisor.commands import CommandChannel, FleetCommand, FleetCommandKind
 from previewops.supervisor.phases import Phase
-from previewops.supervisor.pool import LogAction, SpawnTask, WorkerPool
+from previewops.supervisor.pool import SpawnTask, WorkerPool
 from previewops.supervisor.rolling_restart import RollingRestart
 from previewops.supervisor.slots import WorkerSlot
 
@@ -43,7 +44,8 @@ class CommandHandler:
                 result = (False, "it is stopping") if stopping else self._execute(command, now)
                 self._results[command.command_id] = result
                 name = f"{command.kind.value} {command.worker}".rstrip()
-                self._log_action(f"command {name} of {command.who}: {result[1]}")
+                action = Action.COMMAND_EXECUTED if result[0] else Action.COMMAND_REJECTED
+                self._log_action(action, f"command {name} of {command.who}: {result[1]}")
             self._spawn(self._acknowledge(command, *self._results[command.command_id]))
         listed = {command.command_id for command in commands}
         self._results = {key: result for key, result in self._results.items() if key in listed}
@@ -57,17 +59,23 @@ class CommandHandler:
         if command.kind is FleetCommandKind.SCALE:
             assert command.bounds is not None
             self._set_bounds(command.bounds)
+            self._pool.save_drains(None)  # workers that it adds start, even on a drained host
             minimum, maximum = command.bounds.minimum, command.bounds.maximum
             return True, f"{minimum} workers" if minimum == maximum else f"{minimum} to {maximum} workers"
         slots = self._find_slots(command.worker)
         if not slots:
             return False, f"it has no worker {command.worker}".rstrip()
-        actions = {
-            FleetCommandKind.DRAIN: self._drain,
-            FleetCommandKind.RESTART: self._restart,
-            FleetCommandKind.RESET: WorkerSlot.reset,
+        reason = _drain_reason(command)
+        actions: dict[FleetCommandKind, Callable[[WorkerSlot], bool]] = {
+            FleetCommandKind.DRAIN: lambda slot: self._drain(slot, reason, now),
+            FleetCommandKind.RESTART: lambda slot: self._restart(slot, now),
+            FleetCommandKind.RESET: lambda slot: slot.reset(now),
         }
-        count = sum(actions[command.kind](slot, now) for slot in slots)
+        count = sum(actions[command.kind](slot) for slot in slots)
+        host_reason = self._pool.drains.host_reason
+        if not command.worker:
+            host_reason = reason if command.kind is FleetCommandKind.DRAIN else None
+        self._pool.save_drains(host_reason)
         if count == 0:
             return False, f"nothing to {command.kind.value}: {_phases(slots)}"
         return True, f"{command.kind.value} of {count} worker{'' if count == 1 else 's'} begun"
@@ -79,17 +87,18 @@ class CommandHandler:
             if not worker_id or worker_id == (slot.worker.worker_id if slot.worker else slot.last_worker_id)
         ]
 
-    def _drain(self, slot: WorkerSlot, now: float) -> bool:
-        """Drains the worker; its slot stays empty until a reset or restart."""
+    def _drain(self, slot: WorkerSlot, reason: str, now: float) -> bool:
+        """Drains the worker; its slot stays empty until a reset or restart, also under the next supervisor."""
         slot.keep_empty = True
         if slot.worker is None:
             changed = slot.phase is not Phase.EXITED
-            slot.mark_empty(Phase.EXITED, "drained by command")
+            if changed:
+                slot.mark_empty(Phase.EXITED, reason)
             return changed
         if not slot.worker.serving:
             return False
         self._rolling_restart.cancel(slot, now)
-        self._pool.drain(slot.worker, now, "drained by command")
+        self._pool.drain(slot.worker, now, reason)
         return True
 
     def _restart(self, slot: WorkerSlot, now: float) -> bool:
@@ -100,6 +109,11 @@ class CommandHandler:
         slot.worker.reason = "restarted by command"
         self._rolling_restart.enqueue(slot.worker)
         return True
+
+
+def _drain_reason(command: FleetCommand) -> str:
+    who = f"drained by {command.who}" if command.who else "drained by command"
+    return f"{who}: {command.why}" if command.why else who
 
 
 def _phases(slots: list[WorkerSlot]) -> str:

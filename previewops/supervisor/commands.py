@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from previewops.errors import CommandRejected
 from previewops.queue.keys import Keys
 from previewops.queue.scripts import ScriptName, Scripts, decode_pairs
+from previewops.queue.tolerant_values import StoredFields, UnreadableCollector
 from previewops.settings import Settings
 from previewops.snapshot.fleet import SILENT_AFTER_MS, SupervisorState, SupervisorStatus, WorkerCountRange
 from previewops.snapshot.reader import SnapshotReader
@@ -82,8 +83,9 @@ class CommandChannel:
         _, commands, ages = await self._scripts.run(
             ScriptName.SUPERVISOR_HEARTBEAT, self._id, info, SUPERVISOR_TTL_MS, *worker_ids
         )
+        parsed = (_parse_command(command_id, decode_pairs(flat)) for command_id, flat in commands)
         return ReportReply(
-            tuple(_parse_command(command_id.decode(), decode_pairs(flat)) for command_id, flat in commands),
+            tuple(command for command in parsed if command is not None),
             {worker: int(age_ms) / 1000 for worker, age_ms in zip(worker_ids, ages, strict=True)},
         )
 
@@ -176,7 +178,7 @@ class FleetControl:
                 "HMGET", self._keys.command_prefix + command_id, "state", "message"
             )
             if state == b"done":
-                return FleetCommandResult(supervisor_id, (message or b"").decode())
+                return FleetCommandResult(supervisor_id, (message or b"").decode("utf-8", "replace"))
             if state == b"refused":
                 raise CommandRejected(f"{supervisor_id} rejects it: {(message or b'').decode()}")
             await asyncio.sleep(_POLL_INTERVAL_S)
@@ -196,7 +198,12 @@ def _supervisor_of(supervisors: Iterable[SupervisorStatus], worker_id: str) -> S
     )
 
 
-def _parse_command(command_id: str, fields: Mapping[str, str]) -> FleetCommand:
-    bounds = WorkerCountRange(int(fields["min"]), int(fields["max"])) if "min" in fields else None
-    worker, who, why = (fields.get(name, "") for name in ("target", "who", "why"))
-    return FleetCommand(command_id, FleetCommandKind(fields["act"]), worker, bounds, who, why)
+def _parse_command(raw_id: bytes, fields: Mapping[str, str]) -> FleetCommand | None:
+    """Parses a stored command; None if it is damaged. It is skipped then, and expires."""
+    row = StoredFields(raw_id.decode("utf-8", "replace"), fields, UnreadableCollector())
+    kind, bounds = row.choice("act", FleetCommandKind), None
+    if kind is FleetCommandKind.SCALE:
+        bounds = WorkerCountRange.parse(f"{fields.get('min', '')}-{fields.get('max', '')}")
+    if kind is None or (kind is FleetCommandKind.SCALE and bounds is None):
+        return None
+    return FleetCommand(row.key, kind, row.text("target"), bounds, row.text("who"), row.text("why"))

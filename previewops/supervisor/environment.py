@@ -8,10 +8,21 @@ from pathlib import Path
 
 from previewops.errors import UsageError
 from previewops.process.sd_notify import NOTIFY_VARIABLES
+from previewops.redis_server.password_file import without_password_file
+from previewops.regular_files import read_regular
 from previewops.settings import Settings, variable_of
 
 _QUOTES = ("'", '"')
+_NOT_FOR_WORKERS = (
+    "PREVIEW_API_TOKEN",
+    "PREVIEW_API_READ_TOKEN",
+    "PREVIEW_API_TOKEN_FILE",
+    "PREVIEW_API_READ_TOKEN_FILE",
+)
 _FIXED = ("redis_url", "queue_name", "data_dir")
+
+MAX_FILE_BYTES = 1_048_576
+"""Maximum size of an environment file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +42,7 @@ def read_environment_file(path: Path) -> dict[str, str]:
         UsageError: the file cannot be read, or a line has another form.
     """
     try:
-        text = path.read_text("utf-8")
+        text = read_regular(path, MAX_FILE_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         message = f"the environment file {path} cannot be read: {reason}"
@@ -58,10 +69,14 @@ def _unquoted(value: str) -> str:
 
 
 def worker_environment(environ: Mapping[str, str], settings: Settings, url: str) -> dict[str, str]:
-    """Returns the environment of a worker, with which it reads the same settings as the supervisor."""
+    """Returns the environment of a worker, with which it reads the same settings as the supervisor.
+
+    It lacks the secrets that a worker does not need. A worker finds the password file of Redis by its own settings.
+    """
+    dropped = {*NOTIFY_VARIABLES, *_NOT_FOR_WORKERS}
     return {
-        **{name: value for name, value in environ.items() if name not in NOTIFY_VARIABLES},
-        "REDIS_URL": url,
+        **{name: value for name, value in environ.items() if name not in dropped},
+        "REDIS_URL": without_password_file(url),
         "PREVIEW_QUEUE_NAME": settings.queue_name,
         "DATA_DIR": str(settings.data_dir.resolve()),
     }

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from previewops.process.resources import CpuMeter, available_memory
+
 
 def supervisor_id(data_dir: Path) -> str:
     """Returns the host name with a digest of DATA_DIR: the same after a restart, different for another DATA_DIR."""
@@ -20,20 +22,19 @@ def host_name() -> str:
 
 
 class HostMetrics:
-    """Head-room of this host, and the memory of this process."""
+    """Head-room on this host, and the memory of this process."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
-        # The first call has nothing to compare with and returns 0.
-        psutil.cpu_percent(None)
+        self._cpu_meter = CpuMeter()
 
     def cpu(self) -> float:
-        """Returns the busy share (0..1) of the processors since the last call."""
-        return psutil.cpu_percent(None) / 100
+        """Returns the busy share (0..1) of the processors that this process may use, since the last call."""
+        return self._cpu_meter.busy_share()
 
     def free_bytes(self) -> int:
-        """Returns the memory that is available without swapping."""
-        return int(psutil.virtual_memory().available)
+        """Returns the memory that this process may still take without swapping."""
+        return available_memory()
 
     def rss_bytes(self) -> int:
         """Returns the resident memory of this process."""

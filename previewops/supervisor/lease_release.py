@@ -8,9 +8,11 @@ from redis.exceptions import RedisError
 
 from previewops.clock import Clock
 from previewops.queue.leases import Leases
-from previewops.supervisor.pool import LogAction
+from previewops.supervisor.actions import Action, LogAction
 
 RELEASE_RETRY_S = 0.2
+LATE_RETRY_S = 2.0
+"""Interval once the leases have expired: then a heartbeat of any worker releases the jobs too."""
 
 
 class LeaseReleaser:
@@ -23,16 +25,21 @@ class LeaseReleaser:
         self._log_action = log_action
 
     async def release(self, worker_id: str, reason: str, lease_ms: int) -> None:
-        """Requeues the jobs of a worker. While Redis is unavailable it retries until their leases have expired."""
+        """Requeues the jobs of a worker. While Redis is unavailable it retries: no other worker may be left."""
         deadline = self._clock.monotonic() + lease_ms / 1000
+        late = False
         while True:
             try:
                 await self._leases.deregister_worker(worker_id, f"the worker died: {reason}", lost=True)
             except (RedisError, OSError) as error:
-                if self._clock.monotonic() < deadline and self.may_retry:
-                    await asyncio.sleep(RELEASE_RETRY_S)
-                    continue
-                self._log_action(
-                    f"the leases of {worker_id} could not be released ({error}); its jobs wait until they expire"
-                )
+                if not late and (self._clock.monotonic() >= deadline or not self.may_retry):
+                    late = True
+                    message = f"the leases of {worker_id} cannot be released ({error})"
+                    self._log_action(Action.LEASES_HELD, f"{message}; its jobs wait until they expire")
+                if not self.may_retry:
+                    return
+                await asyncio.sleep(LATE_RETRY_S if late else RELEASE_RETRY_S)
+                continue
+            if late:
+                self._log_action(Action.LEASES_RELEASED, f"the leases of {worker_id} are released")
             return

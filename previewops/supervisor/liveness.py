@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from previewops.supervisor import hang_policy
+from previewops.supervisor.actions import Action
 from previewops.supervisor.phases import Phase
 from previewops.supervisor.pool import WorkerPool
 from previewops.supervisor.recycle_policy import recycle_reason
@@ -27,6 +28,8 @@ def check_liveness(
         if worker.phase is Phase.STARTING and worker.heartbeats.reported:
             worker.phase = Phase.RUNNING
             rolling_restart.on_running(worker, now)
+        if worker.phase is Phase.RUNNING:
+            pool.note_uptime(worker, now)
         reason = _hang_reason(pool, worker)
         if reason is not None:
             pool.abort(worker, now, reason)
@@ -56,5 +59,6 @@ def _recycle_if_due(
     )
     if reason is not None:
         worker.reason = f"recycled: {reason}"
-        pool.log_action(f"worker {worker.number} ({worker.worker_id}) is replaced: {reason}")
+        message = f"worker {worker.number} ({worker.worker_id}) is replaced: {reason}"
+        pool.log_action(Action.WORKER_RECYCLED, message)
         rolling_restart.enqueue(worker)

@@ -16,11 +16,13 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from previewops import __version__
+from previewops.build import build_id
 from previewops.clock import Clock, Rng
 from previewops.errors import PreviewopsError
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.queue.leases import Leases
 from previewops.snapshot.fleet import SupervisorState, WorkerCountRange
+from previewops.supervisor.actions import Action, LogAction
 from previewops.supervisor.autoscaling import Autoscaler, desired_workers
 from previewops.supervisor.backend import WorkerBackend
 from previewops.supervisor.command_handler import CommandHandler
@@ -38,7 +40,8 @@ from previewops.supervisor.host import HostMetrics, host_name
 from previewops.supervisor.lease_release import LeaseReleaser
 from previewops.supervisor.liveness import check_liveness
 from previewops.supervisor.phases import Phase
-from previewops.supervisor.pool import KILL_AFTER_S, LogAction, WorkerPool
+from previewops.supervisor.pool import KILL_AFTER_S, WorkerPool
+from previewops.supervisor.records import ReloadRecord, ReloadState, SupervisorRecords
 from previewops.supervisor.recycle_policy import RecycleLimits
 from previewops.supervisor.redis_poller import PollResult, RedisPoller
 from previewops.supervisor.rolling_restart import RollingRestart
@@ -47,6 +50,8 @@ from previewops.supervisor.slots import WorkerProcess
 POLL_INTERVAL_S = 1.0
 STARTING_POLL_INTERVAL_S = 0.25
 """Interval while a worker is starting, so that its first heartbeat is seen soon."""
+KEEP_ALIVE_INTERVAL_S = 3600.0
+"""Interval at which the supervisor marks its folder as in use."""
 
 
 class Supervisor:
@@ -60,6 +65,7 @@ class Supervisor:
         channel: acknowledges commands.
         bounds: minimum and maximum number of workers.
         limits: limits at which workers are recycled.
+        records: files that outlive this supervisor.
         log_action: logs each action.
         reload: returns the launch for a reload; raises PreviewopsError to reject it.
     """
@@ -75,6 +81,7 @@ class Supervisor:
         host_metrics: HostMetrics,
         bounds: WorkerCountRange,
         limits: RecycleLimits,
+        records: SupervisorRecords,
         log_action: LogAction,
         reload: Callable[[], Launch],
         notifier: SystemdNotifier,
@@ -87,6 +94,7 @@ class Supervisor:
         self._host_metrics = host_metrics
         self._bounds = bounds
         self._autoscaler = Autoscaler(bounds.minimum)
+        self._records = records
         self._log_action = log_action
         self._reload = reload
         self._notifier = notifier
@@ -95,6 +103,8 @@ class Supervisor:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._next_poll_at = clock.monotonic()
+        self._next_keep_alive_at = clock.monotonic()
+        self._reloads = 0
         self._polling = False
         self._last_poll_at: float | None = None
         self._failed_polls = 0
@@ -104,6 +114,7 @@ class Supervisor:
             launch,
             backend=backend,
             limits=limits,
+            records=records,
             log_action=log_action,
             rng=rng,
             spawn=self._spawn,
@@ -130,6 +141,10 @@ class Supervisor:
     def request(self, request: ControlRequest) -> None:
         """Enqueues a request. Safe to call from a signal handler of the loop."""
         self._events.put_nowait(request)
+
+    def announce_reloads(self) -> None:
+        """Records that SIGHUP makes this process reload, for ``previewops reload``. Call it once SIGHUP does."""
+        self._record_reload(ReloadState.COMPLETED, "")
 
     @property
     def fatal(self) -> dict[int, str]:
@@ -159,6 +174,7 @@ class Supervisor:
         adopted = len(self._pool.slots)
         self._autoscaler = Autoscaler(self._bounds.clamp(max(self._autoscaler.target, adopted)))
         self._resize_pool(now)
+        self._log_kept_drains()
         self._spawn(self._kill_orphans())
         await self._run_due(self._clock.monotonic())
         self._notifier.ready(self._summary())
@@ -187,7 +203,8 @@ class Supervisor:
             raise event.error
         elif isinstance(event, OrphansKilled):
             for worker_id in event.worker_ids:
-                self._log_action(f"killed {worker_id}, an orphan of an earlier supervisor")
+                message = f"killed {worker_id}, an orphan of an earlier supervisor"
+                self._log_action(Action.ORPHAN_KILLED, message)
                 self._release(worker_id, "its supervisor died")
         else:
             self._on_request(event)
@@ -211,6 +228,9 @@ class Supervisor:
         await self._pool.run_due(now)
         if not self._stopping:
             await self._rolling_restart.step(now)
+        if self._next_keep_alive_at <= now:
+            self._next_keep_alive_at = now + KEEP_ALIVE_INTERVAL_S
+            self._records.keep_alive()
         if not self._polling and self._next_poll_at <= now and not self._done():
             self._polling = True
             self._spawn(self._poll(now))
@@ -270,7 +290,7 @@ class Supervisor:
     def _on_poll_result(self, result: PollResult) -> None:
         now = self._clock.monotonic()
         if self._failed_polls:
-            self._log_action("Redis is available again")
+            self._log_action(Action.REDIS_AVAILABLE, "Redis is available again")
         # The time since a poll that was late, because this process did not run, is not a silence of the workers.
         elapsed_s = 0.0 if self._last_poll_at is None else min(now - self._last_poll_at, 2 * POLL_INTERVAL_S)
         self._polling, self._failed_polls, self._last_poll_at = False, 0, now
@@ -289,9 +309,8 @@ class Supervisor:
         self._failed_polls += 1
         # Logged at the 1st, 2nd, 4th, 8th... failure in a row.
         if self._failed_polls & (self._failed_polls - 1) == 0:
-            self._log_action(
-                f"Redis is unavailable ({error}); workers are supervised, but not their jobs; commands are not read"
-            )
+            consequence = "workers are supervised, but not their jobs; commands are not read"
+            self._log_action(Action.REDIS_UNAVAILABLE, f"Redis is unavailable ({error}); {consequence}")
         self._polling, self._last_poll_at = False, None
         self._next_poll_at = self._clock.monotonic() + POLL_INTERVAL_S / 2
         for worker in self._pool.workers:
@@ -311,7 +330,8 @@ class Supervisor:
             step = 1 if request is ControlRequest.ADD_WORKER else -1
             count = max(1, self._autoscaler.target + step)
             self._set_bounds(WorkerCountRange(count, count))
-            self._log_action(f"the number of workers is set to {count}")
+            self._pool.save_drains(None)
+            self._log_action(Action.WORKERS_SCALED, f"the number of workers is set to {count}")
 
     def _stop(self, now: float) -> None:
         if self._stopping:
@@ -325,22 +345,39 @@ class Supervisor:
 
     def _begin_reload(self) -> None:
         self._notifier.reloading(int(self._clock.monotonic() * 1_000_000))
+        self._reloads += 1
         try:
             launch = self._reload()
         except PreviewopsError as error:
-            self._set_notice(f"the reload is rejected: {error.message}; the old settings remain")
-            self._notifier.ready(self._summary())
+            notice = f"the reload is rejected: {error.message}; the old settings remain"
+            self._end_reload(ReloadState.REJECTED, Action.RELOAD_REJECTED, notice)
             return
-        self._log_action("reloading: the workers are replaced one by one")
+        self._log_action(Action.RELOAD_STARTED, "reloading: the workers are replaced one by one")
+        self._record_reload(ReloadState.RUNNING, "")
         self._rolling_restart.reload(launch)
 
     def _on_reload_end(self, failure: str) -> None:
         if failure:
-            self._set_notice(f"the reload is cancelled: {failure}; the old settings remain")
+            notice = f"the reload is cancelled: {failure}; the old settings remain"
+            self._end_reload(ReloadState.REJECTED, Action.RELOAD_CANCELLED, notice)
         else:
-            self._set_notice("")
-            self._log_action("the reload is complete")
+            self._end_reload(ReloadState.COMPLETED, Action.RELOAD_COMPLETED, "")
+
+    def _end_reload(self, state: ReloadState, action: Action, notice: str) -> None:
+        self._notice = notice
+        self._log_action(action, notice or "the reload is complete")
+        self._record_reload(state, notice)
         self._notifier.ready(self._summary())
+
+    def _record_reload(self, state: ReloadState, message: str) -> None:
+        self._records.write_reload(ReloadRecord(os.getpid(), self._reloads, state, message))
+
+    def _log_kept_drains(self) -> None:
+        drained = {number: slot.reason for number, slot in self._pool.slots.items() if slot.keep_empty}
+        if drained:
+            slots, reasons = ", ".join(map(str, drained)), "; ".join(dict.fromkeys(drained.values()))
+            message = f"workers {slots} stay drained ({reasons}); `previewops reset` starts them"
+            self._log_action(Action.WORKERS_DRAINED, message)
 
     def _set_bounds(self, bounds: WorkerCountRange) -> None:
         self._bounds = bounds
@@ -353,6 +390,7 @@ class Supervisor:
             host=host_name(),
             pid=os.getpid(),
             version=__version__,
+            build=build_id(),
             backend=self._backend.name,
             state="stopping" if self._stopping else "running",
             count=self._autoscaler.target,
@@ -362,11 +400,6 @@ class Supervisor:
             notice=self._notice,
             workers=self._pool.supervised_workers(),
         )
-
-    def _set_notice(self, notice: str) -> None:
-        self._notice = notice
-        if notice:
-            self._log_action(notice)
 
     def _summary(self) -> str:
         running = sum(worker.phase is Phase.RUNNING for worker in self._pool.workers)

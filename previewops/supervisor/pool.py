@@ -8,13 +8,22 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 from previewops.clock import Rng
-from previewops.snapshot.fleet import SupervisedWorker
+from previewops.snapshot.fleet import FAILING_AFTER_EXITS, SupervisedWorker
+from previewops.supervisor.actions import Action, LogAction
 from previewops.supervisor.backend import WorkerBackend, WorkerHandle
 from previewops.supervisor.environment import Launch
 from previewops.supervisor.host import host_name
 from previewops.supervisor.phases import Phase
+from previewops.supervisor.records import DrainedWorker, Drains, SupervisorRecords
 from previewops.supervisor.recycle_policy import RecycleLimits
-from previewops.supervisor.restart_policy import Fatal, WorkerExit, count_rapid_exits, decide_restart
+from previewops.supervisor.restart_policy import (
+    HEALTHY_UPTIME_S,
+    Fatal,
+    WorkerExit,
+    count_rapid_exits,
+    decide_restart,
+    is_failure_logged,
+)
 from previewops.supervisor.slots import WorkerProcess, WorkerSlot
 
 KILL_AFTER_S = 5.0
@@ -22,8 +31,6 @@ KILL_AFTER_S = 5.0
 ABORT_GRACE_S = 2.0
 """Time from SIGABRT, which makes a hung worker write its stack to its log, to SIGKILL."""
 
-LogAction: TypeAlias = Callable[[str], None]
-"""Logs an action of the supervisor and its reason, in one line."""
 SpawnTask: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
 """Runs a coroutine beside the loop. An error in it ends the supervisor."""
 
@@ -42,6 +49,7 @@ class WorkerPool:
         *,
         backend: WorkerBackend,
         limits: RecycleLimits,
+        records: SupervisorRecords,
         log_action: LogAction,
         rng: Rng,
         spawn: SpawnTask,
@@ -53,6 +61,8 @@ class WorkerPool:
         self.workers: set[WorkerProcess] = set()
         self._backend = backend
         self._limits = limits
+        self._records = records
+        self._drains = records.read_drains()
         self.log_action = log_action
         self._rng = rng
         self._spawn = spawn
@@ -98,7 +108,10 @@ class WorkerPool:
         """Adds slots with the lowest free numbers, or removes empty and then new ones. Returns the removed slots."""
         while len(self.slots) < count:
             number = self._free_number()
-            self.slots[number] = WorkerSlot(number, start_at=now)
+            self.slots[number] = slot = WorkerSlot(number, start_at=now)
+            drained = self._drains.of_slot(number)
+            if drained is not None:
+                slot.keep_drained(drained.worker_id, drained.reason)
         removed = []
         while len(self.slots) > count:
             number = max(self.slots, key=lambda n: (self.slots[n].worker is None, n))
@@ -106,38 +119,62 @@ class WorkerPool:
         for slot in removed:
             if slot.worker is not None:
                 self.drain(slot.worker, now, "no longer wanted")
+        if removed:
+            self.save_drains(self._drains.host_reason)
         return removed
 
     def _free_number(self) -> int:
         return next(n for n in range(1, len(self.slots) + 2) if n not in self.slots)
 
+    # ---------------------------------------------------------------- drains
+
+    @property
+    def drains(self) -> Drains:
+        """The drained slots, as the next supervisor finds them."""
+        return self._drains
+
+    def save_drains(self, host_reason: str | None) -> None:
+        """Stores which slots are drained. ``host_reason`` is set while the whole host is."""
+        slots = {
+            number: DrainedWorker(
+                *(
+                    (slot.worker.worker_id, slot.worker.reason)
+                    if slot.worker
+                    else (slot.last_worker_id, slot.reason)
+                )
+            )
+            for number, slot in self.slots.items()
+            if slot.keep_empty
+        }
+        drains = Drains(slots, host_reason if slots or not self.slots else None)
+        if drains != self._drains:
+            self._drains = drains
+            self._records.write_drains(drains)
+
     # ---------------------------------------------------------------- starting
 
     async def _start_in(self, slot: WorkerSlot, now: float) -> None:
         slot.start_at = None
-        worker = await self.start(slot.number, self.launch, now)
-        if worker is None:
-            failure = WorkerExit(None, 0.0, reported=False, cause="it cannot be started")
+        try:
+            worker = await self.start(slot.number, self.launch, now)
+        except OSError as error:
+            failure = WorkerExit(None, 0.0, reported=False, cause=f"it cannot be started: {error}")
             self._apply_restart_policy(slot, failure, now)
         else:
             slot.worker, slot.last_worker_id, slot.reason = worker, worker.worker_id, ""
 
-    async def start(self, number: int, launch: Launch, now: float) -> WorkerProcess | None:
-        """Starts a worker for slot ``number``, without placing it there. Returns None if it cannot be started."""
+    async def start(self, number: int, launch: Launch, now: float) -> WorkerProcess:
+        """Starts a worker for slot ``number``, without placing it there. Raises OSError if it cannot be started."""
         worker_id = f"{host_name()}-{number}-{os.urandom(3).hex()}"
-        try:
-            handle = await self._backend.start(worker_id, number, launch.environ)
-        except OSError as error:
-            self.log_action(f"worker {number} cannot be started: {error}")
-            return None
-        return self._watch(handle, number, now)
+        return self._watch(await self._backend.start(worker_id, number, launch.environ), number, now)
 
     def adopt(self, handle: WorkerHandle, now: float) -> None:
         """Places a worker of an earlier supervisor in a slot."""
         number = self._free_number()
         worker = self._watch(handle, number, now)
         self.slots[number] = WorkerSlot(number, worker, last_worker_id=worker.worker_id)
-        self.log_action(f"worker {number}: adopted {handle.worker_id} of an earlier supervisor")
+        message = f"worker {number}: adopted {handle.worker_id} of an earlier supervisor"
+        self.log_action(Action.WORKER_ADOPTED, message)
 
     def _watch(self, handle: WorkerHandle, number: int, now: float) -> WorkerProcess:
         limits = self._limits.jittered(self._rng)
@@ -179,7 +216,7 @@ class WorkerPool:
     def abort(self, worker: WorkerProcess, now: float, reason: str) -> None:
         """Makes a hung worker write its stack to its log, and sets the time of its SIGKILL."""
         name = f"worker {worker.number} ({worker.worker_id})"
-        self.log_action(f"{name} is killed: {reason}; {self.log_hint(worker)}")
+        self.log_action(Action.WORKER_HUNG, f"{name} is killed: {reason}; {self.log_hint(worker)}")
         worker.kill_reason = reason
         worker.kill_at = now + ABORT_GRACE_S
         worker.handle.signal(signal.SIGABRT)
@@ -212,18 +249,37 @@ class WorkerPool:
     def _apply_restart_policy(self, slot: WorkerSlot, worker_exit: WorkerExit, now: float) -> None:
         slot.rapid_exits = count_rapid_exits(worker_exit, slot.rapid_exits)
         decision = decide_restart(worker_exit, slot.rapid_exits, self._rng)
+        log_hint = f"see {self._backend.log_location(slot.number, slot.last_worker_id)}"
         if isinstance(decision, Fatal):
             slot.mark_empty(Phase.FATAL, decision.reason)
-            self.log_action(
-                f"worker {slot.number} is fatal: {decision.reason}; "
-                f"see {self._backend.log_location(slot.number, slot.last_worker_id)}"
-            )
+            message = f"worker {slot.number} is fatal: {decision.reason}; {log_hint}"
+            self.log_action(Action.WORKER_FATAL, message)
             return
-        slot.mark_empty(Phase.BACKOFF, worker_exit.describe(), start_at=now + decision.delay_s)
-        self.log_action(
-            f"worker {slot.number} exited ({worker_exit.describe()}); its jobs are requeued, "
-            f"it starts again in {decision.delay_s:.1f} s"
-        )
+        exited, delay = worker_exit.describe(), f"{decision.delay_s:.1f} s"
+        failing = slot.rapid_exits >= FAILING_AFTER_EXITS
+        if failing:
+            exited = f"failed {slot.rapid_exits} times in a row soon after its start; the last time: {exited}"
+        slot.mark_empty(Phase.BACKOFF, exited, start_at=now + decision.delay_s)
+        if not is_failure_logged(slot.rapid_exits):
+            return
+        if failing:
+            message = f"worker {slot.number} {exited}; {log_hint}; it is tried again until it works"
+            self.log_action(Action.WORKER_FAILING, message)
+        else:
+            message = (
+                f"worker {slot.number} exited ({exited}); its jobs are requeued, it starts again in {delay}"
+            )
+            self.log_action(Action.WORKER_EXITED, message)
+
+    def note_uptime(self, worker: WorkerProcess, now: float) -> None:
+        """Forgets the failed starts of a slot whose worker has run long enough."""
+        slot = self.slot_of(worker)
+        if slot is None or slot.rapid_exits == 0 or now - worker.started < HEALTHY_UPTIME_S:
+            return
+        if slot.rapid_exits >= FAILING_AFTER_EXITS:
+            message = f"worker {slot.number} works again after {slot.rapid_exits} failed starts"
+            self.log_action(Action.WORKER_RECOVERED, message)
+        slot.rapid_exits = 0
 
     def log_hint(self, worker: WorkerProcess) -> str:
         """Returns where an operator finds the log of a worker."""

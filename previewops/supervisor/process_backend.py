@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import psutil
 
+from previewops.logs.journal import JOURNAL_FIELDS
 from previewops.process.parent_death import die_with_parent_argv
+from previewops.supervisor.actions import Action, LogAction
 from previewops.supervisor.backend import WorkerHandle
 from previewops.supervisor.process_registry import ProcessRegistry, RegisteredProcess
 
@@ -47,32 +49,58 @@ class ChildWorker:
 
 
 class ProcessBackend:
-    """Starts workers as children of this process, each with a log of its slot in ``log_folder``."""
+    """Starts workers as children of this process, each with a log of its slot in ``log_folder``.
+
+    ``log_folder`` is None if this process logs to systemd's journal: its workers do too.
+    """
 
     name = "process"
 
-    def __init__(self, build_argv: BuildArgv, *, log_folder: Path, registry: ProcessRegistry) -> None:
+    def __init__(
+        self,
+        build_argv: BuildArgv,
+        *,
+        log_folder: Path | None,
+        registry: ProcessRegistry,
+        log_action: LogAction,
+    ) -> None:
         self._build_argv = build_argv
         self._log_folder = log_folder
+        self._log_action = log_action
         self._registry = registry
         self._orphans = registry.read()
         registry.restore(self._orphans)
 
     async def start(self, worker_id: str, slot_number: int, environ: Mapping[str, str]) -> WorkerHandle:
-        """Starts a worker. Raises OSError also if its log cannot be written."""
-        self._log_folder.mkdir(parents=True, exist_ok=True)
-        with _open_log(self._log_path(slot_number)) as log:
+        with self._open_output(slot_number) as output:
             process = await asyncio.create_subprocess_exec(
                 *die_with_parent_argv(self._build_argv(worker_id), signal.SIGKILL),
                 env=dict(environ),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 # The terminal sends Ctrl-C to the supervisor only, which drains the workers.
                 start_new_session=True,
             )
         self._registry.add(worker_id, process.pid)
         return ChildWorker(worker_id, process)
+
+    @contextmanager
+    def _open_output(self, slot_number: int) -> Iterator[BinaryIO | int | None]:
+        """Opens the standard output of a worker; None is that of this process. A worker can do without a log."""
+        if self._log_folder is None:
+            yield None
+            return
+        try:
+            self._log_folder.mkdir(parents=True, exist_ok=True)
+            log = _open_log(self._log_folder / log_name(slot_number))
+        except OSError as error:
+            message = f"worker {slot_number} starts without its log in {self._log_folder}: {error.strerror}"
+            self._log_action(Action.LOG_UNAVAILABLE, message)
+            yield asyncio.subprocess.DEVNULL
+            return
+        with log:
+            yield log
 
     async def adopt(self) -> list[WorkerHandle]:
         """Returns none: a process cannot wait for another's child, and the kernel has killed them."""
@@ -95,10 +123,14 @@ class ProcessBackend:
         self._registry.remove(handle.worker_id)
 
     def log_location(self, number: int, worker_id: str) -> str:
-        return str(self._log_path(number))
+        if self._log_folder is None:
+            return f"journalctl {JOURNAL_FIELDS['worker']}={worker_id}"
+        return str(self._log_folder / log_name(number))
 
-    def _log_path(self, number: int) -> Path:
-        return self._log_folder / f"worker-{number}.log"
+
+def log_name(slot_number: int) -> str:
+    """Returns the name of the log of a slot's workers."""
+    return f"worker-{slot_number}.log"
 
 
 async def _wait_for_exit(orphan: RegisteredProcess, timeout_s: float) -> None:
@@ -110,7 +142,7 @@ async def _wait_for_exit(orphan: RegisteredProcess, timeout_s: float) -> None:
 
 
 def _open_log(path: Path) -> BinaryIO:
-    """Opens a log for appending. A large one is rotated first."""
+    """Opens a log for appending. A large one is rotated first; a worker that drains goes on writing to that."""
     if path.exists() and path.stat().st_size > LOG_BYTES:
         path.replace(path.with_suffix(".log.1"))
     return path.open("ab")

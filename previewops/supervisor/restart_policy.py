@@ -6,15 +6,15 @@ import signal
 from dataclasses import dataclass
 
 from previewops.clock import Rng
-from previewops.errors import EXIT_CONFIG, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_USAGE
+from previewops.errors import EXIT_CONFIG, EXIT_USAGE
+from previewops.snapshot.fleet import FAILING_AFTER_EXITS
 
 FIRST_BACKOFF_S = 0.2
 MAX_BACKOFF_S = 30.0
 HEALTHY_UPTIME_S = 10.0
 """An exit after this uptime is not caused by how the worker was started."""
-MAX_RAPID_EXITS = 5
-BOOT_ERRORS = frozenset({EXIT_USAGE, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_CONFIG})
-"""Exit statuses of a worker that cannot start with its settings and surroundings."""
+BOOT_ERRORS = frozenset({EXIT_USAGE, EXIT_CONFIG})
+"""Exit statuses of a worker whose settings or installation are invalid. No time heals them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +87,19 @@ def count_rapid_exits(worker_exit: WorkerExit, before: int) -> int:
 
 
 def decide_restart(worker_exit: WorkerExit, rapid_exits: int, rng: Rng) -> Restart | Fatal:
-    """Returns the decision after an unexpected exit. ``rapid_exits`` counts it already."""
+    """Returns the decision after an unexpected exit. ``rapid_exits`` counts it already.
+
+    A full disk, a wrong password or a missing server may pass, so only a boot error is fatal.
+    """
     if worker_exit.boot_error:
         return Fatal(f"it cannot start ({worker_exit.describe()})")
-    if rapid_exits >= MAX_RAPID_EXITS:
-        times = f"{rapid_exits} times in a row soon after its start"
-        return Fatal(f"it exited {times} ({worker_exit.describe()})")
     return Restart(backoff_s(rapid_exits, rng))
+
+
+def is_failure_logged(rapid_exits: int) -> bool:
+    """Whether an exit is logged: each until the worker counts as failing, then at doubling counts."""
+    doublings, rest = divmod(rapid_exits, FAILING_AFTER_EXITS)
+    return doublings == 0 or (rest == 0 and doublings & (doublings - 1) == 0)
 
 
 def backoff_s(rapid_exits: int, rng: Rng) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from previewops.supervisor.actions import Action, LogAction
 from previewops.supervisor.environment import Launch
 from previewops.supervisor.phases import Phase
-from previewops.supervisor.pool import LogAction, WorkerPool
+from previewops.supervisor.pool import WorkerPool
 from previewops.supervisor.restart_policy import WorkerExit
 from previewops.supervisor.slots import PendingReplacement, WorkerProcess, WorkerSlot
 
@@ -67,9 +68,10 @@ class RollingRestart:
 
     async def _begin(self, slot: WorkerSlot, old: WorkerProcess, rolling: bool, now: float) -> None:
         launch = self._next_launch if rolling and self._next_launch is not None else self._pool.launch
-        new = await self._pool.start(slot.number, launch, now)
-        if new is None:
-            self._abandon(slot, "its successor cannot be started", rolling, now)
+        try:
+            new = await self._pool.start(slot.number, launch, now)
+        except OSError as error:
+            self._abandon(slot, f"its successor cannot be started: {error}", rolling, now)
         else:
             self._current = PendingReplacement(slot, old, new, rolling)
 
@@ -111,7 +113,7 @@ class RollingRestart:
         if slot.worker is not None:
             slot.worker.reason = ""
         if not rolling:
-            self._log_action(f"worker {slot.number} is not replaced: {reason}")
+            self._log_action(Action.WORKER_NOT_REPLACED, f"worker {slot.number} is not replaced: {reason}")
             return
         self._queue = deque(entry for entry in self._queue if not entry[1])
         self._next_launch = None

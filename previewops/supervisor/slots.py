@@ -75,6 +75,11 @@ class WorkerSlot:
         """Removes the worker from the slot."""
         self.worker, self.phase, self.reason, self.start_at = None, phase, reason, start_at
 
+    def keep_drained(self, worker_id: str, reason: str) -> None:
+        """Keeps the slot empty, as an operator wanted it under an earlier supervisor."""
+        self.keep_empty, self.last_worker_id = True, worker_id
+        self.mark_empty(Phase.EXITED, reason)
+
     def reset(self, now: float) -> bool:
         """Makes an empty slot start a worker at once. Returns whether that changes anything."""
         self.keep_empty = False

@@ -2,6 +2,9 @@
 
 ``systemd-run`` starts them: for root on the system's manager, otherwise on the user's. ``systemd-run --wait`` stays
 with a unit and prints how it ended. Ended units are collected, so ``systemctl`` cannot show their status.
+
+The units are hardened like the shipped ones. For root they run as the owner of DATA_DIR. A worker's environment,
+which may contain secrets, is in a file in memory while systemd starts the unit, and then removed.
 """
 
 from __future__ import annotations
@@ -12,13 +15,17 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from previewops.errors import UsageError
+from previewops.secret_files import CREDENTIALS_VARIABLE, credential_files
 from previewops.settings import Settings
 from previewops.supervisor.backend import WorkerHandle
 from previewops.supervisor.process_backend import BuildArgv
+from previewops.supervisor.unit_hardening import hardening_properties, hidden_folders, is_hidden
 
 MIB = 1024 * 1024
 OWN_MEMORY_MB = 256
@@ -34,8 +41,12 @@ _TO_ESCAPE = re.compile(r'([\\"$`])')
 _ESCAPED = r"\\\1"
 # Variables that systemd sets for the unit of the supervisor itself.
 _OWN_UNIT_VARIABLES = frozenset(
-    {"INVOCATION_ID", "JOURNAL_STREAM", "MAINPID", "MANAGERPID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}
-)
+    {
+        "INVOCATION_ID", "JOURNAL_STREAM", "MAINPID", "MANAGERPID", "SYSTEMD_EXEC_PID", CREDENTIALS_VARIABLE,
+        "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
+    }
+)  # fmt: skip
+_ENVIRONMENT_SUFFIX = ".env"
 
 
 class UnitWorker:
@@ -81,8 +92,16 @@ class SystemdBackend:
     name = "systemd-run"
 
     def __init__(self, build_argv: BuildArgv, settings: Settings, *, folder: Path) -> None:
+        """Removes the environments that a killed supervisor has left in ``folder`` or in memory.
+
+        Raises:
+            UsageError: the hardened units could not see the program or DATA_DIR.
+        """
         self._build_argv = build_argv
-        self._folder = folder
+        self._is_system = os.geteuid() == 0
+        self._data_dir = settings.data_dir.resolve()
+        if self._is_system:
+            _check_visible(self._data_dir)
         memory_mb = settings.worker_concurrency * settings.memory_limit_mb + OWN_MEMORY_MB
         self._limits = {
             "MemoryMax": memory_mb * MIB,
@@ -90,14 +109,25 @@ class SystemdBackend:
             "TimeoutStopSec": f"{settings.drain_timeout_s + STOP_AFTER_DRAIN_S}s",
         }
         owner = f"{settings.queue_name}\0{settings.data_dir.resolve()}"
-        self._prefix = f"previewops-worker-{hashlib.sha256(owner.encode()).hexdigest()[:8]}-"
-        self._manager = [] if os.geteuid() == 0 else ["--user"]
+        tag = hashlib.sha256(owner.encode()).hexdigest()[:8]
+        self._prefix = f"previewops-worker-{tag}-"
+        self._manager = [] if self._is_system else ["--user"]
+        self._folder = _runtime_folder(os.environ, folder, system=self._is_system) / tag
+        _make_private_empty(self._folder)
+        for left_over in folder.glob(f"*{_ENVIRONMENT_SUFFIX}"):
+            left_over.unlink(missing_ok=True)
 
     async def start(self, worker_id: str, slot_number: int, environ: Mapping[str, str]) -> WorkerHandle:
         """Starts a worker. Raises OSError if systemd-run cannot be run, or the unit does not start."""
-        file = self._environment_file(worker_id)
-        file.touch(mode=0o600)
-        file.write_text(format_environment_file(environ), "utf-8")
+        file = self._folder / f"{worker_id}{_ENVIRONMENT_SUFFIX}"
+        try:
+            file.touch(mode=0o600)
+            file.write_text(format_environment_file(environ), "utf-8")
+            return await self._start_unit(worker_id, file)
+        finally:
+            file.unlink(missing_ok=True)  # systemd has read it, or never will
+
+    async def _start_unit(self, worker_id: str, file: Path) -> WorkerHandle:
         runner = await asyncio.create_subprocess_exec(
             "systemd-run",
             *self._manager,
@@ -119,22 +149,38 @@ class SystemdBackend:
         with suppress(ProcessLookupError):
             runner.kill()
         _, stderr = await runner.communicate()
-        file.unlink(missing_ok=True)
         reason = stderr.decode("utf-8", "replace").strip() or "the unit has no process"
         raise OSError(f"systemd-run: {reason}")
 
     def _options(self, worker_id: str, environment: Path) -> list[str]:
-        fixed = {"EnvironmentFile": environment, "KillMode": "mixed", "OOMPolicy": "continue"}
-        properties = {**fixed, **self._limits}
+        properties = [
+            ("EnvironmentFile", environment),
+            ("KillMode", "mixed"),
+            ("OOMPolicy", "continue"),
+            *self._limits.items(),
+            *hardening_properties(self._data_dir, system=self._is_system),
+            *self._owner(),
+            *(("LoadCredential", f"{path.name}:{path}") for path in credential_files(os.environ)),
+        ]
+        folder = Path.cwd()
+        if self._is_system and is_hidden(folder):
+            folder = self._data_dir
         return [
             f"--unit={self._unit(worker_id)}",
             f"--description=previewops: worker {worker_id}",
             "--wait",
             "--collect",
             "--service-type=notify",
-            f"--working-directory={Path.cwd()}",
-            *(f"--property={name}={value}" for name, value in properties.items()),
+            f"--working-directory={folder}",
+            *(f"--property={name}={value}" for name, value in properties),
         ]
+
+    def _owner(self) -> list[tuple[str, int]]:
+        """Returns the user and group of the units: those of DATA_DIR, which the workers write."""
+        if not self._is_system:
+            return []
+        status = self._data_dir.stat()
+        return [("User", status.st_uid), ("Group", status.st_gid)]
 
     async def adopt(self) -> list[WorkerHandle]:
         """Returns the units of an earlier supervisor of this queue and DATA_DIR."""
@@ -155,17 +201,13 @@ class SystemdBackend:
         return []
 
     def forget(self, handle: WorkerHandle) -> None:
-        """Deletes the file with the worker's environment."""
-        self._environment_file(handle.worker_id).unlink(missing_ok=True)
+        """Does nothing: systemd collects the unit."""
 
     def log_location(self, number: int, worker_id: str) -> str:
         return " ".join(["journalctl", *self._manager, "-u", self._unit(worker_id)])
 
     def _unit(self, worker_id: str) -> str:
         return f"{self._prefix}{worker_id}.service"
-
-    def _environment_file(self, worker_id: str) -> Path:
-        return self._folder / f"{worker_id}.env"
 
     async def _main_pid(self, unit: str) -> int:
         output = await self._systemctl("show", "--property=MainPID", "--value", unit)
@@ -182,6 +224,30 @@ class SystemdBackend:
         )
         stdout, _ = await process.communicate()
         return stdout.decode("utf-8", "replace")
+
+
+def _check_visible(data_dir: Path) -> None:
+    program = {Path(__file__).resolve().parent, Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}
+    folders = [("program folder", folder, "/opt/previewops") for folder in sorted(program)]
+    problems = hidden_folders([*folders, ("DATA_DIR", data_dir, "/var/lib/previewops")])
+    if problems:
+        raise UsageError("; ".join(problems), hint="move it, or use --backend process")
+
+
+def _runtime_folder(environ: Mapping[str, str], fallback: Path, *, system: bool) -> Path:
+    """Returns the folder in memory for files of this program; ``fallback`` for a user without one."""
+    if system:
+        return Path("/run/previewops")
+    folder = Path(environ.get("XDG_RUNTIME_DIR", ""))
+    return folder / "previewops" if folder.is_absolute() else fallback / "environments"
+
+
+def _make_private_empty(folder: Path) -> None:
+    """Creates a folder that only this user can open, or empties it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    for left_over in folder.iterdir():
+        left_over.unlink(missing_ok=True)
 
 
 def format_environment_file(environ: Mapping[str, str]) -> str:

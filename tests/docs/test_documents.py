@@ -19,6 +19,7 @@ from previewops import __version__
 from previewops.cli import program
 from previewops.errors import (
     EXIT_CONFIG,
+    EXIT_DAMAGED,
     EXIT_FAILED,
     EXIT_INVALID,
     EXIT_TRY_AGAIN,
@@ -82,6 +83,7 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
         EXIT_INVALID,
         EXIT_UNREACHABLE,
         EXIT_TRY_AGAIN,
+        EXIT_DAMAGED,
         EXIT_CONFIG,
         program.EXIT_INTERRUPTED,
         program.EXIT_BROKEN_PIPE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from collections.abc import Iterator
 from previewops.logs.redaction import MAX_LINE
 from previewops.logs.setup import JobLogContext
 from previewops.settings import Settings
+from previewops.supervisor.actions import Action
 from tests.docs.documents import ROOT, section, table
 
 LOGS = ROOT / "docs" / "logs.md"
-LEVELS = ("debug", "info", "warning", "error")
+LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def logged() -> dict[str, tuple[set[str], set[str]]]:
@@ -45,6 +47,13 @@ def test_the_events_are_those_of_the_code() -> None:
         for name, levels, fields, _ in table(LOGS, "## Events")
     }
     assert documented == logged()
+
+
+def test_each_action_of_the_supervisor_has_a_level_and_is_logged() -> None:
+    documented = {name: level for name, level, _ in table(LOGS, "## Actions of the supervisor")}
+    assert documented == {action.kind: logging.getLevelName(action.level).lower() for action in Action}
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "previewops" / "supervisor").glob("*.py"))
+    assert {action.name for action in Action} == set(re.findall(r"\bAction\.([A-Z_]+)", source))
 
 
 def test_fields_of_every_line_are_documented() -> None:

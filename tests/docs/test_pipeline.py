@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shlex
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,16 @@ def test_every_python_and_every_server_is_tested() -> None:
     servers = [*matrix["server"], *(row["server"] for row in matrix["include"])]
     assert [server["name"] for server in servers] == ["Redis 7.2", "Redis 6.2", "Redis 8", "Valkey 8"]
     assert {server["program"] for server in servers} == {"redis-server", "valkey-server"}
+
+
+def test_the_lowest_and_the_newest_dependencies_are_tested(capsys: pytest.CaptureFixture[str]) -> None:
+    job = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))["jobs"]["versions"]
+    assert job["strategy"]["matrix"]["versions"] == ["lowest", "newest"]
+    runpy.run_path(str(ROOT / ".ci" / "lowest.py"), run_name="__main__")
+    constraints = capsys.readouterr().out.splitlines()
+    assert "pillow==13.0.0" in constraints
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    assert len(constraints) == len(dependencies)
 
 
 def test_the_gate_and_the_pipeline_install_the_same_packages() -> None:

@@ -14,7 +14,8 @@ from previewops.contract import limits as contract_limits
 from previewops.contract.url import MAX_URL_CHARACTERS
 from previewops.settings import Settings, variable_of
 from previewops.worker.assets.fetch import MAX_REDIRECTS
-from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.decode_memory import PictureLayout, bytes_per_pixel, jpeg_bytes
+from previewops.worker.render.limits import MIB, RenderLimits
 from tests.docs.codes import codes_of_the_program, uses_of
 from tests.docs.documents import ROOT, links, section, spans, table
 from tests.docs.fields import objects
@@ -91,7 +92,7 @@ def test_every_limit_is_listed_with_its_default_and_its_code() -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "settings"
     }
     known = {
-        variable_of(member.name): str(member.default)
+        variable_of(member.name): member.metadata["shown"]
         for member in members(Settings)
         if member.name in limiting
     }
@@ -120,6 +121,42 @@ def test_the_bounds_without_a_setting_are_those_of_the_contract() -> None:
         "a web address, in characters": [str(MAX_URL_CHARACTERS)],
         "redirects of one fetch": [str(MAX_REDIRECTS)],
     }
+
+
+_LAYOUTS = {
+    "PNG with full transparency": PictureLayout("PNG", "RGBA"),
+    "PNG with one transparent colour": PictureLayout("PNG", "RGB", transparency=True),
+    "GIF with a transparent colour": PictureLayout("GIF", "P", transparency=True),
+    "WebP, still or animated": PictureLayout("WEBP", "RGBA", frames=100),
+    "AVIF, opaque, 8 bits": PictureLayout("AVIF", "RGB"),
+    "AVIF, transparent, 10 bits": PictureLayout("AVIF", "RGBA", sample_bytes=2),
+    "GIF, animated": PictureLayout("GIF", "RGBA", frames=2),
+    "PNG, animated": PictureLayout("PNG", "RGBA", frames=2),
+    "AVIF, animated, 8 frames or more, opaque, 8 bits": PictureLayout("AVIF", "RGB", frames=99),
+}
+
+
+def test_the_pixels_that_fit_into_memory_are_listed_by_format() -> None:
+    rows = {
+        name: shown for name, *shown in _table_below("## Limits", "| picture | by default | with 2048 MiB |")
+    }
+    costs = {name: bytes_per_pixel(layout) for name, layout in _LAYOUTS.items()}
+    opaque = max(bytes_per_pixel(PictureLayout(kind, "RGB")) for kind in ("PNG", "GIF"))
+    costs["JPEG, PNG, GIF, opaque"] = max(opaque, jpeg_bytes(0, 1, 1))
+    costs["JPEG, progressive, full colour, at 3840x2160"] = jpeg_bytes(3, 1, 1)
+    for name, cost in costs.items():
+        limits = (RenderLimits(), RenderLimits(memory_bytes=2_048 * MIB))
+        shown = [
+            str(min(limit.frame_pixels, int(limit.decoder_bytes / cost)) // 1_000_000) for limit in limits
+        ]
+        assert rows.pop(name) == shown, name
+    assert not rows
+
+
+def _table_below(heading: str, head: str) -> list[list[str]]:
+    below = section(DOCUMENT, heading).partition(head)[2].partition("\n\n")[0]
+    rows = [line for line in below.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
 def _second_table(heading: str) -> list[list[str]]:

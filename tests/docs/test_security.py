@@ -34,6 +34,15 @@ def test_each_control_names_its_code_and_a_test_of_it() -> None:
         assert set(tests.split(", ")) <= DEFINED, tests
 
 
+def test_each_claim_about_the_sandbox_is_followed_by_the_tests_that_show_it() -> None:
+    text = section(DOCUMENT, "## The render sandbox")
+    claims = re.findall(r"^- (?:.|\n(?! *\n|- ))+", text, re.MULTILINE)
+    assert len(claims) > 8
+    for claim in claims:
+        (names,) = re.findall(r"<!-- ([\w, ]+) -->$", claim)
+        assert set(names.split(", ")) <= DEFINED, names
+
+
 def test_security_documents_residual_risks() -> None:
     assert len(re.findall(r"^- \*\*", section(DOCUMENT, "## What remains"), re.MULTILINE)) > 8
 

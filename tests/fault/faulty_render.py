@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import signal
@@ -30,6 +31,9 @@ def build(spec: dict[str, Any], host: TaskContext) -> dict[str, Any]:
     if fault.get("spin"):
         # One call into C that takes hours.
         hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+    if fault.get("loops"):
+        # The same without processor time: it waits with the interpreter's lock.
+        ctypes.PyDLL(None).sleep(2**31 - 1)
     if fault.get("segfault"):
         os.kill(os.getpid(), signal.SIGSEGV)
     if fault.get("kills_worker"):

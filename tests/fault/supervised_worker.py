@@ -1,13 +1,14 @@
 """A worker for a supervisor under test: ``python -m tests.fault.supervised_worker NAME``.
 
-BOOT_FAULT makes it raise at its start. WORKER_OVERLAY (NAME=value) changes its environment and that of its render
-processes. SIGUSR1 makes it block its event loop for ever.
+It raises at its start while the path BOOT_FAULT exists. WORKER_OVERLAY (NAME=value) changes its
+environment and that of its render processes. SIGUSR1 makes it block its event loop for ever.
 """
 
 import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from previewops.errors import PreviewopsError
 from previewops.logs.setup import configure_logging
@@ -24,7 +25,7 @@ def main(name: str) -> None:
     print(f"boots as {name}", flush=True)
     overlay = dict([os.environ["WORKER_OVERLAY"].split("=")]) if "WORKER_OVERLAY" in os.environ else {}
     os.environ |= overlay
-    if "BOOT_FAULT" in os.environ:
+    if Path(os.environ.get("BOOT_FAULT", "missing")).exists():
         raise RuntimeError("a bug")
     signal.signal(signal.SIGUSR1, block_loop)
     settings = Settings.from_env(os.environ)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -94,8 +95,18 @@ class SupervisorProcess:
 
         return (await self.sees(f"{count} workers run", all_run)).state.workers
 
+    def worker_log(self, number: int) -> Path:
+        """Returns the log of the worker in a slot."""
+        (path,) = (self.cluster.settings.data_dir / "logs").rglob(f"worker-{number}.log")
+        return path
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Returns the lines of the supervisor's own log."""
+        lines = self.log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
     def read_logs(self) -> str:
-        logs = sorted((self.cluster.settings.data_dir / "logs").glob("*.log"))
+        logs = sorted((self.cluster.settings.data_dir / "logs").rglob("*.log"))
         return "\n".join(
             f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in (self.log, *logs)
         )

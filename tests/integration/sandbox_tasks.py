@@ -12,6 +12,7 @@ import re
 import resource
 import signal
 import socket
+import stat
 import struct
 import sys
 import termios
@@ -164,8 +165,15 @@ def act_hang_up(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _channel() -> socket.socket:
-    fd = next(int(name) for name, file in _open_descriptors().items() if file.startswith("socket:"))
-    return socket.socket(fileno=os.dup(fd))
+    return socket.socket(fileno=os.dup(_channel_fd()))
+
+
+def _channel_fd() -> int:
+    for fd in range(3, 256):
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                return fd
+    raise AssertionError("no socket")
 
 
 def act_try(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
@@ -191,9 +199,7 @@ def act_try(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
         "attribute a file": lambda: os.setxattr(folder / "secret", "user.x", b"x"),
         "empty a file": lambda: os.truncate(folder / "secret", 0),
         "signal itself": lambda: signal.pthread_kill(threading.get_ident(), 0),
-        "bound itself": lambda: resource.setrlimit(
-            resource.RLIMIT_CPU, resource.getrlimit(resource.RLIMIT_CPU)
-        ),
+        "read own limit": lambda: resource.getrlimit(resource.RLIMIT_AS),
         "pin itself": lambda: os.sched_setaffinity(0, os.sched_getaffinity(0)),
         "read python": lambda: Path(os.__file__).read_bytes(),
         "start a thread": _in_a_thread,
@@ -212,16 +218,10 @@ def _calls() -> dict[str, Callable[[], object]]:
             raise OSError(ctypes.get_errno(), "refused")
 
     def own(command: int, value: object) -> None:
-        read_end, write_end = os.pipe()
-        try:
-            fcntl.fcntl(read_end, command, value)  # type: ignore[call-overload]
-        finally:
-            os.close(read_end)
-            os.close(write_end)
+        fcntl.fcntl(_channel_fd(), command, value)  # type: ignore[call-overload]
 
     def by_ioctl(command: int) -> None:
-        with _channel() as channel:
-            fcntl.ioctl(channel, command, struct.pack("i", parent))
+        fcntl.ioctl(_channel_fd(), command, struct.pack("i", parent))
 
     information = ctypes.create_string_buffer(struct.pack("iii", 0, 0, -1), 128)
     owner = struct.pack("ii", 1, parent)
@@ -280,12 +280,30 @@ def act_ask_and_leave(spec: dict[str, Any], context: TaskContext) -> dict[str, A
     return act_wait(spec, lambda fraction, text: None)
 
 
+def act_print(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Prints ``spec["text"]`` as a library would, ``spec["times"]`` times, or until nobody listens."""
+    written = 0
+    with suppress(BrokenPipeError):
+        for _ in range(spec.get("times", 1)):
+            written += os.write(spec["fd"], spec["text"].encode())
+    return {"written": written}
+
+
 def act_burn(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
-    """Uses a processor for ``spec["seconds"]`` of its time, unless killed."""
+    """Uses a processor for ``spec["seconds"]`` of its time, unless killed. First it tries to remove its limits."""
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CPU, unlimited)
     until = time.process_time() + spec["seconds"]
     while time.process_time() < until:
         pass
     return {"burnt": True}
+
+
+def act_burn_afterwards(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
+    """Leaves a thread behind that uses a processor for ever."""
+    threading.Thread(target=act_burn, args=({"seconds": 1_000}, context), daemon=True).start()
+    return {"pid": os.getpid()}
 
 
 def act_write_much(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:

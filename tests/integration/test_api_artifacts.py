@@ -133,6 +133,17 @@ async def test_manifest_is_sent_unchanged(stored_api: ApiUnderTest, bundle: Path
     assert (await stored_api.client.get(f"{ARTIFACTS}/preview.json")).json() == {"version": 1}
 
 
+async def test_browser_that_opens_a_video_may_play_it(api: ApiUnderTest) -> None:
+    for headers in ({}, {"range": "bytes=0-1"}):
+        response = await api.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)
+        policy = response.headers.get_list("content-security-policy")
+        # Chromium's player loads the address again, from the page's origin; scripts stay forbidden.
+        expected = "media-src 'self'; img-src 'self'; frame-ancestors 'none'; sandbox allow-same-origin"
+        assert policy == [f"default-src 'none'; {expected}"]
+    missing = await api.client.get(f"{ARTIFACTS}/none")
+    assert missing.headers["content-security-policy"].endswith("; sandbox")
+
+
 @pytest.mark.parametrize("path", FILES)
 async def test_every_file_has_its_checksum_and_media_type(stored_api: ApiUnderTest, path: str) -> None:
     content, kind = FILES[path]
@@ -250,13 +261,19 @@ async def test_invalid_manifest_is_404(api: ApiUnderTest, bundle: Path, content:
 
 async def test_job_without_artifacts_is_404_with_the_reason(api: ApiUnderTest) -> None:
     await api.queue_driver.complete("dry", result={"plan": {}})
+    await api.queue_driver.add_dead_letters("dies")
     await api.queue_driver.submit(payload("waits"))
     response = require_problem(await api.client.get(f"{JOBS}/dry/artifacts"), 404, "no-such-artifact")
     assert "dry run" in response["detail"]
     response = require_problem(
         await api.client.get(f"{JOBS}/waits/artifacts/poster.webp"), 404, "no-such-artifact"
     )
-    assert "waits is waiting" in response["detail"]
+    assert response["detail"] == (
+        "artifacts of job waits do not exist yet: found a job that is waiting, allowed a completed one"
+    )
+    assert "try again when the job is completed" in response["hint"]
+    response = require_problem(await api.client.get(f"{JOBS}/dies/artifacts"), 404, "no-such-artifact")
+    assert response["detail"].startswith("job dies has no artifacts: found a job that is dead")
 
 
 async def test_pruned_bundle_is_404(api: ApiUnderTest, bundle: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,38 @@ async def test_number_of_streams_is_limited(redis_url: str, tmp_path: Path) -> N
         assert await another.began() == 200
         for stream in (streams[1], another):
             await stream.leave()
+
+
+async def leave_room(api: ApiUnderTest, greedy: dict[str, str], other: dict[str, str], holder: str) -> None:
+    """One client takes its half of four streams and no more; another client gets one of the others."""
+    await api.queue_driver.submit(payload("a"))
+    path = f"{JOBS}/a/events"
+    streams = [Stream(api, path, greedy) for _ in range(2)]
+    assert [await stream.began() for stream in streams] == [200, 200]
+    rejected = await api.client.get(path, headers=greedy)
+    detail = require_problem(rejected, 503, "overloaded")["detail"]
+    assert detail == f"event streams of {holder}: found 2 open, allowed 2"
+    streams.append(Stream(api, path, other))
+    assert await streams[-1].began() == 200
+    await streams[0].leave()
+    streams.append(Stream(api, path, greedy))
+    assert await streams[-1].began() == 200
+    for stream in streams[1:]:
+        await stream.leave()
+
+
+async def test_read_token_holds_a_share_of_the_streams(redis_url: str, tmp_path: Path) -> None:
+    tokens = {"api_token": "acting-token-0123456789", "api_read_token": "looking-token-0123456789"}
+    acting, reading = ({"authorization": f"Bearer {token}"} for token in tokens.values())
+    async with serve_api(redis_url, tmp_path, api_streams=4, **tokens) as api:
+        await leave_room(api, reading, acting, "the read-only token")
+
+
+async def test_client_behind_a_proxy_holds_a_share_of_the_streams(redis_url: str, tmp_path: Path) -> None:
+    proxies = (ip_network("127.0.0.0/8"),)
+    one, other = ({"x-forwarded-for": address} for address in ("192.0.2.1", "192.0.2.2"))
+    async with serve_api(redis_url, tmp_path, api_streams=4, api_proxies=proxies) as api:
+        await leave_room(api, one, other, "the client 192.0.2.1")
 
 
 async def test_streams_end_at_shutdown(api: ApiUnderTest) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from previewops.api.jsonl_submit import MAX_LINES
-from previewops.contract.limits import MAX_PAYLOAD_BYTES
+from previewops.api import job_routes
+from previewops.api.jsonl_submit import MAX_DETAILED_LINES, MAX_LINE_VIOLATIONS, MAX_LINES
+from previewops.contract.limits import MAX_PAYLOAD_BYTES, MAX_VIOLATIONS
 from previewops.metrics.lifetime_counters import REJECTION_REASONS, LifetimeCounters
 from previewops.schemas import example
 from tests.api_support import JOBS, ApiUnderTest, require_problem, serve_api
@@ -170,6 +172,99 @@ async def test_batch_with_too_many_lines_or_bytes_is_413(redis_url: str, tmp_pat
         large = await api.client.post(JOBS, content=b" " * 1_100_000, headers=LINES)
         require_problem(large, 413, "too-large")
         assert (await api.backend.snapshots.read()).backlog == 0
+
+
+async def send_batch(api: ApiUnderTest, body: bytes) -> tuple[list[dict[str, Any]], int]:
+    """Returns the results of a batch and the size of the response."""
+    response = await api.client.post(JOBS, content=body, headers=LINES)
+    assert response.status_code == 200
+    return [json.loads(line) for line in response.text.splitlines()], len(response.content)
+
+
+async def test_batch_of_invalid_lines_ends_early(api: ApiUnderTest) -> None:
+    results, size = await send_batch(api, b"{}\n" * MAX_LINES)
+    assert [item["line"] for item in results] == list(range(1, MAX_DETAILED_LINES + 3))
+    assert {item["status"] for item in results} == {422}
+    assert results[-1]["problem"]["type"] == "urn:previewops:problem:batch-stopped"
+    assert size < 150_000
+    assert await refusals(api) == {"invalid": MAX_DETAILED_LINES + 1}
+
+
+async def test_batch_with_as_many_valid_lines_is_read_to_its_end(api: ApiUnderTest) -> None:
+    count = MAX_DETAILED_LINES * 2
+    pairs = [line for number in range(count) for line in (payload(f"job-{number}"), {})]
+    results, _ = await send_batch(api, lines(*pairs))
+    assert [item["status"] for item in results] == [202, 422] * count
+    problems = [item["problem"] for item in results if "problem" in item]
+    assert ["errors" in item for item in problems] == [True] * MAX_DETAILED_LINES + [
+        False
+    ] * MAX_DETAILED_LINES
+    assert all("(and 4 more)" in item["detail"] for item in problems)
+
+
+async def test_errors_of_one_line_are_capped_and_counted(api: ApiUnderTest) -> None:
+    names = {f"name-{number}": 1 for number in range(90)}
+    (result,), _ = await send_batch(api, lines(payload("a", **names)))
+    errors = result["problem"]["errors"]
+    assert len(errors) == MAX_LINE_VIOLATIONS + 1
+    assert (errors[-1]["code"], errors[-1]["found"]) == ("more-violations", "90 violations")
+
+
+async def test_errors_of_one_payload_are_capped_and_counted(api: ApiUnderTest) -> None:
+    names = {f"name-{number}": 1 for number in range(60_000)}
+    response = await api.client.post(JOBS, json=payload("a", **names))
+    errors = require_problem(response, 422, "invalid-payload")["errors"]
+    assert len(errors) == MAX_VIOLATIONS + 1
+    assert errors[-1]["found"] == "more than 1000 violations"
+    assert len(response.content) < 30_000
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (lines(*(payload(f"job-{number}") for number in range(200))), "application/jsonl"),
+        (b"{}\n" * 100, "application/jsonl"),
+        (json.dumps({f"name-{number}": 1 for number in range(500)}).encode(), "application/json"),
+        (json.dumps(payload("a", previewRequest="x" * 200_000)).encode(), "application/json"),
+    ],
+    ids=["lines", "violations of lines", "violations", "bytes"],
+)
+async def test_large_work_uses_up_the_rate(
+    redis_url: str, tmp_path: Path, body: bytes, content_type: str
+) -> None:
+    async with serve_api(redis_url, tmp_path, api_rate=1) as api:
+        await api.client.post(JOBS, content=body, headers={"content-type": content_type})
+        response = await api.client.get(f"{JOBS}/a/status")
+        require_problem(response, 429, "too-many-requests")
+        assert int(response.headers["retry-after"]) > 5
+        assert (await api.client.get("/livez")).status_code == 200
+
+
+async def test_concurrent_large_work_is_not_admitted_twice(redis_url: str, tmp_path: Path) -> None:
+    async with serve_api(redis_url, tmp_path, api_rate=10) as api:
+        body = lines(*(payload(f"job-{number}") for number in range(1_000)))
+        sent = [api.client.post(JOBS, content=body, headers=LINES) for _ in range(8)]
+        responses = await asyncio.gather(*sent)
+    assert sorted(response.status_code for response in responses) == [200, *[429] * 7]
+
+
+async def test_one_payload_is_validated_at_a_time(api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: set[int] = set()
+    validate = job_routes.validate
+
+    def spy(*arguments: Any, **options: Any) -> Any:
+        threads.add(threading.get_ident())
+        return validate(*arguments, **options)
+
+    monkeypatch.setattr(job_routes, "validate", spy)
+    steps = [{"text": "x" * 5_000}] * 10
+    large = [
+        payload(f"job-{n}", previewRequest={"steps": steps, "assets": [], "audio": {}}) for n in range(8)
+    ]
+    responses = await asyncio.gather(*(api.client.post(JOBS, json=item) for item in large))
+    assert {response.status_code for response in responses} == {202}
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
 
 
 async def refusals(api: ApiUnderTest) -> dict[str, int]:

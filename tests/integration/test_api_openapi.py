@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from previewops.schemas import openapi_text, schema_text
 from tests.api_support import ApiUnderTest, document, operations, resolve_reference, serve_api
+from tests.docs.write_openapi_schemas import complete_document
 
 pytestmark = pytest.mark.redis
 
@@ -33,9 +35,24 @@ async def test_routes_and_document_agree_both_ways(api: ApiUnderTest) -> None:
 async def test_openapi_and_schema_are_served(api: ApiUnderTest) -> None:
     response = await api.client.get("/openapi.json")
     assert response.json() == json.loads(openapi_text())
-    submit = operations()["POST", "/api/preview/jobs"]["requestBody"]["content"]["application/json"]["schema"]
-    schema = await api.client.get("/" + submit["$ref"])
+    schema = await api.client.get("/preview-job.schema.json")
     assert schema.json() == json.loads(schema_text())
+
+
+def test_document_refers_to_nothing_outside_of_itself() -> None:
+    assert {reference[:2] for reference in re.findall(r'"\$ref": "([^"]*)"', openapi_text())} == {"#/"}
+
+
+def test_payload_components_are_those_of_the_schema() -> None:
+    assert complete_document() == document(), "run python -m tests.docs.write_openapi_schemas"
+    body = operations()["POST", "/api/preview/jobs"]["requestBody"]["content"]["application/json"]["schema"]
+    described = {**body, "components": document()["components"]}
+    examples = Path(__file__).parents[2] / "schemas" / "examples"
+    for path in examples.rglob("*.json"):
+        if not path.name.endswith(".errors.json"):
+            instance = json.loads(path.read_text("utf-8"))
+            served = Draft202012Validator(described).is_valid(instance)
+            assert served == Draft202012Validator(json.loads(schema_text())).is_valid(instance), path
 
 
 def test_every_reference_resolves_and_every_component_is_used() -> None:

@@ -11,7 +11,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -204,6 +204,58 @@ async def test_malformed_http_is_400(api: Running) -> None:
 
 HEAD_END = b"\r\n\r\n"
 
+GET = "GET /api/preview/queue/metrics HTTP/1.1"
+POST = f"POST {JOBS} HTTP/1.1"
+LOCAL = "Host: localhost"
+JSON = "Content-Type: application/json"
+REFUSED_HEADS = [
+    (400, [GET]),
+    (400, [GET, LOCAL, LOCAL]),
+    (400, [GET, LOCAL, "Host: other.example"]),
+    (400, [GET, "Host: localhost:evil"]),
+    (400, [GET, "Host: localhost:80:90"]),
+    (400, [GET, "Host: [::1]evil.com"]),
+    (400, [GET, "Host: [::1"]),
+    (400, [GET, "Host: local host"]),
+    (400, ["GET /livez HTTP/1.1"]),
+    (421, [GET, "Host: evil.example"]),
+    (421, ["GET /metrics HTTP/1.0"]),
+    (415, [POST, LOCAL, JSON, "Content-Encoding: gzip", "Content-Length: 2", "", "{}"]),
+    (501, [POST, LOCAL, JSON, "Transfer-Encoding: gzip, chunked", "", "0", ""]),
+    (417, [POST, LOCAL, JSON, "Expect: 200-ok", "Content-Length: 2", "", "{}"]),
+    (505, ["GET /livez HTTP/2.0", LOCAL]),
+    (505, ["GET /livez HTTP/0.9", LOCAL]),
+    (400, [POST, LOCAL, JSON, "Transfer-Encoding: chunked", "Content-Length: 2", "", "{}"]),
+    (400, [POST, LOCAL, JSON, "Content-Length: 2", "Content-Length: 3", "", "{}"]),
+    (400, [GET, LOCAL, "Folded: a", " b"]),
+    (400, [GET, LOCAL, "Space : a"]),
+]
+"""(status, lines of the request): what RFC 9110 and RFC 9112 demand or allow to refuse."""
+
+
+async def test_heads_are_refused_as_http_demands(api: Running) -> None:
+    for status, request_lines in REFUSED_HEADS:
+        first, *others = request_lines
+        request = "\r\n".join([first, "Connection: close", *others, "", ""]).encode()
+        async with raw(api) as (reader, writer):
+            writer.write(request)
+            head, _, body = (await reader.read()).partition(HEAD_END)
+        assert checked(api, head, body)[0] == status, request
+
+
+async def test_probes_are_answered_under_any_host_name(program: Program) -> None:
+    program.env |= {"PREVIEW_API_HOSTS": "previews.example", "PREVIEW_API_TOKEN": TOKEN}
+    with running(program) as api:
+        for request in (
+            b"GET /livez HTTP/1.0\r\n\r\n",
+            b"GET /readyz HTTP/1.0\r\n\r\n",
+            b"GET /livez HTTP/1.1\r\nHost: 10.1.2.3:8098\r\nConnection: close\r\n\r\n",
+            b"HEAD /readyz HTTP/1.1\r\nHost: target.example\r\nConnection: close\r\n\r\n",
+        ):
+            async with raw(api) as (reader, writer):
+                writer.write(request)
+                assert b" 200 " in await reader.readuntil(HEAD_END)
+
 
 def head_of(size: int) -> bytes:
     """Returns a request without a body whose head has ``size`` counted bytes."""
@@ -362,15 +414,52 @@ async def test_client_that_does_not_read_is_disconnected(program: Program) -> No
         assert api.end() == 0
 
 
-async def test_connections_over_the_limit_get_503(program: Program) -> None:
+PROBE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+METRICS = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def is_alive(connection: socket.socket) -> bool:
+    """Sends a probe and reads its response."""
+    connection.sendall(PROBE)
+    response = b""
+    while not response.endswith(b"}"):
+        piece = connection.recv(1_000)
+        assert piece, "the connection was closed"
+        response += piece
+    return b" 200 " in response
+
+
+async def test_connections_over_the_limit_get_503_but_probes_an_answer(program: Program) -> None:
     program.env["PREVIEW_API_CONNECTIONS"] = "2"
+    assert program.url is not None
     with running(program) as api:
+        async with queue_driver(program.url) as driver:
+            await driver.submit(payload("a"))
         async with raw(api) as (first, one), raw(api) as (second, other):
             for reader, writer in ((first, one), (second, other)):
-                writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
-            status, problem = await answer_to(api, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                writer.write(f"GET {JOBS}/a/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                await reader.readuntil(b'"waiting"')
+            status, problem = await answer_to(api, METRICS)
             assert (status, problem["type"]) == (503, "urn:previewops:problem:overloaded")
+            async with raw(api) as (reader, writer):
+                writer.write(PROBE)
+                assert b" 200 " in await reader.readuntil(HEAD_END)
+        assert api.end() == 0
+
+
+async def test_idle_connections_give_way_to_new_ones(program: Program) -> None:
+    program.env["PREVIEW_API_CONNECTIONS"] = "10"
+    with running(program) as api, ExitStack() as sockets:
+        used = sockets.enter_context(socket.create_connection(api.address, TIMEOUT_S))
+        assert is_alive(used)
+        idle = [sockets.enter_context(socket.create_connection(api.address, TIMEOUT_S)) for _ in range(30)]
+        for request in (PROBE, METRICS):
+            async with raw(api) as (reader, writer):
+                writer.write(request)
+                assert b" 200 " in await reader.readuntil(HEAD_END)
+        # The oldest are closed, and the one that has been used is not among them.
+        assert [connection.recv(1) for connection in idle[:20]] == [b""] * 20
+        assert is_alive(used)
         assert api.end() == 0
 
 

@@ -14,6 +14,8 @@ import structlog
 
 from previewops.api import queue_routes
 from previewops.api.backend import LONG_REDIS_SLOTS
+from previewops.api.dead_letter_routes import MAX_FILTER_TERMS
+from previewops.api.request_head import MAX_QUERY_PARAMETERS
 from previewops.metrics import CONTENT_TYPE, scrape
 from tests.api_support import BASE, DEAD, JOBS, QUEUE, ApiUnderTest, require_problem, serve_api
 from tests.integration.cli_program import ESCAPES, payload
@@ -183,6 +185,7 @@ async def test_dead_letters_are_filtered(api: ApiUnderTest, query: str, expected
         ("cursor=-1~a", "/cursor"),
         ("project=", "/project"),
         ("jobIds=a", "/jobIds"),
+        ("filter=" + "+".join(["a"] * (MAX_FILTER_TERMS + 1)), "/filter"),
     ],
 )
 async def test_a_query_is_read_strictly(api: ApiUnderTest, query: str, pointer: str) -> None:
@@ -190,10 +193,12 @@ async def test_a_query_is_read_strictly(api: ApiUnderTest, query: str, pointer: 
     assert [item["pointer"] for item in response["errors"]] == [pointer]
 
 
-async def test_query_of_thousands_of_names_has_a_short_response(api: ApiUnderTest) -> None:
-    query = "&".join(f"n{number % 9_000}" for number in range(10_000))
-    response = require_problem(await api.client.get(f"/livez?{query}"), 400, "bad-parameter")
-    assert len(response["errors"]) == 100
+async def test_query_of_many_names_has_a_short_response(api: ApiUnderTest) -> None:
+    many = "&".join(f"n{number}" for number in range(10_000))
+    require_problem(await api.client.get(f"/livez?{many}"), 400, "bad-request")
+    fewer = "&".join(f"n{number}" for number in range(MAX_QUERY_PARAMETERS))
+    response = require_problem(await api.client.get(f"/livez?{fewer}"), 400, "bad-parameter")
+    assert len(response["errors"]) == MAX_QUERY_PARAMETERS
 
 
 async def test_bulk_command_has_dry_run_limit_and_left_count(
@@ -296,8 +301,14 @@ async def test_unknown_paths_and_methods_are_problems(api: ApiUnderTest) -> None
     require_problem(await api.client.get("/"), 404, "no-such-path")
     require_problem(await api.client.get(f"{JOBS}/a/status/"), 404, "no-such-path")
     response = await api.client.get(JOBS)
-    assert require_problem(response, 405, "method-not-allowed")["detail"] == "allowed: POST"
+    assert require_problem(response, 405, "method-not-allowed")["detail"] == "method: found GET, allowed POST"
     assert response.headers["allow"] == "POST"
+    wrong = require_problem(await api.client.get(f"{JOBS}/a"), 405, "method-not-allowed")
+    assert wrong["detail"] == "method: found GET, allowed DELETE"
+    assert f"GET is supported by {JOBS}/{{jobId}}/status, " in wrong["hint"]
+    wrong = require_problem(await api.client.post(DEAD, json={}), 405, "method-not-allowed")
+    assert wrong["hint"] == f"POST is supported by {DEAD}/requeue, {DEAD}/discard"
+    assert "hint" not in (await api.client.get(f"{QUEUE}/pause")).json()
 
 
 async def test_request_id_is_returned_and_logged(api: ApiUnderTest) -> None:
@@ -342,7 +353,7 @@ async def test_rate_limit_is_429_with_retry_after(redis_url: str, tmp_path: Path
 
 
 async def test_other_host_name_is_421(api: ApiUnderTest) -> None:
-    require_problem(await api.client.get("/livez", headers={"host": "evil.example"}), 421, "misdirected")
+    require_problem(await api.client.get("/metrics", headers={"host": "evil.example"}), 421, "misdirected")
 
 
 async def test_unexpected_error_is_500_without_details(

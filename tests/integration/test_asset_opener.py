@@ -6,6 +6,7 @@ import base64
 import errno
 import hashlib
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -123,11 +124,96 @@ def test_files_outside_of_the_roots_are_rejected(
 ) -> None:
     outside = tmp_path / "secret.png"
     outside.write_bytes(b"secret")
-    error = rejection(lead_out(root, outside), root)
+    uri = lead_out(root, outside)
+    error = rejection(uri, root)
     assert isinstance(error, PermanentJobError)
     assert error.code == "asset-outside-roots"
-    assert str(tmp_path) in str(error.hint)
     assert error.data["allowed"] == str(root)
+    if not uri.startswith(("/", "file:")):
+        # The producer did not name the target, so it is not reported.
+        assert str(outside) not in f"{error.message} {error.hint} {error.data}"
+    else:
+        assert f'add "{tmp_path}" to PREVIEW_ASSET_ROOTS' in str(error.hint)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *(
+            "/passwd",
+            "/etc/passwd",
+            "/etc/ssl/private/a.png",
+            "/proc/self/environ",
+            "/proc/1/root/srv/a/b.png",
+        ),
+        *(
+            "/dev/zero",
+            "/sys/a/b.png",
+            "/usr/share/x/a.png",
+            "/var/log/x/a.png",
+            "/root/a/b.png",
+            "/run/x/y.png",
+        ),
+        *(
+            "/home/me/a.png",
+            "/home/me/.ssh/a.png",
+            "/srv/a.png",
+            "file:///etc/passwd",
+            "link.png",
+            "folder/a.png",
+        ),
+    ],
+)
+def test_no_hint_proposes_a_folder_of_the_system_or_the_target_of_a_link(root: Path, uri: str) -> None:
+    (root / "link.png").symlink_to("/etc/passwd")
+    (root / "folder").symlink_to("/proc/self")
+    error = rejection(uri, root)
+    assert error.code == "asset-outside-roots"
+    assert " add " not in str(error.hint)
+    assert "/proc" not in str(error.hint)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    for name in ("previews/other/job-1/poster.png", "redis/dump.rdb", "assets/mine.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(CONTENT)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "uri", ["data/previews/other/job-1/poster.png", "data/redis/dump.rdb", "out.png", "out/a"]
+)
+def test_of_the_data_folder_only_assets_are_read(tmp_path: Path, data_dir: Path, uri: str) -> None:
+    (tmp_path / "out.png").symlink_to(data_dir / "previews" / "other" / "job-1" / "poster.png")
+    (tmp_path / "out").symlink_to(data_dir / "previews" / "other")
+    (data_dir / "previews" / "other" / "a").write_bytes(CONTENT)
+    (data_dir / "assets" / "link.png").symlink_to("../redis/dump.rdb")
+    opener = FileAssetOpener((tmp_path, data_dir / "previews"), data_dir=data_dir)
+    for named in (uri, str(tmp_path / uri), "data/assets/link.png", "other/job-1/poster.png"):
+        with pytest.raises(PermanentJobError) as caught:
+            opener.open(AssetRef("it", named), max_bytes=BOUND)
+        assert caught.value.code == "asset-outside-roots"
+        assert "DATA_DIR" in caught.value.message
+        assert "DATA_DIR/assets" in str(caught.value.hint)
+    with opener.open(AssetRef("it", "data/assets/mine.png"), max_bytes=BOUND).file as file:
+        assert file.read() == CONTENT
+
+
+def test_a_second_path_to_the_data_folder_gives_no_access(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a bind mount: the same folder under another name, without a link."""
+    mount = tmp_path / "mount"
+    shutil.copytree(data_dir, mount)
+    same = "previewops.worker.assets.opener._is_same_folder"
+    monkeypatch.setattr(same, lambda path, _status: path == mount)
+    opener = FileAssetOpener((tmp_path,), data_dir=data_dir)
+    with pytest.raises(PermanentJobError) as caught:
+        opener.open(AssetRef("it", "mount/redis/dump.rdb"), max_bytes=BOUND)
+    assert caught.value.code == "asset-outside-roots"
+    opener.open(AssetRef("it", "mount/assets/mine.png"), max_bytes=BOUND).file.close()
 
 
 def test_a_root_is_not_a_prefix_of_names(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import redis
 
 from tests.integration.cli_program import Program, payload, queue_driver
 from tests.redis_server import RedisProcess
+from tests.strange_redis import strange_redis
 
 MakeServer = Callable[..., RedisProcess]
 
@@ -72,15 +73,14 @@ def test_invalid_redis_url(tmp_path: Path, url: str) -> None:
     assert "allowed" in done.err
 
 
-@pytest.mark.redis
-def test_unexpected_error_is_one_line_and_a_hint(program: Program, redis_url: str) -> None:
-    with redis.Redis.from_url(redis_url) as client:
-        client.set("preview-jobs:meta", "not a hash")
-    done = program.run("stats")
+def test_unexpected_error_is_one_line_and_a_hint(tmp_path: Path) -> None:
+    with strange_redis() as url:
+        program = Program(tmp_path, url)
+        done = program.run("stats")
+        verbose = program.run("--verbose", "stats")
     assert done.code == 1
     assert "previewops: unexpected ResponseError: " in done.err
     assert "print the traceback with: previewops --verbose" in done.err
-    verbose = program.run("--verbose", "stats")
     assert verbose.code == 1
     assert "Traceback (most recent call last)" in verbose.err
 

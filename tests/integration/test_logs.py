@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -161,6 +163,40 @@ asyncio.run(main())
 
 def test_lines_about_several_jobs_have_no_job_id() -> None:
     done = subprocess.run([sys.executable, "-c", SENDING], capture_output=True, text=True, check=True)
-    away, rendered = lines_of(done.stderr)
+    away, back, rendered = lines_of(done.stderr)
     assert (away["event"], "jobId" in away) == ("redis.unavailable", False)
+    assert (back["event"], back["level"], back["failures"]) == ("redis.available", "info", 1)
     assert rendered["jobId"] == "a"
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"], ids=["full disk", "closed"])
+async def test_a_line_that_cannot_be_written_ends_no_worker(
+    program: Program, redis_url: str, redirection: str
+) -> None:
+    async with queue_driver(redis_url) as driver:
+        await driver.submit(payload("a"))
+    shell = ("sh", "-c", f'exec "$@" {redirection}', "sh")
+    done = program.run_under(shell, "worker", "--burst")
+    assert done.code == 0
+    assert "completed" in program.run("status", "a").out
+    # An error that cannot be written keeps its exit code.
+    assert program.run_under(shell, "status", "unknown").code == program.run("status", "unknown").code
+
+
+@pytest.mark.parametrize("arguments", [("api", "--port", "0"), ("supervise", "--workers", "0")])
+def test_a_full_disk_ends_no_service(program: Program, arguments: tuple[str, ...]) -> None:
+    ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    address = program.folder / "notify"
+    with ready, Path("/dev/full").open("wb") as full:
+        ready.bind(str(address))
+        ready.settimeout(60)
+        with subprocess.Popen(
+            program.command(*arguments),
+            env={**program.environ, "NOTIFY_SOCKET": str(address)},
+            cwd=program.folder,
+            stdin=subprocess.DEVNULL,
+            stderr=full,
+        ) as process:
+            assert ready.recv(4096).startswith(b"READY=1")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0

@@ -172,7 +172,7 @@ async def test_scripts_survive_flush_and_restart(
 
 
 async def test_two_queues_in_one_redis_are_independent(redis_url: str) -> None:
-    async with queue_fixture(redis_url) as b, queue_fixture(redis_url, queue_name="Other-1.x:y_z") as other:
+    async with queue_fixture(redis_url) as b, queue_fixture(redis_url, queue_name="Other-1.x_y-z") as other:
         await b.queue.submit(payload("a"))
         await other.queue.submit(payload("b"))
         await other.queue.pause(who="ann")

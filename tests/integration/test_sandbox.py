@@ -469,6 +469,7 @@ async def test_restrictions_and_descriptors_of_a_child(make_pool: MakePool) -> N
     others = [file for name, file in seen["fds"].items() if int(name) > 2 and "/proc/" not in file]
     assert standard["0"] == "/dev/null"
     assert standard["1"] == standard["2"]
+    assert standard["1"].startswith("pipe:")
     assert len(others) == 2, others
     assert all(other.startswith("socket:") for other in others)
     assert seen["umask"] == 0o022
@@ -500,18 +501,20 @@ async def test_a_child_has_no_secret_in_its_environment(
 async def test_a_request_to_a_dead_fork_server_fails_and_the_next_one_starts_another() -> None:
     server = ForkServer(())
     with ExitStack() as stack:
-        sockets = [stack.enter_context(end) for _ in range(2) for end in socket.socketpair()]
-        process = server.fork(*sockets[::2])
+        sockets = [stack.enter_context(end) for _ in range(3) for end in socket.socketpair()]
+        ends = [end.fileno() for end in sockets[::2]]
+        process = server.fork(*ends)
         assert await process.started
-        first, pidfds = server.pid, [os.pidfd_open(pid) for pid in (server.pid or 0, process.pid)]
-        os.kill(first or 0, signal.SIGKILL)
+        (first,) = server.pids
+        pidfds = [os.pidfd_open(pid) for pid in (first, process.pid)]
+        os.kill(first, signal.SIGKILL)
         wait_gone(pidfds)  # the loop has not noticed
         with pytest.raises(ConnectionError):
-            server.fork(*sockets[::2])
+            server.fork(*ends)
         assert await process.exited is None
-        other = server.fork(*sockets[::2])
+        other = server.fork(*ends)
         assert await other.started
-        assert server.pid != first
+        assert server.pids != [first]
         other.kill()
         assert await other.exited == -signal.SIGKILL
         for pidfd in pidfds:
@@ -520,7 +523,7 @@ async def test_a_request_to_a_dead_fork_server_fails_and_the_next_one_starts_ano
 
 
 async def test_a_fork_that_fails_is_reported(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ForkServer, "fork", lambda server, one, _two: _fork_with_one_socket(server, one))
+    monkeypatch.setattr(ForkServer, "fork", lambda server, one, *_: _fork_with_one_socket(server, one))
     with pytest.raises(TransientJobError) as caught:
         await do(make_pool(), "echo")
     assert caught.value.code == "render-process-unavailable"
@@ -530,7 +533,7 @@ async def test_a_fork_that_fails_is_reported(make_pool: MakePool, monkeypatch: p
 _fork = ForkServer.fork
 
 
-def _fork_with_one_socket(server: ForkServer, one: socket.socket) -> ForkedProcess:
+def _fork_with_one_socket(server: ForkServer, one: int) -> ForkedProcess:
     """A request without its second descriptor, which the kernel drops when the server has too many open files."""
     return _fork(server, one)
 

@@ -60,7 +60,8 @@ async def test_up_ends_when_no_worker_can_start(tmp_path: Path) -> None:
     assert done.code == 1
     assert "is not restarted: " in done.err
     assert "hint: see its log in" in done.err
-    log = (tmp_path / "data" / "logs" / "worker-1.log").read_text()
+    (path,) = (tmp_path / "data" / "logs").rglob("worker-1.log")
+    log = path.read_text()
     assert "DATA_DIR" in log
 
 

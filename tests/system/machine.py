@@ -30,6 +30,11 @@ STOP_TIMEOUT_S = 20.0
 RUN_TIMEOUT_S = 30.0
 LOOK_EVERY_S = 0.05
 
+SANDBOX_CALLS = (
+    *("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"),
+    *("open_tree", "move_mount", "mount_setattr"),
+)
+
 # Only what the units need, so that the boot is fast.
 _TARGET_TEXT = """\
 [Unit]
@@ -259,6 +264,8 @@ class Machine:
             *(unshare, "--mount", "--propagation", "private"),
             *(shell, str(HERE / "boot.sh"), str(self.folder / "disk"), " ".join(self._cgroups)),
             *("--quiet", "--register=no", "--keep-unit", "--private-network", "--link-journal=no"),
+            # Filtered by default; without them no service could confine its renders.
+            f"--system-call-filter={' '.join(SANDBOX_CALLS)}",
             *("--uuid=" + os.urandom(16).hex(), f"--machine=previewops-test-{os.getpid()}", "--console=pipe"),
             *(f"--bind-ro={here}:{there}" for here, there in bound.items()),
             *("--boot", f"systemd.unit={TARGET}"),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.system.installed import payload, render
+from tests.system.installed import payload, render, status
 from tests.system.machine import PREVIEWOPS, Machine
 
 UNIT = "previewops-transient-test.service"
 DATA_DIR = "/var/lib/previewops-transient"
 WORKERS = 2
+OWN_USER_EXPOSURE = 0.4
+"""The units of a root-owned DATA_DIR are root's: what systemd-analyze adds for that."""
 
 
 @pytest.fixture
@@ -78,6 +81,38 @@ def test_each_worker_is_a_unit_with_limits(supervised: Machine) -> None:
             "MemoryMax": str((2 * 1024 + 256) * 2**20),
         }
     render(supervised, payload("by-a-unit"))
+
+
+def test_the_units_are_as_hardened_as_the_shipped_ones(supervised: Machine) -> None:
+    shipped = exposure(supervised, "previewops-worker@1.service")
+    unit = min(units(supervised))
+    assert exposure(supervised, unit) <= shipped + OWN_USER_EXPOSURE
+    fields = status(supervised, supervised.main_pid(unit))
+    assert (fields["NoNewPrivs"], fields["Seccomp"], int(fields["CapBnd"], 16)) == ("1", "2", 0)
+    owner = supervised.run("stat", "-c", "%u", DATA_DIR).strip()
+    assert fields["Uid"].split()[0] == owner
+
+
+def exposure(machine: Machine, unit: str) -> float:
+    table = machine.run("systemd-analyze", "security", "--no-pager", unit)
+    (score,) = re.findall(r"Overall exposure level for .*: ([0-9.]+) ", table)
+    return float(score)
+
+
+def test_no_secret_is_left_when_supervisor_and_workers_are_killed(supervised: Machine) -> None:
+    left_over = f"{DATA_DIR}/supervisor/*/*/*.env /run/previewops/*/*"
+    assert supervised.run("sh", "-c", f"ls {left_over} 2>/dev/null || true") == ""
+    for pid in (supervised.main_pid(UNIT), *workers(supervised)):
+        supervised.run("kill", "-KILL", str(pid))
+    supervised.until(lambda: supervised.show(UNIT, "ActiveState") != "active", "the supervisor has exited")
+    # What a supervisor leaves that is killed in the middle of a start, now and in earlier versions.
+    (folder,) = supervised.run("sh", "-c", "echo /run/previewops/*").split()
+    (own,) = supervised.run("sh", "-c", f"echo {DATA_DIR}/supervisor/host-*/queue-*").split()
+    supervised.run("touch", f"{folder}/w.env", f"{own}/w.env")
+    start(supervised)
+    until_running(supervised, without=set())
+    assert supervised.run("sh", "-c", f"ls {left_over} 2>/dev/null || true") == ""
+    assert supervised.run("stat", "-c", "%a", folder).strip() == "700"
 
 
 def test_a_killed_unit_is_replaced_and_its_exit_is_reported(supervised: Machine) -> None:

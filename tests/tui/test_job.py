@@ -230,6 +230,14 @@ async def test_an_active_job_is_live_until_it_has_ended(data_dir: Path) -> None:
         assert len(source.opened) == fetches, "a finished job is not fetched again"
 
 
+async def test_the_payload_is_shown_without_the_queries_of_its_addresses() -> None:
+    signed = {"previewRequest": {"assets": [{"id": "a", "uri": "https://cdn/a.png?X-Amz-Signature=hunter2"}]}}
+    app = make_app(source_of(scenes.record("lesson-10", JobState.ACTIVE, payload=signed)))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app, "lesson-10", "https://cdn/a.png?***")
+        assert "hunter2" not in screen_text(app)
+
+
 async def test_no_automatic_fetch_while_frozen() -> None:
     source = source_of(scenes.record("lesson-10", JobState.ACTIVE, payload=scenes.PAYLOAD))
     app = make_app(source)

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 from textual.message import Message
 
+from previewops.errors import EXIT_CONFIG, LayoutUnsupported
 from previewops.snapshot.model import Snapshot
 from previewops.tui.data import poller as module
-from previewops.tui.data.poller import Poller, SnapshotMissed
+from previewops.tui.data.poller import Poller, SnapshotMissed, SourceRefused
 from previewops.tui.protocols import SnapshotQuery
 from tests.tui.screen_support import FakeSource
 
@@ -50,6 +51,28 @@ class Impatient:
         elif self.poller is not None:
             self.poller.poll_now()
         return True
+
+
+class RefusingSource(FakeSource):
+    """Holds data of a newer layout."""
+
+    async def collect(self, query: SnapshotQuery) -> Snapshot:
+        raise LayoutUnsupported("preview-jobs", 2, 1)
+
+
+async def test_a_newer_layout_ends_the_polls() -> None:
+    messages: list[Message] = []
+
+    class Receiver:
+        def post_message(self, message: Message) -> bool:
+            messages.append(message)
+            return True
+
+    async with asyncio.timeout(10):
+        await Poller(RefusingSource(), Receiver(), SnapshotQuery, interval_s=60.0).run()
+    (message,) = messages
+    assert isinstance(message, SourceRefused)
+    assert message.error.exit_code == EXIT_CONFIG
 
 
 async def test_a_call_without_a_reply_is_cancelled_and_ends_before_the_next(

@@ -18,13 +18,13 @@ from arq.connections import RedisSettings
 from redis import exceptions
 from redis.asyncio.connection import parse_url
 
+from previewops.disclosure import redact_url
 from previewops.errors import UsageError
 from previewops.redis_server.connection import (
     SOCKET_PATH_BYTES,
     connect,
     is_listening,
     ping_socket,
-    redact_url,
     resolve_redis_url,
     socket_path,
     socket_url,

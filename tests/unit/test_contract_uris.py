@@ -118,6 +118,15 @@ def test_relative_roots_are_resolved_against_the_current_folder(
     assert AssetPolicy((Path("./data/../data/assets"),)).roots == (tmp_path / "data" / "assets",)
 
 
+@pytest.mark.parametrize("path", ["data/previews/a.png", "/home/me/data/redis/x", "data/assets2/x", "data"])
+def test_the_data_folder_is_private_except_for_assets(path: str) -> None:
+    policy = AssetPolicy((Path("/home/me"),), data_dir=Path("/home/me/data"), shows_roots=False)
+    policy.check(FileUri(PurePosixPath("data/assets/a.png")))
+    with pytest.raises(UriNotAllowed) as caught:
+        policy.check(FileUri(PurePosixPath(path)))
+    assert (caught.value.code, caught.value.allowed) == ("uri-root", "paths under an asset root")
+
+
 def test_without_a_root_no_file_is_allowed() -> None:
     with pytest.raises(UriNotAllowed) as caught:
         AssetPolicy(()).check(FileUri(PurePosixPath("a.png")))

@@ -12,14 +12,17 @@ from previewops import errors
 from previewops.client.arguments import BadArgument
 from previewops.errors import (
     FailureKind,
+    ForeignKey,
     InvalidPayload,
     JobConflict,
     JobIdMismatch,
     JobNotFound,
+    LayoutUnsupported,
     PayloadChanged,
     PermanentJobError,
     PreviewopsError,
     QueueFull,
+    RecordUnreadable,
     RedisUnavailable,
     RenderCrashed,
     StaleToken,
@@ -44,6 +47,9 @@ VIOLATION = Violation("/jobId", "too-short", "jobId is empty", '""', "1 to 128 c
         (PayloadChanged("a"), 1, "body-changed", {"job_id": "a"}),
         (WrongState("a", "dead", "cancel", "waiting"), 1, "wrong-state", {"job_id": "a", "state": "dead"}),
         (QueueFull("a", 20, 20), 75, "queue-full", {"job_id": "a", "backlog": 20, "limit": 20}),
+        (RecordUnreadable("a", "q:job:a", "no state"), 76, "record-unreadable", {"key": "q:job:a"}),
+        (ForeignKey("q:meta", "list", "hash"), 76, "foreign-key", {"key": "q:meta", "found": "list"}),
+        (LayoutUnsupported("q", 2, 1), 78, "newer-layout", {"found": 2, "supported": 1}),
         (RedisUnavailable("redis://h", "refused"), 69, "redis-unavailable", {"address": "redis://h"}),
     ],
 )

@@ -25,6 +25,8 @@ from previewops.health import (
     unknown_health,
     unreachable_health,
 )
+from previewops.queue.tolerant_values import UnreadableKeys
+from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
 from previewops.stores.port import StoreVerdict
 
@@ -55,15 +57,20 @@ WELL = HealthInputs(
     confined_by={"w1": ("Landlock 6", "seccomp", "resource limits")},
     clocks_ahead_ms={"w1": 3, "this host": -40},
     store=StoreVerdict("s3://bucket"),
+    redis_version=ServerVersion("Redis", (8, 8, 1)),
 )
 UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None,
-    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {}, "store": None,
+    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {}, "redis_version": None, "store": None,
 }  # fmt: skip
 
 
-def supervisor(*phases: str, silent: bool = False, notice: str = "") -> SupervisorStatus:
+def supervisor(
+    *phases: str, silent: bool = False, notice: str = "", rapid_exits: int = 0, reason: str = ""
+) -> SupervisorStatus:
     """Builds a supervisor with one worker in each of ``phases``."""
-    workers = tuple(SupervisedWorker(f"w{n}", n, phase, 7, 0, "") for n, phase in enumerate(phases, 1))
+    workers = tuple(
+        SupervisedWorker(f"w{n}", n, phase, 7, rapid_exits, reason) for n, phase in enumerate(phases, 1)
+    )
     state = SupervisorState(
         host="h", pid=7, version="1", backend="process", state="running", count=1,
         worker_range=WorkerCountRange(1, 1), rss_bytes=1, started_ms=1, notice=notice, workers=workers,
@@ -81,6 +88,7 @@ TROUBLED = replace(
     eviction_policy="allkeys-lru",
     persistent=False,
     lost_at="2026-01-02T03:04:05.000Z",
+    unreadable=UnreadableKeys(2, ("q:job:a", "q:worker:w")),
     recent=RecentOutcomes(10, 100, 0),
     supervisors=(supervisor("fatal"),),
     run_ages_ms={"a": 150_900},
@@ -91,6 +99,7 @@ TROUBLED = replace(
     confined_by={"w1": ("resource limits",)},
     clocks_ahead_ms={"w1": -61_000},
     store=StoreVerdict("s3://bucket", "connection refused"),
+    redis_version=ServerVersion("Redis", (6, 2, 14)),
 )
 
 
@@ -135,10 +144,21 @@ def test_healthy_queue() -> None:
         ({"run_ages_ms": {"a": 150_000, "b": 1}}, Status.OK, "stuck-jobs"),
         ({"run_ages_ms": {"a": 150_001, "b": 1}}, Status.WARNING, "stuck-jobs"),
         ({"supervisors": (supervisor("running", "backoff"),)}, Status.OK, "supervisors"),
-        ({"supervisors": (supervisor("running", "fatal"),)}, Status.WARNING, "supervisors"),
+        ({"supervisors": (supervisor("running", "exited"),)}, Status.OK, "supervisors"),
+        ({"supervisors": (supervisor("running", "fatal"),)}, Status.CRITICAL, "supervisors"),
+        ({"supervisors": (supervisor("backoff", rapid_exits=4),)}, Status.OK, "supervisors"),
+        ({"supervisors": (supervisor("backoff", rapid_exits=5),)}, Status.CRITICAL, "supervisors"),
+        ({"supervisors": (supervisor("running", rapid_exits=5),)}, Status.CRITICAL, "supervisors"),
         ({"supervisors": (supervisor(silent=True),)}, Status.WARNING, "supervisors"),
         ({"supervisors": (supervisor(notice="no room"),)}, Status.WARNING, "supervisors"),
         ({"versions": frozenset({"1", "2"})}, Status.WARNING, "versions"),
+        ({"redis_version": ServerVersion("Redis", (6, 2, 14))}, Status.WARNING, "redis-version"),
+        (
+            {"redis_version": ServerVersion("Redis", (6, 2, 14)), "redis_is_private": True},
+            Status.OK,
+            "redis-version",
+        ),
+        ({"redis_version": ServerVersion("Redis", (7, 0, 15))}, Status.OK, "redis-version"),
         ({"redis_ms": 49.9}, Status.OK, "redis"),
         ({"redis_ms": 50.0}, Status.WARNING, "redis"),
         ({"redis_ms": 500.0}, Status.CRITICAL, "redis"),
@@ -163,6 +183,16 @@ def test_each_rule(change: dict[str, Any], status: Status, name: str) -> None:
     assert health.status is status
     assert {check.name: check.status for check in health.checks}[name] is status
     assert sum(check.status is not Status.OK for check in health.checks) == (status is not Status.OK)
+
+
+def test_a_drain_is_shown_with_its_reason() -> None:
+    drained = supervisor("exited", reason="drained by alice: moving storage")
+    health = evaluate(replace(WELL, worker_ages_ms=(), supervisors=(drained,)), Thresholds())
+    checks = {check.name: check for check in health.checks}
+    assert checks["supervisors"].message.endswith(
+        "drained by an operator: w1 (drained by alice: moving storage)"
+    )
+    assert "previewops reset" in str(checks["workers"].advice)
 
 
 def test_checks_without_inputs_are_skipped() -> None:
@@ -197,6 +227,9 @@ def test_less_confinement_can_be_accepted() -> None:
         return next(check for check in checks if check.name == "confinement")
 
     assert confinement_check(Confinement.FULL).message == "a and 1 more render without Landlock"
+    reason = "Landlock: denied by a system call filter of the service or container"
+    inputs = replace(inputs, confinement_missing={"a": (reason, "own user: not this one")})
+    assert confinement_check(Confinement.FULL).message == f"a and 1 more render without Landlock ({reason})"
     assert confinement_check(Confinement.FULL).figure == "2 of 3 lack it"
     assert confinement_check(Confinement.SECCOMP).message == "b render without seccomp"
     assert confinement_check(Confinement.LIMITS).message == "render processes are confined by resource limits"
@@ -315,3 +348,24 @@ def test_unreachable_and_unknown_health() -> None:
     assert unreachable_health("gone").first_line() == "PREVIEWOPS CRITICAL - gone"
     assert unknown_health("what?").first_line() == "PREVIEWOPS UNKNOWN - what?"
     assert unknown_health("what?").as_json()["exitCode"] == 3
+
+
+def test_stored_data_names_the_first_unreadable_key() -> None:
+    health = evaluate(replace(WELL, unreadable=UnreadableKeys(3, ("q:job:a",))), Thresholds())
+    check = next(check for check in health.checks if check.name == "stored-data")
+    assert (check.status, check.figure) == (Status.WARNING, "3")
+    assert check.message == "3 stored keys cannot be read, first q:job:a"
+    assert "previewops doctor" in check.advice
+    assert health.status is Status.WARNING
+
+
+def test_a_damaged_key_that_all_jobs_need_is_critical() -> None:
+    damaged = replace(WELL, unreadable=UnreadableKeys(1, ("q:meta",)), blocked_by=("q:meta",))
+    check = next(check for check in evaluate(damaged, Thresholds()).checks if check.name == "stored-data")
+    assert (check.status, "q:meta" in check.message) == (Status.CRITICAL, True)
+
+
+def test_keys_that_were_moved_aside_are_a_warning_until_doctor_repairs() -> None:
+    checks = evaluate(replace(WELL, quarantined=2), Thresholds()).checks
+    check = next(check for check in checks if check.name == "stored-data")
+    assert (check.status, check.message) == (Status.WARNING, "2 damaged keys moved aside")

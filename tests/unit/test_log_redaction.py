@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from previewops.logs.redaction import MAX_ITEMS, MAX_LINE, MAX_TEXT, MAX_TRACEBACK, redact, sanitize
+from previewops.disclosure import redact
+from previewops.logs.redaction import MAX_ITEMS, MAX_LINE, MAX_TEXT, MAX_TRACEBACK, sanitize
 
 
 @pytest.mark.parametrize(

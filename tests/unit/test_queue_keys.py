@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from previewops.queue.keys import ARQ_IN_PROGRESS_PREFIX, ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, Keys
 from previewops.states import Priority
 
-queue_names = st.from_regex(r"[A-Za-z0-9._:-]{1,100}", fullmatch=True)
+queue_names = st.from_regex(r"[A-Za-z0-9._-]{1,100}", fullmatch=True)
 
 
 def prelude_keys_of(queue: str) -> dict[str, str]:

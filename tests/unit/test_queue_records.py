@@ -46,6 +46,21 @@ def test_status_has_every_documented_key() -> None:
     assert set(promised.split()) <= set(record_from_redis("a", WAITING).as_json())
 
 
+@pytest.mark.parametrize("state", JobState)
+def test_phase_is_that_of_a_running_attempt(state: JobState) -> None:
+    fields = {**WAITING, b"state": state.value.encode(), b"progress": b"0.1", b"phase": b"starting"}
+    shown = record_from_redis("a", fields).as_json()
+    assert shown["phase"] == ("starting" if state is JobState.ACTIVE else None)
+
+
+def test_artifacts_are_listed_once() -> None:
+    made = {"bundle": "x", "artifacts": [{"path": "poster.webp"}]}
+    record = record_from_redis("a", {**WAITING, b"state": b"completed"}, result=arq_result(made))
+    assert record.as_json()["artifacts"] == made["artifacts"]
+    assert record.as_json()["result"] == {"bundle": "x"}
+    assert record.result == made
+
+
 def test_completed_job_after_a_failure() -> None:
     fields = {
         **WAITING,
@@ -57,7 +72,7 @@ def test_completed_job_after_a_failure() -> None:
         b"progress": b"0.4",
         b"reason": b"an earlier failure",
     }
-    made = {"artifacts": [{"path": "poster.webp"}]}
+    made = {"bundle": "x", "artifacts": [{"path": "poster.webp"}]}
     record = record_from_redis(
         "a", fields, result=arq_result(made), attempts=[json.dumps(ATTEMPT.as_json()).encode()]
     )
@@ -65,7 +80,7 @@ def test_completed_job_after_a_failure() -> None:
     assert (record.reason, shown["failedReason"]) == (None, None)
     assert (shown["attemptsMade"], shown["progress"]) == (3, 1.0)
     assert shown["artifacts"] == made["artifacts"]
-    assert shown["result"] == made
+    assert shown["result"] == {"bundle": "x"}
     assert shown["history"][0]["at"] == "2023-11-14T22:13:20.123Z"
     assert record.payload == {"jobId": "a"}, "from the result, because the body is gone"
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from redis.exceptions import NoScriptError, ResponseError
 
+from previewops.doctor.job_diagnosis import _FIELDS
 from previewops.queue.keys import Keys
 from previewops.queue.scripts import ScriptName, Scripts, script_text
 from previewops.snapshot.histogram import BINS_PER_OCTAVE
-from previewops.snapshot.reader import COUNTERS
-from previewops.states import ScriptResult
+from previewops.snapshot.reader import _RUNNING_FIELDS, COUNTERS
+from previewops.states import LAYOUT, ScriptResult
 
 FOLDER = files("previewops.queue.lua")
 ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
@@ -93,15 +94,40 @@ def test_counters_match_the_snapshot_reader() -> None:
 
 
 def test_scripts_do_not_scan_unbounded_keys() -> None:
+    one_job = {ScriptName.READ_JOB, ScriptName.INSPECT_JOBS, ScriptName.REPAIR_JOB}
     walking_active = {ScriptName.RELEASE_UNKNOWN_CLAIMS, ScriptName.DEREGISTER_WORKER}
     for name in ScriptName:
         text = script_text(name)
-        assert not re.search(r"redis\.call\('(KEYS|SCAN|SMEMBERS|HVALS)'", text)
+        assert not re.search(r"\bcall\('(KEYS|SCAN|SMEMBERS|HVALS)'", text)
         # A job has few attempts.
-        assert bool(re.search(r"'LRANGE', [^,]+, 0, -1", text)) == (name is ScriptName.READ_JOB)
+        assert bool(re.search(r"'LRANGE', [^,]+, 0, -1", text)) == (name in one_job)
         full_ranges = re.findall(r"'ZRANGE', (\w+), 0, -1", text)
         allowed = ["K_ACTIVE"] if name in walking_active else []
         assert full_ranges == (["K_WORKERS"] if name is ScriptName.SNAPSHOT else allowed)
+
+
+def test_layout_matches_the_enum() -> None:
+    text = FOLDER.joinpath("include", "layout.lua").read_text("utf-8")
+    assert f"\nlocal LAYOUT = {LAYOUT}\n" in text
+
+
+@pytest.mark.parametrize("name", list(ScriptName))
+def test_every_script_that_reads_the_queue_checks_its_layout(name: ScriptName) -> None:
+    unaffected = {
+        ScriptName.ACKNOWLEDGE_COMMAND,  # answers a command that was accepted
+        ScriptName.DEREGISTER_SUPERVISOR,  # cleans up
+    }
+    assert ("local LAYOUT = " in script_text(name)) == (name not in unaffected)
+
+
+def test_record_fields_match_python() -> None:
+    text = FOLDER.joinpath("include", "observe_job.lua").read_text("utf-8")
+    observed = re.search(r"local OBSERVED = \{(.*?)\}", text, re.DOTALL)
+    assert observed is not None
+    assert tuple(re.findall(r"'(\w+)'", observed[1])) == _FIELDS
+    running = re.search(r"local RUNNING_FIELDS = \{(.*?)\}", script_text(ScriptName.SNAPSHOT), re.DOTALL)
+    assert running is not None
+    assert tuple(re.findall(r"'(\w+)'", running[1])) == _RUNNING_FIELDS
 
 
 def transitions_of(name: ScriptName) -> set[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -144,3 +145,36 @@ def test_font_properties_equal_those_of_fonttools(path: Path) -> None:
         assert info.weight == font["OS/2"].usWeightClass
         assert info.strike == max(strikes, default=None)
         assert info.coloured == any(table in font for table in ("CBDT", "COLR", "SVG ", "sbix"))
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(300 * 1024 * 1024)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "make",
+    [
+        make_fifo,
+        Path.mkdir,
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.symlink_to("/dev/tty"),
+        make_huge,
+    ],
+    ids=["pipe", "folder", "zero", "terminal", "huge"],
+)
+def test_only_regular_files_of_a_limited_size_are_fonts(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "font.ttf"
+    make(path)
+    sources = FontSources(preferred=(FontFile(str(path)),)).with_stamps()
+    assert sources.preferred[0].stamp == (-1, -1, -1)
+    chain = FontChain(sources)
+    assert chain.unusable == (str(path),)
+    assert name_of(chain, "a") == "Inter-Regular.ttf"

@@ -31,7 +31,7 @@ INTEGERS = {
     "PREVIEW_HEARTBEAT_MS": ("heartbeat_ms", 100, 60_000),
     "PREVIEW_AGEING_MS": ("ageing_ms", 100, 86_400_000),
     "PREVIEW_JOB_TIMEOUT_S": ("job_timeout_s", 1, 86_400),
-    "PREVIEW_CPU_LIMIT_S": ("cpu_limit_s", 1, 864_000),
+    "PREVIEW_CPU_LIMIT_S": ("cpu_limit_s", 1, 86_399),
     "PREVIEW_DRAIN_TIMEOUT_S": ("drain_timeout_s", 0, 86_400),
     "PREVIEW_MEMORY_LIMIT_MB": ("memory_limit_mb", 256, 1_048_576),
     "PREVIEW_RECYCLE_JOBS": ("recycle_jobs", 1, 1_000_000),
@@ -42,6 +42,7 @@ INTEGERS = {
     "PREVIEW_ARTIFACT_LINKS": ("artifact_links", 0, 604_800),
     "PREVIEW_API_RATE": ("api_rate", 0, 1_000_000),
     "PREVIEW_API_CONNECTIONS": ("api_connections", 1, 100_000),
+    "PREVIEW_API_CLIENT_SHARE": ("api_client_share", 1, 100),
     "PREVIEW_API_STREAMS": ("api_streams", 1, 100_000),
     "PREVIEW_API_MAX_BODY_MB": ("api_max_body_mb", 1, 256),
     "PREVIEW_API_CLIENT_TIMEOUT_S": ("api_client_timeout_s", 1, 3_600),
@@ -52,6 +53,7 @@ COMPANIONS = {
     ("PREVIEW_BACKOFF_BASE_MS", 3_600_000): {"PREVIEW_BACKOFF_MAX_MS": "3600000"},
     ("PREVIEW_BACKOFF_MAX_MS", 1): {"PREVIEW_BACKOFF_BASE_MS": "1"},
     ("PREVIEW_LEASE_MS", 1_000): {"PREVIEW_HEARTBEAT_MS": "333"},
+    ("PREVIEW_CPU_LIMIT_S", 86_399): {"PREVIEW_JOB_TIMEOUT_S": "86400"},
     ("PREVIEW_HEARTBEAT_MS", 60_000): {"PREVIEW_LEASE_MS": "180000"},
 }
 OTHERS = {
@@ -65,6 +67,7 @@ OTHERS = {
     "PREVIEW_API_READ_TOKEN",
     "PREVIEW_API_HOSTS",
     "PREVIEW_STORE",
+    "PREVIEW_API_PROXIES",
 }
 
 
@@ -81,6 +84,23 @@ def test_empty_environment_gives_the_defaults() -> None:
     assert settings.max_crashes == 3
 
 
+@pytest.mark.parametrize("timeout_s", [1, 2, 60, 120, 86_400])
+def test_processor_time_ends_before_the_deadline_unless_set(timeout_s: int) -> None:
+    settings = Settings.from_env({"PREVIEW_JOB_TIMEOUT_S": str(timeout_s)})
+    assert 0 < settings.effective_cpu_limit_s < timeout_s
+    assert Settings().effective_cpu_limit_s == 100
+
+
+@pytest.mark.parametrize(("limit_s", "timeout_s"), [(240, 120), (120, 120)])
+def test_processor_time_beyond_the_deadline_is_a_conflict_that_names_both(
+    limit_s: int, timeout_s: int
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        Settings.from_env({"PREVIEW_CPU_LIMIT_S": str(limit_s), "PREVIEW_JOB_TIMEOUT_S": str(timeout_s)})
+    allowed = f"less than PREVIEW_JOB_TIMEOUT_S ({timeout_s})"
+    assert caught.value.message == f"PREVIEW_CPU_LIMIT_S: found {limit_s}, allowed {allowed}"
+
+
 def test_every_integer_setting_is_tested_here() -> None:
     named = {variable for variable, _, _ in Settings.table()}
     assert set(INTEGERS) <= named
@@ -89,7 +109,7 @@ def test_every_integer_setting_is_tested_here() -> None:
         variable_of(name)
         for name in Settings.__dataclass_fields__
         if isinstance(getattr(Settings(), name), int)
-    }
+    } | {"PREVIEW_CPU_LIMIT_S"}  # derived from another one by default
     assert numbers == set(INTEGERS)
 
 
@@ -138,15 +158,41 @@ def test_links_need_a_store() -> None:
         Settings.from_env({"PREVIEW_ARTIFACT_LINKS": "60"})
 
 
-@pytest.mark.parametrize("name", ["q", "A-z_0.9:x", "x" * 100])
+@pytest.mark.parametrize("name", ["q", "A-z_0.9", "x" * 100])
 def test_valid_queue_names(name: str) -> None:
     assert Settings.from_env({"PREVIEW_QUEUE_NAME": name}).queue_name == name
 
 
-@pytest.mark.parametrize("name", ["x" * 101, "a b", "a'b", "a/b", "größe", "a\n", "{a}"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x" * 101,
+        "a b",
+        "a'b",
+        "a/b",
+        "größe",
+        "a\n",
+        "{a}",
+        "a*",
+        "a?",
+        "[a]",
+        "a\\",
+        "shop:dead",
+        "q:",
+        ":",
+        "arq",
+    ],
+)
 def test_invalid_queue_names(name: str) -> None:
     with pytest.raises(UsageError, match="PREVIEW_QUEUE_NAME"):
         Settings.from_env({"PREVIEW_QUEUE_NAME": name})
+    with pytest.raises(UsageError, match="queue_name"):
+        Settings(queue_name=name)
+
+
+def test_a_colon_in_a_queue_name_has_its_own_message() -> None:
+    with pytest.raises(UsageError, match=r"without a colon .*--rename-from"):
+        Settings.from_env({"PREVIEW_QUEUE_NAME": "shop:dead"})
 
 
 @pytest.mark.parametrize("url", ["redis://h:1/2", "rediss://u:p@h", "unix:///run/redis.sock"])
@@ -170,6 +216,22 @@ def test_folders() -> None:
     )
     with pytest.raises(UsageError, match="DATA_DIR"):
         Settings.from_env({"DATA_DIR": "a\0b"})
+
+
+@pytest.mark.parametrize("started_in", ["/", "/etc", "/usr/lib", "/proc/1"])
+def test_a_system_folder_is_no_root_by_default(started_in: str) -> None:
+    assert Settings(data_dir=Path("/d")).effective_asset_roots(Path(started_in)) == (Path("/d/assets"),)
+
+
+@pytest.mark.parametrize("root", ["/srv/d/assets", "/srv/d/assets/a", "/srv/d", "/srv", "/srv/d2"])
+def test_roots_beside_and_around_the_data_folder_are_allowed(root: str) -> None:
+    Settings.from_env({"DATA_DIR": "/srv/d", "PREVIEW_ASSET_ROOTS": root})
+
+
+@pytest.mark.parametrize("root", ["/srv/d/previews", "/srv/d/.staging", "/srv/d/assets2"])
+def test_other_folders_of_the_data_folder_are_no_roots(root: str) -> None:
+    with pytest.raises(UsageError, match=f"PREVIEW_ASSET_ROOTS: found '{root}', allowed /srv/d/assets"):
+        Settings.from_env({"DATA_DIR": "/srv/d", "PREVIEW_ASSET_ROOTS": f"/a:{root}"})
 
 
 @pytest.mark.parametrize("variable", [*INTEGERS, *sorted(OTHERS)])

@@ -44,6 +44,7 @@ REPLY = [
         [b"1699999998000-0", [b"kind", b"dead", b"at", b"1699999998000", b"job", b"a"]],
     ],
     [[b"a", [b"active", b"7", b"p", b"high", b"w1", b"1699999999400", b"0.5", b"frames", b"1", b"0"]]],
+    [0],
 ]
 
 
@@ -80,7 +81,7 @@ def test_optional_parts_of_a_reply_are_parsed() -> None:
 
 
 def test_incomplete_event_is_parsed() -> None:
-    by_hand = [*REPLY[:16], [[b"1699999999000-1", [b"what", b"ever"]]], REPLY[17]]
+    by_hand = [*REPLY[:16], [[b"1699999999000-1", [b"what", b"ever"]]], *REPLY[17:]]
     assert _snapshot("q", by_hand).events == (
         QueueEvent("1699999999000-1", 1_699_999_999_000, "", {"what": "ever"}),
     )

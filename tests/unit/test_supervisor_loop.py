@@ -7,20 +7,26 @@ import random
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from redis.exceptions import AuthenticationError
 
+from previewops.errors import EXIT_FAILED, EXIT_UNREACHABLE
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.settings import Settings
-from previewops.snapshot.fleet import SupervisorState, WorkerCountRange
+from previewops.snapshot.fleet import FAILING_AFTER_EXITS, SupervisorState, WorkerCountRange
+from previewops.supervisor import lease_release
+from previewops.supervisor.actions import Action
 from previewops.supervisor.autoscaling import SCALE_DOWN_WINDOW_S, Load
 from previewops.supervisor.backend import WorkerHandle
-from previewops.supervisor.commands import FleetCommand
+from previewops.supervisor.commands import FleetCommand, FleetCommandKind
 from previewops.supervisor.environment import Launch
 from previewops.supervisor.events import ControlRequest
 from previewops.supervisor.host import HostMetrics
 from previewops.supervisor.loop import POLL_INTERVAL_S, Supervisor
+from previewops.supervisor.records import Drains, ReloadRecord, ReloadState, SupervisorRecords
 from previewops.supervisor.recycle_policy import RecycleLimits
 from previewops.supervisor.redis_poller import PollResult, WorkerObservation
 
@@ -83,10 +89,11 @@ class FakeBackend:
 
     def __init__(self) -> None:
         self.workers: list[FakeWorker] = []
-        self.fails = False
+        self.failing_starts = 0
 
     async def start(self, worker_id: str, slot_number: int, environ: Mapping[str, str]) -> WorkerHandle:
-        if self.fails:
+        if self.failing_starts:
+            self.failing_starts -= 1
             raise OSError("no more processes")
         self.workers.append(FakeWorker(worker_id, len(self.workers) + 1))
         return self.workers[-1]
@@ -113,6 +120,8 @@ class FakeRedis:
         self.states: list[SupervisorState] = []
         self.released: list[str] = []
         self.unavailable = False
+        self.commands: tuple[FleetCommand, ...] = ()
+        self.results: list[tuple[str, bool, str]] = []
         self.heartbeat_ms: int | None = None
         """Time of every worker's last heartbeat, if not just now."""
 
@@ -125,10 +134,11 @@ class FakeRedis:
             asyncio.get_running_loop().call_later(0.01, self.clock.advance, POLL_INTERVAL_S)
             raise OSError("connection refused")
         observation = WorkerObservation(self.heartbeat_ms or self.clock.now_ms(), 2**20, 0, 0.0)
-        return PollResult(now, (), dict.fromkeys(worker_ids, observation), self.load)
+        return PollResult(now, self.commands, dict.fromkeys(worker_ids, observation), self.load)
 
     async def acknowledge(self, command: FleetCommand, *, done: bool, message: str) -> None:
-        raise AssertionError("no command was sent")
+        self.results.append((command.command_id, done, message))
+        self.commands = ()
 
     async def deregister(self) -> None:
         pass
@@ -147,15 +157,38 @@ class FakeHostMetrics(HostMetrics):
         return self.killed
 
 
+class FakeRecords(SupervisorRecords):
+    """Files in memory."""
+
+    def __init__(self) -> None:
+        self.drains = Drains()
+        self.reloads: list[ReloadRecord] = []
+
+    def read_drains(self) -> Drains:
+        return self.drains
+
+    def write_drains(self, drains: Drains) -> None:
+        self.drains = drains
+
+    def write_reload(self, record: ReloadRecord) -> None:
+        self.reloads.append(record)
+
+    def keep_alive(self) -> None:
+        pass
+
+
 class LoopFixture:
     """A supervisor with its fakes."""
 
-    def __init__(self, bounds: WorkerCountRange) -> None:
+    def __init__(self, bounds: WorkerCountRange, records: FakeRecords | None = None) -> None:
         self.clock = FakeClock()
         self.backend = FakeBackend()
         self.redis = FakeRedis(self.clock)
         self.host_metrics = FakeHostMetrics()
         self.actions: list[str] = []
+        self.kinds: list[Action] = []
+        self.records = records or FakeRecords()
+        self.reload = Launch(Settings(), {})
         anything: Any = self.redis
         self.supervisor = Supervisor(
             Launch(Settings(), {}),
@@ -166,12 +199,17 @@ class LoopFixture:
             host_metrics=self.host_metrics,
             bounds=bounds,
             limits=RecycleLimits(),
-            log_action=self.actions.append,
-            reload=lambda: Launch(Settings(), {}),
+            records=self.records,
+            log_action=self.log,
+            reload=lambda: self.reload,
             notifier=SystemdNotifier({}),
             clock=self.clock,
             rng=random.Random(7),
         )
+
+    def log(self, action: Action, message: str) -> None:
+        self.kinds.append(action)
+        self.actions.append(message)
 
     async def until(self, count: int, *, without: FakeWorker | None = None) -> float:
         """Waits until exactly ``count`` workers run, ``without`` not among them. Returns the time."""
@@ -192,8 +230,8 @@ class LoopFixture:
 
 
 @asynccontextmanager
-async def running_loop(bounds: WorkerCountRange) -> Any:
-    made = LoopFixture(bounds)
+async def running_loop(bounds: WorkerCountRange, records: FakeRecords | None = None) -> Any:
+    made = LoopFixture(bounds, records)
     running = asyncio.create_task(made.supervisor.run())
     try:
         yield made
@@ -274,13 +312,146 @@ async def test_silence_around_an_outage_of_redis_is_not_a_hang() -> None:
         assert made.backend.workers[0].signals == []
 
 
-async def test_workers_that_cannot_be_started_become_fatal() -> None:
-    async with running_loop(WorkerCountRange(1, 2)) as made:
-        made.backend.fails = True
-        await asyncio.wait_for(made.supervisor.all_fatal.wait(), 30)
-        assert "it cannot be started" in made.supervisor.fatal[1]
+@pytest.mark.parametrize("status", [EXIT_FAILED, EXIT_UNREACHABLE, -signal.SIGSEGV])
+async def test_a_worker_that_keeps_failing_is_tried_until_it_works(status: int) -> None:
+    async with running_loop(WorkerCountRange(1, 1)) as made:
+        failures = 3 * FAILING_AFTER_EXITS
+        worker = None
+        for _ in range(failures):
+            await made.until(1, without=worker)
+            worker = made.backend.workers[-1]
+            worker.exit(status)
+        await made.until(1, without=worker)
+        (published,) = made.redis.states[-1].workers
+        assert published.failing
+        assert made.supervisor.fatal == {}
+        assert made.kinds.count(Action.WORKER_FAILING) == 2, "at doubling counts"
+        assert made.kinds.count(Action.WORKER_EXITED) == FAILING_AFTER_EXITS - 1
+        await made.polls(12)
+        assert not made.redis.states[-1].workers[0].failing
+        assert made.kinds.count(Action.WORKER_RECOVERED) == 1
+        assert f"works again after {failures} failed starts" in made.actions[-1]
+
+
+async def test_workers_that_cannot_be_started_are_tried_until_they_can() -> None:
+    made = LoopFixture(WorkerCountRange(1, 1))
+    made.backend.failing_starts = 2 * FAILING_AFTER_EXITS
+    running = asyncio.create_task(made.supervisor.run())
+    await made.until(1)
+    assert not made.supervisor.all_fatal.is_set()
+    assert any("it cannot be started: no more processes" in line for line in made.actions)
+    made.supervisor.request(ControlRequest.STOP)
+    await asyncio.wait_for(running, 30)
+
+
+async def test_leases_are_released_as_soon_as_redis_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_release, "LATE_RETRY_S", 0.0)
+    async with running_loop(WorkerCountRange(1, 1)) as made:
+        await made.until(1)
+        release, attempts = made.redis.deregister_worker, []
+
+        async def fails_until_the_leases_have_expired(worker_id: str, why: str, *, lost: bool) -> list[str]:
+            attempts.append(worker_id)
+            made.clock.advance(Settings().lease_ms / 1000)
+            if len(attempts) <= 2:
+                raise AuthenticationError("WRONGPASS")
+            return await release(worker_id, why, lost=lost)  # type: ignore[no-any-return]
+
+        made.redis.deregister_worker = fails_until_the_leases_have_expired
+        dead = made.backend.workers[0]
+        dead.exit(EXIT_FAILED)
+        while not made.redis.released:
+            await made.polls(1)
+        await made.polls(1)
+        assert made.redis.released == [dead.worker_id]
+        assert {Action.LEASES_HELD, Action.LEASES_RELEASED} <= set(made.kinds)
+
+
+def command(kind: FleetCommandKind, **fields: Any) -> FleetCommand:
+    return FleetCommand(f"c-{kind}-{random.random()}", kind, who="alice", **fields)
+
+
+async def execute(made: LoopFixture, sent: FleetCommand) -> str:
+    made.redis.commands = (sent,)
+    while all(result[0] != sent.command_id for result in made.redis.results):
+        await made.polls(1)
+    await made.polls(1)
+    return made.redis.results[-1][2]
+
+
+async def test_a_drained_host_stays_drained_under_the_next_supervisor() -> None:
+    records = FakeRecords()
+    async with running_loop(WorkerCountRange(2, 2), records) as made:
+        await made.until(2)
+        await execute(made, command(FleetCommandKind.DRAIN, why="moving storage"))
+        drained = [worker.worker_id for worker in made.backend.workers]
+    async with running_loop(WorkerCountRange(1, 4), records) as made:
         made.redis.load = RUSH
-    assert made.supervisor.pids() == []
+        await made.polls(5)
+        workers = made.redis.states[-1].workers
+        assert len(workers) == 4, "workers that the load asks for are drained as well"
+        assert {worker.phase for worker in workers} == {"exited"}
+        assert {worker.reason for worker in workers} == {"drained by alice: moving storage"}
+        assert [worker.worker_id for worker in workers[:2]] == drained, "a reset can name them"
+        assert made.backend.workers == []
+        assert Action.WORKERS_DRAINED in made.kinds
+        await execute(made, command(FleetCommandKind.RESET))
+        await made.until(4)
+    assert records.drains == Drains()
+
+
+@pytest.mark.parametrize(
+    "undo",
+    [
+        FleetCommand("1", FleetCommandKind.RESTART),
+        FleetCommand("2", FleetCommandKind.RESET),
+    ],
+    ids=["restart", "reset"],
+)
+async def test_a_drained_worker_stays_drained_until_an_operator_starts_it(undo: FleetCommand) -> None:
+    records = FakeRecords()
+    async with running_loop(WorkerCountRange(2, 2), records) as made:
+        await made.until(2)
+        drained = made.backend.workers[1]
+        await execute(made, command(FleetCommandKind.DRAIN, worker=drained.worker_id))
+    async with running_loop(WorkerCountRange(2, 2), records) as made:
+        await made.polls(3)
+        assert [worker.phase for worker in made.redis.states[-1].workers] == ["running", "exited"]
+        await execute(made, replace(undo, worker=drained.worker_id))
+        await made.until(2)
+    assert records.drains == Drains()
+
+
+async def test_scaling_a_drained_host_starts_the_workers_that_it_adds() -> None:
+    records = FakeRecords()
+    async with running_loop(WorkerCountRange(2, 2), records) as made:
+        await made.until(2)
+        await execute(made, command(FleetCommandKind.DRAIN))
+        await execute(made, command(FleetCommandKind.SCALE, bounds=WorkerCountRange(3, 3)))
+        await made.polls(3)
+        phases = [worker.phase for worker in made.redis.states[-1].workers]
+        assert phases == ["exited", "exited", "running"]
+        await execute(made, command(FleetCommandKind.SCALE, bounds=WorkerCountRange(0, 0)))
+        await execute(made, command(FleetCommandKind.SCALE, bounds=WorkerCountRange(2, 2)))
+        await made.until(2)
+
+
+async def test_the_outcome_of_a_reload_is_recorded() -> None:
+    async with running_loop(WorkerCountRange(1, 1)) as made:
+        await made.until(1)
+        first = made.backend.workers[0]
+        made.supervisor.request(ControlRequest.RELOAD)
+        await made.until(1, without=first)
+        await made.polls(1)
+        states = [(record.number, record.state) for record in made.records.reloads]
+        assert states == [(1, ReloadState.RUNNING), (1, ReloadState.COMPLETED)]
+        made.backend.failing_starts = 1
+        made.supervisor.request(ControlRequest.RELOAD)
+        await made.polls(2)
+        last = made.records.reloads[-1]
+        assert (last.number, last.state) == (2, ReloadState.REJECTED)
+        assert "no more processes" in last.message
+        assert Action.RELOAD_CANCELLED in made.kinds
 
 
 async def test_a_bug_in_a_task_ends_the_supervisor_and_its_workers() -> None:

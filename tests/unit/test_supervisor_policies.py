@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_USAGE
-from previewops.snapshot.fleet import WorkerCountRange
+from previewops.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_TRY_AGAIN, EXIT_UNREACHABLE, EXIT_USAGE
+from previewops.snapshot.fleet import FAILING_AFTER_EXITS, WorkerCountRange
 from previewops.supervisor.autoscaling import (
     BUSY_CPU,
     SCALE_DOWN_WINDOW_S,
@@ -33,13 +33,13 @@ from previewops.supervisor.restart_policy import (
     FIRST_BACKOFF_S,
     HEALTHY_UPTIME_S,
     MAX_BACKOFF_S,
-    MAX_RAPID_EXITS,
     Fatal,
     Restart,
     WorkerExit,
     backoff_s,
     count_rapid_exits,
     decide_restart,
+    is_failure_logged,
 )
 
 GIB = 2**30
@@ -59,7 +59,7 @@ class FixedRng:
 # ---------------------------------------------------------------- exits
 
 
-@pytest.mark.parametrize("status", [EXIT_USAGE, EXIT_INVALID, EXIT_UNREACHABLE, EXIT_CONFIG])
+@pytest.mark.parametrize("status", [EXIT_USAGE, EXIT_CONFIG])
 def test_a_boot_error_never_loops(status: int) -> None:
     worker_exit = WorkerExit(status, 0.5, reported=False)
     assert isinstance(decide_restart(worker_exit, 1, FixedRng(0)), Fatal)
@@ -69,21 +69,34 @@ def test_a_boot_error_never_loops(status: int) -> None:
     )
 
 
-def test_rapid_exits_are_fatal_and_an_exit_after_work_is_not() -> None:
-    rapid = WorkerExit(EXIT_FAILED, 0.5, reported=True)
-    exits, delays = 0, []
-    while True:
-        exits = count_rapid_exits(rapid, exits)
-        decision = decide_restart(rapid, exits, FixedRng(1))
-        if isinstance(decision, Fatal):
-            break
-        delays.append(decision.delay_s)
-    assert exits == MAX_RAPID_EXITS
-    assert delays == [FIRST_BACKOFF_S * 2**n for n in range(MAX_RAPID_EXITS - 1)]
-    assert "5 times in a row" in decision.reason
-    assert "status 1" in decision.reason
+@given(
+    status=st.one_of(st.none(), st.integers(-64, 255)),
+    exits=st.integers(1, 10_000),
+    reported=st.booleans(),
+    rng=rngs,
+)
+def test_only_invalid_settings_and_a_broken_installation_are_fatal(
+    status: int | None, exits: int, reported: bool, rng: random.Random
+) -> None:
+    decision = decide_restart(WorkerExit(status, 0.5, reported=reported), exits, rng)
+    assert isinstance(decision, Fatal) == (not reported and status in (EXIT_USAGE, EXIT_CONFIG))
+
+
+def test_what_may_pass_is_retried() -> None:
+    for status in (EXIT_UNREACHABLE, EXIT_TRY_AGAIN, EXIT_FAILED):
+        assert isinstance(decide_restart(WorkerExit(status, 0.5, reported=False), 99, FixedRng(1)), Restart)
+
+
+def test_rapid_exits_count_until_a_healthy_run() -> None:
+    assert count_rapid_exits(WorkerExit(EXIT_FAILED, 0.5, reported=True), 1) == 2
     assert count_rapid_exits(WorkerExit(EXIT_FAILED, HEALTHY_UPTIME_S, reported=True), 4) == 0
     assert count_rapid_exits(WorkerExit(EXIT_FAILED, HEALTHY_UPTIME_S, reported=False), 4) == 5
+
+
+def test_a_failing_worker_logs_less_and_less() -> None:
+    logged = [count for count in range(1, 100) if is_failure_logged(count)]
+    assert logged == [1, 2, 3, 4, 5, 10, 20, 40, 80]
+    assert FAILING_AFTER_EXITS == 5
 
 
 @given(exits=st.integers(0, 10_000), rng=rngs)

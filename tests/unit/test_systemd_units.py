@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from previewops.api.server import SHUTDOWN_S
+from previewops.cli.reload import DEFAULT_TIMEOUT_S
 from previewops.cli.systemd_units import (
     API,
     ENVIRONMENT_FILE,
@@ -26,6 +27,7 @@ from previewops.cli.systemd_units import (
 from previewops.errors import EXIT_CONFIG, EXIT_USAGE, UsageError
 from previewops.settings import Settings
 from previewops.supervisor.environment import read_environment_file
+from previewops.supervisor.unit_hardening import hardening_properties, parse_directives
 
 PROGRAM = ("/bin/true",)
 HOME = Path("/home/ann")
@@ -120,6 +122,11 @@ def test_user_units_have_no_system_only_directives(name: str) -> None:
     assert values(text, "EnvironmentFile") == [f"-{HOME}/.config/previewops/previewops.env"]
 
 
+@pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
+def test_data_dir_is_mounted_first(name: str) -> None:
+    assert values(text_of(name), "RequiresMountsFor") == ["/var/lib/previewops"]
+
+
 @pytest.mark.parametrize(("layout", "target"), [(SYSTEM, "multi-user.target"), (USER, "default.target")])
 def test_wanted_by(layout: UnitLayout, target: str) -> None:
     assert values(text_of(SUPERVISOR, layout), "WantedBy") == [target]
@@ -145,6 +152,12 @@ def test_directives_of_long_running_units(name: str) -> None:
     assert seconds(text, "WatchdogSec") <= 10
     (drain,) = re.findall(r"PREVIEW_DRAIN_TIMEOUT_S \((\d+) s\)", text)
     assert int(drain) == Settings().drain_timeout_s
+
+
+def test_a_reload_waits_for_its_outcome() -> None:
+    text = text_of(SUPERVISOR)
+    assert values(text, "ExecReload") == ["/bin/true reload"]
+    assert seconds(text, "TimeoutStartSec") > DEFAULT_TIMEOUT_S, "systemd's limit of a reload"
 
 
 def test_directives_of_the_api_unit() -> None:
@@ -225,6 +238,16 @@ def test_the_next_steps_name_units_that_exist() -> None:
     for layout in (SYSTEM, USER):
         (enable,) = (line for line in next_steps(layout) if " enable --now " in line)
         assert set(enable.split(" enable --now ")[1].split()) <= set(UNITS)
+
+
+@pytest.mark.parametrize("layout", [SYSTEM, USER], ids=["system", "user"])
+@pytest.mark.parametrize("name", ["previewops-supervisor.service", "previewops-worker@.service"])
+def test_shipped_and_transient_units_have_the_same_hardening(layout: UnitLayout, name: str) -> None:
+    properties = hardening_properties(layout.data_dir, system=not layout.user)
+    directives = parse_directives(text_of(name, layout))
+    assert {"NoNewPrivileges", "SystemCallFilter"} <= {directive for directive, _ in properties}
+    names = {directive for directive, _ in properties}
+    assert sorted(entry for entry in directives if entry[0] in names) == sorted(properties)
 
 
 @needs_analyze

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from previewops.snapshot.fleet import SupervisedWorker
 from previewops.snapshot.model import Snapshot
+from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.fleet import detail, table
 from previewops.tui.viewmodel.fleet.table import FleetRow
+from previewops.tui.viewmodel.queue_status import queue_status
 from previewops.tui.viewmodel.spans import plain_text, width_of
 from tests.tui import scenes
 from tests.tui.scenes import BUSY, NOW_MS, SUPERVISORS, TROUBLED, WORKERS
@@ -162,6 +166,17 @@ def test_a_fatal_worker_shows_what_to_do() -> None:
     assert text.splitlines()[0] == "✖ given up: exit status 78: module PIL is missing"
     assert "exited 5 times" in text
     assert "reset it" in text
+
+
+@pytest.mark.parametrize(("rapid_exits", "state"), [(4, "backing off"), (5, "failing")])
+def test_a_worker_whose_starts_keep_failing_is_marked(rapid_exits: int, state: str) -> None:
+    slot = SupervisedWorker("w", 1, "backoff", None, rapid_exits, "status 69")
+    supervisor = replace(SUPERVISORS[0], state=replace(SUPERVISORS[0].state, workers=(slot,)))
+    snapshot = replace(BUSY, supervisors=(supervisor,), workers=())
+    row = table.fleet_rows(snapshot)[1]
+    assert table.row_state(row, snapshot.now_ms)[1] == state
+    status = queue_status(QueueView().with_snapshot(replace(snapshot, workers=BUSY.workers)))
+    assert (status.headline == "1 worker failing") == (state == "failing")
 
 
 def test_a_silent_worker_or_supervisor_shows_the_consequences() -> None:

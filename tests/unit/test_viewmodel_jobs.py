@@ -90,12 +90,12 @@ def test_only_a_first_page_that_was_found_nearby_is_live() -> None:
 
 def test_subtitles_of_freshness() -> None:
     near, far = JobListState().with_page(page(200)), JobListState().with_page(page(200)).next_page()
-    calm = {"trouble": "", "examined": None, "frozen": False, "marked": 0}
+    calm = {"fetch_error": "", "examined": None, "frozen": False, "marked": 0}
     assert subtitle_of(near, **calm) == "newest first · live"
     assert subtitle_of(near, **{**calm, "frozen": True, "marked": 3}) == "3 marked · newest first · frozen"
     assert subtitle_of(far, **calm) == "newest first · page 2 is not live; F5 refreshes"
     assert subtitle_of(near, **{**calm, "examined": 12_000}).endswith("searching: 12,000 examined")
-    assert subtitle_of(near, **{**calm, "trouble": "gone"}).endswith("not updated: gone")
+    assert subtitle_of(near, **{**calm, "fetch_error": "gone"}).endswith("not updated: gone")
 
 
 def test_rows_race_when_most_on_top_are_new() -> None:

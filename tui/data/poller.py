@@ -10,7 +10,7 @@ from typing import Protocol
 
 from textual.message import Message
 
-from previewops.errors import PreviewopsError
+from previewops.errors import LayoutUnsupported, PreviewopsError
 from previewops.snapshot.model import Snapshot
 from previewops.tui.protocols import DataSource, SnapshotQuery
 
@@ -32,6 +32,13 @@ class SnapshotMissed(Message):
 
     reason: str
     tries: int
+
+
+@dataclass
+class SourceRefused(Message):
+    """No later poll can succeed: a newer build wrote the queue's data."""
+
+    error: PreviewopsError
 
 
 class Receiver(Protocol):
@@ -69,11 +76,15 @@ class Poller:
         self._wake.set()
 
     async def run(self) -> None:
-        """Polls until it is cancelled."""
+        """Polls until it is cancelled, or until it is certain that no poll can succeed."""
         tries = 0
         while True:
             self._wake.clear()
-            reason = await self._take()
+            try:
+                reason = await self._take()
+            except LayoutUnsupported as error:
+                self._receiver.post_message(SourceRefused(error))
+                return
             tries = tries + 1 if reason else 0
             if reason:
                 self._receiver.post_message(SnapshotMissed(reason, tries))
@@ -82,7 +93,7 @@ class Poller:
                 await asyncio.wait_for(self._wake.wait(), pause)
 
     async def _take(self) -> str:
-        """Takes one snapshot; returns the error message, or ""."""
+        """Takes one snapshot; returns the error message, or "". Raises LayoutUnsupported."""
         call = asyncio.ensure_future(self._source.collect(self._query()))
         try:
             # Not wait_for: the cancelled call must end before the next one starts, or two would overlap.
@@ -90,6 +101,8 @@ class Poller:
             if not done:
                 return f"no answer within {TIMEOUT_S:.0f} s"
             snapshot = call.result()
+        except LayoutUnsupported:
+            raise
         except PreviewopsError as error:
             return error.message
         except Exception as error:

@@ -12,7 +12,7 @@ from previewops.tui.viewmodel.wrap import wrap
 MAX_LINES = 5_000
 
 _TOKEN = re.compile(
-    r'(?P<name>"(?:[^"\\]|\\.)*")(?=: )|(?P<string>"(?:[^"\\]|\\.)*")|(?P<number>-?\d[\d.eE+-]*)'
+    r'(?P<name>"(?:[^"\\]++|\\.)*+")(?=: )|(?P<string>"(?:[^"\\]++|\\.)*+"?+)|(?P<number>-?\d[\d.eE+-]*)'
     r"|(?P<word>true|false|null|NaN|-?Infinity)|(?P<mark>[^\"\w-]+)|(?P<rest>.)"
 )
 _TONES = {

@@ -17,7 +17,8 @@ from previewops.tui.viewmodel.wrap import wrap_lines
 SHOWN = 50
 """Maximum of violations listed; the others are counted."""
 
-_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+# A string that is not closed ends with the text: to search each one for its end would cost its square.
+_PIECE = re.compile(r'"(?:[^"\\]++|\\.)*+"?+|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
 
 def format_editable(payload: Mapping[str, Any]) -> str:

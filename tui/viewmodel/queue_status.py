@@ -90,6 +90,10 @@ def _connected_status(snapshot: Snapshot, history: History, status: Status) -> Q
     if fatal:
         headline = f"{pluralize(fatal, 'worker')} given up"
         return QueueStatus(mark, headline, "see Workers; reset them after fixing the cause", tone)
+    failing = sum(worker.failing for view in snapshot.supervisors for worker in view.state.workers)
+    if failing:
+        headline = f"{pluralize(failing, 'worker')} failing"
+        return QueueStatus(mark, headline, "see Workers; they are started again until they work", tone)
     growing, more = _workload(snapshot, history, pluralize(alive, "worker"))
     return QueueStatus(mark, "backlog growing" if growing else word, more, tone)
 

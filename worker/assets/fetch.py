@@ -86,7 +86,7 @@ class WebFetcher:
                 f"the download did not finish within {self.timeout_s:g} s",
                 found=f"not finished after {self.timeout_s:g} s",
                 allowed=f"{self.timeout_s:g} s",
-                hint="try again later, use a smaller file, or raise PREVIEW_FETCH_TIMEOUT_S",
+                hint="use a smaller file or a faster server, or raise PREVIEW_FETCH_TIMEOUT_S",
             ) from None
 
     async def _follow_redirects(
@@ -281,5 +281,5 @@ def _unreachable_error(asset: AssetRef, address: HttpUri, reason: str) -> Transi
         f"{address.host}:{address.port} cannot be reached: {reason}",
         found=reason,
         allowed="a reachable server",
-        hint="the job is retried; check the host's name, its certificate and the network",
+        hint="check the host's name, its certificate and the network",
     )

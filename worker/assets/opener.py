@@ -10,14 +10,17 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from previewops.asset_roots import ASSETS_FOLDER, is_private, is_proposable
 from previewops.contract import DataUri, HttpUri, UriNotAllowed, parse_uri
+from previewops.disclosure import hide_query
 from previewops.errors import PermanentJobError, TransientJobError
+from previewops.message_formatting import escape_unprintable
 
 _MAX_URI_CHARS = 120  # characters of a uri in a message
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -40,10 +43,9 @@ class AssetRef:
 
     @property
     def short_uri(self) -> str:
-        """The uri, shortened for messages."""
-        if len(self.uri) <= _MAX_URI_CHARS:
-            return self.uri
-        return f"{self.uri[:_MAX_URI_CHARS]}… ({len(self.uri)} characters)"
+        """The uri for messages: without its query, which may be a signature, and shortened."""
+        uri = hide_query(self.uri)
+        return uri if len(uri) <= _MAX_URI_CHARS else f"{uri[:_MAX_URI_CHARS]}… ({len(uri)} characters)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,17 @@ class WebAssetOpener(Protocol):
 
 
 class FileAssetOpener:
-    """Opens files under ``roots``, ``data:`` uris, and with ``web`` http and https uris."""
+    """Opens files under ``roots``, ``data:`` uris, and with ``web`` http and https uris.
 
-    def __init__(self, roots: tuple[Path, ...], web: WebAssetOpener | None = None) -> None:
+    Of ``data_dir``, only the folder for assets is opened, whatever root contains it and whatever leads there.
+    """
+
+    def __init__(
+        self, roots: tuple[Path, ...], web: WebAssetOpener | None = None, *, data_dir: Path | None = None
+    ) -> None:
         self.roots = roots
         self.web = web
+        self.data_dir = data_dir
 
     def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
         """Opens ``asset``; searches a relative uri under each root in order.
@@ -127,10 +135,13 @@ class FileAssetOpener:
         return self.web.open(asset, address, max_bytes=max_bytes)
 
     def _resolve(self, asset: AssetRef, path: str) -> str:
-        roots = [os.path.realpath(root) for root in self.roots]
+        roots = self._real_roots()
+        if path.startswith(os.sep) and not _under(path, [*roots, *map(os.path.abspath, self.roots)]):
+            # Before the path is looked up: whether it exists is not the producer's to learn.
+            raise self._outside_roots_error(asset, path, is_link=False)
         candidates = list(dict.fromkeys(str(Path(root) / path) for root in roots))
         real = [os.path.realpath(candidate) for candidate in candidates]
-        inside = [path for path in real if _under(path, roots)]
+        inside = [path for path in real if self._is_inside(path, roots)]
         for path_inside in inside:
             if os.path.lexists(path_inside):
                 return path_inside
@@ -140,31 +151,65 @@ class FileAssetOpener:
                     "asset-incomplete",
                     asset,
                     "its upload has not finished",
-                    hint=f"found {Path(path_inside).name}.part; the job is retried",
+                    hint=f"found {Path(path_inside).name}.part; rename it when it is complete",
                     found=f"{Path(path_inside).name}.part",
                     allowed=Path(path_inside).name,
                 )
         if len(inside) < len(real):
-            raise self._outside_roots_error(asset, next(path for path in real if path not in inside))
+            named, target = next(pair for pair in zip(candidates, real, strict=True) if pair[1] not in inside)
+            raise self._outside_roots_error(asset, target, is_link=named != target)
         raise permanent_asset_error(
             "asset-missing",
             asset,
             "the file does not exist",
             found="no file",
             allowed=f"a file under {self._roots_text()}",
-            hint=f"searched {', '.join(candidates) or 'no root'}; "
+            hint=f"searched {', '.join(map(_quote_path, candidates)) or 'no root'}; "
             "put the file there, or set PREVIEW_ASSET_ROOTS",
         )
 
-    def _outside_roots_error(self, asset: AssetRef, path: str) -> PermanentJobError:
+    def _outside_roots_error(self, asset: AssetRef, path: str, *, is_link: bool) -> PermanentJobError:
+        """The error for a real path outside of the roots. Does not report the target of a link."""
+        folder = Path(path).parent
+        if self._is_private(path):
+            message = f"it is in DATA_DIR, of which only the folder {ASSETS_FOLDER} holds assets"
+            hint = f"copy the file to DATA_DIR/{ASSETS_FOLDER}, or submit with --import"
+        elif is_link:
+            message = "a link leads out of the asset roots"
+            hint = "put the file itself under an asset root"
+        else:
+            message = "its path is outside of the asset roots"
+            hint = "move the file under an asset root"
+            if is_proposable(folder):
+                hint += f", or add {_quote_path(str(folder))} to PREVIEW_ASSET_ROOTS"
         return permanent_asset_error(
             "asset-outside-roots",
             asset,
-            f"{path} is outside of the asset roots",
-            found=path,
+            message,
+            found=asset.short_uri,
             allowed=self._roots_text(),
-            hint=f"move the file under an asset root, or add {Path(path).parent} to PREVIEW_ASSET_ROOTS",
+            hint=hint,
         )
+
+    def _real_roots(self) -> list[str]:
+        return [os.path.realpath(root) for root in self.roots]
+
+    def _is_inside(self, path: str, roots: list[str]) -> bool:
+        return _under(path, roots) and not self._is_private(path)
+
+    def _is_private(self, path: str) -> bool:
+        """Whether a real path leads into DATA_DIR, by its name or, as of a second mount, by its folders."""
+        if self.data_dir is None:
+            return False
+        data_dir = Path(os.path.realpath(self.data_dir))
+        if path != str(data_dir) and not Path(path).is_relative_to(data_dir):
+            with suppress(OSError):
+                status = data_dir.stat()
+                for folder in Path(path).parents:
+                    if _is_same_folder(folder, status):
+                        return is_private(data_dir / Path(path).relative_to(folder), data_dir)
+            return False
+        return is_private(Path(path), data_dir)
 
     def _roots_text(self) -> str:
         return os.pathsep.join(str(root) for root in self.roots) or "(no root is set)"
@@ -182,14 +227,14 @@ class FileAssetOpener:
                 "the worker's user cannot read it",
                 found="no permission to read",
                 allowed="a file that the worker's user can read",
-                hint=f"give that user read permission on {path}",
+                hint=f"give that user read permission on {_quote_path(path)}",
             ) from error
         try:
             status = os.fstat(handle)
             _check_regular(asset, status)
             opened_at = _real_path(handle, path)
-            if not _under(opened_at, [os.path.realpath(root) for root in self.roots]):
-                raise self._outside_roots_error(asset, opened_at)
+            if not self._is_inside(opened_at, self._real_roots()):
+                raise self._outside_roots_error(asset, opened_at, is_link=opened_at != path)
             check_size(asset, status.st_size, max_bytes)
             identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             changed_s = max(status.st_mtime, status.st_ctime)
@@ -237,8 +282,18 @@ def _describe(asset: AssetRef, message: str, found: str, allowed: str) -> tuple[
     return text, {"assetId": asset.id, "uri": asset.short_uri, "found": found, "allowed": allowed}
 
 
+def _quote_path(path: str) -> str:
+    return f'"{escape_unprintable(path)}"'
+
+
 def _under(path: str, roots: list[str]) -> bool:
     return any(path.startswith(root.rstrip(os.sep) + os.sep) or path == root for root in roots)
+
+
+def _is_same_folder(path: Path, status: os.stat_result) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(path.stat(), status)
+    return False
 
 
 def _real_path(handle: int, otherwise: str) -> str:

@@ -24,6 +24,7 @@ from arq.utils import ms_to_datetime
 from arq.worker import Function, Retry, RetryJob
 
 from previewops.clock import MAX_DATE_MS
+from previewops.disclosure import redact
 from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
 from previewops.logs.setup import bind_payload
 from previewops.queue.leases import Claim
@@ -280,16 +281,16 @@ def failure_from_error(error: BaseException) -> Failed:
             crash=isinstance(error, RenderCrashed),
             error_class=_utf8_text(error.error_class or type(error).__name__),
             code=error.code,
-            message=_utf8_text(message[:MESSAGE_CHARS]),
-            traceback=_utf8_text(text[-TRACEBACK_CHARS:]),
+            message=_stored_text(message)[:MESSAGE_CHARS],
+            traceback=_stored_text(text[-TRACEBACK_CHARS:]),
         )
     return Failed(
         kind=FailureKind.TRANSIENT,
         crash=False,
         error_class=type(error).__name__,
         code="retry-asked" if isinstance(error, Retry | RetryJob) else "unexpected",
-        message=_utf8_text((_text_of(error) or type(error).__name__)[:MESSAGE_CHARS]),
-        traceback=_utf8_text(text[-TRACEBACK_CHARS:]),
+        message=_stored_text(_text_of(error) or type(error).__name__)[:MESSAGE_CHARS],
+        traceback=_stored_text(text[-TRACEBACK_CHARS:]),
         delay_ms=error.defer_score if isinstance(error, Retry) else None,
     )
 
@@ -299,6 +300,11 @@ def _text_of(error: BaseException) -> str:
         return str(error)
     except Exception as text_error:
         return f"its text raises {type(text_error).__name__}"
+
+
+def _stored_text(text: str) -> str:
+    # Before truncation, which could cut the mark of a secret and leave its rest.
+    return _utf8_text(redact(text[: 2 * TRACEBACK_CHARS]))
 
 
 def _utf8_text(text: str) -> str:

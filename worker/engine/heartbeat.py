@@ -20,7 +20,7 @@ from previewops.queue.leases import Leases
 from previewops.settings import Settings
 from previewops.tasks import cancel_and_wait
 from previewops.worker.engine.execution import JobRun, StopReason
-from previewops.worker.engine.redis_retry import is_temporary, retry_delay_s
+from previewops.worker.engine.redis_retry import FailureLog, is_survivable, is_temporary, retry_delay_s
 
 log = structlog.get_logger()
 
@@ -51,14 +51,18 @@ class Heartbeat:
             Exception: an error that a retry cannot fix.
         """
         failures = 0
+        failed_calls = FailureLog()
         while True:
             try:
                 await self._await_maintenance(asyncio.create_task(self._renew_and_maintain()))
                 failures = 0
+                failed_calls.reset()
             except Exception as error:
-                if not is_temporary(error):
+                if not is_survivable(error):
                     raise
                 failures += 1
+                if not is_temporary(error):
+                    failed_calls.add(error)
                 self.stop_expired_runs()
             interval_s = self._interval_s
             await asyncio.sleep(

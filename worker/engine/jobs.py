@@ -66,7 +66,7 @@ class RenderJobs:
             self.settings,
             request,
             staging,
-            opener=FileAssetOpener(self.roots, downloads),
+            opener=FileAssetOpener(self.roots, downloads, data_dir=self.settings.data_dir),
             cache=self.cache,
             fonts=self.fonts,
         )
@@ -100,7 +100,9 @@ class RenderJobs:
     def _validated(self, claim: Claim, payload: Any) -> Payload:
         """The validated payload: stock arq clients can enqueue anything."""
         try:
-            request = validate(payload, policy=AssetPolicy(self.roots, self.settings.asset_hosts))
+            request = validate(
+                payload, policy=AssetPolicy(self.roots, self.settings.asset_hosts, self.settings.data_dir)
+            )
         except InvalidPayload as error:
             raise PermanentJobError(
                 "invalid-payload",

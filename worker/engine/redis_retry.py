@@ -10,6 +10,7 @@ import structlog
 from redis import exceptions
 
 from previewops.clock import Rng
+from previewops.redis_server.connection import FOREIGN_KEY, stored_data_error
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -28,11 +29,14 @@ _TEMPORARY_ERRORS = (
     exceptions.TryAgainError,
     OSError,
 )
-_TEMPORARY_REPLIES = ("OOM ", "MISCONF ", "MASTERDOWN ", "NOREPLICAS ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY ")
+_TEMPORARY_REPLIES = (
+    *(FOREIGN_KEY, "OOM ", "MISCONF ", "MASTERDOWN ", "NOREPLICAS ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY "),
+)
 
 
 def is_temporary(error: BaseException) -> bool:
-    """Whether the same call may succeed later: Redis is away, loading, failing over or out of memory."""
+    """Whether the same call may succeed later: Redis is away, loading, failing over or out of memory, or an
+    operator has to move aside a key of another type."""
     if isinstance(error, exceptions.AuthenticationError):
         return False
     if isinstance(error, exceptions.ConnectionError) and isinstance(error.__cause__, exceptions.RedisError):
@@ -43,6 +47,42 @@ def is_temporary(error: BaseException) -> bool:
     return isinstance(error, exceptions.ResponseError) and any(
         mark in str(error) for mark in _TEMPORARY_REPLIES
     )
+
+
+def is_survivable(error: BaseException) -> bool:
+    """Whether a registered worker keeps trying after ``error``.
+
+    That includes every error reply of a script: the data may be damaged, and an operator can repair it while the
+    worker runs.
+    """
+    return is_temporary(error) or isinstance(error, exceptions.ResponseError)
+
+
+class FailureLog:
+    """Logs failures in a row at the 1st, 2nd, 4th, 8th …: an hour without Redis logs 13 lines, not 3,600."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def add(self, error: Exception) -> None:
+        """Counts a failure, and logs it if it is time."""
+        self.failures += 1
+        if self.failures & (self.failures - 1) == 0:
+            stored = stored_data_error(error)
+            if stored is not None:
+                log.error(
+                    "queue.data-damaged", error=f"{stored.message} ({stored.hint})", failures=self.failures
+                )
+            elif is_temporary(error):
+                log.warning("redis.unavailable", error=str(error), failures=self.failures)
+            else:
+                log.error("queue.call-failed", error=str(error), failures=self.failures)
+
+    def reset(self) -> None:
+        """Ends the row, and logs that if there was one."""
+        if self.failures:
+            log.info("redis.available", failures=self.failures)
+        self.failures = 0
 
 
 def retry_delay_s(failures: int, rng: Rng) -> float:
@@ -56,15 +96,15 @@ def retry_delay_s(failures: int, rng: Rng) -> float:
 
 async def retry_until_connected(call: Callable[[], Awaitable[T]], rng: Rng) -> T:
     """Repeats ``call`` until Redis answers, and returns its result. Raises errors that a retry cannot fix."""
-    failures = 0
+    failed = FailureLog()
     while True:
         try:
-            return await call()
+            reply = await call()
         except Exception as error:
             if not is_temporary(error):
                 raise
-            failures += 1
-            # The first failure, then at doubling counts: an hour without Redis logs 13 lines, not 3,600.
-            if failures & (failures - 1) == 0:
-                log.warning("redis.unavailable", error=str(error), failures=failures)
-        await asyncio.sleep(retry_delay_s(failures, rng))
+            failed.add(error)
+        else:
+            failed.reset()
+            return reply
+        await asyncio.sleep(retry_delay_s(failed.failures, rng))

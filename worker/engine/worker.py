@@ -21,13 +21,15 @@ from arq.connections import ArqRedis
 from arq.typing import StartupShutdown, WorkerCoroutine
 from arq.worker import Function, Worker
 from redis.asyncio import ConnectionPool
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from previewops import __version__
+from previewops.build import build_id
 from previewops.clock import Clock, Rng, SystemClock, system_rng
 from previewops.logs.setup import JobLogContext, job_log_context
 from previewops.queue.leases import Claim, Leases
 from previewops.queue.retry import RetryPolicy
+from previewops.queue.start_check import check_queue
 from previewops.settings import Settings
 from previewops.tasks import cancel_and_wait
 from previewops.worker.engine.claims import ClaimChannel
@@ -37,7 +39,12 @@ from previewops.worker.engine.heartbeat import Heartbeat
 from previewops.worker.engine.job_runner import JobRunner, RunEnd
 from previewops.worker.engine.outcome import OutcomeRecorder
 from previewops.worker.engine.process_stats import ProcessStatsReader
-from previewops.worker.engine.redis_retry import is_temporary, retry_until_connected
+from previewops.worker.engine.redis_retry import (
+    FailureLog,
+    is_temporary,
+    retry_delay_s,
+    retry_until_connected,
+)
 
 log = structlog.get_logger()
 
@@ -66,7 +73,7 @@ class PreviewWorker(Worker):
     """One worker process: ``settings.worker_concurrency`` slots, one lease and one task per running job.
 
     ``helper_pids`` returns the ids of other processes whose memory and processor time it reports as its own.
-    ``confined_by`` names the layers that confine its renders.
+    ``confinement_fields`` returns how its renders are confined, for its report of itself.
     """
 
     def __init__(
@@ -86,7 +93,7 @@ class PreviewWorker(Worker):
         clock: Clock | None = None,
         rng: Rng | None = None,
         helper_pids: Callable[[], Iterable[int]] = tuple,
-        confined_by: Sequence[str] = (),
+        confinement_fields: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         redis = ArqRedis(pool_or_conn=pool, default_queue_name=settings.queue_name, **_SERIALIZERS)
         super().__init__(
@@ -114,7 +121,7 @@ class PreviewWorker(Worker):
         self._started_ms = self._clock.now_ms()
         self._process_stats = ProcessStatsReader(helper_pids, self._clock.monotonic)
         self._host = socket.gethostname()
-        self._confined_by = list(confined_by)
+        self._confinement_fields = confinement_fields
         self._set_up_slots()
         self._connect(redis, pool, Hooks(on_job_start, on_job_end, after_job_end))
         self._loops: list[asyncio.Task[None]] = []
@@ -182,6 +189,7 @@ class PreviewWorker(Worker):
 
     async def _run(self) -> None:
         """Registers, then runs heartbeat and claim loop until the burst is over or an error ends one."""
+        await retry_until_connected(self._check_queue, self._rng)
         await retry_until_connected(self._register, self._rng)
         self.ctx["redis"] = self.pool
         self.ctx["leases"] = self.leases
@@ -194,6 +202,10 @@ class PreviewWorker(Worker):
         done, _ = await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
         for ended in done:
             ended.result()
+
+    async def _check_queue(self) -> None:
+        for error in await check_queue(self.pool, self.settings):
+            log.warning("queue.key-foreign", key=error.key, found=error.found, allowed=error.allowed)
 
     async def _register(self) -> None:
         self._registered = True
@@ -268,19 +280,25 @@ class PreviewWorker(Worker):
 
     async def _claim_loop(self) -> None:
         """Keeps the slots busy. Returns at the end of a burst; blocks for ever once a drain has begun."""
+        failed_calls = FailureLog()
         while True:
             while self._free_slots == 0:
                 self._slot_freed.clear()
                 await self._slot_freed.wait()
             if not self.allow_pick_jobs:
                 await asyncio.get_running_loop().create_future()
-            reply = await self._claims.claim(self._free_slots, self._start)
-            self._next_due_ms = reply.next_due_ms
-            if self._free_slots == 0:
-                continue
-            if self.burst and not reply.claims and not self.tasks and await self._nothing_pending():
-                return
-            await self._await_work()
+            try:
+                reply = await self._claims.claim(self._free_slots, self._start)
+                failed_calls.reset()
+                self._next_due_ms = reply.next_due_ms
+                if self._free_slots == 0:
+                    continue
+                if self.burst and not reply.claims and not self.tasks and await self._nothing_pending():
+                    return
+                await self._await_work()
+            except ResponseError as error:
+                failed_calls.add(error)
+                await asyncio.sleep(retry_delay_s(failed_calls.failures, self._rng))
 
     async def _nothing_pending(self) -> bool:
         # As in stock arq: the schedule holds waiting jobs, backoffs, and jobs running elsewhere, which may come back.
@@ -394,7 +412,8 @@ class PreviewWorker(Worker):
             "completed": self.jobs_complete,
             "failed": self.jobs_failed,
             "version": __version__,
-            "confinedBy": self._confined_by,
+            "build": build_id(),
+            **self._confinement_fields(),
             "clockMs": self._clock.now_ms(),
             "jobs": [run.claim.job_id for run in self.runs.values()],
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 
 from previewops.errors import PermanentJobError
 from previewops.worker.render.layout.frames import FrameLayout
@@ -40,5 +41,5 @@ def collect_warnings(
         warnings.append(f"transition: {format_name} has no fades; frames change at once")
     if typesetter.undrawn:
         warnings.append(f"{len(typesetter.undrawn)} characters are not in any font; U+FFFD replaces them")
-    warnings += [f"{path} is not a usable font" for path in typesetter.unusable_fonts]
+    warnings += [f"{PurePath(path).name} is not a usable font" for path in typesetter.unusable_fonts]
     return tuple(warnings)

@@ -12,6 +12,9 @@ from previewops.settings import Settings
 
 MIB = 1024 * 1024
 
+RESERVED_BYTES = 160 * MIB
+"""Memory of a render process apart from one decoder: programs, kept pictures, the frame that is drawn."""
+
 
 @dataclass(frozen=True, slots=True)
 class RenderLimits:
@@ -27,6 +30,12 @@ class RenderLimits:
     length_ms: int = MAX_LENGTH_S * 1_000  # duration of title card and steps, ms
     output_bytes: int = 256 * MIB  # bytes of all files of one bundle
     decoded_bytes: int = 64 * MIB  # bytes of decoded pictures kept between the frames that use them
+    memory_bytes: int = 1_024 * MIB  # address space of the process that decodes
+
+    @property
+    def decoder_bytes(self) -> int:
+        """Memory that decoding one picture may take."""
+        return self.memory_bytes - RESERVED_BYTES
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any] | None) -> RenderLimits:
@@ -55,4 +64,5 @@ class RenderLimits:
             steps=settings.steps_max,
             length_ms=settings.length_max_s * 1000,
             output_bytes=settings.output_max_mb * MIB,
+            memory_bytes=settings.memory_limit_mb * MIB,
         )

@@ -13,17 +13,18 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from previewops.errors import JobError, PermanentJobError
 from previewops.worker.assets.opener import AssetRef, permanent_asset_error, storage_errors
+from previewops.worker.render.decode_memory import PictureLayout, bytes_per_pixel, jpeg_bytes
 from previewops.worker.render.encode.gif import count_frames
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
-from previewops.worker.render.representative_frame import seek_representative_frame
+from previewops.worker.render.picture_metadata import BarePicture, find_orientation, strip_metadata
+from previewops.worker.render.representative_frame import representative_frame
 
 # Load all plugins of Pillow in the fork server. Later, each child would load them from files that an upgrade may
 # have replaced.
 Image.init()
 
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
-_ORIENTATION = 0x0112  # EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 _DRAFT_GAP = 4 / 3  # JPEG decoding scale: at least this times the needed size (SSIM >= .996)
 _REDUCING_GAP = 2.0  # the same for the last step of scaling (SSIM .999)
@@ -64,19 +65,30 @@ def decode_picture(ref: AssetRef, file: BinaryIO, limits: RenderLimits, needed: 
         PermanentJobError: as ``read_header``; asset-corrupt also for a truncated file.
     """
     with _open_picture(ref, file, limits) as (image, header):
-        stored = needed if header.orientation not in _SIDEWAYS else Size(needed.height, needed.width)
-        full = Size(*image.size)
-        target = min(full, full.covering(stored), key=lambda size: size.width)
-        image.draft(image.mode, (round(target.width * _DRAFT_GAP), round(target.height * _DRAFT_GAP)))
-        if header.frames > 1:
-            seek_representative_frame(image, header.frames)
-        image.load()
-        profile = image.info.get("icc_profile")
-        shrunk = resize(_eight_bits(image), target)
-        picture = _opaque_if_possible(_upright(_to_srgb(shrunk, profile), header.orientation))
-        # Writers would copy the applied profile, comments, location and time.
-        picture.info = {}
-        return picture
+        if header.frames == 1:
+            return _decode(ref, image, header, limits, needed)
+        frame = representative_frame(image, header.frames)
+    del image  # frees its memory
+    with _open_picture(ref, file, limits) as (image, header):
+        image.seek(frame)
+        return _decode(ref, image, header, limits, needed)
+
+
+def _decode(
+    ref: AssetRef, image: Image.Image, header: PictureHeader, limits: RenderLimits, needed: Size
+) -> Image.Image:
+    stored = needed if header.orientation not in _SIDEWAYS else Size(needed.height, needed.width)
+    full = Size(*image.size)
+    target = min(full, full.covering(stored), key=lambda size: size.width)
+    image.draft(image.mode, (round(target.width * _DRAFT_GAP), round(target.height * _DRAFT_GAP)))
+    _check_jpeg_memory(ref, image, full, limits)
+    image.load()
+    profile = image.info.get("icc_profile")
+    shrunk = resize(_eight_bits(image), target)
+    picture = _opaque_if_possible(_upright(_to_srgb(shrunk, profile), header.orientation))
+    # Writers would copy the applied profile, comments, location and time.
+    picture.info = {}
+    return picture
 
 
 @contextmanager
@@ -86,7 +98,6 @@ def _open_picture(
     """Opens the picture; errors inside the block are raised as typed errors."""
     file.seek(0)
     head = file.read(32)
-    file.seek(0)
     ceiling = Image.MAX_IMAGE_PIXELS
     # Pillow rejects twice this figure before a decoder allocates memory; the exact limit is checked below.
     Image.MAX_IMAGE_PIXELS = limits.frame_pixels
@@ -94,8 +105,9 @@ def _open_picture(
         with warnings.catch_warnings(), storage_errors():
             warnings.simplefilter("ignore")  # about metadata: relevant problems are raised
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=PICTURE_FORMATS) as image:
-                yield image, _read_header(ref, image, file, limits)
+            bare = strip_metadata(file)
+            with Image.open(bare.file, formats=PICTURE_FORMATS) as image:
+                yield image, _read_header(ref, image, bare, limits)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
         found = str(bomb).partition(" exceeds")[0].removeprefix("Image size (").rstrip(")")
         raise _too_many_pixels(ref, found, limits) from bomb
@@ -107,12 +119,12 @@ def _open_picture(
         Image.MAX_IMAGE_PIXELS = ceiling
 
 
-def _read_header(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: RenderLimits) -> PictureHeader:
+def _read_header(ref: AssetRef, image: Image.Image, bare: BarePicture, limits: RenderLimits) -> PictureHeader:
     width, height = image.size
     if width * height > limits.frame_pixels:
         raise _too_many_pixels(ref, f"{width}x{height}, {width * height} pixels", limits)
-    format_name = "JPEG" if image.format == "MPO" else str(image.format)
-    frames = _count_frames(format_name, image, file, limits)
+    format_name = str(image.format)
+    frames = _count_frames(format_name, image, bare.file, limits)
     if frames > limits.frames or frames * width * height > limits.total_pixels:
         raise _picture_error(
             ref,
@@ -122,26 +134,42 @@ def _read_header(ref: AssetRef, image: Image.Image, file: BinaryIO, limits: Rend
             allowed=f"at most {limits.frames} frames and {limits.total_pixels} pixels over all frames",
             hint="shorten the animation or scale it down, or raise PREVIEW_FRAMES_MAX or PREVIEW_PICTURE_MAX_MP",
         )
-    orientation = _orientation(image)
+    if format_name != "JPEG":  # its memory depends on the scale at which it is decoded
+        transparency = "transparency" in image.info
+        layout = PictureLayout(format_name, image.mode, frames, transparency, bare.sample_bytes)
+        allowed = int(limits.decoder_bytes / bytes_per_pixel(layout))
+        if width * height > allowed:
+            raise _too_much_memory(ref, f"{width}x{height}", format_name, allowed)
+    orientation = bare.orientation or _own_orientation(format_name, image)
     size = Size(height, width) if orientation in _SIDEWAYS else Size(width, height)
     return PictureHeader(format_name.lower(), size, frames, orientation)
+
+
+def _check_jpeg_memory(ref: AssetRef, image: Image.Image, full: Size, limits: RenderLimits) -> None:
+    """Rejects a JPEG that does not fit: coefficients of a progressive file at full size, pixels as decoded."""
+    if image.format != "JPEG":
+        return
+    layers: list[tuple[int, int, int, int]] = getattr(image, "layer", None) or [(0, 1, 1, 0)]
+    across, down = max(layer[1] for layer in layers), max(layer[2] for layer in layers)
+    coefficients = sum(layer[1] * layer[2] for layer in layers) / max(1, across * down)
+    if not image.info.get("progressive"):
+        coefficients = 0.0
+    if jpeg_bytes(coefficients, full.width * full.height, image.width * image.height) > limits.decoder_bytes:
+        allowed = int(limits.decoder_bytes / jpeg_bytes(coefficients, 1, 1))
+        raise _too_much_memory(ref, f"{full.width}x{full.height}", "progressive JPEG", allowed)
 
 
 def _count_frames(format_name: str, image: Image.Image, file: BinaryIO, limits: RenderLimits) -> int:
     if format_name == "GIF":
         # Pillow reads to the end of the file to count frames, however long it is.
         return count_frames(file, limits.frames)
-    if format_name == "JPEG":
-        return 1  # other images in an MPO file are previews, depth and gain maps of the same picture
     return int(getattr(image, "n_frames", 1))
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError):
-        return 1  # broken metadata does not make the picture invalid
-    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+def _own_orientation(format_name: str, image: Image.Image) -> int:
+    # libavif reports how an AVIF picture is turned; its XMP does not count.
+    xmp = image.info.get("xmp") if format_name == "WEBP" else None
+    return find_orientation(image.info.get("exif"), xmp)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -255,6 +283,16 @@ def _too_many_pixels(ref: AssetRef, found: str, limits: RenderLimits) -> Permane
         found=found,
         allowed=f"at most {limits.frame_pixels} pixels per frame",
         hint="scale the picture down, or raise PREVIEW_FRAME_MAX_MP",
+    )
+
+
+def _too_much_memory(ref: AssetRef, size: str, format_name: str, allowed_px: int) -> PermanentJobError:
+    return _picture_error(
+        ref,
+        "asset-too-many-pixels",
+        found=f"{size} in {format_name}",
+        allowed=f"at most {allowed_px} pixels per frame of such a picture",
+        hint="scale the picture down, convert it to a baseline JPEG, or raise PREVIEW_MEMORY_LIMIT_MB",
     )
 
 

@@ -13,15 +13,15 @@ _MAX_DECODED_PIXELS = 100_000_000  # seeking decodes all frames before: do not s
 _SMALL, _SPARSE = (64, 64), (256, 256)  # pixels
 
 
-def seek_representative_frame(image: Image.Image, frames: int) -> None:
-    """Seeks ``image``, an open picture of ``frames`` frames, to its representative frame.
+def representative_frame(image: Image.Image, frames: int) -> int:
+    """Returns the index of the representative frame of ``image``, an open picture of ``frames`` frames.
 
-    Raises any exception of the decoder.
+    Leaves ``image`` at another frame. Not every decoder of Pillow can seek back (PNG cannot), so open the file again
+    to go to the frame. Raises any exception of the decoder.
     """
     reachable = max(1, min(frames, _MAX_DECODED_PIXELS // (image.width * image.height)))
     sampled = sorted({index * (reachable - 1) // (_SAMPLES - 1) for index in range(_SAMPLES)})
-    if len(sampled) > 1:
-        image.seek(_most_typical(image, sampled))
+    return _most_typical(image, sampled) if len(sampled) > 1 else 0
 
 
 def _most_typical(image: Image.Image, indices: list[int]) -> int:

@@ -6,7 +6,7 @@ module, which is fast because the fork server has preloaded its dependencies.
 Protocol, over one stream socket, frames as in ``framing``::
 
     worker -> child    {"config": {...}}                      once: see ``ChildConfig``
-    child  -> worker   {"ready": true} | {"error": {...}}     once: restricted, and the task imported or not
+    child  -> worker   {"ready": {...}} | {"error": {...}}    once: its ``ConfinementReport``, or the failed import
     worker -> child    {"job": n, "spec": {...}}
     child  -> worker   {"job": n, "progress": [fraction, text]}      any number of times
     child  -> worker   {"job": n, "log": [level, logger, text]}      library log lines, at most MAX_LOG_LINES
@@ -15,15 +15,13 @@ Protocol, over one stream socket, frames as in ``framing``::
     child  -> worker   {"job": n, "result": {...}} | {"job": n, "error": {...}}
 
 A second socket carries file descriptors: as many as ``"files"`` of a reply. Through it a confined child reads its
-assets and writes its output.
+assets and writes its output. What it prints goes into a pipe, which the worker reads.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import logging
-import math
 import os
 import resource
 import signal
@@ -33,12 +31,11 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 from previewops.process.parent_death import set_parent_death_signal
-from previewops.worker.sandbox.confinement import confine, readable_paths
+from previewops.worker.sandbox.confinement import ConfinementReport, Surroundings, confine
 from previewops.worker.sandbox.error_codec import decode_error, encode_error
 from previewops.worker.sandbox.framing import HEADER, ProtocolError, body_length, decode_body, encode_frame
 
@@ -49,34 +46,34 @@ MAX_LOG_LINES = 20
 
 _MAX_LOG_CHARS = 2_000
 _MAX_TRACEBACK_CHARS = 8_192
+_RLIMIT_MSGQUEUE = 12  # asm-generic/resource.h; Python has no name for it
 _OPEN_FILES = 256
+_TASKS = 1_024  # threads of all render processes of one worker; a render has less than 10
 _OOM_SCORE_ADJ = 500  # of 1000: the kernel's out-of-memory killer prefers a render process to the worker
 
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """Limits of one render process; None keeps the system's limit.
+    """Limits of one render process; None is no limit.
 
-    ``memory_bytes`` limits the address space, ``cpu_s`` the processor time of each job, ``file_bytes`` the size of
-    each written file.
+    ``memory_bytes`` limits the address space and ``file_bytes`` the size of each written file, by the kernel.
+    ``cpu_s`` limits the processor time of each job, all threads together; the worker watches it.
     """
 
     memory_bytes: int
-    cpu_s: int | None = None
+    cpu_s: float | None = None
     file_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ChildConfig:
-    """What a render process runs, and how it is restricted.
+    """What a render process runs, and its limits.
 
-    ``task`` is "module:function". A ``confined`` process is restricted by ``confinement``, and can still read the
-    files of ``readable``.
+    ``task`` is "module:function". A confined process can still read the files of ``readable``, absolute paths.
     """
 
     task: str
     limits: ChildLimits
-    confined: bool = False
     readable: tuple[str, ...] = ()
 
     @classmethod
@@ -85,34 +82,28 @@ class ChildConfig:
         return cls(**{**value, "limits": ChildLimits(**value["limits"])})
 
 
-def main(channel: int, fd_channel: int, *, parent_pid: int) -> NoReturn:
-    """Runs a freshly forked render process until it exits. The descriptors are its ends of the two sockets."""
+def main(
+    channel: int, fd_channel: int, output: int, *, parent_pid: int, surroundings: Surroundings | None
+) -> NoReturn:
+    """Runs a freshly forked render process until it exits.
+
+    The descriptors are its ends of the two sockets, and the pipe for what it prints. It is confined unless
+    ``surroundings`` is None.
+    """
     try:
-        isolate({channel, fd_channel}, parent_pid)
+        isolate({channel, fd_channel}, output, parent_pid)
         worker = _WorkerSocket(channel, fd_channel)
         config = ChildConfig.from_json(worker.receive()["config"])
         limit_resources(config.limits)
-        _serve(worker, config)
+        _serve(worker, config, parent_pid, surroundings)
     except _WorkerDisconnected:
         os._exit(0)  # replaced, or the worker has ended
     except SystemExit:
         os._exit(1)
     except BaseException:
-        log.error("render.process-failed", exception=traceback.format_exc()[-_MAX_TRACEBACK_CHARS:])
-        os._exit(1)
-
-
-class _StderrLog:
-    """Logs a fatal error to stderr, which the process shares with the worker, as one of the worker's JSON lines."""
-
-    def error(self, event: str, **fields: str) -> None:
-        at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        line = json.dumps({"event": event, "level": "error", "timestamp": at, "pid": os.getpid(), **fields})
         with suppress(OSError):
-            os.write(2, f"{line}\n".encode())
-
-
-log = _StderrLog()
+            os.write(2, traceback.format_exc()[-_MAX_TRACEBACK_CHARS:].encode())
+        os._exit(1)
 
 
 class _WorkerDisconnected(BaseException):
@@ -213,8 +204,8 @@ class TaskContext:
         return body, tuple(self._channel.receive_file() for _ in range(body["files"]))
 
 
-def isolate(keep_fds: set[int], parent_pid: int) -> None:
-    """Makes this process die with its parent, and closes all files except ``keep_fds`` and the standard three.
+def isolate(keep_fds: set[int], output: int, parent_pid: int) -> None:
+    """Makes this process die with its parent, and closes all files except ``keep_fds``. It prints to ``output``.
 
     It would keep the fork server's files open otherwise.
     """
@@ -226,7 +217,8 @@ def isolate(keep_fds: set[int], parent_pid: int) -> None:
         signal.signal(ignored, signal.SIG_IGN)
     devnull = os.open(os.devnull, os.O_RDONLY)
     os.dup2(devnull, 0)
-    os.dup2(2, 1)  # stdout is the command's own output
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     low = 3
     for fd in sorted(keep_fds):
         os.closerange(low, fd)
@@ -236,10 +228,14 @@ def isolate(keep_fds: set[int], parent_pid: int) -> None:
 
 
 def limit_resources(limits: ChildLimits) -> None:
-    """Limits memory, open files and file size. The out-of-memory killer takes this process before the worker."""
+    """Limits memory, open files and file size, for good.
+
+    The out-of-memory killer takes this process before the worker.
+    """
     with suppress(OSError):  # /proc may be read-only
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_ADJ), encoding="ascii")
     _lower_limit(resource.RLIMIT_CORE, 0)
+    _lower_limit(_RLIMIT_MSGQUEUE, 0)
     _lower_limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _lower_limit(resource.RLIMIT_AS, limits.memory_bytes)
     if limits.file_bytes is not None:
@@ -252,33 +248,47 @@ def _lower_limit(limit: int, value: int) -> None:
     resource.setrlimit(limit, (limit_value, limit_value))
 
 
-def _limit_cpu_time(seconds: int) -> None:
-    """Limits processor time to ``seconds`` from now; beyond them the kernel sends SIGXCPU."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    limit_value = math.ceil(usage.ru_utime + usage.ru_stime) + seconds
-    resource.setrlimit(
-        resource.RLIMIT_CPU, (limit_value if hard == resource.RLIM_INFINITY else min(limit_value, hard), hard)
-    )
+def _serve(
+    channel: _WorkerSocket, start: ChildConfig, parent_pid: int, surroundings: Surroundings | None
+) -> NoReturn:
+    # Opened now: a confined process cannot.
+    with Path("/proc/self/status").open("rb") as status:
+        try:
+            module, _, function = start.task.partition(":")
+            task: Task = getattr(importlib.import_module(module), function)
+            confinement = _confine(start, parent_pid, surroundings)
+        except Exception as error:
+            channel.send({"error": encode_error(error)})
+            raise SystemExit(1) from None  # the worker logs the error
+        channel.send({"ready": confinement.as_json()})
+        log_forwarder = _LogForwarder(channel)
+        logging.getLogger().addHandler(log_forwarder)
+        while True:
+            request = channel.receive()
+            _run(channel, log_forwarder, task, request, _Memory(status.fileno(), start.limits.memory_bytes))
 
 
-def _serve(channel: _WorkerSocket, start: ChildConfig) -> NoReturn:
-    try:
-        module, _, function = start.task.partition(":")
-        task: Task = getattr(importlib.import_module(module), function)
-        if start.confined:
-            confine([*readable_paths(), *map(Path, start.readable)])
-    except Exception as error:
-        channel.send({"error": encode_error(error)})
-        raise SystemExit(1) from None  # the worker logs the error
-    channel.send({"ready": True})
-    log_forwarder = _LogForwarder(channel)
-    logging.getLogger().addHandler(log_forwarder)
-    while True:
-        request = channel.receive()
-        if start.limits.cpu_s is not None:
-            _limit_cpu_time(start.limits.cpu_s)
-        _run(channel, log_forwarder, task, request, start.limits.memory_bytes)
+def _confine(start: ChildConfig, parent_pid: int, surroundings: Surroundings | None) -> ConfinementReport:
+    if surroundings is None:
+        return ConfinementReport()
+    if surroundings.counted_alone:
+        _lower_limit(resource.RLIMIT_NPROC, _TASKS)
+    return confine(surroundings, map(Path, start.readable), parent_pid)
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """The address space of this process, by the open file /proc/self/status, and its limit in bytes."""
+
+    status_fd: int
+    allowed_bytes: int
+
+    def peak_bytes(self) -> int:
+        """The peak of mapped memory. The size of a rejected allocation is unknown."""
+        for line in os.pread(self.status_fd, 8_192, 0).splitlines():
+            if line.startswith(b"VmPeak:"):
+                return int(line.split()[1]) * 1024
+        return 0
 
 
 def _run(
@@ -286,7 +296,7 @@ def _run(
     log_forwarder: _LogForwarder,
     task: Task,
     request: dict[str, Any],
-    memory_limit_bytes: int,
+    memory: _Memory,
 ) -> None:
     job = request["job"]
     try:
@@ -296,17 +306,9 @@ def _run(
     except _WorkerDisconnected:
         raise
     except BaseException as error:  # including SystemExit: a task must not end the process
-        memory = {"found": _peak_address_space_bytes(), "allowed": memory_limit_bytes}
-        described = encode_error(error, out_of_memory=memory if isinstance(error, MemoryError) else None)
+        bounds = {"found": memory.peak_bytes(), "allowed": memory.allowed_bytes}
+        described = encode_error(error, out_of_memory=bounds if isinstance(error, MemoryError) else None)
         try:
             channel.send({"job": job, "error": described})
         except ProtocolError:
             channel.send({"job": job, "error": {**described, "data": {}}})
-
-
-def _peak_address_space_bytes() -> int:
-    """The peak of mapped memory. The size of a rejected allocation is unknown."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith("VmPeak:"):
-            return int(line.split()[1]) * 1024
-    return 0

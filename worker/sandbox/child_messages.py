@@ -54,13 +54,13 @@ def deadline_error(deadline_s: float) -> TransientJobError:
     )
 
 
-def cpu_time_error(allowed_s: int | None) -> PermanentJobError:
+def cpu_time_error(allowed_s: float | None) -> PermanentJobError:
     """The error of a render that exceeded its job's processor time."""
     return PermanentJobError(
         "cpu-time-exceeded",
-        f"the render used more than its {allowed_s} s of processor time and was killed",
+        f"the render used more than its {allowed_s:g} s of processor time and was killed",
         hint="shorten the animation or its resolution, or raise PREVIEW_CPU_LIMIT_S",
-        found=f"more than {allowed_s} s",
+        found=f"more than {allowed_s:g} s",
         allowed=allowed_s,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import socket
 from collections.abc import Awaitable, Callable, Hashable
@@ -20,6 +21,8 @@ from previewops.worker.sandbox.child_messages import (
     parse_progress,
     unavailable_error,
 )
+from previewops.worker.sandbox.child_output import ChildOutput
+from previewops.worker.sandbox.confinement import ConfinementReport
 from previewops.worker.sandbox.error_codec import decode_error, encode_error, require_object
 from previewops.worker.sandbox.fork_server import EXIT_TIMEOUT_S, ForkedProcess, ForkServer
 from previewops.worker.sandbox.framing import HEADER, ProtocolError, body_length, decode_body, encode_frame
@@ -34,6 +37,8 @@ START_TIMEOUT_S = 30.0
 """Time until a child is ready: start of the fork server, import of the task's module."""
 EXIT_GRACE_S = 1.0
 """Time between the end of a dying child's socket and its exit code."""
+CPU_CHECK_INTERVAL_S = 0.02
+"""The shortest time between two readings of a process's processor time."""
 _START_TRIES = 3  # each may find that the fork server has just died
 
 
@@ -46,6 +51,8 @@ class Child:
     """One child process that is ready for jobs."""
 
     _process: ForkedProcess
+    _output: ChildOutput
+    _cpu_watch: CpuTimeWatch
     _fd_socket: socket.socket
     _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter
@@ -60,8 +67,9 @@ class Child:
 
     @property
     def usable(self) -> bool:
-        """False once the child has exited, closed its socket or run out of memory."""
-        return not (self._process.exited.done() or self._reader.at_eof() or self.out_of_memory)
+        """False once the child has exited, closed its socket, or run out of memory or processor time."""
+        ended = self._process.exited.done() or self._reader.at_eof()
+        return not (ended or self.out_of_memory or self.cpu_time_exceeded)
 
     async def receive(self) -> dict[str, Any]:
         """The next message. Raises ConnectionClosed, ProtocolError."""
@@ -84,10 +92,26 @@ class Child:
         self.jobs += 1
         return frame
 
+    @property
+    def cpu_time_exceeded(self) -> bool:
+        """Whether it was killed because it had used its processor time."""
+        return self._cpu_watch.exceeded
+
     async def run_job(
         self, frame: bytes, progress: ProgressCallback | None, handle_request: RequestHandler | None
     ) -> dict[str, Any] | JobError:
         """Sends the frame of a job and handles messages until its end. Raises ConnectionClosed, ProtocolError."""
+        self._cpu_watch.restart()
+        idle, self._output.context = self._output.context, contextvars.copy_context()
+        try:
+            return await self._run_job(frame, progress, handle_request)
+        finally:
+            self._output.read()  # what the job has printed
+            self._output.context = idle
+
+    async def _run_job(
+        self, frame: bytes, progress: ProgressCallback | None, handle_request: RequestHandler | None
+    ) -> dict[str, Any] | JobError:
         await self.send(frame)
         logged = 0
         while True:
@@ -163,17 +187,66 @@ class Child:
         return exited.result() if exited.done() else None
 
 
+class CpuTimeWatch:
+    """Kills a process once it has used ``limit_s`` of processor time, all threads together, since its last job began.
+
+    Limits of the kernel cannot do this: it sends SIGXCPU at a limit that the process itself sets for each job, so one
+    that was taken over would set another. ``exceeded`` reports the kill. None is no limit.
+    """
+
+    def __init__(self, process: ForkedProcess, limit_s: float | None) -> None:
+        self.exceeded = False
+        self._process = process
+        self._limit_s = limit_s
+        self._end_s = 0.0
+        self._next_check: asyncio.TimerHandle | None = None
+        process.exited.add_done_callback(lambda _: self._stop())
+
+    def restart(self) -> None:
+        """A job begins."""
+        self._stop()
+        if self._limit_s is not None and not self._process.exited.done():
+            self._end_s = self._used_s() + self._limit_s
+            self._check()
+
+    def _stop(self) -> None:
+        if self._next_check is not None:
+            self._next_check.cancel()
+            self._next_check = None
+
+    def _check(self) -> None:
+        remaining_s = self._end_s - self._used_s()
+        if remaining_s <= 0:
+            self.exceeded = True
+            log.warning("render.cpu-time-exceeded", pid=self._process.pid, allowed=self._limit_s)
+            self._process.kill()
+            return
+        # Not before all processors together could have used up the rest.
+        delay_s = max(remaining_s / len(os.sched_getaffinity(0)), CPU_CHECK_INTERVAL_S)
+        self._next_check = asyncio.get_running_loop().call_later(delay_s, self._check)
+
+    def _used_s(self) -> float:
+        try:
+            return self._process.cpu_s()
+        except OSError:  # it has ended
+            return 0.0
+
+
 class ProcessSpawner:
     """Starts children, and keeps track of every process until it has exited.
 
-    ``generation`` identifies the files that children may read; each child keeps that of its start.
+    ``generation`` identifies the files that children may read; each child keeps that of its start. ``confinement`` is
+    how the last started child is confined.
     """
 
     def __init__(self, config: ChildConfig, server: ForkServer, generation: Hashable) -> None:
         self.generation = generation
+        self._cpu_s = config.limits.cpu_s
         self._config_frame = encode_frame({"config": asdict(config)})
         self._server = server
         self._processes: set[ForkedProcess] = set()
+        self.confinement = ConfinementReport()
+        self._log_context = contextvars.copy_context()  # without the fields of any job
 
     async def start_child(self) -> Child:
         """A new child that is ready. Raises TransientJobError "render-process-unavailable"."""
@@ -200,23 +273,27 @@ class ProcessSpawner:
         ours, theirs = socket.socketpair()
         fd_socket, their_fd_socket = socket.socketpair()
         fd_socket.setblocking(False)
+        output = ChildOutput(self._log_context)
         try:
-            process = self._server.fork(theirs, their_fd_socket)
+            process = self._server.fork(theirs.fileno(), their_fd_socket.fileno(), output.writer)
         except OSError as error:
             ours.close()
             fd_socket.close()
+            output.close()
             if isinstance(error, ConnectionError):
                 return None
             raise unavailable_error(str(error)) from error
         finally:
             theirs.close()
             their_fd_socket.close()
+            output.close_writer()
         self._processes.add(process)
         process.exited.add_done_callback(lambda _: self._processes.discard(process))
         process.exited.add_done_callback(lambda _: fd_socket.close())  # also if it never started
+        process.exited.add_done_callback(lambda _: output.close())
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                return await self._ready_child(process, ours, fd_socket)
+                return await self._ready_child(process, output, ours, fd_socket)
         except TimeoutError:
             process.kill()
             raise unavailable_error(f"it was not ready after {START_TIMEOUT_S:g} s") from None
@@ -227,7 +304,7 @@ class ProcessSpawner:
             raise
 
     async def _ready_child(
-        self, process: ForkedProcess, ours: socket.socket, fd_socket: socket.socket
+        self, process: ForkedProcess, output: ChildOutput, ours: socket.socket, fd_socket: socket.socket
     ) -> Child | None:
         """Configures a process and waits until it is ready. None when the fork server died."""
         generation = self.generation
@@ -235,7 +312,10 @@ class ProcessSpawner:
             if not await process.started:
                 ours.close()
                 return None
-            child = Child(process, fd_socket, *await asyncio.open_unix_connection(sock=ours), generation)
+            output.pid = process.pid
+            streams = await asyncio.open_unix_connection(sock=ours)
+            watch = CpuTimeWatch(process, self._cpu_s)
+            child = Child(process, output, watch, fd_socket, *streams, generation)
         except BaseException:
             ours.close()  # the process's end closes the other
             raise
@@ -255,4 +335,5 @@ class ProcessSpawner:
         if "error" in first_message:
             child.close()
             raise TaskImportError(decode_error(first_message["error"]))
+        self.confinement = ConfinementReport.from_json(first_message["ready"])
         return child

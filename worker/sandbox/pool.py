@@ -13,7 +13,6 @@ child's messages are limited in size, parsed as JSON and checked; a child that v
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any
 
@@ -28,6 +27,7 @@ from previewops.worker.sandbox.children import (
     ProgressCallback,
     RequestHandler,
 )
+from previewops.worker.sandbox.confinement import ConfinementReport
 from previewops.worker.sandbox.fork_server import ForkServer
 from previewops.worker.sandbox.framing import ProtocolError
 
@@ -65,11 +65,10 @@ class RenderPool:
         self.crashes = 0
         self.deadline_kills = 0
         self.recycled = 0
-        self.confined = confined
         self._cpu_s = limits.cpu_s
         self._recycle_jobs = recycle_jobs
-        self._server = ForkServer(preload)
-        config = ChildConfig(task, limits, confined, tuple(readable))
+        self._server = ForkServer(preload, confined=confined)
+        config = ChildConfig(task, limits, tuple(readable))
         self._spawner = ProcessSpawner(config, self._server, generation)
         self._slots = [_Slot(self._spawner) for _ in range(size)]
         self._free_slots = list(self._slots)
@@ -128,7 +127,16 @@ class RenderPool:
 
     def all_pids(self) -> list[int]:
         """Process ids of the fork server and all children, ready or not."""
-        return [*self._spawner.pids(), *filter(None, [self._server.pid])]
+        return [*self._spawner.pids(), *self._server.pids]
+
+    @property
+    def confinement(self) -> ConfinementReport:
+        """How the children are confined, as the last one that has started reported."""
+        return self._spawner.confinement
+
+    def confinement_fields(self) -> dict[str, Any]:
+        """The same for the worker's report of itself."""
+        return self.confinement.heartbeat_fields()
 
     async def close(self, *, kill: bool = True) -> None:
         """Ends every child and the fork server. ``kill=False`` lets running jobs finish first."""
@@ -168,6 +176,9 @@ class RenderPool:
                 self.deadline_kills += 1
                 raise deadline_error(deadline_s) from None
             if isinstance(error, ConnectionClosed | ProtocolError):
+                if child.cpu_time_exceeded and not self._closed:
+                    self.deadline_kills += 1
+                    raise cpu_time_error(self._cpu_s) from None
                 raise self._to_job_error(error, code, killed=child.killed) from None
             raise
         if child.out_of_memory or child.jobs >= self._recycle_jobs:
@@ -183,9 +194,6 @@ class RenderPool:
             return TransientJobError(
                 "render-pool-closed", "the worker stopped rendering before the job was done"
             )
-        if code == -signal.SIGXCPU:
-            self.deadline_kills += 1
-            return cpu_time_error(self._cpu_s)
         self.crashes += 1
         if isinstance(error, ProtocolError):
             return RenderCrashed(f"violated its protocol ({error}) and was killed")

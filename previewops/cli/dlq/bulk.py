@@ -9,7 +9,7 @@ import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.dlq.selection import build_filter, group_by_cause, selection_options
-from previewops.cli.output import can_prompt, print_err, print_out, prompt
+from previewops.cli.output import can_prompt, print_err, print_out, print_unreadable, prompt
 from previewops.cli.payload_files import read_payload
 from previewops.cli.shared_options import reason_option
 from previewops.errors import EXIT_FAILED, PreviewopsError, UsageError
@@ -163,7 +163,9 @@ async def _preview(
     dead_letters: DeadLetters, selection: DeadLetterFilter, cut_off_ms: int
 ) -> tuple[int, tuple[str, ...]]:
     """Prints the selection's size and groups; returns its size and the JOBs that are not dead letters."""
-    records = await dead_letters.newest(selection, limit=MAX_PREVIEWED, cut_off_ms=cut_off_ms)
+    records = await dead_letters.newest(
+        selection, limit=MAX_PREVIEWED, cut_off_ms=cut_off_ms, on_unreadable=print_unreadable
+    )
     complete = len(records) < MAX_PREVIEWED
     count = len(records) if complete else await dead_letters.count(selection, cut_off_ms=cut_off_ms)
     if count:

@@ -12,7 +12,7 @@ import click
 from previewops.atomic_files import open_jsonl_atomically
 from previewops.cli.context import Context, pass_context
 from previewops.cli.dlq.selection import build_filter, selection_options
-from previewops.cli.output import print_err, print_json
+from previewops.cli.output import print_err, print_json, print_unreadable
 from previewops.errors import EXIT_FAILED
 from previewops.formatting import pluralize
 from previewops.queue import Queue
@@ -64,7 +64,9 @@ async def _export(
     exported: set[str] = set()
     skipped: list[str] = []
     with open_jsonl_atomically(target) if target else nullcontext(partial(print_json, indent=None)) as write:
-        async for record in DeadLetters(queue.redis, queue.settings).export(selection):
+        async for record in DeadLetters(queue.redis, queue.settings).export(
+            selection, on_unreadable=print_unreadable
+        ):
             exported.add(record.job_id)
             if not payloads:
                 write({**record.as_json(), "payload": record.payload})

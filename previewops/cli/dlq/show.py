@@ -9,16 +9,18 @@ import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.dlq.selection import build_filter, group_by_cause, selection_options
-from previewops.cli.output import print_err, print_json, print_out
+from previewops.cli.output import print_err, print_json, print_out, print_unreadable
 from previewops.cli.shared_options import json_option, limit_option
 from previewops.cli.status import format_job
 from previewops.clock import iso_from_ms
+from previewops.disclosure import payload_for_display
 from previewops.errors import PreviewopsError
 from previewops.formatting import format_age, format_table
 from previewops.queue import Queue
 from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
 from previewops.queue.dead_letters import DeadLetters
 from previewops.queue.records import JobRecord
+from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 from previewops.states import JobState
 
 
@@ -43,10 +45,13 @@ def list_(context: Context, /, groups: bool, limit: int, as_json: bool, **option
         dead_groups, now_ms = context.call_with_time(lambda queue: _groups(queue, selection, limit))
         _print_groups(dead_groups, now_ms, as_json)
     else:
+        found: list[UnreadableKeys] = []
         records, now_ms = context.call_with_time(
-            lambda queue: DeadLetters(queue.redis, queue.settings).newest(selection, limit=limit + 1)
+            lambda queue: DeadLetters(queue.redis, queue.settings).newest(
+                selection, limit=limit + 1, on_unreadable=found.append
+            )
         )
-        _print_records(records, limit, now_ms, as_json)
+        _print_records(records, limit, now_ms, as_json, found[0] if found else NO_UNREADABLE_KEYS)
 
 
 @click.command(
@@ -60,14 +65,17 @@ Examples:
 @json_option
 @pass_context
 def show(context: Context, job_id: str, as_json: bool) -> None:
-    """Show a dead letter: error, attempts with tracebacks, payload."""
+    """Show a dead letter: error, attempts with tracebacks, payload.
+
+    Addresses are shown without their query. `previewops dlq export --payloads` writes whole payloads.
+    """
     record, now_ms = context.call_with_time(lambda queue: queue.status(job_id))
     if record.state is not JobState.DEAD:
         raise PreviewopsError(
             f"job {job_id} is {record.state.value}, not a dead letter", hint=f"previewops status {job_id}"
         )
     if as_json:
-        print_json({**record.as_json(), "payload": record.payload})
+        print_json({**record.as_json(), "payload": payload_for_display(record.payload)})
         return
     print_out(format_job(record, now_ms))
     for number, attempt in enumerate(record.history, 1):
@@ -75,7 +83,10 @@ def show(context: Context, job_id: str, as_json: bool) -> None:
             print_out(["", f"Traceback of attempt {number}"])
             print_out(f"  {line}" for line in attempt.traceback.rstrip().splitlines())
     print_out(["", "Payload"])
-    print_out(f"  {line}" for line in json.dumps(record.payload, indent=2, ensure_ascii=False).splitlines())
+    print_out(
+        f"  {line}"
+        for line in json.dumps(payload_for_display(record.payload), indent=2, ensure_ascii=False).splitlines()
+    )
 
 
 async def _groups(queue: Queue, selection: DeadLetterFilter, limit: int) -> tuple[DeadLetterGroup, ...]:
@@ -124,11 +135,20 @@ def _group_json(group: DeadLetterGroup) -> dict[str, Any]:
     }
 
 
-def _print_records(records: tuple[JobRecord, ...], limit: int, now_ms: int, as_json: bool) -> None:
+def _print_records(
+    records: tuple[JobRecord, ...], limit: int, now_ms: int, as_json: bool, unreadable: UnreadableKeys
+) -> None:
     shown, more = records[:limit], len(records) > limit
     if as_json:
-        print_json({"deadLetters": [record.as_json() for record in shown], "more": more})
+        print_json(
+            {
+                "deadLetters": [record.as_json() for record in shown],
+                "more": more,
+                "unreadable": unreadable.as_json(),
+            }
+        )
         return
+    print_unreadable(unreadable)
     if not shown:
         print_err("no dead letters")
         return

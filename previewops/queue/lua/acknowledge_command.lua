@@ -4,19 +4,20 @@
 -- Results OK, ALREADY if it has a reply, or NOT_FOUND if it has expired
 --
 -- @include maxmemory
+-- @include move_aside
 -- @include events
 
 local command = P_COMMAND .. ARGV[2]
-redis.call('LREM', P_COMMANDS .. ARGV[1], 0, ARGV[2])
-local fields = redis.call('HMGET', command, 'state', 'act', 'target', 'who', 'why')
+call('LREM', P_COMMANDS .. ARGV[1], 0, ARGV[2])
+local fields = call('HMGET', command, 'state', 'act', 'target', 'who', 'why')
 if not fields[1] then
   return NOT_FOUND
 end
 if fields[1] ~= 'sent' then
   return ALREADY
 end
-redis.call('HSET', command, 'state', ARGV[3], 'message', ARGV[4])
-redis.call('PEXPIRE', command, ARGV[5])
+call('HSET', command, 'state', ARGV[3], 'message', ARGV[4])
+call('PEXPIRE', command, ARGV[5])
 add_event('order', 'act', fields[2] or '', 'target', fields[3] or '', 'host', ARGV[1], 'who', fields[4] or '',
   'why', fields[5] or '', 'outcome', ARGV[3], 'message', ARGV[4])
 return OK

@@ -4,8 +4,10 @@
 -- ARGV    1 the token to exceed
 -- Results OK
 --
+-- @include core_keys
+-- @include move_aside
 -- @include keys
 
-local last = tonumber(redis.call('HGET', K_META, 'sequence') or '0')
-redis.call('HSET', K_META, 'sequence', string.format('%.0f', math.max(last, tonumber(ARGV[1]))))
+local last = to_int(call('HGET', K_META, 'sequence'), 0)
+call('HSET', K_META, 'sequence', format_int(math.max(last, tonumber(ARGV[1]))))
 return OK

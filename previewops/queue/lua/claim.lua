@@ -5,13 +5,15 @@
 -- Transitions delayed -> waiting, waiting -> active
 --
 -- @include maxmemory
+-- @include core_keys
+-- @include move_aside
 -- @include admit
 -- @include claim
 
 local reply = { format_int(NOW_MS), '-1' }
 admit_due(tonumber(ARGV[4]) + 8)
 claim_jobs(reply, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
-local next_due = redis.call('ZRANGEBYSCORE', K_SCHEDULE, 0, LAST_MS, 'WITHSCORES', 'LIMIT', 0, 1)
+local next_due = call('ZRANGEBYSCORE', K_SCHEDULE, 0, LAST_MS, 'WITHSCORES', 'LIMIT', 0, 1)
 if next_due[2] then
   reply[2] = format_int(math.max(0, tonumber(next_due[2]) - NOW_MS))
 end

@@ -6,6 +6,8 @@
 -- Transitions active -> dead
 --
 -- @include maxmemory
+-- @include core_keys
+-- @include move_aside
 -- @include lease
 -- @include dead_letters
 
@@ -15,12 +17,12 @@ if code ~= OK then
   return code
 end
 end_lease(id)
-redis.call('HINCRBY', P_JOB .. id, counter, 1)
-redis.call('RPUSH', P_ATTEMPTS .. id, ARGV[4])
+call('HINCRBY', P_JOB .. id, counter, 1)
+call('RPUSH', P_ATTEMPTS .. id, ARGV[4])
 if counter == 'crashes' then
   count('crashed')
 end
-count_by_priority('failed', redis.call('HGET', P_JOB .. id, 'priority'),
+count_by_priority('failed', call('HGET', P_JOB .. id, 'priority'),
   counter == 'crashes' and 'crash' or cause == 'permanent' and 'permanent' or 'error')
 move_to_dead_letters(id, cause, ARGV[6], ARGV[7], ARGV[8], ARGV[9])
 flush_counters()

@@ -3,8 +3,9 @@
 -- ARGV    1 supervisor id
 -- Results OK
 --
+-- @include move_aside
 -- @include keys
 
-redis.call('ZREM', K_SUPERVISORS, ARGV[1])
-redis.call('DEL', P_SUPERVISOR .. ARGV[1], P_COMMANDS .. ARGV[1])
+call('ZREM', K_SUPERVISORS, ARGV[1])
+call('DEL', P_SUPERVISOR .. ARGV[1], P_COMMANDS .. ARGV[1])
 return OK

@@ -7,18 +7,20 @@
 -- Transitions active -> waiting, active -> dead
 --
 -- @include maxmemory
+-- @include core_keys
+-- @include move_aside
 -- @include recover_job
 
 local worker = ARGV[1]
 local reply = {}
-for _, id in ipairs(redis.call('ZRANGE', K_ACTIVE, 0, -1)) do
-  if redis.call('HGET', P_JOB .. id, 'worker') == worker then
+for _, id in ipairs(call('ZRANGE', K_ACTIVE, 0, -1)) do
+  if call('HGET', P_JOB .. id, 'worker') == worker then
     recover_job(id, tonumber(ARGV[2]), ARGV[3], ARGV[4])
     reply[#reply + 1] = id
   end
 end
-redis.call('ZREM', K_WORKERS, worker)
-redis.call('DEL', P_WORKER .. worker)
+call('ZREM', K_WORKERS, worker)
+call('DEL', P_WORKER .. worker)
 add_event(ARGV[5], 'worker', worker, 'message', ARGV[3], 'jobs', tostring(#reply))
 flush_counters()
 return reply

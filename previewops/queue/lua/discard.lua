@@ -5,20 +5,22 @@
 -- Transitions dead -> deleted
 --
 -- @include maxmemory
+-- @include core_keys
+-- @include move_aside
 -- @include dead_letters
 
 local cut_off = tonumber(ARGV[1]) or NOW_MS
 local reply, done = {}, 0
 for i = 2, #ARGV do
   local id = ARGV[i]
-  local job = redis.call('HMGET', P_JOB .. id, 'state', 'finished', 'fingerprint')
+  local job = call('HMGET', P_JOB .. id, 'state', 'finished', 'fingerprint')
   if not job[1] then
     reply[#reply + 1] = NOT_FOUND
-  elseif job[1] ~= 'dead' or tonumber(job[2]) > cut_off then
+  elseif job[1] ~= 'dead' or to_int(job[2], 0) > cut_off then
     reply[#reply + 1] = WRONG_STATE
   else
     remove_from_dead_letters(id, job[3])
-    redis.call('DEL', P_JOB .. id, P_ATTEMPTS .. id, P_ARQ_JOB .. id)
+    call('DEL', P_JOB .. id, P_ATTEMPTS .. id, P_ARQ_JOB .. id)
     done = done + 1
     reply[#reply + 1] = OK
   end

@@ -7,6 +7,8 @@
 -- Transitions active -> completed, waiting -> active, completed -> deleted
 --
 -- @include maxmemory
+-- @include core_keys
+-- @include move_aside
 -- @include claim
 -- @include result
 
@@ -16,30 +18,31 @@ local done = 0
 
 local function trim_completed(surplus)
   if surplus > 0 then
-    local oldest = redis.call('ZPOPMIN', K_COMPLETED, surplus)
+    local oldest = call('ZPOPMIN', K_COMPLETED, surplus)
     for i = 1, #oldest, 2 do
-      redis.call('DEL', P_JOB .. oldest[i], P_ATTEMPTS .. oldest[i], P_ARQ_RESULT .. oldest[i])
+      call('DEL', P_JOB .. oldest[i], P_ATTEMPTS .. oldest[i], P_ARQ_RESULT .. oldest[i])
     end
   end
 end
 
 -- Reads and writes the record once, because this is the hottest path.
 local function complete_job(id, token, result_json, run_ms, dry)
-  local job = redis.call('HMGET', P_JOB .. id, 'state', 'token', 'attempts', 'crashes', 'claimed', 'accepted',
+  local job = call('HMGET', P_JOB .. id, 'state', 'token', 'attempts', 'crashes', 'claimed', 'accepted',
     'priority')
   if job[2] ~= token then
     return STALE
   elseif job[1] ~= 'active' then
     return ALREADY
   end
-  local failed = tonumber(job[3]) + tonumber(job[4])
-  local result = build_arq_result(id, get_string(P_ARQ_JOB .. id), true, result_json, failed + 1, job[5], job[6])
+  local failed = to_int(job[3], 0) + to_int(job[4], 0)
+  local result = build_arq_result(id, get_string(P_ARQ_JOB .. id), true, result_json, failed + 1,
+    format_int(to_int(job[5], NOW_MS)), format_int(to_int(job[6], NOW_MS)))
   redis.call('ZREM', K_ACTIVE, id)
   redis.call('DEL', P_ARQ_IN_PROGRESS .. id, P_ARQ_JOB .. id)
   redis.call('HSET', P_JOB .. id, 'state', 'completed', 'finished', NOW_MS)
   redis.call('SET', P_ARQ_RESULT .. id, result, 'PX', ttl_ms)
   redis.call('ZREM', K_SCHEDULE, id)
-  redis.call('ZADD', K_COMPLETED, NOW_MS, id)
+  call('ZADD', K_COMPLETED, NOW_MS, id)
   observe('r', run_ms, job[7])
   if dry == '1' then
     count_by_priority('dryrun', job[7])
@@ -57,7 +60,7 @@ end
 if done > 0 then
   count('completed', done)
   -- At most two per new job: this also removes the surplus after PREVIEW_KEEP_COMPLETED was lowered, in small steps.
-  trim_completed(math.min(redis.call('ZCARD', K_COMPLETED) - keep, done * 2))
+  trim_completed(math.min(call('ZCARD', K_COMPLETED) - keep, done * 2))
 end
 claim_jobs(reply, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
 flush_counters()

@@ -6,28 +6,31 @@
 -- Results server now in ms, birth of the queue, then the ids whose lease is lost
 --
 -- @include maxmemory
+-- @include move_aside
+-- @include layout
 -- @include events
 -- @include lease
 
 local worker, lease_ms, known = ARGV[1], tonumber(ARGV[3]), ARGV[4]
 
-local born = redis.call('HGET', K_META, 'born')
-if not born then
-  born = format_int(NOW_US)
-  redis.call('HSET', K_META, 'born', born)
+local born = call('HGET', K_META, 'born')
+if not to_int(born) then
+  -- A damaged one is restored; a missing one tells that the queue is new.
+  born = born and known ~= '' and known or format_int(NOW_US)
+  call('HSET', K_META, 'born', born)
 end
-if known ~= '' and known ~= born and redis.call('HSETNX', K_META, 'lost', format_int(NOW_MS)) == 1 then
+if known ~= '' and known ~= born and call('HSETNX', K_META, 'lost', format_int(NOW_MS)) == 1 then
   add_event('data-lost', 'worker', worker, 'message', 'the queue is not the one of the previous heartbeat')
 end
 
-redis.call('ZADD', K_WORKERS, format_int(NOW_MS), worker)
-redis.call('HSET', P_WORKER .. worker, 'info', ARGV[2])
+call('ZADD', K_WORKERS, format_int(NOW_MS), worker)
+call('HSET', P_WORKER .. worker, 'info', ARGV[2])
 local reply = { format_int(NOW_MS), born }
 for i = 5, #ARGV, 4 do
   local id, token = ARGV[i], ARGV[i + 1]
   if check_lease(id, token) == OK then
     renew_lease(id, token, lease_ms)
-    redis.call('HSET', P_JOB .. id, 'progress', ARGV[i + 2], 'phase', ARGV[i + 3])
+    call('HSET', P_JOB .. id, 'progress', ARGV[i + 2], 'phase', ARGV[i + 3])
   else
     reply[#reply + 1] = id
   end

@@ -6,8 +6,9 @@
 --         10 '=' and a project, or ''   11 error class, code or part of a message, or ''   12 the same in lower case
 --         13 prefix of the fingerprint   14 number of named ids, then these, then the filter (include/filter_match.lua)
 -- Results cut-off, ids examined, cursor or nothing at the end, number of matches, and these: nothing,
---         ids, or rows (id, values of RECORD_FIELDS in include/record.lua)
+--         ids, or rows (id, values of RECORD_FIELDS in include/record.lua); then unreadable keys (include/keys.lua)
 --
+-- @include layout
 -- @include time
 -- @include merge_scan
 -- @include filter_match
@@ -31,7 +32,10 @@ local function is_match(id)
     return true
   end
   local job = read_filter_fields(id)
-  return job.state == 'dead' and matches(job) and tonumber(job.finished or 0) <= latest
+  if not STATES[job.state] then
+    note_unreadable(P_JOB .. id)
+  end
+  return job.state == 'dead' and matches(job) and to_int(job.finished, 0) <= latest
     and (project == '' or job.project == string.sub(project, 2))
     and string.sub(job.fingerprint or '', 1, #prefix) == prefix and matches_error(job)
 end
@@ -39,11 +43,12 @@ end
 local function visit(id)
   examined = examined + 1
   if is_match(id) then
-    matching = matching + 1
-    if mode == 'ids' then
-      reply[matching] = id
-    elseif mode == 'rows' then
-      reply[matching] = { id, read_record_values(id) }
+    local values = mode == 'rows' and read_record_values(id)
+    if values and values[1] ~= 'dead' then
+      note_unreadable(P_JOB .. id)
+    else
+      matching = matching + 1
+      reply[matching] = mode == 'ids' and id or values and { id, values } or nil
     end
   end
   return matching < limit and examined < budget
@@ -62,4 +67,4 @@ else
     return visit(member.id)
   end)
 end
-return { format_int(cut_off), examined, cursor or {}, matching, reply }
+return { format_int(cut_off), examined, cursor or {}, matching, reply, unreadable_reply() }

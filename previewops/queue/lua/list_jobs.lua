@@ -4,8 +4,10 @@
 -- ARGV    1 state, '' for all   2 1 for newest first, 0 for oldest first   3 maximum rows   4 maximum ids to examine
 --         5 to 7 cursor of an earlier call, '' for the start (include/merge_scan.lua; 0 and the token within the
 --         running jobs)   8.. the filter (include/filter_match.lua)
--- Results ids examined, cursor or nothing at the end, rows (id, values of RECORD_FIELDS in include/record.lua)*
+-- Results ids examined, cursor or nothing at the end, rows (id, values of RECORD_FIELDS in include/record.lua)*,
+--         unreadable keys (include/keys.lua)
 --
+-- @include layout
 -- @include waiting
 -- @include merge_scan
 -- @include filter_match
@@ -22,7 +24,7 @@ local examined, spent, rows = 0, 0, {}
 
 -- A job of a stock arq client has no record until a worker admits it; a job in `waiting` without one has lost it.
 local function describe_unadmitted(id, state)
-  local due_ms = redis.call('ZSCORE', K_SCHEDULE, id)
+  local due_ms = call('ZSCORE', K_SCHEDULE, id)
   if not due_ms then
     return nil
   end
@@ -45,8 +47,11 @@ local function visit(id, state)
   if not on_record and (state == 'waiting' or state == 'delayed') then
     job = describe_unadmitted(id, state)
   elseif on_record ~= state then
-    -- It is listed under its new state.
+    -- It is listed under its new state, if its record is not damaged.
     job = nil
+  end
+  if not job and not STATES[on_record] then
+    note_unreadable(P_JOB .. id)
   end
   if job and (wanted == '' or job.state == wanted) and matches(job) then
     local values = on_record and read_record_values(id) or {}
@@ -60,8 +65,8 @@ end
 
 local function running_jobs()
   local jobs = {}
-  for _, id in ipairs(redis.call('ZRANGE', K_ACTIVE, 0, MAX_ACTIVE - 1)) do
-    jobs[#jobs + 1] = { id = id, token = tonumber(redis.call('HGET', P_JOB .. id, 'token') or '0') }
+  for _, id in ipairs(call('ZRANGE', K_ACTIVE, 0, MAX_ACTIVE - 1)) do
+    jobs[#jobs + 1] = { id = id, token = to_int(call('HGET', P_JOB .. id, 'token'), 0) }
   end
   table.sort(jobs, function(one, other)
     if descending then
@@ -121,4 +126,4 @@ end
 if not cursor then
   cursor = list_others(source and source > 0 and { source = source, score = ARGV[6], id = ARGV[7] } or nil)
 end
-return { examined, cursor or {}, rows }
+return { examined, cursor or {}, rows, unreadable_reply() }

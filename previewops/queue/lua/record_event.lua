@@ -4,6 +4,8 @@
 -- Results OK
 --
 -- @include maxmemory
+-- @include move_aside
+-- @include layout
 -- @include events
 
 add_event(unpack(ARGV))

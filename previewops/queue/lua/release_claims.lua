@@ -5,6 +5,8 @@
 -- Transitions active -> waiting
 --
 -- @include maxmemory
+-- @include core_keys
+-- @include move_aside
 -- @include lease
 
 local reply = {}
@@ -12,7 +14,7 @@ for i = 2, #ARGV, 2 do
   local id, token = ARGV[i], ARGV[i + 1]
   local code = check_lease(id, token)
   if code == OK then
-    local job = redis.call('HMGET', P_JOB .. id, 'priority', 'order')
+    local job = call('HMGET', P_JOB .. id, 'priority', 'order')
     end_lease(id)
     return_to_waiting(id, job[1], job[2])
   end

@@ -6,6 +6,8 @@
 -- Transitions active -> waiting
 --
 -- @include maxmemory
+-- @include core_keys
+-- @include move_aside
 -- @include lease
 
 local known = {}
@@ -13,8 +15,8 @@ for i = 2, #ARGV do
   known[ARGV[i]] = true
 end
 local reply = {}
-for _, id in ipairs(redis.call('ZRANGE', K_ACTIVE, 0, -1)) do
-  local job = redis.call('HMGET', P_JOB .. id, 'worker', 'token', 'priority', 'order')
+for _, id in ipairs(call('ZRANGE', K_ACTIVE, 0, -1)) do
+  local job = call('HMGET', P_JOB .. id, 'worker', 'token', 'priority', 'order')
   if job[1] == ARGV[1] and not known[job[2]] then
     revoke_lease(id)
     return_to_waiting(id, job[3], job[4])

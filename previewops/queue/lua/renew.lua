@@ -4,6 +4,8 @@
 -- Results OK, ALREADY or STALE
 --
 -- @include maxmemory
+-- @include move_aside
+-- @include layout
 -- @include lease
 
 local code = check_lease(ARGV[1], ARGV[2])

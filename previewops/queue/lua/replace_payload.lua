@@ -6,10 +6,12 @@
 -- Transitions dead -> waiting
 --
 -- @include maxmemory
+-- @include core_keys
+-- @include move_aside
 -- @include requeue_dead_letter
 
 local id, class, project, digest, payload, func = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local job = redis.call('HMGET', P_JOB .. id, 'state', 'fingerprint', 'digest')
+local job = call('HMGET', P_JOB .. id, 'state', 'fingerprint', 'digest')
 if not job[1] then
   return { NOT_FOUND, '' }
 elseif job[1] ~= 'dead' then
@@ -17,9 +19,9 @@ elseif job[1] ~= 'dead' then
 elseif ARGV[9] ~= '' and ARGV[9] ~= '=' .. (job[3] or '') then
   return { CONFLICT, job[1] }
 end
-redis.call('SET', P_ARQ_JOB .. id,
+call('SET', P_ARQ_JOB .. id,
   '{"t":null,"f":"' .. func .. '","a":[' .. payload .. '],"k":{},"et":' .. format_int(NOW_MS) .. '}')
-redis.call('HSET', P_JOB .. id, 'project', project, 'digest', digest)
+call('HSET', P_JOB .. id, 'project', project, 'digest', digest)
 requeue_dead_letter(id, job[2], class)
 count('requeued')
 add_event('requeued', 'who', ARGV[7], 'why', ARGV[8], 'done', '1', 'skipped', '0', 'job', id, 'edited', '1',

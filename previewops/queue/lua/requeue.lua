@@ -6,19 +6,21 @@
 -- Transitions dead -> waiting
 --
 -- @include maxmemory
+-- @include core_keys
+-- @include move_aside
 -- @include requeue_dead_letter
 
 local cut_off, priority = tonumber(ARGV[1]) or NOW_MS, ARGV[2]
 local reply, done = {}, 0
 for i = 3, #ARGV do
   local id = ARGV[i]
-  local job = redis.call('HMGET', P_JOB .. id, 'state', 'finished', 'fingerprint', 'priority')
+  local job = call('HMGET', P_JOB .. id, 'state', 'finished', 'fingerprint', 'priority')
   if not job[1] then
     reply[#reply + 1] = NOT_FOUND
-  elseif job[1] ~= 'dead' or tonumber(job[2]) > cut_off then
+  elseif job[1] ~= 'dead' or to_int(job[2], 0) > cut_off then
     reply[#reply + 1] = WRONG_STATE
   else
-    requeue_dead_letter(id, job[3], priority ~= '' and priority or job[4])
+    requeue_dead_letter(id, job[3], priority ~= '' and priority or class_of(job[4]))
     done = done + 1
     reply[#reply + 1] = OK
   end

@@ -4,10 +4,12 @@
 -- Results OK, or ALREADY if it was not paused
 --
 -- @include maxmemory
+-- @include core_keys
+-- @include move_aside
 -- @include events
 -- @include waiting
 
-if redis.call('HDEL', K_META, 'paused', 'paused_by', 'paused_why') == 0 then
+if call('HDEL', K_META, 'paused', 'paused_by', 'paused_why') == 0 then
   return { ALREADY }
 end
 add_event('resumed', 'who', ARGV[1], 'why', ARGV[2])

@@ -5,6 +5,8 @@
 -- Transitions active -> delayed
 --
 -- @include maxmemory
+-- @include core_keys
+-- @include move_aside
 -- @include counters
 -- @include events
 -- @include lease
@@ -15,12 +17,12 @@ if code ~= OK then
   return code
 end
 end_lease(id)
-redis.call('HINCRBY', P_JOB .. id, counter, 1)
-redis.call('RPUSH', P_ATTEMPTS .. id, attempt)
-redis.call('HSET', P_JOB .. id, 'state', 'delayed', 'reason', message)
-redis.call('ZADD', K_SCHEDULE, format_int(NOW_MS + delay_ms), id)
+call('HINCRBY', P_JOB .. id, counter, 1)
+call('RPUSH', P_ATTEMPTS .. id, attempt)
+call('HSET', P_JOB .. id, 'state', 'delayed', 'reason', message)
+call('ZADD', K_SCHEDULE, format_int(NOW_MS + delay_ms), id)
 count(counter == 'crashes' and 'crashed' or 'retried')
-local priority, cause = redis.call('HGET', P_JOB .. id, 'priority'), counter == 'crashes' and 'crash' or 'error'
+local priority, cause = call('HGET', P_JOB .. id, 'priority'), counter == 'crashes' and 'crash' or 'error'
 count_by_priority('failed', priority, cause)
 count_by_priority('retried', priority, cause)
 add_event('retry', 'job', id, 'delayMs', format_int(delay_ms), 'message', message)

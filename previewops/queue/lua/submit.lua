@@ -13,11 +13,13 @@
 --         FULL       rejected                        ''           backlog
 -- Transitions new -> waiting
 --
+-- @include core_keys
+-- @include move_aside
 -- @include counters
 -- @include waiting
 
 local limit, func = tonumber(ARGV[1]), ARGV[2]
-local backlog = waiting_count() + redis.call('ZCOUNT', K_SCHEDULE, 0, '+inf')
+local backlog = waiting_count() + call('ZCOUNT', K_SCHEDULE, 0, '+inf')
 local reply, accepted = {}, 0
 
 local function add_reply(code, state, detail)
@@ -42,7 +44,7 @@ end
 
 -- A job of a stock arq client that no worker has admitted. arq shares ids between all queues.
 local function on_foreign_record(id)
-  local due_ms = redis.call('ZSCORE', K_SCHEDULE, id)
+  local due_ms = call('ZSCORE', K_SCHEDULE, id)
   if due_ms then
     on_known_id(id, nil, tonumber(due_ms) > NOW_MS and 'delayed' or 'waiting', '', '')
   else
@@ -57,18 +59,18 @@ for reason, amount in pairs({ invalid = tonumber(ARGV[3]), conflict = tonumber(A
 end
 for i = 5, #ARGV, 5 do
   local id, priority, project, digest, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local job = redis.call('HMGET', P_JOB .. id, 'state', 'digest', 'finished')
+  local job = call('HMGET', P_JOB .. id, 'state', 'digest', 'finished')
   if job[1] then
     on_known_id(id, digest, job[1], job[2], job[3] or '')
-  elseif redis.call('EXISTS', P_ARQ_JOB .. id, P_ARQ_RESULT .. id) > 0 then
+  elseif call('EXISTS', P_ARQ_JOB .. id, P_ARQ_RESULT .. id) > 0 then
     on_foreign_record(id)
   elseif backlog >= limit then
     reject_submit(FULL, 'full', '', tostring(backlog))
   else
     local order = next_sequence(1)
-    redis.call('SET', P_ARQ_JOB .. id,
+    call('SET', P_ARQ_JOB .. id,
       '{"t":null,"f":"' .. func .. '","a":[' .. payload .. '],"k":{},"et":' .. format_int(NOW_MS) .. '}')
-    redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', priority, 'project', project, 'digest', digest,
+    call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', priority, 'project', project, 'digest', digest,
       'accepted', format_int(NOW_MS), 'order', format_int(order), 'attempts', 0, 'crashes', 0)
     add_waiting(id, priority, order, NOW_MS)
     backlog = backlog + 1
@@ -78,6 +80,7 @@ for i = 5, #ARGV, 5 do
 end
 
 if accepted > 0 then
+  store_layout()
   count('accepted', accepted)
   wake_worker()
 end

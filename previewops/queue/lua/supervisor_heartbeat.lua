@@ -6,37 +6,40 @@
 -- Results server now in ms, commands (id, fields)*, the age in ms of the oldest run of each worker, 0 without one
 --
 -- @include maxmemory
+-- @include move_aside
+-- @include layout
 -- @include time
 
 local STEP = 100
 
 local id = ARGV[1]
-for _, gone in ipairs(redis.call('ZRANGEBYSCORE', K_SUPERVISORS, 0, NOW_MS - tonumber(ARGV[3]), 'LIMIT', 0, STEP)) do
-  redis.call('ZREM', K_SUPERVISORS, gone)
-  redis.call('DEL', P_SUPERVISOR .. gone)
+for _, gone in ipairs(call('ZRANGEBYSCORE', K_SUPERVISORS, '-inf', NOW_MS - tonumber(ARGV[3]), 'LIMIT', 0, STEP)) do
+  call('ZREM', K_SUPERVISORS, gone)
+  call('DEL', P_SUPERVISOR .. gone)
 end
-redis.call('ZADD', K_SUPERVISORS, format_int(NOW_MS), id)
-redis.call('HSET', P_SUPERVISOR .. id, 'info', ARGV[2])
+call('ZADD', K_SUPERVISORS, format_int(NOW_MS), id)
+call('HSET', P_SUPERVISOR .. id, 'info', ARGV[2])
 
 local commands = {}
-for _, command in ipairs(redis.call('LRANGE', P_COMMANDS .. id, 0, STEP - 1)) do
-  local fields = redis.call('HGETALL', P_COMMAND .. command)
+for _, command in ipairs(call('LRANGE', P_COMMANDS .. id, 0, STEP - 1)) do
+  local fields = call('HGETALL', P_COMMAND .. command)
   if #fields > 0 then
     commands[#commands + 1] = { command, fields }
   end
 end
 if #commands == 0 then
-  redis.call('DEL', P_COMMANDS .. id)
+  call('DEL', P_COMMANDS .. id)
 end
 
 -- The worker's last heartbeat lists its jobs; jobs that another worker runs by now are skipped.
 local function oldest_run_age(worker)
-  local read, info = pcall(cjson.decode, redis.call('HGET', P_WORKER .. worker, 'info') or '{}')
+  local read, info = pcall(cjson.decode, call('HGET', P_WORKER .. worker, 'info') or '{}')
   local since = NOW_MS
-  for _, job in ipairs(read and type(info.jobs) == 'table' and info.jobs or {}) do
-    local run = redis.call('HMGET', P_JOB .. job, 'worker', 'claimed', 'state')
+  local jobs = read and type(info) == 'table' and type(info.jobs) == 'table' and info.jobs or {}
+  for _, job in ipairs(jobs) do
+    local run = call('HMGET', P_JOB .. tostring(job), 'worker', 'claimed', 'state')
     if run[1] == worker and run[3] == 'active' then
-      since = math.min(since, tonumber(run[2]) or NOW_MS)
+      since = math.min(since, to_int(run[2], NOW_MS))
     end
   end
   return NOW_MS - since

@@ -40,6 +40,7 @@ class LiveSource:
                 events=query.events,
                 after=query.events_after,
                 running_jobs=True,
+                check_records=True,
             )
 
     async def health(self, snapshot: Snapshot, history: History) -> Health:

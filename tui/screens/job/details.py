@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
 
+from previewops.disclosure import payload_for_display
 from previewops.queue.records import JobRecord
 from previewops.tui.viewmodel.attempts import ATTEMPT_COLUMNS, attempt_cells
 from previewops.tui.viewmodel.job.artifacts import ARTIFACT_COLUMNS, BundleFile, artifact_cells, format_total
@@ -72,7 +73,7 @@ class DetailPanels(Horizontal):
         elif self._payload and record.payload == self._of:
             return
         else:
-            lines = json_lines(record.payload)
+            lines = json_lines(payload_for_display(record.payload))
         self._of, self._payload = record.payload, lines
         self.query_one("#payload", ScrollText).write(lambda columns: wrap_json(lines, columns))
 

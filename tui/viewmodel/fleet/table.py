@@ -20,6 +20,7 @@ _STOPPED_STATES = {
     "backoff": ("▲", "backing off", Tone.WARN),
     "fatal": ("✖", "given up", Tone.BAD),
 }
+_FAILING = ("✖", "failing", Tone.BAD)
 
 STOPPED_PHASES = tuple(_STOPPED_STATES)
 """Phases of a slot in which no worker runs."""
@@ -171,6 +172,8 @@ def target_count(supervisor: SupervisorStatus) -> str:
 def row_state(row: FleetRow, now_ms: int) -> tuple[str, str, Tone]:
     """(mark, text, tone) of a worker's state."""
     phase = row.slot.phase if row.slot is not None else "running"
+    if phase == "backoff" and row.slot is not None and row.slot.failing:
+        return _FAILING
     if phase in STOPPED_PHASES:
         return _STOPPED_STATES[phase]
     worker = row.worker

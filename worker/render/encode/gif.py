@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from typing import BinaryIO
 
 from previewops.worker.render.layout.geometry import Size
+from previewops.worker.render.picture_metadata import max_blocks
 
 TICK_MS = 10  # durations are stored in hundredths of a second
 _LONGEST_TICKS = 65_535
@@ -19,9 +20,14 @@ _LOOP_FOR_EVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
 
 
 def count_frames(file: BinaryIO, limit: int) -> int:
-    """Counts the frames in ``file`` without decoding, up to ``limit`` + 1. Keeps the file position."""
+    """Counts the frames in ``file`` without decoding, up to ``limit`` + 1. Keeps the file position.
+
+    Raises:
+        ValueError: far more blocks than a file of its size needs.
+    """
     start = file.tell()
     try:
+        blocks = max_blocks(file.seek(0, SEEK_END))
         file.seek(0)
         header = file.read(13)
         _read_colours(file, header[10] if len(header) == 13 else 0)
@@ -35,7 +41,9 @@ def count_frames(file: BinaryIO, limit: int) -> int:
                 file.read(1)
             else:
                 break
-            _skip_blocks(file)
+            blocks -= 1 + _skip_blocks(file, blocks)
+            if blocks < 0:
+                raise ValueError("too many small blocks")
         return max(1, frames)
     finally:
         file.seek(start)
@@ -66,7 +74,7 @@ def _picture(still: bytes) -> bytes:
     colours = _read_colours(file, header[10])
     while (kind := file.read(1)) and kind[0] == _EXTENSION:
         file.read(1)
-        _skip_blocks(file)
+        _skip_blocks(file, len(still))
     if not kind or kind[0] != _IMAGE:
         raise ValueError("a GIF file without a picture")
     place, packed = file.read(8), file.read(1)[0]
@@ -74,7 +82,7 @@ def _picture(still: bytes) -> bytes:
     count_bits = packed & 7 if own else header[10] & 7
     start = file.tell()
     file.read(1)
-    _skip_blocks(file)
+    _skip_blocks(file, len(still))
     flags = _OWN_COLOURS | packed & 0x40 | count_bits
     return bytes([_IMAGE]) + place + bytes([flags]) + (own or colours) + still[start : file.tell()]
 
@@ -83,6 +91,10 @@ def _read_colours(file: BinaryIO, packed: int) -> bytes:
     return file.read(3 << ((packed & 7) + 1)) if packed & _OWN_COLOURS else b""
 
 
-def _skip_blocks(file: BinaryIO) -> None:
-    while (length := file.read(1)) and length[0]:
+def _skip_blocks(file: BinaryIO, limit: int) -> int:
+    """Skips up to ``limit`` blocks, to the end of their sequence. Returns how many there were."""
+    count = 0
+    while count <= limit and (length := file.read(1)) and length[0]:
         file.seek(length[0], 1)
+        count += 1
+    return count

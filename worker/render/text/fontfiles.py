@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+MAX_FONT_BYTES = 256 * 1024 * 1024
+"""Maximum size of a font file. Collections of East Asian scripts have up to 150 MB."""
 
 
 class FontFile(NamedTuple):
     """A font file and the index of a face in it (0 except in collections).
 
     ``stamp`` is size in bytes, modification time in ns and inode, set by ``FontSources.with_stamps``. Caches use the
-    ``FontFile`` as their key, so that they notice a replaced file. A missing file has the stamp (-1, -1, -1).
+    ``FontFile`` as their key, so that they notice a replaced file. A file that must not be opened (missing, not a
+    regular file, larger than ``MAX_FONT_BYTES``) has the stamp (-1, -1, -1).
     """
 
     path: str
@@ -64,5 +69,7 @@ def _stamped(file: FontFile) -> FontFile:
     try:
         status = Path(file.path).stat()
     except OSError:
+        return file._replace(stamp=(-1, -1, -1))
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FONT_BYTES:
         return file._replace(stamp=(-1, -1, -1))
     return file._replace(stamp=(status.st_size, status.st_mtime_ns, status.st_ino))

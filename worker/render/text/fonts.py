@@ -17,7 +17,8 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-from previewops.worker.render.text.fontfiles import FontFile, FontSources
+from previewops.regular_files import open_regular
+from previewops.worker.render.text.fontfiles import MAX_FONT_BYTES, FontFile, FontSources
 from previewops.worker.render.text.segmentation import is_emoji, is_invisible
 from previewops.worker.render.text.sfnt import FontInfo, read_font_info
 
@@ -90,7 +91,7 @@ _FONT_CACHE = _FontCache()
 @lru_cache(maxsize=512)
 def _load_face(file: FontFile) -> FontFace | None:
     try:
-        with Path(file.path).open("rb") as opened:
+        with open_regular(file.path, MAX_FONT_BYTES) as opened:
             facts = read_font_info(opened, file.face)
         if not facts.drawable:
             return None

@@ -1,5 +1,7 @@
 -- @include counters
 -- @include events
+-- @include job_id
+-- @include move_aside
 -- @include waiting
 
 -- Admits due jobs: moves them from the schedule to a waiting list. These are jobs after their backoff, and jobs that a
@@ -7,54 +9,45 @@
 -- expire.
 local function admit_foreign(id, due_ms)
   local priority, project = read_priority_and_project(id)
-  redis.call('DEL', P_JOB .. id, P_ATTEMPTS .. id)
-  redis.call('ZREM', K_COMPLETED, id)
-  redis.call('ZREM', K_CANCELLED, id)
-  redis.call('PERSIST', P_ARQ_JOB .. id)
+  call('DEL', P_JOB .. id, P_ATTEMPTS .. id)
+  call('ZREM', K_COMPLETED, id)
+  call('ZREM', K_CANCELLED, id)
+  call('PERSIST', P_ARQ_JOB .. id)
   create_record(id, 'waiting', priority, project, due_ms)
   add_waiting(id, priority, due_ms * 1000, due_ms)
-  count('accepted')
-end
-
--- An id that is not UTF-8, is too long or has control characters could crash one worker after the other that decodes or
--- prints it. No client writes such ids. Every other id becomes a job or a dead letter.
-local function is_invalid_id(id)
-  if #id > 512 or string.find(id, '%c') or string.find(id, '\237[\160-\191]') or string.find(id, '\224[\128-\159]')
-    or string.find(id, '\240[\128-\143]') or string.find(id, '\244[\144-\191]') then
-    return true
+  if not moved_aside[P_JOB .. id] then
+    count('accepted')
   end
-  local rest = string.gsub(id, '[\1-\127]', '')
-  rest = string.gsub(rest, '[\194-\223][\128-\191]', '')
-  rest = string.gsub(rest, '[\224-\239][\128-\191][\128-\191]', '')
-  rest = string.gsub(rest, '[\240-\244][\128-\191][\128-\191][\128-\191]', '')
-  return rest ~= ''
 end
 
 local function reject(id, why)
-  redis.call('ZREM', K_SCHEDULE, id)
+  call('ZREM', K_SCHEDULE, id)
   count('refused')
   add_event('turned-away', 'message', 'somebody put an entry with ' .. why .. ' into the queue by hand')
 end
 
 local function admit_due(limit)
-  local due = redis.call('ZRANGEBYSCORE', K_SCHEDULE, 0, NOW_MS, 'WITHSCORES', 'LIMIT', 0, limit)
+  local due = call('ZRANGEBYSCORE', K_SCHEDULE, 0, NOW_MS, 'WITHSCORES', 'LIMIT', 0, limit)
   for i = 1, #due, 2 do
     local id, due_ms = due[i], tonumber(due[i + 1])
-    local job = redis.call('HMGET', P_JOB .. id, 'state', 'priority')
+    local job = call('HMGET', P_JOB .. id, 'state', 'priority', 'accepted')
     local state = job[1]
+    if job[3] and not STATES[state] then
+      state = 'delayed' -- the record is damaged, and only delayed jobs become due
+    end
     if not state and is_invalid_id(id) then
       reject(id, 'an id of ' .. #id .. ' bytes that is not plain text')
     elseif state == 'delayed' then
-      redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'order', format_int(due_ms * 1000))
-      add_waiting(id, job[2], due_ms * 1000, due_ms)
+      call('HSET', P_JOB .. id, 'state', 'waiting', 'order', format_int(due_ms * 1000))
+      add_waiting(id, class_of(job[2]), due_ms * 1000, due_ms)
     elseif state == 'waiting' or state == 'active' or state == 'dead' then
       -- arq's Job.abort rewrites the score of a job that looks deferred; the negative score marks it as admitted again.
       -- A stock arq client can enqueue a job again whose body was lost: it has a body again, which must not expire.
-      redis.call('PERSIST', P_ARQ_JOB .. id)
+      call('PERSIST', P_ARQ_JOB .. id)
       if state == 'dead' then
-        redis.call('ZREM', K_SCHEDULE, id)
+        call('ZREM', K_SCHEDULE, id)
       else
-        redis.call('ZADD', K_SCHEDULE, format_int(-NOW_MS), id)
+        call('ZADD', K_SCHEDULE, format_int(-NOW_MS), id)
       end
     else
       admit_foreign(id, due_ms)

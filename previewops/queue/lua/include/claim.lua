@@ -1,4 +1,6 @@
+-- @include core_keys
 -- @include counters
+-- @include job_id
 -- @include waiting
 
 -- Serves high before normal before low, first in first out within each. A lower class whose head has waited longer than
@@ -7,7 +9,7 @@ local AGED_SHARE = 4
 
 local function oldest_waiting(priority)
   local head = redis.call('ZRANGE', WAITING[priority], 0, 0, 'WITHSCORES')
-  return head[1] and { id = head[1], priority = priority, since = tonumber(head[2]) } or nil
+  return head[1] and { id = head[1], priority = priority, since = to_int(head[2], NOW_US) } or nil
 end
 
 local function choose_head(heads, ageing_us)
@@ -21,11 +23,36 @@ local function choose_head(heads, ageing_us)
   if aged == nil then
     return first
   end
-  if redis.call('HINCRBY', K_META, 'passed_over', 1) >= AGED_SHARE then
-    redis.call('HSET', K_META, 'passed_over', 0)
+  local passed_over = call('HINCRBY', K_META, 'passed_over', 1)
+  if passed_over <= 0 or passed_over >= AGED_SHARE then -- 0 or less: the counter is damaged
+    call('HSET', K_META, 'passed_over', 0)
     return aged
   end
   return first
+end
+
+-- The record of a job that may be claimed; nil if its entry in `waiting` is damaged. A record that another program
+-- replaced or deleted is created again from the body.
+local function read_claimable(id, head)
+  local job = call('HMGET', P_JOB .. id, 'accepted', 'attempts', 'crashes', 'since', 'state')
+  if job[5] == 'waiting' and to_int(job[1]) then
+    return job
+  elseif is_invalid_id(id) then
+    call('ZREM', K_SCHEDULE, id)
+    count('refused')
+    return nil
+  elseif job[5] ~= 'waiting' and STATES[job[5]] then
+    return nil -- the record is right: the job is elsewhere
+  end
+  local since_ms = math.floor(head.since / 1000)
+  if job[1] or job[5] then
+    call('HSET', P_JOB .. id, 'accepted', format_int(since_ms))
+    job[1] = since_ms
+    return job
+  end
+  local _, project = read_priority_and_project(id)
+  create_record(id, 'waiting', head.priority, project, since_ms)
+  return { since_ms, 0, 0 }
 end
 
 -- Appends up to `max_claims` claims to `reply`, eight elements each:
@@ -46,29 +73,26 @@ local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims)
     if head == nil then
       return
     end
-    first_token = first_token or sequence_after(meta[2], max_claims)
-    local id, token = head.id, format_int(first_token + i)
-    local record = P_JOB .. id
+    local id, record = head.id, P_JOB .. head.id
     redis.call('ZREM', WAITING[head.priority], id)
     heads[head.priority] = oldest_waiting(head.priority)
-    local job = redis.call('HMGET', record, 'accepted', 'attempts', 'crashes', 'since')
-    if not job[1] then
-      local _, project = read_priority_and_project(id)
-      local since_ms = math.floor(head.since / 1000)
-      create_record(id, 'waiting', head.priority, project, since_ms)
-      job = { format_int(since_ms), '0', '0' }
+    local job = read_claimable(id, head)
+    if job then
+      first_token = first_token or sequence_after(meta[2], max_claims)
+      local token = format_int(first_token + i)
+      -- A retry waits since its order (its due time), which is later than when it was put back.
+      local wait_ms = math.max(0, (NOW_US - math.max(head.since, to_int(job[4], 0))) / 1000)
+      local wait = string.format('%.1f', wait_ms)
+      redis.call('HSET', record, 'state', 'active', 'token', token, 'worker', worker, 'claimed', NOW_MS, 'wait', wait,
+        'progress', '0', 'phase', '')
+      redis.call('ZADD', K_ACTIVE, NOW_MS + lease_ms, id)
+      redis.call('SET', P_ARQ_IN_PROGRESS .. id, token, 'PX', lease_ms)
+      observe('w', wait_ms, head.priority)
+      reply[n + 1], reply[n + 2], reply[n + 3] = id, get_string(P_ARQ_JOB .. id), token
+      reply[n + 4], reply[n + 5], reply[n + 6] = format_int(job[1]), to_int(job[2], 0), to_int(job[3], 0)
+      reply[n + 7], reply[n + 8] = wait, head.priority
+      n = n + 8
     end
-    -- A retry waits since its order (its due time), which is later than when it was put back.
-    local wait_ms = math.max(0, (NOW_US - math.max(head.since, tonumber(job[4] or 0))) / 1000)
-    local wait = string.format('%.1f', wait_ms)
-    redis.call('HSET', record, 'state', 'active', 'token', token, 'worker', worker, 'claimed', NOW_MS, 'wait', wait,
-      'progress', '0', 'phase', '')
-    redis.call('ZADD', K_ACTIVE, NOW_MS + lease_ms, id)
-    redis.call('SET', P_ARQ_IN_PROGRESS .. id, token, 'PX', lease_ms)
-    observe('w', wait_ms, head.priority)
-    reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = id, get_string(P_ARQ_JOB .. id), token, job[1]
-    reply[n + 5], reply[n + 6], reply[n + 7], reply[n + 8] = job[2], job[3], wait, head.priority
-    n = n + 8
   end
   if next(heads) ~= nil then
     wake_worker()

@@ -36,17 +36,17 @@ end
 
 local function flush_counters()
   for field, amount in pairs(lifetime) do
-    redis.call('HINCRBY', K_META, field, amount)
+    call('HINCRBY', K_META, field, amount)
   end
   for field, amount in pairs(totals) do
-    redis.call('HINCRBY', K_TOTALS, field, amount)
+    call('HINCRBY', K_TOTALS, field, amount)
   end
   local bucket = P_BUCKET .. '10s:' .. format_int(math.floor(NOW_MS / 10000))
   local fresh = false
   for field, amount in pairs(recent) do
-    fresh = redis.call('HINCRBY', bucket, field, amount) == amount or fresh
+    fresh = call('HINCRBY', bucket, field, amount) == amount or fresh
   end
   if fresh then
-    redis.call('EXPIRE', bucket, TEN_SECONDS_TTL)
+    call('EXPIRE', bucket, TEN_SECONDS_TTL)
   end
 end

@@ -4,6 +4,6 @@
 local EVENTS_KEPT = 10000
 
 local function add_event(kind, ...)
-  redis.call('XADD', K_EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 'kind', kind, 'at', format_int(NOW_MS), ...)
-  redis.call('HINCRBY', K_META, 'events', 1)
+  call('XADD', K_EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 'kind', kind, 'at', format_int(NOW_MS), ...)
+  call('HINCRBY', K_META, 'events', 1)
 end

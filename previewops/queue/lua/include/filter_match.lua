@@ -19,14 +19,13 @@ local function filter_matcher(args, at)
   end
 
   return function(fields)
-    local all = nil
+    local lowered = {} -- by field, for filters with many terms on one field
     for _, term in ipairs(terms) do
-      local text
-      if term.field == '' then
-        all = all or all_text(fields)
-        text = all
-      else
-        text = string.lower(fields[term.field] or '')
+      local field = term.field
+      local text = lowered[field]
+      if text == nil then
+        text = field == '' and all_text(fields) or string.lower(fields[field] or '')
+        lowered[field] = text
       end
       if (string.find(text, term.text, 1, true) ~= nil) == term.negated then
         return inverted

@@ -3,7 +3,7 @@
 -- A caller holds a job while the job is active under the caller's fencing token. The record keeps the token after its
 -- holder ends the lease, so that a repeated call (after a lost reply) is recognised. revoke_lease removes the token.
 local function check_lease(id, token)
-  local job = redis.call('HMGET', P_JOB .. id, 'state', 'token')
+  local job = call('HMGET', P_JOB .. id, 'state', 'token')
   if job[2] ~= token then
     return STALE
   end
@@ -12,23 +12,24 @@ end
 
 -- arq's in-progress key may have expired already, so it is set, not extended.
 local function renew_lease(id, token, lease_ms)
-  redis.call('ZADD', K_ACTIVE, format_int(NOW_MS + lease_ms), id)
-  redis.call('SET', P_ARQ_IN_PROGRESS .. id, token, 'PX', lease_ms)
+  call('ZADD', K_ACTIVE, format_int(NOW_MS + lease_ms), id)
+  call('SET', P_ARQ_IN_PROGRESS .. id, token, 'PX', lease_ms)
 end
 
 local function end_lease(id)
-  redis.call('ZREM', K_ACTIVE, id)
-  redis.call('DEL', P_ARQ_IN_PROGRESS .. id)
+  call('ZREM', K_ACTIVE, id)
+  call('DEL', P_ARQ_IN_PROGRESS .. id)
 end
 
 local function revoke_lease(id)
   end_lease(id)
-  redis.call('HDEL', P_JOB .. id, 'token')
+  call('HDEL', P_JOB .. id, 'token')
 end
 
 -- The job gets its old position in the queue. Its wait time restarts, because the run is not part of it.
 local function return_to_waiting(id, priority, order)
-  redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'since', NOW_US)
-  add_waiting(id, priority, tonumber(order), math.floor(tonumber(order) / 1000))
+  order = to_int(order, NOW_US)
+  call('HSET', P_JOB .. id, 'state', 'waiting', 'since', NOW_US)
+  add_waiting(id, class_of(priority), order, math.floor(order / 1000))
   wake_worker()
 end

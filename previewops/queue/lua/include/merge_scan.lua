@@ -1,6 +1,9 @@
 -- Scans several sorted sets merged by time, from a cursor of an earlier scan. A cursor is the source's number, the
 -- score and the id of the last member seen. That member need not exist any more, so changes between two scans do not
 -- shift the result. A source is { key, us = µs per unit of its score, min = lowest score, max = highest score }.
+--
+-- @include keys
+
 local CHUNK = 100
 
 -- Sorted sets order members by bytes, but Lua in Redis compares strings by locale.
@@ -16,14 +19,14 @@ end
 
 -- The number of members before (score, id), and whether that member exists.
 local function count_before(key, score, id)
-  if tonumber(redis.call('ZSCORE', key, id) or 'nan') == tonumber(score) then
-    return redis.call('ZRANK', key, id), true
+  if tonumber(call('ZSCORE', key, id) or 'nan') == tonumber(score) then
+    return call('ZRANK', key, id), true
   end
-  local low = redis.call('ZCOUNT', key, '-inf', '(' .. score)
-  local high = low + redis.call('ZCOUNT', key, score, score)
+  local low = call('ZCOUNT', key, '-inf', '(' .. score)
+  local high = low + call('ZCOUNT', key, score, score)
   while low < high do
     local middle = math.floor((low + high) / 2)
-    if sorts_before(redis.call('ZRANGE', key, middle, middle)[1], id) then
+    if sorts_before(call('ZRANGE', key, middle, middle)[1], id) then
       low = middle + 1
     else
       high = middle
@@ -41,14 +44,14 @@ local function resume_rank(source, number, cursor, descending)
   local bound = string.format('%.17g', cursor.time / source.us)
   local equal_was_seen = number < cursor.source
   if descending then
-    return redis.call('ZCOUNT', source.key, '-inf', (equal_was_seen and '(' or '') .. bound) - 1
+    return call('ZCOUNT', source.key, '-inf', (equal_was_seen and '(' or '') .. bound) - 1
   end
-  return redis.call('ZCOUNT', source.key, '-inf', (equal_was_seen and '' or '(') .. bound)
+  return call('ZCOUNT', source.key, '-inf', (equal_was_seen and '' or '(') .. bound)
 end
 
 local function open_scan(source, number, cursor, descending)
-  local first = redis.call('ZCOUNT', source.key, '-inf', '(' .. source.min)
-  local last = redis.call('ZCOUNT', source.key, '-inf', source.max) - 1
+  local first = call('ZCOUNT', source.key, '-inf', '(' .. source.min)
+  local last = call('ZCOUNT', source.key, '-inf', source.max) - 1
   local at = descending and last or first
   if cursor then
     local rank = resume_rank(source, number, cursor, descending)
@@ -74,7 +77,7 @@ local function peek(scan)
     if from > to then
       return nil
     end
-    local members = redis.call('ZRANGE', scan.source.key, from, to, 'WITHSCORES')
+    local members = call('ZRANGE', scan.source.key, from, to, 'WITHSCORES')
     -- table.remove takes the last one, so the next member is stored last.
     local start, stop, step = #members - 1, 1, -2
     if scan.descending then

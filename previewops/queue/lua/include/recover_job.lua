@@ -1,17 +1,20 @@
 -- @include dead_letters
+-- @include job_id
 -- @include lease
 
 -- Recovers a job whose worker is gone: counts a crash, then requeues the job, or moves it to the dead letters if it has
--- reached the maximum.
+-- reached the maximum. An entry of the active set that contradicts its record, or is not a job, is removed.
 local function recover_job(id, max_crashes, why, fingerprint)
-  local job = redis.call('HMGET', P_JOB .. id, 'priority', 'order', 'worker', 'claimed')
-  if not job[1] then
+  local job = call('HMGET', P_JOB .. id, 'priority', 'order', 'worker', 'claimed', 'state')
+  if is_invalid_id(id) or (job[5] ~= 'active' and STATES[job[5]]) then
+    call('ZREM', K_ACTIVE, id)
+    return
+  elseif not job[1] and not job[5] then
     create_record(id, 'active', 'normal', '', NOW_MS)
-    job = { 'normal', format_int(NOW_US), false, false }
   end
-  local worker, claimed = job[3] or '', tonumber(job[4] or NOW_MS)
-  local crashes = redis.call('HINCRBY', P_JOB .. id, 'crashes', 1)
-  redis.call('RPUSH', P_ATTEMPTS .. id, cjson.encode({
+  local worker, claimed = job[3] or '', to_int(job[4], NOW_MS)
+  local crashes = call('HINCRBY', P_JOB .. id, 'crashes', 1)
+  call('RPUSH', P_ATTEMPTS .. id, cjson.encode({
     at = claimed, durationMs = NOW_MS - claimed, worker = worker, kind = 'crash', class = 'WorkerLost',
     code = 'worker-lost', message = why,
   }))

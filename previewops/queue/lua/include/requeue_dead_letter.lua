@@ -5,9 +5,9 @@
 local function requeue_dead_letter(id, fingerprint, class)
   local order = next_sequence(1)
   remove_from_dead_letters(id, fingerprint)
-  redis.call('HDEL', P_JOB .. id, 'finished', 'cause', 'class', 'code', 'reason', 'fingerprint', 'token')
-  redis.call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', class, 'order', format_int(order), 'attempts', 0,
+  call('HDEL', P_JOB .. id, 'finished', 'cause', 'class', 'code', 'reason', 'fingerprint', 'token')
+  call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', class, 'order', format_int(order), 'attempts', 0,
     'crashes', 0)
-  redis.call('HINCRBY', P_JOB .. id, 'requeues', 1)
+  call('HINCRBY', P_JOB .. id, 'requeues', 1)
   add_waiting(id, class, order, NOW_MS)
 end

@@ -2,8 +2,8 @@
 
 -- The list has one element at most. A worker that takes it and leaves waiting jobs wakes the next worker.
 local function wake_worker()
-  if redis.call('LLEN', K_WAKE) == 0 then
-    redis.call('LPUSH', K_WAKE, '1')
+  if call('LLEN', K_WAKE) == 0 then
+    call('LPUSH', K_WAKE, '1')
   end
 end
 
@@ -26,15 +26,15 @@ end
 
 -- Creates the record of a job without one: from a stock arq client, or evicted by Redis.
 local function create_record(id, state, priority, project, since_ms)
-  redis.call('HSET', P_JOB .. id, 'state', state, 'priority', priority, 'project', project, 'digest', '',
+  call('HSET', P_JOB .. id, 'state', state, 'priority', priority, 'project', project, 'digest', '',
     'accepted', format_int(since_ms), 'order', format_int(since_ms * 1000), 'attempts', 0, 'crashes', 0)
 end
 
 local function add_waiting(id, priority, score, due_ms)
-  redis.call('ZADD', WAITING[priority], format_int(score), id)
-  redis.call('ZADD', K_SCHEDULE, format_int(-due_ms), id)
+  call('ZADD', WAITING[priority], format_int(score), id)
+  call('ZADD', K_SCHEDULE, format_int(-due_ms), id)
 end
 
 local function waiting_count()
-  return redis.call('ZCARD', K_HIGH) + redis.call('ZCARD', K_NORMAL) + redis.call('ZCARD', K_LOW)
+  return call('ZCARD', K_HIGH) + call('ZCARD', K_NORMAL) + call('ZCARD', K_LOW)
 end

@@ -1,0 +1,119 @@
+"""Decides what is damaged about keys that are not of one job: types, counters, reports, groups. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from previewops.doctor.job_diagnosis import Finding
+from previewops.queue.keys import Keys, KeyType
+from previewops.queue.tolerant_values import StoredFields, UnreadableCollector
+from previewops.snapshot.fleet import parse_supervisor
+from previewops.snapshot.worker_report import parse_worker
+
+FUTURE_MS = 60_000
+"""A heartbeat later than this after now is damaged."""
+
+META_NUMBERS = (
+    *("accepted", "completed", "died", "cancelled", "discarded", "retried", "crashed", "requeued", "refused"),
+    *("events", "quarantined", "passed_over", "paused", "lost", "loss_acknowledged", "upkept", "rolled"),
+    "layout",
+)
+"""Fields of the meta hash that are counters or times in ms."""
+
+META_LARGE_NUMBERS = ("sequence", "born")
+"""Fields of the meta hash in µs."""
+
+MOVE_ASIDE = "move the key aside"
+
+_COUNTER = re.compile(r"[0-9]{1,15}")
+_MICROSECONDS = re.compile(r"[0-9]{1,16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Last report of a worker or supervisor: id, score in the index (None if missing), JSON (empty if missing)."""
+
+    raw_id: bytes
+    score: float | None
+    info: bytes
+
+
+def diagnose_type(key: str, found: str, expected: KeyType) -> Iterator[Finding]:
+    """Yields a finding if a key has another type. "none" is a missing key."""
+    if found not in ("none", expected):
+        yield Finding(key, f"a {found}", f"a {expected}", MOVE_ASIDE)
+
+
+def damaged_counters(key: str, fields: Mapping[str, str], keys: Keys) -> list[str]:
+    """Returns the fields of a hash of counters that are not numbers."""
+    if key != keys.meta:
+        return [name for name, value in fields.items() if _COUNTER.fullmatch(value) is None]
+    return [
+        *(name for name in META_NUMBERS if name in fields and _COUNTER.fullmatch(fields[name]) is None),
+        *(
+            name
+            for name in META_LARGE_NUMBERS
+            if name in fields and _MICROSECONDS.fullmatch(fields[name]) is None
+        ),
+    ]
+
+
+def diagnose_counters(key: str, fields: Mapping[str, str], damaged: Iterable[str]) -> Iterator[Finding]:
+    """Yields a finding for each of the ``damaged`` fields."""
+    for name in damaged:
+        found = f"{name[:40]} {fields[name][:40]!r}"
+        yield Finding(key, found, "a number", "delete the field; an event keeps the value")
+
+
+def diagnose_report(keys: Keys, index: str, report: Report, now_ms: int) -> Iterator[Finding]:
+    """Yields a finding if the report of a worker or supervisor is damaged. ``index`` is the key of its sorted set."""
+    prefix = keys.worker_prefix if index == keys.workers else keys.supervisor_prefix
+    key = prefix + report.raw_id.decode("utf-8", "backslashreplace")
+    repair = "remove it; a live one reports again"
+    if report.score is None:
+        yield Finding(key, "a report without an entry in the index", "both", repair)
+        return
+    unreadable = UnreadableCollector()
+    if index == keys.workers:
+        parse_worker(keys, unreadable, report.raw_id, repr(report.score).encode(), report.info)
+    else:
+        parse_supervisor(StoredFields.from_json(key, report.info, unreadable))
+    if unreadable.result():
+        yield Finding(key, f"the report {report.info[:40]!r}", "JSON with numbers in their fields", repair)
+    elif not 0 <= report.score <= now_ms + FUTURE_MS:
+        yield Finding(index, f"a heartbeat at {report.score:g}", "a time that has passed", repair)
+    elif not _is_text(report.raw_id):
+        yield Finding(index, f"the id {report.raw_id[:40]!r}", "a text", repair)
+
+
+def diagnose_group(
+    keys: Keys, fingerprint: str, *, size: int, stored_size: float | None, strangers: Collection[bytes]
+) -> Iterator[Finding]:
+    """Yields findings if the group of an error fingerprint has ``strangers``, or if its stored size is wrong."""
+    key = keys.dead_group_prefix + fingerprint
+    if strangers:
+        first = min(strangers)[:40]
+        found = f"{len(strangers)} entries that are not dead letters of it, one {first!r}"
+        yield Finding(key, found, "dead letters with this fingerprint", "remove the entries")
+    if (stored_size or 0) != size:
+        found = "no size" if stored_size is None else f"the size {stored_size:g}"
+        yield Finding(keys.dead_groups, f"{found} of {fingerprint[:40]}", f"{size}", "store the size")
+
+
+def diagnose_accounting(keys: Keys, stored: int, counted: int, quarantined: int) -> Iterator[Finding]:
+    """Yields findings if accepted jobs are in no state, and if scripts have moved keys aside."""
+    if stored != counted:
+        found, expected = f"accepted {stored}", f"{counted}: ended, dead and pending jobs"
+        yield Finding(keys.meta, found, expected, "store the sum; an event keeps the difference")
+    if quarantined:
+        found = f"{quarantined} keys moved aside since the last repair"
+        yield Finding(keys.meta, found, "0", f"end the report; the keys stay below {keys.quarantine_prefix}")
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        return raw.decode().isprintable()
+    except UnicodeDecodeError:
+        return False

@@ -1,0 +1,23 @@
+-- @include time
+
+-- Prefixes of keys that belong to one job, worker, supervisor or command. Nothing else needs such a key.
+local MOVABLE = { P_JOB, P_ATTEMPTS, P_WORKER, P_SUPERVISOR, P_COMMANDS, P_COMMAND }
+local moved_aside = {}
+
+-- Renames a key to one of the quarantine. Nothing is deleted: `previewops doctor` lists the quarantine.
+local function quarantine(key)
+  redis.call('RENAME', key, P_QUARANTINE .. format_int(NOW_US) .. ':' .. key)
+  moved_aside[key] = true
+  redis.pcall('HINCRBY', K_META, 'quarantined', 1)
+  redis.pcall('XADD', K_EVENTS, 'MAXLEN', '~', 10000, '*', 'kind', 'quarantined', 'at', format_int(NOW_MS), 'key', key)
+end
+
+function move_aside(key)
+  for _, prefix in ipairs(MOVABLE) do
+    if string.sub(key, 1, #prefix) == prefix then
+      quarantine(key)
+      return true
+    end
+  end
+  return false
+end

@@ -1,0 +1,19 @@
+-- Deletes fields of a hash of counters that are not numbers. The event has the values.
+--
+-- ARGV    1 key   2.. fields
+-- Results number of deleted fields
+--
+-- @include layout
+-- @include events
+-- @include move_aside
+
+local removed = 0
+for i = 2, #ARGV do
+  local value = call('HGET', ARGV[1], ARGV[i])
+  if value and not is_counter(value) then
+    call('HDEL', ARGV[1], ARGV[i])
+    removed = removed + 1
+    add_event('repaired', 'key', ARGV[1], 'field', string.sub(ARGV[i], 1, 100), 'message', string.sub(value, 1, 200))
+  end
+end
+return removed

@@ -1,0 +1,38 @@
+"""Parses what workers report with their heartbeats. Pure."""
+
+from __future__ import annotations
+
+from previewops.queue.keys import Keys
+from previewops.queue.tolerant_values import StoredFields, UnreadableCollector, parse_score
+from previewops.snapshot.model import WorkerState
+
+
+def parse_worker(
+    keys: Keys, unreadable: UnreadableCollector, raw_id: bytes, heartbeat: bytes, info_json: bytes
+) -> WorkerState:
+    """Parses the last report of a worker. ``unreadable`` gets its key if any part is damaged."""
+    worker_id = raw_id.decode("utf-8", "replace")
+    info = StoredFields.from_json(keys.worker_prefix + worker_id, info_json, unreadable)
+    heartbeat_ms = parse_score(heartbeat, info)
+    clock_ms = info.optional_integer("clockMs")
+    return WorkerState(
+        worker_id=worker_id,
+        host=info.text("host"),
+        pid=info.integer("pid"),
+        state=info.text("state", "unknown"),
+        slots=info.integer("slots"),
+        busy=info.integer("busy"),
+        rss_bytes=info.integer("rssBytes"),
+        heartbeat_ms=heartbeat_ms,
+        started_ms=info.integer("startedMs"),
+        completed=info.integer("completed"),
+        failed=info.integer("failed"),
+        version=info.text("version"),
+        build=info.text("build"),
+        jobs=tuple(str(job_id) for job_id in info.items("jobs")),
+        cpu=info.number("cpu"),
+        own_rss_bytes=info.integer("ownRssBytes"),
+        confined_by=tuple(str(layer) for layer in info.items("confinedBy")),
+        confinement_missing=tuple(str(layer) for layer in info.items("confinementMissing")),
+        clock_ahead_ms=None if clock_ms is None else clock_ms - heartbeat_ms,
+    )
