@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlsplit
 
 SCHEMES = ("s3", "gs", "az")
@@ -26,6 +26,19 @@ class BucketAddress:
     prefix: str = ""
     endpoint: str | None = None
     region: str | None = None
+
+    def contains(self, scheme: str, bucket: str, key: str) -> bool:
+        """Whether an object is below this address."""
+        below = not self.prefix or key.startswith(f"{self.prefix}/")
+        return (self.scheme, self.bucket) == (scheme, bucket) and below
+
+    def below(self, folder: str) -> BucketAddress:
+        """The address of a folder below this one."""
+        return replace(self, prefix=f"{self.prefix}/{folder}" if self.prefix else folder)
+
+    def whole(self) -> BucketAddress:
+        """The address of the whole bucket."""
+        return replace(self, prefix="")
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.bucket}" + (f"/{self.prefix}" if self.prefix else "")

@@ -229,6 +229,8 @@ class BundleUnreadable(PreviewopsError):
 class BundleReplaced(BundleUnreadable):
     """The bundle was replaced while it was read. The next reading finds the new one."""
 
+    code = "bundle-replaced"
+
     def __init__(self, job_id: str) -> None:
         super().__init__(job_id, "another bundle has replaced it meanwhile")
 

@@ -113,8 +113,12 @@ def _bucket(raw: str) -> BucketAddress:
         raise _InvalidValue(str(allowed)) from None
 
 
+def _buckets(raw: str) -> tuple[BucketAddress, ...]:
+    return tuple(_bucket(part.strip()) for part in raw.split(",") if part.strip())
+
+
 # Messages omit these values: an address may contain a password.
-_SECRETS = (_url, _token, _bucket)
+_SECRETS = (_url, _token, _bucket, _buckets)
 
 
 def _folder(raw: str) -> Path:
@@ -178,7 +182,7 @@ class Settings:
         None,
         _bucket,
         "Bucket for bundles: s3://bucket/prefix, gs://… or az://…, with ?endpoint=…&region=… where needed.",
-        shown="DATA_DIR",
+        shown="no bucket: DATA_DIR",
     )
     artifact_links: int = _integer(
         0,
@@ -203,6 +207,12 @@ class Settings:
         _hosts,
         "Hosts that assets may be fetched from, separated by ','; *.name allows all subdomains.",
         shown="no host",
+    )
+    asset_buckets: tuple[BucketAddress, ...] = _setting(
+        (),
+        _buckets,
+        "Buckets that assets may be fetched from, as in PREVIEW_STORE, separated by ','.",
+        shown="only what --import put into PREVIEW_STORE",
     )
     asset_max_mb: int = _integer(100, 1, 1_048_576, "Maximum size of one asset file, MiB.")
     fetch_timeout_s: int = _integer(20, 1, 3_600, "Timeout for fetching one asset, s.")
@@ -404,3 +414,13 @@ class Settings:
         if self.asset_roots is not None:
             return self.asset_roots
         return default_roots(self.data_dir, started_in)
+
+    @property
+    def store_assets(self) -> BucketAddress | None:
+        """Where ``submit --import`` puts assets if bundles are in a bucket."""
+        return self.store and self.store.below("assets")
+
+    @property
+    def effective_asset_buckets(self) -> tuple[BucketAddress, ...]:
+        """Buckets that assets may be fetched from: the setting, and the imported assets of the store."""
+        return (*self.asset_buckets, *filter(None, [self.store_assets]))

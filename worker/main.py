@@ -38,6 +38,7 @@ from previewops.stores.port import BundleStore
 from previewops.stores.selection import open_store
 from previewops.stores.staging import STAGING_FOLDER, sweep_staging
 from previewops.tasks import cancel_and_wait
+from previewops.worker.assets.buckets import BucketFetcher
 from previewops.worker.assets.download_cache import Fetcher
 from previewops.worker.cache.render_cache import DigestCache, RenderCache
 from previewops.worker.cache.store import CacheStore
@@ -125,6 +126,12 @@ def _make_fetcher(settings: Settings) -> Fetcher | None:
     return WebFetcher(settings.asset_hosts, settings.fetch_timeout_s)
 
 
+def _make_bucket_fetcher(settings: Settings) -> BucketFetcher | None:
+    """The fetcher of assets from buckets; None if no bucket is allowed."""
+    buckets = settings.effective_asset_buckets
+    return BucketFetcher(buckets) if buckets else None
+
+
 async def _run(
     settings: Settings,
     redis_url: str,
@@ -139,7 +146,16 @@ async def _run(
     store = open_store(settings)
     caching = settings.cache_max_mb > 0
     cache = RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache()) if caching else None
-    jobs = RenderJobs(settings, render_pool, roots, store, fonts, _make_fetcher(settings), cache)
+    jobs = RenderJobs(
+        settings,
+        render_pool,
+        roots,
+        store,
+        fonts,
+        _make_fetcher(settings),
+        cache,
+        buckets=_make_bucket_fetcher(settings),
+    )
     notifier = SystemdNotifier(os.environ)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],

@@ -18,6 +18,7 @@ from previewops.settings import Settings
 from previewops.states import ScriptResult
 from previewops.stores.port import BundleStore, Publication
 from previewops.stores.staging import STAGING_FOLDER, staging_path
+from previewops.worker.assets.buckets import BucketFetcher
 from previewops.worker.assets.download_cache import DownloadCache, Fetcher
 from previewops.worker.assets.opener import FileAssetOpener
 from previewops.worker.cache.render_cache import RenderCache
@@ -38,7 +39,8 @@ PRELOAD_MODULES = ("previewops.worker.bundle_builder",)
 class RenderJobs:
     """Job functions of one worker.
 
-    ``store`` receives the bundles, ``fetcher`` downloads assets if hosts are allowed, ``cache`` has old results.
+    ``store`` receives the bundles, ``fetcher`` and ``buckets`` download assets if hosts or
+    buckets are allowed, ``cache`` has old results.
     """
 
     settings: Settings
@@ -49,6 +51,7 @@ class RenderJobs:
     fetcher: Fetcher | None = None
     cache: RenderCache | None = None
     rng: Rng = field(default_factory=system_rng)
+    buckets: BucketFetcher | None = None
 
     async def render_preview(self, ctx: dict[Any, Any], payload: Any) -> dict[str, Any]:
         """Validates, renders in a child process, and publishes under the claim's fencing token.
@@ -90,19 +93,26 @@ class RenderJobs:
 
     def _make_download_cache(self) -> DownloadCache | None:
         """The job's downloads, beside its staging folder: on a disk, and swept if they are left behind."""
-        if self.fetcher is None:
+        if self.fetcher is None and self.buckets is None:
             return None
         total_bytes = self.settings.fetch_max_mb * MIB
         return DownloadCache(
-            self.fetcher, total_bytes=total_bytes, spool=self.settings.data_dir / STAGING_FOLDER
+            self.fetcher,
+            buckets=self.buckets,
+            total_bytes=total_bytes,
+            spool=self.settings.data_dir / STAGING_FOLDER,
         )
 
     def _validated(self, claim: Claim, payload: Any) -> Payload:
         """The validated payload: stock arq clients can enqueue anything."""
         try:
-            request = validate(
-                payload, policy=AssetPolicy(self.roots, self.settings.asset_hosts, self.settings.data_dir)
+            policy = AssetPolicy(
+                self.roots,
+                self.settings.asset_hosts,
+                self.settings.data_dir,
+                buckets=self.settings.effective_asset_buckets,
             )
+            request = validate(payload, policy=policy)
         except InvalidPayload as error:
             raise PermanentJobError(
                 "invalid-payload",

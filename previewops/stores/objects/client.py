@@ -130,7 +130,7 @@ def connect(address: BucketAddress, *, brief: bool = False) -> ObstoreClient:
         if error.name not in ("obstore", "obstore.store"):
             raise
         raise StoreRejected(
-            f"PREVIEW_STORE: found {address}, but the module obstore is not installed",
+            f"found the bucket {address}, but the module obstore is not installed",
             hint="install it: pip install 'previewops[objects]'",
         ) from error
     options: dict[str, Any] = {
@@ -162,8 +162,8 @@ def connect(address: BucketAddress, *, brief: bool = False) -> ObstoreClient:
         return ObstoreClient(kinds.S3Store(address.bucket, **{**options, **config}))
     except Exception as error:  # obstore has no common class for errors of its configuration
         raise StoreRejected(
-            f"PREVIEW_STORE: {address} is not usable: {_first_line(error)}",
-            hint="correct PREVIEW_STORE and the provider's environment variables",
+            f"the bucket {address} is not usable: {_first_line(error)}",
+            hint="correct PREVIEW_STORE or PREVIEW_ASSET_BUCKETS, and the provider's environment variables",
         ) from error
 
 
@@ -191,6 +191,14 @@ class ObstoreClient:
         with _typed_errors(path):
             result = obstore.get(self._store, path, options={"range": (start, end)})
         return _parts(path, result.stream(min_chunk_size=STREAM_CHUNK_BYTES))
+
+    def open_object(self, path: str) -> tuple[ListedObject, Iterator[bytes]]:
+        """Requests an object; returns what it is and its content in parts. Raises ObjectMissing."""
+        import obstore  # noqa: PLC0415
+
+        with _typed_errors(path):
+            result = obstore.get(self._store, path)
+            return _listed(result.meta), _parts(path, result.stream(min_chunk_size=STREAM_CHUNK_BYTES))
 
     def upload(self, path: str, file: Path, headers: Headers) -> None:
         """See ``ObjectClient.upload``."""
