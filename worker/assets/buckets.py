@@ -77,7 +77,7 @@ class BucketFetcher:
                 f"the bucket cannot be read: {failure}",
                 found=str(failure),
                 allowed="a bucket that the worker's credentials can read",
-                hint="check the service and the worker's credentials; the job is retried",
+                hint="check the service and the worker's credentials",
             ) from failure
 
     def _copy(
@@ -98,7 +98,7 @@ class BucketFetcher:
                 f"size: found {written} bytes, expected {listed.size}",
                 found=f"{written} bytes",
                 allowed=f"{listed.size} bytes",
-                hint="the object was cut off or replaced; the job is retried",
+                hint="the object was cut off or replaced during the download",
             )
         identity = (uri.scheme, uri.bucket, uri.key, listed.version.etag or "", listed.size)
         return FetchedObject(written, identity, listed.modified_s)

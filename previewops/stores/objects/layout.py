@@ -56,7 +56,7 @@ def job_error(location: str, failure: ObjectStoreFailure) -> TransientJobError:
                 "store-missing", location, failure, "create the bucket, or correct PREVIEW_STORE"
             )
         case _:
-            hint = "check the service and the network; the job is retried"
+            hint = "check the service and the network"
             return _store_error("store-unavailable", location, failure, hint)
 
 

@@ -172,7 +172,7 @@ class _Attempt:
         raise TransientJobError(
             "publication-contended",
             f"the pointer of this bundle changed {MAX_ROUNDS} times during the publication",
-            hint="other attempts at the job are publishing; it is retried",
+            hint="other attempts at the job are publishing: workers are frozen or cut off from Redis",
             found=MAX_ROUNDS,
             allowed=f"fewer than {MAX_ROUNDS} changes",
         )
