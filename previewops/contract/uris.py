@@ -21,7 +21,9 @@ from previewops.contract.url import HttpUri, InvalidUrl, parse_url
 from previewops.host_patterns import HostPattern, format_hosts
 from previewops.message_formatting import escape_unprintable, quote, shorten
 
-ALLOWED_ADDRESSES = "a file path, a file:// uri, a data: uri, a web address or an s3://, gs:// or az:// address"
+ALLOWED_ADDRESSES = (
+    "a file path, a file:// uri, a data: uri, a web address or an s3://, gs:// or az:// address"
+)
 
 # Compiled on first use and cached by re, so that importing this package is cheap.
 _SCHEME = r"([A-Za-z][A-Za-z0-9+.-]*):"

@@ -20,7 +20,7 @@ from previewops.queue.records import JobRecord
 from previewops.snapshot.history import History
 from previewops.snapshot.model import Snapshot
 from previewops.stores.folder.store import FolderStore
-from previewops.stores.port import ArtifactFile
+from previewops.stores.port import ArtifactFile, BundleStore
 from previewops.tui.app import OperatorApp
 from previewops.tui.commands.commands import (
     CommandExecutor,
@@ -89,6 +89,7 @@ class FakeSource:
     listed: tuple[JobRecord, ...] = scenes.JOBS
     jobs_by_id: dict[str, JobRecord] = field(default_factory=lambda: {"lesson-500": scenes.DEAD_JOB})
     bundles: Path | None = None
+    store: BundleStore | None = None
     page_budget: int = 2_000
     queries: list[JobQuery] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
@@ -129,6 +130,8 @@ class FakeSource:
         raise JobNotFound(job_id, "preview-jobs")
 
     def artifact(self, record: JobRecord, path: str) -> ArtifactFile:
+        if self.store is not None:
+            return self.store.file(record, path)
         if self.bundles is None:
             raise BundleNotFound(
                 f"the bundle of job {record.job_id} is not on this machine", hint="set DATA_DIR"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from previewops.tui.terminal.bundle_images import (
     read_bundle,
     read_pixels,
 )
+from tests.store_support import memory_store
 from tests.tui import scenes
 from tests.tui.screen_support import FakeSource
 
@@ -159,3 +162,30 @@ def test_a_file_that_is_gone_is_unshowable(tmp_path: Path) -> None:
     (tmp_path / "a.png").unlink()
     with pytest.raises(PictureUnreadable):
         read_pixels(file, (10, 10), GROUND)
+
+
+@pytest.mark.parametrize("kind", ["memory", "ministack"])
+def test_pictures_of_a_bundle_in_a_bucket(
+    folder: Path, tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    store = memory_store() if kind == "memory" else request.getfixturevalue(kind).make_store()
+    names = ("poster.png", "frames/001.png")
+    listed = [
+        {
+            "path": name,
+            "bytes": (folder / name).stat().st_size,
+            "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
+            "mediaType": "image/png",
+        }
+        for name in names
+    ]
+    (folder / "container.json").write_text(json.dumps({"version": 1, "files": listed}))
+    (folder / "preview.json").write_text("{}")
+    store.publish(folder.rename(tmp_path / "staging"), JOB.project_id, JOB.job_id, token=1)
+    source = FakeSource(store=store)
+    measured = {artifact.path: artifact.pixels for artifact in read_bundle(source, JOB).artifacts}
+    assert measured["poster.png"] == (64, 36)
+    pixels = read_pixels(source.artifact(JOB, "frames/001.png"), (32, 32), GROUND)
+    assert (pixels.width, pixels.height) == (32, 18)
+    assert pixels.at(3, 3) == (30, 200, 30)
+    assert find_bundle(source, JOB) is None, "there is no folder whose path could be copied"
