@@ -50,7 +50,7 @@ class ArtifactRoutes:
     async def file(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/artifacts/{name}``: one file of the bundle, or a redirection to it."""
         record, name = await self._completed(request), request.path_params["name"]
-        if self._links_s:
+        if self._links_s and request.method == "GET":  # a link is signed for one method
             return await _repeat(lambda: asyncio.to_thread(self._redirect, record, name))
         return await _repeat(lambda: self._send(request, record, name))
 

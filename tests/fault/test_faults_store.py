@@ -102,6 +102,20 @@ async def test_row_25_a_store_that_stays_away_makes_dead_letters_that_can_be_req
         await cluster.judge()
 
 
+async def test_row_25_a_store_that_is_away_when_a_worker_starts(
+    redis_url: str, tmp_path: Path, ministack: S3Server
+) -> None:
+    async with on_a_bucket(redis_url, tmp_path, ministack) as (cluster, proxy):
+        proxy.fail(".", Fault.ERROR_500)
+        (worker,) = await cluster.start_workers(1)
+        assert "store.unavailable" in worker.log_text
+        await cluster.submit(payload("job"))
+        await cluster.eventually(lambda: "store-unavailable" in worker.log_text, "an attempt fails")
+        proxy.heal()
+        await cluster.until("job", JobState.COMPLETED)
+        await cluster.judge()
+
+
 async def test_row_25_a_store_without_answers_times_out(
     tmp_path: Path, ministack: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

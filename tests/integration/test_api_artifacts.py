@@ -344,6 +344,8 @@ async def test_links_lead_to_the_files_in_the_bucket(linking_api: ApiUnderTest) 
             assert (response.status_code, response.content) == (307, b"")
             assert "no-store" in response.headers["cache-control"]
             assert (await anybody.get(response.headers["location"])).content == content
+            head = await linking_api.client.head(f"{ARTIFACTS}/{entry['path']}")
+            assert (head.status_code, head.headers["content-length"]) == (200, str(len(content)))
             part = await anybody.get(entry["url"], headers={"range": "bytes=0-2"})
             assert (part.status_code, part.content) == (206, content[:3])
     require_problem(await linking_api.client.get(f"{ARTIFACTS}/nothing.webp"), 404, "no-such-artifact")

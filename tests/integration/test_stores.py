@@ -17,9 +17,11 @@ from previewops.errors import (
     LinksUnsupported,
     PermanentJobError,
     StaleToken,
+    StoreUnavailable,
     TransientJobError,
 )
 from previewops.stores.folder.store import FolderStore
+from previewops.stores.objects.client import FailureReason, ObjectStoreFailure
 from previewops.stores.objects.store import ObjectStore
 from previewops.stores.port import BundleStore, PublishResult
 from tests.object_servers import S3Server
@@ -221,6 +223,22 @@ def test_replaced_files_are_swept_after_the_grace(objects: ObjectStore, tmp_path
     assert objects.sweep(time.time() + 3_600) == 0
     assert objects.leftovers(before_s=time.time() + 60).sizes == {}
     assert read(objects) == "two"
+
+
+def test_a_sweep_that_fails_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = memory_store()
+    for token in range(1, 5):
+        put(store, tmp_path, token, str(token))
+    client = store._client()
+    with monkeypatch.context() as broken:
+
+        def fail(_paths: object) -> None:
+            raise ObjectStoreFailure(FailureReason.UNAVAILABLE, "why")
+
+        broken.setattr(client, "delete", fail)
+        with pytest.raises(StoreUnavailable):
+            store.sweep(time.time() + 3_600)
+    assert store.sweep(time.time() + 7_200) == 3
 
 
 def test_leftovers_of_dead_attempts_are_found_and_can_no_longer_be_published(

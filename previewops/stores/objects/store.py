@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -15,9 +14,16 @@ from previewops.errors import (
     ArtifactNotLocal,
     BundleUnreadable,
     LinksUnsupported,
+    StoreRejected,
     StoreUnavailable,
 )
-from previewops.stores.objects.client import ConditionFailed, ObjectClient, ObjectStoreFailure, connect
+from previewops.stores.objects.client import (
+    ConditionFailed,
+    FailureReason,
+    ObjectClient,
+    ObjectStoreFailure,
+    connect,
+)
 from previewops.stores.objects.layout import PREVIEWS, job_error, job_folder
 from previewops.stores.objects.leftovers import Leftovers
 from previewops.stores.objects.probe import probe
@@ -116,11 +122,11 @@ class ObjectStore:
     def _probe_for_job(self) -> None:
         try:
             self.probe()
-        except StoreUnavailable as error:
+        except (StoreUnavailable, StoreRejected) as error:
             cause = error.__cause__
-            if isinstance(cause, ObjectStoreFailure):
-                raise job_error(self.location, cause) from error
-            raise
+            if not isinstance(cause, ObjectStoreFailure):
+                cause = ObjectStoreFailure(FailureReason.UNSUPPORTED, error.message)
+            raise job_error(self.location, cause) from error
 
     def manifest(self, record: JobRecord) -> tuple[Artifact, ...]:
         """See ``BundleStore.manifest``."""
@@ -197,13 +203,16 @@ class ObjectStore:
         """See ``BundleStore.sweep``."""
         publisher = self._publisher()
         due = self._replaced.take_due(now_s)
-        for prefix in due:
-            try:
+        swept = 0
+        try:
+            for prefix in due:
                 publisher.delete_below(prefix)
-            except ObjectStoreFailure as failure:
-                self._replaced.add(prefix, time.time())
-                raise StoreUnavailable(self.location, str(failure)) from failure
-        return len(due)
+                swept += 1
+        except ObjectStoreFailure as failure:
+            for prefix in due[swept:]:
+                self._replaced.add(prefix, now_s)
+            raise StoreUnavailable(self.location, str(failure)) from failure
+        return swept
 
     def leftovers(self, *, before_s: float) -> Leftovers:
         """See ``BundleStore.leftovers``."""
