@@ -12,7 +12,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
@@ -39,6 +39,17 @@ from previewops.stores.objects.store import ObjectStore
 from tests.store_support import JOB, PROJECT, read, record, stage
 
 FAR_FUTURE_S = 1e12
+BURSTS = (1, 1, 2, 4, 7, 8, 60)
+"""Requests that a process executes in a row; 7 upload a bundle but for its pointer, 60 are all that it has."""
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+# Without shrinking, which takes minutes here: the printed draws are the sequence.
+CHOSEN = settings(
+    deadline=None,
+    max_examples=2_000 if DEEP else 60,
+    derandomize=not DEEP,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 PATIENCE_S = 60.0
 
 
@@ -236,11 +247,7 @@ class World:
         return Actor("pruner", work)
 
 
-@settings(
-    deadline=None,
-    max_examples=int(os.environ.get("N", "40")),
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@CHOSEN
 @given(data=st.data())
 def test_racing_attempts_tear_nothing_and_never_go_back(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder, NoPauses():
@@ -256,7 +263,7 @@ def test_racing_attempts_tear_nothing_and_never_go_back(data: st.DataObject) -> 
         while live := [actor for actor in actors if not actor.ended]:
             # Mostly the same process goes on: a long run of one is where another one is late.
             actor = live[data.draw(st.integers(0, len(live) - 1))]
-            for _ in range(data.draw(st.integers(1, 8))):
+            for _ in range(data.draw(st.sampled_from(BURSTS))):
                 if not actor.ended:
                     actor.resume(data.draw(fates))
         for actor in actors:
