@@ -28,6 +28,7 @@ from previewops.errors import (
     StoreUnavailable,
     data_dir_error,
 )
+from previewops.process.alive import AliveFile, Role, alive_prefix
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.process.stack_dumps import enable_stack_dumps
 from previewops.queue.leases import Leases
@@ -156,7 +157,8 @@ async def _run(
         cache,
         buckets=_make_bucket_fetcher(settings),
     )
-    notifier = SystemdNotifier(os.environ)
+    alive = AliveFile(alive_prefix(settings.data_dir, settings.queue_name), Role.WORKER)
+    notifier = SystemdNotifier(os.environ, alive=alive)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],
         settings=settings,
@@ -243,10 +245,10 @@ def _make_startup_hook(settings: Settings, store: BundleStore, notifier: Systemd
 
 
 async def _feed_watchdog(notifier: SystemdNotifier) -> None:
-    """Runs in the worker's own loop, so that systemd notices a hanging loop."""
-    while notifier.watchdog_s is not None:
+    """Runs in the worker's own loop, so that systemd or a probe notices a hanging loop."""
+    while True:
         notifier.feed_watchdog()
-        await asyncio.sleep(notifier.watchdog_s / 3)
+        await asyncio.sleep(notifier.feed_interval_s)
 
 
 async def _sweep_periodically(leases: Leases, settings: Settings, store: BundleStore) -> None:

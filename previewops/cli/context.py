@@ -74,6 +74,13 @@ class Context:
 
         return resolve_redis_url(self.settings, option=self.redis_option)
 
+    def uses_default_address(self) -> bool:
+        """Whether nothing sets the address of Redis and no private server runs, so that the default is used."""
+        from previewops.settings import DEFAULT_REDIS_URL
+
+        is_set = self.redis_option is not None or self.settings.redis_url is not None
+        return not is_set and self.redis_url() == DEFAULT_REDIS_URL
+
     def call(self, function: Callable[[Queue], Awaitable[T]]) -> T:
         """Runs ``function`` on the queue in an event loop of its own."""
         import asyncio

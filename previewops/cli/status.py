@@ -13,6 +13,7 @@ from previewops.formatting import (
     format_duration,
     format_fields,
     format_table,
+    pluralize,
     wrap_text,
 )
 from previewops.queue.records import Attempt, JobRecord
@@ -65,7 +66,9 @@ def format_job(record: JobRecord, now_ms: int) -> list[str]:
         lines += ["", *_artifact_lines(artifacts)]
     if record.history:
         lines += ["", "Failed attempts"]
-        for number, attempt in enumerate(record.history, 1):
+        for index, (number, attempt) in enumerate(record.numbered_history):
+            if index == 1 and record.attempts_dropped:
+                lines.append(f"  … and {pluralize(record.attempts_dropped, 'earlier attempt')}, not kept")
             lines += _attempt_lines(number, attempt, now_ms)
     return lines
 

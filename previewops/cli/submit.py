@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 import click
+from redis.exceptions import RedisError
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err
@@ -13,10 +14,11 @@ from previewops.cli.progress import NoProgress, show_progress
 from previewops.cli.shared_options import json_option, jsonl_option
 from previewops.cli.submitter import SubmitReport, Submitter
 from previewops.cli.waiting import MAX_PROGRESS_BARS, print_wait_warnings, wait_for_jobs
+from previewops.disclosure import redact_url
 from previewops.errors import UsageError
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
-from previewops.settings import Settings
+from previewops.settings import DEFAULT_REDIS_URL, Settings
 from previewops.snapshot.reader import SnapshotReader
 
 
@@ -43,6 +45,9 @@ within --timeout."""
 )
 @click.option("--wait", is_flag=True, help="Wait until the jobs have ended; show their progress.")
 @click.option("--timeout", metavar="S", type=click.FloatRange(min=0), help="Wait at most S seconds.")
+@click.option(
+    "--new-queue", is_flag=True, help="Create the queue at the default address if it does not exist."
+)
 @jsonl_option
 @json_option
 @pass_context
@@ -54,6 +59,7 @@ def submit(
     import_files: bool,
     wait: bool,
     timeout: float | None,
+    new_queue: bool,
     lines: bool,
     as_json: bool,
 ) -> int:
@@ -62,6 +68,9 @@ def submit(
     Every payload is validated first; an invalid payload does not stop the others. Submitting the same payload
     again is safe: it is the same job. --import copies the pictures and sounds that a payload names by path
     (relative to its folder) to where workers find them. --json prints one object per job, on one line.
+
+    Redis is the server of --redis-url or REDIS_URL, else the private server of `up` under DATA_DIR, else
+    redis://127.0.0.1:6379, if a worker or an earlier submit has created the queue there.
     """
     if timeout is not None and not wait:
         raise UsageError("--timeout requires --wait", hint="add --wait or omit --timeout")
@@ -72,12 +81,29 @@ def submit(
     submitter = Submitter(settings, report, import_files, context.asset_policy())
 
     async def run(queue: Queue) -> None:
+        if context.uses_default_address():
+            await _check_default_server(queue, new_queue=new_queue)
         await submitter.submit(queue, context.redis_url(), read_payloads(files, lines=lines))
         if wait and report.accepted and not submitter.redis_failed:
             await _wait(queue, report, timeout)
 
     context.call(run)
     return report.exit_code
+
+
+async def _check_default_server(queue: Queue, *, new_queue: bool) -> None:
+    """Names the server at the default address. Nothing in the environment says that it is the right one."""
+    where = f"queue {queue.settings.queue_name} at {redact_url(DEFAULT_REDIS_URL)}, the default address"
+    try:
+        exists = await queue.redis.exists(queue.keys.meta)
+    except (RedisError, OSError):
+        return  # the submit reports it for each job
+    if not exists and not new_queue:
+        raise UsageError(
+            f"found no {where}, allowed an existing one",
+            hint="start `previewops up` in this DATA_DIR, set REDIS_URL, or create the queue with --new-queue",
+        )
+    print_err(f"note: using {where}")
 
 
 def _check_asset_roots(settings: Settings) -> None:

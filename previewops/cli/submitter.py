@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -11,6 +12,7 @@ from previewops.bucket_addresses import BucketAddress
 from previewops.cli.asset_import import ImportPlan, Upload, plan_import
 from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.payload_files import ParsedPayload, worst_exit_code
+from previewops.cli.waiting import retry_during_outage
 from previewops.contract import AssetPolicy, Payload, explain, validate
 from previewops.contract.violations import normalize
 from previewops.errors import (
@@ -19,6 +21,7 @@ from previewops.errors import (
     InvalidPayload,
     JobConflict,
     PreviewopsError,
+    QueueFull,
     RedisUnavailable,
 )
 from previewops.queue.queue import Queue, Receipt
@@ -125,6 +128,7 @@ class Submitter:
     _outage: RedisUnavailable | None = None
     _invalid: int = 0
     _uploader: Upload | None = None
+    _has_submitted: bool = False
 
     @property
     def redis_failed(self) -> bool:
@@ -132,7 +136,11 @@ class Submitter:
         return self._outage is not None
 
     async def submit(self, queue: Queue, redis_url: str, payloads: Iterator[ParsedPayload]) -> None:
-        """Submits valid payloads, one batch per round trip. After a Redis failure, reports each remaining job."""
+        """Submits valid payloads, one batch per round trip.
+
+        Waits during a short outage of Redis, unless it begins before the first batch. After a longer one, reports
+        each remaining job.
+        """
         while batch := list(islice(payloads, BATCH_SIZE)):
             valid = [
                 (parsed.source, payload)
@@ -143,7 +151,8 @@ class Submitter:
             if (valid or invalid) and self._outage is None:
                 try:
                     async with redis_errors(redis_url):
-                        results = await queue.submit_many([payload for _, payload in valid], invalid=invalid)
+                        results = await self._submit_batch(queue, [payload for _, payload in valid], invalid)
+                    self._has_submitted = True
                 except RedisUnavailable as error:
                     self._outage = error
             for index, (source, payload) in enumerate(valid):
@@ -156,6 +165,14 @@ class Submitter:
                     self.report.add_rejected(source, result)
                 else:
                     self.report.add_accepted(source, result)
+
+    async def _submit_batch(
+        self, queue: Queue, payloads: list[Payload], invalid: int
+    ) -> list[Receipt | JobConflict | QueueFull]:
+        call = partial(queue.submit_many, payloads, invalid=invalid)
+        if not self._has_submitted:
+            return await call()
+        return await retry_during_outage(call, print_err, "the rest is not submitted yet")
 
     def _validate(self, parsed: ParsedPayload) -> Payload | None:
         try:

@@ -13,7 +13,7 @@ from previewops.cli.output import print_err
 from previewops.errors import JobNotFound
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
-from previewops.redis_server.connection import unavailable_reason
+from previewops.redis_server.failures import unavailable_reason
 from previewops.snapshot.model import Snapshot
 
 T = TypeVar("T")
@@ -21,6 +21,7 @@ T = TypeVar("T")
 POLL_INTERVAL_S = 0.2
 MAX_REDIS_OUTAGE_S = 60.0
 """Time in seconds that a wait continues while Redis is unavailable."""
+_ACCEPTED = "the jobs were accepted"
 MAX_JOBS_PER_POLL = 500
 MAX_PROGRESS_BARS = 24
 """More bars do not fit in a terminal; a larger number of jobs is printed as lines."""
@@ -44,7 +45,7 @@ async def wait_for_jobs(
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     while pending:
         ids = list(islice(pending, MAX_JOBS_PER_POLL))
-        polled = await _retry_during_outage(partial(queue.records, ids), note)
+        polled = await retry_during_outage(partial(queue.records, ids), note, _ACCEPTED)
         records = {record.job_id: record for record in polled}
         show(records.values())
         for job_id in ids:
@@ -63,13 +64,21 @@ async def wait_for_jobs(
 
 async def _full_record(queue: Queue, job_id: str, note: Callable[[str], None]) -> JobRecord | None:
     try:
-        return await _retry_during_outage(partial(queue.status, job_id), note)
+        return await retry_during_outage(partial(queue.status, job_id), note, _ACCEPTED)
     except JobNotFound:
         return None
 
 
-async def _retry_during_outage(read: Callable[[], Awaitable[T]], note: Callable[[str], None]) -> T:
-    """Retries while Redis is unavailable, for up to ``MAX_REDIS_OUTAGE_S``: long enough for a restart."""
+async def retry_during_outage(
+    read: Callable[[], Awaitable[T]], note: Callable[[str], None], situation: str
+) -> T:
+    """Retries while Redis is unavailable, for up to ``MAX_REDIS_OUTAGE_S``: long enough for a restart.
+
+    ``note`` receives a line with the ``situation`` when Redis becomes unavailable.
+
+    Raises:
+        redis.exceptions.RedisError, OSError: Redis stayed unavailable, or the error has another cause.
+    """
     from redis.exceptions import RedisError
 
     give_up = time.monotonic() + MAX_REDIS_OUTAGE_S
@@ -83,7 +92,7 @@ async def _retry_during_outage(read: Callable[[], Awaitable[T]], note: Callable[
                 raise
             if not noted:
                 noted = True
-                note(f"note: Redis is unavailable ({reason}); the jobs were accepted, waiting for Redis")
+                note(f"note: Redis is unavailable ({reason}); {situation}, waiting for Redis")
         await asyncio.sleep(POLL_INTERVAL_S)
 
 

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeAlias
 
@@ -32,8 +33,8 @@ from previewops.redis_server.connection import (
     connect,
     redis_errors,
     resolve_redis_url,
-    unavailable_reason,
 )
+from previewops.redis_server.failures import unavailable_reason
 from previewops.settings import Settings
 from previewops.states import JobState
 from previewops.stores.port import Artifact
@@ -51,6 +52,19 @@ _RETRY_INTERVAL_S = 0.2
 
 COUNT_TIMEOUT_S = 1.0
 """Time in seconds that an invalid submit waits for Redis to count it."""
+
+
+RESULT_READS = 4
+"""Concurrent reads of results by waits, and so connections to Redis: many jobs may end at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _LoopConnection:
+    """The address, the queue on connections of one event loop, and the bound of its result reads."""
+
+    url: str
+    queue: Queue
+    result_reads: asyncio.Semaphore
 
 
 class AsyncClient:
@@ -82,7 +96,7 @@ class AsyncClient:
         self.name = name or f"client@{socket.gethostname()}"
         self._store = open_store(self.settings)
         self._option = redis_url
-        self._queues: dict[asyncio.AbstractEventLoop, tuple[str, Queue]] = {}
+        self._connections: dict[asyncio.AbstractEventLoop, _LoopConnection] = {}
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -94,9 +108,9 @@ class AsyncClient:
 
     async def aclose(self) -> None:
         """Closes the connections of the running loop. The next call opens new ones."""
-        connection = self._queues.pop(asyncio.get_running_loop(), None)
+        connection = self._connections.pop(asyncio.get_running_loop(), None)
         if connection is not None:
-            await connection[1].redis.aclose()
+            await connection.queue.redis.aclose()
 
     async def submit(self, payload: PayloadSource) -> Receipt:
         """Submits one job. ``new`` of the receipt is False if the same job already existed.
@@ -218,20 +232,23 @@ class AsyncClient:
     @asynccontextmanager
     async def _queue(self) -> AsyncIterator[Queue]:
         """Yields the queue on connections of the running loop. Redis failures are raised as ``RedisUnavailable``."""
-        url, queue = self._connection()
-        async with redis_errors(url):
-            yield queue
+        connection = self._connection()
+        async with redis_errors(connection.url):
+            yield connection.queue
 
-    def _connection(self) -> tuple[str, Queue]:
+    def _connection(self) -> _LoopConnection:
         loop = asyncio.get_running_loop()
-        connection = self._queues.get(loop)
+        connection = self._connections.get(loop)
         if connection is None:
             # Connections of closed loops cannot be used.
-            self._queues = {
-                loop: connection for loop, connection in self._queues.items() if not loop.is_closed()
+            self._connections = {
+                loop: connection for loop, connection in self._connections.items() if not loop.is_closed()
             }
             url = resolve_redis_url(self.settings, option=self._option)
-            connection = self._queues[loop] = url, Queue(connect(url, role="client"), self.settings)
+            queue = Queue(connect(url, role="client"), self.settings)
+            connection = self._connections[loop] = _LoopConnection(
+                url, queue, asyncio.Semaphore(RESULT_READS)
+            )
         return connection
 
     async def _poll(
@@ -244,7 +261,8 @@ class AsyncClient:
         """
         arguments.require_text("job_id", job_id)
         arguments.require_seconds("timeout_s", timeout_s)
-        url, queue = self._connection()
+        connection = self._connection()
+        queue = connection.queue
         now = asyncio.get_running_loop().time
         began = now()
         outage_began: float | None = None
@@ -258,7 +276,8 @@ class AsyncClient:
                         yield record
                 if not full_result or record.state.pending:
                     return
-                record = await queue.status(job_id)
+                async with connection.result_reads:
+                    record = await queue.status(job_id)
                 if not record.state.pending:
                     yield record
                     return
@@ -268,5 +287,5 @@ class AsyncClient:
                     raise
                 outage_began = now() if outage_began is None else outage_began
                 if left_s == 0 or now() - outage_began > MAX_REDIS_OUTAGE_S:
-                    raise RedisUnavailable(redact_url(url), reason) from error
+                    raise RedisUnavailable(redact_url(connection.url), reason) from error
             await asyncio.sleep(_RETRY_INTERVAL_S)

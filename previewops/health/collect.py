@@ -46,6 +46,7 @@ async def collect_inputs(
     workers = snapshot.workers
     redis_ms, ahead_ms = await _time(redis, clock or SystemClock())
     config = await _server_config(redis)
+    rejected = config.rejected_commands | ({} if redis_ms is not None else {"redis": "TIME"})
     clocks_ahead_ms = (*((w.worker_id, w.clock_ahead_ms) for w in workers), ("this host", ahead_ms))
     free_bytes, disk_bytes = await asyncio.to_thread(_disk_space, settings.data_dir)
     return replace(
@@ -54,6 +55,7 @@ async def collect_inputs(
         persistent=config.persistent,
         redis_version=config.version,
         redis_is_private=config.is_private,
+        rejected_commands=rejected,
         run_ages_ms=_run_ages_ms(snapshot),
         deadline_ms=settings.job_timeout_s * 1000,
         disk_free_bytes=free_bytes,
@@ -98,12 +100,13 @@ async def _time(redis: Redis, clock: Clock) -> tuple[float | None, int | None]:
 
 
 class _ServerConfig(NamedTuple):
-    """What a server reports about itself; None where a hosted server forbids the command."""
+    """What a server reports about itself. A hosted server may forbid a command: None, and the command by check."""
 
     eviction_policy: str | None
     persistent: bool | None
     version: ServerVersion | None
     is_private: bool
+    rejected_commands: dict[str, str]
 
 
 async def _server_config(redis: Redis) -> _ServerConfig:
@@ -117,14 +120,22 @@ async def _server_config(redis: Redis) -> _ServerConfig:
         memory, persistence, save, server = await pipe.execute(raise_on_error=False)
     policy = None if isinstance(memory, ResponseError) else memory.get("maxmemory_policy")
     info = {} if isinstance(server, ResponseError) else server
-    persistent: bool | None
+    persistent: bool | None = None
     if not isinstance(persistence, ResponseError) and persistence.get("aof_enabled"):
         persistent = True
-    elif isinstance(persistence, ResponseError) or isinstance(save, ResponseError):
-        persistent = None
-    else:
+    elif not isinstance(persistence, ResponseError) and not isinstance(save, ResponseError):
         persistent = bool(next(iter(save.values()), ""))
-    return _ServerConfig(policy, persistent, ServerVersion.from_info(info), info.get("tcp_port") == 0)
+    rejected = {
+        "eviction": "INFO" if policy is None else None,
+        "persistence": None if persistent is not None else "INFO" if policy is None else "CONFIG GET",
+    }
+    return _ServerConfig(
+        policy,
+        persistent,
+        ServerVersion.from_info(info),
+        info.get("tcp_port") == 0,
+        {name: command for name, command in rejected.items() if command is not None},
+    )
 
 
 def _disk_space(folder: Path) -> tuple[int | None, int | None]:

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 from previewops.clock import optional_iso
 from previewops.health import RECENT_WINDOW_S, Health, HealthInputs, RecentOutcomes, Thresholds, evaluate
+from previewops.health.inputs import STOCK_WORKER_WINDOW_MS
 from previewops.snapshot.model import CounterBucket, Snapshot
 
 SNAPSHOT_CHECKS = frozenset(
-    {"workers", "accounting", "data-loss", "stored-data", "oldest-waiting", "dead-letters"}
+    {"workers", "accounting", "data-loss", "stored-data", "arq-workers", "oldest-waiting", "dead-letters"}
     | {"failure-rate", "dead-growth", "paused", "supervisors", "versions"}
 )
 """Checks that need only a snapshot and the last minutes of counters."""
@@ -38,6 +39,7 @@ def inputs_from_snapshot(
         eviction_policy=None,
         persistent=None,
         lost_at=optional_iso(snapshot.data_lost_ms),
+        stock_worker_at=optional_iso(_recent_stock_worker_ms(snapshot)),
         recent=None if buckets is None else _recent(buckets, snapshot.now_ms),
         supervisors=snapshot.supervisors,
         unreadable=snapshot.unreadable,
@@ -45,6 +47,11 @@ def inputs_from_snapshot(
         quarantined=snapshot.quarantined,
         versions=frozenset(worker.full_version for worker in snapshot.workers if worker.version),
     )
+
+
+def _recent_stock_worker_ms(snapshot: Snapshot) -> int | None:
+    found_ms = snapshot.stock_worker_ms
+    return None if found_ms is None or snapshot.now_ms - found_ms > STOCK_WORKER_WINDOW_MS else found_ms
 
 
 def refresh_health(

@@ -20,6 +20,9 @@ RECENT_WINDOW_S = 300
 MIN_JOBS_FOR_RATE = 5
 """Minimum number of finished jobs for a failure rate."""
 
+STOCK_WORKER_WINDOW_MS = 2 * 3_600_000
+"""Time after which another arq worker counts as gone. It leaves its mark once an hour."""
+
 STUCK_AFTER_MS = 30_000
 """A run this far past its deadline should have been killed."""
 
@@ -97,8 +100,9 @@ class HealthInputs:
     ``confinement_missing`` the others with their reasons; ``clocks_ahead_ms`` how far the clock of each worker, and
     of "this host", is ahead of the one of Redis; ``redis_is_private`` whether only a unix socket leads to it;
     ``unreadable`` the damaged keys, ``blocked_by`` those of a wrong type without which no job can be claimed,
-    ``quarantined`` how many keys scripts moved aside;
-    ``store`` the object store of bundles.
+    ``quarantined`` how many keys scripts moved aside; ``stock_worker_at`` when another arq worker was last found on
+    the queue, within ``STOCK_WORKER_WINDOW_MS``; ``rejected_commands`` the command that Redis rejects, by the check
+    that needs it; ``store`` the object store of bundles.
     """
 
     waiting: int
@@ -114,6 +118,7 @@ class HealthInputs:
     eviction_policy: str | None
     persistent: bool | None
     lost_at: str | None = None
+    stock_worker_at: str | None = None
     paused_why: str = ""
     recent: RecentOutcomes | None = None
     supervisors: tuple[SupervisorStatus, ...] = ()
@@ -133,3 +138,4 @@ class HealthInputs:
     blocked_by: tuple[str, ...] = ()
     quarantined: int = 0
     store: StoreVerdict | None = None
+    rejected_commands: Mapping[str, str] = field(default_factory=dict)

@@ -27,6 +27,7 @@ CHECKS = (
     "accounting",
     "data-loss",
     "stored-data",
+    "arq-workers",
     "depth",
     "oldest-waiting",
     "dead-letters",
@@ -55,6 +56,7 @@ def evaluate(inputs: HealthInputs, thresholds: Thresholds) -> Health:
         _accounting(inputs),
         _loss(inputs),
         _stored_data(inputs),
+        _arq_workers(inputs),
         *_depth(inputs, thresholds),
         _oldest(inputs, thresholds),
         _dead(inputs, thresholds),
@@ -66,6 +68,7 @@ def evaluate(inputs: HealthInputs, thresholds: Thresholds) -> Health:
         *check_confinement(inputs, thresholds),
         *check_clocks(inputs, thresholds),
         *_redis(inputs, thresholds),
+        *_rejected_commands(inputs),
         *_store(inputs),
         *_disk(inputs, thresholds),
     )
@@ -101,6 +104,14 @@ def _stored_data(inputs: HealthInputs) -> Check:
         message = f"{pluralize(inputs.quarantined, 'damaged key')} moved aside"
         return Check("stored-data", Status.WARNING, message, f"{inputs.quarantined}", advice)
     return Check("stored-data", Status.OK, "every stored key that was read is intact", "0")
+
+
+def _arq_workers(inputs: HealthInputs) -> Check:
+    if inputs.stock_worker_at is None:
+        return Check("arq-workers", Status.OK, "no other arq worker runs on this queue", "none")
+    message = f"another arq worker ran on this queue at {inputs.stock_worker_at}; it deletes waiting payloads"
+    advice = "stop it, or give it another queue name; then submit the jobs that died as payload-lost again"
+    return Check("arq-workers", Status.CRITICAL, message, inputs.stock_worker_at, advice)
 
 
 def _depth(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
@@ -170,8 +181,18 @@ def _paused(inputs: HealthInputs) -> Check:
     return Check("paused", Status.WARNING, f"the queue is paused{by}{why}", "yes", advice)
 
 
+def _rejected_commands(inputs: HealthInputs) -> Iterable[Check]:
+    """Checks that Redis does not give the values for. A check that disappears would look like one that passed."""
+    for name, command in inputs.rejected_commands.items():
+        message = f"{name} is unknown: Redis rejects {command}"
+        advice = f"permit {command} to the user of the address, or check it on the server's console"
+        yield Check(name, Status.UNKNOWN, message, "unknown", advice)
+
+
 def _redis(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
-    if inputs.redis_ms is None:
+    if "redis" in inputs.rejected_commands:
+        pass
+    elif inputs.redis_ms is None:
         yield Check("redis", Status.OK, "Redis responds", "responds")
     else:
         status = classify(inputs.redis_ms, thresholds.latency_warning_ms, thresholds.latency_critical_ms)

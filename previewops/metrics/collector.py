@@ -12,7 +12,8 @@ from previewops.health.collect import measure_latency_ms
 from previewops.metrics.lifetime_counters import LifetimeCounters
 from previewops.queue.keys import Keys
 from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
-from previewops.redis_server.connection import is_wrong_type, unavailable_reason
+from previewops.redis_server.connection import is_wrong_type
+from previewops.redis_server.failures import unavailable_reason
 from previewops.settings import Settings
 from previewops.snapshot.model import Snapshot
 from previewops.snapshot.reader import SnapshotReader

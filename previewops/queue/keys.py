@@ -15,6 +15,7 @@ from previewops.states import Priority
 ARQ_JOB_PREFIX = "arq:job:"
 ARQ_RESULT_PREFIX = "arq:result:"
 ARQ_IN_PROGRESS_PREFIX = "arq:in-progress:"
+ARQ_ABORTS = "arq:abort"
 
 
 class KeyType(StrEnum):
@@ -85,6 +86,8 @@ class Keys:
     """Sorted set of supervisor ids by last heartbeat in server ms."""
     supervisor_prefix = _Key(":supervisor:", KeyType.HASH)
     """Prefix of a hash per supervisor: the info of its last heartbeat."""
+    arq_health = _Key(":health-check", KeyType.STRING)
+    """String that `arq --check` looks for, with a TTL; written by maintenance, and by other arq workers."""
     commands_prefix = _Key(":orders:", KeyType.LIST)
     """Prefix of a list per supervisor: ids of unacknowledged commands, oldest first."""
     command_prefix = _Key(":order:", KeyType.HASH)
@@ -139,6 +142,7 @@ class Keys:
             key.lua_name: key.__get__(self, Keys) for key in vars(Keys).values() if isinstance(key, _Key)
         }
         keys |= {
+            "K_ARQ_ABORTS": ARQ_ABORTS,
             "P_ARQ_JOB": ARQ_JOB_PREFIX,
             "P_ARQ_RESULT": ARQ_RESULT_PREFIX,
             "P_ARQ_IN_PROGRESS": ARQ_IN_PROGRESS_PREFIX,

@@ -159,18 +159,38 @@ class Leases:
         return [ScriptResult(code) for code in reply[1:end]], _claims(reply, end)
 
     async def retry(
-        self, claim: Claim, *, delay_ms: int, counter: FailureCounter, attempt_json: str, message: str
+        self,
+        claim: Claim,
+        *,
+        delay_ms: int,
+        counter: FailureCounter,
+        attempt_json: str,
+        message: str,
+        traceback_json: str = "",
     ) -> ScriptResult:
-        """Schedules a failed job for a retry in ``delay_ms``."""
+        """Schedules a failed job for a retry in ``delay_ms``. The attempt is as in ``Attempt.as_redis``."""
         reply = await self.scripts.run(
-            ScriptName.RETRY, claim.job_id, claim.token, delay_ms, counter.value, attempt_json, _text(message)
+            ScriptName.RETRY,
+            claim.job_id,
+            claim.token,
+            delay_ms,
+            counter.value,
+            attempt_json,
+            _text(message),
+            traceback_json,
         )
         return ScriptResult(reply)
 
     async def move_to_dead_letters(
-        self, claim: Claim, *, counter: FailureCounter, attempt_json: str, reason: DeadLetterReason
+        self,
+        claim: Claim,
+        *,
+        counter: FailureCounter,
+        attempt_json: str,
+        reason: DeadLetterReason,
+        traceback_json: str = "",
     ) -> ScriptResult:
-        """Moves a failed job to the dead-letter queue."""
+        """Moves a failed job to the dead-letter queue. The attempt is as in ``Attempt.as_redis``."""
         reply = await self.scripts.run(
             ScriptName.DEAD_LETTER,
             claim.job_id,
@@ -182,6 +202,7 @@ class Leases:
             reason.code,
             _text(reason.message),
             reason.fingerprint,
+            traceback_json,
         )
         return ScriptResult(reply)
 

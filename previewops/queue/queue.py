@@ -31,6 +31,7 @@ from previewops.queue.records import (
     record_from_reply,
 )
 from previewops.queue.scripts import ScriptArgument, ScriptName, Scripts
+from previewops.queue.shared_watch import SharedWatch
 from previewops.redis_server.connection import is_wrong_type
 from previewops.settings import Settings
 from previewops.states import JobState, Priority, ScriptResult
@@ -96,6 +97,7 @@ class Queue:
         self.redis = redis
         self.settings = settings
         self._scripts = Scripts(redis, self.keys)
+        self._watch = SharedWatch(redis, self.keys.done_channel_prefix, self._records_for_watch)
 
     async def submit(self, payload: Payload) -> Receipt:
         """Submits one job.
@@ -209,6 +211,11 @@ class Queue:
             raise RecordUnreadable(job_id, key, "a key of another type")
         return record_from_redis(job_id, raw, key=key)
 
+    async def _records_for_watch(
+        self, job_ids: Sequence[str], on_unreadable: Callable[[str, Exception], None]
+    ) -> list[JobRecord]:
+        return await self.records(job_ids, on_unreadable=on_unreadable)
+
     async def _unadmitted(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
         """Returns records for those ids that stock arq clients enqueued and no worker has admitted yet."""
         if not job_ids:
@@ -272,22 +279,20 @@ class Queue:
 
         Redis publishes the end on a channel. A message published during a disconnect is lost, so the record
         is also read every ``poll_interval_s``. Polling stops after ``timeout_s``; the last record then shows
-        a pending job.
+        a pending job. All watches of one queue object share two connections.
 
         Raises:
             JobNotFound: the job has no record.
         """
         now = asyncio.get_running_loop().time
         deadline = None if timeout_s is None else now() + timeout_s
-        pubsub = self.redis.pubsub()
-        try:
-            await pubsub.subscribe(self.keys.done_channel_prefix + job_id)
-            record: JobRecord | None = None
-            ended: JobState | None = None
+        record: JobRecord | None = None
+        ended: JobState | None = None
+        async with self._watch.subscribe(job_id) as end:
             while True:
-                records = await self.records([job_id])
-                if records:
-                    record = records[0]
+                latest = await self._watch.read(job_id)
+                if latest is not None:
+                    record = latest
                 elif record is None or ended is None:
                     raise JobNotFound(job_id, self.keys.queue)
                 else:
@@ -297,11 +302,7 @@ class Queue:
                 pause_s = poll_interval_s if deadline is None else min(poll_interval_s, deadline - now())
                 if not record.state.pending or pause_s <= 0:
                     return
-                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=pause_s)
-                if message is not None:
-                    ended = JobState(message["data"].decode())
-        finally:
-            await pubsub.aclose()
+                ended = await end.wait(pause_s) or ended
 
     async def wait_until_ended(self, job_id: str, *, poll_interval_s: float = 1.0) -> JobState:
         """Waits until a job has ended and returns its state. ``poll_interval_s`` is as in ``watch``.

@@ -39,15 +39,19 @@ class Attempt:
     traceback: str | None
 
     def as_json(self) -> dict[str, Any]:
-        """The attempt as JSON, as Redis stores it. ``status --json`` formats ``at`` as RFC 3339."""
+        """The attempt as JSON. ``status --json`` formats ``at`` as RFC 3339."""
         return dict(zip(_ATTEMPT_KEYS, astuple(self), strict=True))
 
+    def as_redis(self) -> tuple[str, str]:
+        """The attempt without its traceback, and the traceback or "", both as JSON (lua/include/attempts.lua)."""
+        members = self.as_json()
+        traceback = members.pop("traceback")
+        return json.dumps(members), "" if traceback is None else json.dumps(traceback)
+
     @classmethod
-    def from_redis(
-        cls, raw: bytes, *, key: str = "", unreadable: UnreadableCollector | None = None
-    ) -> Attempt:
-        """Parses an attempt that ``as_json`` or a Lua script wrote. Damaged parts become empty."""
-        row = StoredFields.from_json(key, raw, unreadable or UnreadableCollector())
+    @classmethod
+    def from_stored(cls, row: StoredFields, traceback: str | None) -> Attempt:
+        """Builds an attempt from its stored members. Damaged ones become empty."""
         return cls(
             at_ms=row.integer("at"),
             duration_ms=row.integer("durationMs"),
@@ -56,14 +60,32 @@ class Attempt:
             error_class=row.text("class"),
             code=row.text("code"),
             message=row.text("message"),
-            traceback=row.optional_text("traceback"),
+            traceback=traceback,
         )
+
+
+def parse_history(
+    entries: Sequence[bytes], *, key: str = "", unreadable: UnreadableCollector | None = None
+) -> tuple[Attempt, ...]:
+    """Parses the stored attempts of one job. Attempts that failed alike share one stored traceback.
+
+    ``unreadable`` gets ``key`` if any part is damaged.
+    """
+    collector = unreadable or UnreadableCollector()
+    rows = [StoredFields.from_json(key, entry, collector) for entry in entries]
+    stored = [(row, row.optional_text("tracebackId"), row.optional_text("traceback")) for row in rows]
+    shared = {digest: text for _, digest, text in stored if digest is not None and text is not None}
+    return tuple(
+        Attempt.from_stored(row, shared.get(digest) if text is None and digest is not None else text)
+        for row, digest, text in stored
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
     """One job as stored. Times are server ms since the epoch; None means "not yet".
 
+    ``history`` has the first and the last attempts of all lives; ``attempts_dropped`` in between are not kept.
     ``digest`` identifies the payload. It is "" for a job of a stock arq client, and in listings, which have
     no payload.
     """
@@ -89,6 +111,7 @@ class JobRecord:
     payload: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
     history: tuple[Attempt, ...] = ()
+    attempts_dropped: int = 0
     digest: str = ""
 
     @property
@@ -98,6 +121,14 @@ class JobRecord:
             return 1.0
         # In other states the stored progress belongs to an attempt that has ended.
         return min(1.0, self.progress or 0.0) if self.state is JobState.ACTIVE else 0.0
+
+    @property
+    def numbered_history(self) -> tuple[tuple[int, Attempt], ...]:
+        """The kept attempts with their numbers, counted from 1 over all lives."""
+        return tuple(
+            (index + 1 + (self.attempts_dropped if index else 0), attempt)
+            for index, attempt in enumerate(self.history)
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The job as ``status --json`` prints it. Keys in camelCase, times in RFC 3339."""
@@ -124,6 +155,7 @@ class JobRecord:
             "artifacts": (self.result or {}).get("artifacts", []),
             "result": self.result and {key: self.result[key] for key in self.result if key != "artifacts"},
             "history": [{**attempt.as_json(), "at": iso_from_ms(attempt.at_ms)} for attempt in self.history],
+            "attemptsDropped": self.attempts_dropped,
         }
 
 
@@ -191,7 +223,8 @@ def record_from_redis(
         fingerprint=row.optional_text("fingerprint"),
         payload=extract_payload(body) or extract_payload(result),
         result=success if isinstance(success, dict) else None,
-        history=tuple(Attempt.from_redis(entry, key=key, unreadable=collector) for entry in attempts),
+        history=parse_history(attempts, key=key, unreadable=collector),
+        attempts_dropped=row.integer("attempts_dropped"),
         digest=row.text("digest"),
     )
 

@@ -18,6 +18,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from previewops.queue.keys import Keys
+from previewops.redis_server.failures import needs_new_connection
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -122,9 +123,22 @@ class Scripts:
     async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
         """Runs a script with the queue's keys.
 
+        A server that is not the primary rejects it before its first write. The pool then drops its connections, and
+        the call is repeated once over a new one, which may lead to another server.
+
         Raises:
             redis.exceptions.RedisError: the connection or the server failed.
         """
+        from redis.exceptions import ResponseError  # noqa: PLC0415 - start-up time of commands without Redis
+
+        try:
+            return await self._call(name, *args)
+        except ResponseError as error:
+            if not needs_new_connection(error):
+                raise
+        return await self._call(name, *args)
+
+    async def _call(self, name: ScriptName, *args: ScriptArgument) -> Any:
         from redis.exceptions import NoScriptError  # noqa: PLC0415 - start-up time of commands without Redis
 
         script = self.loaded(name)

@@ -1,4 +1,4 @@
-"""The Redis address, connections to it, and translation of its errors.
+"""The Redis address, connections to it, and its errors as RedisUnavailable.
 
 Importing this module does not import the Redis client, so that commands without Redis start fast.
 """
@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import stat
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -18,12 +18,16 @@ from urllib.parse import quote
 
 from previewops.disclosure import redact_url
 from previewops.errors import ForeignKey, LayoutUnsupported, RedisUnavailable, UsageError
+from previewops.redis_server.address import find_address_problem
+from previewops.redis_server.failures import unavailable_reason
 from previewops.redis_server.password_file import split_password_file, with_password_file
 from previewops.secret_files import has_password
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
 if TYPE_CHECKING:
-    from redis.asyncio import ConnectionPool, Redis
+    from redis.asyncio import Redis
+
+    from previewops.redis_server.pool import PrimaryPool
 
 CONNECT_TIMEOUT_S = 2.0
 SOCKET_TIMEOUT_S = 5.0
@@ -37,7 +41,7 @@ SOCKET_PATH_BYTES = 100
 _TMP = Path("/tmp")  # noqa: S108 - folders in it are checked by _is_private
 # Clients differ in whether they percent-decode a unix:// address; these characters need no encoding.
 _UNENCODED_PATH = re.compile(r"[A-Za-z0-9/._~-]+")
-_SCHEMES = ("redis://", "rediss://", "unix://")
+_HOST_AND_PORT = re.compile(r"(?:[^:@\[\]]+|\[[^@\[\]]*\])(?::[0-9]*)?")
 
 
 def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
@@ -46,7 +50,7 @@ def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
     It names PREVIEW_REDIS_PASSWORD_FILE, unless it has a password or is that of a private server.
 
     Raises:
-        UsageError: ``option`` is not the address of a Redis server.
+        UsageError: the address is not that of a Redis server.
     """
     if option is None and settings.redis_url is None:
         path = socket_path(settings.data_dir)
@@ -59,12 +63,18 @@ def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
 
 
 def _configured_url(settings: Settings, option: str | None) -> str:
-    if option is not None:
-        if not option.startswith(_SCHEMES):
-            allowed = "an address that starts with redis://, rediss:// or unix://"
-            raise UsageError(f"--redis-url: found {redact_url(option)!r}, allowed {allowed}")
-        return option
-    return DEFAULT_REDIS_URL if settings.redis_url is None else settings.redis_url
+    for name, url in (("--redis-url", option), ("REDIS_URL", settings.redis_url)):
+        if url is not None:
+            _check_address(url, name)
+            return url
+    return DEFAULT_REDIS_URL
+
+
+def _check_address(url: str, name: str) -> None:
+    problem = find_address_problem(url)
+    if problem is not None:
+        found, hint = problem
+        raise UsageError(f"{name}: found {redact_url(url)!r}{found}", hint=hint)
 
 
 def socket_path(data_dir: Path) -> Path:
@@ -150,7 +160,7 @@ class PoolOptions(TypedDict, total=False):
     max_connections: int
 
 
-def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> ConnectionPool:
+def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> PrimaryPool:
     """Creates a connection pool for ``url``, named ``previewops-<role>`` in CLIENT LIST. Replies are bytes.
 
     For callers that need another client class than :func:`connect` returns, such as arq.
@@ -163,8 +173,9 @@ def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> C
     Raises:
         UsageError: the address cannot be parsed.
     """
-    from redis.asyncio import ConnectionPool  # noqa: PLC0415 - start-up time of commands without Redis
+    from previewops.redis_server.pool import PrimaryPool  # noqa: PLC0415 - start-up time of commands without Redis
 
+    _check_address(url, "Redis address")
     parameters: dict[str, Any] = {
         "socket_connect_timeout": options.get("connect_timeout_s", CONNECT_TIMEOUT_S),
         "socket_timeout": options.get("socket_timeout_s", SOCKET_TIMEOUT_S),
@@ -186,7 +197,7 @@ def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> C
     if credentials is not None:
         parameters["credential_provider"] = credentials
     try:
-        return ConnectionPool.from_url(url, **parameters)
+        return PrimaryPool.from_url(url, **parameters)
     except ValueError as error:
         raise UsageError(
             f"Redis address: found {redact_url(url)!r}, which cannot be used: {error}",
@@ -253,77 +264,3 @@ def stored_data_error(error: BaseException) -> ForeignKey | LayoutUnsupported | 
 def is_wrong_type(error: BaseException) -> bool:
     """Whether a command failed because its key has another type."""
     return _WRONG_TYPE in str(error)
-
-
-_OUT_OF_MEMORY = "it is out of memory (maxmemory reached) and rejects writes"
-_READ_ONLY = "it is a read-only replica; use the primary"
-_TIMEOUT = "it did not reply in time"
-_TOO_MANY_CLIENTS = "it has reached its limit of clients (maxclients)"
-_FORBIDDEN = "its user lacks a required permission"
-
-# Client exceptions by name, because the client is imported late.
-_CLIENT_ERRORS = (
-    ("AuthenticationError", "it requires a user name and password, or rejects those in the address"),
-    ("BusyLoadingError", "it is still loading its data; try again in a moment"),
-    ("OutOfMemoryError", _OUT_OF_MEMORY),
-    ("ReadOnlyError", _READ_ONLY),
-    ("NoPermissionError", _FORBIDDEN),
-    ("AuthorizationError", _FORBIDDEN),
-    ("TimeoutError", _TIMEOUT),
-)
-
-# Errors of the operating system.
-_SYSTEM_ERRORS: tuple[tuple[type[OSError], str], ...] = (
-    (TimeoutError, _TIMEOUT),
-    (ConnectionRefusedError, "connection refused: no server listens at this address"),
-    (FileNotFoundError, "the socket does not exist"),
-    (PermissionError, "this user may not open the socket"),
-    (socket.gaierror, "unknown host name"),
-)
-
-# Server errors that the client has no class for; Redis 6.2 quotes errors raised inside a script.
-_SERVER_ERRORS = (
-    ("OOM command not allowed", _OUT_OF_MEMORY),
-    ("READONLY ", _READ_ONLY),
-    ("MISCONF ", "it cannot write to its disk and rejects writes"),
-    ("NOREPLICAS ", "it has too few replicas and rejects writes"),
-    ("MASTERDOWN ", "it is a replica that has lost its primary"),
-    ("CLUSTERDOWN ", "its cluster is down"),
-    ("NOPERM ", _FORBIDDEN),
-    ("BUSY ", "it is busy running another client's script; try again, or end the script with SCRIPT KILL"),
-    ("max number of clients reached", _TOO_MANY_CLIENTS),
-)
-
-
-def unavailable_reason(error: BaseException) -> str | None:
-    """Returns why Redis cannot be used, or None if ``error`` has another cause."""
-    from redis import exceptions  # noqa: PLC0415 - start-up time of commands without Redis
-
-    kinds = [(getattr(exceptions, name), reason) for name, reason in _CLIENT_ERRORS]
-    if isinstance(error, exceptions.ConnectionError | ConnectionError):
-        # The client wraps every error while connecting, including a rejected password.
-        reasons = (
-            _reason_by_type(link, [*kinds, *_SYSTEM_ERRORS]) or _server_error_reason(link)
-            for link in _causes(error)
-        )
-        first_line = str(error).strip().partition("\n")[0]
-        return next(filter(None, reasons), None) or first_line or "the connection was lost"
-    reason = _reason_by_type(error, [*kinds, (TimeoutError, _TIMEOUT)])
-    if reason is None and isinstance(error, exceptions.ResponseError):
-        return _server_error_reason(error)
-    return reason
-
-
-def _server_error_reason(error: BaseException) -> str | None:
-    return next((reason for mark, reason in _SERVER_ERRORS if mark in str(error)), None)
-
-
-def _reason_by_type(error: BaseException, table: Iterable[tuple[type[BaseException], str]]) -> str | None:
-    return next((reason for kind, reason in table if isinstance(error, kind)), None)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or link.__context__

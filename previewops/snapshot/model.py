@@ -157,6 +157,8 @@ class Snapshot:
     buckets: tuple[CounterBucket, ...]
     data_lost_ms: int | None = None
     """When workers detected that Redis had lost the queue's data; None once an operator acknowledged it."""
+    stock_worker_ms: int | None = None
+    """When maintenance last found the mark of another arq worker on this queue."""
     minutes: tuple[CounterBucket, ...] = ()
     events: tuple[QueueEvent, ...] = ()
     events_total: int = 0

@@ -141,6 +141,7 @@ def _snapshot(queue_name: str, reply: Sequence[Any], history_s: int = 0, history
         workers=tuple(parse_worker(keys, unreadable, *row) for row in reply[12]),
         buckets=tuple(_bucket(keys, unreadable, TEN_SECONDS_MS, *row) for row in reply[13]),
         data_lost_ms=_data_lost_ms(meta, now_ms),
+        stock_worker_ms=meta.optional_integer("stock_worker"),
         minutes=tuple(_bucket(keys, unreadable, MINUTE_MS, *row) for row in reply[14]),
         events=tuple(_event(now_ms, *row) for row in reversed(reply[16])),
         events_total=meta.integer("events"),

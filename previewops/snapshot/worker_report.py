@@ -34,5 +34,5 @@ def parse_worker(
         own_rss_bytes=info.integer("ownRssBytes"),
         confined_by=tuple(str(layer) for layer in info.items("confinedBy")),
         confinement_missing=tuple(str(layer) for layer in info.items("confinementMissing")),
-        clock_ahead_ms=None if clock_ms is None else clock_ms - heartbeat_ms,
+        clock_ahead_ms=None if clock_ms is None else clock_ms - info.integer("atMs", heartbeat_ms),
     )

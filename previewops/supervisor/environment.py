@@ -11,8 +11,8 @@ from previewops.process.sd_notify import NOTIFY_VARIABLES
 from previewops.redis_server.password_file import without_password_file
 from previewops.regular_files import read_regular
 from previewops.settings import Settings, variable_of
+from previewops.supervisor.environment_file import parse_environment
 
-_QUOTES = ("'", '"')
 _NOT_FOR_WORKERS = (
     "PREVIEW_API_TOKEN",
     "PREVIEW_API_READ_TOKEN",
@@ -34,12 +34,10 @@ class Launch:
 
 
 def read_environment_file(path: Path) -> dict[str, str]:
-    """Reads a file of ``NAME=value`` lines in the format of systemd's EnvironmentFile=.
-
-    Empty lines and those that begin with # or ; are comments; a value may be in quotes of one kind.
+    """Reads a file of variables in the format of systemd's EnvironmentFile=.
 
     Raises:
-        UsageError: the file cannot be read, or a line has another form.
+        UsageError: the file cannot be read.
     """
     try:
         text = read_regular(path, MAX_FILE_BYTES).decode("utf-8")
@@ -47,25 +45,7 @@ def read_environment_file(path: Path) -> dict[str, str]:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         message = f"the environment file {path} cannot be read: {reason}"
         raise UsageError(message, hint="correct --env-file") from error
-    environ: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        assignment = line.strip()
-        if not assignment or assignment[0] in "#;":
-            continue
-        name, equals, value = assignment.partition("=")
-        name = name.rstrip()
-        if not equals or not name.isidentifier():
-            allowed = "NAME=value, or a comment after #"
-            message = f"line {number} of {path}: found {assignment!r}, allowed {allowed}"
-            raise UsageError(message, hint="correct the file")
-        environ[name] = _unquoted(value.strip())
-    return environ
-
-
-def _unquoted(value: str) -> str:
-    if len(value) >= 2 and value[0] in _QUOTES and value[-1] == value[0]:
-        return value[1:-1]
-    return value
+    return parse_environment(text)
 
 
 def worker_environment(environ: Mapping[str, str], settings: Settings, url: str) -> dict[str, str]:

@@ -27,7 +27,7 @@ from previewops.errors import (
     EXIT_USAGE,
 )
 from previewops.health import Status
-from previewops.queue.keys import ARQ_IN_PROGRESS_PREFIX, ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, Keys
+from previewops.queue.keys import ARQ_ABORTS, ARQ_IN_PROGRESS_PREFIX, ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, Keys
 from previewops.queue.scripts import ScriptName
 from previewops.settings import Settings
 from tests.docs import write_reference
@@ -204,7 +204,7 @@ def test_the_keys_and_scripts_are_those_of_the_queue() -> None:
     keys: Any = Keys("Q")
     properties = [name for name, value in vars(Keys).items() if hasattr(value, "lua_name")]
     known = {getattr(keys, name) for name in properties}
-    known |= {ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, ARQ_IN_PROGRESS_PREFIX}
+    known |= {ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, ARQ_IN_PROGRESS_PREFIX, ARQ_ABORTS}
     known |= {"Q:waiting:high", "Q:waiting:normal", "Q:waiting:low", "Q:bucket:10s:", "Q:bucket:1m:"}
     for cell, *_ in table(ARCHITECTURE, "## Redis keys"):
         for name in cell.split(", "):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pickle
 from typing import Any
 
 import pytest
+from arq.connections import RedisSettings
 from arq.jobs import Job, JobStatus, SerializationError
+from arq.worker import Worker, async_check_health
 
 from previewops.errors import JobConflict, PermanentJobError
+from previewops.health import Status, Thresholds, evaluate
+from previewops.health.from_snapshot import inputs_from_snapshot
 from previewops.metrics.lifetime_counters import LifetimeCounters
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.leases import Claim
@@ -362,3 +367,78 @@ async def test_result_is_complete_for_any_json_form_of_the_body(redis_url: str, 
         assert info.result == {"completed": {"made": []}, "dead": "BrokenError: it broke"}.get(
             end, "cancelled by ann"
         )
+
+
+@pytest.mark.parametrize("state", ["deferred", "backoff", "waiting", "active"])
+async def test_stock_client_aborts_a_job(redis_url: str, state: str) -> None:
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
+        w = b.worker()
+        defer_by = 3600 if state == "deferred" else None
+        job = await pool.enqueue_job("render_preview", raw("a"), _job_id="a", _defer_by=defer_by)
+        assert job is not None
+        if state != "deferred":
+            await b.make_due("a")
+            await w.maintain()
+        if state in ("backoff", "active"):
+            (claim,) = (await w.claim(1)).claims
+        if state == "backoff":
+            await w.retry(
+                claim,
+                delay_ms=HOUR_MS,
+                counter=FailureCounter.ATTEMPTS,
+                attempt_json=attempt_json(),
+                message="x",
+            )
+        aborting = asyncio.create_task(job.abort(timeout=30))
+        while not await b.redis.zscore("arq:abort", "a"):
+            pass
+        # An idle worker claims as soon as a deferred job is due.
+        assert (await w.claim(1 if state in ("deferred", "backoff") else 0)).claims == ()
+        await w.maintain()
+        with pytest.raises(Exception, match="cancelled by a stock arq client"):
+            await aborting
+        assert (await b.queue.status("a")).state is JobState.CANCELLED
+        assert await b.redis.zcard("arq:abort") == 0
+        snapshot = await b.snapshots.read()
+        assert (snapshot.unaccounted, snapshot.counters["cancelled"]) == (0, 1)
+
+
+async def test_aborts_of_other_queues_stay(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.redis.zadd("arq:abort", {"of-another-queue": 1})
+        await b.worker().maintain()
+        assert await b.redis.zcard("arq:abort") == 1
+
+
+# arq closes its client by a deprecated method.
+@pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
+async def test_arq_check_succeeds_while_a_worker_maintains_the_queue(redis_url: str) -> None:
+    settings = RedisSettings.from_dsn(redis_url)
+    async with queue_fixture(redis_url) as b:
+        assert await async_check_health(settings, queue_name=QUEUE) == 1
+        await b.worker().maintain()
+        assert await async_check_health(settings, queue_name=QUEUE) == 0
+        assert 0 < await b.redis.pttl(f"{QUEUE}:health-check") <= 60_000
+        assert (await b.snapshots.read()).stock_worker_ms is None
+
+
+async def test_another_arq_worker_on_the_queue_is_reported(redis_url: str) -> None:
+    async def render_preview(ctx: dict[str, Any], body: dict[str, Any]) -> None: ...
+
+    async with queue_fixture(redis_url) as b, stock_pool(redis_url) as pool:
+        await b.worker().maintain()
+        await b.queue.submit(payload("a"))
+        stock = Worker([render_preview], redis_pool=pool, queue_name=QUEUE, burst=True, handle_signals=False)
+        await stock.record_health()
+        await stock._poll_iteration()
+        await asyncio.gather(*stock.tasks.values())
+        await b.worker().maintain()
+        snapshot = await b.snapshots.read(events=10)
+        assert snapshot.stock_worker_ms is not None
+        assert "stock-worker" in [event.kind for event in snapshot.events]
+        health = evaluate(inputs_from_snapshot(snapshot, None, heartbeat_ms=1_000), Thresholds())
+        assert {check.name: check.status for check in health.checks}["arq-workers"] is Status.CRITICAL
+        (claim,) = (await b.worker().claim(1)).claims
+        with pytest.raises(PermanentJobError, match="payload is missing") as caught:
+            decode_job(claim)
+        assert "another arq worker" in str(caught.value.hint)

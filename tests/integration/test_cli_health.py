@@ -176,13 +176,14 @@ async def test_lost_jobs_are_critical(program: Program, server: RedisProcess) ->
     assert statuses(program)["accounting"] == "CRITICAL"
 
 
-async def test_forbidden_commands_skip_their_checks(program: Program, server: RedisProcess) -> None:
+async def test_forbidden_commands_make_their_checks_unknown(program: Program, server: RedisProcess) -> None:
     async with queue_driver(server.url) as driver:
         await driver.heartbeat()
         await driver.redis.execute_command("ACL", "SETUSER", "default", "-config", "-info")
     result = program.run("health", "--json", *PATIENT)
-    assert result.code == 0
-    assert {"eviction", "persistence"}.isdisjoint(check["name"] for check in result.json["checks"])
+    assert result.code == 3
+    unknown = [check["name"] for check in result.json["checks"] if check["status"] == "UNKNOWN"]
+    assert unknown == ["eviction", "persistence"]
 
 
 def test_unavailable_redis_is_critical_and_hides_the_password(program: Program) -> None:

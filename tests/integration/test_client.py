@@ -45,7 +45,7 @@ from previewops.metrics.lifetime_counters import REJECTION_REASONS, LifetimeCoun
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.dead_letters import DeadLetters
 from previewops.queue.keys import Keys
-from previewops.queue.leases import Claim
+from previewops.queue.leases import Claim, CompletedJob
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
 from previewops.settings import Settings
@@ -240,6 +240,50 @@ async def test_wait_errors(redis_url: str, settings: Settings) -> None:
             await client.cancel("slow")
 
 
+async def test_a_thousand_waits_share_a_handful_of_connections(
+    redis_url: str, settings: Settings, tmp_path: Path
+) -> None:
+    many = replace(settings, queue_max=1_000)
+    names = [f"n{n}" for n in range(1_000)]
+    async with AsyncClient(redis_url, settings=many) as client, queue_driver(redis_url) as driver:
+        await client.submit_many([payload(name) for name in names])
+        opened = (await driver.redis.info("stats"))["total_connections_received"]
+        waits = [asyncio.ensure_future(client.wait(name)) for name in names]
+        waits += [asyncio.ensure_future(client.wait("n0")) for _ in range(10)]
+        channels = [f"preview-jobs:done:{name}" for name in names]
+        while not all(count for _, count in await driver.redis.pubsub_numsub(*channels)):
+            pass
+        while claims := await driver.claim(100):
+            await driver.leases.finish(
+                [CompletedJob(claim, '{"bundle": "/d/b"}', 1.0) for claim in claims], 0
+            )
+        results = await asyncio.gather(*waits)
+        assert {result.bundle for result in results} == {Path("/d/b")}
+        now_open = (await driver.redis.info("stats"))["total_connections_received"]
+        assert now_open - opened <= 10
+        assert not await driver.redis.pubsub_channels("preview-jobs:done:*")
+
+
+async def test_waits_survive_a_lost_subscription(redis_url: str, settings: Settings) -> None:
+    async with AsyncClient(redis_url, settings=settings) as client, queue_driver(redis_url) as driver:
+        await client.submit_many([payload("a"), payload("b")])
+        waits = [asyncio.ensure_future(client.wait(name)) for name in ("a", "b")]
+        channels = ["preview-jobs:done:a", "preview-jobs:done:b"]
+
+        async def subscribe() -> None:
+            while not all(count for _, count in await driver.redis.pubsub_numsub(*channels)):
+                pass
+
+        await subscribe()
+        await driver.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        while any(count for _, count in await driver.redis.pubsub_numsub(*channels)):
+            pass
+        await subscribe()
+        while claims := await driver.claim():
+            await driver.finish(claims[0], {"bundle": "/d/b"})
+        assert [result.bundle for result in await asyncio.gather(*waits)] == [Path("/d/b")] * 2
+
+
 async def test_wait_continues_for_a_requeued_job(
     redis_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,10 +449,11 @@ def test_close_ends_waits_with_client_closed(redis_url: str, settings: Settings)
     client.submit(payload())
     steps = client.events("job-1")
     assert next(steps).state is JobState.WAITING
-    channel = "preview-jobs:done:job-1"
+    client.submit(payload("job-2"))
+    channel = "preview-jobs:done:job-2"
     with ThreadPoolExecutor(1) as pool, redis.Redis.from_url(redis_url) as looker:
-        waiting = pool.submit(client.wait, "job-1")
-        while looker.pubsub_numsub(channel)[0][1] < 2:
+        waiting = pool.submit(client.wait, "job-2")
+        while looker.pubsub_numsub(channel)[0][1] < 1:
             pass  # Redis does not announce subscriptions
         client.close()
         with pytest.raises(ClientClosed):

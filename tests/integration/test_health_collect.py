@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from previewops.bucket_addresses import parse_bucket_address
-from previewops.health import RecentOutcomes
+from previewops.health import RecentOutcomes, Status, Thresholds, evaluate
 from previewops.health.collect import collect_inputs
 from previewops.snapshot.history import History
 from tests.object_servers import S3Server, free_port
 from tests.queue_support import completed_job, payload, queue_fixture
+from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis
 
@@ -94,3 +96,26 @@ async def test_the_store_of_bundles_is_probed(redis_url: str, tmp_path: Path, mi
             assert facts.store.location == str(address)
             assert problem in facts.store.problem
             assert bool(problem) is bool(facts.store.problem)
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "unreadable"),
+    [
+        ("-config", {"persistence": "CONFIG GET"}),
+        ("-info", {"eviction": "INFO", "persistence": "INFO"}),
+    ],
+)
+async def test_a_check_that_redis_does_not_permit_is_unknown(
+    redis_process: Callable[..., RedisProcess], forbidden: str, unreadable: dict[str, str]
+) -> None:
+    server = redis_process(persistent=False)
+    async with queue_fixture(server.url) as b:
+        await b.redis.execute_command("ACL", "SETUSER", "default", forbidden)
+        inputs = await collect_inputs(b.redis, b.settings, await b.snapshots.read())
+        assert inputs.unreadable == unreadable
+        health = evaluate(inputs, Thresholds())
+        unknown = {check.name: check.message for check in health.checks if check.status is Status.UNKNOWN}
+        assert unknown == {
+            name: f"{name} is unknown: Redis rejects {command}" for name, command in unreadable.items()
+        }
+        assert health.status in (Status.UNKNOWN, Status.CRITICAL)

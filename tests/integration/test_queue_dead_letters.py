@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from previewops.cli.status import format_job
 from previewops.errors import JobConflict, JobIdMismatch, JobNotFound, PayloadChanged, WrongState
 from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter
 from previewops.queue.filter_query import parse_filter
+from previewops.queue.records import Attempt
 from previewops.queue.retry import DeadLetterCause, FailureCounter
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.states import JobState, Priority, ScriptResult
@@ -129,6 +131,65 @@ async def test_requeue_resets_counters_and_keeps_history(redis_url: str) -> None
         assert await b.dead.count(DeadLetterFilter()) == 0
         claim = (await b.worker().claim(1)).claims[0]
         assert claim.body is not None
+
+
+async def fail_once(b: QueueFixture, traceback: str) -> None:
+    """Claims the one job, and makes it a dead letter after one attempt with this traceback."""
+    (claim,) = (await b.worker().claim(1)).claims
+    attempt_json, traceback_json = Attempt(
+        0, 5, "w1", "permanent", "BrokenError", "broken", "it broke", traceback
+    ).as_redis()
+    await b.worker().move_to_dead_letters(
+        claim,
+        counter=FailureCounter.ATTEMPTS,
+        attempt_json=attempt_json,
+        traceback_json=traceback_json,
+        reason=dead_letter_reason(),
+    )
+
+
+async def test_history_keeps_the_first_and_the_last_attempts_and_counts_the_others(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload("a"))
+        # Every third attempt fails in another way: its traceback is held by one entry, and by the next one when
+        # that entry is dropped.
+        for n in range(60):
+            if n:
+                await b.dead.requeue(DeadLetterFilter(), who="ann")
+            await fail_once(b, f'Traceback {n % 3}: "{"x" * 1000}"')
+        record = await b.queue.status("a")
+        assert record.attempts_dropped == 39
+        assert [number for number, _ in record.numbered_history] == [1, *range(41, 61)]
+        expected = [f"Traceback {(number - 1) % 3}" for number, _ in record.numbered_history]
+        assert [str(attempt.traceback)[:11] for attempt in record.history] == expected
+        assert await b.redis.memory_usage(b.keys.attempts_prefix + "a") < 12_000
+        assert record.as_json()["attemptsDropped"] == 39
+        lines = format_job(record, 0)
+        assert "  … and 39 earlier attempts, not kept" in lines
+
+
+async def test_a_dead_letter_of_five_equal_attempts_is_small(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload("a", title="x" * 20))
+        text = "Traceback (most recent call last):\n" + "  File 'render.py', line 12, in render\n" * 28
+        for last in (False, False, False, False, True):
+            (claim,) = (await b.worker().claim(1)).claims
+            attempt_json, traceback_json = Attempt(
+                0, 5, "worker-host-1-a1b2c3", "transient", "BrokenError", "broken", "it broke", text
+            ).as_redis()
+            options: dict[str, Any] = {
+                "counter": FailureCounter.ATTEMPTS,
+                "attempt_json": attempt_json,
+                "traceback_json": traceback_json,
+            }
+            if last:
+                await b.worker().move_to_dead_letters(claim, reason=dead_letter_reason(), **options)
+            else:
+                await b.worker().retry(claim, delay_ms=0, message="it broke", **options)
+        record = await b.queue.status("a")
+        assert [attempt.traceback for attempt in record.history] == [text] * 5
+        keys = ("arq:job:a", "arq:result:a", f"{b.keys.job_prefix}a", f"{b.keys.attempts_prefix}a")
+        assert sum([await b.redis.memory_usage(key) for key in keys]) < 5_000
 
 
 async def test_old_claim_of_a_requeued_job_is_stale(redis_url: str) -> None:
@@ -259,6 +320,20 @@ async def test_requeue_of_a_named_job_is_two_round_trips(redis_url: str) -> None
         assert (event.fields["done"], event.fields["skipped"]) == ("1", "0")
 
 
+@pytest.mark.parametrize("job_ids", [(), (*(f"j{n}" for n in range(25)), "gone")])
+async def test_a_bulk_operation_is_sent_in_small_batches(redis_url: str, job_ids: tuple[str, ...]) -> None:
+    async with queue_fixture(redis_url) as b:
+        await add_dead_letters(b, [f"j{n}" for n in range(25)])
+        steps: list[tuple[int, int]] = []
+
+        async def progress(done: int, total: int) -> None:
+            steps.append((done, total))
+
+        result = await b.dead.requeue(DeadLetterFilter(job_ids=job_ids), progress=progress, **WHO)
+        assert result == BulkResult(25, 0, 0, tuple(name for name in job_ids if name == "gone"))
+        assert [done for done, _ in steps] == [10, 20, 25]
+
+
 async def test_discard_leaves_only_the_counter(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await add_dead_letters(b, ["a", "b"])
@@ -291,7 +366,7 @@ async def test_bulk_requeue_of_many_deaths_at_one_moment(redis_url: str) -> None
         group = dead_letter_reason().fingerprint
         result = await b.dead.requeue(DeadLetterFilter(fingerprint=group), progress=progress, **WHO)
         assert result.done == 1_204
-        assert seen == [(through, 1_204) for through in (*range(100, 1_201, 100), 1_204)]
+        assert seen == [(through, 1_204) for through in (*range(10, 1_201, 10), 1_204)]
         assert (await b.snapshots.read()).backlog == 1_204
 
 
@@ -433,9 +508,9 @@ async def test_current_batch_is_counted_on_cancellation(redis_url: str) -> None:
         task = asyncio.create_task(b.dead.discard(DeadLetterFilter(), **WHO))
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await b.dead.count(DeadLetterFilter()) == 150
+        assert await b.dead.count(DeadLetterFilter()) == 240
         event = (await b.snapshots.read(events=1)).events[0]
-        assert (event.fields["done"], event.fields["left"]) == ("100", "150")
+        assert (event.fields["done"], event.fields["left"]) == ("10", "240")
 
 
 async def test_requeue_with_payload_keeps_history(redis_url: str) -> None:

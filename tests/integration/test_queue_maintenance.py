@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from previewops.queue.retry import FailureCounter
@@ -39,6 +41,48 @@ async def test_lease_that_expires_again_is_recovered(redis_url: str) -> None:
         await b.expire_leases("a")
         assert (await w.maintain()).recovered == 1
         assert (await b.queue.status("a")).crashes == 1
+
+
+async def test_a_clock_set_back_delays_no_recovery(redis_url: str) -> None:
+    minute_ms = 60_000
+    async with queue_fixture(redis_url) as b:
+        w = b.worker()
+        await b.queue.submit(payload("a"))
+        await w.claim(1)
+        await w.maintain()
+        # As if the server's clock had been a minute ahead until now.
+        await b.redis.hincrby(b.keys.meta, "upkept", minute_ms)
+        await b.redis.zincrby(b.keys.active, minute_ms, "a")
+        await w.maintain()
+        left_ms = await b.redis.zscore(b.keys.active, "a") - await b.now_ms()
+        assert left_ms <= 2 * w._settings.lease_ms
+        assert (await w.maintain()).recovered == 0
+        await b.expire_leases("a")
+        assert (await w.maintain()).recovered == 1
+
+
+async def test_waiting_jobs_without_a_wake_up_get_one(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload("a"))
+        assert await b.worker().wait_for_work(1)  # by a worker that died
+        await b.worker().maintain()
+        assert await b.worker().wait_for_work(1)
+
+
+async def test_a_report_of_new_measurements_alone_is_not_written_each_time(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        w, key = b.worker(), b.keys.worker_prefix + "w1"
+        report = {"host": "h", "busy": 0, "rssBytes": 1, "cpu": 0.5, "clockMs": 1, "jobs": []}
+        await w.heartbeat(json.dumps(report), [])
+        first = await b.redis.hget(key, "info")
+        await w.heartbeat(json.dumps({**report, "rssBytes": 2, "cpu": 12.25, "clockMs": 1000}), [])
+        assert await b.redis.hget(key, "info") == first
+        await w.heartbeat(json.dumps({**report, "busy": 1}), [])
+        assert json.loads(await b.redis.hget(key, "info"))["busy"] == 1
+        # Five seconds later.
+        await b.redis.hset(key, "info", first.replace(b'"atMs":1', b'"atMs":0'))
+        await w.heartbeat(json.dumps({**report, "rssBytes": 3}), [])
+        assert json.loads(await b.redis.hget(key, "info"))["rssBytes"] == 3
 
 
 @pytest.mark.parametrize("bad", [b"\xff\xfe", b"\xed\xa0\x80", b"a\nb", b"x" * 513])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
@@ -248,20 +249,53 @@ async def test_many_lost_replies_under_load_lose_nothing(redis_url: str) -> None
 # ------------------------------------------------------- locked out
 
 
-async def test_a_worker_with_a_rejected_password_ends_with_a_typed_error(redis_process: MakeRedis) -> None:
+async def lock_out(redis: Redis) -> None:
+    """Changes the password, ends all other connections, and waits until a call was rejected."""
+    await redis.config_set("requirepass", "secret")
+    await redis.config_resetstat()
+    await redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    async def rejected() -> bool:
+        stats = await redis.info("commandstats")
+        return any(command.get("rejected_calls", 0) for command in stats.values())
+
+    await poll_until(rejected)
+
+
+async def test_a_worker_waits_while_the_password_is_being_changed(redis_process: MakeRedis) -> None:
     server = redis_process()
     async with queue_fixture(server.url) as queue:
         worker = make_worker(server.url, make_settings(queue), noop)
-        main_task = asyncio.create_task(worker.main())
-        await wait_for_blocked_clients(queue.redis, 1)
-        await queue.redis.config_set("requirepass", "secret")
-        await queue.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        async with asyncio.timeout(PATIENCE_S):
-            with pytest.raises(RedisUnavailable, match="requires a user name and password"):
-                async with redis_errors(server.url):
-                    await main_task
-        # The failed deregistration must not hide that error.
+        async with running_worker(worker) as main_task:
+            await wait_for_blocked_clients(queue.redis, 1)
+            await lock_out(queue.redis)
+            await queue.redis.config_set("requirepass", "")
+            await enqueue(queue.redis, "noop", "j1")
+            assert (await wait_for_end(queue, "j1")).state is JobState.COMPLETED
+            assert not main_task.done()
+
+
+async def test_a_worker_with_a_rejected_password_closes_without_an_error(redis_process: MakeRedis) -> None:
+    server = redis_process()
+    async with queue_fixture(server.url) as queue:
+        worker = make_worker(server.url, make_settings(queue), noop)
+        async with running_worker(worker):
+            await wait_for_blocked_clients(queue.redis, 1)
+            await lock_out(queue.redis)
+        # The failed deregistration must not hide why a worker ended.
         await worker.close()
+
+
+async def test_a_worker_whose_first_login_is_rejected_ends_with_a_typed_error(
+    redis_process: MakeRedis,
+) -> None:
+    server = redis_process()
+    async with queue_fixture(server.url) as queue:
+        await queue.redis.config_set("requirepass", "secret")
+        worker = make_worker(server.url, make_settings(queue), noop)
+        with pytest.raises(RedisUnavailable, match="requires a user name and password"):
+            async with redis_errors(server.url):
+                await worker.main()
         await worker.close()
 
 

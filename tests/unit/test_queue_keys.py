@@ -8,7 +8,13 @@ from arq import constants
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.queue.keys import ARQ_IN_PROGRESS_PREFIX, ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, Keys
+from previewops.queue.keys import (
+    ARQ_ABORTS,
+    ARQ_IN_PROGRESS_PREFIX,
+    ARQ_JOB_PREFIX,
+    ARQ_RESULT_PREFIX,
+    Keys,
+)
 from previewops.states import Priority
 
 queue_names = st.from_regex(r"[A-Za-z0-9._-]{1,100}", fullmatch=True)
@@ -22,6 +28,8 @@ def test_arq_keys_match_arq() -> None:
     assert constants.job_key_prefix == ARQ_JOB_PREFIX
     assert constants.result_key_prefix == ARQ_RESULT_PREFIX
     assert constants.in_progress_key_prefix == ARQ_IN_PROGRESS_PREFIX
+    assert constants.abort_jobs_ss == ARQ_ABORTS
+    assert Keys("q").arq_health == f"q{constants.health_check_key_suffix}"
     assert Keys("q").schedule == "q", "arq names its sorted set after the queue"
 
 
@@ -30,7 +38,7 @@ def test_lua_prelude_has_every_key_once(queue: str) -> None:
     keys = prelude_keys_of(queue)
     assert len(keys) == len(Keys(queue).lua_prelude().splitlines())
     assert len(set(keys.values())) == len(keys)
-    arqs = {ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, ARQ_IN_PROGRESS_PREFIX}
+    arqs = {ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, ARQ_IN_PROGRESS_PREFIX, ARQ_ABORTS}
     ours = set(keys.values()) - arqs - {queue}
     assert all(key.startswith(f"{queue}:") for key in ours)
     assert all(name.startswith("P_") == key.endswith(":") for name, key in keys.items() if key in ours)
@@ -45,7 +53,7 @@ def test_lua_prelude_matches_python_keys() -> None:
     }
     known = {value for name, value in attributes.items() if name != "queue"}
     known |= {keys.waiting(priority) for priority in Priority}
-    known |= {ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, ARQ_IN_PROGRESS_PREFIX}
+    known |= {ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, ARQ_IN_PROGRESS_PREFIX, ARQ_ABORTS}
     assert set(prelude_keys.values()) == known
     assert [prelude_keys["K_HIGH"], prelude_keys["K_NORMAL"], prelude_keys["K_LOW"]] == [
         keys.waiting(p) for p in Priority

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.queue.records import Attempt, extract_payload, record_from_redis
+from previewops.queue.records import Attempt, extract_payload, parse_history, record_from_redis
 from previewops.states import JobState, Priority
 
 WAITING = {b"state": b"waiting", b"priority": b"low", b"accepted": b"1700000000000", b"project": b"shop"}
@@ -115,7 +116,12 @@ def test_failed_result_is_ignored() -> None:
     )
 )
 def test_attempt_round_trip(attempt: Attempt) -> None:
-    assert Attempt.from_redis(json.dumps(attempt.as_json()).encode()) == attempt
+    attempt_json, traceback_json = attempt.as_redis()
+    assert parse_history([attempt_json.encode()]) == (replace(attempt, traceback=None),)
+    assert parse_history([json.dumps(attempt.as_json()).encode()]) == (attempt,), "of an earlier version"
+    named = f'{attempt_json[:-1]},"tracebackId":"a"'
+    held = f'{named},"traceback":{traceback_json or "null"}}}'
+    assert parse_history([held.encode(), f"{named}}}".encode()]) == (attempt,) * 2
 
 
 @pytest.mark.parametrize(

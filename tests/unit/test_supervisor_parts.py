@@ -20,27 +20,12 @@ from previewops.supervisor.process_registry import ProcessRegistry
 from previewops.supervisor.systemd_backend import format_environment_file, parse_exit_status
 
 
-def test_an_environment_file_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
+def test_an_environment_file_that_cannot_be_read_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "environment"
-    path.write_text("# a comment\n; another\n\nA=1\n B = two words \nC='it''s'\nD=\"\"\nE=x=y\nF='\n")
-    assert read_environment_file(path) == {
-        "A": "1",
-        "B": "two words",
-        "C": "it''s",
-        "D": "",
-        "E": "x=y",
-        "F": "'",
-    }
-
-
-@pytest.mark.parametrize("content", [b"A\n", b"1A=2\n", b"export A=1\n", b"\xff=1\n"])
-def test_an_invalid_environment_file_is_rejected(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "environment"
-    path.write_bytes(content)
-    with pytest.raises(UsageError):
-        read_environment_file(path)
-    with pytest.raises(UsageError, match="cannot be read"):
-        read_environment_file(tmp_path / "missing")
+    path.write_bytes(b"\xff=1\n")
+    for unreadable in (path, tmp_path / "missing"):
+        with pytest.raises(UsageError, match="cannot be read"):
+            read_environment_file(unreadable)
 
 
 def test_workers_get_the_settings_and_not_the_notify_socket(tmp_path: Path) -> None:

@@ -216,8 +216,8 @@ def decode_job(claim: Claim) -> tuple[str, list[Any], dict[str, Any], int]:
         raise PermanentJobError(
             "payload-lost",
             "the job's payload is missing in Redis",
-            hint="a stock arq client's job expired before a worker ran it, or Redis evicts keys "
-            "(maxmemory-policy must be noeviction)",
+            hint="a stock arq client's job expired before a worker ran it; or Redis evicts keys "
+            "(maxmemory-policy must be noeviction); or another arq worker runs on this queue (`previewops health`)",
         )
     try:
         record: tuple[Any, ...] = deserialize_job_raw(claim.body, deserializer=json.loads)

@@ -11,23 +11,21 @@ import asyncio
 from typing import Any
 
 import hiredis
-from redis.asyncio import Connection, ConnectionPool
 from redis.exceptions import NoScriptError, RedisError
 
 from previewops.queue.scripts import LoadedScript, ScriptArgument, ScriptName, Scripts
 from previewops.redis_server.connection import SOCKET_TIMEOUT_S
+from previewops.redis_server.pool import PrimaryConnection, PrimaryPool
 
 
 class FastScriptRunner:
     """Runs scripts for one queue. Calls may run concurrently; each uses its own connection."""
 
-    def __init__(
-        self, pool: ConnectionPool, scripts: Scripts, *, timeout_s: float = SOCKET_TIMEOUT_S
-    ) -> None:
+    def __init__(self, pool: PrimaryPool, scripts: Scripts, *, timeout_s: float = SOCKET_TIMEOUT_S) -> None:
         self._pool = pool
         self._scripts = scripts
         self._timeout_s = timeout_s
-        self._idle: list[Connection] = []
+        self._idle: list[PrimaryConnection] = []
 
     async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
         """Calls a script with the queue's keys.
@@ -36,17 +34,19 @@ class FastScriptRunner:
             redis.exceptions.RedisError, OSError: from the connection or the server; TimeoutError after
                 ``timeout_s``. The connection is then closed, so that no later call reads the late reply.
         """
-        connection: Connection = self._idle.pop() if self._idle else self._pool.make_connection()
+        connection: PrimaryConnection = self._idle.pop() if self._idle else self._pool.make_connection()
         # One deadline around the call replaces one around each write and each read.
         connection.socket_timeout = None
         script = self._scripts.loaded(name)
         try:
             async with asyncio.timeout(self._timeout_s):
-                if not connection.is_connected:
+                if connection.is_stale or not connection.is_connected:
                     await connection.connect()
                 reply = await self._evaluate(connection, script, args)
         except BaseException:
             await connection.disconnect(nowait=True)
+            if connection.is_stale:
+                await self.close()
             raise
         self._idle.append(connection)
         if isinstance(reply, RedisError):
@@ -54,7 +54,7 @@ class FastScriptRunner:
         return reply
 
     async def _evaluate(
-        self, connection: Connection, script: LoadedScript, args: tuple[ScriptArgument, ...]
+        self, connection: PrimaryConnection, script: LoadedScript, args: tuple[ScriptArgument, ...]
     ) -> Any:
         call = ("EVALSHA", script.sha, 1, script.key, *args)
         try:

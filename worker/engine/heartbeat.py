@@ -25,6 +25,10 @@ from previewops.worker.engine.redis_retry import FailureLog, is_survivable, is_t
 log = structlog.get_logger()
 
 
+IDLE_MAINTENANCE = 2
+"""Heartbeats per maintenance step of a worker without runs."""
+
+
 class Heartbeat:
     """Heartbeat of one worker. ``runs`` is the worker's mapping, by token; ``read_status`` returns its status."""
 
@@ -43,6 +47,7 @@ class Heartbeat:
         self._interval_s = settings.heartbeat_ms / 1000
         self._lease_s = settings.lease_ms / 1000
         self.renewed_at = time.monotonic()
+        self._sent = 0
 
     async def run(self) -> None:
         """Renews leases, maintains the queue and stops lost runs, every PREVIEW_HEARTBEAT_MS.
@@ -100,7 +105,9 @@ class Heartbeat:
         sent = time.monotonic()
         await self.send()
         self.renewed_at = sent
-        await self._leases.maintain()
+        self._sent += 1
+        if self._runs or self._sent % IDLE_MAINTENANCE == 0:
+            await self._leases.maintain()
 
     async def _await_maintenance(self, maintenance: asyncio.Task[None]) -> None:
         """Awaits the maintenance, and stops runs whose leases may expire while it waits.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 
 import structlog
@@ -44,20 +43,22 @@ class OutcomeRecorder:
 
     async def record(self, run: JobRun, failed: Failed, decision: Retry | DeadLetter) -> ScriptResult:
         """Records a retry with backoff or a dead letter, with the attempt."""
-        attempt = json.dumps(self._attempt(run, failed).as_json())
+        attempt_json, traceback_json = self._attempt(run, failed).as_redis()
         if isinstance(decision, Retry):
             code = await self.leases.retry(
                 run.claim,
                 delay_ms=decision.delay_ms,
                 counter=decision.counter,
-                attempt_json=attempt,
+                attempt_json=attempt_json,
+                traceback_json=traceback_json,
                 message=failed.message,
             )
         else:
             code = await self.leases.move_to_dead_letters(
                 run.claim,
                 counter=decision.counter,
-                attempt_json=attempt,
+                attempt_json=attempt_json,
+                traceback_json=traceback_json,
                 reason=DeadLetterReason(
                     decision.cause,
                     failed.error_class,

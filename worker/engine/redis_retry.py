@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
-from redis import exceptions
+from redis.exceptions import ResponseError
 
 from previewops.clock import Rng
 from previewops.redis_server.connection import FOREIGN_KEY, stored_data_error
+from previewops.redis_server.failures import classify
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -18,35 +19,14 @@ log = structlog.get_logger()
 FIRST_DELAY_S = 0.05
 MAX_DELAY_S = 1.0
 
-# redis-py strips the first word of a reply that it has a class for, and keeps it on others. Servers before 7.0 quote
-# an error inside a script in the middle of the reply.
-_TEMPORARY_ERRORS = (
-    exceptions.ConnectionError,  # BusyLoadingError is one
-    exceptions.TimeoutError,
-    exceptions.OutOfMemoryError,
-    exceptions.ReadOnlyError,
-    exceptions.ClusterDownError,  # MasterDownError is one
-    exceptions.TryAgainError,
-    OSError,
-)
-_TEMPORARY_REPLIES = (
-    *(FOREIGN_KEY, "OOM ", "MISCONF ", "MASTERDOWN ", "NOREPLICAS ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY "),
-)
 
+def is_temporary(error: BaseException, *, first_contact: bool = False) -> bool:
+    """Whether the same call may succeed later: Redis recovers, or an operator moves aside a key of another type.
 
-def is_temporary(error: BaseException) -> bool:
-    """Whether the same call may succeed later: Redis is away, loading, failing over or out of memory, or an
-    operator has to move aside a key of another type."""
-    if isinstance(error, exceptions.AuthenticationError):
-        return False
-    if isinstance(error, exceptions.ConnectionError) and isinstance(error.__cause__, exceptions.RedisError):
-        # The client hides an error of the handshake, such as a wrong password, in a lost connection.
-        return is_temporary(error.__cause__)
-    if isinstance(error, _TEMPORARY_ERRORS):
-        return True
-    return isinstance(error, exceptions.ResponseError) and any(
-        mark in str(error) for mark in _TEMPORARY_REPLIES
-    )
+    ``first_contact``: this login has not worked yet, so its rejection is an error. Later, it is an outage: the
+    password is being changed, or the server has restarted with another configuration.
+    """
+    return FOREIGN_KEY in str(error) or classify(error).is_temporary(logged_in_before=not first_contact)
 
 
 def is_survivable(error: BaseException) -> bool:
@@ -55,7 +35,7 @@ def is_survivable(error: BaseException) -> bool:
     That includes every error reply of a script: the data may be damaged, and an operator can repair it while the
     worker runs.
     """
-    return is_temporary(error) or isinstance(error, exceptions.ResponseError)
+    return is_temporary(error) or isinstance(error, ResponseError)
 
 
 class FailureLog:
@@ -94,14 +74,19 @@ def retry_delay_s(failures: int, rng: Rng) -> float:
     return rng.uniform(limit_s / 2, limit_s)
 
 
-async def retry_until_connected(call: Callable[[], Awaitable[T]], rng: Rng) -> T:
-    """Repeats ``call`` until Redis answers, and returns its result. Raises errors that a retry cannot fix."""
+async def retry_until_connected(
+    call: Callable[[], Awaitable[T]], rng: Rng, *, first_contact: bool = False
+) -> T:
+    """Repeats ``call`` until Redis answers, and returns its result. Raises errors that a retry cannot fix.
+
+    ``first_contact`` is that of ``is_temporary``.
+    """
     failed = FailureLog()
     while True:
         try:
             reply = await call()
         except Exception as error:
-            if not is_temporary(error):
+            if not is_temporary(error, first_contact=first_contact):
                 raise
             failed.add(error)
         else:

@@ -20,7 +20,6 @@ import structlog
 from arq.connections import ArqRedis
 from arq.typing import StartupShutdown, WorkerCoroutine
 from arq.worker import Function, Worker
-from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError, ResponseError
 
 from previewops import __version__
@@ -30,6 +29,7 @@ from previewops.logs.setup import JobLogContext, job_log_context
 from previewops.queue.leases import Claim, Leases
 from previewops.queue.retry import RetryPolicy
 from previewops.queue.start_check import check_queue
+from previewops.redis_server.pool import PrimaryPool
 from previewops.settings import Settings
 from previewops.tasks import cancel_and_wait
 from previewops.worker.engine.claims import ClaimChannel
@@ -48,8 +48,8 @@ from previewops.worker.engine.redis_retry import (
 
 log = structlog.get_logger()
 
-IDLE_WAIT_S = 0.25
-"""How long an idle worker blocks for a wake-up. Jobs of stock arq clients send none."""
+IDLE_WAIT_S = 4.0
+"""Maximum time that an idle worker blocks for a wake-up, below the socket timeout. A claim's reply may shorten it."""
 
 MAX_CANCELLATIONS = 30
 """Number of cancellations, one every ``tasks.RETRY_INTERVAL_S``, of a job that still runs when the worker closes."""
@@ -81,7 +81,7 @@ class PreviewWorker(Worker):
         functions: Sequence[Function | WorkerCoroutine],
         *,
         settings: Settings,
-        pool: ConnectionPool,
+        pool: PrimaryPool,
         worker_id: str,
         burst: bool = False,
         on_startup: StartupShutdown | None = None,
@@ -141,11 +141,12 @@ class PreviewWorker(Worker):
         self._next_due_ms: int | None = None
         self._abandoned: deque[Claim] = deque(maxlen=MAX_ABANDONED_CLAIMS)
 
-    def _connect(self, redis: ArqRedis, pool: ConnectionPool, hooks: Hooks) -> None:
+    def _connect(self, redis: ArqRedis, pool: PrimaryPool, hooks: Hooks) -> None:
         settings = self.settings
         self.leases = Leases(redis, settings, self.worker_id)
         self._fast_scripts = FastScriptRunner(pool, self.leases.scripts)
         self.leases.fast_runner = self._fast_scripts
+        self._socket_timeout_s: float | None = pool.connection_kwargs["socket_timeout"]
         self._claims = ClaimChannel(
             self.leases,
             max_calls=MAX_CONCURRENT_CALLS,
@@ -189,7 +190,7 @@ class PreviewWorker(Worker):
 
     async def _run(self) -> None:
         """Registers, then runs heartbeat and claim loop until the burst is over or an error ends one."""
-        await retry_until_connected(self._check_queue, self._rng)
+        await retry_until_connected(self._check_queue, self._rng, first_contact=True)
         await retry_until_connected(self._register, self._rng)
         self.ctx["redis"] = self.pool
         self.ctx["leases"] = self.leases
@@ -308,7 +309,9 @@ class PreviewWorker(Worker):
         return pending == 0
 
     async def _await_work(self) -> None:
-        timeout_s = IDLE_WAIT_S
+        timeout_s = (
+            IDLE_WAIT_S if self._socket_timeout_s is None else min(IDLE_WAIT_S, 0.8 * self._socket_timeout_s)
+        )
         if self._next_due_ms is not None:
             timeout_s = min(timeout_s, self._next_due_ms / 1000)
         try:

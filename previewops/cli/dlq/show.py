@@ -78,7 +78,7 @@ def show(context: Context, job_id: str, as_json: bool) -> None:
         print_json({**record.as_json(), "payload": payload_for_display(record.payload)})
         return
     print_out(format_job(record, now_ms))
-    for number, attempt in enumerate(record.history, 1):
+    for number, attempt in record.numbered_history:
         if attempt.traceback:
             print_out(["", f"Traceback of attempt {number}"])
             print_out(f"  {line}" for line in attempt.traceback.rstrip().splitlines())

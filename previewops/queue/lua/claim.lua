@@ -1,8 +1,9 @@
 -- Claims jobs under a lease with a fencing token.
 --
 -- ARGV    1 worker id   2 lease in ms   3 ageing limit in ms   4 maximum claims
--- Results server now in ms, ms until the next delayed job is due or -1, then eight per claim (include/claim.lua)
--- Transitions delayed -> waiting, waiting -> active
+-- Results server now in ms, ms until the next claim is useful or -1, then eight per claim (include/claim.lua). It is
+--         useful when a delayed job is due, and often while stock arq clients enqueue, which wake no worker.
+-- Transitions delayed -> waiting, waiting -> active, delayed -> cancelled
 --
 -- @include maxmemory
 -- @include core_keys
@@ -10,12 +11,18 @@
 -- @include admit
 -- @include claim
 
+local STOCK_CLIENT_MS = 24 * 3600 * 1000 -- stock arq clients are in use for that long after their last job
+local STOCK_POLL_MS = 250
+
 local reply = { format_int(NOW_MS), '-1' }
 admit_due(tonumber(ARGV[4]) + 8)
 claim_jobs(reply, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
 local next_due = call('ZRANGEBYSCORE', K_SCHEDULE, 0, LAST_MS, 'WITHSCORES', 'LIMIT', 0, 1)
 if next_due[2] then
   reply[2] = format_int(math.max(0, tonumber(next_due[2]) - NOW_MS))
+end
+if NOW_MS - tonumber(redis.call('HGET', K_META, 'stock_enqueue') or 0) < STOCK_CLIENT_MS then
+  reply[2] = format_int(math.min(STOCK_POLL_MS, next_due[2] and tonumber(reply[2]) or STOCK_POLL_MS))
 end
 flush_counters()
 return reply

@@ -1,13 +1,14 @@
 -- Moves a failed job to the dead-letter queue.
 --
 -- ARGV    1 id   2 token   3 counter (attempts | crashes)   4 attempt as JSON   5 cause
---         6 error class   7 error code   8 message   9 fingerprint
+--         6 error class   7 error code   8 message   9 fingerprint   10 traceback of the attempt as JSON, or ''
 -- Results OK, ALREADY or STALE
 -- Transitions active -> dead
 --
 -- @include maxmemory
 -- @include core_keys
 -- @include move_aside
+-- @include attempts
 -- @include lease
 -- @include dead_letters
 
@@ -18,7 +19,7 @@ if code ~= OK then
 end
 end_lease(id)
 call('HINCRBY', P_JOB .. id, counter, 1)
-call('RPUSH', P_ATTEMPTS .. id, ARGV[4])
+add_attempt(id, ARGV[4], ARGV[10])
 if counter == 'crashes' then
   count('crashed')
 end

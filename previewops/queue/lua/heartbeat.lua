@@ -10,6 +10,7 @@
 -- @include layout
 -- @include events
 -- @include lease
+-- @include report
 
 local worker, lease_ms, known = ARGV[1], tonumber(ARGV[3]), ARGV[4]
 
@@ -24,7 +25,7 @@ if known ~= '' and known ~= born and call('HSETNX', K_META, 'lost', format_int(N
 end
 
 call('ZADD', K_WORKERS, format_int(NOW_MS), worker)
-call('HSET', P_WORKER .. worker, 'info', ARGV[2])
+store_report(P_WORKER .. worker, ARGV[2])
 local reply = { format_int(NOW_MS), born }
 for i = 5, #ARGV, 4 do
   local id, token = ARGV[i], ARGV[i + 1]

@@ -5,7 +5,8 @@
 --         4 silence in ms after which a worker is removed   5 lease in ms
 -- Results recovered, admitted, ms until the next delayed job is due or -1, ms until the next lease expires or -1
 -- Transitions active -> waiting, active -> dead, delayed -> waiting,
---             completed -> deleted, cancelled -> deleted
+--             completed -> deleted, cancelled -> deleted,
+--             waiting -> cancelled, delayed -> cancelled, active -> cancelled
 --
 -- @include maxmemory
 -- @include core_keys
@@ -14,13 +15,27 @@
 -- @include recover_job
 
 local STEP = 100
+local CLOCK_STEP = 1000
+local ARQ_HEALTH_TTL_MS = 60000
+local ARQ_HEALTH_MARK = 'by=previewops'
 local ADMIT_STEP = 500 -- finish.lua admits nothing: on a busy worker all due jobs are admitted here
 local MINUTE_TTL = 48 * 3600 + 120
 local MINUTES_BEHIND = 65 * 6
 
 local lease_ms = tonumber(ARGV[5])
-local last_run_ms = to_int(call('HGET', K_META, 'upkept'), NOW_MS)
-call('HSET', K_META, 'upkept', NOW_MS)
+local upkept = to_int(call('HGET', K_META, 'upkept'))
+local last_run_ms = upkept or NOW_MS
+-- Not at every heartbeat: each write goes to the append-only file.
+if not upkept or NOW_MS < upkept or NOW_MS - upkept >= math.min(1000, lease_ms / 3) then
+  call('HSET', K_META, 'upkept', NOW_MS)
+end
+if NOW_MS < last_run_ms then
+  -- The server's clock was set back. Leases of lost workers would end later by that much.
+  local late = call('ZRANGEBYSCORE', K_ACTIVE, NOW_MS + lease_ms, '+inf', 'WITHSCORES', 'LIMIT', 0, CLOCK_STEP)
+  for i = 1, #late, 2 do
+    call('ZADD', K_ACTIVE, format_int(math.max(NOW_MS + lease_ms, late[i + 1] - (last_run_ms - NOW_MS))), late[i])
+  end
+end
 local expired = call('ZRANGEBYSCORE', K_ACTIVE, '-inf', NOW_MS, 'LIMIT', 0, STEP)
 if NOW_MS - last_run_ms > lease_ms then
   -- No worker ran this for a lease or longer: Redis was unavailable, or all workers at once. Leases that expired since
@@ -42,9 +57,39 @@ for _, id in ipairs(call('ZRANGEBYSCORE', K_SCHEDULE, '(' .. format_int(LAST_MS)
   end
 end
 local admitted = admit_due(ADMIT_STEP)
-if admitted > 0 and call('HEXISTS', K_META, 'paused') == 0 then
+-- Idle workers sleep long: the one that was woken may have died before its claim.
+if (admitted > 0 or waiting_count() > 0) and call('HEXISTS', K_META, 'paused') == 0 then
   wake_worker()
 end
+
+-- arq's set of aborts has the ids of all queues of the database.
+for _, id in ipairs(call('ZRANGE', K_ARQ_ABORTS, 0, STEP - 1)) do
+  local state = call('HGET', P_JOB .. id, 'state')
+  if state == 'waiting' or state == 'delayed' or state == 'active' then
+    cancel_aborted(id)
+  elseif state then
+    call('ZREM', K_ARQ_ABORTS, id)
+  end
+end
+
+-- `arq --check` looks for this key. Another arq worker writes it too, every hour, in its own words.
+local function record_arq_health()
+  if call('TYPE', K_ARQ_HEALTH).ok ~= 'string' and call('EXISTS', K_ARQ_HEALTH) == 1 then
+    return
+  end
+  local found = get_string(K_ARQ_HEALTH)
+  if found and not string.find(found, ARQ_HEALTH_MARK, 1, true) then
+    call('HSET', K_META, 'stock_worker', NOW_MS)
+    add_event('stock-worker', 'message', 'another arq worker runs on this queue and deletes payloads: ' .. found)
+  elseif found and call('PTTL', K_ARQ_HEALTH) > ARQ_HEALTH_TTL_MS / 2 then
+    return
+  end
+  local counters = call('HMGET', K_META, 'completed', 'died', 'retried')
+  call('SET', K_ARQ_HEALTH, string.format('j_complete=%s j_failed=%s j_retried=%s j_ongoing=%d queued=%d %s',
+    counters[1] or 0, counters[2] or 0, counters[3] or 0, call('ZCARD', K_ACTIVE), call('ZCARD', K_SCHEDULE),
+    ARQ_HEALTH_MARK), 'PX', ARQ_HEALTH_TTL_MS)
+end
+record_arq_health()
 
 local function delete_aged(index)
   local aged = call('ZRANGEBYSCORE', index, 0, NOW_MS - tonumber(ARGV[3]), 'LIMIT', 0, STEP)

@@ -1,12 +1,14 @@
 -- Schedules a failed job for a retry.
 --
 -- ARGV    1 id   2 token   3 delay in ms   4 counter (attempts | crashes)   5 attempt as JSON   6 message
+--         7 its traceback as JSON, or ''
 -- Results OK, ALREADY or STALE
 -- Transitions active -> delayed
 --
 -- @include maxmemory
 -- @include core_keys
 -- @include move_aside
+-- @include attempts
 -- @include counters
 -- @include events
 -- @include lease
@@ -18,7 +20,7 @@ if code ~= OK then
 end
 end_lease(id)
 call('HINCRBY', P_JOB .. id, counter, 1)
-call('RPUSH', P_ATTEMPTS .. id, attempt)
+add_attempt(id, attempt, ARGV[7])
 call('HSET', P_JOB .. id, 'state', 'delayed', 'reason', message)
 call('ZADD', K_SCHEDULE, format_int(NOW_MS + delay_ms), id)
 count(counter == 'crashes' and 'crashed' or 'retried')

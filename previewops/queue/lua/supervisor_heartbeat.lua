@@ -8,6 +8,7 @@
 -- @include maxmemory
 -- @include move_aside
 -- @include layout
+-- @include report
 -- @include time
 
 local STEP = 100
@@ -18,7 +19,7 @@ for _, gone in ipairs(call('ZRANGEBYSCORE', K_SUPERVISORS, '-inf', NOW_MS - tonu
   call('DEL', P_SUPERVISOR .. gone)
 end
 call('ZADD', K_SUPERVISORS, format_int(NOW_MS), id)
-call('HSET', P_SUPERVISOR .. id, 'info', ARGV[2])
+store_report(P_SUPERVISOR .. id, ARGV[2])
 
 local commands = {}
 for _, command in ipairs(call('LRANGE', P_COMMANDS .. id, 0, STEP - 1)) do

@@ -37,8 +37,10 @@ class DetailPanels(Horizontal):
     def show(self, record: JobRecord, artifacts: tuple[BundleFile, ...], now_ms: int) -> None:
         self._artifacts = artifacts
         self._write_payload(record)
-        numbered = enumerate(record.history, 1)
-        attempts = [Row(str(number), attempt_cells(number, attempt, now_ms)) for number, attempt in numbered]
+        attempts = [
+            Row(str(number), attempt_cells(number, attempt, now_ms))
+            for number, attempt in record.numbered_history
+        ]
         empty_text = "No attempt has failed." if not record.attempts else "The failed attempts were not kept."
         self.query_one("#attempts", Grid).show(attempts, empty=[(Span(empty_text, Tone.DIM),)])
         files = [Row(file.path, artifact_cells(file)) for file in artifacts]

@@ -239,7 +239,7 @@ class JobScreen(OperatorScreen):
             self.query_one(PreviewPanel).show_file(message.key)
         elif self._record is not None:
             number = int(message.key)
-            lines = attempt_lines(self._record.history[number - 1])
+            lines = attempt_lines(dict(self._record.numbered_history)[number])
             self.app.push_screen(TracebackScreen(f"attempt {number} of {self._record.job_id}", lines))
 
     def action_copy(self) -> None:

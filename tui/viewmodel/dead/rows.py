@@ -147,7 +147,7 @@ def job_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
         (Span(_story(record, now_ms), Tone.DIM),),
     ]
     rows = wrap_lines(lines, columns)
-    for number, attempt in reversed(list(enumerate(record.history, 1))):
+    for number, attempt in reversed(record.numbered_history):
         rows += [(), *_attempt_lines(number, attempt, columns)]
     if not record.history:
         rows += [(), *wrap((Span("No failed attempt was recorded.", Tone.DIM),), columns)]

@@ -1,3 +1,4 @@
+-- @include cancel_job
 -- @include counters
 -- @include events
 -- @include job_id
@@ -14,6 +15,7 @@ local function admit_foreign(id, due_ms)
   call('ZREM', K_CANCELLED, id)
   call('PERSIST', P_ARQ_JOB .. id)
   create_record(id, 'waiting', priority, project, due_ms)
+  redis.call('HSET', K_META, 'stock_enqueue', NOW_MS)
   add_waiting(id, priority, due_ms * 1000, due_ms)
   if not moved_aside[P_JOB .. id] then
     count('accepted')
@@ -24,6 +26,20 @@ local function reject(id, why)
   call('ZREM', K_SCHEDULE, id)
   count('refused')
   add_event('turned-away', 'message', 'somebody put an entry with ' .. why .. ' into the queue by hand')
+end
+
+-- arq's Job.abort gives a deferred job this score, so that a worker of arq takes it and finds its id in the set of aborts.
+local ABORTED_SCORE = 1
+local ABORTED_BY = 'a stock arq client (Job.abort)'
+local ABORTED_TTL_MS = 24 * 3600 * 1000
+
+local function cancel_aborted(id)
+  redis.call('ZREM', K_ARQ_ABORTS, id)
+  cancel_job(id, ABORTED_BY, '', ABORTED_TTL_MS)
+end
+
+local function is_aborted(id, due_ms)
+  return due_ms == ABORTED_SCORE and redis.call('ZSCORE', K_ARQ_ABORTS, id) ~= false
 end
 
 local function admit_due(limit)
@@ -37,6 +53,11 @@ local function admit_due(limit)
     end
     if not state and is_invalid_id(id) then
       reject(id, 'an id of ' .. #id .. ' bytes that is not plain text')
+    elseif is_aborted(id, due_ms) and state ~= 'dead' then
+      if state ~= 'waiting' and state ~= 'active' and state ~= 'delayed' then
+        admit_foreign(id, NOW_MS)
+      end
+      cancel_aborted(id)
     elseif state == 'delayed' then
       call('HSET', P_JOB .. id, 'state', 'waiting', 'order', format_int(due_ms * 1000))
       add_waiting(id, class_of(job[2]), due_ms * 1000, due_ms)

@@ -1,3 +1,4 @@
+-- @include attempts
 -- @include dead_letters
 -- @include job_id
 -- @include lease
@@ -14,10 +15,10 @@ local function recover_job(id, max_crashes, why, fingerprint)
   end
   local worker, claimed = job[3] or '', to_int(job[4], NOW_MS)
   local crashes = call('HINCRBY', P_JOB .. id, 'crashes', 1)
-  call('RPUSH', P_ATTEMPTS .. id, cjson.encode({
+  add_attempt(id, cjson.encode({
     at = claimed, durationMs = NOW_MS - claimed, worker = worker, kind = 'crash', class = 'WorkerLost',
     code = 'worker-lost', message = why,
-  }))
+  }), '')
   revoke_lease(id)
   count('crashed')
   count_by_priority('failed', job[1], 'worker-lost')

@@ -1,0 +1,67 @@
+"""Checks of a Redis address."""
+
+from __future__ import annotations
+
+import pytest
+
+from previewops.errors import UsageError
+from previewops.redis_server.address import find_address_problem
+from previewops.redis_server.connection import connection_pool
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://",
+        "redis://h",
+        "redis://h:6379/0",
+        "redis://h:6379/",
+        "redis://u:p%2F%40@[::1]:6379/15?socket_timeout=2.5&client_name=x",
+        "rediss://h?ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=false",
+        "unix:///run/redis.sock?db=3&password=p",
+        "redis://h?db=2&max_connections=5&health_check_interval=10",
+    ],
+)
+def test_valid_addresses(url: str) -> None:
+    assert find_address_problem(url) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis://h/abc", "with database 'abc', allowed a number"),
+        ("redis://h/-1", "database '-1'"),
+        ("redis://h/0/1", "database '0/1'"),
+        ("redis://h?nonsense=1", "with option 'nonsense'"),
+        ("redis://h?decode_responses=true", "with option 'decode_responses'"),
+        ("redis://h?ssl_ca_certs=x", "with option 'ssl_ca_certs'"),
+        ("rediss://h?ssl_min_version=TLSv1_2", "with option 'ssl_min_version'"),
+        ("redis://h?socket_timeout=soon", "with an invalid socket_timeout, allowed seconds"),
+        ("redis://h?socket_timeout=0", "socket_timeout"),
+        ("redis://:a/b@h", "percent-encoding"),
+        ("redis://:a#b@h", "percent-encoding"),
+        ("redis://:a?b@h", "percent-encoding"),
+        ("redis://u:a[b@h", "percent-encoding"),
+        ("redis://h:99999", "host or port"),
+        ("redis://h:x", "host or port"),
+        ("redis://a:1,b:2,c:3", "several servers, as of a Cluster or of Sentinels"),
+        ("redis+sentinel://a:26379/primary", "address of Sentinels"),
+        ("http://h", "allowed an address that starts with"),
+        ("unix://", "without the path"),
+        ("unix://run/redis.sock?db=x", "an invalid db"),
+    ],
+)
+def test_the_problem_is_named(url: str, words: str) -> None:
+    problem = find_address_problem(url)
+    assert problem is not None
+    assert words in problem[0]
+    with pytest.raises(UsageError) as caught:
+        connection_pool(url, role="test")
+    assert words in caught.value.message
+    assert caught.value.hint
+
+
+def test_the_message_has_no_password() -> None:
+    with pytest.raises(UsageError) as caught:
+        connection_pool("redis://user:s3cr/et@h", role="test")
+    assert "s3cr" not in caught.value.message
