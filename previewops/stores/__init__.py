@@ -1,1 +1,1 @@
-"""Where bundles lie: the port ``BundleStore``, and its implementation over a folder of DATA_DIR."""
+"""Where bundles lie: the port ``BundleStore``, a folder of DATA_DIR, and objects in a bucket."""
