@@ -106,6 +106,7 @@ async def _serve(
     backend = ApiBackend(
         redis, redis_url, settings, working_dir=Path.cwd(), default_operator=f"api@{socket.gethostname()}"
     )
+    backend.store.connect()
     clients = ClientAddresses(settings.api_proxies)
     streams, connections = settings.api_streams, settings.api_connections
     watcher = JobWatcher(backend, max_listeners=streams, per_holder=settings.api_share(streams))

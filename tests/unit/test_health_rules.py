@@ -28,6 +28,7 @@ from previewops.health import (
 from previewops.queue.tolerant_values import UnreadableKeys
 from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
+from previewops.stores.port import StoreVerdict
 
 GB = 1_000_000_000
 
@@ -55,10 +56,11 @@ WELL = HealthInputs(
     queue_max=20,
     confined_by={"w1": ("Landlock 6", "seccomp", "resource limits")},
     clocks_ahead_ms={"w1": 3, "this host": -40},
+    store=StoreVerdict("s3://bucket"),
     redis_version=ServerVersion("Redis", (8, 8, 1)),
 )
 UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None,
-    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {}, "redis_version": None,
+    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {}, "redis_version": None, "store": None,
 }  # fmt: skip
 
 
@@ -97,6 +99,7 @@ TROUBLED = replace(
     queue_max=4,
     confined_by={"w1": ("resource limits",)},
     clocks_ahead_ms={"w1": -61_000},
+    store=StoreVerdict("s3://bucket", "connection refused"),
     redis_version=ServerVersion("Redis", (6, 2, 14)),
 )
 
