@@ -52,9 +52,12 @@ def test_the_registry_recognizes_its_processes_and_no_others(tmp_path: Path) -> 
     path = tmp_path / "workers.json"
     registry = ProcessRegistry(path)
     with subprocess.Popen(
-        [sys.executable, "-c", "input()", "vm-1-abc"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        [sys.executable, "-c", "print(flush=True); input()", "vm-1-abc"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
-        assert process.stdout is None
+        assert process.stdout is not None
+        process.stdout.readline()  # Popen returns before the kernel has set the command line
         registry.add("vm-1-abc", process.pid)
         registry.add("vm-1-other", process.pid)
         first, other = ProcessRegistry(path).read()
