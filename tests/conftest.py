@@ -10,11 +10,17 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from previewops.worker.sandbox import fork_server
 from tests.object_servers import S3Server, run_ministack, run_radosgw
 from tests.process_guard import VARIABLE, start_guard
 from tests.redis_server import RedisProcess
+
+# An example takes as long as the machine is busy.
+hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("untimed")
 
 start_guard()
 # Fork servers of the tests' own pools inherit the guard's variable, so that it finds them and their processes.

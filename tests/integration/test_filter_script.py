@@ -36,7 +36,7 @@ filters = st.builds(FilterQuery, st.lists(terms, max_size=3).map(tuple), st.bool
 
 
 @given(query=filters, fields=st.dictionaries(st.sampled_from(FILTER_FIELDS), texts, max_size=4))
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_lua_and_python_filters_agree(
     redis_server: RedisProcess, query: FilterQuery, fields: dict[str, str]
 ) -> None:

@@ -691,7 +691,7 @@ CHOSEN = os.environ.get("HYPOTHESIS_PROFILE", "normal")
 def test_every_sequence_leaves_each_job_in_one_state(redis_server: RedisProcess) -> None:
     shared = SharedServer(redis_server.url)
     make: Callable[[], RuleBasedStateMachine] = lambda: QueueMachine(shared)  # noqa: E731
-    limits = profile(PROFILES[CHOSEN], deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    limits = profile(PROFILES[CHOSEN], suppress_health_check=list(HealthCheck), database=None)
     try:
         run_state_machine_as_test(make, settings=limits)
     finally:

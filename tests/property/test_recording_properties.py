@@ -120,7 +120,7 @@ json_values = st.recursive(
 entries = frames | gaps
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(entries)
 def test_an_encoded_entry_is_decoded_unchanged(entry: Entry) -> None:
     line = encode(entry)

@@ -106,7 +106,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     fields=st.dictionaries(st.text(min_size=1, max_size=20), anything, max_size=12), times=st.integers(1, 400)
 )

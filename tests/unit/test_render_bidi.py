@@ -47,7 +47,7 @@ def differs(text: str, base: int) -> float:
     return sum(columns) / max(1, inked)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.text(LETTERS + OTHERS + OTHERS, min_size=1, max_size=30), st.integers(0, 1))
 @example("אבג (abc) דהו", 1)
 @example("abc (אבג) def.", 0)
@@ -61,7 +61,7 @@ PARTS = st.text(LETTERS + OTHERS, max_size=8)
 
 
 # One pair per line: FriBidi 1.0 breaks the rules for adjacent isolates.
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(PARTS, st.sampled_from(CONTROLS), PARTS, PARTS, st.integers(0, 1))
 def test_isolates_have_the_visual_order_of_fribidi(
     before: str, control: str, inside: str, after: str, base: int

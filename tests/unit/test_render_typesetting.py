@@ -62,7 +62,7 @@ def test_the_replacement_character_has_a_glyph() -> None:
 # The words of this line are a pixel narrower than the line.
 @example("00C**)aanv«\u0354\x0c0AI.\u0380\u0526\u0588\u07e8\u07fb", FontWeight.SEMIBOLD, 167, 20)
 @example("00\xad", FontWeight.REGULAR, 40, 20)  # the soft hyphen is drawn
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.text(max_size=300),
     st.sampled_from(list(FontWeight)),
