@@ -26,6 +26,8 @@ from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
 from previewops.states import LAYOUT, JobState
 from previewops.supervisor.commands import CommandChannel
+from previewops.supervisor.host import HostMetrics
+from previewops.supervisor.redis_poller import RedisPoller
 from tests.api_support import JOBS, serve_api
 from tests.integration.cli_program import Program
 from tests.integration.worker_support import (
@@ -305,6 +307,35 @@ async def test_a_damaged_command_is_skipped(redis_url: str) -> None:
 
         report = await CommandChannel(b.redis, b.settings, "sup").report(supervisor_state(), [])
         assert [command.command_id for command in report.commands] == ["3"]
+
+
+async def test_an_unknown_command_is_rejected(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.redis.rpush("preview-jobs:orders:sup", *map(str, range(150)))
+        for number in range(150):
+            await b.redis.hset(f"preview-jobs:order:{number}", mapping={"state": "sent", "act": "explode"})
+        await b.redis.rpush("preview-jobs:orders:sup", "last")
+        await b.redis.hset("preview-jobs:order:last", mapping={"state": "sent", "act": "drain"})
+        from tests.property.test_stored_data_fuzz import supervisor_state
+
+        channel = CommandChannel(b.redis, b.settings, "sup")
+        assert (await channel.report(supervisor_state(), [])).commands == ()
+        reply = await channel.report(supervisor_state(), [])
+        assert [command.command_id for command in reply.commands] == ["last"]
+        state, message = await b.redis.hmget("preview-jobs:order:0", "state", "message")  # type: ignore[misc]
+        assert (state, message) == (b"refused", b"this version does not know it")
+
+
+async def test_a_supervisor_does_not_know_workers_while_their_index_is_damaged(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        from tests.property.test_stored_data_fuzz import supervisor_state
+
+        channel = CommandChannel(b.redis, b.settings, "sup")
+        poller = RedisPoller(channel, b.snapshots, HostMetrics(), slots=1)
+        await b.worker("w").heartbeat("{}", [])
+        assert set((await poller.poll(supervisor_state(), ["w", "new"], 1.0)).workers) == {"w", "new"}
+        await b.redis.set("preview-jobs:workers", "another program's")
+        assert (await poller.poll(supervisor_state(), ["w", "new"], 2.0)).workers == {}
 
 
 # ---------------------------------------------------------------- layout
