@@ -17,9 +17,17 @@ from previewops.client import Client
 from previewops.doctor.data_diagnosis import META_LARGE_NUMBERS, META_NUMBERS
 from previewops.doctor.doctor import Doctor
 from previewops.doctor.rename import QueueInUse, rename_queue
-from previewops.errors import EXIT_CONFIG, EXIT_DAMAGED, ForeignKey, LayoutUnsupported, RecordUnreadable
+from previewops.errors import (
+    EXIT_CONFIG,
+    EXIT_DAMAGED,
+    ForeignKey,
+    LayoutUnsupported,
+    RecordUnreadable,
+    WrongState,
+)
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.keys import Keys
+from previewops.queue.queue import Receipt
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.queue.start_check import check_queue
 from previewops.redis_server.connection import redis_errors
@@ -155,6 +163,32 @@ async def test_no_damaged_field_of_the_queue_stops_jobs(redis_url: str) -> None:
             await worker.maintain()
             await worker.finish([completed_job(claim)], 0)
             assert await b.state(field) == "completed", field
+
+
+@pytest.mark.parametrize("state", ["flying", b"\xff"])
+async def test_a_damaged_record_hides_no_other_job_of_a_batch(redis_url: str, state: str | bytes) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload("a"))
+        await b.redis.hset("preview-jobs:job:a", "state", state)
+        first, second = await b.queue.submit_many([payload("a"), payload("b")])
+        assert isinstance(first, RecordUnreadable)
+        assert isinstance(second, Receipt)
+        with pytest.raises(RecordUnreadable):
+            await b.queue.submit(payload("a"))
+        with pytest.raises(WrongState):
+            await b.queue.cancel("a", who="ann")
+
+
+async def test_an_unknown_message_ends_no_wait(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload("a"))
+        waiting = asyncio.create_task(b.queue.wait_until_ended("a", poll_interval_s=30))
+        # Redis does not report when a client subscribes.
+        while not await b.redis.publish("preview-jobs:done:a", b"\xff"):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await b.redis.publish("preview-jobs:done:a", b"flying")
+        await b.worker().finish([completed_job(await b.claim_one())], 0)
+        assert await waiting is JobState.COMPLETED
 
 
 async def test_doctor_checks_every_field_of_the_queue(redis_url: str) -> None:
