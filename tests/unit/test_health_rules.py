@@ -130,7 +130,7 @@ def test_healthy_queue() -> None:
         ({"unaccounted": -1}, Status.OK, "accounting"),
         ({"lost_at": "2026-01-02T03:04:05.000Z"}, Status.CRITICAL, "data-loss"),
         ({"stock_worker_at": "2026-01-02T03:04:05.000Z"}, Status.CRITICAL, "arq-workers"),
-        ({"unreadable": {"eviction": "INFO"}, "eviction_policy": None}, Status.UNKNOWN, "eviction"),
+        ({"rejected_commands": {"eviction": "INFO"}, "eviction_policy": None}, Status.UNKNOWN, "eviction"),
         ({"recent": RecentOutcomes(95, 4, 0)}, Status.OK, "failure-rate"),
         ({"recent": RecentOutcomes(95, 5, 0)}, Status.WARNING, "failure-rate"),
         ({"recent": RecentOutcomes(6, 2, 0)}, Status.CRITICAL, "failure-rate"),
