@@ -10,7 +10,7 @@ from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.shared_options import json_option
 from previewops.errors import EXIT_DAMAGED, UsageError
-from previewops.formatting import format_table, pluralize
+from previewops.formatting import clean, format_table, pluralize
 
 if TYPE_CHECKING:
     from previewops.doctor.doctor import DoctorReport
@@ -96,7 +96,5 @@ def _print_report(report: DoctorReport) -> None:
     else:
         print_out(f"repaired {pluralize(report.count, 'finding')}" if report.count else "nothing is damaged")
     if report.quarantine:
-        keys = pluralize(len(report.quarantine), "key")
-        print_err(
-            f"note: {keys} in quarantine, first {report.quarantine[0]}; delete them when you have looked at them"
-        )
+        keys, first = pluralize(len(report.quarantine), "key"), clean(report.quarantine[0])
+        print_err(f"note: {keys} in quarantine, first {first}; delete them when you have looked at them")

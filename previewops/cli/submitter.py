@@ -21,10 +21,9 @@ from previewops.errors import (
     InvalidPayload,
     JobConflict,
     PreviewopsError,
-    QueueFull,
     RedisUnavailable,
 )
-from previewops.queue.queue import Queue, Receipt
+from previewops.queue.queue import Queue, Receipt, SubmitResult
 from previewops.queue.records import JobRecord
 from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
@@ -166,9 +165,7 @@ class Submitter:
                 else:
                     self.report.add_accepted(source, result)
 
-    async def _submit_batch(
-        self, queue: Queue, payloads: list[Payload], invalid: int
-    ) -> list[Receipt | JobConflict | QueueFull]:
+    async def _submit_batch(self, queue: Queue, payloads: list[Payload], invalid: int) -> list[SubmitResult]:
         call = partial(queue.submit_many, payloads, invalid=invalid)
         if not self._has_submitted:
             return await call()

@@ -23,6 +23,7 @@ from previewops.errors import (
     JobConflict,
     PreviewopsError,
     QueueFull,
+    RecordUnreadable,
     RedisUnavailable,
     UsageError,
     WrongState,
@@ -40,8 +41,10 @@ from previewops.states import JobState
 from previewops.stores.port import Artifact
 from previewops.stores.selection import open_store
 
-SubmitError: TypeAlias = InvalidPayload | JobConflict | QueueFull | UsageError
-"""Why one of several payloads was rejected. ``UsageError``: its file cannot be read, or it is not a payload."""
+SubmitError: TypeAlias = InvalidPayload | JobConflict | QueueFull | RecordUnreadable | UsageError
+"""Why one of several payloads was rejected. ``UsageError``: its file cannot be read, or it is not a payload.
+``RecordUnreadable``: the stored record of the same job is damaged; `previewops doctor` repairs it.
+"""
 
 POLL_INTERVAL_S = 0.5
 """Polling interval of a wait, in seconds. The end of a job is announced by pub/sub too."""
@@ -119,6 +122,7 @@ class AsyncClient:
             InvalidPayload: the payload violates the contract; ``violations`` has a JSON pointer for each.
             JobConflict: a job with this jobId and another payload exists.
             QueueFull: PREVIEW_QUEUE_MAX jobs are waiting; try again later.
+            RecordUnreadable: the stored record of the same job is damaged.
             UsageError: the file cannot be read.
         """
         (result,) = await self.submit_many([payload])

@@ -25,7 +25,7 @@ from previewops.doctor.data_diagnosis import (
 )
 from previewops.doctor.job_diagnosis import Finding, JobObservation, JobRepair, diagnose_job
 from previewops.errors import ForeignKey
-from previewops.queue.keys import Keys, KeyType
+from previewops.queue.keys import SHARED_TYPES, Keys, KeyType
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.redis_server.connection import is_wrong_type, stored_data_error
 from previewops.settings import Settings
@@ -138,7 +138,8 @@ class _Examination:
                     keys.append(key)
 
     async def _check_types(self) -> None:
-        expected = {key.encode(): kind for key, kind in self._keys.fixed_types().items()}
+        fixed = self._keys.fixed_types() | SHARED_TYPES
+        expected = {key.encode(): kind for key, kind in fixed.items()}
         of_one_job = (self._keys.job_prefix, self._keys.attempts_prefix)
         for prefix, kind in self._keys.family_types().items():
             if kind is not None and prefix not in of_one_job:

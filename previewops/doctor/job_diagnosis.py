@@ -28,15 +28,17 @@ DAMAGED_MESSAGE = "the job's record in Redis was damaged; requeue it to run it a
 _SETS = (*(priority.value for priority in Priority), "schedule", "active", "completed", "cancelled", "dead")
 _FIELDS = (
     *("state", "priority", "project", "digest", "accepted", "order", "since", "claimed", "finished"),
-    *("attempts", "crashes", "requeues", "progress", "token", "worker", "class", "code", "reason", "cause"),
-    "fingerprint",
+    *("attempts", "crashes", "requeues", "attempts_dropped", "progress", "token", "worker", "class", "code"),
+    *("reason", "cause", "fingerprint"),
 )
 """Sorted sets and record fields in the order of lua/include/observe_job.lua."""
 
 _INTEGER = re.compile(r"[0-9]{1,15}")
 _ORDER = re.compile(r"[0-9]{1,16}")
 _PROGRESS = re.compile(r"[01](\.[0-9]{1,20})?|0?\.[0-9]{1,20}|[0-9](\.[0-9]{1,20})?e-[0-9]{1,2}")
-_COUNTS = ("attempts", "crashes", "requeues")
+_COUNTS = ("attempts", "crashes", "requeues", "attempts_dropped")
+_LATER_COUNTS = ("requeues", "attempts_dropped")
+"""Counts that a record has from their first event on."""
 _TIMES = ("claimed", "finished")
 
 
@@ -282,7 +284,7 @@ class _Diagnosis:
             accepted = self._time("claimed") or self._time("finished") or self._now_ms
             self._set("accepted", str(accepted), "a time in ms")
         for name in _COUNTS:
-            text = fields.get(name, "" if name != "requeues" else "0")
+            text = fields.get(name, "0" if name in _LATER_COUNTS else "")
             if _INTEGER.fullmatch(text) is None:
                 self._set(name, "0", "a count")
         for name in _TIMES:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
+from previewops.message_formatting import escape_unprintable
+
 
 class Status(IntEnum):
     """Result of a check; the number is the plugin's exit code."""
@@ -71,8 +73,9 @@ class Health:
         )
         message = "; ".join(check.message for check in (failed or self.checks[:1]))
         data = f" | {' '.join(map(str, self.figures))}" if self.figures else ""
-        # A bar ends the message for programs that parse it.
-        return f"PREVIEWOPS {self.status.name} - {message.replace('|', '/')}{data}"
+        # A bar or a line break ends the message for programs that parse it.
+        shown = escape_unprintable(message).replace("|", "/")
+        return f"PREVIEWOPS {self.status.name} - {shown}{data}"
 
     def as_json(self) -> dict[str, Any]:
         """Returns the health as ``health --json`` prints it."""

@@ -28,6 +28,10 @@ class KeyType(StrEnum):
     STREAM = "stream"
 
 
+SHARED_TYPES = {ARQ_ABORTS: KeyType.SORTED_SET}
+"""Types of the keys that all queues of a database share."""
+
+
 class _Key:
     """A key under the queue's name. ``lua_name`` is K_NAME, or P_NAME for a prefix of keys.
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from previewops.clock import MAX_DATE_MS, iso_from_ms, optional_iso
 from previewops.contract.payload import Payload
@@ -89,6 +89,10 @@ class PauseState:
     why: str = ""
 
 
+SubmitResult: TypeAlias = Receipt | JobConflict | QueueFull | RecordUnreadable
+"""What became of one of several submits."""
+
+
 class Queue:
     """One queue as producers and operators use it."""
 
@@ -105,22 +109,21 @@ class Queue:
         Raises:
             JobConflict: another job with a different payload has this id.
             QueueFull: the backlog has reached PREVIEW_QUEUE_MAX.
+            RecordUnreadable: the record of the same job is damaged.
         """
         (result,) = await self.submit_many([payload])
         if isinstance(result, PreviewopsError):
             raise result
         return result
 
-    async def submit_many(
-        self, payloads: Sequence[Payload], *, invalid: int = 0
-    ) -> list[Receipt | JobConflict | QueueFull]:
+    async def submit_many(self, payloads: Sequence[Payload], *, invalid: int = 0) -> list[SubmitResult]:
         """Submits jobs in batches of hundreds per round trip. Returns one result per payload, in order.
 
         A rejected job does not affect the others. The script counts rejections by reason
         (``previewops.metrics.lifetime_counters.REJECTION_REASONS``). ``invalid`` is the number of submits that the
         caller rejected for breaking the contract; the same round trip counts them.
         """
-        results: list[Receipt | JobConflict | QueueFull] = []
+        results: list[SubmitResult] = []
         conflicts = 0
         for batch in _batches(payloads) or [[]]:
             if not batch and not invalid:
@@ -129,7 +132,8 @@ class Queue:
             invalid = conflicts = 0
             for i, payload in zip(range(0, len(reply), 3), batch, strict=True):
                 code = ScriptResult(reply[i])
-                results.append(self._decode_result(payload, code, reply[i + 1].decode(), reply[i + 2]))
+                state = reply[i + 1].decode("utf-8", "replace")
+                results.append(self._decode_result(payload, code, state, reply[i + 2]))
                 conflicts += code is ScriptResult.COMPARE and isinstance(results[-1], JobConflict)
         if conflicts:  # with a body of a stock arq client, which only Python can compare
             await self._submit_batch([], 0, conflicts)
@@ -142,9 +146,7 @@ class Queue:
         reply: list[Any] = await self._scripts.run(ScriptName.SUBMIT, *args)
         return reply
 
-    def _decode_result(
-        self, payload: Payload, code: ScriptResult, state: str, detail: bytes
-    ) -> Receipt | JobConflict | QueueFull:
+    def _decode_result(self, payload: Payload, code: ScriptResult, state: str, detail: bytes) -> SubmitResult:
         job_id = payload.job_id
         if code is ScriptResult.FULL:
             return QueueFull(job_id, int(detail), self.settings.queue_max)
@@ -155,6 +157,8 @@ class Queue:
         free_from_ms = self._free_from_ms(state, detail) if existing else None
         if code is ScriptResult.CONFLICT:
             return JobConflict(job_id, state, optional_iso(free_from_ms))
+        if state not in tuple(JobState):
+            return RecordUnreadable(job_id, self.keys.job_prefix + job_id, f"the state {state[:40]!r}")
         return Receipt(job_id, JobState(state), code is ScriptResult.OK, free_from_ms)
 
     def _free_from_ms(self, state: str, ended_ms: bytes) -> int | None:
@@ -250,7 +254,7 @@ class Queue:
         if code == ScriptResult.NOT_FOUND:
             raise JobNotFound(job_id, self.keys.queue)
         if code == ScriptResult.WRONG_STATE:
-            raise WrongState(job_id, state.decode(), "cancel", "waiting, delayed or active")
+            raise WrongState(job_id, state.decode("utf-8", "replace"), "cancel", "waiting, delayed or active")
         return JobState(state.decode())
 
     async def pause(self, *, who: str, why: str = "") -> PauseState:

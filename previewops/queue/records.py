@@ -49,7 +49,6 @@ class Attempt:
         return json.dumps(members), "" if traceback is None else json.dumps(traceback)
 
     @classmethod
-    @classmethod
     def from_stored(cls, row: StoredFields, traceback: str | None) -> Attempt:
         """Builds an attempt from its stored members. Damaged ones become empty."""
         return cls(

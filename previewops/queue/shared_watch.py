@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ReadRecords = Callable[[Sequence[str], Callable[[str, Exception], None]], Awaitable[Sequence[JobRecord]]]
 
+_STATES = {state.value.encode(): state for state in JobState}
+
 READ_BATCH = 500
 """Maximum records per read."""
 CHECK_INTERVAL_S = 1.0
@@ -175,8 +177,8 @@ class SharedWatch:
             return
         if kind == "subscribe":
             followed.confirm()
-        elif kind == "message":
-            followed.publish(JobState(data.decode()))
+        elif kind == "message" and data in _STATES:  # anybody can publish other texts
+            followed.publish(_STATES[data])
 
     async def _lose_subscription(self, pubsub: PubSub, error: Exception) -> None:
         """Reports ``error`` to all callers. The next one opens another subscription."""

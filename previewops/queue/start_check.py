@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from previewops.errors import ForeignKey
-from previewops.queue.keys import Keys
+from previewops.queue.keys import SHARED_TYPES, Keys
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.settings import Settings
 
@@ -23,7 +23,8 @@ async def check_queue(redis: Redis, settings: Settings) -> tuple[ForeignKey, ...
         redis.exceptions.ResponseError: a newer build wrote the data (``connection.stored_data_error`` translates it).
     """
     keys = Keys(settings.queue_name)
-    arguments = [part for key, kind in keys.fixed_types().items() for part in (key, kind.value)]
+    types = keys.fixed_types() | SHARED_TYPES
+    arguments = [part for key, kind in types.items() for part in (key, kind.value)]
     rows = await Scripts(redis, keys).run(ScriptName.CHECK_KEYS, *arguments)
     foreign = [ForeignKey(*(part.decode() for part in row)) for row in rows]
     for error in foreign:

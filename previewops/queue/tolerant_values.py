@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from previewops.message_formatting import escape_unprintable
+
 E = TypeVar("E", bound=StrEnum)
 
 MAX_KEYS = 20
@@ -38,7 +40,7 @@ class UnreadableKeys:
         if not self.count:
             return ""
         rows = "1 stored key" if self.count == 1 else f"{self.count} stored keys"
-        first = f", first {self.keys[0]}" if self.keys else ""
+        first = f", first {escape_unprintable(self.keys[0])}" if self.keys else ""
         return f"{rows} cannot be read{first}; run `previewops doctor`"
 
     def __add__(self, other: UnreadableKeys) -> UnreadableKeys:

@@ -31,12 +31,16 @@ def _is_text(value: str) -> bool:
     return bool(value)
 
 
+def _is_client_name(value: str) -> bool:
+    return bool(value) and all("!" <= character <= "~" for character in value)
+
+
 _OPTIONS: dict[str, tuple[Callable[[str], bool], str]] = {
     "db": (_is_count, "a number"),
     "username": (_is_text, "a name"),
     "password": (_is_text, "a password"),
     "password_file": (_is_text, "a file"),
-    "client_name": (_is_text, "a name"),
+    "client_name": (_is_client_name, "ASCII characters without blanks"),
     "socket_timeout": (_is_seconds, "seconds"),
     "socket_connect_timeout": (_is_seconds, "seconds"),
     "socket_keepalive": (_is_flag, "true or false"),

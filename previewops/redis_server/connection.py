@@ -261,6 +261,12 @@ def stored_data_error(error: BaseException) -> ForeignKey | LayoutUnsupported | 
     return LayoutUnsupported(queue_name, int(found), int(supported))
 
 
+def describe_failure(error: BaseException) -> str:
+    """Returns why a call to Redis failed, for an operator. The client's own text for bugs and unknown replies."""
+    stored = stored_data_error(error)
+    return stored.message if stored is not None else unavailable_reason(error) or str(error)
+
+
 def is_wrong_type(error: BaseException) -> bool:
     """Whether a command failed because its key has another type."""
     return _WRONG_TYPE in str(error)

@@ -11,6 +11,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import re
 import signal
 import stat
 import time
@@ -39,6 +40,7 @@ _LOG_NAME = "redis.log"
 # Redis 7.0 replaced the single append-only file with a folder of several, which older servers ignore.
 _MULTI_PART_FOLDER = "appendonlydir"
 _MULTI_PART_SINCE = 7
+_LOG_PREFIX = re.compile(r"[0-9]{1,10}:[A-Z] [0-9]{2} \w{3} [0-9]{4} [0-9:.]{12} [-.*#] ")
 _NEWER_FORMAT = "Can't handle RDB format version"
 
 _INSTALL_HINT = (
@@ -294,7 +296,8 @@ class EmbeddedRedis:
         tail = _log_tail(self.log)
         if _NEWER_FORMAT in tail:
             return self._newer_data_error(self._binary or Path("the server"), "is too old", tail)
-        last = " / ".join(tail.splitlines()[-_TAIL_LINES:])
+        # Without process id and time, a repeated error has the same message.
+        last = " / ".join(_LOG_PREFIX.sub("", line) for line in tail.splitlines()[-_TAIL_LINES:])
         return EmbeddedUnavailable(
             f"the embedded Redis server {problem}: {last or 'its log is empty'}",
             hint=f"read the log {self.log}, or set REDIS_URL to a running server",

@@ -108,6 +108,9 @@ _GENERAL_REPLIES = (
         "max number of clients reached",
         RedisFailure(Recovery.RETRY, "it has reached its limit of clients (maxclients)"),
     ),
+    # Inside a script, servers report a missing permission without the word NOPERM: before 7.2, and since.
+    ("the user executing the script can't", _FORBIDDEN),
+    ("acl failure in script", _FORBIDDEN),
     ("access a non local key in a cluster node", _CLUSTER),
     ("select is not allowed in cluster mode", _CLUSTER),
     (

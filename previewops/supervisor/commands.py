@@ -78,20 +78,27 @@ class CommandChannel:
         self._id = supervisor_id
 
     async def report(self, state: SupervisorState, worker_ids: Sequence[str]) -> ReportReply:
-        """Publishes the state and returns the commands that are not acknowledged yet."""
+        """Publishes the state and returns the commands that are not acknowledged yet. Rejects unknown ones."""
         info = json.dumps(state.as_json())
         _, commands, ages = await self._scripts.run(
             ScriptName.SUPERVISOR_HEARTBEAT, self._id, info, SUPERVISOR_TTL_MS, *worker_ids
         )
-        parsed = (_parse_command(command_id, decode_pairs(flat)) for command_id, flat in commands)
+        parsed = [
+            (command_id, _parse_command(command_id, decode_pairs(flat))) for command_id, flat in commands
+        ]
+        for command_id in (command_id for command_id, command in parsed if command is None):
+            await self._acknowledge(command_id, "refused", "this version does not know it")
         return ReportReply(
-            tuple(command for command in parsed if command is not None),
+            tuple(command for _, command in parsed if command is not None),
             {worker: int(age_ms) / 1000 for worker, age_ms in zip(worker_ids, ages, strict=True)},
         )
 
     async def acknowledge(self, command: FleetCommand, *, done: bool, message: str) -> None:
         """Publishes the result of a command, also as an event on the queue's stream."""
-        result = (command.command_id, "done" if done else "refused", message)
+        await self._acknowledge(command.command_id, "done" if done else "refused", message)
+
+    async def _acknowledge(self, command_id: str | bytes, state: str, message: str) -> None:
+        result = (command_id, state, message)
         await self._scripts.run(ScriptName.ACKNOWLEDGE_COMMAND, self._id, *result, RESULT_TTL_MS)
 
     async def deregister(self) -> None:
@@ -180,7 +187,8 @@ class FleetControl:
             if state == b"done":
                 return FleetCommandResult(supervisor_id, (message or b"").decode("utf-8", "replace"))
             if state == b"refused":
-                raise CommandRejected(f"{supervisor_id} rejects it: {(message or b'').decode()}")
+                reason = (message or b"").decode("utf-8", "replace")
+                raise CommandRejected(f"{supervisor_id} rejects it: {reason}")
             await asyncio.sleep(_POLL_INTERVAL_S)
         raise CommandRejected(
             f"{supervisor_id} has sent no result within {RESULT_TIMEOUT_S:.0f} s",
@@ -199,7 +207,7 @@ def _supervisor_of(supervisors: Iterable[SupervisorStatus], worker_id: str) -> S
 
 
 def _parse_command(raw_id: bytes, fields: Mapping[str, str]) -> FleetCommand | None:
-    """Parses a stored command; None if it is damaged. It is skipped then, and expires."""
+    """Parses a stored command; None if it is damaged, or of another version."""
     row = StoredFields(raw_id.decode("utf-8", "replace"), fields, UnreadableCollector())
     kind, bounds = row.choice("act", FleetCommandKind), None
     if kind is FleetCommandKind.SCALE:

@@ -50,6 +50,15 @@ def silence_limit_s(heartbeat_ms: int) -> float:
     return max(SHORTEST_SILENCE_S, SILENT_HEARTBEATS * heartbeat_ms / 1000)
 
 
+def run_age_s(before_s: float, reported_s: float, elapsed_s: float) -> float:
+    """Returns the age in s of a worker's oldest run, ``elapsed_s`` after it was ``before_s``.
+
+    Redis reports the age by its clock, which may be set forward, and by a stored time, which may be damaged. No run
+    ages faster than this process' monotonic clock.
+    """
+    return max(0.0, min(reported_s, before_s + elapsed_s))
+
+
 def hang_reason(
     heartbeats: HeartbeatTracker,
     *,

@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 
 from previewops.clock import Clock
 from previewops.queue.leases import Leases
+from previewops.redis_server.connection import describe_failure
 from previewops.supervisor.actions import Action, LogAction
 
 RELEASE_RETRY_S = 0.2
@@ -34,7 +35,7 @@ class LeaseReleaser:
             except (RedisError, OSError) as error:
                 if not late and (self._clock.monotonic() >= deadline or not self.may_retry):
                     late = True
-                    message = f"the leases of {worker_id} cannot be released ({error})"
+                    message = f"the leases of {worker_id} cannot be released ({describe_failure(error)})"
                     self._log_action(Action.LEASES_HELD, f"{message}; its jobs wait until they expire")
                 if not self.may_retry:
                     return

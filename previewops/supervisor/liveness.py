@@ -19,9 +19,9 @@ def check_liveness(
     for worker in list(pool.workers):
         observation = result.workers.get(worker.worker_id)
         if observation is None:
-            continue
+            continue  # it is new, or Redis cannot tell
         worker.heartbeats = worker.heartbeats.after_poll(observation.heartbeat_ms, elapsed_s)
-        worker.oldest_run_s = observation.oldest_run_s
+        worker.oldest_run_s = hang_policy.run_age_s(worker.oldest_run_s, observation.oldest_run_s, elapsed_s)
         worker.rss_bytes, worker.jobs = observation.rss_bytes, observation.jobs
         if worker.kill_reason is not None:
             continue

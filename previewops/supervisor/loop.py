@@ -21,6 +21,7 @@ from previewops.clock import Clock, Rng
 from previewops.errors import PreviewopsError
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.queue.leases import Leases
+from previewops.redis_server.connection import describe_failure
 from previewops.snapshot.fleet import SupervisorState, WorkerCountRange
 from previewops.supervisor.actions import Action, LogAction
 from previewops.supervisor.autoscaling import Autoscaler, desired_workers
@@ -310,7 +311,9 @@ class Supervisor:
         # Logged at the 1st, 2nd, 4th, 8th... failure in a row.
         if self._failed_polls & (self._failed_polls - 1) == 0:
             consequence = "workers are supervised, but not their jobs; commands are not read"
-            self._log_action(Action.REDIS_UNAVAILABLE, f"Redis is unavailable ({error}); {consequence}")
+            self._log_action(
+                Action.REDIS_UNAVAILABLE, f"Redis is unavailable ({describe_failure(error)}); {consequence}"
+            )
         self._polling, self._last_poll_at = False, None
         self._next_poll_at = self._clock.monotonic() + POLL_INTERVAL_S / 2
         for worker in self._pool.workers:

@@ -34,7 +34,10 @@ class WorkerObservation:
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """Result of one poll at ``polled_at`` (monotonic s); ``workers`` has an entry for every id that was requested."""
+    """Result of one poll at ``polled_at`` (monotonic s).
+
+    ``workers`` has an entry for every id that was requested; none while the index of the workers is damaged.
+    """
 
     polled_at: float
     commands: tuple[FleetCommand, ...]
@@ -60,7 +63,9 @@ class RedisPoller:
         snapshot = await self._snapshots.read()
         states = {worker.worker_id: worker for worker in snapshot.workers}
         workers = {}
-        for worker_id in worker_ids:
+        # Without the index, heartbeats succeed and cannot be read.
+        known = self._snapshots.keys.workers not in snapshot.unreadable.keys
+        for worker_id in worker_ids if known else ():
             worker = states.get(worker_id)
             workers[worker_id] = WorkerObservation(
                 heartbeat_ms=None if worker is None else worker.heartbeat_ms,

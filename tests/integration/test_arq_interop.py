@@ -410,6 +410,15 @@ async def test_aborts_of_other_queues_stay(redis_url: str) -> None:
         assert await b.redis.zcard("arq:abort") == 1
 
 
+async def test_old_aborts_of_other_queues_hide_no_new_one(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.redis.zadd("arq:abort", {f"of-another-queue-{number}": number for number in range(1_000)})
+        await b.queue.submit(payload("a"))
+        await b.redis.zadd("arq:abort", {"a": await b.now_ms()})
+        await b.worker().maintain()
+        assert await b.state("a") == "cancelled"
+
+
 # arq closes its client by a deprecated method.
 @pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
 async def test_arq_check_succeeds_while_a_worker_maintains_the_queue(redis_url: str) -> None:

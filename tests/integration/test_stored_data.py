@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +14,28 @@ import structlog
 from redis.exceptions import ResponseError
 
 from previewops.client import Client
+from previewops.doctor.data_diagnosis import META_LARGE_NUMBERS, META_NUMBERS
 from previewops.doctor.doctor import Doctor
 from previewops.doctor.rename import QueueInUse, rename_queue
-from previewops.errors import EXIT_CONFIG, EXIT_DAMAGED, ForeignKey, LayoutUnsupported, RecordUnreadable
+from previewops.errors import (
+    EXIT_CONFIG,
+    EXIT_DAMAGED,
+    ForeignKey,
+    LayoutUnsupported,
+    RecordUnreadable,
+    WrongState,
+)
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.keys import Keys
+from previewops.queue.queue import Receipt
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.queue.start_check import check_queue
 from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
 from previewops.states import LAYOUT, JobState
 from previewops.supervisor.commands import CommandChannel
+from previewops.supervisor.host import HostMetrics
+from previewops.supervisor.redis_poller import RedisPoller
 from tests.api_support import JOBS, serve_api
 from tests.integration.cli_program import Program
 from tests.integration.worker_support import (
@@ -33,7 +46,14 @@ from tests.integration.worker_support import (
     running_worker,
     wait_for_end,
 )
-from tests.queue_support import QUEUE, QueueFixture, add_dead_letters, payload, queue_fixture
+from tests.queue_support import (
+    QUEUE,
+    QueueFixture,
+    add_dead_letters,
+    completed_job,
+    payload,
+    queue_fixture,
+)
 
 pytestmark = pytest.mark.redis
 
@@ -110,6 +130,126 @@ def test_commands_show_the_rest_and_name_the_key(redis_url: str, tmp_path: Path)
     assert program.run("doctor", "--json").json["damaged"] is False
     restored = program.run("dlq", "show", "d2", "--json").json
     assert (restored["errorCode"], restored["payload"]["jobId"]) == ("record-damaged", "d2")
+
+
+# ---------------------------------------------------------------- damaged fields
+
+NO_NUMBERS = {"paused_by", "paused_why", "message", "hash", "field"}
+
+
+def meta_fields() -> set[str]:
+    """The numbers of the meta hash that scripts read or write by name."""
+    folder = files("previewops.queue.lua")
+    texts = [
+        path.read_text("utf-8")
+        for part in (folder, folder.joinpath("include"))
+        for path in part.iterdir()
+        if path.name.endswith(".lua")
+    ]
+    lists = re.findall(r"K_META((?:, '[a-z_]+')+)", "\n".join(texts))
+    return {name for names in lists for name in re.findall(r"'([a-z_]+)'", names)} - NO_NUMBERS
+
+
+async def test_no_damaged_field_of_the_queue_stops_jobs(redis_url: str) -> None:
+    fields = meta_fields()
+    assert {"stock_enqueue", "sequence", "upkept"} <= fields
+    async with queue_fixture(redis_url) as b:
+        worker = b.worker()
+        for field in sorted(fields - {"paused"}):
+            await b.redis.hset("preview-jobs:meta", field, "garbage")
+            await b.queue.submit(payload(field))
+            (claim,) = (await worker.claim(1)).claims
+            await worker.heartbeat("{}", [])
+            await worker.maintain()
+            await worker.finish([completed_job(claim)], 0)
+            assert await b.state(field) == "completed", field
+
+
+@pytest.mark.parametrize("state", ["flying", b"\xff"])
+async def test_a_damaged_record_hides_no_other_job_of_a_batch(redis_url: str, state: str | bytes) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload("a"))
+        await b.redis.hset("preview-jobs:job:a", "state", state)
+        first, second = await b.queue.submit_many([payload("a"), payload("b")])
+        assert isinstance(first, RecordUnreadable)
+        assert isinstance(second, Receipt)
+        with pytest.raises(RecordUnreadable):
+            await b.queue.submit(payload("a"))
+        with pytest.raises(WrongState):
+            await b.queue.cancel("a", who="ann")
+
+
+async def test_an_unknown_message_ends_no_wait(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload("a"))
+        waiting = asyncio.create_task(b.queue.wait_until_ended("a", poll_interval_s=30))
+        # Redis does not report when a client subscribes.
+        while not await b.redis.publish("preview-jobs:done:a", b"\xff"):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await b.redis.publish("preview-jobs:done:a", b"flying")
+        await b.worker().finish([completed_job(await b.claim_one())], 0)
+        assert await waiting is JobState.COMPLETED
+
+
+async def test_doctor_checks_every_field_of_the_queue(redis_url: str) -> None:
+    assert meta_fields() <= {*META_NUMBERS, *META_LARGE_NUMBERS}
+    async with queue_fixture(redis_url) as b:
+        for field in sorted(
+            meta_fields() - {"layout"}
+        ):  # the next script that moves jobs corrects the layout
+            await b.redis.hset("preview-jobs:meta", field, "garbage")
+            found = [finding.found for finding in (await Doctor(b.redis, b.settings).examine()).findings]
+            assert any(field in text for text in found), field
+            assert (await Doctor(b.redis, b.settings).repair()).left == 0
+
+
+async def test_doctor_checks_every_number_of_a_record(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await add_dead_letters(b, ["d"])
+        await b.redis.hset("preview-jobs:job:d", "attempts_dropped", "many")
+        assert [finding.key for finding in (await Doctor(b.redis, b.settings).examine()).findings] == [
+            "preview-jobs:job:d"
+        ]
+        assert (await Doctor(b.redis, b.settings).repair()).left == 0
+        assert await b.redis.hget("preview-jobs:job:d", "attempts_dropped") in (None, b"0")
+
+
+async def test_a_crash_after_the_clock_was_set_back_is_a_readable_attempt(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload("a"))
+        await b.claim_one("lost")
+        later = await b.now_ms() + 3_600_000
+        await b.redis.hset("preview-jobs:job:a", "claimed", later)
+        await b.worker().deregister_worker("lost", "killed", lost=True)
+        (attempt,) = (await b.queue.status("a")).history
+        assert attempt.duration_ms == 0
+        entry = (await b.redis.execute_command("LRANGE", "preview-jobs:attempts:a", 0, -1))[0]
+        assert json.loads(entry)["durationMs"] == 0
+
+
+async def test_a_foreign_set_of_aborts_stops_no_job(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.redis.set("arq:abort", "another program's")
+        await b.queue.submit_many([payload("a"), payload("b")])
+        await b.redis.zadd("preview-jobs", {"a": 1})  # as Job.abort of a stock client leaves it
+        worker = b.worker()
+        await worker.maintain()
+        assert {claim.job_id for claim in (await worker.claim(5)).claims} == {"a", "b"}
+        assert (await b.snapshots.read(check_records=True)).unreadable.keys == ("arq:abort",)
+        assert [error.key for error in await check_queue(b.redis, b.settings)] == ["arq:abort"]
+        report = await Doctor(b.redis, b.settings).repair()
+        assert (report.left, [finding.key for finding in report.findings][:1]) == (0, ["arq:abort"])
+        assert not await b.redis.exists("arq:abort")
+
+
+async def test_a_key_with_a_line_break_is_shown_on_one_line(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.redis.zadd("preview-jobs:dead", {"bad\nid": 5})
+        unreadable = (await b.snapshots.read(check_records=True)).unreadable
+        assert str(unreadable) == (
+            "1 stored key cannot be read, first preview-jobs:job:bad\\u000aid; run `previewops doctor`"
+        )
+        assert unreadable.as_json()["keys"] == ["preview-jobs:job:bad\nid"]
 
 
 # ---------------------------------------------------------------- foreign keys
@@ -201,6 +341,35 @@ async def test_a_damaged_command_is_skipped(redis_url: str) -> None:
 
         report = await CommandChannel(b.redis, b.settings, "sup").report(supervisor_state(), [])
         assert [command.command_id for command in report.commands] == ["3"]
+
+
+async def test_an_unknown_command_is_rejected(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.redis.rpush("preview-jobs:orders:sup", *map(str, range(150)))
+        for number in range(150):
+            await b.redis.hset(f"preview-jobs:order:{number}", mapping={"state": "sent", "act": "explode"})
+        await b.redis.rpush("preview-jobs:orders:sup", "last")
+        await b.redis.hset("preview-jobs:order:last", mapping={"state": "sent", "act": "drain"})
+        from tests.property.test_stored_data_fuzz import supervisor_state
+
+        channel = CommandChannel(b.redis, b.settings, "sup")
+        assert (await channel.report(supervisor_state(), [])).commands == ()
+        reply = await channel.report(supervisor_state(), [])
+        assert [command.command_id for command in reply.commands] == ["last"]
+        state, message = await b.redis.hmget("preview-jobs:order:0", "state", "message")  # type: ignore[misc]
+        assert (state, message) == (b"refused", b"this version does not know it")
+
+
+async def test_a_supervisor_does_not_know_workers_while_their_index_is_damaged(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        from tests.property.test_stored_data_fuzz import supervisor_state
+
+        channel = CommandChannel(b.redis, b.settings, "sup")
+        poller = RedisPoller(channel, b.snapshots, HostMetrics(), slots=1)
+        await b.worker("w").heartbeat("{}", [])
+        assert set((await poller.poll(supervisor_state(), ["w", "new"], 1.0)).workers) == {"w", "new"}
+        await b.redis.set("preview-jobs:workers", "another program's")
+        assert (await poller.poll(supervisor_state(), ["w", "new"], 2.0)).workers == {}
 
 
 # ---------------------------------------------------------------- layout

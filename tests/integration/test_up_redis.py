@@ -23,9 +23,13 @@ def kill_server(pid: int) -> None:
 async def test_a_server_that_does_not_start_is_tried_until_it_does(tmp_path: Path) -> None:
     server = find_server_binary()
     assert server is not None
-    broken, path = tmp_path / "broken", tmp_path / "bin" / "redis-server"
+    broken, tries, path = tmp_path / "broken", tmp_path / "tries", tmp_path / "bin" / "redis-server"
     path.parent.mkdir()
-    path.write_text(f'#!/bin/sh\n[ -e {broken} ] && echo "Bad file format" && exit 1\nexec {server} "$@"\n')
+    # Like Redis, with its process id and the time in front.
+    line = "$$:M 28 Nov 2026 19:58:55.$(date +%3N) # Bad file format"
+    path.write_text(
+        f'#!/bin/sh\n[ -e {broken} ] && echo "{line}" && echo x >>{tries} && exit 1\nexec {server} "$@"\n'
+    )
     path.chmod(0o755)
     program = Program(tmp_path, env={"PATH": f"{path.parent}:/usr/bin:/bin"})
     log = tmp_path / "up.log"
@@ -33,8 +37,10 @@ async def test_a_server_that_does_not_start_is_tried_until_it_does(tmp_path: Pat
         broken.touch()
         kill_server(process.pid)
         await asyncio.to_thread(wait_for_log, log, "Bad file format; trying again until it starts")
+        await asyncio.to_thread(wait_for_log, tries, "x\n" * 6)
         broken.unlink()
         await asyncio.to_thread(wait_for_log, log, "Redis runs again")
+        assert log.read_text().count("trying again until it starts") == 1, "an error is reported once"
         program.write("job.json", payload())
         assert program.run("submit", "job.json", "--wait").code == 0
         broken.touch()

@@ -185,6 +185,9 @@ async def populate(b: QueueFixture) -> set[str]:
             claim, delay_ms=1, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), message="again"
         )
     await b.queue.cancel(ids[-1], who="ann")
+    # What scripts store while stock arq clients and workers are in use.
+    await b.redis.hset(b.keys.meta, mapping={"stock_enqueue": 1, "stock_worker": 1})  # type: ignore[misc]
+    await b.redis.zadd("arq:abort", {"of-another-queue": 1})
     await lost.heartbeat('{"pid": 7, "jobs": ["job-1"], "version": "0.0.9"}', [])
     await supervisor(b).report(supervisor_state(), ["lost-worker"])
     return set(ids)

@@ -309,6 +309,12 @@ def test_supervisor_problems_are_in_the_message() -> None:
     assert "silent: s1; given up: w1; s1: no room" in message
 
 
+def test_the_first_line_is_one_line() -> None:
+    inputs = replace(WELL, supervisors=(supervisor("running", notice="two\nlines | \x1b[2J"),))
+    line = evaluate(inputs, Thresholds()).first_line()
+    assert (line.isprintable(), line.count("|")) == (True, 1)
+
+
 def test_first_line_starts_with_the_worst_check() -> None:
     line = evaluate(replace(WELL, paused=True, dead=200), Thresholds()).first_line()
     assert line.startswith("PREVIEWOPS CRITICAL - 200 dead letters; the queue is paused | ")

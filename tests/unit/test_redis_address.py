@@ -38,6 +38,10 @@ def test_valid_addresses(url: str) -> None:
         ("rediss://h?ssl_min_version=TLSv1_2", "with option 'ssl_min_version'"),
         ("redis://h?socket_timeout=soon", "with an invalid socket_timeout, allowed seconds"),
         ("redis://h?socket_timeout=0", "socket_timeout"),
+        (
+            "redis://h?client_name=a%20b",
+            "with an invalid client_name, allowed ASCII characters without blanks",
+        ),
         ("redis://:a/b@h", "percent-encoding"),
         ("redis://:a#b@h", "percent-encoding"),
         ("redis://:a?b@h", "percent-encoding"),

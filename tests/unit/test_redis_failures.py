@@ -29,6 +29,14 @@ REPLIES = [
     ("NOAUTH Authentication required.", Recovery.LOGIN),
     ("WRONGPASS invalid username-password pair", Recovery.LOGIN),
     ("NOPERM this user has no permissions to run the 'evalsha' command", Recovery.LOGIN),
+    (
+        "ERR The user executing the script can't run this command or subcommand script: 1531, on @user_script:3.",
+        Recovery.LOGIN,
+    ),
+    (
+        "ERR ACL failure in script: User w has no permissions to run the 'time' command script: 1531",
+        Recovery.LOGIN,
+    ),
     ("MOVED 3999 127.0.0.1:6381", Recovery.NONE),
     ("ASK 3999 127.0.0.1:6381", Recovery.NONE),
     ("CROSSSLOT Keys in request don't hash to the same slot", Recovery.NONE),

@@ -124,6 +124,8 @@ class FakeRedis:
         self.results: list[tuple[str, bool, str]] = []
         self.heartbeat_ms: int | None = None
         """Time of every worker's last heartbeat, if not just now."""
+        self.workers_known = True
+        self.oldest_run_s = 0.0
 
     async def poll(self, state: SupervisorState, worker_ids: Sequence[str], now: float) -> PollResult:
         await asyncio.sleep(0)
@@ -133,8 +135,9 @@ class FakeRedis:
             # The next poll is due some time after the loop has handled this failure.
             asyncio.get_running_loop().call_later(0.01, self.clock.advance, POLL_INTERVAL_S)
             raise OSError("connection refused")
-        observation = WorkerObservation(self.heartbeat_ms or self.clock.now_ms(), 2**20, 0, 0.0)
-        return PollResult(now, self.commands, dict.fromkeys(worker_ids, observation), self.load)
+        observation = WorkerObservation(self.heartbeat_ms or self.clock.now_ms(), 2**20, 0, self.oldest_run_s)
+        known = worker_ids if self.workers_known else ()
+        return PollResult(now, self.commands, dict.fromkeys(known, observation), self.load)
 
     async def acknowledge(self, command: FleetCommand, *, done: bool, message: str) -> None:
         self.results.append((command.command_id, done, message))
@@ -309,6 +312,24 @@ async def test_silence_around_an_outage_of_redis_is_not_a_hang() -> None:
         await made.polls(1)
         made.redis.heartbeat_ms = None
         await made.polls(3)
+        assert made.backend.workers[0].signals == []
+
+
+async def test_no_worker_is_hung_while_the_index_of_workers_is_damaged() -> None:
+    async with running_loop(WorkerCountRange(1, 1)) as made:
+        await made.until(1)
+        made.redis.workers_known = False
+        await made.polls(20)
+        made.redis.workers_known = True
+        await made.polls(1)
+        assert made.backend.workers[0].signals == []
+
+
+async def test_a_step_of_the_servers_clock_ends_no_worker() -> None:
+    async with running_loop(WorkerCountRange(1, 1)) as made:
+        await made.until(1)
+        made.redis.oldest_run_s = 3_600.0
+        await made.polls(10)
         assert made.backend.workers[0].signals == []
 
 

@@ -26,6 +26,7 @@ from previewops.supervisor.hang_policy import (
     START_S,
     HeartbeatTracker,
     hang_reason,
+    run_age_s,
     silence_limit_s,
 )
 from previewops.supervisor.recycle_policy import JITTER, RecycleLimits, recycle_reason
@@ -286,6 +287,15 @@ def test_a_start_may_take_longer() -> None:
     heartbeats = HeartbeatTracker().after_poll(None, START_S - 1)
     assert reason(heartbeats) is None
     assert reason(heartbeats.after_poll(None, 1.0)) == "hung: no first heartbeat for 60 s"
+
+
+def test_a_run_ages_no_faster_than_the_time_between_polls() -> None:
+    # The server computes the age by its clock, and from a stored time: both may be wrong.
+    assert run_age_s(119.0, 120.2, 1.2) == 120.2
+    assert run_age_s(5.0, 3_605.0, 1.0) == 6.0, "the clock was set forward"
+    assert run_age_s(5.0, 1e9, 0.0) == 5.0, "the stored time is damaged"
+    assert run_age_s(119.0, 0.4, 1.0) == 0.4, "the run has ended, and another one has begun"
+    assert run_age_s(5.0, -3_600.0, 1.0) == 0.0, "the clock was set back"
 
 
 def test_a_stuck_slot_is_recognized_by_the_age_of_its_run() -> None:

@@ -10,7 +10,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from previewops.clock import Rng
-from previewops.redis_server.connection import FOREIGN_KEY, stored_data_error
+from previewops.redis_server.connection import FOREIGN_KEY, describe_failure, stored_data_error
 from previewops.redis_server.failures import classify
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class FailureLog:
                     "queue.data-damaged", error=f"{stored.message} ({stored.hint})", failures=self.failures
                 )
             elif is_temporary(error):
-                log.warning("redis.unavailable", error=str(error), failures=self.failures)
+                log.warning("redis.unavailable", error=describe_failure(error), failures=self.failures)
             else:
                 log.error("queue.call-failed", error=str(error), failures=self.failures)
 

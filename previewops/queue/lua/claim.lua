@@ -21,7 +21,7 @@ local next_due = call('ZRANGEBYSCORE', K_SCHEDULE, 0, LAST_MS, 'WITHSCORES', 'LI
 if next_due[2] then
   reply[2] = format_int(math.max(0, tonumber(next_due[2]) - NOW_MS))
 end
-if NOW_MS - tonumber(redis.call('HGET', K_META, 'stock_enqueue') or 0) < STOCK_CLIENT_MS then
+if NOW_MS - to_int(redis.call('HGET', K_META, 'stock_enqueue'), 0) < STOCK_CLIENT_MS then
   reply[2] = format_int(math.min(STOCK_POLL_MS, next_due[2] and tonumber(reply[2]) or STOCK_POLL_MS))
 end
 flush_counters()

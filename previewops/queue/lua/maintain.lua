@@ -62,8 +62,9 @@ if (admitted > 0 or waiting_count() > 0) and call('HEXISTS', K_META, 'paused') =
   wake_worker()
 end
 
--- arq's set of aborts has the ids of all queues of the database.
-for _, id in ipairs(call('ZRANGE', K_ARQ_ABORTS, 0, STEP - 1)) do
+-- arq's set of aborts has the ids of all queues of the database. It keeps those of jobs that no worker finds, so the
+-- newest are read. A score is the time of the abort.
+for _, id in ipairs(call('ZREVRANGE', K_ARQ_ABORTS, 0, STEP - 1)) do
   local state = call('HGET', P_JOB .. id, 'state')
   if state == 'waiting' or state == 'delayed' or state == 'active' then
     cancel_aborted(id)

@@ -71,6 +71,7 @@ local function check_records(limit)
   if limit == 0 then
     return
   end
+  call('ZCARD', K_ARQ_ABORTS) -- notes a foreign key
   for _, index in ipairs({ K_HIGH, K_NORMAL, K_LOW, K_ACTIVE, K_DEAD, K_COMPLETED, K_CANCELLED }) do
     for _, id in ipairs(call('ZREVRANGE', index, 0, limit - 1)) do
       if not is_readable(id) then

@@ -34,12 +34,12 @@ local ABORTED_BY = 'a stock arq client (Job.abort)'
 local ABORTED_TTL_MS = 24 * 3600 * 1000
 
 local function cancel_aborted(id)
-  redis.call('ZREM', K_ARQ_ABORTS, id)
+  call('ZREM', K_ARQ_ABORTS, id)
   cancel_job(id, ABORTED_BY, '', ABORTED_TTL_MS)
 end
 
 local function is_aborted(id, due_ms)
-  return due_ms == ABORTED_SCORE and redis.call('ZSCORE', K_ARQ_ABORTS, id) ~= false
+  return due_ms == ABORTED_SCORE and call('ZSCORE', K_ARQ_ABORTS, id) ~= false
 end
 
 local function admit_due(limit)

@@ -3,7 +3,7 @@
 -- All that Redis stores about one job, for doctor/job_diagnosis.py, and a digest of it. Numbers and texts as stored.
 local SETS = { K_HIGH, K_NORMAL, K_LOW, K_SCHEDULE, K_ACTIVE, K_COMPLETED, K_CANCELLED, K_DEAD }
 local OBSERVED = { 'state', 'priority', 'project', 'digest', 'accepted', 'order', 'since', 'claimed', 'finished',
-  'attempts', 'crashes', 'requeues', 'progress', 'token', 'worker', 'class', 'code', 'reason', 'cause', 'fingerprint' }
+  'attempts', 'crashes', 'requeues', 'attempts_dropped', 'progress', 'token', 'worker', 'class', 'code', 'reason', 'cause', 'fingerprint' }
 
 local function type_of(key)
   return redis.call('TYPE', key).ok

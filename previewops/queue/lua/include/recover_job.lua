@@ -16,7 +16,7 @@ local function recover_job(id, max_crashes, why, fingerprint)
   local worker, claimed = job[3] or '', to_int(job[4], NOW_MS)
   local crashes = call('HINCRBY', P_JOB .. id, 'crashes', 1)
   add_attempt(id, cjson.encode({
-    at = claimed, durationMs = NOW_MS - claimed, worker = worker, kind = 'crash', class = 'WorkerLost',
+    at = claimed, durationMs = math.max(0, NOW_MS - claimed), worker = worker, kind = 'crash', class = 'WorkerLost',
     code = 'worker-lost', message = why,
   }), '')
   revoke_lease(id)
