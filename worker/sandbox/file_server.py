@@ -80,6 +80,8 @@ class FileServer:
             with suppress(OSError, IndexError):  # another worker evicted it, or another version wrote it
                 flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
                 return entry.metadata, (os.open(entry.folder / entry.file_names[0], flags),)
+        if len(self.missed_thumbnails) >= len(self.assets):  # a renderer asks once for each asset
+            raise ProtocolError("more thumbnails than assets")
         self.missed_thumbnails.append(MissedThumbnail(name, key))
         return {}, ()
 
