@@ -20,7 +20,7 @@ from previewops.asset_roots import ASSETS_FOLDER, is_private, is_proposable
 from previewops.contract import DataUri, HttpUri, UriNotAllowed, parse_uri
 from previewops.disclosure import hide_query
 from previewops.errors import PermanentJobError, TransientJobError
-from previewops.message_formatting import escape_unprintable
+from previewops.message_formatting import escape_unprintable, format_path
 
 _MAX_URI_CHARS = 120  # characters of a uri in a message
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -212,7 +212,7 @@ class FileAssetOpener:
         return is_private(Path(path), data_dir)
 
     def _roots_text(self) -> str:
-        return os.pathsep.join(str(root) for root in self.roots) or "(no root is set)"
+        return os.pathsep.join(map(format_path, self.roots)) or "(no root is set)"
 
     def _open_path(self, asset: AssetRef, path: str, max_bytes: int) -> OpenedAsset:
         # Checked before opening, since opening a device can have effects; opened without blocking, since a named pipe
@@ -255,7 +255,7 @@ def storage_errors() -> Iterator[None]:
         disk_full = failure.errno in _DISK_FULL
         raise TransientJobError(
             "disk-full" if disk_full else "io-error",
-            f"{failure.strerror or failure}: {failure.filename or 'storage'}",
+            f"{failure.strerror or failure}: {format_path(failure.filename or 'storage')}",
             hint="free some space" if disk_full else "check the disk and the permissions of DATA_DIR",
             errno=errno.errorcode.get(failure.errno, str(failure.errno)),
         ) from failure
@@ -283,7 +283,7 @@ def _describe(asset: AssetRef, message: str, found: str, allowed: str) -> tuple[
 
 
 def _quote_path(path: str) -> str:
-    return f'"{escape_unprintable(path)}"'
+    return f'"{escape_unprintable(hide_query(path))}"'
 
 
 def _under(path: str, roots: list[str]) -> bool:
