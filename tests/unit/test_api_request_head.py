@@ -94,8 +94,8 @@ def test_valid_hosts(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost:evil", "[::1]evil.com", "[::1", "::1", "[::g]", "[]", "a b", "a/b", "a@b", "a:1:2", "a:123456", "a:65536",
-     "é", "a\\b", "[::1]:x", '"a"', "a\tb", "a?b", "a#b", "[1.2.3.4]"],
+    ["localhost:evil", "[::1]evil.com", "[::1", "::1", "[::g]", "[]", "a b", "a/b", "a@b", "a:1:2", "a:123456",
+     "a:65536", "é", "a\\b", "[::1]:x", '"a"', "a\tb", "a?b", "a#b", "[1.2.3.4]"],
 )  # fmt: skip
 def test_malformed_hosts(host: str) -> None:
     assert not is_valid_host(host)
