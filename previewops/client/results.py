@@ -32,14 +32,15 @@ class JobResult:
     def from_record(cls, record: JobRecord) -> JobResult:
         """Returns the result of a completed job's record."""
         result = record.result or {}
+        bundle, warnings = result.get("bundle"), result.get("warnings")
         return cls(
             job_id=record.job_id,
             project_id=record.project_id,
-            bundle=Path(result["bundle"]) if "bundle" in result else None,
+            bundle=Path(bundle) if isinstance(bundle, str) else None,
             duration_ms=result.get("durationMs"),
             width=result.get("width"),
             height=result.get("height"),
-            warnings=tuple(result.get("warnings", ())),
+            warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
             plan=result.get("plan"),
             record=record,
         )

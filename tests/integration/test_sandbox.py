@@ -29,7 +29,7 @@ from previewops.worker.sandbox.child import MAX_LOG_LINES, ChildLimits
 from previewops.worker.sandbox.children import MAX_MESSAGE_BYTES, MAX_RESULT_BYTES
 from previewops.worker.sandbox.error_codec import MESSAGE_LIMIT, NAME_LIMIT, TRACEBACK_LIMIT
 from previewops.worker.sandbox.fork_server import ForkedProcess, ForkServer
-from previewops.worker.sandbox.framing import HEADER, MAX_FRAME_BYTES
+from previewops.worker.sandbox.framing import HEADER, MAX_FRAME_BYTES, ProtocolError
 from previewops.worker.sandbox.pool import RenderPool
 
 MIB = 1024 * 1024
@@ -407,6 +407,19 @@ async def test_texts_of_an_error_are_limited_by_the_worker(make_pool: MakePool) 
     assert len(caught.value.message) <= MESSAGE_LIMIT + NAME_LIMIT + 2
     assert caught.value.error_class == text[:NAME_LIMIT]
     assert caught.value.remote_traceback == text[-TRACEBACK_LIMIT:]
+
+
+async def test_a_child_whose_result_is_rejected_is_killed(make_pool: MakePool) -> None:
+    def reject(result: dict[str, Any]) -> None:
+        raise ProtocolError(f"result: found {sorted(result)}")
+
+    pool = make_pool()
+    await pool.start()
+    (pid,) = pool.child_pids()
+    with pytest.raises(RenderCrashed, match=r"protocol \(result: found \['echo', 'pid'\]\)"):
+        await pool.run({"act": "echo"}, deadline_s=LONG_S, check_result=reject)
+    assert has_ended(pid)
+    await still_works(pool)
 
 
 async def test_a_recycled_child_that_stays_is_killed(make_pool: MakePool) -> None:

@@ -19,7 +19,7 @@ from previewops.worker.engine import jobs as job_module
 from previewops.worker.engine.jobs import RenderJobs
 from previewops.worker.engine.worker import PreviewWorker
 from previewops.worker.publish.publish import bundle_path, fence_path
-from previewops.worker.sandbox.children import ProgressCallback, RequestHandler
+from previewops.worker.sandbox.children import ProgressCallback, RequestHandler, ResultCheck
 from tests.integration.worker_support import (
     PATIENCE_S,
     MaxRng,
@@ -51,6 +51,7 @@ class FakeRenderRunner:
         generation: Hashable = None,
         progress: ProgressCallback | None = None,
         handle_request: RequestHandler | None = None,
+        check_result: ResultCheck | None = None,
     ) -> dict[str, Any]:
         assert handle_request is not None
         if not spec["payload"]["dryRun"]:

@@ -32,6 +32,8 @@ log = structlog.get_logger()
 ProgressCallback = Callable[[float, str], None]
 RequestHandler = Callable[[dict[str, Any]], Awaitable[tuple[dict[str, Any], tuple[int, ...]]]]
 """Returns the answer to a child's request, and descriptors, which the receiver closes."""
+ResultCheck = Callable[[dict[str, Any]], None]
+"""Raises ProtocolError for a malformed result."""
 
 START_TIMEOUT_S = 30.0
 """Time until a child is ready: start of the fork server, import of the task's module."""
@@ -109,13 +111,20 @@ class Child:
         return self._cpu_watch.exceeded
 
     async def run_job(
-        self, frame: bytes, progress: ProgressCallback | None, handle_request: RequestHandler | None
+        self,
+        frame: bytes,
+        progress: ProgressCallback | None,
+        handle_request: RequestHandler | None,
+        check_result: ResultCheck | None,
     ) -> dict[str, Any] | JobError:
         """Sends the frame of a job and handles messages until its end. Raises ConnectionClosed, ProtocolError."""
         self._cpu_watch.restart()
         idle, self._output.context = self._output.context, contextvars.copy_context()
         try:
-            return await self._run_job(frame, progress, handle_request)
+            outcome = await self._run_job(frame, progress, handle_request)
+            if check_result is not None and not isinstance(outcome, JobError):
+                check_result(outcome)
+            return outcome
         finally:
             self._output.read()  # what the job has printed
             self._output.context = idle
