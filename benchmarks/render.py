@@ -149,12 +149,13 @@ async def again(pictures: Path, rounds: int) -> dict[str, float]:
     from benchmarks.peers.storyboard_peer import request
     from previewops.contract import validate
     from previewops.settings import Settings
+    from previewops.stores.folder.store import FolderStore
+    from previewops.stores.staging import staging_path
     from previewops.worker.assets.opener import FileAssetOpener
     from previewops.worker.cache.render_cache import DigestCache, RenderCache
     from previewops.worker.cache.store import CacheStore
     from previewops.worker.engine.jobs import BUILD_TASK, PRELOAD_MODULES
     from previewops.worker.prune import cache_dir
-    from previewops.worker.publish.publish import bundle_path, fence_path, publish, staging_path
     from previewops.worker.render.text.fontfiles import FontSources
     from previewops.worker.render_task import RenderTask
     from previewops.worker.sandbox.child import ChildLimits
@@ -163,6 +164,7 @@ async def again(pictures: Path, rounds: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder))
         (settings.data_dir / ".staging").mkdir()
+        store = FolderStore(settings.data_dir)
         reuse = RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache())
         limits = ChildLimits(1 << 30)
         pool = RenderPool(
@@ -194,9 +196,7 @@ async def again(pictures: Path, rounds: int) -> dict[str, float]:
                     settings, payload, staging, opener=FileAssetOpener((pictures,)), cache=reuse
                 )
                 await work.run(pool, lambda _share, _word: None)
-                target = bundle_path(settings.data_dir, "bench", job_id)
-                fence = fence_path(settings.data_dir, "bench", job_id)
-                await asyncio.to_thread(publish, staging, target, fence=fence, token=1)
+                await asyncio.to_thread(store.publish, staging, "bench", job_id, token=1)
                 spent.append((time.perf_counter() - before) * 1000)
         finally:
             await pool.close()

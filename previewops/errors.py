@@ -162,6 +162,55 @@ class ArtifactNotFound(BundleNotFound):
         self.name = name
 
 
+class ArtifactNotLocal(PreviewopsError):
+    """A file of a bundle has no path: its bundle is in an object store."""
+
+    code = "not-local"
+
+    def __init__(self, location: str) -> None:
+        super().__init__(
+            f"the bundles are in {location}, and their files have no path on this machine",
+            hint="use open(), read() or url() of the artifact",
+        )
+
+
+class LinksUnsupported(PreviewopsError):
+    """The store of bundles cannot make addresses for downloads."""
+
+    code = "links-unsupported"
+
+    def __init__(self, location: str) -> None:
+        super().__init__(
+            f"download links: found bundles in {location}, allowed an object store",
+            hint="set PREVIEW_STORE, or download through the REST API",
+        )
+
+
+class StoreUnavailable(PreviewopsError):
+    """The store of bundles cannot be reached now, or its credentials are not accepted. A retry may succeed."""
+
+    exit_code = EXIT_UNREACHABLE
+    code = "store-unavailable"
+
+    def __init__(self, location: str, reason: str) -> None:
+        super().__init__(
+            f"the store {location} cannot be used: {reason}",
+            hint="check PREVIEW_STORE, the store's service, and the credentials of this process",
+        )
+        self.location = location
+        self.reason = reason
+
+
+class StoreRejected(PreviewopsError):
+    """The store of bundles lacks a promise that publications need, or this program lacks what the store needs.
+
+    A supervisor does not restart a worker that exits with this code.
+    """
+
+    exit_code = EXIT_CONFIG
+    code = "store-rejected"
+
+
 class BundleUnreadable(PreviewopsError):
     """The bundle may exist, but the system cannot read it now. A retry may succeed."""
 
@@ -175,6 +224,15 @@ class BundleUnreadable(PreviewopsError):
         )
         self.job_id = job_id
         self.reason = reason
+
+
+class BundleReplaced(BundleUnreadable):
+    """The bundle was replaced while it was read. The next reading finds the new one."""
+
+    code = "bundle-replaced"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id, "another bundle has replaced it meanwhile")
 
 
 class PayloadChanged(PreviewopsError):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from previewops.asset_roots import default_roots, is_private
+from previewops.bucket_addresses import BucketAddress, parse_bucket_address
 from previewops.contract_maxima import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
 from previewops.errors import UsageError
 from previewops.host_patterns import HostPattern, parse_host_pattern
@@ -105,8 +106,19 @@ def _token(raw: str) -> str:
     return raw
 
 
+def _bucket(raw: str) -> BucketAddress:
+    try:
+        return parse_bucket_address(raw)
+    except ValueError as allowed:
+        raise _InvalidValue(str(allowed)) from None
+
+
+def _buckets(raw: str) -> tuple[BucketAddress, ...]:
+    return tuple(_bucket(part.strip()) for part in raw.split(",") if part.strip())
+
+
 # Messages omit these values: an address may contain a password.
-_SECRETS = (_url, _token)
+_SECRETS = (_url, _token, _bucket, _buckets)
 
 
 def _folder(raw: str) -> Path:
@@ -166,6 +178,18 @@ class Settings:
     data_dir: Path = _setting(
         Path("./data"), _folder, "Folder for bundles, assets and the private Redis server.", shown="./data"
     )
+    store: BucketAddress | None = _setting(
+        None,
+        _bucket,
+        "Bucket for bundles: s3://bucket/prefix, gs://… or az://…, with ?endpoint=…&region=… where needed.",
+        shown="no bucket: DATA_DIR",
+    )
+    artifact_links: int = _integer(
+        0,
+        0,
+        604_800,
+        "Validity of download links to the bucket that the REST API sends, s; 0: it sends files.",
+    )
     asset_roots: tuple[Path, ...] | None = _setting(
         None,
         _folders,
@@ -183,6 +207,12 @@ class Settings:
         _hosts,
         "Hosts that assets may be fetched from, separated by ','; *.name allows all subdomains.",
         shown="no host",
+    )
+    asset_buckets: tuple[BucketAddress, ...] = _setting(
+        (),
+        _buckets,
+        "Buckets that assets may be fetched from, as in PREVIEW_STORE, separated by ','.",
+        shown="only what --import put into PREVIEW_STORE",
     )
     asset_max_mb: int = _integer(100, 1, 1_048_576, "Maximum size of one asset file, MiB.")
     fetch_timeout_s: int = _integer(20, 1, 3_600, "Timeout for fetching one asset, s.")
@@ -323,6 +353,9 @@ class Settings:
         if self.heartbeat_ms * 3 > self.lease_ms:
             allowed = f"at most a third of PREVIEW_LEASE_MS ({self.lease_ms})"
             problems.append(f"PREVIEW_HEARTBEAT_MS: found {self.heartbeat_ms}, allowed {allowed}")
+        if self.artifact_links and self.store is None:
+            allowed = "only together with PREVIEW_STORE"
+            problems.append(f"PREVIEW_ARTIFACT_LINKS: found {self.artifact_links}, allowed {allowed}")
         if self.backoff_base_ms > self.backoff_max_ms:
             allowed = f"at most PREVIEW_BACKOFF_MAX_MS ({self.backoff_max_ms})"
             problems.append(f"PREVIEW_BACKOFF_BASE_MS: found {self.backoff_base_ms}, allowed {allowed}")
@@ -381,3 +414,13 @@ class Settings:
         if self.asset_roots is not None:
             return self.asset_roots
         return default_roots(self.data_dir, started_in)
+
+    @property
+    def store_assets(self) -> BucketAddress | None:
+        """Where ``submit --import`` puts assets if bundles are in a bucket."""
+        return self.store and self.store.below("assets")
+
+    @property
+    def effective_asset_buckets(self) -> tuple[BucketAddress, ...]:
+        """Buckets that assets may be fetched from: the setting, and the imported assets of the store."""
+        return (*self.asset_buckets, *filter(None, [self.store_assets]))

@@ -27,6 +27,7 @@ from previewops.health import Thresholds
 from previewops.redis_server.connection import connect
 from previewops.schemas import openapi_text
 from previewops.settings import Settings
+from previewops.stores.port import BundleStore
 from tests.integration.cli_program import QueueDriver
 
 JOBS = "/api/preview/jobs"
@@ -116,12 +117,18 @@ def ids() -> itertools.count[int]:
 
 @asynccontextmanager
 async def serve_api(
-    url: str, folder: Path, *, heartbeat_s: float = 15.0, poll_interval_s: float = 0.01, **changes: Any
+    url: str,
+    folder: Path,
+    *,
+    heartbeat_s: float = 15.0,
+    poll_interval_s: float = 0.01,
+    store: BundleStore | None = None,
+    **changes: Any,
 ) -> AsyncIterator[ApiUnderTest]:
-    """Serves the queue at ``url``, with bundles under ``folder``. ``changes`` are settings."""
+    """Serves the queue at ``url``, with bundles in ``store`` or under ``folder``. ``changes`` are settings."""
     settings = replace(Settings(queue_max=10_000, data_dir=folder, api_rate=0), **changes)
     redis = connect(url, role="test", socket_timeout_s=2.0)
-    backend = ApiBackend(redis, url, settings, working_dir=folder, default_operator="api@test")
+    backend = ApiBackend(redis, url, settings, working_dir=folder, default_operator="api@test", store=store)
     clients = ClientAddresses(settings.api_proxies)
     watch = JobWatcher(
         backend,

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from previewops.worker.sandbox import fork_server
+from tests.object_servers import S3Server, run_ministack, run_radosgw
 from tests.process_guard import VARIABLE, start_guard
 from tests.redis_server import RedisProcess
 
@@ -87,3 +88,17 @@ def redis_process() -> Iterator[Callable[..., RedisProcess]]:
     yield make
     for server in made:
         server.remove()
+
+
+@pytest.fixture(scope="session")
+def ministack(pytestconfig: pytest.Config) -> Iterator[S3Server]:
+    """The session's small S3 server."""
+    with run_ministack(Path(pytestconfig.cache.mkdir("object-servers"))) as server:  # type: ignore[union-attr]
+        yield server
+
+
+@pytest.fixture(scope="session")
+def radosgw() -> Iterator[S3Server]:
+    """The session's Ceph with its S3 gateway."""
+    with run_radosgw() as server:
+        yield server

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from previewops.errors import PreviewopsError
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from previewops.snapshot.history import History
     from previewops.snapshot.model import Snapshot
     from previewops.states import JobState
+    from previewops.stores.port import ArtifactFile
 
 
 ExaminedCallback: TypeAlias = "Callable[[int], None]"
@@ -96,11 +96,11 @@ class DataSource(Protocol):
         """
         ...
 
-    def artifact(self, record: JobRecord, path: str) -> Path:
-        """The local path of a bundle's file; ``path`` is relative to the bundle. Reads the disk: call it in a thread.
+    def artifact(self, record: JobRecord, path: str) -> ArtifactFile:
+        """A file of a bundle; ``path`` is relative to the bundle. Reads the store: call it in a thread.
 
         Raises:
-            BundleElsewhere: the file is not on this machine, or is not a file inside the bundle.
+            BundleElsewhere: the file is not in this store, or is not a file inside the bundle.
         """
         ...
 

@@ -67,17 +67,17 @@ def build_bundle(
         PermanentJobError, TransientJobError: as ``check_limits`` and ``render``.
         MemoryError: not converted.
     """
-    board = read_storyboard(payload)
+    storyboard = read_storyboard(payload)
     if not limits_checked:
-        check_limits(board, limits)
+        check_limits(storyboard, limits)
     if payload["dryRun"]:
         progress(0.0, "plan")
-        return {"dryRun": True, "plan": plan_render(board, opener=opener, limits=limits, fonts=fonts)}
+        return {"dryRun": True, "plan": plan_render(storyboard, opener=opener, limits=limits, fonts=fonts)}
     started = perf_counter()
     writer = ArtifactWriter(output, limits.output_bytes)
     writer.expect((CONTAINER, PREVIEW))
     result = render(
-        board,
+        storyboard,
         opener=opener,
         writer=writer,
         limits=limits,

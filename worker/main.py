@@ -20,14 +20,26 @@ from redis.exceptions import ResponseError
 import previewops.contract.schema_validation  # noqa: F401 - imported now, or the first job would import it and could fail
 from previewops.clock import system_rng
 from previewops.disclosure import redact_url
-from previewops.errors import REINSTALL, JobError, PreviewopsError, StartupFailed, data_dir_error
+from previewops.errors import (
+    REINSTALL,
+    JobError,
+    PreviewopsError,
+    StartupFailed,
+    StoreUnavailable,
+    data_dir_error,
+)
+from previewops.process.alive import AliveFile, Role, alive_prefix
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.process.stack_dumps import enable_stack_dumps
 from previewops.queue.leases import Leases
 from previewops.queue.records import RENDER_FUNCTION
 from previewops.redis_server.connection import connection_pool, redis_errors
 from previewops.settings import Settings
+from previewops.stores.port import BundleStore
+from previewops.stores.selection import open_store
+from previewops.stores.staging import STAGING_FOLDER, sweep_staging
 from previewops.tasks import cancel_and_wait
+from previewops.worker.assets.buckets import BucketFetcher
 from previewops.worker.assets.download_cache import Fetcher
 from previewops.worker.cache.render_cache import DigestCache, RenderCache
 from previewops.worker.cache.store import CacheStore
@@ -35,7 +47,6 @@ from previewops.worker.engine.jobs import BUILD_TASK, PRELOAD_MODULES, RenderJob
 from previewops.worker.engine.redis_retry import retry_until_connected
 from previewops.worker.engine.worker import PreviewWorker
 from previewops.worker.prune import cache_dir, prune_cache
-from previewops.worker.publish.publish import sweep_staging
 from previewops.worker.render.text.fontconfig import find_fonts
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.sandbox.child import ChildLimits
@@ -67,6 +78,7 @@ def run_worker(
         DataDirUnavailable: DATA_DIR cannot be used now.
         CannotBoot: a render process cannot import its task.
         PreviewopsError: no render process can be started.
+        StoreRejected: the store of bundles ignores conditions on writes, or its module is missing.
         RedisUnavailable: Redis rejects the worker for good (a wrong password, say). While Redis is away, the worker
             waits.
     """
@@ -83,7 +95,7 @@ def run_worker(
 
 def _prepare_data_dir(settings: Settings) -> None:
     try:
-        for name in ("assets", ".staging", "previews"):
+        for name in ("assets", STAGING_FOLDER, *(() if settings.store else ("previews",))):
             (settings.data_dir / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise data_dir_error(str(settings.data_dir), error) from error
@@ -115,6 +127,12 @@ def _make_fetcher(settings: Settings) -> Fetcher | None:
     return WebFetcher(settings.asset_hosts, settings.fetch_timeout_s)
 
 
+def _make_bucket_fetcher(settings: Settings) -> BucketFetcher | None:
+    """The fetcher of assets from buckets; None if no bucket is allowed."""
+    buckets = settings.effective_asset_buckets
+    return BucketFetcher(buckets) if buckets else None
+
+
 async def _run(
     settings: Settings,
     redis_url: str,
@@ -126,17 +144,28 @@ async def _run(
 ) -> None:
     pool = connection_pool(redis_url, role="worker")
     roots = tuple(root.resolve() for root in settings.effective_asset_roots(Path.cwd()))
+    store = open_store(settings)
     caching = settings.cache_max_mb > 0
     cache = RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache()) if caching else None
-    jobs = RenderJobs(settings, render_pool, roots, fonts, _make_fetcher(settings), cache)
-    notifier = SystemdNotifier(os.environ)
+    jobs = RenderJobs(
+        settings,
+        render_pool,
+        roots,
+        store,
+        fonts,
+        _make_fetcher(settings),
+        cache,
+        buckets=_make_bucket_fetcher(settings),
+    )
+    alive = AliveFile(alive_prefix(settings.data_dir, settings.queue_name), Role.WORKER)
+    notifier = SystemdNotifier(os.environ, alive=alive)
     worker = PreviewWorker(
         [func(jobs.render_preview, name=RENDER_FUNCTION)],
         settings=settings,
         pool=pool,
         worker_id=worker_id,
         burst=burst,
-        on_startup=_make_startup_hook(settings, notifier),
+        on_startup=_make_startup_hook(settings, store, notifier),
         helper_pids=render_pool.all_pids,
         confinement_fields=render_pool.confinement_fields,
     )
@@ -145,14 +174,16 @@ async def _run(
         loop.add_signal_handler(signum, worker.drain, signum)
     background_tasks = [
         asyncio.create_task(_feed_watchdog(notifier), name="watchdog"),
-        asyncio.create_task(_sweep_periodically(worker.leases, settings), name="sweep"),
+        asyncio.create_task(_sweep_periodically(worker.leases, settings, store), name="sweep"),
     ]
     try:
+        await _check_store(store)
         await _start(render_pool)
         log.info(
             "worker.configured",
             roots=[str(root) for root in roots],
             hosts=[str(host) for host in settings.asset_hosts],
+            store=store.location,
             redis=redact_url(redis_url),
         )
         _log_confinement(render_pool)
@@ -166,6 +197,18 @@ async def _run(
             await render_pool.close()
             await cancel_and_wait(background_tasks)
             notifier.close()
+
+
+async def _check_store(store: BundleStore) -> None:
+    """Checks the store before the worker takes a job. While it is away, each publication checks it again.
+
+    Raises:
+        StoreRejected: it does not keep the promises that bundles need.
+    """
+    try:
+        await asyncio.to_thread(store.probe)
+    except StoreUnavailable as error:
+        log.warning("store.unavailable", reason=error.reason)
 
 
 async def _start(render_pool: RenderPool) -> None:
@@ -192,28 +235,28 @@ def _log_confinement(render_pool: RenderPool) -> None:
         log.warning("sandbox.partial", by=confinement.describe())
 
 
-def _make_startup_hook(settings: Settings, notifier: SystemdNotifier) -> StartupShutdown:
+def _make_startup_hook(settings: Settings, store: BundleStore, notifier: SystemdNotifier) -> StartupShutdown:
     async def start(ctx: dict[Any, Any]) -> None:
         await retry_until_connected(lambda: _warn_if_redis_evicts(ctx["redis"]), system_rng())
-        await _sweep(ctx["leases"], settings)
+        await _sweep(ctx["leases"], settings, store)
         notifier.ready(f"working on queue {settings.queue_name}")
 
     return start
 
 
 async def _feed_watchdog(notifier: SystemdNotifier) -> None:
-    """Runs in the worker's own loop, so that systemd notices a hanging loop."""
-    while notifier.watchdog_s is not None:
+    """Runs in the worker's own loop, so that systemd or a probe notices a hanging loop."""
+    while True:
         notifier.feed_watchdog()
-        await asyncio.sleep(notifier.watchdog_s / 3)
+        await asyncio.sleep(notifier.feed_interval_s)
 
 
-async def _sweep_periodically(leases: Leases, settings: Settings) -> None:
+async def _sweep_periodically(leases: Leases, settings: Settings, store: BundleStore) -> None:
     """Sweeps once per job timeout: a long-lived worker would otherwise leave it to the next start."""
     while True:
         await asyncio.sleep(settings.job_timeout_s)
         try:
-            await _sweep(leases, settings)
+            await _sweep(leases, settings, store)
         except Exception as error:
             log.warning("sweep.failed", error=f"{type(error).__name__}: {error}")
 
@@ -233,13 +276,13 @@ async def _warn_if_redis_evicts(redis: Redis) -> None:
         )
 
 
-async def _sweep(leases: Leases, settings: Settings) -> None:
-    """Removes leftovers of dead attempts from the staging folder.
+async def _sweep(leases: Leases, settings: Settings, store: BundleStore) -> None:
+    """Removes leftovers of dead attempts from the staging folder, and what bundles in the store have replaced.
 
     Keeps the folders of active jobs, and those younger than the longest job: another queue may use this DATA_DIR.
     """
     active = await retry_until_connected(leases.active_attempts, system_rng())
-    staging = settings.data_dir / ".staging"
+    staging = settings.data_dir / STAGING_FOLDER
     live_after_s = time.time() - 2 * settings.job_timeout_s
 
     def is_live(name: str) -> bool:
@@ -259,3 +302,10 @@ async def _sweep(leases: Leases, settings: Settings) -> None:
             log.info("cache.pruned", entries=len(evicted))
     except OSError as error:
         log.warning("sweep.failed", error=str(error))
+    try:
+        swept = await asyncio.to_thread(store.sweep, time.time())
+    except StoreUnavailable as error:
+        log.warning("store.unavailable", reason=error.reason)
+    else:
+        if swept:
+            log.info("store.swept", bundles=swept)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,30 +13,15 @@ from starlette.responses import Response
 from previewops.api.backend import ApiBackend
 from previewops.api.errors import ArtifactNotServed, RangeNotSatisfiable
 from previewops.api.ranges import RangeSelection, SelectionKind, select_range
-from previewops.api.responses import ClosingResponse
-from previewops.bundles import MANIFEST_FILE, OpenArtifact, open_artifact
-from previewops.errors import ArtifactNotFound, BundleNotFound
+from previewops.api.responses import ClosingResponse, json_response
+from previewops.errors import ArtifactNotFound, BundleNotFound, BundleReplaced
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
+from previewops.stores.manifest import MANIFEST_FILE, OCTETS, SAFE_MEDIA_TYPES
+from previewops.stores.port import BundleStore, OpenArtifact
 
-CHUNK_BYTES = 262_144
-
-_OCTETS = "application/octet-stream"
-SENT_AS = frozenset(
-    {
-        "image/webp",
-        "image/png",
-        "image/jpeg",
-        "image/gif",
-        "image/apng",
-        "image/avif",
-        "video/webm",
-        "video/mp4",
-        "application/json",
-        "text/vtt",
-    }
-)
-"""Media types of responses; other files are sent as octets. Browsers do not execute any of them."""
+MAX_READS = 3
+"""Attempts to send a file, each after the bundle was replaced meanwhile."""
 
 
 _PLAYABLE = (
@@ -54,20 +38,56 @@ class ArtifactRoutes:
         self._backend = backend
 
     async def manifest(self, request: Request) -> Response:
-        """``GET /api/preview/jobs/{jobId}/artifacts``: container.json as published, byte by byte."""
-        return await self._file(request, MANIFEST_FILE)
+        """``GET /api/preview/jobs/{jobId}/artifacts``: container.json as published, byte by byte.
+
+        With PREVIEW_ARTIFACT_LINKS each file has a ``url`` besides.
+        """
+        record = await self._completed(request)
+        if self._links_s:
+            return await _repeat(lambda: asyncio.to_thread(self._linked_manifest, record))
+        return await _repeat(lambda: self._send(request, record, MANIFEST_FILE))
 
     async def file(self, request: Request) -> Response:
-        """``GET /api/preview/jobs/{jobId}/artifacts/{name}``: one file of the bundle."""
-        return await self._file(request, request.path_params["name"])
+        """``GET /api/preview/jobs/{jobId}/artifacts/{name}``: one file of the bundle, or a redirection to it."""
+        record, name = await self._completed(request), request.path_params["name"]
+        if self._links_s and request.method == "GET":  # a link is signed for one method
+            return await _repeat(lambda: asyncio.to_thread(self._redirect, record, name))
+        return await _repeat(lambda: self._send(request, record, name))
 
-    async def _file(self, request: Request, name: str) -> Response:
+    @property
+    def _links_s(self) -> int:
+        return self._backend.settings.artifact_links
+
+    async def _completed(self, request: Request) -> JobRecord:
         record = await self._backend.job_record(request)
         if record.state is not JobState.COMPLETED:
             raise _not_completed(record)
         if (record.result or {}).get("bundle") is None:
             raise ArtifactNotServed(f"job {record.job_id} was a dry run, which has no artifacts")
-        file = await asyncio.to_thread(_open, self._backend.settings.data_dir, record, name)
+        return record
+
+    def _redirect(self, record: JobRecord, name: str) -> Response:
+        url = self._urls(record, [name])[name]
+        # The link ends, and whoever has it can download the file: no cache may keep it.
+        return Response(status_code=307, headers={"Location": url, "Cache-Control": "private, no-store"})
+
+    def _linked_manifest(self, record: JobRecord) -> Response:
+        file = _open(self._backend.store, record, MANIFEST_FILE)
+        try:
+            manifest = json.loads(b"".join(file.stream(0, file.size)))
+        finally:
+            file.close()
+        urls = self._urls(record, [entry["path"] for entry in manifest["files"]])
+        for entry in manifest["files"]:
+            entry["url"] = urls[entry["path"]]
+        return json_response(manifest, headers={"Cache-Control": "private, no-store"})
+
+    def _urls(self, record: JobRecord, names: list[str]) -> dict[str, str]:
+        with _undisclosed(record):
+            return self._backend.store.signed_urls(record, names, seconds=self._links_s)
+
+    async def _send(self, request: Request, record: JobRecord, name: str) -> Response:
+        file = await asyncio.to_thread(_open, self._backend.store, record, name)
         selection = select_range(request.method, request.headers, f'"{file.sha256}"', file.size)
         if selection.kind is SelectionKind.NOT_SATISFIABLE:
             file.close()
@@ -75,7 +95,14 @@ class ArtifactRoutes:
                 f"range outside the file of {file.size} bytes",
                 headers=(("Content-Range", f"bytes */{file.size}"),),
             )
-        return _respond(file, selection, with_body=request.method != "HEAD")
+        parts: Iterator[bytes] = iter(())
+        if request.method != "HEAD" and selection.length:
+            try:
+                parts = await asyncio.to_thread(file.stream, selection.start, selection.end)
+            except BaseException:
+                file.close()
+                raise
+        return _respond(file, selection, parts)
 
 
 def _not_completed(record: JobRecord) -> ArtifactNotServed:
@@ -90,10 +117,26 @@ def _not_completed(record: JobRecord) -> ArtifactNotServed:
     )
 
 
-def _open(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
-    """Opens a file of the bundle. Errors do not disclose paths of this machine."""
+async def _repeat(respond: Callable[[], Awaitable[Response]]) -> Response:
+    """Responds; again if the bundle was replaced meanwhile."""
+    for _ in range(MAX_READS - 1):
+        try:
+            return await respond()
+        except BundleReplaced:
+            continue
+    return await respond()
+
+
+def _open(store: BundleStore, record: JobRecord, name: str) -> OpenArtifact:
+    with _undisclosed(record):
+        return store.open(record, name)
+
+
+@contextmanager
+def _undisclosed(record: JobRecord) -> Iterator[None]:
+    """Errors within the block do not disclose paths of this machine."""
     try:
-        return open_artifact(data_dir, record, name)
+        yield
     except ArtifactNotFound as error:
         raise ArtifactNotServed(
             f"job {record.job_id} has no artifact with this name",
@@ -102,11 +145,11 @@ def _open(data_dir: Path, record: JobRecord, name: str) -> OpenArtifact:
     except BundleNotFound as error:
         raise ArtifactNotServed(
             f"the bundle of job {record.job_id} is missing or was changed",
-            hint="it may have been pruned, or DATA_DIR differs from the workers'",
+            hint="it may have been pruned, or DATA_DIR or PREVIEW_STORE differ from the workers'",
         ) from error
 
 
-def _respond(file: OpenArtifact, selection: RangeSelection, *, with_body: bool) -> Response:
+def _respond(file: OpenArtifact, selection: RangeSelection, parts: Iterator[bytes]) -> Response:
     status = {SelectionKind.FULL: 200, SelectionKind.PARTIAL: 206, SelectionKind.NOT_MODIFIED: 304}
     headers = {
         "ETag": f'"{file.sha256}"',
@@ -119,25 +162,17 @@ def _respond(file: OpenArtifact, selection: RangeSelection, *, with_body: bool) 
         headers["Content-Length"] = str(selection.length)
     if selection.kind is SelectionKind.PARTIAL:
         headers["Content-Range"] = f"bytes {selection.start}-{selection.end - 1}/{file.size}"
-    sent = selection if with_body else RangeSelection(selection.kind, 0, 0)
     resources = AsyncExitStack()
     resources.callback(file.close)
     return ClosingResponse(
-        _chunks(file, sent),
+        _chunks(parts),
         resources,
         status_code=status[selection.kind],
         headers=headers,
-        media_type=file.media_type if file.media_type in SENT_AS else _OCTETS,
+        media_type=file.media_type if file.media_type in SAFE_MEDIA_TYPES else OCTETS,
     )
 
 
-async def _chunks(file: OpenArtifact, selection: RangeSelection) -> AsyncIterator[bytes]:
-    offset = selection.start
-    while offset < selection.end:
-        chunk = await asyncio.to_thread(
-            os.pread, file.descriptor, min(CHUNK_BYTES, selection.end - offset), offset
-        )
-        if not chunk:
-            raise OSError("a published file was truncated")
+async def _chunks(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while chunk := await asyncio.to_thread(next, parts, b""):
         yield chunk
-        offset += len(chunk)

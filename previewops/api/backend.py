@@ -23,6 +23,8 @@ from previewops.queue.records import JobRecord
 from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
 from previewops.snapshot.reader import SnapshotReader
+from previewops.stores.port import BundleStore
+from previewops.stores.selection import open_store
 
 T = TypeVar("T")
 
@@ -49,6 +51,7 @@ class ApiBackend:
     Args:
         working_dir: asset root if PREVIEW_ASSET_ROOTS is not set.
         default_operator: name recorded for requests without X-Preview-User.
+        store: where bundles are read from; None opens the one of ``settings``.
         slot_timeout_s: time that a request waits for a Redis slot.
     """
 
@@ -60,11 +63,13 @@ class ApiBackend:
         *,
         working_dir: Path,
         default_operator: str,
+        store: BundleStore | None = None,
         slot_timeout_s: float = SLOT_TIMEOUT_S,
     ) -> None:
         self.redis = redis
         self.url = url
         self.settings = settings
+        self.store = store or open_store(settings)
         self.queue = Queue(redis, settings)
         self.submit_batcher = SubmitBatcher(self.queue, url)
         self.dead_letters = DeadLetters(redis, settings)
@@ -74,6 +79,7 @@ class ApiBackend:
             settings.asset_hosts,
             settings.data_dir,
             shows_roots=False,
+            buckets=settings.effective_asset_buckets,
         )
         self.bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, settings.api_max_body_mb * MIB))
         self._default_operator = default_operator

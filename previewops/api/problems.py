@@ -29,6 +29,11 @@ STATUS_BY_ERROR: dict[type[PreviewopsError], int] = {
     errors.BundleNotFound: 404,
     errors.ArtifactNotFound: 404,
     errors.BundleUnreadable: 503,
+    errors.BundleReplaced: 503,
+    errors.StoreUnavailable: 503,
+    errors.StoreRejected: 503,
+    errors.ArtifactNotLocal: 500,
+    errors.LinksUnsupported: 500,
     errors.JobConflict: 409,
     errors.WrongState: 409,
     errors.PayloadChanged: 409,
@@ -49,6 +54,8 @@ STATUS_BY_ERROR: dict[type[PreviewopsError], int] = {
 _RETRIES: dict[type[Any], int] = {
     errors.QueueFull: QUEUE_FULL_RETRY_S,
     errors.BundleUnreadable: STORAGE_RETRY_S,
+    errors.BundleReplaced: STORAGE_RETRY_S,
+    errors.StoreUnavailable: STORAGE_RETRY_S,
 }
 """Retry-After in seconds by error class."""
 

@@ -35,6 +35,7 @@ from previewops.clock import SystemClock
 from previewops.disclosure import redact_url
 from previewops.errors import ForeignKey, RedisUnavailable
 from previewops.health import Thresholds
+from previewops.process.alive import AliveFile, Role, alive_prefix
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.queue.start_check import check_queue
 from previewops.redis_server.connection import connect, redis_errors
@@ -105,6 +106,7 @@ async def _serve(
     backend = ApiBackend(
         redis, redis_url, settings, working_dir=Path.cwd(), default_operator=f"api@{socket.gethostname()}"
     )
+    backend.store.connect()
     clients = ClientAddresses(settings.api_proxies)
     streams, connections = settings.api_streams, settings.api_connections
     watcher = JobWatcher(backend, max_listeners=streams, per_holder=settings.api_share(streams))
@@ -126,7 +128,8 @@ async def _serve(
         client_timeout_s=settings.api_client_timeout_s,
         build_error_app=partial(build_error_app, clients=clients, clock=clock, new_id=_generate_request_id),
     )
-    notifier = SystemdNotifier(os.environ)
+    alive = AliveFile(alive_prefix(settings.data_dir, settings.queue_name), Role.API)
+    notifier = SystemdNotifier(os.environ, alive=alive)
     try:
         with suppress(
             RedisUnavailable, ForeignKey

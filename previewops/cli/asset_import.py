@@ -61,6 +61,10 @@ class ImportFailed(PreviewopsError):
     code = "import-failed"
 
 
+Upload = Callable[[str, bytes], None]
+"""Writes a file of that name and content into a bucket, unless it is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class AssetCopy:
     """One file to copy, its expected ``sha256``, and the maximum of bytes to read."""
@@ -79,15 +83,19 @@ class ImportPlan:
     copies: tuple[AssetCopy, ...]
     violations: tuple[Violation, ...]
 
-    def execute(self) -> None:
-        """Copies the files atomically; existing files are kept.
+    def execute(self, upload: Upload | None = None) -> None:
+        """Copies the files atomically, or uploads them; existing files are kept.
 
         Raises:
             ImportFailed: a copy failed. Earlier copies stay, because another job may use them already.
+            StoreUnavailable, StoreRejected: from ``upload``.
         """
         for planned in self.copies:
             try:
-                _copy(planned)
+                if upload is None:
+                    _copy(planned)
+                else:
+                    upload(f"{planned.sha256[:2]}/{planned.target.name}", _read_unchanged(planned))
             except OSError as error:
                 raise ImportFailed(
                     f"cannot import {escape_unprintable(str(planned.source))} into {planned.target.parent.parent}: "
@@ -96,12 +104,15 @@ class ImportPlan:
                 ) from error
 
 
-def plan_import(payload: Mapping[str, Any], *, base: Path, store: Path, max_bytes: int) -> ImportPlan:
+def plan_import(
+    payload: Mapping[str, Any], *, base: Path, store: Path, max_bytes: int, uri_prefix: str = ""
+) -> ImportPlan:
     """Finds the files that ``payload`` names and plans their copies into ``store``.
 
     Relative uris are resolved against ``base``; one that exists only under ``store`` stays unchanged. Uris of other
     schemes and invalid parts of the payload are left to validation. A file of more than ``max_bytes``, which no
-    worker would open, is a violation. New uris are ``<first two digits>/<sha256>.<ext>``.
+    worker would open, is a violation. New uris are ``<first two digits>/<sha256>.<ext>`` after ``uri_prefix``,
+    the address of a folder in a bucket.
     """
     rewritten = copy.deepcopy(dict(payload))
     copies: dict[Path, AssetCopy] = {}
@@ -116,7 +127,7 @@ def plan_import(payload: Mapping[str, Any], *, base: Path, store: Path, max_byte
             violations.append(problem.with_pointer(pointer))
             continue
         copies[planned.target] = planned
-        holder["uri"] = planned.target.relative_to(store).as_posix()
+        holder["uri"] = uri_prefix + planned.target.relative_to(store).as_posix()
     return ImportPlan(rewritten, tuple(copies.values()), tuple(violations))
 
 
@@ -214,6 +225,17 @@ def _hash_chunks(
         if write is not None:
             write(chunk)
     return digest.hexdigest()
+
+
+def _read_unchanged(planned: AssetCopy) -> bytes:
+    parts: list[bytes] = []
+    try:
+        with os.fdopen(_open_regular_file(planned.source), "rb") as source:
+            if _hash_chunks(source.read, planned.max_bytes, parts.append) != planned.sha256:
+                raise OSError(errno.ESTALE, "the file changed during the import")
+    except _ImportProblem as problem:
+        raise OSError(errno.ESTALE, f"the file changed during the import: it {problem}") from None
+    return b"".join(parts)
 
 
 def _copy(planned: AssetCopy) -> None:

@@ -57,7 +57,12 @@ class Context:
         from previewops.contract import AssetPolicy
 
         roots = self.settings.effective_asset_roots(Path.cwd())
-        return AssetPolicy(roots, self.settings.asset_hosts, self.settings.data_dir)
+        return AssetPolicy(
+            roots,
+            self.settings.asset_hosts,
+            self.settings.data_dir,
+            buckets=self.settings.effective_asset_buckets,
+        )
 
     def redis_url(self) -> str:
         """Address of Redis, from the first that is set: option, variable, private server, default.

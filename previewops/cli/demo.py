@@ -107,7 +107,6 @@ def _summary(
     ended = [(job, records[job.payload["jobId"]]) for job in jobs if job.payload["jobId"] in records]
     done = [(job, record) for job, record in ended if record.state is JobState.COMPLETED]
     dead = [(job, record) for job, record in ended if record.state is JobState.DEAD]
-    project = settings.data_dir / "previews" / PROJECT
     lines = ["", f"Done in {seconds:.1f} s: {len(done)} of {len(ended)} jobs completed.", ""]
     width = max(len(record.job_id) for _, record in ended)
     for job, record in done:
@@ -118,11 +117,9 @@ def _summary(
     for _, record in dead:
         lines.append(f"  {clean(record.job_id):<{width}}  {clean(record.reason or '')}")
     first = next((job.payload["jobId"] for job, _ in done if not job.payload["dryRun"]), "")
-    sheet = _main_file(project / first)
     lines += [
         "",
-        f"Bundles    {project}",
-        f"Open       {sheet}",
+        *_bundle_lines(settings, first),
         "",
         "Next steps",
         "  previewops up                                 continue with this data; then, in another terminal:",
@@ -131,6 +128,13 @@ def _summary(
         "  previewops submit job.json --import --wait    your own job",
     ]
     return lines
+
+
+def _bundle_lines(settings: Settings, first: str) -> list[str]:
+    if settings.store is not None:
+        return [f"Bundles    {settings.store}/previews/{PROJECT}"]
+    project = settings.data_dir / "previews" / PROJECT
+    return [f"Bundles    {project}", f"Open       {_main_file(project / first)}"]
 
 
 def _main_file(bundle: Path) -> Path:

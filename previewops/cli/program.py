@@ -56,10 +56,11 @@ COMMANDS = {
     "record": LazyCommand("previewops.cli.record:record", "Record snapshots for a later replay in the TUI."),
     "api": LazyCommand("previewops.cli.api:api", "Serve the queue over HTTP."),
     "health": LazyCommand("previewops.cli.health:health", "Check the queue, as a monitoring plugin."),
+    "alive": LazyCommand("previewops.cli.alive:alive", "Check this container's processes, without Redis."),
     "metrics": LazyCommand("previewops.cli.metrics:metrics", "Print metrics for Prometheus."),
     "doctor": LazyCommand("previewops.cli.doctor:doctor", "Check and repair what is stored in Redis."),
     "prune": LazyCommand("previewops.cli.prune:prune", "Remove old bundles and cache entries."),
-    "systemd": LazyCommand("previewops.cli.systemd:systemd", "Print or install systemd units."),
+    "systemd": LazyCommand("previewops.cli.systemd:systemd", "Print, install or remove systemd units."),
     "completion": LazyCommand("previewops.cli.completion:completion", "Print the shell completion script."),
 }
 

@@ -68,7 +68,7 @@ def render(context: Context, file: str, output: Path, replace: bool, as_json: bo
     """
     parsed, settings, shared = read_payload(file), context.settings, context.asset_policy()
     roots = (parsed.base.resolve(), *shared.roots)
-    payload = parsed.validate(AssetPolicy(roots, shared.hosts, shared.data_dir))
+    payload = parsed.validate(AssetPolicy(roots, shared.hosts, shared.data_dir, buckets=shared.buckets))
     _check_output(output, replace=replace)
     with _translate_errors(), _progress() as progress, _opener(settings, roots) as opener:
         summary = _render(payload, settings, opener, output, progress)
@@ -92,14 +92,17 @@ def _check_output(output: Path, *, replace: bool) -> None:
 
 @contextmanager
 def _opener(settings: Settings, roots: tuple[Path, ...]) -> Iterator[AssetOpener]:
-    if not settings.asset_hosts:
+    if not settings.asset_hosts and not settings.effective_asset_buckets:
         yield FileAssetOpener(roots, data_dir=settings.data_dir)
         return
+    from previewops.worker.assets.buckets import BucketFetcher
     from previewops.worker.assets.download_cache import DownloadCache
     from previewops.worker.assets.fetch import WebFetcher
 
-    web = WebFetcher(settings.asset_hosts, settings.fetch_timeout_s)
-    with closing(DownloadCache(web, total_bytes=settings.fetch_max_mb * MIB)) as fetched:
+    web = WebFetcher(settings.asset_hosts, settings.fetch_timeout_s) if settings.asset_hosts else None
+    buckets = BucketFetcher(settings.effective_asset_buckets)
+    total_bytes = settings.fetch_max_mb * MIB
+    with closing(DownloadCache(web, buckets=buckets, total_bytes=total_bytes)) as fetched:
         yield FileAssetOpener(roots, fetched, data_dir=settings.data_dir)
 
 

@@ -38,7 +38,10 @@ within --timeout."""
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.option(
-    "--import", "import_files", is_flag=True, help="Copy the local files of a payload to DATA_DIR/assets."
+    "--import",
+    "import_files",
+    is_flag=True,
+    help="Copy local files of a payload to DATA_DIR/assets or PREVIEW_STORE.",
 )
 @click.option("--wait", is_flag=True, help="Wait until the jobs have ended; show their progress.")
 @click.option("--timeout", metavar="S", type=click.FloatRange(min=0), help="Wait at most S seconds.")
@@ -72,7 +75,7 @@ def submit(
     if timeout is not None and not wait:
         raise UsageError("--timeout requires --wait", hint="add --wait or omit --timeout")
     settings = context.settings
-    if import_files:
+    if import_files and settings.store is None:
         _check_asset_roots(settings)
     report = SubmitReport(as_json=as_json, wait=wait)
     submitter = Submitter(settings, report, import_files, context.asset_policy())

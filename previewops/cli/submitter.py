@@ -8,7 +8,8 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from previewops.cli.asset_import import ImportPlan, plan_import
+from previewops.bucket_addresses import BucketAddress
+from previewops.cli.asset_import import ImportPlan, Upload, plan_import
 from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.payload_files import ParsedPayload, worst_exit_code
 from previewops.cli.waiting import retry_during_outage
@@ -126,6 +127,7 @@ class Submitter:
     policy: AssetPolicy
     _outage: RedisUnavailable | None = None
     _invalid: int = 0
+    _uploader: Upload | None = None
     _has_submitted: bool = False
 
     @property
@@ -182,16 +184,30 @@ class Submitter:
             self.report.add_rejected(parsed.source, error)
             return None
 
+    def _upload(self) -> Upload | None:
+        address = self.settings.store_assets
+        if address is not None and self._uploader is None:
+            self._uploader = _bucket_upload(address)
+        return self._uploader
+
     def _import(self, parsed: ParsedPayload) -> Payload:
         plan = plan_import(
             parsed.payload or {},
             base=parsed.base,
             store=self.settings.data_dir / "assets",
             max_bytes=self.settings.asset_max_mb * 1024 * 1024,
+            uri_prefix="" if self.settings.store_assets is None else f"{self.settings.store_assets}/",
         )
         payload = _validate_plan(plan, self.policy, parsed.source)
-        plan.execute()
+        plan.execute(self._upload())
         return payload
+
+
+def _bucket_upload(address: BucketAddress) -> Upload:
+    """Returns what writes imported assets to a bucket."""
+    from previewops.stores.objects.assets import AssetUploader
+
+    return AssetUploader(address).upload
 
 
 def _validate_plan(plan: ImportPlan, policy: AssetPolicy, source: str) -> Payload:

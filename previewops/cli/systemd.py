@@ -1,18 +1,35 @@
-"""``previewops systemd``: prints or installs the systemd units of this host."""
+"""``previewops systemd``: prints, installs or removes the systemd units of this host."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from previewops.atomic_files import FileWriteFailed, write_text_atomically
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_out
+from previewops.cli.systemd_uninstall import (
+    active_units_command,
+    below,
+    check_data_dir,
+    enabled_units,
+    installed_data_dir,
+    last_steps,
+    leftovers,
+    parse_active_units,
+    removable_files,
+    stop_command,
+)
 from previewops.cli.systemd_units import (
     HostFile,
     UnitLayout,
@@ -24,12 +41,18 @@ from previewops.cli.systemd_units import (
 )
 from previewops.errors import PreviewopsError, UsageError
 
-VERSION_TIMEOUT_S = 10
+SYSTEMCTL_TIMEOUT_S = 10
+_F = TypeVar("_F", bound=Callable[..., Any])
+_BOOTED = Path("/run/systemd/system")  # sd_booted(3)
 _ROOT_HINT = "use sudo for system units, or --user for your own service manager"
 
 _user_option = click.option(
     "--user", is_flag=True, help="Units of your own service manager instead of the system's."
 )
+
+
+def _prefix_option(help_text: str) -> Callable[[_F], _F]:
+    return click.option("--prefix", metavar="DIR", type=click.Path(path_type=Path), help=help_text)
 
 
 @click.group(
@@ -38,10 +61,11 @@ Examples:
   previewops systemd print
   sudo previewops systemd install
   previewops --data-dir /srv/previews systemd install --dry-run
+  sudo previewops systemd uninstall
 """
 )
 def systemd() -> None:
-    """Print or install systemd units for previewops, with the paths of this installation.
+    """Print, install or remove systemd units for previewops, with the paths of this installation.
 
     Data is kept in /var/lib/previewops, or with --user in $XDG_DATA_HOME/previewops, unless --data-dir or
     DATA_DIR is set.
@@ -79,12 +103,7 @@ Examples:
 """
 )
 @_user_option
-@click.option(
-    "--prefix",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Folder to write to instead of /. Paths inside the files still start at /.",
-)
+@_prefix_option("Folder to write to instead of /. Paths inside the files still start at /.")
 @click.option("--dry-run", is_flag=True, help="Report what would be written; write nothing.")
 @pass_context
 def install(context: Context, user: bool, prefix: Path | None, dry_run: bool) -> None:
@@ -105,6 +124,48 @@ def install(context: Context, user: bool, prefix: Path | None, dry_run: bool) ->
         print_out(f"{would if dry_run else did:<16}{target}")
     if prefix is None and not dry_run:
         print_out(["", "Next steps", *(f"  {line}" for line in next_steps(layout))])
+
+
+@systemd.command(
+    epilog="""\b
+Examples:
+  sudo previewops systemd uninstall
+  previewops systemd uninstall --user --dry-run
+"""
+)
+@_user_option
+@_prefix_option("Folder that was installed to instead of /.")
+@click.option("--settings", is_flag=True, help="Remove the environment file too.")
+@click.option("--data", is_flag=True, help="Remove DATA_DIR too, with all bundles.")
+@click.option("--dry-run", is_flag=True, help="Report what would be removed; remove nothing.")
+@pass_context
+def uninstall(
+    context: Context, *, user: bool, prefix: Path | None, settings: bool, data: bool, dry_run: bool
+) -> None:
+    """Remove the files that install wrote, and print what is left.
+
+    Fails while a unit is active or enabled. Settings, data and your changes of units are kept.
+    """
+    layout = _layout(context, user=user)
+    data_dir = installed_data_dir(layout, prefix)
+    _require_stopped(layout, prefix)
+    folders = [below(data_dir, prefix)] if data and os.path.lexists(below(data_dir, prefix)) else []
+    for folder in folders:
+        check_data_dir(folder, socket.gethostname())
+    files = removable_files(render_host_files(layout, systemd_version=None), prefix, settings=settings)
+    for target in [*files, *folders]:
+        if not dry_run:
+            _remove(target)
+        print_out(f"{'would remove' if dry_run else 'removed':<16}{target}")
+    if settings and not dry_run:
+        with suppress(OSError):  # it has other files
+            below(layout.config_dir, prefix).rmdir()
+    if dry_run:
+        return
+    if left := list(leftovers(layout, prefix, data_dir)):
+        print_out(["", "Left", *(f"  {item.path}: {item.remark}" for item in left)])
+    if prefix is None:
+        print_out(["", "Next steps", *(f"  {line}" for line in last_steps(layout))])
 
 
 def _layout(context: Context, *, user: bool) -> UnitLayout:
@@ -140,17 +201,55 @@ def _program_folders() -> tuple[Path, ...]:
 def _systemd_version() -> int | None:
     """Returns this machine's systemd version, or None without systemd."""
     try:
-        output = subprocess.run(
-            ["systemctl", "--version"],  # noqa: S607 - the path of systemctl differs between systems
-            capture_output=True,
-            text=True,
-            timeout=VERSION_TIMEOUT_S,
-            check=True,
-        ).stdout
+        output = _run_systemctl(["systemctl", "--version"])
     except (OSError, subprocess.SubprocessError):
         return None
     version = re.match(r"systemd (\d+)", output)
     return int(version[1]) if version else None
+
+
+def _run_systemctl(command: Sequence[str]) -> str:
+    return subprocess.run(  # noqa: S603 - the arguments are fixed
+        command, capture_output=True, text=True, timeout=SYSTEMCTL_TIMEOUT_S, check=True
+    ).stdout
+
+
+def _active_units(layout: UnitLayout, prefix: Path | None) -> list[str]:
+    """Returns the units that run; none below a prefix, or if systemd is not this machine's init."""
+    if prefix is not None or not _BOOTED.is_dir():
+        return []
+    command = active_units_command(layout)
+    try:
+        return parse_active_units(_run_systemctl(command))
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = str(getattr(error, "stderr", None) or error).strip()
+        raise PreviewopsError(
+            f"cannot list the active units: {reason}", hint=f"it has to work first: {' '.join(command[:3])}"
+        ) from error
+
+
+def _require_stopped(layout: UnitLayout, prefix: Path | None) -> None:
+    """Raises PreviewopsError if units are active or enabled."""
+    active, enabled = _active_units(layout, prefix), enabled_units(layout, prefix)
+    units = sorted({*active, *enabled})
+    if units:
+        found = ", ".join(f"{unit} {'active' if unit in active else 'enabled'}" for unit in units)
+        raise PreviewopsError(
+            f"units: found {found}, allowed only stopped and disabled units",
+            hint=f"{'' if layout.user else 'sudo '}{stop_command(layout, units)}",
+        )
+
+
+def _remove(target: Path) -> None:
+    try:
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        else:
+            target.unlink()
+    except OSError as error:
+        raise PreviewopsError(
+            f"cannot remove {error.filename or target}: {error.strerror or error}", hint=_ROOT_HINT
+        ) from error
 
 
 def _select(files: list[HostFile], names: tuple[str, ...]) -> list[HostFile]:
@@ -165,7 +264,7 @@ def _select(files: list[HostFile], names: tuple[str, ...]) -> list[HostFile]:
 
 def _plan(file: HostFile, prefix: Path | None) -> tuple[Path, bool, str, str]:
     """Returns the path, whether it has to be written, and the words for both cases: done, and dry run."""
-    target = file.path if prefix is None else prefix / file.path.relative_to("/")
+    target = below(file.path, prefix)
     try:
         installed = target.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -25,14 +25,19 @@ SERVICE_USER = "previewops"
 SUPERVISOR = "previewops-supervisor.service"
 HEALTH_TIMER = "previewops-health.timer"
 API = "previewops-api.service"
+SLICE = "previewops.slice"
 
 UNITS = (
     SUPERVISOR,
     "previewops-worker@.service",
     "previewops-health.service",
     HEALTH_TIMER,
+    "previewops-prune.service",
+    "previewops-prune.timer",
+    "previewops-metrics.service",
+    "previewops-metrics.timer",
     API,
-    "previewops.slice",
+    SLICE,
 )
 ENVIRONMENT_FILE = "previewops.env"
 

@@ -98,7 +98,7 @@ async def _up(context: Context, options: UpOptions, *, count: int) -> None:
                 f"previewops: {pluralize(count, 'worker')} of {settings.worker_concurrency} jobs each"
                 f" on queue {settings.queue_name}\n"
                 f"  Redis     {redact_url(url)}\n"
-                f"  bundles   {settings.data_dir / 'previews'}\n"
+                f"  bundles   {settings.store or settings.data_dir / 'previews'}\n"
                 f"  logs      {own_folder(settings, LOG_FOLDER)}"
             )
             foreground = _foreground(context, options, url, Queue(redis, settings), output)

@@ -3,13 +3,13 @@
 ``AsyncClient`` is for code in an event loop, ``Client`` for all other code. Both have the same methods.
 """
 
-from previewops.bundles import Artifact
 from previewops.client.arguments import BadArgument
 from previewops.client.async_client import AsyncClient
 from previewops.client.client import Client
 from previewops.client.errors import ClientClosed, JobCancelled, JobFailed, WaitTimeout
 from previewops.client.results import JobResult, Progress
 from previewops.queue.queue import Receipt
+from previewops.stores.port import Artifact
 
 __all__ = [
     "Artifact",

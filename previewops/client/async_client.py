@@ -13,7 +13,6 @@ from typing import TypeAlias
 
 from redis.exceptions import RedisError
 
-from previewops.bundles import Artifact, list_artifacts
 from previewops.client import arguments
 from previewops.client.errors import JobCancelled, JobFailed, WaitTimeout
 from previewops.client.payload_source import PayloadSource, load_payload
@@ -38,6 +37,8 @@ from previewops.redis_server.connection import (
 from previewops.redis_server.failures import unavailable_reason
 from previewops.settings import Settings
 from previewops.states import JobState
+from previewops.stores.port import Artifact
+from previewops.stores.selection import open_store
 
 SubmitError: TypeAlias = InvalidPayload | JobConflict | QueueFull | UsageError
 """Why one of several payloads was rejected. ``UsageError``: its file cannot be read, or it is not a payload."""
@@ -93,6 +94,7 @@ class AsyncClient:
                 arguments.require_text(argument, value)
         self.settings = Settings.from_env(os.environ) if settings is None else settings
         self.name = name or f"client@{socket.gethostname()}"
+        self._store = open_store(self.settings)
         self._option = redis_url
         self._connections: dict[asyncio.AbstractEventLoop, _LoopConnection] = {}
 
@@ -198,18 +200,20 @@ class AsyncClient:
             return await queue.status(job_id)
 
     async def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
-        """Returns the files of a completed job's bundle, under DATA_DIR of this process.
+        """Returns the files of a completed job's bundle, in the store of this process: PREVIEW_STORE, or DATA_DIR.
 
         Raises:
             JobNotFound: the job has no record.
             WrongState: the job is not completed, or was a dry run.
-            BundleNotFound: the bundle is not under this DATA_DIR.
+            BundleNotFound: the bundle is not in this store.
+            BundleUnreadable: the store cannot be read now.
+            StoreRejected: the module for object stores is not installed.
         """
         record = await self.status(job_id)
         if record.state is not JobState.COMPLETED or (record.result or {}).get("dryRun"):
             state = "a dry run" if record.state is JobState.COMPLETED else record.state.value
             raise WrongState(job_id, state, "list the artifacts of", "completed and not a dry run")
-        return await asyncio.to_thread(list_artifacts, self.settings.data_dir, record)
+        return await asyncio.to_thread(self._store.manifest, record)
 
     async def cancel(self, job_id: str, *, who: str | None = None, why: str = "") -> JobState:
         """Cancels a job that has not ended; returns its previous state. ``who`` is recorded, by default ``name``.

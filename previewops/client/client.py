@@ -14,7 +14,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
-from previewops.bundles import Artifact
 from previewops.client.async_client import AsyncClient, SubmitError
 from previewops.client.background_loop import BackgroundLoop
 from previewops.client.errors import ClientClosed
@@ -24,6 +23,7 @@ from previewops.queue.queue import Receipt
 from previewops.queue.records import JobRecord
 from previewops.settings import Settings
 from previewops.states import JobState
+from previewops.stores.port import Artifact
 
 T = TypeVar("T")
 

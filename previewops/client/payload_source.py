@@ -32,7 +32,12 @@ async def load_payload(source: PayloadSource, settings: Settings) -> Payload:
     """
     policy = None
     if settings.asset_roots is not None:
-        policy = AssetPolicy(settings.asset_roots, settings.asset_hosts, settings.data_dir)
+        policy = AssetPolicy(
+            settings.asset_roots,
+            settings.asset_hosts,
+            settings.data_dir,
+            buckets=settings.effective_asset_buckets,
+        )
     if isinstance(source, Mapping):
         return validate(dict(source), policy=policy)
     if not isinstance(source, os.PathLike):

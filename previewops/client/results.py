@@ -14,8 +14,9 @@ from previewops.states import JobState
 class JobResult:
     """A completed job.
 
-    ``bundle`` is the folder's path on the worker's host, None for a dry run. ``artifacts`` of a client returns the
-    files under this process's DATA_DIR. ``plan`` is the plan of a dry run. Lengths are in ms and pixels.
+    ``bundle`` is the folder's path on the worker's host, None for a dry run and for a bundle in an object store.
+    ``location`` is that path, or the address in the object store. ``artifacts`` of a client returns the files in this
+    process's store. ``plan`` is the plan of a dry run. Lengths are in ms and pixels.
     """
 
     job_id: str
@@ -27,22 +28,25 @@ class JobResult:
     warnings: tuple[str, ...]
     plan: dict[str, Any] | None
     record: JobRecord
+    location: str | None = None
 
     @classmethod
     def from_record(cls, record: JobRecord) -> JobResult:
         """Returns the result of a completed job's record."""
         result = record.result or {}
         bundle, warnings = result.get("bundle"), result.get("warnings")
+        location = bundle if isinstance(bundle, str) else None
         return cls(
             job_id=record.job_id,
             project_id=record.project_id,
-            bundle=Path(bundle) if isinstance(bundle, str) else None,
+            bundle=None if location is None or "://" in location else Path(location),
             duration_ms=result.get("durationMs"),
             width=result.get("width"),
             height=result.get("height"),
             warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
             plan=result.get("plan"),
             record=record,
+            location=location,
         )
 
 

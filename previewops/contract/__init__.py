@@ -6,12 +6,13 @@ Pure: opens no file, socket or image. Importing is cheap: the first validation l
 from previewops.contract.explain import explain
 from previewops.contract.parse import ParsedLine, parse_lines, parse_payload
 from previewops.contract.payload import Payload
-from previewops.contract.uris import AssetPolicy, DataUri, FileUri, UriNotAllowed, parse_uri
+from previewops.contract.uris import AssetPolicy, BucketUri, DataUri, FileUri, UriNotAllowed, parse_uri
 from previewops.contract.url import HttpUri
 from previewops.contract.validate import find_violations, validate
 
 __all__ = [
     "AssetPolicy",
+    "BucketUri",
     "DataUri",
     "FileUri",
     "HttpUri",

@@ -15,17 +15,21 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from previewops.asset_roots import is_private
+from previewops.bucket_addresses import SCHEMES, BucketAddress
 from previewops.contract.limits import MAX_INLINE_BYTES, MAX_PATH_BYTES
 from previewops.contract.url import HttpUri, InvalidUrl, parse_url, quote_uri
 from previewops.host_patterns import HostPattern, format_hosts
 from previewops.message_formatting import escape_unprintable, format_path, quote, shorten
 
-ALLOWED_ADDRESSES = "a file path, a file:// uri, a data: uri or a web address"
+ALLOWED_ADDRESSES = (
+    "a file path, a file:// uri, a data: uri, a web address or an s3://, gs:// or az:// address"
+)
 
 # Compiled on first use and cached by re, so that importing this package is cheap.
 _SCHEME = r"([A-Za-z][A-Za-z0-9+.-]*):"
 _FILE_URI = r"(?is:file://(?:localhost)?(/.*))"
 _DATA_HEAD = r"(?ia:data:(?P<type>(?:image|audio)/[a-z0-9][a-z0-9.+-]*)(?:;[\w.+-]+=[\w.+-]*+)*+;base64,)"
+_BUCKET_URI = r"[a-zA-Z0-9]+://([a-z0-9][a-z0-9._-]{1,254})/([^\x00-\x1f\x7f]{1,1024})"
 _CONTROL = r"[\x00-\x1f\x7f]"
 _INVALID_ESCAPE = r"(?s:%(?![0-9A-Fa-f]{2}).{0,2})"
 
@@ -54,6 +58,17 @@ class DataUri(NamedTuple):
     content: bytes
 
 
+class BucketUri(NamedTuple):
+    """An object: scheme (s3, gs or az), bucket, and key without empty parts, '.' and '..'."""
+
+    scheme: str
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.bucket}/{self.key}"
+
+
 @dataclass(frozen=True, slots=True)
 class AssetPolicy:
     """Roots and hosts that assets may be read from. Relative roots are resolved against the current folder.
@@ -65,13 +80,14 @@ class AssetPolicy:
     hosts: tuple[HostPattern, ...] = ()
     data_dir: Path | None = None
     shows_roots: bool = True
+    buckets: tuple[BucketAddress, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "roots", tuple(map(_absolute, self.roots)))
         if self.data_dir is not None:
             object.__setattr__(self, "data_dir", _absolute(self.data_dir))
 
-    def check(self, uri: FileUri | HttpUri) -> None:
+    def check(self, uri: FileUri | HttpUri | BucketUri) -> None:
         """Rejects a file outside the roots and a host that is not listed, by their text alone.
 
         Raises:
@@ -81,6 +97,13 @@ class AssetPolicy:
             if not any(host.allows(uri.scheme, uri.host, uri.port) for host in self.hosts):
                 found, allowed = f"{uri.host}:{uri.port}", format_hosts(self.hosts)
                 raise UriNotAllowed("uri-host", "has a host that is not allowed", found, allowed)
+            return
+        if isinstance(uri, BucketUri):
+            if not any(bucket.contains(*uri) for bucket in self.buckets):
+                allowed = ", ".join(map(str, self.buckets)) or "no bucket (PREVIEW_ASSET_BUCKETS is empty)"
+                raise UriNotAllowed(
+                    "uri-host", "is in a bucket that is not allowed", quote(str(uri)), allowed
+                )
             return
         path = str(uri.path)
         if not self.roots:
@@ -104,11 +127,12 @@ def format_roots(roots: Sequence[Path]) -> str:
     return "paths under " + ", ".join(dict.fromkeys(format_path(root) for root in roots))
 
 
-def parse_uri(uri: str) -> FileUri | DataUri | HttpUri:
+def parse_uri(uri: str) -> FileUri | DataUri | HttpUri | BucketUri:
     """Parses an asset's uri.
 
     A plain path is used unchanged; a file:// uri (RFC 8089) is percent-decoded; a data: uri (RFC 2397) must
-    be base64 of an image or a sound; an http or https uri must have neither user nor fragment.
+    be base64 of an image or a sound; an http or https uri must have neither user nor fragment; an s3, gs or az
+    uri names a bucket and a key, which is used unchanged.
 
     Raises:
         UriNotAllowed: another scheme, a '..' in the path, a forbidden character, or a malformed or oversized
@@ -122,6 +146,8 @@ def parse_uri(uri: str) -> FileUri | DataUri | HttpUri:
         return _data(uri)
     if name == "file":
         return _file(_path_of_file_uri(uri), uri)
+    if name in SCHEMES:
+        return _bucket(name, uri)
     if name in ("http", "https"):
         try:
             return parse_url(uri)
@@ -130,6 +156,14 @@ def parse_uri(uri: str) -> FileUri | DataUri | HttpUri:
     message = f"has the unsupported scheme {shorten(name, 40)}"
     allowed = f"{ALLOWED_ADDRESSES} (a path with a colon in its first part starts with ./)"
     raise UriNotAllowed("uri-scheme", message, quote_uri(uri), allowed)
+
+
+def _bucket(scheme: str, uri: str) -> BucketUri:
+    match = re.fullmatch(_BUCKET_URI, uri)
+    if match is None or any(part in ("", ".", "..") for part in match[2].split("/")):
+        message, allowed = f"is not the address of an object in {scheme}", f"{scheme}://bucket/folder/file"
+        raise UriNotAllowed("uri-malformed", message, quote(uri), allowed)
+    return BucketUri(scheme, match[1], match[2])
 
 
 def _path_of_file_uri(uri: str) -> str:

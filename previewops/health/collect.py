@@ -15,6 +15,7 @@ from previewops.health.from_snapshot import inputs_from_snapshot
 from previewops.server_versions import ServerVersion
 from previewops.settings import Settings
 from previewops.snapshot.model import CounterBucket, Snapshot
+from previewops.stores.verdict import check_store
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -28,7 +29,8 @@ async def collect_inputs(
     buckets: Iterable[CounterBucket] | None = None,
     clock: Clock | None = None,
 ) -> HealthInputs:
-    """Collects everything that ``previewops.health.evaluate`` needs, in two round trips.
+    """Collects everything that ``previewops.health.evaluate`` needs, in two round trips to Redis. It probes the store
+    of PREVIEW_STORE, at most once a minute.
 
     Args:
         snapshot: taken with ``runs=True``; otherwise stuck jobs are not checked.
@@ -61,6 +63,7 @@ async def collect_inputs(
         redis_ms=redis_ms,
         queue_max=settings.queue_max,
         confined_by={worker.worker_id: worker.confined_by for worker in workers if worker.confined_by},
+        store=await check_store(settings),
         confinement_missing={worker.worker_id: worker.confinement_missing for worker in workers},
         clocks_ahead_ms={name: ahead for name, ahead in clocks_ahead_ms if ahead is not None},
     )

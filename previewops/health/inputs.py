@@ -9,6 +9,7 @@ from enum import StrEnum
 from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisorStatus
+from previewops.stores.port import StoreVerdict
 
 SILENT_HEARTBEATS = 3
 """A worker that has missed this many heartbeats counts as silent."""
@@ -101,7 +102,7 @@ class HealthInputs:
     ``unreadable`` the damaged keys, ``blocked_by`` those of a wrong type without which no job can be claimed,
     ``quarantined`` how many keys scripts moved aside; ``stock_worker_at`` when another arq worker was last found on
     the queue, within ``STOCK_WORKER_WINDOW_MS``; ``rejected_commands`` the command that Redis rejects, by the check
-    that needs it.
+    that needs it; ``store`` the object store of bundles.
     """
 
     waiting: int
@@ -136,4 +137,5 @@ class HealthInputs:
     unreadable: UnreadableKeys = NO_UNREADABLE_KEYS
     blocked_by: tuple[str, ...] = ()
     quarantined: int = 0
+    store: StoreVerdict | None = None
     rejected_commands: Mapping[str, str] = field(default_factory=dict)

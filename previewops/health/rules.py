@@ -43,6 +43,7 @@ CHECKS = (
     "redis-version",
     "eviction",
     "persistence",
+    "store",
     "disk",
 )
 """Names of all checks, in order."""
@@ -68,6 +69,7 @@ def evaluate(inputs: HealthInputs, thresholds: Thresholds) -> Health:
         *check_clocks(inputs, thresholds),
         *_redis(inputs, thresholds),
         *_rejected_commands(inputs),
+        *_store(inputs),
         *_disk(inputs, thresholds),
     )
     return Health(checks, tuple(collect_perfdata(inputs, thresholds)))
@@ -215,6 +217,16 @@ def _redis(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
         message = "Redis writes to disk" if inputs.persistent else problem
         advice = "CONFIG SET appendonly yes, and the same in redis.conf"
         yield make_check("persistence", classify(not inputs.persistent, 1, 2), message, state, advice)
+
+
+def _store(inputs: HealthInputs) -> Iterable[Check]:
+    if inputs.store is None:
+        return
+    location, problem = inputs.store.location, inputs.store.problem
+    message = f"the store {location} cannot be used: {problem}" if problem else f"the store {location} works"
+    advice = "check the service, PREVIEW_STORE, and the credentials of the workers and of this process"
+    status = Status.CRITICAL if problem else Status.OK
+    yield make_check("store", status, message, "fails" if problem else "works", advice)
 
 
 def _disk(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:

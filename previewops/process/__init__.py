@@ -1,1 +1,1 @@
-"""Process primitives: parent-death signal and the sd_notify protocol."""
+"""Process primitives: parent-death signal, the sd_notify protocol, alive files."""

@@ -1,6 +1,7 @@
 """Reports a service's state to systemd by the sd_notify(3) protocol: datagrams to the socket NOTIFY_SOCKET.
 
-Without ``Type=notify`` there is no such socket and nothing is sent.
+Without ``Type=notify`` there is no such socket and nothing is sent. What feeds the watchdog refreshes the process's
+alive file as well, for supervisors other than systemd.
 """
 
 from __future__ import annotations
@@ -10,14 +11,20 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 
+from previewops.process.alive import REFRESH_INTERVAL_S, AliveFile
+
 NOTIFY_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 """Variables that apply to one process and must not reach its children."""
 
 
 class SystemdNotifier:
-    """Sends this process's state to systemd. Never blocks, never fails."""
+    """Sends this process's state to systemd. Never blocks, never fails.
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    ``alive`` is the process's alive file, which is refreshed with the watchdog and closed with this notifier.
+    """
+
+    def __init__(self, environ: Mapping[str, str], *, alive: AliveFile | None = None) -> None:
+        self._alive = alive
         path = environ.get("NOTIFY_SOCKET", "")
         # An abstract socket's name starts with NUL, which a variable cannot contain.
         self._address = "\0" + path[1:] if path.startswith("@") else path
@@ -41,12 +48,21 @@ class SystemdNotifier:
         """Reports that the service is shutting down."""
         self._send("STOPPING=1", f"STATUS={status}")
 
+    @property
+    def feed_interval_s(self) -> float:
+        """Seconds after which to feed the watchdog again."""
+        return min(REFRESH_INTERVAL_S, (self.watchdog_s or REFRESH_INTERVAL_S * 3) / 3)
+
     def feed_watchdog(self) -> None:
-        """Feeds the watchdog if there is one. Call it only where work makes progress."""
+        """Feeds the watchdog and refreshes the alive file, if there are. Call it only where work makes progress."""
         if self.watchdog_s is not None:
             self._send("WATCHDOG=1")
+        if self._alive is not None:
+            self._alive.refresh()
 
     def close(self) -> None:
+        if self._alive is not None:
+            self._alive.close()
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -19,7 +19,7 @@ _NOT_FOR_WORKERS = (
     "PREVIEW_API_TOKEN_FILE",
     "PREVIEW_API_READ_TOKEN_FILE",
 )
-_FIXED = ("redis_url", "queue_name", "data_dir")
+_FIXED = ("redis_url", "queue_name", "data_dir", "store")
 
 MAX_FILE_BYTES = 1_048_576
 """Maximum size of an environment file."""
@@ -66,7 +66,7 @@ def check_reload(old: Settings, new: Settings) -> None:
     """Checks that a running supervisor can change to new settings.
 
     Raises:
-        UsageError: they name another queue, DATA_DIR or Redis.
+        UsageError: they name another queue, DATA_DIR, store or Redis.
     """
     changed = [name for name in _FIXED if getattr(old, name) != getattr(new, name)]
     if changed:

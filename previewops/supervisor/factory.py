@@ -13,6 +13,7 @@ from pathlib import Path
 
 from previewops.clock import SystemClock, system_rng
 from previewops.logs.journal import is_journal
+from previewops.process.alive import AliveFile, Role, alive_prefix
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.queue.leases import Leases
 from previewops.redis_server.connection import connect
@@ -76,7 +77,8 @@ async def build_supervisor(
         stack.enter_context(hold_supervisor_lock(settings))
         redis = connect(url, role="supervisor")
         stack.push_async_callback(redis.aclose)
-        notifier = SystemdNotifier(os.environ)
+        alive = AliveFile(alive_prefix(settings.data_dir, settings.queue_name), Role.SUPERVISOR)
+        notifier = SystemdNotifier(os.environ, alive=alive)
         stack.callback(notifier.close)
         host_metrics = HostMetrics()
         name = supervisor_id(settings.data_dir)

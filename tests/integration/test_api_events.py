@@ -156,13 +156,13 @@ async def test_unreadable_record_does_not_affect_other_listeners(api: ApiUnderTe
     bad = api.backend.queue.keys.job_prefix + "bad"
     with structlog.testing.capture_logs() as log:
         claims = {claim.job_id: claim for claim in await api.queue_driver.claim(2)}
-        await api.queue_driver.redis.execute_command("HSET", bad, "attempts", "xx")
+        await api.queue_driver.redis.execute_command("HSET", bad, "state", "xx")
         await api.queue_driver.finish(claims["good"])
         event = await streams["good"].next()
         while event[0] == "progress":
             event = await streams["good"].next()
         assert event[0] == "end"
-        await api.queue_driver.redis.execute_command("HSET", bad, "attempts", "1")
+        await api.queue_driver.redis.execute_command("HSET", bad, "state", "active")
         await api.queue_driver.finish(claims["bad"])
         event = await streams["bad"].next()
         while event[0] == "progress":

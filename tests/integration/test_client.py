@@ -13,10 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import redis
 
 import previewops
+from previewops.bucket_addresses import parse_bucket_address
 from previewops.client import (
     AsyncClient,
     BadArgument,
@@ -29,6 +31,7 @@ from previewops.client import (
     WaitTimeout,
 )
 from previewops.errors import (
+    ArtifactNotLocal,
     BundleNotFound,
     InvalidPayload,
     JobConflict,
@@ -47,10 +50,13 @@ from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
 from previewops.settings import Settings
 from previewops.states import JobState
+from previewops.stores.objects.store import ObjectStore
 from tests.docs.documents import ROOT
 from tests.integration.cli_program import QueueDriver, payload, queue_driver
+from tests.object_servers import S3Server
 from tests.process_guard import guarded_environ
 from tests.redis_server import RedisProcess
+from tests.store_support import contents, stage
 
 pytestmark = pytest.mark.redis
 
@@ -516,3 +522,29 @@ def test_package_imports_redis_only_for_a_client() -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
     with pytest.raises(AttributeError, match="no attribute 'Clients'"):
         _ = previewops.Clients
+
+
+async def test_files_of_a_bundle_in_a_bucket(
+    redis_url: str, settings: Settings, tmp_path: Path, ministack: S3Server
+) -> None:
+    address = parse_bucket_address(ministack.address(ministack.make_bucket()))
+    stored = replace(settings, store=address)
+    store = ObjectStore(address)
+    text = contents("one")["frames/0.webp"]
+    location = await asyncio.to_thread(
+        store.publish, stage(tmp_path, 1, "one", "job-1"), "lessons", "job-1", token=1
+    )
+    async with AsyncClient(redis_url, settings=stored) as client, queue_driver(redis_url) as driver:
+        await driver.complete("job-1", "plan", result={"bundle": location.location})
+        result = await client.wait("job-1")
+        assert (result.bundle, result.location) == (None, location.location)
+        artifact = (await client.artifacts("job-1"))[0]
+        assert await asyncio.to_thread(artifact.read) == text
+        async with httpx.AsyncClient() as anybody:
+            url = await asyncio.to_thread(artifact.url, seconds=60)
+            assert (await anybody.get(url)).content == text
+        with pytest.raises(ArtifactNotLocal):
+            _ = artifact.file
+        await driver.complete("job-2", result={"bundle": location.location})
+        with pytest.raises(BundleNotFound, match="is not in the store s3://"):
+            await client.artifacts("job-2")

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from previewops.bucket_addresses import parse_bucket_address
 from previewops.health import RecentOutcomes, Status, Thresholds, evaluate
 from previewops.health.collect import collect_inputs
 from previewops.snapshot.history import History
+from tests.object_servers import S3Server, free_port
 from tests.queue_support import completed_job, payload, queue_fixture
 from tests.redis_server import RedisProcess
 
@@ -79,6 +81,23 @@ async def test_history_replaces_a_short_snapshot(redis_url: str, tmp_path: Path)
         assert facts.recent == RecentOutcomes(completed=0, died=0, removed=0)
 
 
+async def test_the_store_of_bundles_is_probed(redis_url: str, tmp_path: Path, ministack: S3Server) -> None:
+    good = parse_bucket_address(ministack.address(ministack.make_bucket()))
+    cases = [
+        (good, ""),
+        (parse_bucket_address(ministack.address("no-such-bucket")), "the bucket does not exist"),
+        (parse_bucket_address(f"s3://bucket?endpoint=http://127.0.0.1:{free_port()}&region=x"), "error"),
+    ]
+    async with queue_fixture(redis_url, data_dir=tmp_path) as b:
+        for address, problem in cases:
+            snapshot = await b.snapshots.read()
+            facts = await collect_inputs(b.redis, replace(b.settings, store=address), snapshot)
+            assert facts.store is not None
+            assert facts.store.location == str(address)
+            assert problem in facts.store.problem
+            assert bool(problem) is bool(facts.store.problem)
+
+
 @pytest.mark.parametrize(
     ("forbidden", "unreadable"),
     [
@@ -93,7 +112,7 @@ async def test_a_check_that_redis_does_not_permit_is_unknown(
     async with queue_fixture(server.url) as b:
         await b.redis.execute_command("ACL", "SETUSER", "default", forbidden)
         inputs = await collect_inputs(b.redis, b.settings, await b.snapshots.read())
-        assert inputs.unreadable == unreadable
+        assert inputs.rejected_commands == unreadable
         health = evaluate(inputs, Thresholds())
         unknown = {check.name: check.message for check in health.checks if check.status is Status.UNKNOWN}
         assert unknown == {

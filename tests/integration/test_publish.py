@@ -16,22 +16,20 @@ from typing import IO
 import pytest
 
 from previewops.errors import StaleToken, TransientJobError
-from previewops.worker.publish import publish as publishing
-from previewops.worker.publish.publish import (
-    Publication,
-    PublishResult,
-    bundle_path,
-    fence_path,
-    publish,
-    staging_path,
-)
+from previewops.stores.folder import publish as publishing
+from previewops.stores.folder.paths import bundle_path, fence_path
+from previewops.stores.folder.publish import publish
+from previewops.stores.port import Publication, PublishResult
+from previewops.stores.staging import staging_path, sweep_staging
 
 FILES = 8
 
 PUBLISHER = """
 import sys
 from pathlib import Path
-from previewops.worker.publish.publish import bundle_path, fence_path, publish, rename_exchange, staging_path
+from previewops.stores.folder.paths import bundle_path, fence_path
+from previewops.stores.folder.publish import publish, rename_exchange
+from previewops.stores.staging import staging_path
 
 data, token, stop_at, exchange = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
 
@@ -132,7 +130,7 @@ def left_in_staging(data: Path) -> list[str]:
 
 def test_a_first_bundle(tmp_path: Path) -> None:
     done = put(tmp_path, 1, "one")
-    assert done == Publication(tmp_path / "previews/p/j", 1, PublishResult.FIRST)
+    assert done == Publication(str(tmp_path / "previews/p/j"), 1, PublishResult.FIRST)
     assert read(tmp_path) == "one"
     assert left_in_staging(tmp_path) == []
 
@@ -225,7 +223,7 @@ def test_a_publisher_killed_at_any_step_leaves_a_complete_bundle_or_none(
     # The next attempt succeeds, and the sweep removes leftovers.
     put(tmp_path, 3, "three")
     assert read(tmp_path) == "three"
-    publishing.sweep_staging(tmp_path, lambda attempt: False)
+    sweep_staging(tmp_path, lambda attempt: False)
     assert left_in_staging(tmp_path) == []
 
 

@@ -23,12 +23,13 @@ from previewops import worker
 from previewops.contract import limits, validate
 from previewops.errors import PermanentJobError
 from previewops.settings import Settings
+from previewops.stores.folder.paths import bundle_path
+from previewops.stores.folder.store import FolderStore
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener, OpenedAsset
 from previewops.worker.cache.keys import renderer_fingerprint
 from previewops.worker.cache.render_cache import DigestCache, MissedThumbnail, RenderCache
 from previewops.worker.cache.store import CacheEntry, CacheStore
-from previewops.worker.prune import cache_dir, cache_to_evict, expired_bundles, prune_cache, remove_bundle
-from previewops.worker.publish.publish import bundle_path, fence_path, publish
+from previewops.worker.prune import cache_dir, cache_to_evict, expired_bundles, prune_cache
 from previewops.worker.render.text.fontfiles import FontFile, FontSources
 from previewops.worker.render_task import RenderRunner, RenderTask
 from previewops.worker.sandbox.child import ChildLimits
@@ -48,6 +49,7 @@ class CacheHarness:
     def __init__(self, folder: Path, renders: RenderPool) -> None:
         self.folder = folder
         self.settings = Settings(data_dir=folder / "data")
+        self.bundles = FolderStore(self.settings.data_dir)
         self.store = CacheStore(cache_dir(self.settings.data_dir))
         self.reuse = RenderCache(self.store, DigestCache())
         self.renders: RenderRunner = renders
@@ -66,9 +68,7 @@ class CacheHarness:
             self.settings, request, staging, opener=opener, cache=self.reuse, fonts=fonts
         )
         summary = await work.run(self.renders, lambda _share, _word: None)
-        data_dir, token = self.settings.data_dir, self._token
-        fence = fence_path(data_dir, "project", job_id)
-        await asyncio.to_thread(publish, staging, self.bundle(job_id), fence=fence, token=token)
+        await asyncio.to_thread(self.bundles.publish, staging, "project", job_id, token=self._token)
         return summary
 
     def bundle(self, job_id: str) -> Path:
@@ -456,34 +456,34 @@ async def test_an_unwritable_store_fails_no_job(harness: CacheHarness) -> None:
 async def test_bundles_are_removed_atomically_unless_they_are_being_published(harness: CacheHarness) -> None:
     await harness.render(payload(STEPS, ASSETS), "one")
     await harness.render(payload(STEPS, ASSETS), "two")
-    data_dir, now_s = harness.settings.data_dir, time.time()
-    assert expired_bundles(data_dir, project=None, now_s=now_s, older_than_s=60) == []
-    assert expired_bundles(data_dir, project="other", now_s=now_s, older_than_s=-60) == []
+    store, now_s = harness.bundles, time.time()
+    assert expired_bundles(store, project=None, now_s=now_s, older_than_s=60) == []
+    assert expired_bundles(store, project="other", now_s=now_s, older_than_s=-60) == []
     one, two = sorted(
-        expired_bundles(data_dir, project="project", now_s=now_s, older_than_s=-60),
-        key=lambda bundle: bundle.folder,
+        expired_bundles(store, project="project", now_s=now_s, older_than_s=-60),
+        key=lambda bundle: bundle.job_id,
     )
     assert one.size_bytes > 1_000
-    assert remove_bundle(data_dir, one)
-    assert not one.folder.exists()
-    preview = two.folder / "preview.json"
+    assert store.remove(one)
+    assert not harness.bundle("one").exists()
+    preview = harness.bundle("two") / "preview.json"
     os.utime(preview, (1, 1))
-    assert not remove_bundle(data_dir, two), "published again since it was listed"
+    assert not store.remove(two), "published again since it was listed"
     assert preview.exists()
-    assert list((data_dir / ".staging").iterdir()) == []
+    assert list((store.data_dir / ".staging").iterdir()) == []
 
 
 async def test_a_bundle_rendered_again_counts_as_new(harness: CacheHarness) -> None:
-    job, data_dir = payload(STEPS, ASSETS), harness.settings.data_dir
+    job, store = payload(STEPS, ASSETS), harness.bundles
     await harness.render(job, "one")
     preview = harness.bundle("one") / "preview.json"
     os.utime(preview, (1, 1))
     before = preview.stat().st_ino
-    (old,) = expired_bundles(data_dir, project=None, now_s=time.time(), older_than_s=3_600)
+    (old,) = expired_bundles(store, project=None, now_s=time.time(), older_than_s=3_600)
     await harness.render(job, "one")
     assert preview.stat().st_ino == before, "the bundle was kept"
-    assert not remove_bundle(data_dir, old), "it was confirmed since it was listed"
-    assert expired_bundles(data_dir, project=None, now_s=time.time(), older_than_s=3_600) == []
+    assert not store.remove(old), "it was confirmed since it was listed"
+    assert expired_bundles(store, project=None, now_s=time.time(), older_than_s=3_600) == []
 
 
 def test_the_renderer_has_a_fingerprint_of_its_files() -> None:

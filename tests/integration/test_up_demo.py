@@ -13,13 +13,17 @@ import psutil
 import pytest
 from PIL import Image
 
+from previewops.bucket_addresses import parse_bucket_address
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.dead_letters import DeadLetters
 from previewops.redis_server.connection import connect
 from previewops.redis_server.embedded import EmbeddedRedis
 from previewops.settings import Settings
 from previewops.snapshot.reader import SnapshotReader
-from tests.fault.cluster import check_bundle
+from previewops.stores.objects.store import ObjectStore
+from tests.fault.cluster import check_bundle, check_stored_bundle
+from tests.object_servers import CREDENTIALS, S3Server
+from tests.store_support import record
 
 PROGRAM = [sys.executable, "-m", "previewops"]
 PICTURES = {".webp", ".png", ".jpg", ".jpeg", ".gif", ".apng"}
@@ -116,3 +120,27 @@ def test_demo_data_survives_a_restart(
         assert {record.code for record in dead} == {"asset-missing", "asset-corrupt"}
 
     asyncio.run(read_counters())
+
+
+def test_the_demo_runs_over_a_bucket(tmp_path: Path, ministack: S3Server) -> None:
+    address = ministack.address(ministack.make_bucket())
+    run = subprocess.run(
+        [*PROGRAM, "up", "--demo"],
+        cwd=tmp_path,
+        env={**clean_environment(tmp_path / "data"), **CREDENTIALS, "PREVIEW_STORE": address},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stderr == ""
+    assert "9 of 11 jobs completed" in run.stdout
+    assert not (tmp_path / "data" / "previews").exists()
+    store = ObjectStore(parse_bucket_address(address))
+    bundles = [*store.list_bundles()]
+    assert len(bundles) == 8
+    assert f"Bundles    {store.location}/previews/nine-mens-morris" in run.stdout
+    for bundle in bundles:
+        check_stored_bundle(store, record(bundle.job_id, bundle.project_id))

@@ -15,10 +15,11 @@ from structlog.testing import capture_logs
 from previewops.errors import RenderCrashed
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
-from previewops.worker.engine import jobs as job_module
+from previewops.stores.folder.paths import bundle_path, fence_path
+from previewops.stores.folder.store import FolderStore
+from previewops.stores.port import BundleStore, Publication
 from previewops.worker.engine.jobs import RenderJobs
 from previewops.worker.engine.worker import PreviewWorker
-from previewops.worker.publish.publish import bundle_path, fence_path
 from previewops.worker.sandbox.children import ProgressCallback, RequestHandler, ResultCheck
 from tests.integration.worker_support import (
     PATIENCE_S,
@@ -72,11 +73,16 @@ def raw(job_id: str, *, dry_run: bool = False) -> dict[str, Any]:
 
 
 def rendering(
-    queue: QueueFixture, url: str, folder: Path, renders: FakeRenderRunner, **settings: Any
+    queue: QueueFixture,
+    url: str,
+    folder: Path,
+    renders: FakeRenderRunner,
+    store: BundleStore | None = None,
+    **settings: Any,
 ) -> PreviewWorker:
     (folder / ".staging").mkdir(exist_ok=True)
     chosen = make_settings(queue, data_dir=folder, **{"max_attempts": 1, "max_crashes": 1, **settings})
-    jobs = RenderJobs(chosen, renders, (folder,), rng=MaxRng())
+    jobs = RenderJobs(chosen, renders, (folder,), store or FolderStore(folder), rng=MaxRng())
 
     async def render_preview(ctx: dict[Any, Any], argument: Any) -> Any:
         return await jobs.render_preview(ctx, argument)
@@ -183,7 +189,7 @@ async def test_a_fence_ahead_of_redis_is_overtaken_by_the_next_attempt(
 async def test_a_publication_in_progress_survives_a_drain(
     redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish = job_module.publish
+    publish = FolderStore.publish
     loop = asyncio.get_running_loop()
     started, go_on = asyncio.Event(), threading.Event()
 
@@ -192,7 +198,7 @@ async def test_a_publication_in_progress_survives_a_drain(
         assert go_on.wait(PATIENCE_S)
         return publish(*args, **kwargs)
 
-    monkeypatch.setattr(job_module, "publish", slow)
+    monkeypatch.setattr(FolderStore, "publish", slow)
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "render_preview", "job", argument=raw("job"))
         worker = rendering(queue, redis_url, tmp_path, FakeRenderRunner())
@@ -212,3 +218,48 @@ async def test_a_publication_in_progress_survives_a_drain(
         record = await queue.queue.status("job")
         assert record.state in (JobState.WAITING, JobState.COMPLETED)
         assert (record.attempts, record.crashes) == (0, 0)
+
+
+class SlowStore(FolderStore):
+    """A store on a network: its publications wait until ``go_on`` is set."""
+
+    go_on = threading.Event()
+    publishing = 0
+    most = 0
+
+    @property
+    def remote(self) -> bool:
+        return True
+
+    def publish(self, staging: Path, project_id: str, job_id: str, **options: Any) -> Publication:
+        type(self).publishing += 1
+        type(self).most = max(self.most, self.publishing)
+        assert self.go_on.wait(PATIENCE_S)
+        type(self).publishing -= 1
+        return FolderStore.publish(self, staging, project_id, job_id, **options)
+
+
+async def test_one_more_job_renders_per_slot_while_bundles_are_uploaded(
+    redis_url: str, tmp_path: Path
+) -> None:
+    """One slot: the second job renders while the first publishes; the third waits for a publication to end."""
+    second = asyncio.Event()
+    jobs = ["job", "job-2", "job-3", "job-4"]
+
+    def note_second() -> None:
+        if len(renders.stagings) == 2:
+            second.set()
+
+    renders = FakeRenderRunner(note_second)
+    async with queue_fixture(redis_url) as queue:
+        for job_id in jobs:
+            await enqueue(queue.redis, "render_preview", job_id, argument=raw(job_id))
+        worker = rendering(queue, redis_url, tmp_path, renders, SlowStore(tmp_path))
+        async with running_worker(worker):
+            await wait_for_event(second)
+            assert len(worker.runs) == 2
+            SlowStore.go_on.set()
+            for job_id in jobs:
+                assert (await wait_for_end(queue, job_id)).state is JobState.COMPLETED
+            assert worker._free_slots == 1
+    assert SlowStore.most <= 2

@@ -12,6 +12,9 @@ SUPERVISOR = "previewops-supervisor.service"
 WORKER = "previewops-worker@1.service"
 HEALTH = "previewops-health.service"
 TIMER = "previewops-health.timer"
+METRICS = "previewops-metrics.service"
+METRICS_FILE = "/run/previewops/previewops.prom"
+PRUNE = "previewops-prune.service"
 OFF = "Environment=PREVIEW_WORKER_CONCURRENCY=none"
 FORMATS = ("webp", "gif", "apng", "png", "jpeg")
 BUNDLES = "/var/lib/previewops/previews/lessons"
@@ -23,6 +26,10 @@ def test_the_installed_units_are_valid(machine: Machine) -> None:
         "previewops-api.service",
         "previewops-health.service",
         "previewops-health.timer",
+        "previewops-metrics.service",
+        "previewops-metrics.timer",
+        "previewops-prune.service",
+        "previewops-prune.timer",
         "previewops-supervisor.service",
         "previewops-worker@.service",
         "previewops.slice",
@@ -112,3 +119,46 @@ def test_a_critical_state_fails_the_check(machine: Machine) -> None:
     failed = machine.attempt("systemctl", "start", HEALTH)
     assert failed.returncode != 0
     assert machine.show(HEALTH, "ExecMainStatus") == "2"
+
+
+def test_the_metrics_are_written_where_others_can_read_them(machine: Machine) -> None:
+    machine.systemctl("start", METRICS)
+    assert machine.run("stat", "-c", "%U %a", METRICS_FILE).split() == ["previewops", "644"]
+    assert "preview_redis_up" in machine.run("cat", METRICS_FILE)
+    assert machine.run("stat", "-c", "%a", "/run/previewops").strip() == "755"
+
+
+def test_bundles_are_pruned_by_the_age_in_the_environment_file(machine: Machine) -> None:
+    machine.systemctl("start", WORKER)
+    render(machine, payload("to-be-pruned"))
+    machine.systemctl("start", PRUNE)
+    assert machine.attempt("test", "-d", f"{BUNDLES}/to-be-pruned").returncode == 0
+    machine.run("sh", "-c", f"touch -d '2 days ago' {BUNDLES}/to-be-pruned {BUNDLES}/to-be-pruned/*")
+    machine.drop_in(PRUNE, "[Service]\nEnvironment='PREVIEW_PRUNE_OPTIONS=--bundles 1d'\n")
+    try:
+        machine.systemctl("start", PRUNE)
+    finally:
+        machine.revert(PRUNE)
+    assert machine.attempt("test", "-d", f"{BUNDLES}/to-be-pruned").returncode == 1
+
+
+def test_uninstall_waits_for_the_units_to_be_disabled_and_leaves_settings_and_bundles(
+    machine: Machine,
+) -> None:
+    machine.systemctl("enable", "--now", WORKER, TIMER)
+    refused = machine.attempt(str(PREVIEWOPS), "systemd", "uninstall")
+    assert refused.returncode == 1
+    assert f"{WORKER} active" in refused.stderr
+    _, _, stop = refused.stderr.partition("hint: sudo ")
+    try:
+        machine.run(*stop.split())
+        output = machine.run(str(PREVIEWOPS), "systemd", "uninstall")
+        for line in output.partition("Next steps\n")[2].splitlines():
+            machine.run("sh", "-c", line.strip())
+        listed = machine.attempt("systemctl", "list-unit-files", "--no-legend", "previewops*")
+        assert listed.stdout.strip() == ""
+        for kept in ("/var/lib/previewops/previews", "/etc/previewops/previewops.env"):
+            assert machine.attempt("test", "-e", kept).returncode == 0
+    finally:
+        machine.run(str(PREVIEWOPS), "systemd", "install")
+        machine.systemctl("daemon-reload")

@@ -12,7 +12,6 @@ from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widget import Widget
 
-from previewops.bundles import find_artifact
 from previewops.errors import BundleNotFound, JobNotFound, RedisUnavailable
 from previewops.health import Health
 from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
@@ -20,6 +19,8 @@ from previewops.queue.pages import Cursor, ListPage
 from previewops.queue.records import JobRecord
 from previewops.snapshot.history import History
 from previewops.snapshot.model import Snapshot
+from previewops.stores.folder.store import FolderStore
+from previewops.stores.port import ArtifactFile, BundleStore
 from previewops.tui.app import OperatorApp
 from previewops.tui.commands.commands import (
     CommandExecutor,
@@ -88,6 +89,7 @@ class FakeSource:
     listed: tuple[JobRecord, ...] = scenes.JOBS
     jobs_by_id: dict[str, JobRecord] = field(default_factory=lambda: {"lesson-500": scenes.DEAD_JOB})
     bundles: Path | None = None
+    store: BundleStore | None = None
     page_budget: int = 2_000
     queries: list[JobQuery] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
@@ -127,12 +129,14 @@ class FakeSource:
                 return replace(job, payload=scenes.PAYLOAD)
         raise JobNotFound(job_id, "preview-jobs")
 
-    def artifact(self, record: JobRecord, path: str) -> Path:
+    def artifact(self, record: JobRecord, path: str) -> ArtifactFile:
+        if self.store is not None:
+            return self.store.file(record, path)
         if self.bundles is None:
             raise BundleNotFound(
                 f"the bundle of job {record.job_id} is not on this machine", hint="set DATA_DIR"
             )
-        return find_artifact(self.bundles, record, path)
+        return FolderStore(self.bundles).file(record, path)
 
     # -- dead letters: ``dead_letters``, newest first; filters without job ids match ``beyond`` more
 

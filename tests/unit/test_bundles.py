@@ -12,16 +12,12 @@ from typing import Any
 
 import pytest
 
-from previewops.bundles import (
-    MAX_MANIFEST_BYTES,
-    Artifact,
-    find_artifact,
-    list_artifacts,
-    open_artifact,
-)
 from previewops.errors import ArtifactNotFound, BundleNotFound, BundleUnreadable
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
+from previewops.stores.folder.reader import find_artifact, list_artifacts, open_artifact
+from previewops.stores.folder.store import FolderStore
+from previewops.stores.manifest import MAX_MANIFEST_BYTES
 from tests.tui import scenes
 
 JOB = scenes.record("a", JobState.COMPLETED, result={"bundle": "/srv/previews/morris/a"})
@@ -49,8 +45,9 @@ def descriptors() -> int:
 
 
 def test_every_reader_function_finds_a_published_bundle(folder: Path, tmp_path: Path) -> None:
-    poster, frame = list_artifacts(tmp_path, JOB)
-    assert poster == Artifact("poster.webp", folder / "poster.webp", len(POSTER), SHA256, "image/webp")
+    poster, frame = FolderStore(tmp_path).manifest(JOB)
+    assert (poster.name, poster.bytes, poster.sha256) == ("poster.webp", len(POSTER), SHA256)
+    assert (poster.file, poster.media_type, poster.read()) == (folder / "poster.webp", "image/webp", POSTER)
     assert frame.file == find_artifact(tmp_path, JOB, "frames/001.webp") == folder / "frames" / "001.webp"
     opened = open_artifact(tmp_path, JOB, "poster.webp")
     try:

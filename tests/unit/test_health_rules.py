@@ -28,6 +28,7 @@ from previewops.health import (
 from previewops.queue.tolerant_values import UnreadableKeys
 from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
+from previewops.stores.port import StoreVerdict
 
 GB = 1_000_000_000
 
@@ -55,10 +56,11 @@ WELL = HealthInputs(
     queue_max=20,
     confined_by={"w1": ("Landlock 6", "seccomp", "resource limits")},
     clocks_ahead_ms={"w1": 3, "this host": -40},
+    store=StoreVerdict("s3://bucket"),
     redis_version=ServerVersion("Redis", (8, 8, 1)),
 )
 UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None,
-    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {}, "redis_version": None,
+    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {}, "redis_version": None, "store": None,
 }  # fmt: skip
 
 
@@ -97,6 +99,7 @@ TROUBLED = replace(
     queue_max=4,
     confined_by={"w1": ("resource limits",)},
     clocks_ahead_ms={"w1": -61_000},
+    store=StoreVerdict("s3://bucket", "connection refused"),
     redis_version=ServerVersion("Redis", (6, 2, 14)),
 )
 
@@ -130,7 +133,7 @@ def test_healthy_queue() -> None:
         ({"unaccounted": -1}, Status.OK, "accounting"),
         ({"lost_at": "2026-01-02T03:04:05.000Z"}, Status.CRITICAL, "data-loss"),
         ({"stock_worker_at": "2026-01-02T03:04:05.000Z"}, Status.CRITICAL, "arq-workers"),
-        ({"unreadable": {"eviction": "INFO"}, "eviction_policy": None}, Status.UNKNOWN, "eviction"),
+        ({"rejected_commands": {"eviction": "INFO"}, "eviction_policy": None}, Status.UNKNOWN, "eviction"),
         ({"recent": RecentOutcomes(95, 4, 0)}, Status.OK, "failure-rate"),
         ({"recent": RecentOutcomes(95, 5, 0)}, Status.WARNING, "failure-rate"),
         ({"recent": RecentOutcomes(6, 2, 0)}, Status.CRITICAL, "failure-rate"),

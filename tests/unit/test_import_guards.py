@@ -31,3 +31,24 @@ def test_second_import_name_is_rejected(folder: str) -> None:
 def test_worker_process_does_not_import_pillow() -> None:
     script = "import sys, previewops.worker.main; sys.exit('PIL' in sys.modules or 'textual' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "module", ["worker.main", "api.server", "client", "cli.submit", "tui.app", "health.collect"]
+)
+def test_object_storage_is_not_imported_before_it_is_used(module: str) -> None:
+    script = f"import sys, previewops.{module}; sys.exit('obstore' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+def test_without_its_module_object_storage_names_the_extra(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules['obstore'] = None; sys.modules['obstore.store'] = None\n"
+        "from previewops.stores.objects.client import connect\n"
+        "from previewops.bucket_addresses import parse_bucket_address\n"
+        "connect(parse_bucket_address('s3://bucket'))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert "the module obstore is not installed" in run.stderr

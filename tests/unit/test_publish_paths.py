@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from previewops.errors import PermanentJobError
-from previewops.worker.publish.publish import bundle_path, fence_path, staging_path, sweep_staging
+from previewops.stores.folder.paths import bundle_path, fence_path
+from previewops.stores.staging import staging_path, sweep_staging
 
 
 def test_the_layout(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ INTEGERS = {
     "PREVIEW_CACHE_MAX_AGE_S": ("cache_max_age_s", 60, 315_360_000),
     "PREVIEW_KEEP_COMPLETED": ("keep_completed", 0, 100_000_000),
     "PREVIEW_RESULT_TTL_S": ("result_ttl_s", 60, 315_360_000),
+    "PREVIEW_ARTIFACT_LINKS": ("artifact_links", 0, 604_800),
     "PREVIEW_API_RATE": ("api_rate", 0, 1_000_000),
     "PREVIEW_API_CONNECTIONS": ("api_connections", 1, 100_000),
     "PREVIEW_API_CLIENT_SHARE": ("api_client_share", 1, 100),
@@ -48,6 +49,7 @@ INTEGERS = {
 }
 # Further settings that a limit needs to avoid a conflict.
 COMPANIONS = {
+    ("PREVIEW_ARTIFACT_LINKS", 604_800): {"PREVIEW_STORE": "s3://bucket"},
     ("PREVIEW_BACKOFF_BASE_MS", 3_600_000): {"PREVIEW_BACKOFF_MAX_MS": "3600000"},
     ("PREVIEW_BACKOFF_MAX_MS", 1): {"PREVIEW_BACKOFF_BASE_MS": "1"},
     ("PREVIEW_LEASE_MS", 1_000): {"PREVIEW_HEARTBEAT_MS": "333"},
@@ -64,6 +66,8 @@ OTHERS = {
     "PREVIEW_API_TOKEN",
     "PREVIEW_API_READ_TOKEN",
     "PREVIEW_API_HOSTS",
+    "PREVIEW_STORE",
+    "PREVIEW_ASSET_BUCKETS",
     "PREVIEW_API_PROXIES",
 }
 
@@ -121,6 +125,38 @@ def test_integer_settings_check_both_bounds(variable: str) -> None:
             Settings.from_env({variable: wrong})
         assert f"{variable}: found {wrong!r}" in caught.value.message
         assert f"from {low} to {high}" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "endpoint", "region"),
+    [
+        ("s3://bucket", "s3://bucket", None, None),
+        ("s3://b.u-cket/a/b_c/?region=eu-1", "s3://b.u-cket/a/b_c", None, "eu-1"),
+        ("gs://bucket/p", "gs://bucket/p", None, None),
+        ("az://container?endpoint=http://h:1/account/", "az://container", "http://h:1/account", None),
+    ],
+)
+def test_store_addresses(value: str, shown: str, endpoint: str | None, region: str | None) -> None:
+    store = Settings.from_env({"PREVIEW_STORE": value}).store
+    assert store is not None
+    assert (str(store), store.endpoint, store.region) == (shown, endpoint, region)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["bucket", "s3://", "s3:///p", "file:///x", "s3://key:secret@bucket", "s3://bucket?endpoint=secret", "s3://b/../secret",
+     "s3://bucket?secret=1", "s3://bucket?region=a&region=b", "s3://bucket?endpoint=http://u:secret@h", "s3://bucket#secret",
+     "s3://bucket?endpoint=http://[", "s3://bucket/a//b", "s3://bucket?region=s e"],
+)  # fmt: skip
+def test_invalid_store_addresses_are_not_repeated(value: str) -> None:
+    with pytest.raises(UsageError, match="PREVIEW_STORE: found another value, allowed s3://bucket") as caught:
+        Settings.from_env({"PREVIEW_STORE": value})
+    assert "secret" not in caught.value.message
+
+
+def test_links_need_a_store() -> None:
+    with pytest.raises(UsageError, match="PREVIEW_ARTIFACT_LINKS: found 60, allowed only together"):
+        Settings.from_env({"PREVIEW_ARTIFACT_LINKS": "60"})
 
 
 @pytest.mark.parametrize("name", ["q", "A-z_0.9", "x" * 100])

@@ -14,6 +14,7 @@ from previewops.cli.reload import DEFAULT_TIMEOUT_S
 from previewops.cli.systemd_units import (
     API,
     ENVIRONMENT_FILE,
+    HEALTH_TIMER,
     SUPERVISOR,
     UNITS,
     HostFile,
@@ -24,7 +25,7 @@ from previewops.cli.systemd_units import (
     system_layout,
     user_layout,
 )
-from previewops.errors import EXIT_CONFIG, EXIT_USAGE, UsageError
+from previewops.errors import EXIT_CONFIG, EXIT_UNREACHABLE, EXIT_USAGE, UsageError
 from previewops.settings import Settings
 from previewops.supervisor.environment import read_environment_file
 from previewops.supervisor.unit_hardening import hardening_properties, parse_directives
@@ -34,8 +35,14 @@ HOME = Path("/home/ann")
 SYSTEM = system_layout(PROGRAM, None)
 USER = user_layout(PROGRAM, None, config_home=HOME / ".config", data_home=HOME / ".local/share")
 UNDER_UNITS = ("DATA_DIR", "PREVIEW_ASSET_ROOTS")
-OPTIONS = ("PREVIEW_SUPERVISE_OPTIONS", "PREVIEW_HEALTH_OPTIONS", "PREVIEW_API_OPTIONS")
+OPTIONS = (
+    "PREVIEW_SUPERVISE_OPTIONS",
+    "PREVIEW_HEALTH_OPTIONS",
+    "PREVIEW_PRUNE_OPTIONS",
+    "PREVIEW_API_OPTIONS",
+)
 MOST_EXPOSED = 3.0
+DROP_INS = Path(__file__).parents[2] / "deploy" / "systemd"
 
 needs_analyze = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze"
@@ -177,6 +184,37 @@ def test_health_unit_accepts_a_warning() -> None:
     assert values(text_of("previewops-health.service"), "SuccessExitStatus") == ["1"]
 
 
+@pytest.mark.parametrize("layout", [SYSTEM, USER], ids=["system", "user"])
+def test_services_wait_for_the_mount_of_data_dir(layout: UnitLayout) -> None:
+    for name in UNITS:
+        expected = [str(layout.data_dir)] if name.endswith(".service") else []
+        assert values(text_of(name, layout), "RequiresMountsFor") == expected, name
+
+
+def test_timers_start_units_that_exist_and_none_is_enabled_but_the_health_check() -> None:
+    timers = [name for name in UNITS if name.endswith(".timer")]
+    assert len(timers) == 3
+    for name in timers:
+        assert name.replace(".timer", ".service") in UNITS
+        assert values(text_of(name), "WantedBy") == ["timers.target"]
+        is_enabled = any(name in step for step in next_steps(SYSTEM))
+        assert is_enabled is (name == HEALTH_TIMER)
+
+
+def test_the_prune_removes_bundles_only_if_an_administrator_names_an_age() -> None:
+    text = text_of("previewops-prune.service")
+    assert values(text, "ExecStart") == ["/bin/true prune --apply $PREVIEW_PRUNE_OPTIONS"]
+    assert "PREVIEW_PRUNE_OPTIONS=" in values(text, "Environment")
+
+
+def test_the_metrics_file_is_in_a_folder_that_node_exporter_can_read() -> None:
+    text = text_of("previewops-metrics.service")
+    assert values(text, "ExecStart") == ["/bin/true metrics --textfile %t/previewops/previewops.prom"]
+    assert values(text, "RuntimeDirectory") == ["previewops"]
+    assert values(text, "RuntimeDirectoryMode") == ["0755"]
+    assert values(text, "SuccessExitStatus") == [str(EXIT_UNREACHABLE)]
+
+
 def test_the_environment_file_has_every_setting_with_its_default() -> None:
     paragraphs = text_of(ENVIRONMENT_FILE).split("\n\n")
     for variable, default, meaning in Settings.table():
@@ -240,6 +278,14 @@ def test_the_next_steps_name_units_that_exist() -> None:
         assert set(enable.split(" enable --now ")[1].split()) <= set(UNITS)
 
 
+def test_the_drop_in_for_several_hosts_lets_jobs_end() -> None:
+    text = (DROP_INS / f"{SUPERVISOR}.d" / "several-hosts.conf").read_text("utf-8")
+    environ = dict(entry.split("=", 1) for entry in values(text, "Environment"))
+    drain_s = Settings.from_env(environ).drain_timeout_s
+    assert drain_s == Settings().job_timeout_s
+    assert seconds(text, "TimeoutStopSec") >= drain_s + 10
+
+
 @pytest.mark.parametrize("layout", [SYSTEM, USER], ids=["system", "user"])
 @pytest.mark.parametrize("name", ["previewops-supervisor.service", "previewops-worker@.service"])
 def test_shipped_and_transient_units_have_the_same_hardening(layout: UnitLayout, name: str) -> None:
@@ -252,6 +298,7 @@ def test_shipped_and_transient_units_have_the_same_hardening(layout: UnitLayout,
 
 @needs_analyze
 def test_systemd_analyze_accepts_the_units(here: Path) -> None:
+    shutil.copytree(DROP_INS / f"{SUPERVISOR}.d", here / f"{SUPERVISOR}.d")
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *(str(here / name) for name in UNITS)],
         capture_output=True,

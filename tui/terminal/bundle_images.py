@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from previewops.errors import PreviewopsError
+from previewops.stores.port import ArtifactFile
 from previewops.tui.protocols import DataSource
 from previewops.tui.viewmodel.half_blocks import Colour, Pixels, fit_size
 from previewops.tui.viewmodel.job.artifacts import (
@@ -41,24 +41,26 @@ class PictureUnreadable(PreviewopsError):
 
 
 def read_bundle(source: DataSource, record: JobRecord) -> BundleContents:
-    """The files of a job's bundle on disk, with the pixel size of each image from its header.
+    """The files of a job's bundle, with the pixel size of each image from its header.
 
     Raises:
-        PreviewopsError: the bundle is not on this machine.
+        PreviewopsError: the bundle is not in this store.
     """
     artifacts = parse_artifacts(record.result)
     if not artifacts:
         return BundleContents()
-    find_bundle_folder(source, record)
+    find_bundle(source, record)
     measured = tuple(replace(artifact, pixels=_measure(source, record, artifact)) for artifact in artifacts)
     return BundleContents(measured, parse_captions(_read_preview_json(source, record)))
 
 
-def find_bundle_folder(source: DataSource, record: JobRecord) -> Path:
+def find_bundle(source: DataSource, record: JobRecord) -> str | None:
     """The folder of the bundle of a job that lists artifacts, found by the first artifact that exists.
 
+    None if the bundle is in an object store.
+
     Raises:
-        PreviewopsError: none of them is on this machine; the reason for the first one.
+        PreviewopsError: none of them is in this store; the reason for the first one.
     """
     first_error: PreviewopsError | None = None
     for artifact in parse_artifacts(record.result):
@@ -67,7 +69,7 @@ def find_bundle_folder(source: DataSource, record: JobRecord) -> Path:
         except PreviewopsError as error:
             first_error = first_error or error
         else:
-            return file.parents[artifact.path.count("/")]
+            return None if file.path is None else str(file.path.parents[artifact.path.count("/")])
     raise first_error or PictureUnreadable(f"the result of job {record.job_id} lists no files")
 
 
@@ -83,28 +85,27 @@ def _measure(source: DataSource, record: JobRecord, artifact: BundleFile) -> tup
 
 def _read_preview_json(source: DataSource, record: JobRecord) -> Any:
     try:
-        path = source.artifact(record, PREVIEW)
-        with path.open("rb") as file:
+        with source.artifact(record, PREVIEW).open() as file:
             return json.loads(file.read(MAX_JSON_BYTES))
     except (PreviewopsError, OSError, ValueError, RecursionError):
         return None  # only the captions are missing then
 
 
-def read_pixels(path: Path, most: tuple[int, int], background: Colour) -> Pixels:
+def read_pixels(file: ArtifactFile, most: tuple[int, int], background: Colour) -> Pixels:
     """The image scaled to at most ``most`` pixels, on an opaque background.
 
     Raises:
         PictureUnreadable: the image cannot be read.
     """
-    image = read_picture(path, most, background)
+    image = read_picture(file, most, background)
     return Pixels(image.width, image.height, image.tobytes())
 
 
-def read_picture(path: Path, most: tuple[int, int], background: Colour) -> Image:
+def read_picture(file: ArtifactFile, most: tuple[int, int], background: Colour) -> Image:
     """As ``read_pixels``, as a Pillow image."""
     from PIL import Image
 
-    with _open_image(path) as image:
+    with _open_image(file) as image:
         size = fit_size(image.width, image.height, *most)
         scaled: Image.Image = image if image.mode in ("RGB", "RGBA", "L") else image.convert("RGBA")
         scaled.thumbnail(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
@@ -115,23 +116,23 @@ def read_picture(path: Path, most: tuple[int, int], background: Colour) -> Image
 
 
 @contextmanager
-def _open_image(path: Path) -> Iterator[Image]:
+def _open_image(file: ArtifactFile) -> Iterator[Image]:
     """The image with its header read. Every error, then or while decoding, is ``PictureUnreadable``."""
     import struct
 
     from PIL import Image
 
     try:
-        _check_size(path.name, path.stat().st_size, MAX_BYTES, "bytes")
-        with Image.open(path, formats=FORMATS) as image:
-            _check_size(path.name, image.width * image.height, MAX_PIXELS, "pixels")
+        _check_size(file.name, file.size, MAX_BYTES, "bytes")
+        with file.open() as content, Image.open(content, formats=FORMATS) as image:
+            _check_size(file.name, image.width * image.height, MAX_PIXELS, "pixels")
             yield image
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, MemoryError, Warning) as error:
         raise PictureUnreadable(
-            f"{path.name} cannot be shown: {error}", hint="render the job again if the file is damaged"
+            f"{file.name} cannot be shown: {error}", hint="render the job again if the file is damaged"
         ) from error
     except Image.DecompressionBombError as error:
-        raise PictureUnreadable(f"{path.name} cannot be shown: {error}") from error
+        raise PictureUnreadable(f"{file.name} cannot be shown: {error}") from error
 
 
 def _check_size(name: str, actual: int, allowed: int, unit: str) -> None:

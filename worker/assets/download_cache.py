@@ -13,8 +13,9 @@ import weakref
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from previewops.contract import HttpUri
+from previewops.contract import BucketUri, HttpUri
 from previewops.errors import PermanentJobError
+from previewops.worker.assets.buckets import BucketFetcher, FetchedObject
 from previewops.worker.assets.opener import (
     AssetRef,
     OpenedAsset,
@@ -40,16 +41,23 @@ class DownloadCache:
     """
 
     def __init__(
-        self, fetcher: Fetcher, *, total_bytes: int = DEFAULT_TOTAL_BYTES, spool: Path | None = None
+        self,
+        fetcher: Fetcher | None,
+        *,
+        buckets: BucketFetcher | None = None,
+        total_bytes: int = DEFAULT_TOTAL_BYTES,
+        spool: Path | None = None,
     ) -> None:
         self._fetcher = fetcher
+        self._buckets = buckets
+        self._objects: dict[str, FetchedObject] = {}
         self._remaining_bytes = self._total_bytes = total_bytes
         self._spool = spool
         self._folder: Path | None = None
         self._files: dict[str, Path] = {}
         self._closed = False
 
-    def open(self, asset: AssetRef, address: HttpUri, *, max_bytes: int) -> OpenedAsset:
+    def open(self, asset: AssetRef, address: HttpUri | BucketUri, *, max_bytes: int) -> OpenedAsset:
         """Opens the content of ``address``, downloaded the first time; the caller closes the file.
 
         Raises:
@@ -66,6 +74,8 @@ class DownloadCache:
         except PermanentJobError:
             file.close()
             raise
+        if (fetched := self._objects.get(asset.id)) is not None:
+            return OpenedAsset(file, status.st_size, fetched.identity, mtime_s=fetched.modified_s)
         identity = ("web", status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         return OpenedAsset(file, status.st_size, identity)
 
@@ -74,7 +84,7 @@ class DownloadCache:
         self._closed = True
         self._remove()
 
-    def _fetch(self, asset: AssetRef, address: HttpUri, max_bytes: int) -> Path:
+    def _fetch(self, asset: AssetRef, address: HttpUri | BucketUri, max_bytes: int) -> Path:
         try:
             with storage_errors():
                 path = self._make_folder() / str(len(self._files))
@@ -87,10 +97,17 @@ class DownloadCache:
         self._files[asset.id] = path
         return path
 
-    def _fetch_into(self, file: BinaryIO, asset: AssetRef, address: HttpUri, max_bytes: int) -> int:
+    def _fetch_into(
+        self, file: BinaryIO, asset: AssetRef, address: HttpUri | BucketUri, max_bytes: int
+    ) -> int:
         limit_bytes = min(max_bytes, self._remaining_bytes)
         try:
-            return self._fetcher.fetch(asset, address, file, max_bytes=limit_bytes)
+            if isinstance(address, BucketUri) and self._buckets is not None:
+                fetched = self._buckets.fetch(asset, address, file, max_bytes=limit_bytes)
+                self._objects[asset.id] = fetched
+                return fetched.size
+            if isinstance(address, HttpUri) and self._fetcher is not None:
+                return self._fetcher.fetch(asset, address, file, max_bytes=limit_bytes)
         except PermanentJobError as error:
             if error.code != "asset-too-large" or limit_bytes == max_bytes:
                 raise
@@ -102,6 +119,14 @@ class DownloadCache:
                 allowed=f"at most {self._total_bytes} bytes in total",
                 hint="use fewer or smaller files, or raise PREVIEW_FETCH_MAX_MB",
             ) from error
+        raise permanent_asset_error(
+            "asset-uri-unsupported",
+            asset,
+            "downloads from there are not enabled",
+            found="a web address" if isinstance(address, HttpUri) else f"the bucket {address.bucket}",
+            allowed="hosts of PREVIEW_ASSET_HOSTS and buckets of PREVIEW_ASSET_BUCKETS",
+            hint="copy the file under an asset root",
+        )
 
     def _make_folder(self) -> Path:
         if self._folder is None:

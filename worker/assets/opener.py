@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from previewops.asset_roots import ASSETS_FOLDER, is_private, is_proposable
-from previewops.contract import DataUri, HttpUri, UriNotAllowed, parse_uri
+from previewops.contract import BucketUri, DataUri, HttpUri, UriNotAllowed, parse_uri
 from previewops.disclosure import hide_query
 from previewops.errors import PermanentJobError, TransientJobError
 from previewops.message_formatting import escape_unprintable, format_path
@@ -77,9 +77,9 @@ class AssetOpener(Protocol):
 
 
 class WebAssetOpener(Protocol):
-    """Opens assets from the web, each downloaded once. Raises only the typed errors of jobs."""
+    """Opens assets from the web and from buckets, each downloaded once. Raises only the typed errors of jobs."""
 
-    def open(self, asset: AssetRef, address: HttpUri, *, max_bytes: int) -> OpenedAsset:
+    def open(self, asset: AssetRef, address: HttpUri | BucketUri, *, max_bytes: int) -> OpenedAsset:
         """Opens the content of ``address``; the caller closes ``file``."""
 
 
@@ -118,18 +118,18 @@ class FileAssetOpener:
             ) from error
         if isinstance(address, DataUri):
             return _in_memory(asset, address.content, max_bytes)
-        if isinstance(address, HttpUri):
+        if isinstance(address, HttpUri | BucketUri):
             return self._open_from_web(asset, address, max_bytes)
         with storage_errors():
             return self._open_path(asset, self._resolve(asset, str(address.path)), max_bytes)
 
-    def _open_from_web(self, asset: AssetRef, address: HttpUri, max_bytes: int) -> OpenedAsset:
+    def _open_from_web(self, asset: AssetRef, address: HttpUri | BucketUri, max_bytes: int) -> OpenedAsset:
         if self.web is None:
             raise permanent_asset_error(
                 "asset-uri-unsupported",
                 asset,
                 "downloads are not enabled",
-                found=f"an address at {address.host}",
+                found=f"an address at {address.host if isinstance(address, HttpUri) else address.bucket}",
                 allowed="a file path, a file:// uri or a data: uri",
                 hint="copy the file under an asset root",
             )

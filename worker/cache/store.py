@@ -21,9 +21,10 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from previewops.stores.folder.trees import TEMPORARY_PREFIX, remove, size_of
+
 _ENTRY_FILE = "entry.json"
 _KEY = re.compile(r"[0-9a-f]{64}")
-_TEMPORARY = ".draft-"
 _TEMPORARY_MAX_AGE_S = 3_600.0
 
 
@@ -38,7 +39,7 @@ class CacheEntry:
 
 @dataclass(frozen=True, slots=True)
 class SizedFolder:
-    """A cache entry or bundle with its size in bytes and time of last use (s since the epoch)."""
+    """A cache entry with its size in bytes and time of last use (s since the epoch)."""
 
     folder: Path
     size_bytes: int
@@ -68,7 +69,7 @@ class CacheStore:
     def put(self, kind: str, key: str, files: Mapping[str, Path], metadata: Mapping[str, Any]) -> None:
         """Stores ``files`` by their names. Replaces an entry of the same key."""
         folder = self._folder(kind, key)
-        temporary = folder.parent / f"{_TEMPORARY}{token_hex(8)}"
+        temporary = folder.parent / f"{TEMPORARY_PREFIX}{token_hex(8)}"
         try:
             for name, source in files.items():
                 target = temporary / name
@@ -88,7 +89,7 @@ class CacheStore:
         """All entries; old temporary folders count as never used."""
         for folder in self.root.glob("*/*/*"):
             with suppress(OSError):
-                if folder.name.startswith(_TEMPORARY):
+                if folder.name.startswith(TEMPORARY_PREFIX):
                     if time.time() - folder.stat().st_mtime > _TEMPORARY_MAX_AGE_S:
                         yield SizedFolder(folder, size_of(folder), 0.0)
                 elif _KEY.fullmatch(folder.name):
@@ -109,18 +110,3 @@ def link_or_copy(source: Path, target: Path) -> None:
         raise
     except OSError:  # another file system, one without links, or too many links
         shutil.copy2(source, target, follow_symlinks=False)
-
-
-def remove(folder: Path, *, trash_dir: Path | None = None) -> None:
-    """Removes an entry or a bundle: atomically from its path by a rename, then from the disk.
-
-    ``trash_dir`` is the folder on the same file system that it is moved to; by default its parent. Raises OSError.
-    """
-    trash = (trash_dir or folder.parent) / f"{_TEMPORARY}{token_hex(8)}"
-    folder.rename(trash)
-    shutil.rmtree(trash, ignore_errors=True)
-
-
-def size_of(folder: Path) -> int:
-    """Total size in bytes of the files below ``folder``."""
-    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())

@@ -32,7 +32,7 @@ OnClaim: TypeAlias = Callable[[Claim], None]
 @dataclass(slots=True)
 class _PendingFinish:
     finished: CompletedJob
-    on_claim: OnClaim
+    on_claim: OnClaim | None
     future: asyncio.Future[ScriptResult]
 
     def fail(self, error: Exception) -> None:
@@ -86,8 +86,10 @@ class ClaimChannel:
 
         return await self._call(call)
 
-    async def finish(self, finished: CompletedJob, on_claim: OnClaim) -> ScriptResult:
+    async def finish(self, finished: CompletedJob, on_claim: OnClaim | None) -> ScriptResult:
         """Completes a job and returns the script's result; passes the slot's next job, if any, to ``on_claim``.
+
+        With None it claims no job.
 
         Raises:
             Exception: an error that a retry cannot fix. The job may be completed or not.
@@ -144,14 +146,16 @@ class ClaimChannel:
 
     async def _send_batch(self, batch: Sequence[_PendingFinish]) -> None:
         async def call() -> None:
-            count = len(batch) if self._accepts_jobs() else 0
+            wanted = sum(pending.on_claim is not None for pending in batch)
+            count = wanted if self._accepts_jobs() else 0
             codes, claims = await self._leases.finish([pending.finished for pending in batch], count)
-            next_claims: list[Claim | None] = [*claims, *[None] * (len(batch) - len(claims))]
-            for pending, code, claim in zip(batch, codes, next_claims, strict=True):
+            next_claims = iter(claims)
+            for pending, code in zip(batch, codes, strict=True):
+                claim = None if pending.on_claim is None else next(next_claims, None)
                 if pending.future.cancelled():
                     self._may_hold_unknown_claims = self._may_hold_unknown_claims or claim is not None
                     continue
-                if claim is not None:
+                if claim is not None and pending.on_claim is not None:
                     pending.on_claim(claim)
                 pending.future.set_result(code)
 

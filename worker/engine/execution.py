@@ -61,6 +61,13 @@ class JobRun:
     recording: bool = False
     task: asyncio.Task[Any] | None = None
     max_tries: int | None = None
+    slot_released: bool = False
+    on_slot_release: Callable[[JobRun], None] | None = None
+
+    def release_slot(self) -> None:
+        """Lets the worker start another job: this one renders no more, and waits for a network."""
+        if self.on_slot_release is not None and not self.slot_released:
+            self.on_slot_release(self)
 
     def report_progress(self, progress: float, phase: str) -> None:
         """Stores the progress, 0..1, and the phase's name, for the next heartbeat."""

@@ -92,7 +92,7 @@ class JobRunner:
             next_run.task = run.task
 
         completed_job = CompletedJob(run.claim, completed.result_json, run.elapsed_ms, completed.dry_run)
-        code = await self.claims.finish(completed_job, on_claim)
+        code = await self.claims.finish(completed_job, None if run.slot_released else on_claim)
         if code is ScriptResult.STALE:
             log.warning("job.result-stale")
             return RunEnd.RELEASED, next_run

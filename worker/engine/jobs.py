@@ -16,12 +16,14 @@ from previewops.errors import InvalidPayload, PermanentJobError, StaleToken
 from previewops.queue.leases import Claim, Leases
 from previewops.settings import Settings
 from previewops.states import ScriptResult
+from previewops.stores.port import BundleStore, Publication
+from previewops.stores.staging import STAGING_FOLDER, staging_path
+from previewops.worker.assets.buckets import BucketFetcher
 from previewops.worker.assets.download_cache import DownloadCache, Fetcher
 from previewops.worker.assets.opener import FileAssetOpener
 from previewops.worker.cache.render_cache import RenderCache
 from previewops.worker.engine.execution import JobRun, LeaseLost
 from previewops.worker.engine.redis_retry import retry_until_connected
-from previewops.worker.publish.publish import Publication, bundle_path, fence_path, publish, staging_path
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.render_task import RenderRunner, RenderTask
 
@@ -35,15 +37,21 @@ PRELOAD_MODULES = ("previewops.worker.bundle_builder",)
 
 @dataclass(frozen=True, slots=True)
 class RenderJobs:
-    """Job functions of one worker. ``fetcher`` downloads assets if hosts are allowed, ``cache`` has old results."""
+    """Job functions of one worker.
+
+    ``store`` receives the bundles, ``fetcher`` and ``buckets`` download assets if hosts or
+    buckets are allowed, ``cache`` has old results.
+    """
 
     settings: Settings
     runner: RenderRunner
     roots: tuple[Path, ...]
+    store: BundleStore
     fonts: FontSources = field(default_factory=FontSources)
     fetcher: Fetcher | None = None
     cache: RenderCache | None = None
     rng: Rng = field(default_factory=system_rng)
+    buckets: BucketFetcher | None = None
 
     async def render_preview(self, ctx: dict[Any, Any], payload: Any) -> dict[str, Any]:
         """Validates, renders in a child process, and publishes under the claim's fencing token.
@@ -68,8 +76,10 @@ class RenderJobs:
         try:
             summary = await task.run(self.runner, run.report_progress)
             if not request.dry_run:
+                if self.store.remote:
+                    run.release_slot()
                 publication = await self._publish(ctx["leases"], run.claim, request, staging)
-                summary["bundle"] = str(publication.path)
+                summary["bundle"] = publication.location
         except BaseException:
             # Also when the child was killed.
             shutil.rmtree(staging, ignore_errors=True)
@@ -83,17 +93,26 @@ class RenderJobs:
 
     def _make_download_cache(self) -> DownloadCache | None:
         """The job's downloads, beside its staging folder: on a disk, and swept if they are left behind."""
-        if self.fetcher is None:
+        if self.fetcher is None and self.buckets is None:
             return None
         total_bytes = self.settings.fetch_max_mb * MIB
-        return DownloadCache(self.fetcher, total_bytes=total_bytes, spool=self.settings.data_dir / ".staging")
+        return DownloadCache(
+            self.fetcher,
+            buckets=self.buckets,
+            total_bytes=total_bytes,
+            spool=self.settings.data_dir / STAGING_FOLDER,
+        )
 
     def _validated(self, claim: Claim, payload: Any) -> Payload:
         """The validated payload: stock arq clients can enqueue anything."""
         try:
-            request = validate(
-                payload, policy=AssetPolicy(self.roots, self.settings.asset_hosts, self.settings.data_dir)
+            policy = AssetPolicy(
+                self.roots,
+                self.settings.asset_hosts,
+                self.settings.data_dir,
+                buckets=self.settings.effective_asset_buckets,
             )
+            request = validate(payload, policy=policy)
         except InvalidPayload as error:
             raise PermanentJobError(
                 "invalid-payload",
@@ -114,11 +133,10 @@ class RenderJobs:
     async def _publish(self, leases: Leases, claim: Claim, request: Payload, staging: Path) -> Publication:
         """Renews the lease, then publishes. The fence rejects the publication if the lease is lost in between."""
         await self._check_lease(leases, claim)
-        data_dir = self.settings.data_dir
-        target = bundle_path(data_dir, request.project_id, request.job_id)
-        fence = fence_path(data_dir, request.project_id, request.job_id)
         publishing = asyncio.ensure_future(
-            asyncio.to_thread(publish, staging, target, fence=fence, token=int(claim.token))
+            asyncio.to_thread(
+                self.store.publish, staging, request.project_id, request.job_id, token=int(claim.token)
+            )
         )
         try:
             return await _await_publication(publishing)

@@ -134,6 +134,8 @@ class PreviewWorker(Worker):
         # By token: the worker may run one job twice, once under a lease that it does not know to be lost.
         self.runs: dict[str, JobRun] = {}
         self._free_slots = self.settings.worker_concurrency
+        # Tasks of jobs that have rendered, and publish to a network while another job renders in their slot.
+        self._publishing: set[asyncio.Task[Any]] = set()
         self._slot_freed = asyncio.Event()
         self._idle = asyncio.Event()
         self._next_due_ms: int | None = None
@@ -329,16 +331,28 @@ class PreviewWorker(Worker):
 
     def _hold(self, claim: Claim) -> JobRun:
         """Registers a claim as held as soon as it arrives, so that it is renewed and not released as unknown."""
-        run = JobRun(claim)
+        run = JobRun(claim, on_slot_release=self._release_slot)
         self.runs[claim.token] = run
         if not self.allow_pick_jobs:
             # It was in flight when the drain began.
             run.stop(StopReason.DRAIN)
         return run
 
+    def _release_slot(self, run: JobRun) -> None:
+        """Frees the slot of a run that only publishes, of one run per slot: a slow store slows claims."""
+        if run.task is None or len(self._publishing) >= self.max_jobs:
+            return
+        run.slot_released = True
+        self._publishing.add(run.task)
+        self._free_slots += 1
+        self._slot_freed.set()
+
     def _free_slot(self, key: str, task: asyncio.Task[None]) -> None:
         del self.tasks[key]
-        self._free_slots += 1
+        if task in self._publishing:
+            self._publishing.remove(task)
+        else:
+            self._free_slots += 1
         self._slot_freed.set()
         if not self.tasks:
             self._idle.set()
@@ -393,7 +407,7 @@ class PreviewWorker(Worker):
             "pid": os.getpid(),
             "state": "draining" if self._drain_requested.is_set() else "working",
             "slots": self.max_jobs,
-            "busy": len(self.runs),
+            "busy": len(self.runs) - len(self._publishing),
             "rssBytes": stats.rss_bytes,
             "ownRssBytes": stats.own_rss_bytes,
             "cpu": stats.cpu_percent,

@@ -39,20 +39,20 @@ class BundlePaths:
         return tuple(path for path in paths if path)
 
 
-def choose_bundle_paths(board: Storyboard) -> BundlePaths:
-    """Chooses the paths for the files that ``board`` requests."""
-    extension, steps = EXTENSIONS[board.image_format], len(board.steps)
+def choose_bundle_paths(storyboard: Storyboard) -> BundlePaths:
+    """Chooses the paths for the files that ``storyboard`` requests."""
+    extension, steps = EXTENSIONS[storyboard.image_format], len(storyboard.steps)
     digits = max(3, len(str(steps)))
     frames = [f"frames/{0:0{digits}d}-title.{extension}"]
     frames += [f"frames/{number:0{digits}d}.{extension}" for number in range(1, steps + 1)]
-    ids = [asset.ref.id for asset in board.images] if board.thumbnail else []
+    ids = [asset.ref.id for asset in storyboard.images] if storyboard.thumbnail else []
     return BundlePaths(
         poster=f"poster.{extension}",
         frames=tuple(frames),
         sheet=f"sheet.{extension}",
         sheet_index="sheet.vtt",
-        captions="captions.vtt" if board.animation and board.captions else None,
-        animation=f"animation.{EXTENSIONS[board.animation]}" if board.animation else None,
+        captions="captions.vtt" if storyboard.animation and storyboard.captions else None,
+        animation=f"animation.{EXTENSIONS[storyboard.animation]}" if storyboard.animation else None,
         thumbnails=_thumbnail_names(ids, extension),
     )
 

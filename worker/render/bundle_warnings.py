@@ -13,7 +13,7 @@ from previewops.worker.render.text.typesetting import Typesetter
 
 
 def collect_warnings(
-    board: Storyboard,
+    storyboard: Storyboard,
     inspected: Mapping[str, InspectedAsset],
     layouts: tuple[FrameLayout, ...],
     typesetter: Typesetter,
@@ -25,19 +25,21 @@ def collect_warnings(
         where = f"step {index}" if index else "the title card"
         if layout.truncated:
             warnings.append(f"{where}: the text is too long and was truncated")
-        expected = len(board.pictures_of(board.steps[index - 1])) if index else len(layout.placements)
+        expected = (
+            len(storyboard.pictures_of(storyboard.steps[index - 1])) if index else len(layout.placements)
+        )
         if expected > len(layout.placements):
             warnings.append(f"{where}: only {len(layout.placements)} of {expected} pictures fit")
     for name, error in asset_errors.items():
-        effect = "shown as a gap" if board.assets[name].is_image else "omitted"
+        effect = "shown as a gap" if storyboard.assets[name].is_image else "omitted"
         warnings.append(f"{error.message}; {effect} ({error.code})")
     for name, asset in inspected.items():
         if asset.picture is not None and asset.picture.frames > 1 and name not in asset_errors:
             warnings.append(f"asset {name}: only one of {asset.picture.frames} frames is shown")
-    format_name = board.animation or board.image_format
-    if board.sound is not None and board.animation_sound is None:
+    format_name = storyboard.animation or storyboard.image_format
+    if storyboard.sound is not None and storyboard.animation_sound is None:
         warnings.append(f"audio: {format_name} has no sound; the track is omitted")
-    if board.fades and board.animation not in VIDEO_FORMATS:
+    if storyboard.fades and storyboard.animation not in VIDEO_FORMATS:
         warnings.append(f"transition: {format_name} has no fades; frames change at once")
     if typesetter.undrawn:
         warnings.append(f"{len(typesetter.undrawn)} characters are not in any font; U+FFFD replaces them")

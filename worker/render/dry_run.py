@@ -34,7 +34,7 @@ _OVERHEAD_MS = 30
 
 
 def plan_render(
-    board: Storyboard, *, opener: AssetOpener, limits: RenderLimits, fonts: FontSources | None = None
+    storyboard: Storyboard, *, opener: AssetOpener, limits: RenderLimits, fonts: FontSources | None = None
 ) -> dict[str, Any]:
     """Describes the bundle of a storyboard that ``check_limits`` has accepted, as JSON values.
 
@@ -43,53 +43,57 @@ def plan_render(
     Raises:
         PermanentJobError, TransientJobError: as ``render``, except errors that only decoding finds.
     """
-    inspected = inspect_assets(board.assets.values(), opener, limits, allow_gaps=board.allow_gaps)
-    check_sound(board, inspected, opener, limits, decode=False)
-    typesetter = Typesetter(fonts, detect_language(board.texts))
-    layouts = lay_out_cards(board, inspected, typesetter)
+    inspected = inspect_assets(storyboard.assets.values(), opener, limits, allow_gaps=storyboard.allow_gaps)
+    check_sound(storyboard, inspected, opener, limits, decode=False)
+    typesetter = Typesetter(fonts, detect_language(storyboard.texts))
+    layouts = lay_out_cards(storyboard, inspected, typesetter)
     asset_errors = {name: asset.error for name, asset in inspected.items() if asset.error is not None}
-    artifacts = _describe_artifacts(board, inspected)
+    artifacts = _describe_artifacts(storyboard, inspected)
     return {
-        "width": board.size.width,
-        "height": board.size.height,
-        "durationMs": board.duration_ms,
-        "steps": len(board.steps),
+        "width": storyboard.size.width,
+        "height": storyboard.size.height,
+        "durationMs": storyboard.duration_ms,
+        "steps": len(storyboard.steps),
         "artifacts": artifacts,
-        "assets": [_describe_asset(asset, inspected[name]) for name, asset in board.assets.items()],
+        "assets": [_describe_asset(asset, inspected[name]) for name, asset in storyboard.assets.items()],
         "estimate": {
             "bytes": sum(artifact["estimatedBytes"] for artifact in artifacts),
-            "ms": _estimate_ms(board, inspected, artifacts),
+            "ms": _estimate_ms(storyboard, inspected, artifacts),
         },
         "undrawn": list(typesetter.undrawn),
-        "warnings": list(collect_warnings(board, inspected, layouts, typesetter, asset_errors)),
+        "warnings": list(collect_warnings(storyboard, inspected, layouts, typesetter, asset_errors)),
     }
 
 
-def _describe_artifacts(board: Storyboard, inspected: Mapping[str, InspectedAsset]) -> list[dict[str, Any]]:
-    paths = choose_bundle_paths(board)
-    sheet = lay_out_sheet(board)
-    entries = [_describe_picture(board, path, board.size) for path in (paths.poster, *paths.frames)]
-    entries.append(_describe_picture(board, paths.sheet, sheet.size))
+def _describe_artifacts(
+    storyboard: Storyboard, inspected: Mapping[str, InspectedAsset]
+) -> list[dict[str, Any]]:
+    paths = choose_bundle_paths(storyboard)
+    sheet = lay_out_sheet(storyboard)
+    entries = [_describe_picture(storyboard, path, storyboard.size) for path in (paths.poster, *paths.frames)]
+    entries.append(_describe_picture(storyboard, paths.sheet, sheet.size))
     if paths.animation:
         entries.append(
-            _describe_picture(board, paths.animation, board.size, board.animation, len(paths.frames))
+            _describe_picture(
+                storyboard, paths.animation, storyboard.size, storyboard.animation, len(paths.frames)
+            )
         )
     entries += [
         {"path": path, "mediaType": MEDIA_TYPES["vtt"], "estimatedBytes": len(content)}
-        for path, content in build_tracks(board, paths, sheet).items()
+        for path, content in build_tracks(storyboard, paths, sheet).items()
     ]
     for name, path in paths.thumbnails.items():
         picture = inspected[name].picture
-        if picture is not None and board.thumbnail is not None:
-            entries.append(_describe_picture(board, path, picture.size.shrunk(board.thumbnail)))
+        if picture is not None and storyboard.thumbnail is not None:
+            entries.append(_describe_picture(storyboard, path, picture.size.shrunk(storyboard.thumbnail)))
     return entries
 
 
 def _describe_picture(
-    board: Storyboard, path: str, size: Size, animation: str | None = None, frames: int = 1
+    storyboard: Storyboard, path: str, size: Size, animation: str | None = None, frames: int = 1
 ) -> dict[str, Any]:
-    kind = animation or board.image_format
-    quality = board.quality / 80 if kind in _LOSSY else 1.0
+    kind = animation or storyboard.image_format
+    quality = storyboard.quality / 80 if kind in _LOSSY else 1.0
     return {
         "path": path,
         "mediaType": MEDIA_TYPES[kind],
@@ -118,13 +122,15 @@ def _describe_asset(asset: Asset, inspected: InspectedAsset) -> dict[str, Any]:
 
 
 def _estimate_ms(
-    board: Storyboard, inspected: Mapping[str, InspectedAsset], artifacts: list[dict[str, Any]]
+    storyboard: Storyboard, inspected: Mapping[str, InspectedAsset], artifacts: list[dict[str, Any]]
 ) -> int:
-    frames = board.size.pixels * (len(board.steps) + 1)
+    frames = storyboard.size.pixels * (len(storyboard.steps) + 1)
     stills: int = sum(entry["width"] * entry["height"] for entry in artifacts if entry.get("frames") == 1)
-    nanoseconds = frames * _DRAW_NS_PER_PIXEL + stills * _ENCODE_NS_PER_PIXEL[board.image_format]
+    nanoseconds = frames * _DRAW_NS_PER_PIXEL + stills * _ENCODE_NS_PER_PIXEL[storyboard.image_format]
     decoded = (asset.picture.size.pixels for asset in inspected.values() if asset.picture)
     nanoseconds += _DECODE_NS_PER_PIXEL * sum(decoded)
-    if board.animation and board.animation != board.image_format:  # otherwise it reuses the encoded stills
-        nanoseconds += frames * _ENCODE_NS_PER_PIXEL[board.animation]
+    if (
+        storyboard.animation and storyboard.animation != storyboard.image_format
+    ):  # otherwise it reuses the encoded stills
+        nanoseconds += frames * _ENCODE_NS_PER_PIXEL[storyboard.animation]
     return _OVERHEAD_MS + round(nanoseconds / 1_000_000)

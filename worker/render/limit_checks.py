@@ -7,27 +7,29 @@ from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.storyboard import Storyboard
 
 
-def check_limits(board: Storyboard, limits: RenderLimits) -> None:
+def check_limits(storyboard: Storyboard, limits: RenderLimits) -> None:
     """Rejects a storyboard that exceeds ``limits``.
 
     Raises:
         PermanentJobError: resolution-too-large, too-many-steps, too-many-assets, too-long.
     """
-    width, height = board.size
+    width, height = storyboard.size
     _check(
         "resolution-too-large",
-        max(board.size),
+        max(storyboard.size),
         limits.side,
         found=f"{width}x{height} pixels",
         unit="pixels per side",
         hint="use a smaller options.resolution",
     )
     hint = "split the preview into several jobs, or raise "
-    steps, assets = len(board.steps), len(board.assets)
+    steps, assets = len(storyboard.steps), len(storyboard.assets)
     _check("too-many-steps", steps, limits.steps, unit="steps", hint=hint + "PREVIEW_STEPS_MAX")
     _check("too-many-assets", assets, limits.assets, unit="assets", hint=hint + "PREVIEW_ASSETS_MAX")
     hint = "shorten the steps' durationMs, or raise "
-    _check("too-long", board.duration_ms, limits.length_ms, unit="ms", hint=hint + "PREVIEW_LENGTH_MAX_S")
+    _check(
+        "too-long", storyboard.duration_ms, limits.length_ms, unit="ms", hint=hint + "PREVIEW_LENGTH_MAX_S"
+    )
 
 
 def _check(code: str, value: int, limit: int, *, unit: str, hint: str, found: str = "") -> None:

@@ -33,17 +33,17 @@ def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mappi
 
 def _build_preview(result: RenderResult, payload: Mapping[str, Any], container_sha256: str) -> dict[str, Any]:
     """Returns the content of ``preview.json``. Lengths are in pixels, durations and timings in ms."""
-    board, paths = result.storyboard, result.paths
+    storyboard, paths = result.storyboard, result.paths
     return {
         "version": 1,
         "renderer": RENDERER_VERSION,
         "jobId": payload["jobId"],
         "projectId": payload["projectId"],
         "requestId": payload["requestId"],
-        "title": board.title,
-        "width": board.size.width,
-        "height": board.size.height,
-        "durationMs": board.duration_ms,
+        "title": storyboard.title,
+        "width": storyboard.size.width,
+        "height": storyboard.size.height,
+        "durationMs": storyboard.duration_ms,
         "poster": {"path": paths.poster, **_placeholder_fields(result.poster_placeholder)},
         "frames": list(_build_frames(result)),
         "sheet": {
@@ -52,17 +52,17 @@ def _build_preview(result: RenderResult, payload: Mapping[str, Any], container_s
             "width": result.sheet.size.width,
             "height": result.sheet.size.height,
         },
-        "animation": {"path": paths.animation, "format": board.animation, "loops": 0}
+        "animation": {"path": paths.animation, "format": storyboard.animation, "loops": 0}
         if paths.animation
         else None,
         "captions": paths.captions,
-        "assets": [_build_asset(result, name) for name in board.assets],
+        "assets": [_build_asset(result, name) for name in storyboard.assets],
         "audio": {
-            "assetId": board.sound.asset_id,
-            "offsetMs": board.sound.offset_ms,
-            "gainDb": board.sound.gain_db,
+            "assetId": storyboard.sound.asset_id,
+            "offsetMs": storyboard.sound.offset_ms,
+            "gainDb": storyboard.sound.gain_db,
         }
-        if board.sound
+        if storyboard.sound
         else None,
         "fonts": list(result.fonts),
         "undrawn": [f"U+{ord(char):04X}" for char in result.undrawn],
@@ -73,11 +73,11 @@ def _build_preview(result: RenderResult, payload: Mapping[str, Any], container_s
 
 
 def _build_frames(result: RenderResult) -> Iterator[dict[str, Any]]:
-    board, start = result.storyboard, 0
+    storyboard, start = result.storyboard, 0
     for index, path in enumerate(result.paths.frames):
-        step = board.steps[index - 1] if index else None
+        step = storyboard.steps[index - 1] if index else None
         duration = result.durations_ms[index]
-        title = step.title if step else board.title
+        title = step.title if step else storyboard.title
         yield {"path": path, "step": index, "title": title, "startMs": start, "durationMs": duration}
         start += duration
 

@@ -27,18 +27,18 @@ _DECORATION_SHARE = 0.09  # share of the accent in decorations
 class Painter:
     """Draws the frames of one storyboard."""
 
-    board: Storyboard
+    storyboard: Storyboard
     pictures: PictureCache
     typesetter: Typesetter
     metrics: LayoutMetrics = field(init=False)
 
     def __post_init__(self) -> None:
-        self.metrics = LayoutMetrics(self.board.size)
+        self.metrics = LayoutMetrics(self.storyboard.size)
 
     def draw_frame(self, layout: FrameLayout) -> Image.Image:
         """Draws one frame as an RGB picture of the storyboard's size."""
-        theme, metrics = self.board.theme, self.metrics
-        image = Image.new("RGB", self.board.size, theme.background)
+        theme, metrics = self.storyboard.theme, self.metrics
+        image = Image.new("RGB", self.storyboard.size, theme.background)
         if layout.ornament is not None:
             self._draw_ornament(image, layout.ornament)
         for placement in layout.placements:
@@ -64,7 +64,7 @@ class Painter:
         self.typesetter.draw(image, left, text.top, text.block, self._colour(text), align=shift)
 
     def _colour(self, text: PlacedText) -> Colour:
-        theme = self.board.theme
+        theme = self.storyboard.theme
         if text.role == "faint":
             return mix(theme.background, theme.accent, _DECORATION_SHARE)
         if text.role == "on_picture":
@@ -76,7 +76,7 @@ class Painter:
         picture = self.pictures.get(placement.asset)
         if picture is None:
             reason = self.pictures.asset_errors[placement.asset.ref.id]
-            draw_missing_picture(image, placement, reason, self.board.theme, self.typesetter)
+            draw_missing_picture(image, placement, reason, self.storyboard.theme, self.typesetter)
             return
         drawn = _crop_to_cover(picture, placement) if placement.crops else resize(picture, placement.box.size)
         if drawn.size != placement.cell.size or drawn.mode != "RGB":
@@ -89,15 +89,15 @@ class Painter:
         if placement.has_backdrop:
             ground = blur_to_fill(picture, cell.size, _BACKDROP)
         else:
-            ground = Image.new("RGB", cell.size, self.board.theme.surface)
+            ground = Image.new("RGB", cell.size, self.storyboard.theme.surface)
         offset = (box.left - cell.left, box.top - cell.top)
         ground.paste(drawn, offset, drawn if drawn.mode == "RGBA" else None)
         return ground
 
     def _draw_progress_bar(self, image: Image.Image, layout: FrameLayout) -> None:
         """Draws the progress bar: a segment per step, as long as its duration; one plain bar for many steps."""
-        theme, box = self.board.theme, self.metrics.progress_bar_box
-        durations = [step.duration_ms for step in self.board.steps]
+        theme, box = self.storyboard.theme, self.metrics.progress_bar_box
+        durations = [step.duration_ms for step in self.storyboard.steps]
         gap = max(2, self.metrics.gap // 4)
         total, position = sum(durations), layout.position
         room = box.width - gap * (len(durations) - 1)
@@ -125,7 +125,7 @@ class Painter:
 
     def _draw_ornament(self, image: Image.Image, area: Box) -> None:
         """Draws three stacked empty frames, for a title card without a picture."""
-        theme = self.board.theme
+        theme = self.storyboard.theme
         side = round(area.size.short * 0.62)
         frame = Size(max(3, side), max(2, round(side * 9 / 16)))
         step = round(frame.height * 0.26)
@@ -150,7 +150,7 @@ class Painter:
         box = inside.centred(size)
         nudge = size.width // 8  # centre the centre of gravity, not the box
         smooth = mask.resize(size, Image.Resampling.BOX)
-        image.paste(self.board.theme.on_accent, (box.left + nudge, box.top), smooth)
+        image.paste(self.storyboard.theme.on_accent, (box.left + nudge, box.top), smooth)
 
 
 def _crop_to_cover(picture: Image.Image, placement: Placement) -> Image.Image:

@@ -68,7 +68,7 @@ class RenderResult:
 
 
 def render(
-    board: Storyboard,
+    storyboard: Storyboard,
     *,
     opener: AssetOpener,
     writer: ArtifactWriter,
@@ -89,13 +89,15 @@ def render(
     """
     timer = PhaseTimer()
     with timer.phase("inspect"):
-        inspected = inspect_assets(board.assets.values(), opener, limits, allow_gaps=board.allow_gaps)
-        check_sound(board, inspected, opener, limits, decode=True)
-    typesetter = Typesetter(fonts, detect_language(board.texts))
+        inspected = inspect_assets(
+            storyboard.assets.values(), opener, limits, allow_gaps=storyboard.allow_gaps
+        )
+        check_sound(storyboard, inspected, opener, limits, decode=True)
+    typesetter = Typesetter(fonts, detect_language(storyboard.texts))
     with timer.phase("layout"):
-        layouts = lay_out_cards(board, inspected, typesetter)
+        layouts = lay_out_cards(storyboard, inspected, typesetter)
     session = _RenderSession(
-        board, layouts, inspected, opener, limits, writer, typesetter, timer, progress, thumbnail_cache
+        storyboard, layouts, inspected, opener, limits, writer, typesetter, timer, progress, thumbnail_cache
     )
     with timer.phase("draw"):
         session.draw_frames()
@@ -103,16 +105,16 @@ def render(
         session.write_remaining_thumbnails()
     with timer.phase("sheet"):
         session.write_contact_sheet()
-    require_picture(board.assets.values(), session.asset_errors)
+    require_picture(storyboard.assets.values(), session.asset_errors)
     return session.result()
 
 
 def lay_out_cards(
-    board: Storyboard, inspected: Mapping[str, InspectedAsset], typesetter: Typesetter
+    storyboard: Storyboard, inspected: Mapping[str, InspectedAsset], typesetter: Typesetter
 ) -> tuple[FrameLayout, ...]:
     """Lays out the title card and the steps, in order."""
     missing = {name for name, asset in inspected.items() if asset.error}
-    return lay_out_frames(board, _picture_sizes(inspected), typesetter, missing)
+    return lay_out_frames(storyboard, _picture_sizes(inspected), typesetter, missing)
 
 
 def _picture_sizes(inspected: Mapping[str, InspectedAsset]) -> dict[str, Size]:
@@ -123,7 +125,7 @@ def _picture_sizes(inspected: Mapping[str, InspectedAsset]) -> dict[str, Size]:
 class _RenderSession:
     """Draws and writes the laid-out frames of one job."""
 
-    board: Storyboard
+    storyboard: Storyboard
     layouts: tuple[FrameLayout, ...]
     inspected: Mapping[str, InspectedAsset]
     opener: AssetOpener
@@ -135,12 +137,12 @@ class _RenderSession:
     thumbnail_cache: ThumbnailCache | None
 
     def __post_init__(self) -> None:
-        board = self.board
-        self.paths = choose_bundle_paths(board)
-        self.writer.expect(self.paths.expected(thumbnails=not board.allow_gaps))
-        self.sheet = ContactSheet(board, self.typesetter)
+        storyboard = self.storyboard
+        self.paths = choose_bundle_paths(storyboard)
+        self.writer.expect(self.paths.expected(thumbnails=not storyboard.allow_gaps))
+        self.sheet = ContactSheet(storyboard, self.typesetter)
         self.placeholders: dict[str, Placeholder] = {}
-        self._decode_sizes, uses = _collect_demands(board, self.layouts, self.inspected)
+        self._decode_sizes, uses = _collect_demands(storyboard, self.layouts, self.inspected)
         self._pictures = PictureCache(
             self.opener,
             self.limits,
@@ -149,35 +151,35 @@ class _RenderSession:
             uses,
             self.timer,
             self._on_decoded,
-            board.allow_gaps,
+            storyboard.allow_gaps,
         )
         self.asset_errors = self._pictures.asset_errors
-        self._painter = Painter(board, self._pictures, self.typesetter)
+        self._painter = Painter(storyboard, self._pictures, self.typesetter)
         self._total = len(self.layouts) + len(self.paths.thumbnails) + 1
         self._done = 0
 
     def draw_frames(self) -> None:
         """Draws every frame: as a still, on the contact sheet, and in the animation if the payload requests one."""
-        frames, path, kind = self._frames(), self.paths.animation, self.board.animation
+        frames, path, kind = self._frames(), self.paths.animation, self.storyboard.animation
         if path is None or kind is None:
             deque(frames, maxlen=0)
             return
         with ExitStack() as opened, self.writer.stream(path, kind) as file:
-            AnimationWriter(kind, self.board, self.timer).write(file, frames, self._open_sound(opened))
+            AnimationWriter(kind, self.storyboard, self.timer).write(file, frames, self._open_sound(opened))
 
     def _open_sound(self, opened: ExitStack) -> SoundTrack | None:
         """Opens the sound track of the animation, if it has one; ``opened`` closes its file."""
-        sound = self.board.animation_sound
+        sound = self.storyboard.animation_sound
         if sound is None or sound.asset_id in self.asset_errors:
             return None
-        asset = self.board.assets[sound.asset_id]
+        asset = self.storyboard.assets[sound.asset_id]
         file = opened.enter_context(self._pictures.open(asset))
-        return SoundTrack(asset.ref, file, sound, self.board.duration_ms)
+        return SoundTrack(asset.ref, file, sound, self.storyboard.duration_ms)
 
     def write_remaining_thumbnails(self) -> None:
         """Writes the thumbnails of pictures that no frame shows; the others were written during drawing."""
-        for asset in self.board.images:
-            if self.board.thumbnail is None or asset.ref.id in self.placeholders:
+        for asset in self.storyboard.images:
+            if self.storyboard.thumbnail is None or asset.ref.id in self.placeholders:
                 continue
             if not self._reuse_thumbnail(asset):
                 self._pictures.get(asset)
@@ -186,13 +188,13 @@ class _RenderSession:
         """Writes the contact sheet after the last frame, its index, and the captions."""
         self._write_still(self.paths.sheet, self.sheet.image)
         self._report_progress("sheet")
-        for path, content in build_tracks(self.board, self.paths, self.sheet.layout).items():
+        for path, content in build_tracks(self.storyboard, self.paths, self.sheet.layout).items():
             self.writer.write(path, "vtt", content)
 
     def result(self) -> RenderResult:
         """Returns the result after everything is written."""
         return RenderResult(
-            storyboard=self.board,
+            storyboard=self.storyboard,
             paths=self.paths,
             artifacts=tuple(self.writer.written),
             inspected=self.inspected,
@@ -203,7 +205,7 @@ class _RenderSession:
             undrawn=self.typesetter.undrawn,
             fonts=self.typesetter.fonts,
             warnings=collect_warnings(
-                self.board, self.inspected, self.layouts, self.typesetter, self.asset_errors
+                self.storyboard, self.inspected, self.layouts, self.typesetter, self.asset_errors
             ),
             durations_ms=tuple(layout.duration_ms for layout in self.layouts),
             timings_ms=self.timer.elapsed_ms(),
@@ -213,13 +215,13 @@ class _RenderSession:
         for index, layout in enumerate(self.layouts):
             image = self._painter.draw_frame(layout) if index else self._draw_title_card()
             still = self._write_still(self.paths.frames[index], image)
-            step = self.board.steps[index - 1] if index else None
+            step = self.storyboard.steps[index - 1] if index else None
             if step is None:
-                self.writer.write(self.paths.poster, self.board.image_format, still)
+                self.writer.write(self.paths.poster, self.storyboard.image_format, still)
                 with self.timer.phase("placeholders"):
-                    self.poster_placeholder = make_placeholder(image, self.board.theme.background)
+                    self.poster_placeholder = make_placeholder(image, self.storyboard.theme.background)
             with self.timer.phase("sheet"):
-                heading = step.heading if step else self.board.title
+                heading = step.heading if step else self.storyboard.title
                 self.sheet.add(index, image, heading, layout.duration_ms)
             self._report_progress("frames")
             yield RenderedFrame(image, layout.duration_ms, still)
@@ -232,20 +234,20 @@ class _RenderSession:
             if not any(placement.asset.ref.id in self.asset_errors for placement in layout.placements):
                 return image
             layout = lay_out_title_card(
-                self.board, _picture_sizes(self.inspected), self.typesetter, self.asset_errors.keys()
+                self.storyboard, _picture_sizes(self.inspected), self.typesetter, self.asset_errors.keys()
             )
 
     def _reuse_thumbnail(self, asset: Asset) -> bool:
         """Writes the thumbnail from the cache; returns False if the cache lacks it."""
         name = asset.ref.id
-        if self.thumbnail_cache is None or self.board.thumbnail is None or name in self.asset_errors:
+        if self.thumbnail_cache is None or self.storyboard.thumbnail is None or name in self.asset_errors:
             return False
         cached = self.thumbnail_cache.find(name, self._decode_sizes[name])
         if cached is None:
             return False
         content, thumbhash, colour = cached
         self.placeholders[name] = Placeholder(thumbhash, colour)
-        self.writer.write(self.paths.thumbnails[name], self.board.image_format, content)
+        self.writer.write(self.paths.thumbnails[name], self.storyboard.image_format, content)
         self._report_progress("thumbnails")
         return True
 
@@ -253,20 +255,20 @@ class _RenderSession:
         if self._reuse_thumbnail(asset):
             return
         with self.timer.phase("placeholders"):
-            self.placeholders[asset.ref.id] = make_placeholder(image, self.board.theme.background)
-        if self.board.thumbnail is None:
+            self.placeholders[asset.ref.id] = make_placeholder(image, self.storyboard.theme.background)
+        if self.storyboard.thumbnail is None:
             return
         with self.timer.phase("thumbnails"):
             shape = self.inspected[asset.ref.id].picture
-            size = (shape.size if shape else Size(*image.size)).shrunk(self.board.thumbnail)
+            size = (shape.size if shape else Size(*image.size)).shrunk(self.storyboard.thumbnail)
             small = resize(image, size)
         self._write_still(self.paths.thumbnails[asset.ref.id], small)
         self._report_progress("thumbnails")
 
     def _write_still(self, path: str, image: Image.Image) -> bytes:
-        kind, theme = self.board.image_format, self.board.theme
+        kind, theme = self.storyboard.image_format, self.storyboard.theme
         with self.timer.phase("encode"):
-            content = encode_still(image, kind, self.board.quality, theme.background)
+            content = encode_still(image, kind, self.storyboard.quality, theme.background)
         with self.timer.phase("write"):
             self.writer.write(path, kind, content)
         return content
@@ -277,7 +279,7 @@ class _RenderSession:
 
 
 def _collect_demands(
-    board: Storyboard, layouts: tuple[FrameLayout, ...], inspected: Mapping[str, InspectedAsset]
+    storyboard: Storyboard, layouts: tuple[FrameLayout, ...], inspected: Mapping[str, InspectedAsset]
 ) -> tuple[dict[str, Size], Counter[str]]:
     """Returns for each picture the size to decode it at, and how often it is drawn."""
     decode_sizes: dict[str, Size] = {}
@@ -295,6 +297,6 @@ def _collect_demands(
                 need(name, placement.decode_size(picture.size))
                 uses[name] += 1
     for name, asset in inspected.items():
-        if asset.picture is not None and board.thumbnail is not None:
-            need(name, asset.picture.size.shrunk(board.thumbnail))
+        if asset.picture is not None and storyboard.thumbnail is not None:
+            need(name, asset.picture.size.shrunk(storyboard.thumbnail))
     return decode_sizes, uses

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from previewops.bundles import find_artifact
+from previewops.stores.selection import open_store
 from previewops.tui.data.live.connection import QueueConnection
 from previewops.tui.protocols import ExaminedCallback, JobQuery, SnapshotQuery
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
     from previewops.snapshot.history import History
     from previewops.snapshot.model import Snapshot
+    from previewops.stores.port import ArtifactFile
 
 
 class LiveSource:
@@ -28,6 +28,7 @@ class LiveSource:
     def __init__(self, connection: QueueConnection) -> None:
         self._connection = connection
         self._settings = connection.settings
+        self._store = open_store(connection.settings)
 
     async def collect(self, query: SnapshotQuery) -> Snapshot:
         async with self._connection.redis() as redis:
@@ -105,5 +106,5 @@ class LiveSource:
         async with self._dead_letters() as dead_letters:
             return await dead_letters.count(dead_filter, report, cut_off_ms=cut_off_ms)
 
-    def artifact(self, record: JobRecord, path: str) -> Path:
-        return find_artifact(self._settings.data_dir, record, path)
+    def artifact(self, record: JobRecord, path: str) -> ArtifactFile:
+        return self._store.file(record, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NoReturn
 
 from previewops.errors import PreviewopsError
@@ -61,7 +60,7 @@ class ReplaySource:
 
     jobs = job = dead_groups = now_ms = dead_page = dead_count = _reject
 
-    def artifact(self, _record: JobRecord, _path: str) -> Path:
+    def artifact(self, _record: JobRecord, _path: str) -> NoReturn:
         raise NotRecorded("a recording contains no jobs", hint=_HINT)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -15,6 +14,7 @@ from textual.widget import Widget
 
 from previewops.errors import PreviewopsError
 from previewops.queue.records import JobRecord
+from previewops.stores.port import ArtifactFile
 from previewops.tui.data.error_boundary import wrap_errors
 from previewops.tui.protocols import DataSource
 from previewops.tui.screens.coalesced_fetch import CoalescedFetch
@@ -133,8 +133,8 @@ class PreviewPanel(Panel):
             return
         try:
             with wrap_errors():
-                path = await asyncio.to_thread(self._source.artifact, record, bundle.pictures[index].path)
-                rendered = await self._render_image(path, columns, rows)
+                file = await asyncio.to_thread(self._source.artifact, record, bundle.pictures[index].path)
+                rendered = await self._render_image(file, columns, rows)
         except PreviewopsError as error:
             if bundle is self._bundle and index == self._index:
                 self._write((_line(error.message, Tone.WARN), _line(error.hint or "", Tone.DIM)))
@@ -148,13 +148,13 @@ class PreviewPanel(Panel):
             self._show_widget(self._graphic)
             self._graphic.show(rendered)
 
-    async def _render_image(self, path: Path, columns: int, rows: int) -> Any:
+    async def _render_image(self, file: ArtifactFile, columns: int, rows: int) -> Any:
         """The image as strips of half blocks, or in the form of the terminal's graphics protocol."""
         background = self._background()
-        key = (path, await asyncio.to_thread(_identify, path), columns, rows, background)
+        key = (file.identity, columns, rows, background)
         rendered = self._drawn.pop(key, None)
         if rendered is None:
-            rendered = await asyncio.to_thread(_make, self._graphic, path, columns, rows, background)
+            rendered = await asyncio.to_thread(_make, self._graphic, file, columns, rows, background)
         self._drawn[key] = rendered
         while len(self._drawn) > MAX_CACHED:
             self._drawn.popitem(last=False)
@@ -167,20 +167,11 @@ class PreviewPanel(Panel):
         return colour.rgb
 
 
-def _identify(path: Path) -> tuple[int, int]:
-    """Identifies the file's content: another file may have replaced it."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return (0, 0)
-    return stat.st_mtime_ns, stat.st_ino
-
-
-def _make(graphic: Graphic | None, path: Path, columns: int, rows: int, background: Colour) -> Any:
+def _make(graphic: Graphic | None, file: ArtifactFile, columns: int, rows: int, background: Colour) -> Any:
     if graphic is None:
-        return strips_of(half_block_rows(read_pixels(path, (columns, rows * PIXELS_PER_ROW), background)))
+        return strips_of(half_block_rows(read_pixels(file, (columns, rows * PIXELS_PER_ROW), background)))
     width, height = graphic.cell_pixels()
-    return graphic.prepare(read_picture(path, (columns * width, rows * height), background))
+    return graphic.prepare(read_picture(file, (columns * width, rows * height), background))
 
 
 def _line(text: str, tone: Tone) -> Line:

@@ -27,7 +27,7 @@ from previewops.tui.screens.job.preview import PreviewPanel
 from previewops.tui.screens.job.traceback import TracebackScreen
 from previewops.tui.screens.jobs.cancel_dialog import ask_to_cancel
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.terminal.bundle_images import find_bundle_folder, read_bundle
+from previewops.tui.terminal.bundle_images import find_bundle, read_bundle
 from previewops.tui.viewmodel.attempts import attempt_lines
 from previewops.tui.viewmodel.job.artifacts import BundleContents, parse_artifacts
 from previewops.tui.viewmodel.job.facts import fact_lines, no_job_lines, preview_placeholder
@@ -253,8 +253,8 @@ class JobScreen(OperatorScreen):
             return
         path, note = str((record.result or {}).get("bundle", "")), " (on the worker's machine)"
         with suppress(PreviewopsError):
-            path = str(await asyncio.to_thread(find_bundle_folder, self.operator_app.source, record))
-            note = ""
+            file = await asyncio.to_thread(find_bundle, self.operator_app.source, record)
+            path, note = file or path, ""
         self.app.copy_to_clipboard(path)
         self.notify(f"{path} copied{note}")
 

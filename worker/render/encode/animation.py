@@ -35,10 +35,10 @@ class RenderedFrame:
 
 @dataclass(frozen=True, slots=True)
 class AnimationWriter:
-    """Writes the animation of ``board`` in the format ``kind``."""
+    """Writes the animation of ``storyboard`` in the format ``kind``."""
 
     kind: str
-    board: Storyboard
+    storyboard: Storyboard
     timer: PhaseTimer
 
     def write(self, target: BinaryIO, frames: Iterator[RenderedFrame], sound: SoundTrack | None) -> None:
@@ -48,17 +48,17 @@ class AnimationWriter:
             PermanentJobError: from ``sound``.
         """
         if self.kind in VIDEO_FORMATS:
-            video = VideoWriter(self.kind, self.board)
+            video = VideoWriter(self.kind, self.storyboard)
             with self.timer.phase("encode"):
                 video.write(target, self._draw_frames(frames), sound.frames() if sound is not None else None)
             return
         pieces = ((self._encode_piece(frame), frame.duration_ms) for frame in frames)
         if self.kind == "webp":
-            webp.write_animation(target, self.board.size, pieces)
+            webp.write_animation(target, self.storyboard.size, pieces)
         elif self.kind == "gif":
-            gif.write_animation(target, self.board.size, pieces)
+            gif.write_animation(target, self.storyboard.size, pieces)
         else:
-            apng.write_animation(target, len(self.board.steps) + 1, pieces)
+            apng.write_animation(target, len(self.storyboard.steps) + 1, pieces)
 
     def _draw_frames(self, frames: Iterator[RenderedFrame]) -> Iterator[tuple[Image.Image, int]]:
         while True:
@@ -70,14 +70,14 @@ class AnimationWriter:
 
     def _encode_piece(self, frame: RenderedFrame) -> bytes:
         still_format = "png" if self.kind == "apng" else self.kind
-        if self.board.image_format == still_format:
+        if self.storyboard.image_format == still_format:
             return frame.still
         with self.timer.phase("encode"):
             if still_format == "gif":
                 buffer = BytesIO()
-                _quantize(frame.image, self.board.theme).save(buffer, "GIF", optimize=False)
+                _quantize(frame.image, self.storyboard.theme).save(buffer, "GIF", optimize=False)
                 return buffer.getvalue()
-            return encode_still(frame.image, still_format, self.board.quality, BLACK)
+            return encode_still(frame.image, still_format, self.storyboard.quality, BLACK)
 
 
 def _quantize(image: Image.Image, theme: Theme) -> Image.Image:

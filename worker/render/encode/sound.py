@@ -155,7 +155,7 @@ class SoundTrack:
 
 
 def check_sound(
-    board: Storyboard,
+    storyboard: Storyboard,
     inspected: dict[str, InspectedAsset],
     opener: AssetOpener,
     limits: RenderLimits,
@@ -171,18 +171,18 @@ def check_sound(
         PermanentJobError: asset-unsupported, and errors of ``opener``.
         TransientJobError: from ``opener``.
     """
-    sound = board.animation_sound
+    sound = storyboard.animation_sound
     if sound is None or inspected[sound.asset_id].error is not None:
         return
-    ref = board.assets[sound.asset_id].ref
+    ref = storyboard.assets[sound.asset_id].ref
     try:
         with opener.open(ref, max_bytes=limits.asset_bytes).file as file:
             detect_sound_format(ref, file)
-            if decode and board.allow_gaps:
-                for _ in SoundTrack(ref, file, sound, board.duration_ms).frames():
+            if decode and storyboard.allow_gaps:
+                for _ in SoundTrack(ref, file, sound, storyboard.duration_ms).frames():
                     pass
     except PermanentJobError as error:
-        if not board.allow_gaps:
+        if not storyboard.allow_gaps:
             raise
         inspected[sound.asset_id] = InspectedAsset(0, (), None, error)
 

@@ -58,10 +58,10 @@ _CODECS = {
 
 @dataclass(frozen=True, slots=True)
 class VideoWriter:
-    """Writes the video of ``board`` in the format ``kind``."""
+    """Writes the video of ``storyboard`` in the format ``kind``."""
 
     kind: str
-    board: Storyboard
+    storyboard: Storyboard
 
     def write(
         self, target: BinaryIO, frames: Iterable[tuple[Image.Image, int]], sound: Iterator[AudioFrame] | None
@@ -92,11 +92,13 @@ class VideoWriter:
 
     def _video_stream(self, container: Any) -> Any:
         codec = _CODECS[self.kind]
-        crf = round(codec.best_crf + (codec.worst_crf - codec.best_crf) * (100 - self.board.quality) / 99)
+        crf = round(
+            codec.best_crf + (codec.worst_crf - codec.best_crf) * (100 - self.storyboard.quality) / 99
+        )
         options = {**codec.options, "crf": str(crf), "flags": "+bitexact", "g": str(_KEY_FRAME_EVERY)}
         stream = container.add_stream(codec.video, rate=_NOMINAL_FPS, options=options)
         context = stream.codec_context
-        context.width, context.height, context.pix_fmt = *self.board.size, "yuv420p"
+        context.width, context.height, context.pix_fmt = *self.storyboard.size, "yuv420p"
         context.time_base = stream.time_base = _MS
         context.thread_count = 1
         # BT.709 (1), limited range (1): what players assume for this size.
@@ -107,9 +109,11 @@ class VideoWriter:
         options = {"fflags": "bitexact"}  # no random ids, dates or library version
         if self.kind == "mp4":
             # Reserve space for the index before the data, so that players can start at once.
-            fades = (self.board.fps if self.board.fades else 0) * _FADE_MS // 1000 + 1
-            packets = self.board.duration_ms * SAMPLES_PER_S // 1000 // 1024
-            options["moov_size"] = str(8_192 + 64 * (len(self.board.steps) + 1) * (1 + fades) + 8 * packets)
+            fades = (self.storyboard.fps if self.storyboard.fades else 0) * _FADE_MS // 1000 + 1
+            packets = self.storyboard.duration_ms * SAMPLES_PER_S // 1000 // 1024
+            options["moov_size"] = str(
+                8_192 + 64 * (len(self.storyboard.steps) + 1) * (1 + fades) + 8 * packets
+            )
         return options
 
     def _timed(self, frames: Iterable[tuple[Image.Image, int]]) -> Iterator[tuple[Image.Image, int, int]]:
@@ -118,10 +122,10 @@ class VideoWriter:
         for image, duration_ms in frames:
             held_from = start_ms
             if before is not None:
-                for share, at, until in _fade(start_ms, duration_ms, self.board.fps):
+                for share, at, until in _fade(start_ms, duration_ms, self.storyboard.fps):
                     yield Image.blend(before, image, share), at, until - at
                     held_from = until
-            before = image if self.board.fades else None
+            before = image if self.storyboard.fades else None
             until_ms = start_ms + duration_ms
             yield image, held_from, until_ms - held_from
             start_ms = until_ms

@@ -15,34 +15,34 @@ from previewops.worker.render.layout.sheet import SheetLayout
 from previewops.worker.render.storyboard import Storyboard
 
 
-def build_tracks(board: Storyboard, paths: BundlePaths, sheet: SheetLayout) -> dict[str, bytes]:
+def build_tracks(storyboard: Storyboard, paths: BundlePaths, sheet: SheetLayout) -> dict[str, bytes]:
     """Returns the content of each track of the bundle by its path."""
-    content = {paths.sheet_index: _format_track(_index(board, paths.sheet, sheet))}
+    content = {paths.sheet_index: _format_track(_index(storyboard, paths.sheet, sheet))}
     if paths.captions:
-        content[paths.captions] = _format_track(_captions(board))
+        content[paths.captions] = _format_track(_captions(storyboard))
     return content
 
 
-def _captions(board: Storyboard) -> Iterator[tuple[int, int, str]]:
+def _captions(storyboard: Storyboard) -> Iterator[tuple[int, int, str]]:
     """Yields start, end (ms) and caption of each step: its text, else its title."""
-    for start, end, number in _intervals(board):
+    for start, end, number in _intervals(storyboard):
         if number:
-            step = board.steps[number - 1]
+            step = storyboard.steps[number - 1]
             lines = [" ".join(line.split()) for line in (step.text.strip() or step.title).splitlines()]
             if text := escape("\n".join(line for line in lines if line), quote=False):
                 yield start, end, text
 
 
-def _index(board: Storyboard, path: str, sheet: SheetLayout) -> Iterator[tuple[int, int, str]]:
-    for start, end, number in _intervals(board):
+def _index(storyboard: Storyboard, path: str, sheet: SheetLayout) -> Iterator[tuple[int, int, str]]:
+    for start, end, number in _intervals(storyboard):
         box = sheet.cell_box(number)
         yield start, end, f"{path}#xywh={box.left},{box.top},{box.width},{box.height}"
 
 
-def _intervals(board: Storyboard) -> Iterator[tuple[int, int, int]]:
+def _intervals(storyboard: Storyboard) -> Iterator[tuple[int, int, int]]:
     """Yields start, end (ms) and number of the title card (0) and of each step (from 1)."""
     start = 0
-    for number, duration in enumerate((TITLE_CARD_MS, *(step.duration_ms for step in board.steps))):
+    for number, duration in enumerate((TITLE_CARD_MS, *(step.duration_ms for step in storyboard.steps))):
         yield start, start + duration, number
         start += duration
 

@@ -15,7 +15,7 @@ from previewops.worker.render.text.typesetting import Typesetter
 
 
 def lay_out_frames(
-    board: Storyboard,
+    storyboard: Storyboard,
     picture_sizes: Mapping[str, Size],
     typesetter: Typesetter,
     missing: Set[str] = frozenset(),
@@ -25,22 +25,26 @@ def lay_out_frames(
     ``picture_sizes`` has the upright size of each available picture by asset id, ``missing`` the ids of the
     others. The frames of a right-to-left storyboard are mirrored.
     """
-    title_card = lay_out_title_card(board, picture_sizes, typesetter, missing)
-    steps = StepFrames(board, _placer(board, picture_sizes, typesetter))
-    return (title_card, *(_directed(board, steps.layout(step)) for step in board.steps))
+    title_card = lay_out_title_card(storyboard, picture_sizes, typesetter, missing)
+    steps = StepFrames(storyboard, _placer(storyboard, picture_sizes, typesetter))
+    return (title_card, *(_directed(storyboard, steps.layout(step)) for step in storyboard.steps))
 
 
 def lay_out_title_card(
-    board: Storyboard, picture_sizes: Mapping[str, Size], typesetter: Typesetter, missing: Set[str]
+    storyboard: Storyboard, picture_sizes: Mapping[str, Size], typesetter: Typesetter, missing: Set[str]
 ) -> FrameLayout:
     """Lays out the title card, with a picture that is not ``missing``."""
-    placer = _placer(board, picture_sizes, typesetter)
-    return _directed(board, TitleCard(board, placer, choose_hero(board, missing)).layout())
+    placer = _placer(storyboard, picture_sizes, typesetter)
+    return _directed(storyboard, TitleCard(storyboard, placer, choose_hero(storyboard, missing)).layout())
 
 
-def _placer(board: Storyboard, picture_sizes: Mapping[str, Size], typesetter: Typesetter) -> PicturePlacer:
-    return PicturePlacer(picture_sizes, typesetter, LayoutMetrics(board.size), labels=board.captions)
+def _placer(
+    storyboard: Storyboard, picture_sizes: Mapping[str, Size], typesetter: Typesetter
+) -> PicturePlacer:
+    return PicturePlacer(
+        picture_sizes, typesetter, LayoutMetrics(storyboard.size), labels=storyboard.captions
+    )
 
 
-def _directed(board: Storyboard, frame: FrameLayout) -> FrameLayout:
-    return mirror_frame(frame, board.size.width) if board.right_to_left else frame
+def _directed(storyboard: Storyboard, frame: FrameLayout) -> FrameLayout:
+    return mirror_frame(frame, storyboard.size.width) if storyboard.right_to_left else frame

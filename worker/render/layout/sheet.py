@@ -44,9 +44,9 @@ class SheetLayout:
         return Box.at(left, top, self.cell)
 
 
-def lay_out_sheet(board: Storyboard) -> SheetLayout:
-    """Lays out the grid for the title card and the steps of ``board``."""
-    cards, frame = len(board.steps) + 1, board.size
+def lay_out_sheet(storyboard: Storyboard) -> SheetLayout:
+    """Lays out the grid for the title card and the steps of ``storyboard``."""
+    cards, frame = len(storyboard.steps) + 1, storyboard.size
     width = min(_LARGEST_WIDTH, max(_SMALLEST_WIDTH, frame.width))
     unit = width / 1280
     margin, gap = round(44 * unit), round(24 * unit)
@@ -61,7 +61,7 @@ def lay_out_sheet(board: Storyboard) -> SheetLayout:
         height = header + rows * (cell.height + caption + gap) - gap + margin
         if height <= _TALLEST or cell.width <= 24:
             size = Size(width, min(height, _TALLEST))
-            return SheetLayout(size, columns, cell, header, caption, margin, gap, board.right_to_left)
+            return SheetLayout(size, columns, cell, header, caption, margin, gap, storyboard.right_to_left)
         columns += 1
         gap = max(4, gap * 9 // 10)
 
@@ -77,17 +77,17 @@ def _columns(cards: int, ratio: float) -> int:
 class ContactSheet:
     """Draws the contact sheet; it keeps only the small versions of the frames."""
 
-    def __init__(self, board: Storyboard, typesetter: Typesetter) -> None:
-        self._board = board
+    def __init__(self, storyboard: Storyboard, typesetter: Typesetter) -> None:
+        self._storyboard = storyboard
         self._typesetter = typesetter
-        self.layout = lay_out_sheet(board)
+        self.layout = lay_out_sheet(storyboard)
         self._unit = self.layout.size.width / 1280
-        self.image = Image.new("RGB", self.layout.size, board.theme.background)
+        self.image = Image.new("RGB", self.layout.size, storyboard.theme.background)
         self._header()
 
     def add(self, index: int, frame: Image.Image, heading: str, duration_ms: int) -> None:
         """Draws card ``index`` (0 is the title card)."""
-        box, theme = self.layout.cell_box(index), self._board.theme
+        box, theme = self.layout.cell_box(index), self._storyboard.theme
         radius = max(2, round(10 * self._unit * min(1.0, box.width / 300)))
         hairline = LayoutMetrics(self.layout.size).hairline
         edge = Box(box.left - hairline, box.top - hairline, box.right + hairline, box.bottom + hairline)
@@ -98,7 +98,7 @@ class ContactSheet:
             self._caption(box, str(index) if index else "", heading, format_duration(duration_ms))
 
     def _caption(self, box: Box, number: str, heading: str, duration: str) -> None:
-        theme, typesetter, size = self._board.theme, self._typesetter, round(17 * self._unit)
+        theme, typesetter, size = self._storyboard.theme, self._typesetter, round(17 * self._unit)
         top, gap = box.bottom + round(12 * self._unit), round(10 * self._unit)
         time = typesetter.fit_line(duration, FontWeight.REGULAR, size, box.width)
         figure = typesetter.fit_line(number, FontWeight.BOLD, size, box.width)
@@ -110,13 +110,15 @@ class ContactSheet:
         self._set(time, span, top, theme.muted, at_end=True)
 
     def _header(self) -> None:
-        theme, typesetter, unit = self._board.theme, self._typesetter, self._unit
+        theme, typesetter, unit = self._storyboard.theme, self._typesetter, self._unit
         span = (self.layout.margin, self.layout.size.width - self.layout.margin)
-        width, height = self._board.size
-        facts = f"{format_facts(self._board)}  \u00b7  {width}\u00d7{height}"
+        width, height = self._storyboard.size
+        facts = f"{format_facts(self._storyboard)}  \u00b7  {width}\u00d7{height}"
         small = typesetter.fit_line(facts, FontWeight.SEMIBOLD, round(19 * unit), (span[1] - span[0]) // 2)
         room = span[1] - span[0] - small.width - round(40 * unit)
-        title = typesetter.fit_line(self._board.title or "Untitled", FontWeight.BOLD, round(36 * unit), room)
+        title = typesetter.fit_line(
+            self._storyboard.title or "Untitled", FontWeight.BOLD, round(36 * unit), room
+        )
         top = self.layout.margin
         self._set(title, span, top, theme.ink)
         lower = round(title.size * ASCENT_EM) - round(small.size * ASCENT_EM)

@@ -25,15 +25,15 @@ _MIN_GAIN = 1.2  # pictures must be this much larger for text below them instead
 class StepFrames:
     """Lays out the frames of the steps of one storyboard."""
 
-    board: Storyboard
+    storyboard: Storyboard
     placer: PicturePlacer
 
     def layout(self, step: Step) -> FrameLayout:
         """Lays out one step according to its pictures, texts and layout."""
-        pictures = self.board.pictures_of(step)
+        pictures = self.storyboard.pictures_of(step)
         if step.layout == "full" and len(pictures) == 1:
             frame = self._full(step, pictures[0])
-        elif not self.board.captions:
+        elif not self.storyboard.captions:
             frame = self._without_captions(step, pictures)
         elif not pictures:
             frame = self._text_only(step)
@@ -43,7 +43,7 @@ class StepFrames:
             frame = self._beside(step, pictures)
             other = self._above_and_below(step, pictures)
             larger = step.layout == "full" or _pixels(other) > _MIN_GAIN * _pixels(frame)
-            wins = larger and _right(other) > _MIN_WIDTH_ABOVE * self.board.size.width
+            wins = larger and _right(other) > _MIN_WIDTH_ABOVE * self.storyboard.size.width
             frame = other if wins else frame
         return replace(frame, position=step.number)
 
@@ -64,12 +64,12 @@ class StepFrames:
     def _full(self, step: Step, picture: Asset) -> FrameLayout:
         """One picture to the frame edges, the text as subtitles over its darkened lower part."""
         metrics = self.placer.metrics
-        frame, shape = Box(0, 0, *self.board.size), self.placer.picture_size(picture)
+        frame, shape = Box(0, 0, *self.storyboard.size), self.placer.picture_size(picture)
         crops = picture.cover or crop_loss(shape, frame.size) <= _MAX_FULL_CROP
         box = frame if crops else frame.centred(contained_size(shape, frame.size))
         placement = Placement(picture, frame, box, crops=crops, bleeds=True, has_backdrop=not crops)
         content = metrics.content
-        if not self.board.captions:
+        if not self.storyboard.captions:
             return FrameLayout(step.duration_ms, placements=(placement,), scrim=content.bottom)
         badge, number = self._badge(step)
         measure = min(content.width, metrics.body * 30)
@@ -215,7 +215,7 @@ class StepFrames:
     def _badge(self, step: Step) -> tuple[Box, PlacedText]:
         metrics = self.placer.metrics
         content = metrics.content
-        label = f"{step.number} / {len(self.board.steps)}"
+        label = f"{step.number} / {len(self.storyboard.steps)}"
         number = self.placer.typesetter.fit_line(label, FontWeight.SEMIBOLD, metrics.small, content.width)
         box = Box.at(content.left, content.top, (number.width + round(metrics.small * 1.5), metrics.badge))
         top = _middle(box) - round(number.size * (ASCENT_EM - CAP_HEIGHT_EM / 2))

@@ -21,7 +21,7 @@ _MAX_HERO_CROP = 0.5  # share of a hero picture that may be cropped
 class TitleCard:
     """Lays out the title card. ``hero`` is its picture."""
 
-    board: Storyboard
+    storyboard: Storyboard
     placer: PicturePlacer
     hero: Asset | None
 
@@ -46,7 +46,7 @@ class TitleCard:
         )
 
     def _picture_area(self) -> Box:
-        width, height = self.board.size
+        width, height = self.storyboard.size
         shape = self.placer.picture_size(self.hero) if self.hero else None
         if self.placer.metrics.wide:
             share = min(0.54, max(0.36, height * shape.width / shape.height / width)) if shape else 0.42
@@ -66,8 +66,10 @@ class TitleCard:
     def _layout_texts(self, area: Box) -> tuple[tuple[PlacedText, ...], Box | None, bool]:
         """Places the project at the top, title and description in the middle, the facts at the bottom."""
         metrics, typesetter = self.placer.metrics, self.placer.typesetter
-        project = typesetter.fit_line(self.board.project, FontWeight.SEMIBOLD, metrics.small, area.width)
-        facts = typesetter.fit_line(format_facts(self.board), FontWeight.SEMIBOLD, metrics.small, area.width)
+        project = typesetter.fit_line(self.storyboard.project, FontWeight.SEMIBOLD, metrics.small, area.width)
+        facts = typesetter.fit_line(
+            format_facts(self.storyboard), FontWeight.SEMIBOLD, metrics.small, area.width
+        )
         bar_height = max(2, metrics.progress_bar)
         top, bottom = area.top + project.height, area.bottom - facts.height
         room = bottom - top - 2 * metrics.gutter - bar_height - metrics.gap
@@ -93,9 +95,9 @@ class TitleCard:
         return texts, bar, title.truncated or description.truncated
 
     def _title(self, width: int, room: int) -> tuple[TextBlock, TextBlock]:
-        metrics, fit, text = self.placer.metrics, self.placer.typesetter.fit, self.board.description
+        metrics, fit, text = self.placer.metrics, self.placer.typesetter.fit, self.storyboard.description
         title = fit(
-            self.board.title or "Untitled",
+            self.storyboard.title or "Untitled",
             FontWeight.BOLD,
             width=width,
             height=round(room * (0.55 if text else 1.0)),
@@ -116,16 +118,18 @@ class TitleCard:
         return title, description
 
 
-def format_facts(board: Storyboard) -> str:
+def format_facts(storyboard: Storyboard) -> str:
     """Formats the number of steps and the duration."""
-    count, length = len(board.steps), format_duration(board.duration_ms)
+    count, length = len(storyboard.steps), format_duration(storyboard.duration_ms)
     return f"{count} {'step' if count == 1 else 'steps'}  \u00b7  {length}" if count else length
 
 
-def choose_hero(board: Storyboard, missing: Set[str]) -> Asset | None:
+def choose_hero(storyboard: Storyboard, missing: Set[str]) -> Asset | None:
     """Returns the first picture of a step, else the first picture, that is not ``missing``."""
-    step_pictures = [asset for step in board.steps for asset in board.pictures_of(step)]
-    return next((asset for asset in (*step_pictures, *board.images) if asset.ref.id not in missing), None)
+    step_pictures = [asset for step in storyboard.steps for asset in storyboard.pictures_of(step)]
+    return next(
+        (asset for asset in (*step_pictures, *storyboard.images) if asset.ref.id not in missing), None
+    )
 
 
 def format_duration(milliseconds: int) -> str:

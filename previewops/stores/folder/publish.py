@@ -27,15 +27,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-from previewops.errors import PermanentJobError, StaleToken, TransientJobError
-
-MANIFEST = "container.json"
-VOLATILE_FILES = frozenset({"preview.json"})
-"""Files that differ between renders of the same input, because they hold timings."""
+from previewops.errors import StaleToken, TransientJobError
+from previewops.stores.manifest import MANIFEST_FILE, VOLATILE_FILES
+from previewops.stores.port import Publication, PublishResult, StepObserver
+from previewops.stores.staging import REPLACED_SUFFIX
 
 LOCK_TIMEOUT_S = 10.0
 """How long to wait for the fence of another attempt: publishing takes milliseconds, a frozen process for ever."""
@@ -47,42 +44,7 @@ _RENAME_EXCHANGE = 2  # linux/fs.h
 _EXCHANGE_UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
-
-class PublishResult(StrEnum):
-    """The result of a publication."""
-
-    FIRST = "first"  # there was no bundle before
-    REPLACED = "replaced"  # the previous bundle was removed
-    UNCHANGED = "kept"  # the existing bundle has the same bytes and stays, with new times
-    ALREADY_PUBLISHED = "already"  # this token has published before: the reply was lost
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """A published bundle: its path, the token, and how it was published."""
-
-    path: Path
-    token: int
-    result: PublishResult
-
-
 SwapFolders = Callable[[Path, Path], bool]
-StepObserver = Callable[[str], None]
-
-
-def bundle_path(data_dir: Path, project_id: str, job_id: str) -> Path:
-    """The folder of the job's bundle. Raises PermanentJobError "unsafe-path" if not inside ``data_dir``."""
-    return _path_inside(data_dir, "previews", project_id, job_id)
-
-
-def fence_path(data_dir: Path, project_id: str, job_id: str) -> Path:
-    """The job's fence file. Raises PermanentJobError "unsafe-path" if not inside ``data_dir``."""
-    return _path_inside(data_dir, ".fences", project_id, job_id)
-
-
-def staging_path(data_dir: Path, job_id: str, token: int) -> Path:
-    """The folder that an attempt renders to. Raises PermanentJobError "unsafe-path" if not inside ``data_dir``."""
-    return _path_inside(data_dir, ".staging", f"{job_id}.{token}")
 
 
 def publish(
@@ -120,32 +82,15 @@ def publish(
             if token < newest:
                 raise StaleToken(token, newest)
             if token == newest and not staging.exists() and target.is_dir():
-                return Publication(target, token, PublishResult.ALREADY_PUBLISHED)
+                return Publication(str(target), token, PublishResult.ALREADY_PUBLISHED)
             _flush_tree(staging)
             notify("flushed")
             _write_fence(fence_fd, token)
             notify("fenced")
-            return Publication(target, token, _place(staging, target, swap, notify))
+            return Publication(str(target), token, _place(staging, target, swap, notify))
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-
-
-def sweep_staging(data_dir: Path, is_live: Callable[[str], bool]) -> int:
-    """Removes leftovers of dead attempts from the staging folder, and returns their number.
-
-    ``is_live`` is called with the name of an attempt, "<jobId>.<token>".
-    """
-    removed = 0
-    with suppress(FileNotFoundError):
-        for entry in sorted((data_dir / ".staging").iterdir()):
-            if not is_live(entry.name.removesuffix(_REPLACED_SUFFIX)):
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry, ignore_errors=True)
-                else:
-                    entry.unlink(missing_ok=True)
-                removed += 1
-    return removed
 
 
 def rename_exchange(one: Path, other: Path) -> bool:
@@ -160,9 +105,6 @@ def rename_exchange(one: Path, other: Path) -> bool:
     if code in _EXCHANGE_UNSUPPORTED:
         return False
     raise OSError(code, os.strerror(code), str(one), None, str(other))
-
-
-_REPLACED_SUFFIX = ".replaced"
 
 
 def _place(staging: Path, target: Path, swap: SwapFolders, on_step: StepObserver) -> PublishResult:
@@ -193,7 +135,7 @@ def _place(staging: Path, target: Path, swap: SwapFolders, on_step: StepObserver
 
 def _swap_by_two_renames(staging: Path, target: Path, on_step: StepObserver) -> Path:
     """Moves ``staging`` to ``target`` and returns the new path of the old bundle."""
-    aside = staging.with_name(staging.name + _REPLACED_SUFFIX)
+    aside = staging.with_name(staging.name + REPLACED_SUFFIX)
     target.rename(aside)
     on_step("aside")
     try:
@@ -210,7 +152,7 @@ def _same_bundle(staging: Path, target: Path) -> bool:
     Comparing lengths lets a rerun repair a damaged bundle.
     """
     try:
-        same_manifest = (staging / MANIFEST).read_bytes() == (target / MANIFEST).read_bytes()
+        same_manifest = (staging / MANIFEST_FILE).read_bytes() == (target / MANIFEST_FILE).read_bytes()
         return same_manifest and _file_sizes(staging) == _file_sizes(target)
     except OSError:
         return False
@@ -308,21 +250,6 @@ def _make_folders(folder: Path) -> None:
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
         _flush(path.parent)
-
-
-def _path_inside(data_dir: Path, *parts: str) -> Path:
-    """``parts`` under ``data_dir``: plain names, and no symbolic link that leads outside."""
-    path = data_dir.joinpath(*parts)
-    plain = all(part not in ("", ".", "..") and "/" not in part and "\0" not in part for part in parts)
-    if not plain or not path.parent.resolve().is_relative_to(data_dir.resolve()):
-        raise PermanentJobError(
-            "unsafe-path",
-            f"{'/'.join(parts)!r} is outside of DATA_DIR",
-            hint="use jobId and projectId of letters, digits, '.', '_' and '-', and no links that leave DATA_DIR",
-            found="/".join(parts),
-            allowed="a folder inside DATA_DIR",
-        )
-    return path
 
 
 @contextmanager

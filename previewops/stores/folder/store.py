@@ -1,0 +1,134 @@
+"""The bundle store in a folder of DATA_DIR."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from previewops.errors import BundleUnreadable, LinksUnsupported
+from previewops.stores.folder import reader
+from previewops.stores.folder.paths import PREVIEWS_FOLDER, bundle_path, fence_path
+from previewops.stores.folder.retention import list_bundles, remove_bundle
+from previewops.stores.port import (
+    Artifact,
+    ArtifactFile,
+    OpenArtifact,
+    Publication,
+    StepObserver,
+    StoredBundle,
+    StoredLeftovers,
+)
+
+if TYPE_CHECKING:
+    from previewops.queue.records import JobRecord
+
+
+@dataclass(frozen=True, slots=True)
+class FolderStore:
+    """Bundles in ``data_dir``; see ``BundleStore``. Staging folders are on the same file system."""
+
+    data_dir: Path
+
+    @property
+    def location(self) -> str:
+        """Path of the folder of all bundles."""
+        return str(self.data_dir / PREVIEWS_FOLDER)
+
+    @property
+    def remote(self) -> bool:
+        """False: a publication takes milliseconds."""
+        return False
+
+    def connect(self) -> None:
+        """See ``BundleStore.connect``."""
+
+    def probe(self) -> None:
+        """See ``BundleStore.probe``. A worker checks DATA_DIR itself when it starts."""
+
+    def publish(
+        self,
+        staging: Path,
+        project_id: str,
+        job_id: str,
+        *,
+        token: int,
+        on_step: StepObserver | None = None,
+    ) -> Publication:
+        """See ``BundleStore.publish``."""
+        from previewops.stores.folder.publish import publish  # noqa: PLC0415 - readers publish nothing
+
+        return publish(
+            staging,
+            bundle_path(self.data_dir, project_id, job_id),
+            fence=fence_path(self.data_dir, project_id, job_id),
+            token=token,
+            on_step=on_step,
+        )
+
+    def manifest(self, record: JobRecord) -> tuple[Artifact, ...]:
+        """See ``BundleStore.manifest``."""
+        return tuple(
+            Artifact(entry.name, entry.bytes, entry.sha256, entry.media_type, record, self)
+            for entry in reader.list_artifacts(self.data_dir, record)
+        )
+
+    def open(self, record: JobRecord, name: str) -> OpenArtifact:
+        """See ``BundleStore.open``."""
+        return reader.open_artifact(self.data_dir, record, name)
+
+    def file(self, record: JobRecord, name: str) -> ArtifactFile:
+        """See ``BundleStore.file``."""
+        path = reader.find_artifact(self.data_dir, record, name)
+        try:
+            return ArtifactFile.at(path, name)
+        except OSError as error:
+            raise BundleUnreadable(record.job_id, error.strerror or type(error).__name__) from error
+
+    def local_path(self, record: JobRecord) -> Path:
+        """See ``BundleStore.local_path``."""
+        return reader.local_bundle_path(self.data_dir, record)
+
+    def signed_urls(self, record: JobRecord, names: Iterable[str], *, seconds: int) -> dict[str, str]:
+        """Raises LinksUnsupported: files have no addresses."""
+        raise LinksUnsupported(self.location)
+
+    def list_bundles(
+        self, project_id: str | None = None, *, before_s: float | None = None
+    ) -> Iterator[StoredBundle]:
+        """See ``BundleStore.list_bundles``."""
+        for bundle in list_bundles(self.data_dir, project_id):
+            if before_s is None or bundle.last_used_s < before_s:
+                yield bundle
+
+    def remove(self, bundle: StoredBundle) -> bool:
+        """See ``BundleStore.remove``."""
+        try:
+            return remove_bundle(self.data_dir, bundle)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            raise BundleUnreadable(bundle.job_id, error.strerror or os.strerror(error.errno or 0)) from error
+
+    def leftovers(self, *, before_s: float) -> StoredLeftovers:
+        """Finds none: a worker sweeps its staging folder."""
+        return _NoLeftovers()
+
+    def sweep(self, now_s: float) -> int:
+        """Returns 0: a replaced bundle is removed at once."""
+        return 0
+
+
+class _NoLeftovers:
+    """No files."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Nothing."""
+        return {}
+
+    def remove(self) -> int:
+        """Removes nothing."""
+        return 0

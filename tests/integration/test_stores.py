@@ -1,0 +1,301 @@
+"""The contract of bundle stores, over each of them."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from previewops.errors import (
+    ArtifactNotFound,
+    ArtifactNotLocal,
+    BundleNotFound,
+    LinksUnsupported,
+    PermanentJobError,
+    StaleToken,
+    StoreUnavailable,
+    TransientJobError,
+)
+from previewops.stores.folder.store import FolderStore
+from previewops.stores.objects.client import FailureReason, ObjectStoreFailure
+from previewops.stores.objects.store import ObjectStore
+from previewops.stores.port import BundleStore, PublishResult
+from tests.object_servers import S3Server
+from tests.store_support import FILES, JOB, PROJECT, contents, memory_store, put, read, record, stage
+
+OBJECTS = ("memory", "ministack", pytest.param("radosgw", marks=pytest.mark.slow))
+
+
+@pytest.fixture
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], BundleStore]:
+    def make(kind: str) -> BundleStore:
+        if kind == "folder":
+            return FolderStore(tmp_path)
+        if kind == "memory":
+            return memory_store()
+        server: S3Server = request.getfixturevalue(kind)
+        return server.make_store()
+
+    return make
+
+
+@pytest.fixture(params=("folder", *OBJECTS))
+def store(request: pytest.FixtureRequest, make_store: Callable[[str], BundleStore]) -> BundleStore:
+    return make_store(request.param)
+
+
+@pytest.fixture(params=OBJECTS)
+def objects(request: pytest.FixtureRequest, make_store: Callable[[str], BundleStore]) -> ObjectStore:
+    made = make_store(request.param)
+    assert isinstance(made, ObjectStore)
+    return made
+
+
+def test_probe_accepts_the_store(store: BundleStore) -> None:
+    store.probe()
+
+
+def test_bundles_are_published_and_replaced_in_the_order_of_tokens(
+    store: BundleStore, tmp_path: Path
+) -> None:
+    assert read(store) is None
+    first = put(store, tmp_path, 1, "one")
+    assert first.result is PublishResult.FIRST
+    assert first.location.startswith(store.location)
+    assert read(store) == "one"
+    assert put(store, tmp_path, 10, "two").result is PublishResult.REPLACED
+    assert read(store) == "two"
+    with pytest.raises(StaleToken) as caught:
+        put(store, tmp_path, 9, "late")
+    assert (caught.value.found, caught.value.newest) == (9, 10)
+    assert read(store) == "two"
+    assert list((tmp_path / ".staging").iterdir()) == []
+
+
+def test_the_same_bytes_keep_the_files_and_move_the_fence(store: BundleStore, tmp_path: Path) -> None:
+    put(store, tmp_path, 1, "one")
+    assert put(store, tmp_path, 3, "one").result is PublishResult.UNCHANGED
+    assert read(store) == "one"
+    with pytest.raises(StaleToken):
+        put(store, tmp_path, 2, "late")
+    assert put(store, tmp_path, 3, "one").result is PublishResult.UNCHANGED, "the same token again"
+
+
+def test_files_are_listed_and_opened_and_nothing_else(store: BundleStore, tmp_path: Path) -> None:
+    put(store, tmp_path, 1, "one")
+    job, expected = record(), contents("one")
+    listed = store.manifest(job)
+    assert {artifact.name: artifact.bytes for artifact in listed} == {
+        name: len(content) for name, content in expected.items()
+    }
+    for name in ("preview.json", "container.json", "frames/3.webp"):
+        opened = store.open(job, name)
+        whole = b"".join(opened.stream(0, opened.size))
+        assert len(whole) == opened.size
+        assert b"".join(opened.stream(3, 17)) == whole[3:17]
+        assert b"".join(opened.stream(5, 5)) == b""
+        opened.close()
+    for name in ("frames/99.webp", "../j/frames/0.webp", "", "frames", "/etc/passwd"):
+        with pytest.raises(ArtifactNotFound):
+            store.open(job, name)
+    with pytest.raises(BundleNotFound):
+        store.manifest(record("other"))
+    with pytest.raises(BundleNotFound):
+        store.open(record("../p/j"), "preview.json")
+
+
+def test_an_artifact_is_a_file_that_can_seek(store: BundleStore, tmp_path: Path) -> None:
+    put(store, tmp_path, 1, "one")
+    artifact = store.manifest(record())[0]
+    content = contents("one")[artifact.name]
+    assert artifact.read() == content
+    with artifact.open() as file:
+        file.seek(-5, io.SEEK_END)
+        assert file.read() == content[-5:]
+        file.seek(4)
+        assert (file.read(6), file.tell()) == (content[4:10], 10)
+        assert file.read(100_000) == content[10:]
+        assert file.read() == b""
+    found = store.file(record(), artifact.name)
+    assert found.size == len(content)
+    before = found.identity
+    assert put(store, tmp_path, 2, "two").result is PublishResult.REPLACED
+    assert store.file(record(), artifact.name).identity != before
+
+
+def test_bundles_are_listed_and_removed_for_good(store: BundleStore, tmp_path: Path) -> None:
+    put(store, tmp_path, 5, "one")
+    put(store, tmp_path, 5, "else", "other")
+    assert [*store.list_bundles("nobody")] == []
+    assert [*store.list_bundles(before_s=time.time() - 3_600)] == []
+    listed = {bundle.job_id: bundle for bundle in store.list_bundles(PROJECT, before_s=time.time() + 60)}
+    assert set(listed) == {JOB, "other"}
+    assert listed[JOB].size_bytes > sum(map(len, contents("one").values()))
+    assert abs(listed[JOB].last_used_s - time.time()) < 60
+    put(store, tmp_path, 6, "one")
+    assert not store.remove(listed[JOB]), "it was published again since it was listed"
+    assert read(store) == "one"
+    (again,) = [bundle for bundle in store.list_bundles() if bundle.job_id == JOB]
+    assert store.remove(again)
+    assert store.remove(again), "it is removed already"
+    assert read(store) is None
+    assert read(store, "other") == "else"
+    with pytest.raises(StaleToken):
+        put(store, tmp_path, 4, "late")
+    assert read(store) is None
+    assert put(store, tmp_path, 7, "new").result is PublishResult.FIRST
+    assert read(store) == "new"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\0b"])
+def test_ids_that_lead_elsewhere_are_rejected(tmp_path: Path, name: str) -> None:
+    for store in (FolderStore(tmp_path), memory_store()):
+        for ids in ((PROJECT, name), (name, JOB)):
+            with pytest.raises(PermanentJobError) as caught:
+                store.publish(stage(tmp_path, 1, "one"), *ids, token=1)
+            assert caught.value.code == "unsafe-path"
+            # The folder does not remove it before it knows where it lies.
+            stage_left = tmp_path / ".staging" / f"{JOB}.1"
+            if stage_left.exists():
+                for path in sorted(stage_left.rglob("*"), reverse=True):
+                    path.unlink() if path.is_file() else path.rmdir()
+                stage_left.rmdir()
+
+
+def test_a_link_in_a_bundle_is_not_published(store: BundleStore, tmp_path: Path) -> None:
+    staging = stage(tmp_path, 1, "one")
+    (staging / "frames/9.webp").symlink_to("/etc/passwd")
+    with pytest.raises(TransientJobError) as caught:
+        store.publish(staging, PROJECT, JOB, token=1)
+    assert caught.value.code == "data-dir-unusable"
+    assert read(store) is None
+
+
+def test_a_folder_has_paths_and_no_links(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    put(store, tmp_path, 1, "one")
+    artifact = store.manifest(record())[0]
+    assert artifact.file.read_bytes() == artifact.read()
+    with pytest.raises(LinksUnsupported):
+        artifact.url()
+
+
+def test_objects_have_no_paths(objects: ObjectStore, tmp_path: Path) -> None:
+    put(objects, tmp_path, 1, "one")
+    with pytest.raises(ArtifactNotLocal, match="have no path"):
+        _ = objects.manifest(record())[0].file
+
+
+@pytest.mark.parametrize("kind", OBJECTS[1:])
+def test_links_serve_the_file_with_its_type_to_anybody(
+    kind: str, make_store: Callable[[str], BundleStore], tmp_path: Path
+) -> None:
+    store = make_store(kind)
+    put(store, tmp_path, 1, "one")
+    artifact = store.manifest(record())[0]
+    response = httpx.get(artifact.url(seconds=60))
+    assert response.status_code == 200, response.text
+    assert response.content == artifact.read()
+    assert response.headers["content-type"] == "image/webp"
+    assert response.headers["cache-control"] == "private, max-age=31536000, immutable"
+    with pytest.raises(ArtifactNotFound):
+        store.signed_urls(record(), ["absent.webp"], seconds=60)
+
+
+def test_a_store_in_memory_has_no_links(tmp_path: Path) -> None:
+    store = memory_store()
+    put(store, tmp_path, 1, "one")
+    with pytest.raises(LinksUnsupported):
+        store.manifest(record())[0].url()
+
+
+def test_replaced_files_are_swept_after_the_grace(objects: ObjectStore, tmp_path: Path) -> None:
+    put(objects, tmp_path, 1, "one")
+    reader = objects.manifest(record())[0].open()
+    put(objects, tmp_path, 2, "two")
+    assert objects.sweep(time.time()) == 0
+    assert reader.read() == contents("one")["frames/0.webp"], "readers have the grace to finish"
+    assert objects.sweep(time.time() + 3_600) == 1
+    assert objects.sweep(time.time() + 3_600) == 0
+    assert objects.leftovers(before_s=time.time() + 60).sizes == {}
+    assert read(objects) == "two"
+
+
+def test_a_sweep_that_fails_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = memory_store()
+    for token in range(1, 5):
+        put(store, tmp_path, token, str(token))
+    client = store._client()
+    with monkeypatch.context() as broken:
+
+        def fail(_paths: object) -> None:
+            raise ObjectStoreFailure(FailureReason.UNAVAILABLE, "why")
+
+        broken.setattr(client, "delete", fail)
+        with pytest.raises(StoreUnavailable):
+            store.sweep(time.time() + 3_600)
+    assert store.sweep(time.time() + 7_200) == 3
+
+
+def test_leftovers_of_dead_attempts_are_found_and_can_no_longer_be_published(
+    objects: ObjectStore, tmp_path: Path
+) -> None:
+    """An attempt is frozen between its upload and the pointer, until its files are swept."""
+
+    def sweep_behind_it(step: str) -> None:
+        if step == "uploaded":
+            leftovers = objects.leftovers(before_s=time.time() + 60)
+            assert len(leftovers.sizes) == 1
+            assert leftovers.remove() == 1
+
+    with pytest.raises(StaleToken):
+        objects.publish(stage(tmp_path, 3, "frozen"), PROJECT, JOB, token=3, on_step=sweep_behind_it)
+    assert read(objects) is None
+    assert put(objects, tmp_path, 4, "next").result is PublishResult.FIRST
+    with pytest.raises(StaleToken):
+        objects.publish(stage(tmp_path, 6, "frozen"), PROJECT, JOB, token=6, on_step=sweep_behind_it)
+    assert read(objects) == "next"
+    assert put(objects, tmp_path, 7, "last").result is PublishResult.REPLACED
+    assert read(objects) == "last"
+
+
+def test_a_damaged_bundle_is_repaired_by_the_same_bytes(objects: ObjectStore, tmp_path: Path) -> None:
+    location = put(objects, tmp_path, 1, "one").location
+    client = objects._client()
+    lost = location.removeprefix(objects.location + "/") + "/frames/3.webp"
+    client.delete([lost])
+    with pytest.raises(BundleNotFound):
+        read(objects)
+    assert put(objects, tmp_path, 2, "one").result is PublishResult.REPLACED
+    assert read(objects) == "one"
+    client.delete([f"previews/{PROJECT}/{JOB}/nothing"])
+
+
+def test_a_first_bundle_takes_two_requests_more_than_it_has_files(tmp_path: Path) -> None:
+    store = memory_store()
+    store.probe()
+    requests: list[str] = []
+    client = store._client()
+
+    class Counting:
+        unquoted_etags = False
+
+        def __getattr__(self, name: str) -> object:
+            method = getattr(client, name)
+
+            def call(*args: object, **options: object) -> object:
+                requests.append(name)
+                return method(*args, **options)
+
+            return call
+
+    store._connected = Counting()  # type: ignore[assignment]
+    put(store, tmp_path, 1, "one")
+    assert len(requests) == (FILES + 2) + 2
+    requests.clear()
+    assert len(store.manifest(record())) == FILES
+    assert len(requests) == 2
