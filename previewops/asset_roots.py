@@ -24,6 +24,13 @@ _SYSTEM = (
     *("/run", "/sbin", "/sys", "/usr", "/var/backups", "/var/cache", "/var/lock", "/var/log", "/var/mail"),
     *("/var/run", "/var/spool"),
 )
+_NOT_PROPOSED = (
+    "/nix",
+    "/opt",
+    "/snap",
+    "/var/db",
+    "/var/lib",
+)  # state of other services, installed programs
 _HOMES = PurePath("/home")
 
 
@@ -40,10 +47,12 @@ def is_system_folder(path: PurePath) -> bool:
 def is_proposable(folder: PurePath) -> bool:
     """Whether a message may propose an absolute folder as an asset root.
 
-    Producers choose the paths that messages report: a folder of the system, a whole file system or home, and hidden
-    folders, which hold keys, are never proposed.
+    Producers choose the paths that messages report: a folder of the system or of a service's state, a whole file
+    system or home, hidden folders, which hold keys, and installed programs are never proposed.
     """
     if is_system_folder(folder) or len(folder.parts) < 3 or folder.parent == _HOMES:
+        return False
+    if any(folder.is_relative_to(other) for other in _NOT_PROPOSED):
         return False
     return not any(part.startswith(".") for part in folder.parts)
 

@@ -24,7 +24,16 @@ REDACTED = "***"
 
 _SECRET_QUERY = ("password",)
 _HOST_AND_PORT = re.compile(r"(?:[^:@\[\]]+|\[[^@\[\]]*\])(?::[0-9]*)?")
-_ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>`]+")
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,30}://"
+# Quoted: to the same quote, as an address may contain others. Bare: to a blank, or to the next address.
+_ADDRESS = re.compile(
+    rf"""(?P<quote>\\{{0,8}}["'`]) (?P<quoted>{_SCHEME}[^\n]*?) (?<!\\)(?P=quote)
+      | (?P<bare>{_SCHEME}(?:(?!{_SCHEME})\S)+)""",
+    re.VERBOSE,
+)
+_STARTS_WITH_SCHEME = re.compile(_SCHEME)
+_QUERY_IS_KEPT = ("redis", "unix")  # schemes of Redis servers, whose queries are options
+_QUERY = re.compile(r"[?#]")
 _INLINE = re.compile(r"(?i)\b(data:[\w.+/-]{0,100}(?:;[\w.+=-]{1,100}){0,4},)[^\s\"'<>`]+")
 _SCHEME_AND_SECRET = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
 _NAMED_SECRET = re.compile(
@@ -35,12 +44,12 @@ _NAMED_SECRET = re.compile(
       | [^\s"',;&]+
     )"""
 )
-_PUNCTUATION = ").,:;"  # at the end of an address it belongs to the sentence
+_PUNCTUATION = ").,:;]}>\"'`"  # at the end of a bare address it belongs to the sentence
 _BUNDLE_PARTS = 3  # previews, project, job
 # A path of a host, quoted or bare. "//" and what follows a word are addresses or relative paths.
-_QUOTED_PATH = re.compile(r"""(["'])((?:(?:file|unix)://)?/(?!/)[^"'\n]*)\1""")
+_QUOTED_PATH = re.compile(r"""(["'])((?i:(?:file|unix)://)?/(?!/)[^\n]*?)\1""")
 _BARE_PATH = re.compile(
-    r"""(?<![\w/.%~…\\-]) (?:(?:file|unix)://(?:localhost)?)? (/(?!/)[^\s"'<>|,;()\[\]{}]+)""", re.VERBOSE
+    r"""(?<![\w/.%~…\\-]) (?i:(?:file|unix)://(?:localhost)?)? (/(?!/)[^\s"'<>|,;()\[\]{}]+)""", re.VERBOSE
 )
 # JSON pointers into a payload look like paths.
 _POINTER = re.compile(
@@ -57,14 +66,18 @@ def redact(text: str) -> str:
 
 
 def _redact_address(match: re.Match[str]) -> str:
-    url = match[0]
-    if not url.lower().startswith(("http://", "https://")):
+    if (quoted := match["quoted"]) is not None:
+        return match["quote"] + _without_secrets(quoted) + match["quote"]
+    url = match["bare"].rstrip(_PUNCTUATION)
+    return _without_secrets(url) + match["bare"][len(url) :]
+
+
+def _without_secrets(url: str) -> str:
+    if url.lower().startswith(_QUERY_IS_KEPT):
         return redact_url(url)
     # A query may be a signature, which is a secret. Remove it first, because it may contain an "@".
-    bare = re.split(r"[?#]", url, maxsplit=1)[0]
-    if bare == url:
-        return redact_url(bare)
-    return f"{redact_url(bare)}?{REDACTED}{url[len(url.rstrip(_PUNCTUATION)) :]}"
+    bare = _QUERY.split(url, maxsplit=1)[0]
+    return redact_url(bare) if bare == url else f"{redact_url(bare)}?{REDACTED}"
 
 
 def _redact_value(match: re.Match[str]) -> str:
@@ -104,27 +117,33 @@ def _redact_query(rest: str) -> str:
 
 
 def hide_query(uri: str) -> str:
-    """Returns the uri of an asset without its query and fragment; ``data:`` uris are returned unchanged."""
+    """Returns the uri of an asset without query, fragment and password; ``data:`` uris are returned unchanged."""
     if uri[:5].lower() == "data:":
         return uri
-    bare = re.split(r"[?#]", uri, maxsplit=1)[0]
-    return uri if bare == uri else f"{bare}?{REDACTED}"
+    bare = _QUERY.split(uri, maxsplit=1)[0]
+    shown = redact_url(bare) if "://" in bare else bare
+    return shown if bare == uri else f"{shown}?{REDACTED}"
 
 
 def payload_for_display(payload: Any) -> Any:
     """Returns a copy of a payload, of any shape, in which no uri and no web address has a query."""
     if isinstance(payload, Mapping):
         return {
-            name: hide_query(value)
+            _text_for_display(name): hide_query(value)
             if name == "uri" and isinstance(value, str)
             else payload_for_display(value)
             for name, value in payload.items()
         }
     if isinstance(payload, list):
         return [payload_for_display(item) for item in payload]
-    if isinstance(payload, str) and "://" in payload:
-        return _ADDRESS.sub(_redact_address, payload)
-    return payload
+    return _text_for_display(payload) if isinstance(payload, str) else payload
+
+
+def _text_for_display(text: str) -> str:
+    if "://" not in text:
+        return text
+    # An address alone may contain blanks.
+    return hide_query(text) if _STARTS_WITH_SCHEME.match(text) else _ADDRESS.sub(_redact_address, text)
 
 
 def for_rest(value: Any) -> Any:

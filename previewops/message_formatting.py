@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 
 MAX_FOUND_CHARACTERS = 80
 MAX_KEY_CHARACTERS = 128
 MAX_JOINED_NAMES = 12
 MAX_SHOWN_BITS = 256
+
+_END_OF_PATH = r"""[\s"'<>|,;()\[\]{}]"""
 
 PathPart = str | int
 
@@ -47,6 +50,12 @@ def quote(text: str) -> str:
     return escape_unprintable(quoted)
 
 
+def format_path(path: object) -> str:
+    """Returns a path, quoted if it has a character that would end it in a text."""
+    text = escape_unprintable(str(path))
+    return f'"{text}"' if re.search(_END_OF_PATH, text) else text
+
+
 def describe_value(value: object) -> str:
     """Returns scalars as JSON, containers as their size."""
     if isinstance(value, str):
@@ -75,16 +84,16 @@ def join_names(names: Iterable[str]) -> str:
     return shown if len(listed) <= MAX_JOINED_NAMES else f"{shown} and {len(listed) - MAX_JOINED_NAMES} more"
 
 
-def is_short_printable(key: str) -> bool:
-    """Whether a key may be part of a pointer: short and printable."""
-    return len(key) <= MAX_KEY_CHARACTERS and key.isprintable()
+def fits_in_pointer(key: str) -> bool:
+    """Whether a key may be part of a pointer: short, printable, and not an address, whose query may be a secret."""
+    return len(key) <= MAX_KEY_CHARACTERS and key.isprintable() and "://" not in key
 
 
 def json_pointer(path: Sequence[PathPart]) -> str:
-    """Returns the RFC 6901 JSON pointer of ``path``, up to the first key that is too long or not printable."""
+    """Returns the RFC 6901 JSON pointer of ``path``, up to the first key that does not fit."""
     parts: list[str] = []
     for part in path:
-        if isinstance(part, str) and not is_short_printable(part):
+        if isinstance(part, str) and not fits_in_pointer(part):
             break
         parts.append("/" + str(part).replace("~", "~0").replace("/", "~1"))
     return "".join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,8 +21,9 @@ from previewops.worker.render.limit_checks import check_limits
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.render.text.fontfiles import FontSources
-from previewops.worker.sandbox.children import ProgressCallback, RequestHandler
+from previewops.worker.sandbox.children import ProgressCallback, RequestHandler, ResultCheck
 from previewops.worker.sandbox.file_server import FileServer
+from previewops.worker.summary import check_summary
 
 
 class RenderRunner(Protocol):
@@ -36,6 +38,7 @@ class RenderRunner(Protocol):
         generation: Hashable = None,
         progress: ProgressCallback | None = None,
         handle_request: RequestHandler | None = None,
+        check_result: ResultCheck | None = None,
     ) -> dict[str, Any]:
         """See ``previewops.worker.sandbox.pool.RenderPool.run``."""
         ...
@@ -148,6 +151,7 @@ class RenderTask:
             generation=fonts,
             progress=progress,
             handle_request=self.file_server.handle,
+            check_result=partial(check_summary, dry_run=self.request.dry_run),
         )
 
     async def _cache_key(self, fonts: FontSources) -> str | None:

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from previewops.api.auth import PUBLIC_PATHS
 from previewops.api.connection_limits import Admission, ConnectionLimits
 from previewops.api.errors import ApiError, BadRequest, Overloaded
+from previewops.api.request_head import replace_host
 
 MAX_HEAD_BYTES = 65_536
 """Bytes of a request except its body: request line, headers and trailers."""
@@ -130,6 +131,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        replace_host(self.url, self.headers)
         super().on_headers_complete()
         while self._open_cycles and self._open_cycles[0].response_complete:
             self._open_cycles.popleft()

@@ -29,7 +29,7 @@ class ClientAddresses:
         for hop in hops:
             if not self._is_proxy(client):
                 break
-            address = _parse(hop.strip())
+            address = _parse(_without_port(hop.strip()))
             if address is None:
                 break
             client = str(address)
@@ -56,6 +56,14 @@ def client_key(address: str) -> str:
     except ValueError:
         return address
     return str(network)
+
+
+def _without_port(hop: str) -> str:
+    """Returns the address of ``address:port`` and ``[address]:port``, which some proxies append."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    host, _, port = hop.partition(":")
+    return host if port.isdecimal() else hop
 
 
 def _parse(text: str) -> IPv4Address | IPv6Address | None:

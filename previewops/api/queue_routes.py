@@ -33,7 +33,7 @@ class QueueRoutes:
         """``GET /api/preview/queue/metrics``: the same as ``stats --json``."""
         async with self._backend.redis_slot():
             snapshot = await self._backend.snapshots.read(history_s=HISTORY_S)
-        return json_response(snapshot.as_json())
+        return json_response(for_rest(snapshot.as_json()))
 
     async def metrics(self, request: Request) -> Response:
         """``GET /metrics``: the output of ``previewops metrics``."""
@@ -92,6 +92,6 @@ class QueueRoutes:
                 "changed": state.changed,
                 "pausedAt": None if state.since_ms is None else iso_from_ms(state.since_ms),
                 "pausedBy": state.who or None,
-                "pausedWhy": state.why or None,
+                "pausedWhy": for_rest(state.why) or None,
             }
         )

@@ -95,9 +95,9 @@ def _counts(record: JobRecord) -> str | None:
 
 def _artifact_lines(artifacts: list[object]) -> list[str]:
     rows = [
-        (artifact.get("path", ""), artifact.get("mediaType", ""), format_bytes(int(artifact.get("bytes", 0))))
+        (artifact.get("path", ""), artifact.get("mediaType", ""), format_bytes(artifact["bytes"]))
         for artifact in artifacts
-        if isinstance(artifact, dict)
+        if isinstance(artifact, dict) and isinstance(artifact.get("bytes"), int)
     ]
     return format_table(("FILE", "TYPE", "SIZE"), rows, right=("SIZE",))
 

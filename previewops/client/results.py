@@ -34,7 +34,8 @@ class JobResult:
     def from_record(cls, record: JobRecord) -> JobResult:
         """Returns the result of a completed job's record."""
         result = record.result or {}
-        location = result.get("bundle")
+        bundle, warnings = result.get("bundle"), result.get("warnings")
+        location = bundle if isinstance(bundle, str) else None
         return cls(
             job_id=record.job_id,
             project_id=record.project_id,
@@ -42,7 +43,7 @@ class JobResult:
             duration_ms=result.get("durationMs"),
             width=result.get("width"),
             height=result.get("height"),
-            warnings=tuple(result.get("warnings", ())),
+            warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
             plan=result.get("plan"),
             record=record,
             location=location,

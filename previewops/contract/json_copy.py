@@ -10,7 +10,7 @@ from previewops.errors import Violation
 from previewops.message_formatting import (
     PathPart,
     describe_value,
-    is_short_printable,
+    fits_in_pointer,
     json_pointer,
     json_type_name,
     quote,
@@ -114,7 +114,7 @@ class _Copier:
                 found = f"{json_type_name(key)} as a name"
                 self._reject(Violation(json_pointer(path), "not-json-value", message, found, allowed))
                 continue
-            if not is_short_printable(key) and re.search(_SURROGATE, key):
+            if not fits_in_pointer(key) and re.search(_SURROGATE, key):
                 message = "has a property whose name contains a lone surrogate"
                 self._reject(_lone_surrogate(json_pointer(path), message, key))
             copied[str(key)] = self.copy(item, (*path, key))

@@ -20,7 +20,7 @@ from previewops.contract.violations import normalize
 from previewops.errors import InvalidPayload, Violation
 from previewops.message_formatting import (
     PathPart,
-    is_short_printable,
+    fits_in_pointer,
     json_pointer,
     json_type_name,
     quote,
@@ -259,6 +259,6 @@ def _locate(value: Any, path: tuple[PathPart, ...]) -> Iterator[Violation]:
 
 
 def _repeated(path: tuple[PathPart, ...], name: str) -> Violation:
-    where = json_pointer((*path, name)) if is_short_printable(name) else json_pointer(path)
+    where = json_pointer((*path, name)) if fits_in_pointer(name) else json_pointer(path)
     found = f"{quote(name)} again"
     return Violation(where, "repeated-name", "is repeated in its object", found, "each name once")

@@ -17,7 +17,7 @@ from previewops.errors import Violation
 from previewops.message_formatting import (
     PathPart,
     describe_value,
-    is_short_printable,
+    fits_in_pointer,
     join_names,
     json_pointer,
     json_type_name,
@@ -160,7 +160,7 @@ def _unknown_properties(error: Any, path: tuple[PathPart, ...]) -> Iterator[Viol
     allowed = join_names(known) + (", names that start with x-" if extensible else "")
     for name in _unknown_names(error.instance, error.schema):
         value = error.instance[name]
-        found = describe_value(value) if is_short_printable(name) else f"{quote(name)} as a name"
+        found = describe_value(value) if fits_in_pointer(name) else f"{quote(name)} as a name"
         pointer = json_pointer((*path, name))
         yield Violation(pointer, "unknown-property", "is not a known property", found, allowed)
 

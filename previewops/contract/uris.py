@@ -17,9 +17,9 @@ from typing import NamedTuple
 from previewops.asset_roots import is_private
 from previewops.bucket_addresses import SCHEMES, BucketAddress
 from previewops.contract.limits import MAX_INLINE_BYTES, MAX_PATH_BYTES
-from previewops.contract.url import HttpUri, InvalidUrl, parse_url
+from previewops.contract.url import HttpUri, InvalidUrl, parse_url, quote_uri
 from previewops.host_patterns import HostPattern, format_hosts
-from previewops.message_formatting import escape_unprintable, quote, shorten
+from previewops.message_formatting import escape_unprintable, format_path, quote, shorten
 
 ALLOWED_ADDRESSES = (
     "a file path, a file:// uri, a data: uri, a web address or an s3://, gs:// or az:// address"
@@ -110,7 +110,7 @@ class AssetPolicy:
             raise UriNotAllowed("uri-root", "is a file, but there is no asset root", path, "a data: uri")
         if not any(self._allows(root, uri.path) for root in self.roots):
             allowed = format_roots(self.roots) if self.shows_roots else "paths under an asset root"
-            raise UriNotAllowed("uri-root", "is outside the asset roots", quote(path), allowed)
+            raise UriNotAllowed("uri-root", "is outside the asset roots", quote_uri(path), allowed)
 
     def _allows(self, root: Path, path: PurePosixPath) -> bool:
         full = root / path
@@ -124,7 +124,7 @@ def _absolute(path: Path) -> Path:
 
 def format_roots(roots: Sequence[Path]) -> str:
     """Lists the roots for the ``allowed`` of a violation."""
-    return "paths under " + ", ".join(dict.fromkeys(escape_unprintable(str(root)) for root in roots))
+    return "paths under " + ", ".join(dict.fromkeys(format_path(root) for root in roots))
 
 
 def parse_uri(uri: str) -> FileUri | DataUri | HttpUri | BucketUri:
@@ -155,7 +155,7 @@ def parse_uri(uri: str) -> FileUri | DataUri | HttpUri | BucketUri:
             raise UriNotAllowed("uri-malformed", error.message, error.found, error.allowed) from None
     message = f"has the unsupported scheme {shorten(name, 40)}"
     allowed = f"{ALLOWED_ADDRESSES} (a path with a colon in its first part starts with ./)"
-    raise UriNotAllowed("uri-scheme", message, quote(uri), allowed)
+    raise UriNotAllowed("uri-scheme", message, quote_uri(uri), allowed)
 
 
 def _bucket(scheme: str, uri: str) -> BucketUri:
@@ -170,10 +170,10 @@ def _path_of_file_uri(uri: str) -> str:
     match = re.fullmatch(_FILE_URI, uri)
     if match is None:
         message = "is a file: uri without an absolute path on this host"
-        raise UriNotAllowed("uri-malformed", message, quote(uri), "file:///absolute/path")
+        raise UriNotAllowed("uri-malformed", message, quote_uri(uri), "file:///absolute/path")
     if "?" in match[1] or "#" in match[1]:
         message, allowed = "is a file: uri with a query or fragment", "%3F for ? and %23 for # in a name"
-        raise UriNotAllowed("uri-malformed", message, quote(uri), allowed)
+        raise UriNotAllowed("uri-malformed", message, quote_uri(uri), allowed)
     return _percent_decoded(match[1], uri)
 
 
@@ -186,7 +186,7 @@ def _percent_decoded(path: str, uri: str) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         message = "has percent escapes that are not UTF-8"
-        raise UriNotAllowed("uri-malformed", message, quote(uri), "UTF-8, percent-encoded") from None
+        raise UriNotAllowed("uri-malformed", message, quote_uri(uri), "UTF-8, percent-encoded") from None
 
 
 def _file(path: str, uri: str) -> FileUri:
@@ -195,17 +195,17 @@ def _file(path: str, uri: str) -> FileUri:
         raise UriNotAllowed("uri-character", "contains a control character", found, allowed)
     if "\\" in path:
         allowed = "/ between the parts of a path"
-        raise UriNotAllowed("uri-character", "contains a backslash", quote(uri), allowed)
+        raise UriNotAllowed("uri-character", "contains a backslash", quote_uri(uri), allowed)
     parts = path.split("/")
     if ".." in parts:
-        raise UriNotAllowed("uri-traversal", "contains '..'", quote(uri), "paths without '..'")
+        raise UriNotAllowed("uri-traversal", "contains '..'", quote_uri(uri), "paths without '..'")
     size = len(path.encode("utf-8", "surrogatepass"))
     if size > MAX_PATH_BYTES:
         allowed = f"{MAX_PATH_BYTES} bytes"
         raise UriNotAllowed("uri-too-long", "is too long for a path", f"{size} bytes", allowed)
     clean = "/".join(part for part in parts if part not in ("", "."))
     if not clean:
-        raise UriNotAllowed("uri-malformed", "does not name a file", quote(uri), ALLOWED_ADDRESSES)
+        raise UriNotAllowed("uri-malformed", "does not name a file", quote_uri(uri), ALLOWED_ADDRESSES)
     return FileUri(PurePosixPath("/" + clean if path.startswith("/") else clean))
 
 
@@ -226,5 +226,5 @@ def _data(uri: str) -> DataUri:
         raise UriNotAllowed("uri-too-long", "has too much content for a data: uri", found, allowed)
     if not content:
         message = "is a data: uri without content"
-        raise UriNotAllowed("uri-malformed", message, quote(uri), "at least one byte")
+        raise UriNotAllowed("uri-malformed", message, quote_uri(uri), "at least one byte")
     return DataUri(head["type"].lower(), content)

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from previewops.contract.payload import Payload
+from previewops.disclosure import redact
 from previewops.errors import JobIdMismatch, JobNotFound, PayloadChanged, RecordUnreadable, WrongState
 from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter, DeadLetterGroup
 from previewops.queue.keys import Keys
@@ -218,7 +219,7 @@ class DeadLetters:
         batch; events record what was done and what was left.
         """
         options = ("" if priority is None else priority.value,)
-        operation = _BulkOperation(ScriptName.REQUEUE, "requeued", options, who, why)
+        operation = _BulkOperation(ScriptName.REQUEUE, "requeued", options, who, redact(why))
         return await self._run_bulk(operation, (selection, *other_filters), max_jobs, cut_off_ms, progress)
 
     async def discard(
@@ -233,7 +234,7 @@ class DeadLetters:
         progress: ProgressCallback | None = None,
     ) -> BulkResult:
         """Deletes matching dead letters permanently, with payload and history. Otherwise like ``requeue``."""
-        operation = _BulkOperation(ScriptName.DISCARD, "discarded", (), who, why)
+        operation = _BulkOperation(ScriptName.DISCARD, "discarded", (), who, redact(why))
         return await self._run_bulk(operation, (selection, *other_filters), max_jobs, cut_off_ms, progress)
 
     async def requeue_with_payload(
@@ -268,7 +269,7 @@ class DeadLetters:
             payload.body,
             RENDER_FUNCTION,
             who,
-            why,
+            redact(why),
             "" if expected_digest is None else f"={expected_digest}",
         )
         if code == ScriptResult.NOT_FOUND:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from previewops.clock import MAX_DATE_MS, iso_from_ms, optional_iso
 from previewops.contract.payload import Payload
+from previewops.disclosure import redact
 from previewops.errors import (
     JobConflict,
     JobNotFound,
@@ -250,7 +251,7 @@ class Queue:
             WrongState: the job has already ended.
         """
         ttl_ms = self.settings.result_ttl_s * 1000
-        code, state = await self._scripts.run(ScriptName.CANCEL, job_id, who, why, ttl_ms)
+        code, state = await self._scripts.run(ScriptName.CANCEL, job_id, who, redact(why), ttl_ms)
         if code == ScriptResult.NOT_FOUND:
             raise JobNotFound(job_id, self.keys.queue)
         if code == ScriptResult.WRONG_STATE:
@@ -259,13 +260,13 @@ class Queue:
 
     async def pause(self, *, who: str, why: str = "") -> PauseState:
         """Pauses claims. Running jobs continue, and submits are accepted. A second pause changes nothing."""
-        code, by, reason, since = await self._scripts.run(ScriptName.PAUSE, who, why)
+        code, by, reason, since = await self._scripts.run(ScriptName.PAUSE, who, redact(why))
         texts = ((part or b"").decode("utf-8", "replace") for part in (by, reason))
         return PauseState(True, code == ScriptResult.OK, int(since) if since.isdigit() else None, *texts)
 
     async def resume(self, *, who: str, why: str = "") -> PauseState:
         """Resumes claims."""
-        (code,) = await self._scripts.run(ScriptName.RESUME, who, why)
+        (code,) = await self._scripts.run(ScriptName.RESUME, who, redact(why))
         return PauseState(False, code == ScriptResult.OK)
 
     async def acknowledge_data_loss(self, *, who: str) -> bool:

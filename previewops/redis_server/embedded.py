@@ -23,7 +23,7 @@ import psutil
 
 from previewops.errors import EmbeddedUnavailable
 from previewops.process.parent_death import continue_on_pipe_close, die_with_parent_argv
-from previewops.redis_server.binary import find_server_binary, server_version
+from previewops.redis_server.binary import find_server_binary, packaged_binary, server_version
 from previewops.redis_server.connection import ping_socket, socket_path, socket_url
 from previewops.server_versions import ServerVersion
 
@@ -41,7 +41,12 @@ _LOG_NAME = "redis.log"
 _MULTI_PART_FOLDER = "appendonlydir"
 _MULTI_PART_SINCE = 7
 _LOG_PREFIX = re.compile(r"[0-9]{1,10}:[A-Z] [0-9]{2} \w{3} [0-9]{4} [0-9:.]{12} [-.*#] ")
+_MULTI_PART_SERVERS = f"{_MULTI_PART_SINCE}.0 or newer"
 _NEWER_FORMAT = "Can't handle RDB format version"
+# Valkey 9.0 began a format of its own, which Redis takes for a damaged file, and advises to truncate.
+_BASE_FILES = "*.base.rdb"
+_VALKEY_MAGIC = b"VALKEY"
+_VALKEY_FORMAT_SINCE = 9
 
 _INSTALL_HINT = (
     "install one (Debian, Ubuntu: sudo apt install redis-server; Fedora: sudo dnf install valkey; "
@@ -69,7 +74,8 @@ class EmbeddedRedis:
 
         Args:
             data_dir: the server's files are in its folder ``redis``.
-            binary: the program to run; None uses :func:`find_server_binary`.
+            binary: the program to run; None uses :func:`find_server_binary`, or the package's program if only that
+                one can read the data.
             start_timeout_s: maximum time to the first reply, seconds.
             load_timeout_s: maximum time to load its data after that, seconds.
             stop_timeout_s: time for an orderly shutdown before it is killed, seconds.
@@ -77,6 +83,7 @@ class EmbeddedRedis:
         self._folder = (data_dir.resolve() / "redis").resolve()
         self._data_dir = data_dir
         self._binary = binary
+        self._program: Path | None = None
         self._start_timeout_s = start_timeout_s
         self._load_timeout_s = load_timeout_s
         self._stop_timeout_s = stop_timeout_s
@@ -134,8 +141,7 @@ class EmbeddedRedis:
 
     async def version(self) -> ServerVersion | None:
         """Returns the version of the program that :meth:`start` runs; None if it is not this object's server."""
-        binary = self._binary or find_server_binary()
-        return await server_version(binary) if self.owned and binary is not None else None
+        return await server_version(self._program) if self.owned and self._program is not None else None
 
     async def stop(self) -> None:
         """Stops the server if this object started it: in order, or with SIGKILL after the timeout."""
@@ -230,7 +236,7 @@ class EmbeddedRedis:
             self._lock = None
 
     async def _launch(self) -> None:
-        binary = self._binary or find_server_binary()
+        binary = await self._choose_binary()
         if binary is None:
             raise EmbeddedUnavailable(
                 "no Redis server found: neither redis-server nor valkey-server is on the PATH, "
@@ -238,6 +244,7 @@ class EmbeddedRedis:
                 hint=_INSTALL_HINT,
             )
         await self._check_data_version(binary)
+        self._program = binary
         lock = self._lock
         assert lock is not None  # held since _lock_or_join
         if self.log.exists():
@@ -262,20 +269,39 @@ class EmbeddedRedis:
         finally:
             os.close(reader)
 
+    async def _choose_binary(self) -> Path | None:
+        binary = self._binary or find_server_binary()
+        if self._binary is None and binary is not None and await self._why_unreadable(binary):
+            packaged = packaged_binary()
+            if packaged is not None and not await self._why_unreadable(packaged):
+                return packaged  # it wrote the data before the other one was installed
+        return binary
+
     async def _check_data_version(self, binary: Path) -> None:
         """Rejects an old server: it ignores the files of a newer one and starts empty, like after losing all jobs."""
-        if not (self._folder / _MULTI_PART_FOLDER).is_dir():
-            return
-        version = await server_version(binary)
-        if version is not None and version.numbers[0] < _MULTI_PART_SINCE:
-            raise self._newer_data_error(binary, f"is version {'.'.join(map(str, version.numbers))}")
+        if needed := await self._why_unreadable(binary):
+            version = await server_version(binary)
+            raise self._newer_data_error(binary, f"is {version}", needed)
 
-    def _newer_data_error(self, binary: Path, problem: str, log_tail: str = "") -> EmbeddedUnavailable:
+    async def _why_unreadable(self, binary: Path) -> str:
+        """Returns which servers can read the data if ``binary`` cannot; "" if it can, or nothing is known."""
+        folder = self._folder / _MULTI_PART_FOLDER
+        version = await server_version(binary) if folder.is_dir() else None
+        if version is None:
+            return ""
+        if _has_valkey_format(folder):
+            reads = version.product == "Valkey" and version.numbers[0] >= _VALKEY_FORMAT_SINCE
+            return "" if reads else f"Valkey {_VALKEY_FORMAT_SINCE}.0 or newer"
+        return "" if version.numbers[0] >= _MULTI_PART_SINCE else _MULTI_PART_SERVERS
+
+    def _newer_data_error(
+        self, binary: Path, problem: str, needed: str, log_tail: str = ""
+    ) -> EmbeddedUnavailable:
         return EmbeddedUnavailable(
             f"the data in {self._folder} was written by a newer Redis server; "
             f"{binary} {problem} and cannot read it",
             hint=f"nothing was changed: put a server at least as new as the writer on the PATH (allowed: "
-            f"{_MULTI_PART_SINCE}.0 or newer), or set DATA_DIR to another folder",
+            f"{needed}), or set DATA_DIR to another folder",
             log_tail=log_tail,
         )
 
@@ -295,7 +321,9 @@ class EmbeddedRedis:
     def _start_error(self, problem: str) -> EmbeddedUnavailable:
         tail = _log_tail(self.log)
         if _NEWER_FORMAT in tail:
-            return self._newer_data_error(self._binary or Path("the server"), "is too old", tail)
+            return self._newer_data_error(
+                self._program or Path("the server"), "is too old", _MULTI_PART_SERVERS, tail
+            )
         # Without process id and time, a repeated error has the same message.
         last = " / ".join(_LOG_PREFIX.sub("", line) for line in tail.splitlines()[-_TAIL_LINES:])
         return EmbeddedUnavailable(
@@ -333,6 +361,15 @@ def _arguments(socket: Path) -> list[str]:
         "maxmemory-policy": "noeviction",
     }
     return [word for name, value in options.items() for word in (f"--{name}", value)]
+
+
+def _has_valkey_format(folder: Path) -> bool:
+    """Whether a file of an append-only folder has the format of Valkey 9.0 and newer."""
+    for path in folder.glob(_BASE_FILES):
+        with suppress(OSError), path.open("rb") as file:
+            if file.read(len(_VALKEY_MAGIC)) == _VALKEY_MAGIC:
+                return True
+    return False
 
 
 def _make_private(folder: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from previewops.disclosure import redact
 from previewops.errors import CommandRejected
 from previewops.queue.keys import Keys
 from previewops.queue.scripts import ScriptName, Scripts, decode_pairs
@@ -166,7 +167,7 @@ class FleetControl:
         why: str,
         bounds: WorkerCountRange | None,
     ) -> FleetCommandResult:
-        fields = {"act": kind.value, "target": worker, "who": self._who, "why": why}
+        fields = {"act": kind.value, "target": worker, "who": self._who, "why": redact(why)}
         if bounds is not None:
             fields |= {"min": str(bounds.minimum), "max": str(bounds.maximum)}
         pairs = [part for pair in fields.items() for part in pair]

@@ -40,6 +40,10 @@ def act_echo(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
     return {"echo": spec.get("value"), "pid": os.getpid()}
 
 
+def act_length(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    return {"length": len(spec["value"])}
+
+
 def act_log(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
     for number in range(spec["lines"]):
         logging.getLogger("a.library").warning("line %d of %s", number, "secret=hunter2")
@@ -157,6 +161,21 @@ def act_babble(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
 def act_answer_with(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
     body = spec["body"].encode()
     return act_babble({"raw": (HEADER.pack(len(body)) + body).hex()}, progress)
+
+
+def act_flood(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Sends ``spec["body"]`` for as long as the worker reads it."""
+    body = spec["body"].encode()
+    channel = _channel()
+    while True:
+        channel.sendall(HEADER.pack(len(body)) + body)
+
+
+def act_result_and_stay(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Sends a result, and then neither reads nor ends."""
+    body = b'{"job": 1, "result": {}}'
+    _channel().sendall(HEADER.pack(len(body)) + body)
+    return act_wait(spec, lambda fraction, text: None)
 
 
 def act_hang_up(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:

@@ -378,6 +378,17 @@ async def test_trailers_are_ignored(program: Program) -> None:
                     assert json.loads(await reader.readexactly(length))["pausedBy"].startswith("api@")
 
 
+async def test_the_authority_of_an_absolute_target_is_the_host(api: Running) -> None:
+    for target, status in (
+        ("http://evil.example/api/preview/queue/metrics", 421),
+        ("http://a@localhost/livez", 400),
+        ("http://localhost/api/preview/queue/metrics", 200),
+    ):
+        async with raw(api) as (reader, writer):
+            writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            assert (await reader.readuntil(HEAD_END)).split()[1] == str(status).encode(), target
+
+
 async def test_slow_request_is_408(program: Program) -> None:
     program.env["PREVIEW_API_CLIENT_TIMEOUT_S"] = "1"
     with running(program) as api:

@@ -6,14 +6,16 @@ import base64
 import errno
 import hashlib
 import os
-import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from previewops.errors import JobError, PermanentJobError, TransientJobError
+from previewops.worker.assets.mounts import find_place
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener, storage_errors, verify_checksum
 
 CONTENT = b"content of an asset"
@@ -147,6 +149,8 @@ def test_files_outside_of_the_roots_are_rejected(
             "/proc/1/root/srv/a/b.png",
         ),
         *(
+            "/var/lib/redis/dump.rdb",
+            "/opt/previewops/venv/a.png",
             "/dev/zero",
             "/sys/a/b.png",
             "/usr/share/x/a.png",
@@ -201,19 +205,72 @@ def test_of_the_data_folder_only_assets_are_read(tmp_path: Path, data_dir: Path,
         assert file.read() == CONTENT
 
 
-def test_a_second_path_to_the_data_folder_gives_no_access(
-    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+MOUNTS = r"""36 35 98:0 /srv/data /mnt/all rw,noatime - ext3 /dev/root rw
+37 35 98:0 /srv/data/previews /mnt/a\040b rw - ext3 /dev/root rw
+38 35 98:0 / / rw - ext3 /dev/root rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "place"),
+    [
+        (36, "/mnt/all/redis/a", "/srv/data/redis/a"),
+        (37, "/mnt/a b/p/a", "/srv/data/previews/p/a"),
+        (38, "/srv/data/a", "/srv/data/a"),
+        (38, "/", "/"),
+        (37, "/elsewhere", None),
+        (3, "/mnt/all/a", None),
+    ],
+)
+def test_the_place_of_a_file_is_the_same_through_every_mount(
+    number: int, path: str, place: str | None
 ) -> None:
-    """As of a bind mount: the same folder under another name, without a link."""
-    mount = tmp_path / "mount"
-    shutil.copytree(data_dir, mount)
-    same = "previewops.worker.assets.opener._is_same_folder"
-    monkeypatch.setattr(same, lambda path, _status: path == mount)
-    opener = FileAssetOpener((tmp_path,), data_dir=data_dir)
-    with pytest.raises(PermanentJobError) as caught:
-        opener.open(AssetRef("it", "mount/redis/dump.rdb"), max_bytes=BOUND)
-    assert caught.value.code == "asset-outside-roots"
-    opener.open(AssetRef("it", "mount/assets/mine.png"), max_bytes=BOUND).file.close()
+    expected = None if place is None else ("98:0", PurePosixPath(place))
+    assert find_place(MOUNTS, number, PurePosixPath(path)) == expected
+
+
+MOUNTED = """
+import ctypes, os, sys
+from pathlib import Path
+from previewops.errors import PermanentJobError
+from previewops.worker.assets.opener import AssetRef, FileAssetOpener
+
+libc = ctypes.CDLL(None, use_errno=True)
+root = Path(sys.argv[1])
+if libc.unshare(0x00020000) or libc.mount(b"none", b"/", None, 1 << 14 | 1 << 18, None):
+    sys.exit(77)  # a mount namespace cannot be made here
+mounts = {"all": "data", "some": "data/previews", "one": "data/previews/other", "own": "data/assets"}
+for target, source in mounts.items():
+    (root / target).mkdir()
+    if libc.mount(bytes(root / source), bytes(root / target), None, 1 << 12, None):
+        sys.exit(77)
+opener = FileAssetOpener((root,), data_dir=root / "data")
+for uri in sys.argv[2:]:
+    try:
+        opener.open(AssetRef("it", uri), max_bytes=100).file.close()
+        print(uri, "opened")
+    except PermanentJobError as error:
+        print(uri, error.code, "DATA_DIR" in error.message)
+"""
+
+
+def test_a_second_path_to_the_data_folder_gives_no_access(tmp_path: Path, data_dir: Path) -> None:
+    """By bind mounts of the folder, of one in it, and of one deeper."""
+    private = ["all/redis/dump.rdb", "some/other/job-1/poster.png", "one/job-1/poster.png"]
+    allowed = ["all/assets/mine.png", "own/mine.png", "data/assets/mine.png"]
+    done = subprocess.run(
+        [sys.executable, "-c", MOUNTED, str(tmp_path), *private, *allowed],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 77:
+        pytest.skip("this user cannot mount")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        *(f"{uri} asset-outside-roots True" for uri in private),
+        *(f"{uri} opened" for uri in allowed),
+    ]
 
 
 def test_a_root_is_not_a_prefix_of_names(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from previewops.errors import PermanentJobError, RenderCrashed
 from previewops.worker.assets.download_cache import DownloadCache
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener
 from previewops.worker.bundle_builder import build_bundle
+from previewops.worker.cache.store import CacheStore
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.storyboard import read_storyboard
@@ -28,6 +29,7 @@ from previewops.worker.sandbox.child import ChildLimits
 from previewops.worker.sandbox.child_output import MAX_OUTPUT_BYTES
 from previewops.worker.sandbox.confinement import ConfinementReport, detect_support
 from previewops.worker.sandbox.file_server import FileServer
+from previewops.worker.sandbox.framing import ProtocolError
 from previewops.worker.sandbox.pool import RenderPool
 from previewops.worker.sandbox.private_root import RootLayout
 from tests.render_support import payload, quarters
@@ -293,6 +295,21 @@ async def test_other_requests_are_rejected(folder: Path, question: dict[str, Any
     assert not (folder / "out").exists()
 
 
+async def test_requests_for_thumbnails_are_limited(folder: Path) -> None:
+    file_server = FileServer(
+        {"file": AssetRef("file", "secret")},
+        FileAssetOpener((folder,)),
+        max_bytes=100,
+        output=None,
+        store=CacheStore(folder / "cache"),
+        thumbnail_key=lambda _name, size: f"{size[0]:064x}",
+    )
+    for _ in range(2):
+        assert await file_server.handle({"thumbnail": "file", "size": [1, 1]}) == ({}, ())
+    with pytest.raises(ProtocolError, match="thumbnails"):
+        await file_server.handle({"thumbnail": "file", "size": [2, 1]})
+
+
 async def built_confined(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The summary of a bundle that a confined process has built in ``out`` from assets in ``folder``."""
     board = read_storyboard(job)
@@ -440,6 +457,15 @@ async def test_output_beyond_the_limit_is_closed_and_reported(folder: Path) -> N
     printed = sum(len(line["text"]) for line in lines if line["event"] == "render.printed")
     assert MAX_OUTPUT_BYTES <= printed < MAX_OUTPUT_BYTES + 4_096
     assert [line["event"] for line in lines].count("render.output-closed") == 1
+
+
+async def test_output_byte_by_byte_is_closed_after_some_events(folder: Path) -> None:
+    async with pool_of(confined=True) as pool:
+        with capture_logs() as lines:
+            await pool.run({"act": "print", "fd": 2, "text": "x", "times": 20_000}, deadline_s=60)
+            assert await pool.run({"act": "echo", "value": 1}, deadline_s=60)
+    assert [line["event"] for line in lines].count("render.printed") <= MAX_OUTPUT_BYTES // 512
+    assert lines[-1]["event"] == "render.output-closed"
 
 
 async def test_file_size_is_limited(folder: Path) -> None:

@@ -96,6 +96,34 @@ def _content(redis: Redis[bytes], key: bytes) -> bytes:
     return repr(readers[redis.type(key)]()).encode()
 
 
+async def test_reasons_of_operators_are_stored_and_told_without_secrets(
+    program: Program, redis_url: str, tmp_path: Path
+) -> None:
+    reason = f"moving {SIGNED} to {tmp_path}/new"
+    for arguments in (
+        ("dlq", "requeue", "linked", "--reason", reason),
+        ("cancel", "linked", "--reason", reason),
+        ("dlq", "discard", "missing", "--reason", reason),
+        ("resume", "--reason", reason),
+        ("pause", "--reason", reason),
+    ):
+        program.run(*arguments)
+    with Redis.from_url(redis_url) as redis:
+        for key in redis.scan_iter():
+            if not key.decode().startswith(KEYS_WITH_PAYLOADS):
+                assert SECRET.encode() not in _content(redis, key), key
+    async with serve_api(redis_url, tmp_path / "data") as api:
+        told = [
+            (await api.client.get(f"{QUEUE}/metrics")).text,
+            (await api.client.post(f"{QUEUE}/pause", json={"reason": reason})).text,
+            (await api.client.get("/api/preview/worker/health")).text,
+        ]
+    for text in told:
+        assert "moving https://cdn.example.invalid/a.png?***" in text
+        assert SECRET not in text
+        assert str(tmp_path) not in text
+
+
 async def test_rest_tells_neither_secrets_nor_paths(program: Program, redis_url: str, tmp_path: Path) -> None:
     names = ("signed", "linked", "missing", "shown", "done")
     async with serve_api(redis_url, tmp_path / "data", asset_roots=(tmp_path / "pictures",)) as api:

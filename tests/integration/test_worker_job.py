@@ -20,7 +20,7 @@ from previewops.stores.folder.store import FolderStore
 from previewops.stores.port import BundleStore, Publication
 from previewops.worker.engine.jobs import RenderJobs
 from previewops.worker.engine.worker import PreviewWorker
-from previewops.worker.sandbox.children import ProgressCallback, RequestHandler
+from previewops.worker.sandbox.children import ProgressCallback, RequestHandler, ResultCheck
 from tests.integration.worker_support import (
     PATIENCE_S,
     MaxRng,
@@ -52,6 +52,7 @@ class FakeRenderRunner:
         generation: Hashable = None,
         progress: ProgressCallback | None = None,
         handle_request: RequestHandler | None = None,
+        check_result: ResultCheck | None = None,
     ) -> dict[str, Any]:
         assert handle_request is not None
         if not spec["payload"]["dryRun"]:

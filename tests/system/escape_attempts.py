@@ -20,6 +20,7 @@ SUCCEEDED = 0
 INVALID = 0xFFFF_FFFF
 """A descriptor or process that does not exist: a call that reaches the kernel fails otherwise than by the filter."""
 
+DENIED = (errno.EPERM, errno.ENOSYS)
 _COLUMN = {"x86_64": 0, "aarch64": 1}
 
 CALLS: dict[str, tuple[int | None, int | None, tuple[int, ...]]] = {
@@ -178,10 +179,12 @@ HIDDEN = {
 def run(spec: dict[str, Any], _progress: object) -> dict[str, Any]:
     """The errno of each attempt, ``SUCCEEDED`` where it was not denied, by group and name.
 
-    ``spec["secret"]`` is a file of another tenant, ``spec["link"]`` a link to it.
+    ``spec["secret"]`` is a file of another tenant, ``spec["link"]`` a link to it, and ``spec["unlisted"]`` the
+    numbers of calls that no renderer makes.
     """
     return {
         "calls": {name: _errno(call) for name, call in _calls().items()},
+        "unlisted": _reachable(spec["unlisted"]),
         "names": {name: _errno(attempt) for name, attempt in _names(spec).items()},
         "hidden": {
             what: _errno(lambda path=path: Path(path.format(parent=spec["worker"])).read_bytes())
@@ -211,6 +214,12 @@ def _calls() -> dict[str, Callable[[], object]]:
         for name, (number, arguments) in numbered.items()
         if number is not None
     }
+
+
+def _reachable(numbers: list[int]) -> list[int]:
+    """Those of the calls that reach the kernel, which rejects the arguments."""
+    arguments = (INVALID,) * 6
+    return [n for n in numbers if _errno(lambda n=n: _syscall(n, *arguments)) not in DENIED]  # type: ignore[misc]
 
 
 def _names(spec: dict[str, Any]) -> dict[str, Callable[[], object]]:

@@ -33,7 +33,8 @@ data_dir = Path("/var/lib/previewops")
 (data_dir / "link").unlink(missing_ok=True)
 (data_dir / "link").symlink_to("secret")
 spec = {
-    "secret": str(data_dir / "secret"), "link": str(data_dir / "link"), "worker": os.getpid(), "memory": 512 << 20
+    "secret": str(data_dir / "secret"), "link": str(data_dir / "link"), "worker": os.getpid(), "memory": 512 << 20,
+    "unlisted": [],
 }
 
 

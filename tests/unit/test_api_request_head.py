@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from previewops.api.errors import ApiError
-from previewops.api.request_head import MAX_QUERY_PARAMETERS, check_head, is_valid_host
+from previewops.api.request_head import MAX_QUERY_PARAMETERS, check_head, is_valid_host, replace_host
 
 HOST = (b"host", b"localhost")
 
@@ -36,6 +36,10 @@ def check(*headers: tuple[bytes, bytes], version: str = "1.1", query: bytes = b"
         ([HOST, (b"transfer-encoding", b"gzip"), (b"transfer-encoding", b"chunked")], 501),
         ([HOST, (b"transfer-encoding", b"chunked, chunked")], 501),
         ([HOST, (b"transfer-encoding", b"")], 501),
+        ([HOST, (b"authorization", b"Bearer a"), (b"authorization", b"Bearer b")], 400),
+        ([HOST, (b"content-type", b"text/plain"), (b"content-type", b"application/json")], 400),
+        ([HOST, (b"origin", b"https://a"), (b"origin", b"https://b")], 400),
+        ([HOST, (b"accept", b"a"), (b"accept", b"b")], None),
         ([HOST, (b"expect", b"100-Continue")], None),
         ([HOST, (b"expect", b"200-ok")], 417),
         ([HOST, (b"expect", b"100-continue, x")], 417),
@@ -54,6 +58,27 @@ def test_http_1_0_needs_no_host_and_has_no_expectations() -> None:
     assert check((b"expect", b"200-ok"), version="1.0") is None
 
 
+def test_http_1_0_has_no_transfer_encoding() -> None:
+    assert check((b"transfer-encoding", b"chunked"), version="1.0") == 400
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        (b"/livez", b"localhost"),
+        (b"*", b"localhost"),
+        (b"http://evil.example:80/a?b", b"evil.example:80"),
+        (b"http://evil.example", b"evil.example"),
+        (b"http://a@localhost/", b"a@localhost"),
+        (b"//evil.example/a", b"localhost"),
+    ],
+)
+def test_the_authority_of_the_target_replaces_the_host(target: bytes, host: bytes) -> None:
+    headers = [HOST, (b"a", b"localhost")]
+    replace_host(target, headers)
+    assert headers == [(b"host", host), (b"a", b"localhost")]
+
+
 def test_query_parameters_are_limited() -> None:
     assert check(HOST, query=b"&".join([b"a"] * MAX_QUERY_PARAMETERS)) is None
     assert check(HOST, query=b"&".join([b"a"] * (MAX_QUERY_PARAMETERS + 1))) == 400
@@ -69,8 +94,8 @@ def test_valid_hosts(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost:evil", "[::1]evil.com", "[::1", "::1", "[::g]", "[]", "a b", "a/b", "a@b", "a:1:2", "a:123456", "é",
-     "a\\b", "[::1]:x", '"a"', "a\tb", "a?b", "a#b", "[1.2.3.4]"],
+    ["localhost:evil", "[::1]evil.com", "[::1", "::1", "[::g]", "[]", "a b", "a/b", "a@b", "a:1:2", "a:123456",
+     "a:65536", "é", "a\\b", "[::1]:x", '"a"', "a\tb", "a?b", "a#b", "[1.2.3.4]"],
 )  # fmt: skip
 def test_malformed_hosts(host: str) -> None:
     assert not is_valid_host(host)

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from previewops.cli.status import format_job
+from previewops.client.results import JobResult
 from previewops.queue.records import Attempt, extract_payload, parse_history, record_from_redis
 from previewops.states import JobState, Priority
 
@@ -52,6 +54,21 @@ def test_phase_is_that_of_a_running_attempt(state: JobState) -> None:
     fields = {**WAITING, b"state": state.value.encode(), b"progress": b"0.1", b"phase": b"starting"}
     shown = record_from_redis("a", fields).as_json()
     assert shown["phase"] == ("starting" if state is JobState.ACTIVE else None)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"bundle": 1, "warnings": None, "artifacts": [{"path": 1, "bytes": "x"}, {"bytes": None}, 1]},
+        {"bundle": None, "warnings": "text", "artifacts": {}},
+        {"warnings": [1, {}], "artifacts": None, "width": "wide"},
+    ],
+)
+def test_any_stored_result_can_be_shown(stored: dict[str, Any]) -> None:
+    record = record_from_redis("a", {**WAITING, b"state": b"completed"}, result=arq_result(stored))
+    assert JobResult.from_record(record).bundle is None
+    assert all(isinstance(warning, str) for warning in JobResult.from_record(record).warnings)
+    assert "completed" in "\n".join(format_job(record, now_ms=0))
 
 
 def test_artifacts_are_listed_once() -> None:

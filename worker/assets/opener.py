@@ -20,7 +20,8 @@ from previewops.asset_roots import ASSETS_FOLDER, is_private, is_proposable
 from previewops.contract import BucketUri, DataUri, HttpUri, UriNotAllowed, parse_uri
 from previewops.disclosure import hide_query
 from previewops.errors import PermanentJobError, TransientJobError
-from previewops.message_formatting import escape_unprintable
+from previewops.message_formatting import escape_unprintable, format_path
+from previewops.worker.assets.mounts import mount_id, place_of
 
 _MAX_URI_CHARS = 120  # characters of a uri in a message
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -172,9 +173,8 @@ class FileAssetOpener:
         """The error for a real path outside of the roots. Does not report the target of a link."""
         folder = Path(path).parent
         if self._is_private(path):
-            message = f"it is in DATA_DIR, of which only the folder {ASSETS_FOLDER} holds assets"
-            hint = f"copy the file to DATA_DIR/{ASSETS_FOLDER}, or submit with --import"
-        elif is_link:
+            return self._private_error(asset)
+        if is_link:
             message = "a link leads out of the asset roots"
             hint = "put the file itself under an asset root"
         else:
@@ -182,6 +182,14 @@ class FileAssetOpener:
             hint = "move the file under an asset root"
             if is_proposable(folder):
                 hint += f", or add {_quote_path(str(folder))} to PREVIEW_ASSET_ROOTS"
+        return self._outside_error(asset, message, hint)
+
+    def _private_error(self, asset: AssetRef) -> PermanentJobError:
+        message = f"it is in DATA_DIR, of which only the folder {ASSETS_FOLDER} holds assets"
+        hint = f"copy the file to DATA_DIR/{ASSETS_FOLDER}, or submit with --import"
+        return self._outside_error(asset, message, hint)
+
+    def _outside_error(self, asset: AssetRef, message: str, hint: str) -> PermanentJobError:
         return permanent_asset_error(
             "asset-outside-roots",
             asset,
@@ -198,21 +206,27 @@ class FileAssetOpener:
         return _under(path, roots) and not self._is_private(path)
 
     def _is_private(self, path: str) -> bool:
-        """Whether a real path leads into DATA_DIR, by its name or, as of a second mount, by its folders."""
+        """Whether a real path is in DATA_DIR, outside of its folder for assets."""
+        return self.data_dir is not None and is_private(Path(path), Path(os.path.realpath(self.data_dir)))
+
+    def _is_mounted_from_data(self, handle: int) -> bool:
+        """Whether an open file is such a one, reached through another mount of DATA_DIR or of a folder in it."""
         if self.data_dir is None:
             return False
-        data_dir = Path(os.path.realpath(self.data_dir))
-        if path != str(data_dir) and not Path(path).is_relative_to(data_dir):
-            with suppress(OSError):
-                status = data_dir.stat()
-                for folder in Path(path).parents:
-                    if _is_same_folder(folder, status):
-                        return is_private(data_dir / Path(path).relative_to(folder), data_dir)
-            return False
-        return is_private(Path(path), data_dir)
+        with suppress(OSError):
+            folder = os.open(self.data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                if mount_id(folder) == mount_id(handle):
+                    return False  # its path tells
+                data_dir, file = place_of(folder), place_of(handle)
+            finally:
+                os.close(folder)
+            if data_dir is not None and file is not None and data_dir.device == file.device:
+                return is_private(file.path, data_dir.path)
+        return False
 
     def _roots_text(self) -> str:
-        return os.pathsep.join(str(root) for root in self.roots) or "(no root is set)"
+        return os.pathsep.join(map(format_path, self.roots)) or "(no root is set)"
 
     def _open_path(self, asset: AssetRef, path: str, max_bytes: int) -> OpenedAsset:
         # Checked before opening, since opening a device can have effects; opened without blocking, since a named pipe
@@ -235,6 +249,8 @@ class FileAssetOpener:
             opened_at = _real_path(handle, path)
             if not self._is_inside(opened_at, self._real_roots()):
                 raise self._outside_roots_error(asset, opened_at, is_link=opened_at != path)
+            if self._is_mounted_from_data(handle):
+                raise self._private_error(asset)
             check_size(asset, status.st_size, max_bytes)
             identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             changed_s = max(status.st_mtime, status.st_ctime)
@@ -255,7 +271,7 @@ def storage_errors() -> Iterator[None]:
         disk_full = failure.errno in _DISK_FULL
         raise TransientJobError(
             "disk-full" if disk_full else "io-error",
-            f"{failure.strerror or failure}: {failure.filename or 'storage'}",
+            f"{failure.strerror or failure}: {format_path(failure.filename or 'storage')}",
             hint="free some space" if disk_full else "check the disk and the permissions of DATA_DIR",
             errno=errno.errorcode.get(failure.errno, str(failure.errno)),
         ) from failure
@@ -283,17 +299,11 @@ def _describe(asset: AssetRef, message: str, found: str, allowed: str) -> tuple[
 
 
 def _quote_path(path: str) -> str:
-    return f'"{escape_unprintable(path)}"'
+    return f'"{escape_unprintable(hide_query(path))}"'
 
 
 def _under(path: str, roots: list[str]) -> bool:
     return any(path.startswith(root.rstrip(os.sep) + os.sep) or path == root for root in roots)
-
-
-def _is_same_folder(path: Path, status: os.stat_result) -> bool:
-    with suppress(OSError):
-        return os.path.samestat(path.stat(), status)
-    return False
 
 
 def _real_path(handle: int, otherwise: str) -> str:

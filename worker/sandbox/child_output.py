@@ -18,6 +18,7 @@ log = structlog.get_logger()
 MAX_OUTPUT_BYTES = 64 * 1024
 """Bytes of one process that are logged. Then the pipe is closed."""
 _CHUNK_BYTES = 4_096
+_EVENT_BYTES = 512  # that an event counts at least: a byte at a time would fill the log with events
 
 
 class ChildOutput:
@@ -54,7 +55,7 @@ class ChildOutput:
 
     def _log(self, printed: bytes) -> None:
         log.warning("render.printed", pid=self.pid, text=printed.decode("utf-8", "replace"))
-        self._remaining -= len(printed)
+        self._remaining -= max(len(printed), _EVENT_BYTES)
         if self._remaining <= 0:
             log.warning("render.output-closed", pid=self.pid, allowed=MAX_OUTPUT_BYTES)
             self._close()

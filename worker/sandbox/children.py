@@ -32,6 +32,8 @@ log = structlog.get_logger()
 ProgressCallback = Callable[[float, str], None]
 RequestHandler = Callable[[dict[str, Any]], Awaitable[tuple[dict[str, Any], tuple[int, ...]]]]
 """Returns the answer to a child's request, and descriptors, which the receiver closes."""
+ResultCheck = Callable[[dict[str, Any]], None]
+"""Raises ProtocolError for a malformed result."""
 
 START_TIMEOUT_S = 30.0
 """Time until a child is ready: start of the fork server, import of the task's module."""
@@ -39,6 +41,14 @@ EXIT_GRACE_S = 1.0
 """Time between the end of a dying child's socket and its exit code."""
 CPU_CHECK_INTERVAL_S = 0.02
 """The shortest time between two readings of a process's processor time."""
+MAX_RESULT_BYTES = 2 * 1024 * 1024
+"""Bytes of the result of a job. Decoding the worst JSON of this size blocks the worker for half a second."""
+MAX_MESSAGE_BYTES = 128 * 1024
+"""Bytes of every other message of a child."""
+MAX_JOB_BYTES = 16 * 1024 * 1024
+"""Bytes of all messages of one job, except its result: the time that a worker spends on reading them."""
+_LEAST_BYTES = 256  # that a message counts: many short ones take as long to read as few long ones
+_KINDS = ("progress", "log", "request", "error")
 _START_TRIES = 3  # each may find that the fork server has just died
 
 
@@ -73,9 +83,12 @@ class Child:
 
     async def receive(self) -> dict[str, Any]:
         """The next message. Raises ConnectionClosed, ProtocolError."""
+        return decode_body(await self._receive_body())
+
+    async def _receive_body(self) -> bytes:
         try:
-            length = body_length(await self._reader.readexactly(HEADER.size))
-            return decode_body(await self._reader.readexactly(length))
+            length = body_length(await self._reader.readexactly(HEADER.size), MAX_RESULT_BYTES)
+            return await self._reader.readexactly(length)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise ConnectionClosed from error
 
@@ -98,13 +111,20 @@ class Child:
         return self._cpu_watch.exceeded
 
     async def run_job(
-        self, frame: bytes, progress: ProgressCallback | None, handle_request: RequestHandler | None
+        self,
+        frame: bytes,
+        progress: ProgressCallback | None,
+        handle_request: RequestHandler | None,
+        check_result: ResultCheck | None,
     ) -> dict[str, Any] | JobError:
         """Sends the frame of a job and handles messages until its end. Raises ConnectionClosed, ProtocolError."""
         self._cpu_watch.restart()
         idle, self._output.context = self._output.context, contextvars.copy_context()
         try:
-            return await self._run_job(frame, progress, handle_request)
+            outcome = await self._run_job(frame, progress, handle_request)
+            if check_result is not None and not isinstance(outcome, JobError):
+                check_result(outcome)
+            return outcome
         finally:
             self._output.read()  # what the job has printed
             self._output.context = idle
@@ -113,23 +133,29 @@ class Child:
         self, frame: bytes, progress: ProgressCallback | None, handle_request: RequestHandler | None
     ) -> dict[str, Any] | JobError:
         await self.send(frame)
-        logged = 0
+        logged, read_bytes = 0, 0
         while True:
-            message = await self.receive()
+            body = await self._receive_body()
+            message = decode_body(body)
             if message.get("job") != self.jobs:
                 raise ProtocolError("a message of another job")
-            if "progress" in message:
+            kind = next((name for name in _KINDS if name in message), "result")
+            if kind != "result":
+                read_bytes += max(len(body), _LEAST_BYTES)
+                _check_size(kind, len(body), MAX_MESSAGE_BYTES)
+                _check_size("messages of one job", read_bytes, MAX_JOB_BYTES)
+            if kind == "progress":
                 fraction, text = parse_progress(message["progress"])
                 if progress is not None:
                     progress(fraction, text)
-            elif "log" in message:
+            elif kind == "log":
                 level, logger, text = parse_log(message["log"])
                 logged += 1
                 if logged <= MAX_LOG_LINES:
                     log.log(level, "render.logged", logger=logger, message=text)
-            elif "request" in message:
+            elif kind == "request":
                 await self._reply(require_object(message["request"], "request"), handle_request)
-            elif "error" in message:
+            elif kind == "error":
                 outcome = decode_error(message["error"])
                 self.out_of_memory = outcome.code == "out-of-memory"
                 return outcome
@@ -169,7 +195,8 @@ class Child:
             raise ConnectionClosed from error
 
     def close(self) -> None:
-        """Closes the sockets: the child exits by itself."""
+        """Closes the sockets and kills the process, which might stay otherwise if it was taken over."""
+        self._process.kill()
         self._writer.close()
         self._fd_socket.close()
 
@@ -185,6 +212,11 @@ class Child:
         self._fd_socket.close()
         await asyncio.wait([exited], timeout=EXIT_TIMEOUT_S)
         return exited.result() if exited.done() else None
+
+
+def _check_size(what: str, found: int, allowed: int) -> None:
+    if found > allowed:
+        raise ProtocolError(f"{what}: found {found} bytes, allowed {allowed}")
 
 
 class CpuTimeWatch:

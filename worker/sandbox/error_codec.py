@@ -1,7 +1,11 @@
-"""Encodes job errors as JSON between the worker and its render processes, in both directions."""
+"""Encodes job errors as JSON between the worker and its render processes, in both directions.
+
+The decoder limits every text again: a process that was taken over does not use this encoder.
+"""
 
 from __future__ import annotations
 
+import re
 import traceback
 from typing import Any
 
@@ -12,6 +16,10 @@ TRACEBACK_LIMIT = 8 * 1024
 """Characters of a traceback that are sent: the last ones, which have the cause."""
 MESSAGE_LIMIT = 2_000
 """Characters of an exception's message that are sent."""
+NAME_LIMIT = 200
+"""Characters of the name of an exception's class."""
+
+_CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 
 def encode_error(error: BaseException, *, out_of_memory: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -36,7 +44,8 @@ def decode_error(value: Any) -> JobError:
     """Decodes an exception from ``encode_error``. Raises ProtocolError if ``value`` does not encode an error."""
     encoded = require_object(value, "error")
     kind = _text(encoded.get("kind"), "error kind")
-    message = _text(encoded.get("message"), "error message")
+    message = _text(encoded.get("message"), "error message")[:MESSAGE_LIMIT]
+    name = _text(encoded.get("class"), "error class")[:NAME_LIMIT]
     data = {str(key): item for key, item in require_object(encoded.get("data"), "error data").items()}
     error: JobError
     if kind == "out-of-memory":
@@ -47,16 +56,16 @@ def decode_error(value: Any) -> JobError:
             hint="use smaller or fewer assets, or raise PREVIEW_MEMORY_LIMIT_MB",
         )
     elif kind == "unexpected":
-        error = TransientJobError("unexpected", f"{encoded.get('class')}: {message}")
+        error = TransientJobError("unexpected", f"{name}: {message}")
     elif kind in (FailureKind.PERMANENT, FailureKind.TRANSIENT):
         family = PermanentJobError if kind == FailureKind.PERMANENT else TransientJobError
         hint = encoded.get("hint")
-        error = family(_text(encoded.get("code"), "error code"), message, hint=hint and _text(hint, "hint"))
+        error = family(_code(encoded.get("code")), message, hint=hint and _text(hint, "hint")[:MESSAGE_LIMIT])
     else:
         raise ProtocolError(f"error kind {kind!r}")
     error.data = data
-    error.error_class = _text(encoded.get("class"), "error class")
-    error.remote_traceback = _text(encoded.get("traceback"), "traceback")
+    error.error_class = name
+    error.remote_traceback = _text(encoded.get("traceback"), "traceback")[-TRACEBACK_LIMIT:]
     return error
 
 
@@ -65,6 +74,13 @@ def require_object(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ProtocolError(f"{name}: found {type(value).__name__}, allowed object")
     return value
+
+
+def _code(value: Any) -> str:
+    code = _text(value, "error code")
+    if _CODE.fullmatch(code) is None:
+        raise ProtocolError("error code: found another text, allowed lower-case letters, digits and hyphens")
+    return code
 
 
 def _text(value: Any, name: str) -> str:

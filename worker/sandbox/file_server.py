@@ -19,6 +19,8 @@ from previewops.worker.cache.store import CacheStore
 from previewops.worker.publish.output import MAX_CREATE_BATCH, Output
 from previewops.worker.sandbox.framing import ProtocolError
 
+_THUMBNAIL_REQUESTS = 2  # of each asset: before and after it is decoded
+
 ReplyWithFds = tuple[dict[str, Any], tuple[int, ...]]
 
 
@@ -80,6 +82,8 @@ class FileServer:
             with suppress(OSError, IndexError):  # another worker evicted it, or another version wrote it
                 flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
                 return entry.metadata, (os.open(entry.folder / entry.file_names[0], flags),)
+        if len(self.missed_thumbnails) >= _THUMBNAIL_REQUESTS * len(self.assets):
+            raise ProtocolError("too many requests for thumbnails")
         self.missed_thumbnails.append(MissedThumbnail(name, key))
         return {}, ()
 

@@ -29,15 +29,15 @@ def encode_frame(message: dict[str, Any]) -> bytes:
     return HEADER.pack(len(body)) + body
 
 
-def body_length(header: bytes) -> int:
+def body_length(header: bytes, max_bytes: int = MAX_FRAME_BYTES) -> int:
     """Length in bytes of the body after ``header``.
 
     Raises:
-        ProtocolError: it is longer than ``MAX_FRAME_BYTES``; the body must not be read.
+        ProtocolError: it is longer than ``max_bytes``; the body must not be read.
     """
     length: int = HEADER.unpack(header)[0]
-    if length > MAX_FRAME_BYTES:
-        raise ProtocolError(f"frame: found {length} bytes, allowed {MAX_FRAME_BYTES}")
+    if length > max_bytes:
+        raise ProtocolError(f"frame: found {length} bytes, allowed {max_bytes}")
     return length
 
 

@@ -26,6 +26,7 @@ from previewops.worker.sandbox.children import (
     ProcessSpawner,
     ProgressCallback,
     RequestHandler,
+    ResultCheck,
 )
 from previewops.worker.sandbox.confinement import ConfinementReport
 from previewops.worker.sandbox.fork_server import ForkServer
@@ -94,13 +95,15 @@ class RenderPool:
         generation: Hashable = None,
         progress: ProgressCallback | None = None,
         handle_request: RequestHandler | None = None,
+        check_result: ResultCheck | None = None,
     ) -> dict[str, Any]:
         """Runs the task with ``spec`` in a free slot, for which it waits, and returns its result.
 
         ``deadline_s`` counts from when a child receives the job, less ``elapsed_s``, which the job has used before.
-        ``progress`` receives the task's reports, and ``handle_request`` answers its requests. The child is killed
-        when the caller is cancelled, or one of the two raises anything but a job error. A child of another
-        ``generation`` is replaced first: it may read only the files of its start, and may have cached them.
+        ``progress`` receives the task's reports, ``handle_request`` answers its requests, and ``check_result`` raises
+        ProtocolError for a malformed result. The child is killed when the caller is cancelled, or one of the three
+        raises anything but a job error. A child of another ``generation`` is replaced first: it may read only the
+        files of its start, and may have cached them.
 
         Raises:
             PermanentJobError, TransientJobError: the task's error, with ``remote_traceback``; code
@@ -116,7 +119,7 @@ class RenderPool:
                 child = await slot.ensure_child()
                 if child.jobs + 1 >= self._recycle_jobs:
                     slot.prepare_successor()
-                job_run = child.run_job(child.encode_job(spec), progress, handle_request)
+                job_run = child.run_job(child.encode_job(spec), progress, handle_request, check_result)
                 return await self._run_in(slot, child, job_run, deadline_s, elapsed_s)
             finally:
                 self._free_slots.append(slot)

@@ -91,6 +91,12 @@ def build_filter(machine: Architecture, own_pid: int) -> bytes:
     return b"".join(instructions)
 
 
+def allowed_calls(column: int) -> frozenset[int]:
+    """The numbers of the calls that are allowed, some of them for certain arguments only."""
+    tables = (*_ALLOWED_CALLS.values(), *_CONDITIONAL_CALLS.values())
+    return frozenset(number for numbers in tables if (number := numbers[column]) is not None)
+
+
 def _argument_checks(number: int, conditions: tuple[_Condition, ...]) -> list[bytes]:
     """Allows a call if all ``conditions`` hold, and denies it otherwise. Other calls jump over these instructions."""
     body = [step for condition in conditions for step in _check(condition)]
