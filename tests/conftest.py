@@ -29,6 +29,9 @@ fork_server.INHERITED_PREFIXES = (*fork_server.INHERITED_PREFIXES, VARIABLE)
 # A shell starts what it runs in the background with SIGINT ignored, and programs under test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# nohup does the same with SIGHUP.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 ORDER = ("fault", "system", "property", "integration", "tui", "docs", "contract", "unit")

@@ -16,6 +16,8 @@ MAX_RATIO = 3.0
 """Twice the input may cost this much more: 2 is linear, 4 is quadratic."""
 
 _REPEATS = 5
+_ROUNDS = 3
+"""Judgements that have to agree: on a busy machine a single one may err."""
 _CERTAIN_S = 0.2
 """Processor time above which one measurement is enough."""
 
@@ -31,7 +33,8 @@ def superlinear_size(
     while size < largest:
         size *= 2
         first = _cost(work, build(size), 1)
-        if first > SUSPECT_S and _is_superlinear(work, build, size, 1 if first > _CERTAIN_S else _REPEATS):
+        repeats = 1 if first > _CERTAIN_S else _REPEATS
+        if first > SUSPECT_S and all(_is_superlinear(work, build, size, repeats) for _ in range(_ROUNDS)):
             return size
     return None
 
