@@ -22,8 +22,11 @@ from urllib.parse import parse_qsl, urlencode
 REDACTED = "***"
 """Replaces a secret in messages and logs."""
 
-_SECRET_QUERY = ("password",)
+_SECRET_QUERY = ("password", "sentinel_password")
 _HOST_AND_PORT = re.compile(r"(?:[^:@\[\]]+|\[[^@\[\]]*\])(?::[0-9]*)?")
+_HOSTS = re.compile(
+    r"(?:[^:@\[\],]+|\[[^@\[\]]*\])(?::[0-9]*)?(?:,(?:[^:@\[\],]+|\[[^@\[\]]*\])(?::[0-9]*)?)*"
+)
 _ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>`]+")
 _INLINE = re.compile(r"(?i)\b(data:[\w.+/-]{0,100}(?:;[\w.+=-]{1,100}){0,4},)[^\s\"'<>`]+")
 _SCHEME_AND_SECRET = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
@@ -83,9 +86,11 @@ def redact_url(url: str) -> str:
         return url.rpartition("@")[2]
     rest = _redact_query(rest)
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
-    is_host = not authority or _HOST_AND_PORT.fullmatch(authority) is not None
-    # The path of a web address or a socket may contain an "@"; that of a Redis server is a number.
-    if is_host and ("@" not in rest or not scheme.lower().startswith("redis")):
+    is_redis = scheme.lower().startswith("redis")
+    hosts = _HOSTS if is_redis else _HOST_AND_PORT
+    is_host = not authority or hosts.fullmatch(authority) is not None
+    # The path of a web address or a socket may contain an "@"; that of a Redis server is a service or a number.
+    if is_host and ("@" not in rest or not is_redis):
         return f"{scheme}://{rest}"
     user, at_sign, host = rest.rpartition("@")
     if not at_sign:

@@ -1,0 +1,97 @@
+"""Finds the primary of a service by its Sentinels."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from redis.asyncio.connection import Connection
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from previewops.redis_server.failures import SENTINELS_REJECT_LOGIN, UNKNOWN_SERVICE
+from previewops.redis_server.sentinel_address import SentinelAddress
+
+SENTINEL_TIMEOUT_S = 1.0
+"""Longest wait for one Sentinel, with connecting."""
+
+_LOGIN_ERRORS = (AuthenticationError, NoPermissionError)
+
+
+class SentinelLocator:
+    """Asks the Sentinels in turn, the one that replied last first.
+
+    A Sentinel that is cut off from the others names the old primary for as long as it is cut off. So the one that
+    named a server which failed is asked last.
+    """
+
+    def __init__(
+        self, address: SentinelAddress, connection_class: type[Connection], options: Mapping[str, Any]
+    ) -> None:
+        """``options`` are those of a connection to a Sentinel, such as of TLS."""
+        self._service = address.service
+        self._sentinels = list(address.sentinels)
+        self._connection_class = connection_class
+        self._options = {
+            **options,
+            "username": address.username,
+            "password": address.password,
+            "socket_connect_timeout": SENTINEL_TIMEOUT_S,
+            "socket_timeout": SENTINEL_TIMEOUT_S,
+            "lib_name": None,
+            "lib_version": None,
+        }
+        self._primary: tuple[str, int] | None = None
+
+    async def locate(self) -> tuple[str, int]:
+        """Returns host and port of the primary.
+
+        Raises:
+            redis.exceptions.ConnectionError: no Sentinel names one.
+        """
+        errors: list[BaseException | None] = []
+        for sentinel in tuple(self._sentinels):
+            primary, error = await self._ask(sentinel)
+            if primary is not None:
+                self._sentinels.remove(sentinel)
+                self._sentinels.insert(0, sentinel)
+                self._primary = primary
+                return primary
+            errors.append(error)
+        raise _failure(errors, self._service)
+
+    def doubt(self, primary: tuple[str, int]) -> None:
+        """Asks the Sentinel that has named ``primary`` last from now on, unless another server was named since."""
+        if primary == self._primary:
+            self._primary = None
+            self._sentinels.append(self._sentinels.pop(0))
+
+    async def _ask(self, sentinel: tuple[str, int]) -> tuple[tuple[str, int] | None, BaseException | None]:
+        """Returns the primary, or None and the error; two None if the Sentinel does not know the service."""
+        host, port = sentinel
+        connection = self._connection_class(host=host, port=port, **self._options)
+        try:
+            async with asyncio.timeout(SENTINEL_TIMEOUT_S):
+                await connection.connect()
+                await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service)
+                reply = await connection.read_response()
+        except (RedisError, OSError) as error:
+            return None, error
+        finally:
+            await connection.disconnect(nowait=True)
+        return (None, None) if reply is None else ((_text(reply[0]), int(reply[1])), None)
+
+
+def _failure(errors: list[BaseException | None], service: str) -> RedisConnectionError:
+    """Returns the error that the operator can do most about."""
+    if None in errors:
+        return RedisConnectionError(f"{UNKNOWN_SERVICE}: {service}")
+    if any(isinstance(error, _LOGIN_ERRORS) for error in errors):
+        return RedisConnectionError(SENTINELS_REJECT_LOGIN)
+    reasons = dict.fromkeys(str(error).strip().partition("\n")[0] or "no reply in time" for error in errors)
+    return RedisConnectionError(f"no Sentinel can be reached: {'; '.join(reasons)}")
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
