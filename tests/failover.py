@@ -47,12 +47,6 @@ class ServerPair:
         self._servers.reverse()
         await replicate(old, port)
 
-    async def connections(self, server: RedisProcess) -> list[str]:
-        """Returns the names of the clients of a server, without the link of its replica."""
-        async with Redis.from_url(server.url) as client:
-            clients = await client.client_list()
-        return [entry["name"] for entry in clients if entry["name"].startswith("previewops-")]
-
     @property
     def old_primary(self) -> RedisProcess:
         return self._servers[1][0]
@@ -61,6 +55,13 @@ class ServerPair:
         link = self._name.with_suffix(".new")
         link.symlink_to(server.socket)
         link.replace(self._name)
+
+
+async def connections(server: RedisProcess) -> list[str]:
+    """Returns the names of the clients of a server, without the link of its replica."""
+    async with Redis.from_url(server.url) as client:
+        clients = await client.client_list()
+    return [entry["name"] for entry in clients if entry["name"].startswith("previewops-")]
 
 
 async def replicate(server: RedisProcess, port: int) -> None:

@@ -45,12 +45,19 @@ class SentinelSet:
         async with Redis.from_url(self._servers[old].url) as client:
             await client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
             await wait_until_replicated(client)
-            async with Redis(port=self.port) as sentinel:
-                await sentinel.execute_command("SENTINEL", "FAILOVER", SERVICE)
-            new = await self._wait_for_another_primary(old)
+            new = await self._promote(old)
             # The Sentinel does the same, after eight seconds.
             await replicate(self._servers[old], new)
             await client.execute_command("CLIENT", "UNPAUSE")
+
+    async def promote(self) -> RedisProcess:
+        """Lets the Sentinel promote the replica, and returns the old primary, which it cannot demote."""
+        old = await self._primary()
+        async with Redis.from_url(self._servers[old].url) as client:
+            await wait_until_replicated(client)
+            await client.execute_command("ACL", "SETUSER", "default", "-replicaof", "-slaveof")
+        await self._promote(old)
+        return self._servers[old]
 
     async def kill_primary(self) -> None:
         """Ends the primary by SIGKILL and waits until the Sentinel names another server."""
@@ -60,6 +67,11 @@ class SentinelSet:
             await wait_until_replicated(client)
         self._servers[old].kill()
         await self._wait_for_another_primary(old)
+
+    async def _promote(self, old: int) -> int:
+        async with Redis(port=self.port) as sentinel:
+            await sentinel.execute_command("SENTINEL", "FAILOVER", SERVICE)
+        return await self._wait_for_another_primary(old)
 
     async def _primary(self) -> int:
         async with Redis(port=self.port) as sentinel:
@@ -76,14 +88,8 @@ class SentinelSet:
     async def _knows_replica(self) -> bool:
         async with Redis(port=self.port) as sentinel:
             replicas = await sentinel.execute_command("SENTINEL", "REPLICAS", SERVICE)
-        return any(b"ok" in replica or "ok" in replica for replica in map(_link_status, replicas))
-
-
-def _link_status(replica: object) -> tuple[object, ...]:
-    fields = (
-        dict(replica) if isinstance(replica, dict) else dict(zip(replica[::2], replica[1::2], strict=True))
-    )  # type: ignore[index]
-    return tuple(fields[name] for name in (b"master-link-status", "master-link-status") if name in fields)
+        fields = [dict(zip(replica[::2], replica[1::2], strict=True)) for replica in replicas]
+        return any(replica[b"master-link-status"] == b"ok" for replica in fields)
 
 
 def _sentinel(folder: Path, port: int, primary: int) -> RedisProcess:

@@ -7,7 +7,6 @@ resolves the server's name again, or asks the Sentinels, which leads to the new 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from redis.asyncio import ConnectionPool
@@ -37,6 +36,9 @@ class PrimaryLocator(Protocol):
     def doubt(self, primary: tuple[str, int]) -> None:
         """Notes that the server at ``primary`` cannot be used, or is not the primary."""
 
+    async def close(self) -> None:
+        """Closes what it keeps open. It can be used again."""
+
 
 class StaticLocator:
     """Locator of an address with one host, whose name follows the primary."""
@@ -46,6 +48,9 @@ class StaticLocator:
 
     def doubt(self, primary: tuple[str, int]) -> None:
         """Does nothing: the next connection resolves the name again."""
+
+    async def close(self) -> None:
+        """Does nothing: it keeps nothing open."""
 
 
 class PrimaryGeneration:
@@ -76,8 +81,8 @@ class PrimaryConnection(_Base):
             await self.disconnect(nowait=True)
         if self.is_connected:
             return
-        self._connected_in = self._generation.number
         self._primary = await self._locator.locate()
+        self._connected_in = self._generation.number
         if self._primary is not None:
             self.host, self.port = self._primary
         try:
@@ -130,18 +135,37 @@ class PrimaryPool(ConnectionPool):
         **options: Any,
     ) -> None:
         """``sentinels`` name the server, whose host and port in ``options`` are then not used."""
+        self._generation = PrimaryGeneration()
+        self._locator: PrimaryLocator = StaticLocator()
+        if sentinels is not None:
+            tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+            kind = SSLConnection if connection_class is SSLConnection else Connection
+            self._locator = SentinelLocator(sentinels, kind, tls, self._replace_connections)
         super().__init__(
             connection_class=_CLASSES[connection_class],
-            generation=PrimaryGeneration(),
-            locator=_build_locator(connection_class, sentinels, options),
+            generation=self._generation,
+            locator=self._locator,
             **options,
         )
 
     async def release(self, connection: AbstractConnection) -> None:
         """Takes a connection back. If it is stale, closes it and all others that are idle and stale."""
         await super().release(connection)
-        if not _is_stale(connection):
-            return
+        if _is_stale(connection):
+            await self._close_stale()
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        """Closes the connections, or with False the idle ones alone."""
+        if inuse_connections:
+            await self._locator.close()
+        await super().disconnect(inuse_connections)
+
+    async def _replace_connections(self) -> None:
+        """Closes the connections to an old primary: idle ones now, used ones when they are released."""
+        self._generation.number += 1
+        await self._close_stale()
+
+    async def _close_stale(self) -> None:
         stale = [idle for idle in self._available_connections if _is_stale(idle)]
         # Removed first: no other task may take one while it is being closed.
         self._available_connections = [idle for idle in self._available_connections if not _is_stale(idle)]
@@ -152,15 +176,6 @@ class PrimaryPool(ConnectionPool):
         """Creates a connection that is neither connected nor in the pool."""
         connection: PrimaryConnection = super().make_connection()  # type: ignore[no-untyped-call]
         return connection
-
-
-def _build_locator(
-    connection_class: type[AbstractConnection], sentinels: SentinelAddress | None, options: Mapping[str, Any]
-) -> PrimaryLocator:
-    if sentinels is None:
-        return StaticLocator()
-    tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
-    return SentinelLocator(sentinels, SSLConnection if connection_class is SSLConnection else Connection, tls)
 
 
 def _is_stale(connection: AbstractConnection) -> bool:

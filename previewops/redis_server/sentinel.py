@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from redis.asyncio.connection import Connection
@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from previewops.redis_server.failures import SENTINELS_REJECT_LOGIN, UNKNOWN_SERVICE
 from previewops.redis_server.sentinel_address import SentinelAddress
+from previewops.redis_server.switch_listener import SwitchListener
 
 SENTINEL_TIMEOUT_S = 1.0
 """Longest wait for one Sentinel, with connecting."""
@@ -27,9 +28,13 @@ class SentinelLocator:
     """
 
     def __init__(
-        self, address: SentinelAddress, connection_class: type[Connection], options: Mapping[str, Any]
+        self,
+        address: SentinelAddress,
+        connection_class: type[Connection],
+        options: Mapping[str, Any],
+        on_change: Callable[[], Awaitable[None]],
     ) -> None:
-        """``options`` are those of a connection to a Sentinel, such as of TLS."""
+        """``options`` are those of a connection to a Sentinel, such as of TLS. ``on_change`` follows a change."""
         self._service = address.service
         self._sentinels = list(address.sentinels)
         self._connection_class = connection_class
@@ -42,10 +47,13 @@ class SentinelLocator:
             "lib_name": None,
             "lib_version": None,
         }
+        self._on_change = on_change
         self._primary: tuple[str, int] | None = None
+        self._is_doubted = False
+        self._listener = SwitchListener(lambda: self._connect_to(self._sentinels[0]), self._check)
 
     async def locate(self) -> tuple[str, int]:
-        """Returns host and port of the primary.
+        """Returns host and port of the primary, and listens for a change from then on.
 
         Raises:
             redis.exceptions.ConnectionError: no Sentinel names one.
@@ -56,21 +64,34 @@ class SentinelLocator:
             if primary is not None:
                 self._sentinels.remove(sentinel)
                 self._sentinels.insert(0, sentinel)
-                self._primary = primary
+                before, self._primary, self._is_doubted = self._primary, primary, False
+                self._listener.start()
+                if before not in (None, primary):
+                    await self._on_change()
                 return primary
             errors.append(error)
         raise _failure(errors, self._service)
 
     def doubt(self, primary: tuple[str, int]) -> None:
         """Asks the Sentinel that has named ``primary`` last from now on, unless another server was named since."""
-        if primary == self._primary:
-            self._primary = None
+        if primary == self._primary and not self._is_doubted:
+            self._is_doubted = True
             self._sentinels.append(self._sentinels.pop(0))
+
+    async def close(self) -> None:
+        """Stops listening, until the next call of :meth:`locate`."""
+        await self._listener.stop()
+
+    async def _check(self) -> None:
+        await self.locate()
+
+    def _connect_to(self, sentinel: tuple[str, int]) -> Connection:
+        host, port = sentinel
+        return self._connection_class(host=host, port=port, **self._options)
 
     async def _ask(self, sentinel: tuple[str, int]) -> tuple[tuple[str, int] | None, BaseException | None]:
         """Returns the primary, or None and the error; two None if the Sentinel does not know the service."""
-        host, port = sentinel
-        connection = self._connection_class(host=host, port=port, **self._options)
+        connection = self._connect_to(sentinel)
         try:
             async with asyncio.timeout(SENTINEL_TIMEOUT_S):
                 await connection.connect()

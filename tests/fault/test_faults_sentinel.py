@@ -16,8 +16,9 @@ from previewops.queue.queue import Queue
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.states import JobState
+from tests.failover import connections
 from tests.fault.test_faults_failover import Processes
-from tests.integration.worker_support import make_worker, running_worker
+from tests.integration.worker_support import make_worker, poll_until, running_worker
 from tests.queue_support import payload
 from tests.sentinel import SentinelSet, sentinel_set
 
@@ -37,6 +38,25 @@ async def test_row_24_jobs_outlive_a_hand_over_and_a_kill(tmp_path: Path) -> Non
     with tempfile.TemporaryDirectory(prefix="pvs-", dir="/tmp") as folder:
         async with sentinel_set(Path(folder)) as servers, AsyncExitStack() as stack:
             await fail_over_twice(servers, tmp_path, stack)
+
+
+async def test_row_24_connections_leave_an_old_primary_that_lives_on(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="pvs-", dir="/tmp") as folder:
+        async with sentinel_set(Path(folder)) as servers, AsyncExitStack() as stack:
+            calls = await Processes(servers.url, tmp_path).open(stack)
+            # Several connections each, idle when the Sentinel reports the new primary.
+            await asyncio.gather(*(call(f"{name}-{n}") for name, call in calls.items() for n in range(3)))
+            old = await servers.promote()
+
+            async def has_no_connection() -> bool:
+                return await connections(old) == []
+
+            await poll_until(has_no_connection)
+            for name, call in calls.items():
+                await call(f"{name}-after")
+            async with AsyncClient(servers.url, settings=Settings(data_dir=tmp_path)) as client:
+                for name in ("client", "async-client", "api"):
+                    assert (await client.status(f"{name}-after")).state is JobState.WAITING
 
 
 async def fail_over_twice(servers: SentinelSet, folder: Path, stack: AsyncExitStack) -> None:

@@ -14,6 +14,7 @@ from previewops.redis_server.sentinel import SentinelLocator
 from previewops.redis_server.sentinel_address import split_sentinel_address
 
 OLD, NEW = ("10.0.0.1", 6379), ("10.0.0.2", 6379)
+CHANGES: list[str] = []
 ADDRESS = split_sentinel_address("redis+sentinel://a,b,c/service")
 
 
@@ -42,7 +43,12 @@ class FakeSentinels(Connection):
 def locator(a: Any, b: Any, c: Any) -> SentinelLocator:
     FakeSentinels.replies = {"a": a, "b": b, "c": c}
     FakeSentinels.asked = []
-    return SentinelLocator(ADDRESS, FakeSentinels, {})
+    CHANGES.clear()
+    return SentinelLocator(ADDRESS, FakeSentinels, {}, note_change)
+
+
+async def note_change() -> None:
+    CHANGES.append("change")
 
 
 def asked() -> str:
@@ -73,6 +79,17 @@ async def test_the_sentinel_that_named_a_failed_server_is_asked_last() -> None:
     sentinels.doubt(OLD)
     await sentinels.locate()
     assert asked() == "b"
+
+
+async def test_a_change_of_the_primary_is_reported_once() -> None:
+    sentinels = locator(OLD, OLD, OLD)
+    await sentinels.locate()
+    await sentinels.locate()
+    assert CHANGES == []
+    FakeSentinels.replies = dict.fromkeys("abc", NEW)
+    await sentinels.locate()
+    await sentinels.locate()
+    assert CHANGES == ["change"]
 
 
 @pytest.mark.parametrize(
