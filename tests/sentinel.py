@@ -14,6 +14,7 @@ from tests.integration.worker_support import poll_until
 from tests.redis_server import RedisProcess
 
 SERVICE = "previews"
+USER, PASSWORD = "previewops", "of-the-sentinel"
 DOWN_AFTER_MS = 1000
 
 
@@ -27,6 +28,7 @@ class SentinelSet:
         self.port = free_port()
         self._sentinel = _sentinel(folder, self.port, self._first)
         self.url = f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{self.port}/{SERVICE}"
+        self.url += f"?sentinel_username={USER}&sentinel_password={PASSWORD}"
 
     async def start(self) -> None:
         for server in self._servers.values():
@@ -44,7 +46,7 @@ class SentinelSet:
         old = await self._primary()
         async with Redis.from_url(self._servers[old].url) as client:
             await client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
-            await wait_until_replicated(client)
+            await _wait_until_equal(client)
             new = await self._promote(old)
             # The Sentinel does the same, after eight seconds.
             await replicate(self._servers[old], new)
@@ -54,7 +56,7 @@ class SentinelSet:
         """Lets the Sentinel promote the replica, and returns the old primary, which it cannot demote."""
         old = await self._primary()
         async with Redis.from_url(self._servers[old].url) as client:
-            await wait_until_replicated(client)
+            await _wait_until_equal(client)
             await client.execute_command("ACL", "SETUSER", "default", "-replicaof", "-slaveof")
         await self._promote(old)
         return self._servers[old]
@@ -69,12 +71,12 @@ class SentinelSet:
         await self._wait_for_another_primary(old)
 
     async def _promote(self, old: int) -> int:
-        async with Redis(port=self.port) as sentinel:
+        async with Redis(port=self.port, username=USER, password=PASSWORD) as sentinel:
             await sentinel.execute_command("SENTINEL", "FAILOVER", SERVICE)
         return await self._wait_for_another_primary(old)
 
     async def _primary(self) -> int:
-        async with Redis(port=self.port) as sentinel:
+        async with Redis(port=self.port, username=USER, password=PASSWORD) as sentinel:
             reply = await sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         return int(reply[1])
 
@@ -86,10 +88,18 @@ class SentinelSet:
         return await self._primary()
 
     async def _knows_replica(self) -> bool:
-        async with Redis(port=self.port) as sentinel:
+        async with Redis(port=self.port, username=USER, password=PASSWORD) as sentinel:
             replicas = await sentinel.execute_command("SENTINEL", "REPLICAS", SERVICE)
         fields = [dict(zip(replica[::2], replica[1::2], strict=True)) for replica in replicas]
         return any(replica[b"master-link-status"] == b"ok" for replica in fields)
+
+
+async def _wait_until_equal(primary: Redis) -> None:
+    async def is_equal() -> bool:
+        state = await primary.info("replication")
+        return bool(state["slave0"]["offset"] == state["master_repl_offset"])
+
+    await poll_until(is_equal)
 
 
 def _sentinel(folder: Path, port: int, primary: int) -> RedisProcess:
@@ -98,6 +108,9 @@ def _sentinel(folder: Path, port: int, primary: int) -> RedisProcess:
         f"sentinel monitor {SERVICE} 127.0.0.1 {primary} 1\n"
         f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}\n"
         f"sentinel failover-timeout {SERVICE} 5000\n"
+        # RedisProcess pings it without a login.
+        "user default on nopass -@all +ping\n"
+        f"user {USER} on >{PASSWORD} +@all &*\n"
     )
     as_sentinel = f'exec "$0" {shlex.quote(str(file))} --sentinel "$@"'
     options = ("--port", str(port), "--bind", "127.0.0.1")

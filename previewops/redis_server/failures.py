@@ -138,7 +138,8 @@ _GENERAL_REPLIES = (
     (
         "unknown command",
         RedisFailure(
-            Recovery.NONE, "it lacks a required command, as a Sentinel does; use the address of the primary"
+            Recovery.NONE,
+            "it lacks a required command, as a Sentinel does; use the address of the primary, or redis+sentinel://…",
         ),
     ),
 )

@@ -10,7 +10,7 @@ from redis.asyncio.connection import Connection
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from previewops.redis_server.failures import SENTINELS_REJECT_LOGIN, UNKNOWN_SERVICE
+from previewops.redis_server.failures import SENTINELS_REJECT_LOGIN, UNKNOWN_SERVICE, unavailable_reason
 from previewops.redis_server.sentinel_address import SentinelAddress
 from previewops.redis_server.switch_listener import SwitchListener
 
@@ -58,7 +58,7 @@ class SentinelLocator:
         Raises:
             redis.exceptions.ConnectionError: no Sentinel names one.
         """
-        errors: list[BaseException | None] = []
+        errors: dict[tuple[str, int], BaseException | None] = {}
         for sentinel in tuple(self._sentinels):
             primary, error = await self._ask(sentinel)
             if primary is not None:
@@ -69,7 +69,7 @@ class SentinelLocator:
                 if before not in (None, primary):
                     await self._on_change()
                 return primary
-            errors.append(error)
+            errors[sentinel] = error
         raise _failure(errors, self._service)
 
     def doubt(self, primary: tuple[str, int]) -> None:
@@ -104,14 +104,18 @@ class SentinelLocator:
         return (None, None) if reply is None else ((_text(reply[0]), int(reply[1])), None)
 
 
-def _failure(errors: list[BaseException | None], service: str) -> RedisConnectionError:
+def _failure(errors: Mapping[tuple[str, int], BaseException | None], service: str) -> RedisConnectionError:
     """Returns the error that the operator can do most about."""
-    if None in errors:
+    if None in errors.values():
         return RedisConnectionError(f"{UNKNOWN_SERVICE}: {service}")
-    if any(isinstance(error, _LOGIN_ERRORS) for error in errors):
+    if any(isinstance(error, _LOGIN_ERRORS) for error in errors.values()):
         return RedisConnectionError(SENTINELS_REJECT_LOGIN)
-    reasons = dict.fromkeys(str(error).strip().partition("\n")[0] or "no reply in time" for error in errors)
-    return RedisConnectionError(f"no Sentinel can be reached: {'; '.join(reasons)}")
+    reasons = (f"{host}:{port} ({_reason(error)})" for (host, port), error in errors.items())
+    return RedisConnectionError(f"no Sentinel can be reached: {', '.join(reasons)}")
+
+
+def _reason(error: BaseException | None) -> str:
+    return (error and unavailable_reason(error)) or type(error).__name__
 
 
 def _text(value: bytes | str) -> str:

@@ -102,9 +102,9 @@ async def test_a_change_of_the_primary_is_reported_once() -> None:
             "sentinel_password",
         ),
         (
-            (RedisConnectionError("Connect call failed"), TimeoutError(), TimeoutError()),
+            (RedisConnectionError("away"), TimeoutError(), TimeoutError()),
             Recovery.RETRY,
-            "no Sentinel can be reached: Connect call failed; no reply in time",
+            "no Sentinel can be reached: a:26379 (away), b:26379 (it did not reply in time), c:26379",
         ),
     ],
 )
