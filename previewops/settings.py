@@ -155,7 +155,7 @@ class Settings:
     redis_url: str | None = _setting(
         None,
         _url,
-        "Address of Redis, or of its Sentinels (`redis+sentinel://host,…/service`). "
+        "Address of Redis, or of its Sentinels (redis+sentinel://host,…/service). "
         "Unset: the socket of a private server under DATA_DIR if there is one, else the default.",
         shown=DEFAULT_REDIS_URL,
     )
