@@ -28,7 +28,8 @@ class SwitchListener:
 
     Args:
         connection: returns a connection to the Sentinel that replied last, not yet connected.
-        check: asks for the primary; called after each subscription and each message. Raises redis-py's errors.
+        check: asks the Sentinels for the primary; called before and after each subscription, and after each message.
+            Raises redis-py's errors.
     """
 
     def __init__(self, connection: Callable[[], Connection], check: Callable[[], Awaitable[None]]) -> None:
@@ -51,23 +52,24 @@ class SwitchListener:
     async def _run(self) -> None:
         await asyncio.sleep(START_DELAY_S)
         while True:
-            connection = self._connection()
             try:
-                await self._listen(connection)
+                # Finds a Sentinel that replies, for the subscription.
+                await self._check()
+                await self._listen()
             except (RedisError, OSError):
-                # The next check asks another Sentinel, which the next subscription goes to.
                 await asyncio.sleep(RETRY_PAUSE_S)
-            finally:
-                await connection.disconnect(nowait=True)
 
-    async def _listen(self, connection: Connection) -> None:
-        await connection.connect()
-        await connection.send_command("SUBSCRIBE", _CHANNEL)
-        await connection.read_response()
-        await self._check()
-        while True:
-            message = await connection.read_response(timeout=CHECK_INTERVAL_S)
-            if message is None:
-                await connection.send_command("PING")
-                await connection.read_response()
-            await self._check()
+    async def _listen(self) -> None:
+        connection = self._connection()
+        try:
+            await connection.connect()
+            await connection.send_command("SUBSCRIBE", _CHANNEL)
+            await connection.read_response()
+            while True:
+                await self._check()
+                message = await connection.read_response(timeout=CHECK_INTERVAL_S)
+                if message is None:
+                    await connection.send_command("PING")
+                    await connection.read_response()
+        finally:
+            await connection.disconnect(nowait=True)

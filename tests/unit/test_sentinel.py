@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, ClassVar
 
 import pytest
@@ -9,12 +10,14 @@ from redis.asyncio.connection import Connection
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from previewops.redis_server import switch_listener
 from previewops.redis_server.failures import Recovery, classify
 from previewops.redis_server.sentinel import SentinelLocator
 from previewops.redis_server.sentinel_address import split_sentinel_address
 
 OLD, NEW = ("10.0.0.1", 6379), ("10.0.0.2", 6379)
 CHANGES: list[str] = []
+SUBSCRIPTIONS: asyncio.Queue[str] = asyncio.Queue()
 ADDRESS = split_sentinel_address("redis+sentinel://a,b,c/service")
 
 
@@ -30,7 +33,10 @@ class FakeSentinels(Connection):
             raise self.replies[self.host]
 
     async def send_command(self, *args: Any, **options: Any) -> None:
-        assert args == ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "service")
+        assert args in (("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "service"), ("SUBSCRIBE", "+switch-master"))
+        if args[0] == "SUBSCRIBE":
+            SUBSCRIPTIONS.put_nowait(self.host)
+            raise RedisConnectionError("away")
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         primary = self.replies[self.host]
@@ -79,6 +85,19 @@ async def test_the_sentinel_that_named_a_failed_server_is_asked_last() -> None:
     sentinels.doubt(OLD)
     await sentinels.locate()
     assert asked() == "b"
+
+
+async def test_the_listener_leaves_a_sentinel_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("START_DELAY_S", "RETRY_PAUSE_S"):
+        monkeypatch.setattr(switch_listener, name, 0)
+    sentinels = locator(OLD, NEW, NEW)
+    await sentinels.locate()
+    assert await SUBSCRIPTIONS.get() == "a"
+    FakeSentinels.replies["a"] = RedisConnectionError("away")
+    while await SUBSCRIPTIONS.get() == "a":
+        pass
+    assert CHANGES == ["change"]
+    await sentinels.close()
 
 
 async def test_a_change_of_the_primary_is_reported_once() -> None:
