@@ -22,8 +22,11 @@ from urllib.parse import parse_qsl, urlencode
 REDACTED = "***"
 """Replaces a secret in messages and logs."""
 
-_SECRET_QUERY = ("password",)
+_SECRET_QUERY = ("password", "sentinel_password")
 _HOST_AND_PORT = re.compile(r"(?:[^:@\[\]]+|\[[^@\[\]]*\])(?::[0-9]*)?")
+_HOSTS = re.compile(
+    r"(?:[^:@\[\],]+|\[[^@\[\]]*\])(?::[0-9]*)?(?:,(?:[^:@\[\],]+|\[[^@\[\]]*\])(?::[0-9]*)?)*"
+)
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,30}://"
 # Quoted: to the same quote, as an address may contain others. Bare: to a blank, or to the next address.
 _ADDRESS = re.compile(
@@ -96,9 +99,11 @@ def redact_url(url: str) -> str:
         return url.rpartition("@")[2]
     rest = _redact_query(rest)
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
-    is_host = not authority or _HOST_AND_PORT.fullmatch(authority) is not None
-    # The path of a web address or a socket may contain an "@"; that of a Redis server is a number.
-    if is_host and ("@" not in rest or not scheme.lower().startswith("redis")):
+    is_redis = scheme.lower().startswith("redis")
+    hosts = _HOSTS if is_redis else _HOST_AND_PORT
+    is_host = not authority or hosts.fullmatch(authority) is not None
+    # The path of a web address or a socket may contain an "@"; that of a Redis server is a service or a number.
+    if is_host and ("@" not in rest or not is_redis):
         return f"{scheme}://{rest}"
     user, at_sign, host = rest.rpartition("@")
     if not at_sign:

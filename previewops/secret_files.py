@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from previewops.errors import UsageError
 
@@ -50,9 +50,10 @@ def with_credentials(environ: Mapping[str, str]) -> Mapping[str, str]:
 
 def has_password(url: str) -> bool:
     """Whether an address contains a password, or names a file with one."""
-    parts = urlsplit(url)
-    named = any(name in ("password", PASSWORD_FILE_PARAMETER) for name, _ in parse_qsl(parts.query))
-    user, at_sign, _ = parts.netloc.rpartition("@")
+    # Not urlsplit: it raises for some lists of Sentinels.
+    before, _, query = url.partition("?")
+    named = any(name in ("password", PASSWORD_FILE_PARAMETER) for name, _ in parse_qsl(query))
+    user, at_sign, _ = before.partition("://")[2].partition("/")[0].rpartition("@")
     return named or bool(at_sign and ":" in user)
 
 

@@ -86,8 +86,8 @@ def _name(raw: str) -> str:
 
 
 def _url(raw: str) -> str:
-    if not raw.startswith(("redis://", "rediss://", "unix://")):
-        raise _InvalidValue("an address that starts with redis://, rediss:// or unix://")
+    if not raw.startswith(("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")):
+        raise _InvalidValue("an address that starts with redis://, rediss://, unix:// or redis+sentinel://")
     return raw
 
 
@@ -167,7 +167,8 @@ class Settings:
     redis_url: str | None = _setting(
         None,
         _url,
-        "Address of Redis. Unset: the socket of a private server under DATA_DIR if there is one, else the default.",
+        "Address of Redis, or of its Sentinels (redis+sentinel://host,…/service). "
+        "Unset: the socket of a private server under DATA_DIR if there is one, else the default.",
         shown=DEFAULT_REDIS_URL,
     )
     queue_name: str = _setting("preview-jobs", _name, "Name of the queue.")

@@ -17,7 +17,7 @@ class ServerPair:
     """A primary and its replica. ``url`` leads to the primary."""
 
     def __init__(self, folder: Path, binary: Path | None) -> None:
-        self._servers = [_tcp_server(binary) for _ in range(2)]
+        self._servers = [tcp_server(binary) for _ in range(2)]
         self._name = folder / "redis.sock"
         self.url = f"unix://{self._name}"
 
@@ -25,7 +25,7 @@ class ServerPair:
         for server, _ in self._servers:
             server.start()
         self._point_to(self.primary)
-        await self._replicate(self._servers[1][0], self._servers[0][1])
+        await replicate(self._servers[1][0], self._servers[0][1])
 
     def remove(self) -> None:
         for server, _ in self._servers:
@@ -40,18 +40,12 @@ class ServerPair:
         (old, _), (new, port) = self._servers
         async with Redis.from_url(old.url) as client:
             await client.execute_command("SET", "written-before-fail-over", "1")
-            assert await client.execute_command("WAIT", 1, int(PATIENCE_S * 1000)) == 1
+            await wait_until_replicated(client)
         async with Redis.from_url(new.url) as client:
             await client.execute_command("REPLICAOF", "NO", "ONE")
         self._point_to(new)
         self._servers.reverse()
-        await self._replicate(old, port)
-
-    async def connections(self, server: RedisProcess) -> list[str]:
-        """Returns the names of the clients of a server, without the link of its replica."""
-        async with Redis.from_url(server.url) as client:
-            clients = await client.client_list()
-        return [entry["name"] for entry in clients if entry["name"].startswith("previewops-")]
+        await replicate(old, port)
 
     @property
     def old_primary(self) -> RedisProcess:
@@ -62,21 +56,41 @@ class ServerPair:
         link.symlink_to(server.socket)
         link.replace(self._name)
 
-    @staticmethod
-    async def _replicate(server: RedisProcess, port: int) -> None:
-        async with Redis.from_url(server.url) as client:
-            await client.execute_command("REPLICAOF", "127.0.0.1", port)
 
-            async def is_up() -> bool:
-                return bool((await client.info("replication"))["master_link_status"] == "up")
-
-            await poll_until(is_up)
+async def connections(server: RedisProcess) -> list[str]:
+    """Returns the names of the clients of a server, without the link of its replica."""
+    async with Redis.from_url(server.url) as client:
+        clients = await client.client_list()
+    return [entry["name"] for entry in clients if entry["name"].startswith("previewops-")]
 
 
-def _tcp_server(binary: Path | None) -> tuple[RedisProcess, int]:
+async def replicate(server: RedisProcess, port: int) -> None:
+    """Makes ``server`` a replica of the one at ``port``, and waits until it is."""
+    async with Redis.from_url(server.url) as client:
+        await client.execute_command("REPLICAOF", "127.0.0.1", port)
+
+        async def is_up() -> bool:
+            return bool((await client.info("replication"))["master_link_status"] == "up")
+
+        await poll_until(is_up)
+
+
+async def wait_until_replicated(primary: Redis) -> None:
+    """Waits until the replica has every write that came before on this connection."""
+    assert await primary.execute_command("WAIT", 1, int(PATIENCE_S * 1000)) == 1
+
+
+def free_port() -> int:
+    """Returns a TCP port that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
+    return port
+
+
+def tcp_server(binary: Path | None) -> tuple[RedisProcess, int]:
+    """Returns a server that has not started, and the TCP port that it will listen on."""
+    port = free_port()
     options = ("--port", str(port), "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0")
     return RedisProcess(persistent=False, options=options, binary=binary), port
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-SCHEMES = ("redis://", "rediss://", "unix://")
+from previewops.redis_server.sentinel_address import (
+    SENTINEL_OPTIONS,
+    SENTINEL_SCHEMES,
+    is_sentinel_address,
+    split_sentinel_address,
+)
+
+SCHEMES = ("redis://", "rediss://", "unix://", *SENTINEL_SCHEMES)
 _MAX_DATABASE = 2**31 - 1
-_SENTINEL_SCHEMES = ("redis+sentinel:", "rediss+sentinel:", "sentinel:")
 
 _FLAGS = ("true", "false", "yes", "no", "1", "0", "t", "f", "y", "n")
 
@@ -62,21 +68,18 @@ def find_address_problem(url: str) -> tuple[str, str] | None:
 
     Neither contains a password.
     """
-    if url.startswith(_SENTINEL_SCHEMES):
-        return (
-            ", the address of Sentinels, allowed the address of a server",
-            "use a name that leads to the primary",
-        )
+    if is_sentinel_address(url):
+        return _sentinel_problem(url)
     if not url.startswith(SCHEMES):
         return (
-            ", allowed an address that starts with redis://, rediss:// or unix://",
+            ", allowed an address that starts with redis://, rediss://, unix:// or redis+sentinel://",
             "for example redis://host:6379/0",
         )
     authority = url.partition("://")[2].partition("/")[0].partition("?")[0]
     if "," in authority.rpartition("@")[2] and not url.startswith("unix:"):
         return (
             " with several servers, as of a Cluster or of Sentinels, allowed one",
-            "use a name that leads to the primary; Redis Cluster is not supported",
+            "for Sentinels use redis+sentinel://host:26379,…/service; Redis Cluster is not supported",
         )
     try:
         parts = urlsplit(url)
@@ -90,6 +93,19 @@ def find_address_problem(url: str) -> tuple[str, str] | None:
     else:
         problem = _database_problem(parts)
     return problem or _option_problem(parts)
+
+
+def _sentinel_problem(url: str) -> tuple[str, str] | None:
+    if "@" in url.partition("://")[2].partition("/")[2]:
+        return _unreadable(url)
+    try:
+        address = split_sentinel_address(url)
+    except ValueError as error:
+        return str(error), "for example redis+sentinel://host-1:26379,host-2:26379/service/0"
+    for name, value in ((name, address.login_option(name)) for name in SENTINEL_OPTIONS):
+        if value == "":
+            return f" with an empty {name}, allowed a text", f"correct or remove {name}"
+    return find_address_problem(address.server_url)
 
 
 def _unreadable(url: str) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from previewops.errors import ForeignKey, LayoutUnsupported, RedisUnavailable, U
 from previewops.redis_server.address import find_address_problem
 from previewops.redis_server.failures import unavailable_reason
 from previewops.redis_server.password_file import split_password_file, with_password_file
+from previewops.redis_server.sentinel_address import is_sentinel_address, split_sentinel_address
 from previewops.secret_files import has_password
 from previewops.settings import DEFAULT_REDIS_URL, Settings
 
@@ -41,7 +42,6 @@ SOCKET_PATH_BYTES = 100
 _TMP = Path("/tmp")  # noqa: S108 - folders in it are checked by _is_private
 # Clients differ in whether they percent-decode a unix:// address; these characters need no encoding.
 _UNENCODED_PATH = re.compile(r"[A-Za-z0-9/._~-]+")
-_HOST_AND_PORT = re.compile(r"(?:[^:@\[\]]+|\[[^@\[\]]*\])(?::[0-9]*)?")
 
 
 def resolve_redis_url(settings: Settings, *, option: str | None) -> str:
@@ -166,7 +166,7 @@ def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> P
     For callers that need another client class than :func:`connect` returns, such as arq.
 
     Args:
-        url: a redis://, rediss:// or unix:// address.
+        url: a redis://, rediss:// or unix:// address, or one of Sentinels, which are asked for each connection.
         role: the kind of client: ``worker``, ``cli``, …
         options: see :class:`PoolOptions`.
 
@@ -188,6 +188,9 @@ def connection_pool(url: str, *, role: str, **options: Unpack[PoolOptions]) -> P
     }
     if "max_connections" in options:
         parameters["max_connections"] = options["max_connections"]
+    if is_sentinel_address(url):
+        sentinels = split_sentinel_address(url)
+        parameters["sentinels"], url = sentinels, sentinels.server_url
     if not url.startswith("unix:"):
         parameters["socket_keepalive"] = True
     if url.startswith("rediss:"):

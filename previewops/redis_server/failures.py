@@ -44,6 +44,11 @@ class RedisFailure:
         )
 
 
+UNKNOWN_SERVICE = "the sentinels know no service of this name"
+"""Begins the error of a locator whose Sentinels have no such service; its name follows."""
+
+SENTINELS_REJECT_LOGIN = "the sentinels reject the login"
+
 _NOT_REDIS = RedisFailure(Recovery.NONE)
 _TIMEOUT = RedisFailure(Recovery.RETRY, "it did not reply in time")
 _OUT_OF_MEMORY = RedisFailure(Recovery.RETRY, "it is out of memory (maxmemory reached) and rejects writes")
@@ -102,8 +107,22 @@ _REPLIES = {
 }
 _REPLY_WORD = re.compile(rf"(?:^|-)({'|'.join(_REPLIES)})\s")
 
-# Replies of the general kind ERR, by a part of their text in lower case.
+# Replies of the general kind ERR and errors of a locator, by a part of their text in lower case.
 _GENERAL_REPLIES = (
+    (
+        UNKNOWN_SERVICE,
+        RedisFailure(
+            Recovery.LOGIN,
+            "its Sentinels do not know the service of the address (`sentinel monitor` names it)",
+        ),
+    ),
+    (
+        SENTINELS_REJECT_LOGIN,
+        RedisFailure(
+            Recovery.LOGIN,
+            "its Sentinels require a login or reject the one in sentinel_username and sentinel_password",
+        ),
+    ),
     (
         "max number of clients reached",
         RedisFailure(Recovery.RETRY, "it has reached its limit of clients (maxclients)"),
@@ -122,7 +141,8 @@ _GENERAL_REPLIES = (
     (
         "unknown command",
         RedisFailure(
-            Recovery.NONE, "it lacks a required command, as a Sentinel does; use the address of the primary"
+            Recovery.NONE,
+            "it lacks a required command, as a Sentinel does; use the address of the primary, or redis+sentinel://…",
         ),
     ),
 )

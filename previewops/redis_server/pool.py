@@ -2,23 +2,55 @@
 
 A server that is demoted keeps its connections and rejects writes on them for ever. So the first such reply makes
 every connection of the pool stale: idle ones are closed, used ones when they are released. The next connection
-resolves the server's name again, which leads to the new primary once the name has moved.
+resolves the server's name again, or asks the Sentinels, which leads to the new primary.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from previewops.redis_server.failures import needs_new_connection
+from previewops.redis_server.sentinel import SentinelLocator
+from previewops.redis_server.sentinel_address import SentinelAddress
 
 if TYPE_CHECKING:
     _Base = AbstractConnection
 else:
     _Base = object
+
+
+class PrimaryLocator(Protocol):
+    """Finds the primary for each new connection."""
+
+    async def locate(self) -> tuple[str, int] | None:
+        """Returns host and port of the primary; None for those of the address.
+
+        Raises:
+            redis.exceptions.ConnectionError: the primary cannot be found.
+        """
+
+    def doubt(self, primary: tuple[str, int]) -> None:
+        """Notes that the server at ``primary`` cannot be used, or is not the primary."""
+
+    async def close(self) -> None:
+        """Closes what it keeps open. It can be used again."""
+
+
+class StaticLocator:
+    """Locator of an address with one host, whose name follows the primary."""
+
+    async def locate(self) -> None:
+        """Returns None: each connection resolves the name of the host."""
+
+    def doubt(self, primary: tuple[str, int]) -> None:
+        """Does nothing: the next connection resolves the name again."""
+
+    async def close(self) -> None:
+        """Does nothing: it keeps nothing open."""
 
 
 class PrimaryGeneration:
@@ -31,9 +63,11 @@ class PrimaryGeneration:
 class PrimaryConnection(_Base):
     """Mixin for connections: remembers the generation in which it connected, and reports the loss of the primary."""
 
-    def __init__(self, *, generation: PrimaryGeneration, **options: Any) -> None:
+    def __init__(self, *, generation: PrimaryGeneration, locator: PrimaryLocator, **options: Any) -> None:
         super().__init__(**options)
         self._generation = generation
+        self._locator = locator
+        self._primary: tuple[str, int] | None = None
         self._connected_in = generation.number
 
     @property
@@ -45,9 +79,21 @@ class PrimaryConnection(_Base):
         """Connects if it is not connected, or is connected to a server that was the primary before."""
         if self.is_stale:
             await self.disconnect(nowait=True)
-        if not self.is_connected:
-            self._connected_in = self._generation.number
-        await super().connect()  # type: ignore[no-untyped-call]
+        if self.is_connected:
+            return
+        self._primary = await self._locator.locate()
+        self._connected_in = self._generation.number
+        if self._primary is not None:
+            self.host, self.port = self._primary
+        try:
+            await super().connect()  # type: ignore[no-untyped-call]
+        except (RedisError, OSError):
+            self._doubt_primary()
+            raise
+
+    def _doubt_primary(self) -> None:
+        if self._primary is not None:
+            self._locator.doubt(self._primary)
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Reads one reply. Raises redis-py's errors."""
@@ -56,6 +102,7 @@ class PrimaryConnection(_Base):
         except ResponseError as error:
             if not self.is_stale and needs_new_connection(error):
                 self._generation.number += 1
+                self._doubt_primary()
             raise
 
 
@@ -81,16 +128,44 @@ _CLASSES: dict[type[AbstractConnection], type[AbstractConnection]] = {
 class PrimaryPool(ConnectionPool):
     """Connection pool that closes its connections when their server is no longer the primary."""
 
-    def __init__(self, connection_class: type[AbstractConnection] = Connection, **options: Any) -> None:
+    def __init__(
+        self,
+        connection_class: type[AbstractConnection] = Connection,
+        sentinels: SentinelAddress | None = None,
+        **options: Any,
+    ) -> None:
+        """``sentinels`` name the server, whose host and port in ``options`` are then not used."""
+        self._generation = PrimaryGeneration()
+        self._locator: PrimaryLocator = StaticLocator()
+        if sentinels is not None:
+            tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+            kind = SSLConnection if connection_class is SSLConnection else Connection
+            self._locator = SentinelLocator(sentinels, kind, tls, self._replace_connections)
         super().__init__(
-            connection_class=_CLASSES[connection_class], generation=PrimaryGeneration(), **options
+            connection_class=_CLASSES[connection_class],
+            generation=self._generation,
+            locator=self._locator,
+            **options,
         )
 
     async def release(self, connection: AbstractConnection) -> None:
         """Takes a connection back. If it is stale, closes it and all others that are idle and stale."""
         await super().release(connection)
-        if not _is_stale(connection):
-            return
+        if _is_stale(connection):
+            await self._close_stale()
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        """Closes the connections, or with False the idle ones alone."""
+        if inuse_connections:
+            await self._locator.close()
+        await super().disconnect(inuse_connections)
+
+    async def _replace_connections(self) -> None:
+        """Closes the connections to an old primary: idle ones now, used ones when they are released."""
+        self._generation.number += 1
+        await self._close_stale()
+
+    async def _close_stale(self) -> None:
         stale = [idle for idle in self._available_connections if _is_stale(idle)]
         # Removed first: no other task may take one while it is being closed.
         self._available_connections = [idle for idle in self._available_connections if not _is_stale(idle)]

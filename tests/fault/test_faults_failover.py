@@ -22,7 +22,7 @@ from previewops.states import JobState
 from previewops.supervisor.commands import CommandChannel
 from previewops.tui.data.live.connection import QueueConnection
 from tests.api_support import JOBS, serve_api
-from tests.failover import ServerPair, server_pair
+from tests.failover import ServerPair, connections, server_pair
 from tests.integration.worker_support import JobLog, make_worker, running_worker
 from tests.queue_support import payload
 
@@ -100,7 +100,7 @@ async def test_row_23_every_process_follows_the_name(pair: ServerPair, tmp_path:
                 except Exception as error:
                     errors[f"{name} {n}"] = repr(error)
         assert errors == {}
-        assert await pair.connections(pair.old_primary) == []
+        assert await connections(pair.old_primary) == []
 
 
 async def test_row_23_a_demotion_ends_no_worker(pair: ServerPair, tmp_path: Path) -> None:

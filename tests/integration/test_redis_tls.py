@@ -17,11 +17,14 @@ from tests.certificates import certificate, needs_openssl
 
 @asynccontextmanager
 async def agreeable(tls: ssl.SSLContext) -> AsyncIterator[int]:
-    """A server that replies PONG to PING and OK to everything else. Yields its port."""
+    """A server that replies PONG to PING, its own address as a Sentinel, and OK to all else. Yields its port."""
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while command := await reader.read(4096):
-            writer.write(b"+PONG\r\n" if b"PING" in command else b"+OK\r\n")
+            own_port = b"%d" % writer.get_extra_info("sockname")[1]
+            address = b"*2\r\n$9\r\nlocalhost\r\n$%d\r\n%s\r\n" % (len(own_port), own_port)
+            reply = address if b"SENTINEL" in command else b"+OK\r\n"
+            writer.write(b"+PONG\r\n" if b"PING" in command else reply)
         writer.close()
 
     async with await asyncio.start_server(respond, "127.0.0.1", 0, ssl=tls) as server:
@@ -30,10 +33,13 @@ async def agreeable(tls: ssl.SSLContext) -> AsyncIterator[int]:
 
 @needs_openssl
 @pytest.mark.parametrize(("name", "trusted"), [("localhost", True), ("other.test", False)])
-async def test_certificate_of_another_name_is_rejected(tmp_path: Path, name: str, trusted: bool) -> None:
+@pytest.mark.parametrize("form", ["rediss://localhost:{}", "rediss+sentinel://localhost:{}/previews"])
+async def test_certificate_of_another_name_is_rejected(
+    tmp_path: Path, name: str, trusted: bool, form: str
+) -> None:
     made, tls = certificate(tmp_path, name)
     async with agreeable(tls) as port:
-        url = f"rediss://localhost:{port}?ssl_ca_certs={made}"
+        url = f"{form.format(port)}?ssl_ca_certs={made}"
         redis = connect(url, role="test")
         try:
             if trusted:

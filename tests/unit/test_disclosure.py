@@ -147,7 +147,8 @@ def test_rest_tells_bundles_relative_to_the_data_folder() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["/", "/a", "'/", '"/a', "https://", "?a", "x=/", "/x-", "token=", "file://", "data:,"]
+    "unit",
+    ["/", "/a", "'/", '"/a', "https://", "?a", "x=/", "/x-", "token=", "file://", "data:,", "redis://a,"],
 )
 def test_work_grows_linearly_with_the_text(unit: str) -> None:
     """Texts of jobs are foreign: a pattern that backtracks would take minutes here."""

@@ -46,6 +46,8 @@ def test_what_is_not_a_secret_is_rejected_without_showing_it(tmp_path: Path, dat
         ("redis://user@h", False),
         ("redis://:p@h", True),
         ("redis://user:p@h", True),
+        ("redis+sentinel://user:p@h:1,[::1]:2/x", True),
+        ("redis+sentinel://user@h:1,[::1]:2/x?sentinel_password=p", False),
         ("unix:///s?password=p", True),
         ("unix:///s?password_file=/f", True),
         ("redis://h?db=1", False),
@@ -56,7 +58,13 @@ def test_addresses_with_a_password(url: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://h:6379/2", "rediss://h?ssl_ca_certs=/a/b.pem", "unix:///run/r.sock"]
+    "url",
+    [
+        "redis://h:6379/2",
+        "redis+sentinel://a:1,b:2/x/3",
+        "rediss://h?ssl_ca_certs=/a/b.pem",
+        "unix:///run/r.sock",
+    ],
 )
 def test_an_address_carries_the_path(url: str, tmp_path: Path) -> None:
     path = tmp_path / "password"

@@ -196,7 +196,16 @@ def test_a_colon_in_a_queue_name_has_its_own_message() -> None:
         Settings.from_env({"PREVIEW_QUEUE_NAME": "shop:dead"})
 
 
-@pytest.mark.parametrize("url", ["redis://h:1/2", "rediss://u:p@h", "unix:///run/redis.sock"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h:1/2",
+        "rediss://u:p@h",
+        "unix:///run/redis.sock",
+        "redis+sentinel://a,b/x",
+        "rediss+sentinel://a/x",
+    ],
+)
 def test_valid_redis_urls(url: str) -> None:
     assert Settings.from_env({"REDIS_URL": url}).redis_url == url
 
