@@ -26,6 +26,7 @@ class FastScriptRunner:
         self._scripts = scripts
         self._timeout_s = timeout_s
         self._idle: list[PrimaryConnection] = []
+        self._is_closed = False
 
     async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
         """Calls a script with the queue's keys.
@@ -46,9 +47,12 @@ class FastScriptRunner:
         except BaseException:
             await connection.disconnect(nowait=True)
             if connection.is_stale:
-                await self.close()
+                await self._close_idle()
             raise
-        self._idle.append(connection)
+        if self._is_closed:
+            await connection.disconnect(nowait=True)
+        else:
+            self._idle.append(connection)
         if isinstance(reply, RedisError):
             raise reply
         return reply
@@ -66,7 +70,11 @@ class FastScriptRunner:
             return await connection.read_response()
 
     async def close(self) -> None:
-        """Closes the idle connections."""
+        """Closes the idle connections; a call that still runs closes its own."""
+        self._is_closed = True
+        await self._close_idle()
+
+    async def _close_idle(self) -> None:
         while self._idle:
             await self._idle.pop().disconnect()
 
