@@ -89,7 +89,7 @@ class BoundedProtocol(HttpToolsProtocol):
         admission, victim = self._limits.open(self, self.client[0] if self.client else "")
         if victim is not None:
             victim.transport.close()
-        if admission is Admission.REFUSED:
+        if admission is Admission.REJECTED:
             transport.abort()
         elif admission is not Admission.FULL:
             self._active_app = self._build_probes_app(admission)

@@ -21,7 +21,7 @@ class Admission(Enum):
     FULL = "full"
     PROBES = "probes"  # the maximum is reached
     PROBES_OF_CLIENT = "probes of client"  # the client's share is used up
-    REFUSED = "refused"
+    REJECTED = "rejected"
 
 
 class ConnectionLimits(Generic[C]):
@@ -64,7 +64,7 @@ class ConnectionLimits(Generic[C]):
             self.close(victim)
             admission = Admission.FULL
         elif len(self) >= self._max_connections + RESERVED_CONNECTIONS:
-            return Admission.REFUSED, None
+            return Admission.REJECTED, None
         self._clients[connection] = client
         self._counts[client] += 1
         self._unused.add(client, connection)

@@ -121,7 +121,7 @@ async def open_redis(url: str, *, role: str) -> AsyncIterator[Redis]:
         await client.aclose()
 
 
-async def refuse_newer_layout(url: str, settings: Settings) -> None:
+async def reject_newer_layout(url: str, settings: Settings) -> None:
     """Fails at once if a newer build wrote the queue's data. Other problems of Redis may pass while a process runs.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from previewops.cli.context import Context, pass_context, refuse_newer_layout
+from previewops.cli.context import Context, pass_context, reject_newer_layout
 from previewops.disclosure import redact_url
 from previewops.errors import UsageError
 from previewops.process.stack_dumps import enable_stack_dumps
@@ -156,7 +156,7 @@ async def _supervise(
     from previewops.supervisor.factory import BackendName, build_supervisor
 
     log = structlog.get_logger()
-    await refuse_newer_layout(url, launch.settings)
+    await reject_newer_layout(url, launch.settings)
     async with build_supervisor(
         launch,
         url,

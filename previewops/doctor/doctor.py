@@ -1,7 +1,7 @@
 """Examines all keys of a queue and repairs what is damaged, while workers run.
 
 Every repair is one script, which checks again that the data is still damaged in the same way. Nothing is lost: keys
-that cannot be kept are renamed below ``Keys.quarantine_prefix``, jobs that nothing tells the state of become dead
+that cannot be kept are renamed below ``Keys.quarantine_prefix``, jobs without a known state become dead
 letters.
 """
 

@@ -1,6 +1,6 @@
 """Decides what is damaged about one job, and how it is repaired. Pure: an observation in, a diagnosis out.
 
-The record is believed where it can be read; otherwise the indexes are. A job whose state nothing tells becomes a dead
+The record is believed where it can be read; otherwise the indexes are. A job without a known state becomes a dead
 letter, so that an operator decides. No payload and no record is deleted.
 """
 

@@ -77,8 +77,8 @@ def test_shared_address_has_no_share_of_its_own(address: str) -> None:
 def test_reserved_connections_are_bounded() -> None:
     connections = Connections(1, 1)
     for _ in range(RESERVED_CONNECTIONS + 1):
-        assert connections.new(PROXY, busy=True)[1] is not Admission.REFUSED
-    assert connections.new(PROXY)[1:] == (Admission.REFUSED, None)
+        assert connections.new(PROXY, busy=True)[1] is not Admission.REJECTED
+    assert connections.new(PROXY)[1:] == (Admission.REJECTED, None)
     connections.limits.set_idle(1)
     assert connections.new(PROXY)[1:] == (Admission.FULL, 1)
 
