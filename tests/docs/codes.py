@@ -25,7 +25,7 @@ PERMANENT, TRANSIENT, CRASH, VOID = "permanent", "transient", "crash", "void"
 _ERRORS = {"PermanentJobError": PERMANENT, "TransientJobError": TRANSIENT}
 _OWN = {"RenderCrashed": CRASH, "StaleToken": VOID}  # errors that name their code themselves
 # error_codec.py restores the code of a render process's error; execution.py copies that of an error.
-_COPIES = {"error_codec.py": "_text(encoded.get('code'), 'error code')", "execution.py": "error.code"}
+_COPIES = {"error_codec.py": "_code(encoded.get('code'))", "execution.py": "error.code"}
 
 Kinds = frozenset[str]
 

@@ -45,7 +45,7 @@ def lua_calls() -> list[tuple[str, str]]:
 
 
 async def is_slow(url: str, pattern: str) -> bool:
-    """Whether twice the text costs clearly more than twice the processor time of the server, in its own account."""
+    """Whether four times the text costs more than nine times the processor time of the server, in its own account."""
     pumps = ["".join(pump) for length in (1, 2) for pump in itertools.product(MARKS, repeat=length)]
     redis = connect(url, role="test")
 
@@ -59,7 +59,7 @@ async def is_slow(url: str, pattern: str) -> bool:
 
     try:
         full = await cost(SIZE)
-        return full > SUSPECT_S and full > MAX_RATIO * await cost(SIZE // 2)
+        return full > SUSPECT_S and full > MAX_RATIO**2 * await cost(SIZE // 4)
     finally:
         await redis.aclose()
 

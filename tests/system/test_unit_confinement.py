@@ -62,10 +62,14 @@ def changed_unit(machine: Machine) -> Iterator[Machine]:
 
 
 def the_worker(machine: Machine) -> dict[str, Any]:
-    """The report of the only worker, once it has sent one."""
-    machine.until(lambda: stats(machine)["workers"], "the worker reports")
-    (worker,) = stats(machine)["workers"]
-    return dict(worker)
+    """The report of the unit's worker, once it has sent one. Others were killed by earlier tests."""
+    pid = int(machine.show(WORKER, "MainPID"))
+
+    def reports() -> list[dict[str, Any]]:
+        return [worker for worker in stats(machine)["workers"] if worker["pid"] == pid]
+
+    machine.until(lambda: bool(reports()), "the worker reports")
+    return reports()[0]
 
 
 def resident_bytes(machine: Machine, pid: int) -> int:
