@@ -68,7 +68,7 @@ class ArtifactRoutes:
 
     def _redirect(self, record: JobRecord, name: str) -> Response:
         url = self._urls(record, [name])[name]
-        # The link ends, and whoever has it can download the file: no cache may keep it.
+        # The link expires, and is a permission to download the file: no cache may keep it.
         return Response(status_code=307, headers={"Location": url, "Cache-Control": "private, no-store"})
 
     def _linked_manifest(self, record: JobRecord) -> Response:

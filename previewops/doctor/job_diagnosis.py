@@ -60,7 +60,7 @@ class Finding:
 class JobObservation:
     """All that Redis stores about one job. ``scores`` are those of the sorted sets that contain it.
 
-    A type is "none" for a missing key. ``in_group`` tells whether the group of its fingerprint has it.
+    A type is "none" for a missing key. ``in_group``: the group of its fingerprint has the job.
     """
 
     record_type: str

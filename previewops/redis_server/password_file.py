@@ -1,6 +1,6 @@
 """The password of Redis from a file, which is read for each connection: a new password needs no restart.
 
-An address carries the path as the query parameter ``password_file``, so that whoever connects finds it.
+An address carries the path as the query parameter ``password_file``, so that every caller that connects has it.
 """
 
 from __future__ import annotations

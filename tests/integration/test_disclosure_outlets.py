@@ -113,18 +113,20 @@ async def test_reasons_of_operators_are_stored_and_told_without_secrets(
             if not key.decode().startswith(KEYS_WITH_PAYLOADS):
                 assert SECRET.encode() not in _content(redis, key), key
     async with serve_api(redis_url, tmp_path / "data") as api:
-        told = [
+        replies = [
             (await api.client.get(f"{QUEUE}/metrics")).text,
             (await api.client.post(f"{QUEUE}/pause", json={"reason": reason})).text,
             (await api.client.get("/api/preview/worker/health")).text,
         ]
-    for text in told:
+    for text in replies:
         assert "moving https://cdn.example.invalid/a.png?***" in text
         assert SECRET not in text
         assert str(tmp_path) not in text
 
 
-async def test_rest_tells_neither_secrets_nor_paths(program: Program, redis_url: str, tmp_path: Path) -> None:
+async def test_rest_reports_neither_secrets_nor_paths(
+    program: Program, redis_url: str, tmp_path: Path
+) -> None:
     names = ("signed", "linked", "missing", "shown", "done")
     async with serve_api(redis_url, tmp_path / "data", asset_roots=(tmp_path / "pictures",)) as api:
         texts = {name: (await api.client.get(f"{JOBS}/{name}/status")).text for name in names}

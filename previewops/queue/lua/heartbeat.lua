@@ -16,7 +16,7 @@ local worker, lease_ms, known = ARGV[1], tonumber(ARGV[3]), ARGV[4]
 
 local born = call('HGET', K_META, 'born')
 if not to_int(born) then
-  -- A damaged one is restored; a missing one tells that the queue is new.
+  -- A damaged one is restored; a missing one means that the queue is new.
   born = born and known ~= '' and known or format_int(NOW_US)
   call('HSET', K_META, 'born', born)
 end
