@@ -131,7 +131,7 @@ async def _redis(context: Context, output: DeferredOutput) -> AsyncIterator[str]
     async with EmbeddedRedis(context.settings.data_dir) as server:
         version = await server.version()
         if version is not None:
-            output.print(f"Redis is {version.describe()}")
+            output.print(f"Redis server: {version.describe()}")
         keeper = RedisKeeper(server, context.settings, output.print)
         keeping = asyncio.create_task(keeper.run())
         try:

@@ -91,8 +91,9 @@ def check_confinement(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[
         if (missing := [name for name in required if not any(layer.startswith(name) for layer in layers)])
     }
     if not lacking:
-        _, weakest = min((len(layers), ", ".join(layers)) for layers in confined_by.values())
-        yield Check("confinement", Status.OK, f"render processes are confined by {weakest}", weakest)
+        count, weakest = min((len(layers), ", ".join(layers)) for layers in confined_by.values())
+        message = f"render processes are confined by {weakest}"
+        yield Check("confinement", Status.OK, message, pluralize(count, "layer"))
         return
     worker, missing = next(iter(lacking.items()))
     others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
