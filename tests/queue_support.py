@@ -114,7 +114,9 @@ class QueueFixture:
         (claim,) = (await self.worker(name).claim(1)).claims
         return claim
 
-    async def add_dead_letter(self, job_id: str, why: DeadLetterReason | None = None, **submit: Any) -> Claim:
+    async def add_dead_letter(
+        self, job_id: str, reason: DeadLetterReason | None = None, **submit: Any
+    ) -> Claim:
         """Submits a job and moves it to the dead letters."""
         await self.queue.submit(payload(job_id, **submit))
         claim = await self.claim_one()
@@ -123,7 +125,7 @@ class QueueFixture:
             claim,
             counter=FailureCounter.ATTEMPTS,
             attempt_json=attempt_json(),
-            reason=why or dead_letter_reason(),
+            reason=reason or dead_letter_reason(),
         )
         assert code is ScriptResult.OK
         return claim
@@ -176,7 +178,7 @@ class QueueFixture:
 
 
 async def add_dead_letters(
-    b: QueueFixture, ids: list[str], why: DeadLetterReason | None = None, **submit: Any
+    b: QueueFixture, ids: list[str], reason: DeadLetterReason | None = None, **submit: Any
 ) -> None:
     """Submits jobs and moves all to the dead letters for one cause."""
     await b.queue.submit_many([payload(job_id, **submit) for job_id in ids])
@@ -185,7 +187,7 @@ async def add_dead_letters(
             claim,
             counter=FailureCounter.ATTEMPTS,
             attempt_json=attempt_json(),
-            reason=why or dead_letter_reason(),
+            reason=reason or dead_letter_reason(),
         )
 
 

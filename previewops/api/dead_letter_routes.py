@@ -81,7 +81,7 @@ class DeadLetterRoutes:
             params, params.text_list("jobIds", max_items=MAX_JOB_IDS, max_length=ID_CHARACTERS)
         )
         everything, dry_run = params.boolean("all"), params.boolean("dryRun")
-        why = params.reason()
+        reason = params.reason()
         max_jobs = params.integer("limit", minimum=1, maximum=MAX_PER_REQUEST, default=MAX_PER_REQUEST)
         params.raise_violations()
         is_narrowed = selection != DeadLetterFilter()
@@ -97,7 +97,7 @@ class DeadLetterRoutes:
                 result = await self._count(selection)
             else:
                 who = self._backend.operator(request)
-                result = await execute(selection, who=who, why=why, max_jobs=max_jobs)
+                result = await execute(selection, who=who, reason=reason, max_jobs=max_jobs)
         return json_response(_result_json(result, dry_run))
 
     async def _count(self, selection: DeadLetterFilter) -> BulkResult:

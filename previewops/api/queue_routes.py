@@ -82,16 +82,16 @@ class QueueRoutes:
         self, request: Request, command: Callable[..., Awaitable[PauseState]]
     ) -> Response:
         params = await read_command(request, self._backend.bodies)
-        why = params.reason()
+        reason = params.reason()
         params.raise_violations()
         async with self._backend.redis_slot():
-            state = await command(who=self._backend.operator(request), why=why)
+            state = await command(who=self._backend.operator(request), reason=reason)
         return json_response(
             {
                 "paused": state.paused,
                 "changed": state.changed,
                 "pausedAt": None if state.since_ms is None else iso_from_ms(state.since_ms),
                 "pausedBy": state.who or None,
-                "pausedWhy": for_rest(state.why) or None,
+                "pausedWhy": for_rest(state.reason) or None,
             }
         )

@@ -62,7 +62,7 @@ class _BulkOperation:
     kind: str
     options: tuple[str, ...]
     who: str
-    why: str
+    reason: str
 
 
 @dataclass(slots=True)
@@ -204,7 +204,7 @@ class DeadLetters:
         selection: DeadLetterFilter,
         *,
         who: str,
-        why: str = "",
+        reason: str = "",
         other_filters: Sequence[DeadLetterFilter] = (),
         priority: Priority | None = None,
         max_jobs: int | None = None,
@@ -219,7 +219,7 @@ class DeadLetters:
         batch; events record what was done and what was left.
         """
         options = ("" if priority is None else priority.value,)
-        operation = _BulkOperation(ScriptName.REQUEUE, "requeued", options, who, redact(why))
+        operation = _BulkOperation(ScriptName.REQUEUE, "requeued", options, who, redact(reason))
         return await self._run_bulk(operation, (selection, *other_filters), max_jobs, cut_off_ms, progress)
 
     async def discard(
@@ -227,14 +227,14 @@ class DeadLetters:
         selection: DeadLetterFilter,
         *,
         who: str,
-        why: str = "",
+        reason: str = "",
         other_filters: Sequence[DeadLetterFilter] = (),
         max_jobs: int | None = None,
         cut_off_ms: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> BulkResult:
         """Deletes matching dead letters permanently, with payload and history. Otherwise like ``requeue``."""
-        operation = _BulkOperation(ScriptName.DISCARD, "discarded", (), who, redact(why))
+        operation = _BulkOperation(ScriptName.DISCARD, "discarded", (), who, redact(reason))
         return await self._run_bulk(operation, (selection, *other_filters), max_jobs, cut_off_ms, progress)
 
     async def requeue_with_payload(
@@ -243,7 +243,7 @@ class DeadLetters:
         payload: Payload,
         *,
         who: str,
-        why: str = "",
+        reason: str = "",
         priority: Priority | None = None,
         expected_digest: str | None = None,
     ) -> None:
@@ -269,7 +269,7 @@ class DeadLetters:
             payload.body,
             RENDER_FUNCTION,
             who,
-            redact(why),
+            redact(reason),
             "" if expected_digest is None else f"={expected_digest}",
         )
         if code == ScriptResult.NOT_FOUND:
@@ -368,7 +368,7 @@ class DeadLetters:
             await report()
 
     async def _record(self, operation: _BulkOperation, totals: _BulkTotals) -> None:
-        fields = {"who": operation.who, "why": operation.why}
+        fields = {"who": operation.who, "why": operation.reason}
         fields |= {"done": str(totals.done), "skipped": str(totals.skipped)}
         if totals.left:
             fields["left"] = str(totals.left)

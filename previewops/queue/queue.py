@@ -87,7 +87,7 @@ class PauseState:
     changed: bool
     since_ms: int | None = None
     who: str = ""
-    why: str = ""
+    reason: str = ""
 
 
 SubmitResult: TypeAlias = Receipt | JobConflict | QueueFull | RecordUnreadable
@@ -243,7 +243,7 @@ class Queue:
             if isinstance(due_ms, float)
         }
 
-    async def cancel(self, job_id: str, *, who: str, why: str = "") -> JobState:
+    async def cancel(self, job_id: str, *, who: str, reason: str = "") -> JobState:
         """Cancels a pending job and returns its previous state. A heartbeat kills a running render.
 
         Raises:
@@ -251,22 +251,22 @@ class Queue:
             WrongState: the job has already ended.
         """
         ttl_ms = self.settings.result_ttl_s * 1000
-        code, state = await self._scripts.run(ScriptName.CANCEL, job_id, who, redact(why), ttl_ms)
+        code, state = await self._scripts.run(ScriptName.CANCEL, job_id, who, redact(reason), ttl_ms)
         if code == ScriptResult.NOT_FOUND:
             raise JobNotFound(job_id, self.keys.queue)
         if code == ScriptResult.WRONG_STATE:
             raise WrongState(job_id, state.decode("utf-8", "replace"), "cancel", "waiting, delayed or active")
         return JobState(state.decode())
 
-    async def pause(self, *, who: str, why: str = "") -> PauseState:
+    async def pause(self, *, who: str, reason: str = "") -> PauseState:
         """Pauses claims. Running jobs continue, and submits are accepted. A second pause changes nothing."""
-        code, by, reason, since = await self._scripts.run(ScriptName.PAUSE, who, redact(why))
-        texts = ((part or b"").decode("utf-8", "replace") for part in (by, reason))
+        code, by, first_reason, since = await self._scripts.run(ScriptName.PAUSE, who, redact(reason))
+        texts = ((part or b"").decode("utf-8", "replace") for part in (by, first_reason))
         return PauseState(True, code == ScriptResult.OK, int(since) if since.isdigit() else None, *texts)
 
-    async def resume(self, *, who: str, why: str = "") -> PauseState:
+    async def resume(self, *, who: str, reason: str = "") -> PauseState:
         """Resumes claims."""
-        (code,) = await self._scripts.run(ScriptName.RESUME, who, redact(why))
+        (code,) = await self._scripts.run(ScriptName.RESUME, who, redact(reason))
         return PauseState(False, code == ScriptResult.OK)
 
     async def acknowledge_data_loss(self, *, who: str) -> bool:

@@ -112,7 +112,7 @@ async def test_row_17_a_worker_that_cannot_boot_goes_fatal_and_consumes_no_job(
         assert (await cluster.status("waits")).state is JobState.WAITING
         assert supervisor.worker_log(1).read_text().count("boots as") == 1
         # After a reset by an operator it starts again.
-        await supervisor.control.send(FleetCommandKind.RESET, worker=worker.worker_id, why="try again")
+        await supervisor.control.send(FleetCommandKind.RESET, worker=worker.worker_id, reason="try again")
         await supervisor.sees(
             "FATAL again",
             lambda view: (
@@ -290,7 +290,7 @@ async def test_orders_are_acknowledged_and_on_record(redis_url: str, tmp_path: P
     ):
         first, second = await supervisor.running(2)
         control = supervisor.control
-        await control.send(FleetCommandKind.DRAIN, worker=first.worker_id, why="hot")
+        await control.send(FleetCommandKind.DRAIN, worker=first.worker_id, reason="hot")
         await supervisor.sees(
             "one has exited", lambda view: [w.phase for w in view.state.workers] == ["exited", "running"]
         )

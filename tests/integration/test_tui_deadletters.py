@@ -58,8 +58,8 @@ class RecordedProgress:
 async def graves(url: str) -> AsyncIterator[tuple[QueueFixture, QueueConnection]]:
     """A queue with dead letters of three causes, and a connection to it."""
     async with queue_fixture(url) as b:
-        for why, count, name in ((MISSING, 130, "m"), (TIMEOUT, 70, "t"), (CRASH, 3, "c")):
-            await add_dead_letters(b, [f"{name}-{number}" for number in range(count)], why)
+        for reason, count, name in ((MISSING, 130, "m"), (TIMEOUT, 70, "t"), (CRASH, 3, "c")):
+            await add_dead_letters(b, [f"{name}-{number}" for number in range(count)], reason)
         link = QueueConnection(url, b.settings, who="ada@ops")
         try:
             yield b, link
@@ -113,7 +113,7 @@ async def test_a_later_death_of_the_same_job_is_left_alone(redis_url: str) -> No
     async with graves(redis_url) as (b, link):
         seen = (await b.queue.status("c-0")).finished_ms
         assert seen is not None
-        await b.dead.requeue(DeadLetterFilter(job_ids=("c-0",)), who="grace", why="")
+        await b.dead.requeue(DeadLetterFilter(job_ids=("c-0",)), who="grace", reason="")
         await b.wait_for_next_ms()
         (claim,) = (await b.worker().claim(1)).claims
         await b.worker().move_to_dead_letters(

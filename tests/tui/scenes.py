@@ -217,7 +217,7 @@ BUSY = Snapshot(
     paused=False,
     paused_since_ms=None,
     paused_by="",
-    paused_why="",
+    pause_reason="",
     waiting={Priority.HIGH: 3, Priority.NORMAL: 212, Priority.LOW: 1_204},
     delayed=6,
     active=5,
@@ -274,7 +274,7 @@ PAUSED = replace(
     paused=True,
     paused_since_ms=NOW_MS - 250_000,
     paused_by="root@host7",
-    paused_why="deploying",
+    pause_reason="deploying",
 )
 
 HEALTH = Health(

@@ -718,7 +718,7 @@ async def test_several_jobs_are_confirmed_with_cancel_focused() -> None:
         assert not executor.commands
         await driver.press("r")
         await driver.dialog(ConfirmWithReasonDialog)
-        app.screen.query_one("#why", Input).value = " the disk is back "
+        app.screen.query_one("#reason", Input).value = " the disk is back "
         await driver.press("right", "enter")
         assert await driver.done() == Requeue(
             DeadLetterFilter(job_ids=marked), 3, None, "the disk is back", cut_off_ms=scenes.NOW_MS
@@ -859,7 +859,7 @@ async def test_discard_always_asks() -> None:
         assert not executor.commands
         await driver.press("x")
         await driver.dialog(ConfirmWithReasonDialog)
-        app.screen.query_one("#why", Input).value = "sent twice"
+        app.screen.query_one("#reason", Input).value = "sent twice"
         await pilot.click("#confirm")
         shown = source.dead_letters[0].finished_ms
         assert await driver.done() == Discard(

@@ -181,7 +181,7 @@ async def test_a_deliberate_yes_has_a_reason() -> None:
     async with open_dialog(deliberate()) as dialog:
         assert dialog.focus == "cancel"
         await dialog.pilot.press("up")
-        assert dialog.focus == "why"
+        assert dialog.focus == "reason"
         await dialog.pilot.press(*"why", "space", *"not", "enter")
         assert dialog.focus == "cancel", "enter in the line leads on and does nothing"
         await dialog.pilot.press("right", "enter")

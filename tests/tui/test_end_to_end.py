@@ -46,7 +46,7 @@ async def test_an_operator_at_work(session: TerminalSession, tmp_path: Path) -> 
     gate.remove()
     gate.open()
     await screen.shows("0 of 2 slots busy")
-    assert (await cluster.snapshot()).paused_why == "deploying"
+    assert (await cluster.snapshot()).pause_reason == "deploying"
     screen.press("p")
     await screen.shows("Resume the queue", "deploying")
     screen.press("Enter")

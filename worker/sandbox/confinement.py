@@ -81,7 +81,8 @@ class ConfinementReport:
     def from_json(cls, value: Any) -> ConfinementReport:
         """Decodes ``as_json``, sent before a process has read anything hostile."""
         return cls(
-            tuple(map(str, value["layers"])), {str(name): str(why) for name, why in value["missing"].items()}
+            tuple(map(str, value["layers"])),
+            {str(name): str(reason) for name, reason in value["missing"].items()},
         )
 
 

@@ -71,14 +71,14 @@ class DeadLetterActions:
         if preview is None:
             return
         level = confirmation_level(preview.count, reversible=True)
-        why: str | None = ""
+        reason: str | None = ""
         if level is not ConfirmationLevel.NONE or selection.hidden_count:
             snapshot = self._screen.operator_app.view.snapshot
             lines = requeue_lines(preview, priority, paused=snapshot is not None and snapshot.paused)
-            why = await self._confirm(requeue_title(preview.count, priority), lines, "requeue", level)
-        if why is not None:
+            reason = await self._confirm(requeue_title(preview.count, priority), lines, "requeue", level)
+        if reason is not None:
             first, *others = selection.filters
-            command = Requeue(first, preview.count, priority, why, tuple(others), preview.cut_off_ms)
+            command = Requeue(first, preview.count, priority, reason, tuple(others), preview.cut_off_ms)
             self._start(command, selection)
 
     async def requeue_as(self, selection: DeadSelection) -> None:
@@ -98,10 +98,10 @@ class DeadLetterActions:
             return
         title = f"Discard {pluralize(preview.count, 'dead letter')}"
         level = confirmation_level(preview.count, reversible=False)
-        why = await self._confirm(title, discard_lines(preview), "discard", level, dangerous=True)
-        if why is not None:
+        reason = await self._confirm(title, discard_lines(preview), "discard", level, dangerous=True)
+        if reason is not None:
             first, *others = selection.filters
-            self._start(Discard(first, preview.count, why, tuple(others), preview.cut_off_ms), selection)
+            self._start(Discard(first, preview.count, reason, tuple(others), preview.cut_off_ms), selection)
 
     async def export(self, selection: DeadSelection) -> None:
         """Writes the selection to a file, whose path a dialog asks for."""

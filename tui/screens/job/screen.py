@@ -266,9 +266,9 @@ class JobScreen(OperatorScreen):
         if record is None:
             return
         active = self._with_progress(record).state is JobState.ACTIVE
-        why = await ask_to_cancel(self, (record.job_id,), active=int(active))
-        if why is not None:
-            await self._execute(Cancel((record.job_id,), why))
+        reason = await ask_to_cancel(self, (record.job_id,), active=int(active))
+        if reason is not None:
+            await self._execute(Cancel((record.job_id,), reason))
 
     @work(group="ask")
     async def action_requeue(self) -> None:

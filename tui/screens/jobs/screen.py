@@ -308,12 +308,12 @@ class JobsScreen(OperatorScreen):
     async def action_cancel(self) -> None:
         selected, pending = self._selected_ids(), self._cancellable_ids()
         active = sum(record.state is JobState.ACTIVE for record in self._shown if record.job_id in pending)
-        why = await ask_to_cancel(self, pending, active=active, ended=len(selected) - len(pending))
-        if why is None:
+        reason = await ask_to_cancel(self, pending, active=active, ended=len(selected) - len(pending))
+        if reason is None:
             return
         self._grid.mark(())
         with suppress(WorkerError):  # the command runner reports errors
-            await self.operator_app.start_command(Cancel(pending, why)).wait()
+            await self.operator_app.start_command(Cancel(pending, reason)).wait()
         self._request_page()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

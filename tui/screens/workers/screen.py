@@ -190,14 +190,14 @@ class WorkersScreen(OperatorScreen):
         lines = command_targets.confirmation_lines(target)
         if not await self._confirm(title, lines, kind, target.affected):
             return
-        why = ""
+        reason = ""
         if kind != "reset":
             question = f"{command_targets.join_text(lines)} Why?"
             if target.affected > 1:
                 question = "Why? The reason is recorded."
-            why = await self.show_dialog(PromptDialog(title, question, kind))
-        if why is not None:
-            command = FleetActionCommand(kind, target.supervisor_id, target.worker_id, why)
+            reason = await self.show_dialog(PromptDialog(title, question, kind))
+        if reason is not None:
+            command = FleetActionCommand(kind, target.supervisor_id, target.worker_id, reason)
             self.operator_app.start_command(command)
 
     async def _confirm(self, title: str, lines: list[Line], verb: str, hits: int) -> bool:
