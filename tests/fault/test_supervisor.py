@@ -283,7 +283,7 @@ async def test_a_second_supervisor_is_refused(redis_url: str, tmp_path: Path) ->
         await supervisor.running(1)
 
 
-async def test_orders_are_acknowledged_and_on_record(redis_url: str, tmp_path: Path) -> None:
+async def test_commands_are_acknowledged_and_on_record(redis_url: str, tmp_path: Path) -> None:
     async with (
         Cluster(redis_url, tmp_path) as cluster,
         SupervisorProcess(cluster, "--workers", "2") as supervisor,
@@ -313,10 +313,10 @@ async def test_orders_are_acknowledged_and_on_record(redis_url: str, tmp_path: P
         with pytest.raises(CommandRejected, match="0 supervisors"):
             await control.scale(WorkerCountRange(1, 1), host="elsewhere")
         events = await cluster.redis.xrange(cluster.queue.keys.events)
-        orders = [fields for _, fields in events if fields[b"kind"] == b"order"]
-        assert [fields[b"act"] for fields in orders] == [b"drain", b"drain", b"reset", b"restart", b"restart"]
-        assert [fields[b"outcome"] for fields in orders].count(b"refused") == 1
-        assert (orders[0][b"who"], orders[0][b"why"]) == (b"test", b"hot")
+        commands = [fields for _, fields in events if fields[b"kind"] == b"command"]
+        assert [fields[b"act"] for fields in commands] == [b"drain", b"drain", b"reset", b"restart", b"restart"]
+        assert [fields[b"outcome"] for fields in commands].count(b"refused") == 1
+        assert (commands[0][b"who"], commands[0][b"why"]) == (b"test", b"hot")
 
 
 async def test_redis_outage_is_not_mistaken_for_hung_workers(redis_process, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

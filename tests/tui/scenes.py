@@ -195,7 +195,7 @@ _EVENT_ROWS = (
     ),
     (
         260_000,
-        "order",
+        "command",
         {
             "act": "scale",
             "host": "render-1-3990",

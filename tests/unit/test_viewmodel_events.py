@@ -45,7 +45,7 @@ def test_a_held_feed_keeps_dropped_events() -> None:
 
 def test_operator_actions_only() -> None:
     shown = EventFeed(operators_only=True).shown(EVENTS)
-    assert kinds(shown) == ["resumed", "paused", "requeued", "order", "cancelled"]
+    assert kinds(shown) == ["resumed", "paused", "requeued", "command", "cancelled"]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_operator_actions_only() -> None:
         ("error:PermanentJobError", ["dead"]),
         ("SIGKILL !lesson", ["worker-exited"]),
         ("! who:@", ["retry", "dead", "recovered", "worker-exited"]),
-        ("scale", ["order"]),
+        ("scale", ["command"]),
     ],
 )
 def test_filters(typed: str, expected: list[str]) -> None:
@@ -96,12 +96,12 @@ def test_times_have_their_date_only_when_it_is_another_day() -> None:
 def test_event_rows_have_subject_and_description() -> None:
     by_kind = {event.kind: event for event in EVENTS}
     assert event_subject(by_kind["worker-exited"]) == "render-2-3998-00f1"
-    assert event_subject(by_kind["order"]) == "render-1-3990"
+    assert event_subject(by_kind["command"]) == "render-1-3990"
     assert event_subject(by_kind["paused"]) == ""
     assert plain_text(event_description(by_kind["retry"])).strip() == (
         "asset-incomplete: the upload is under way  retry in 1.8 s"
     )
-    assert plain_text(event_description(by_kind["order"])) == "scale 2 workers by ada@ops: evening peak"
+    assert plain_text(event_description(by_kind["command"])) == "scale 2 workers by ada@ops: evening peak"
     assert (
         plain_text(event_description(by_kind["recovered"])).strip()
         == "killed by SIGKILL  on render-2-3998-00f1"
@@ -112,7 +112,7 @@ def test_event_rows_have_subject_and_description() -> None:
 
 def test_a_rejected_command_is_marked() -> None:
     refused = event(
-        "order", act="drain", target="w-1", host="h", outcome="refused", message="it is stopping", who="a"
+        "command", act="drain", target="w-1", host="h", outcome="refused", message="it is stopping", who="a"
     )
     assert event_subject(refused) == "w-1"
     assert plain_text(event_description(refused)) == "drain rejected: it is stopping by a"
@@ -120,7 +120,7 @@ def test_a_rejected_command_is_marked() -> None:
 
 def test_a_command_is_not_named_twice() -> None:
     done = event(
-        "order",
+        "command",
         act="drain",
         target="w-1",
         host="h",
