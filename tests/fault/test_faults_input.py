@@ -57,7 +57,9 @@ def endless_animation(frames: int) -> bytes:
     return encoded(pictures[0], "GIF", save_all=True, append_images=pictures[1:], loop=0, optimize=False)
 
 
-async def test_row_6_bombs_are_refused_or_cost_their_own_process_only(redis_url: str, tmp_path: Path) -> None:
+async def test_row_6_bombs_are_rejected_or_cost_their_own_process_only(
+    redis_url: str, tmp_path: Path
+) -> None:
     roots = tmp_path / "assets"
     roots.mkdir()
     files = {

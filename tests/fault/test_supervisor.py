@@ -271,7 +271,7 @@ async def test_sigterm_kills_who_does_not_drain(redis_url: str, tmp_path: Path) 
         await cluster.judge()
 
 
-async def test_a_second_supervisor_is_refused(redis_url: str, tmp_path: Path) -> None:
+async def test_a_second_supervisor_is_rejected(redis_url: str, tmp_path: Path) -> None:
     async with (
         Cluster(redis_url, tmp_path) as cluster,
         SupervisorProcess(cluster, "--workers", "1") as supervisor,
@@ -314,7 +314,13 @@ async def test_commands_are_acknowledged_and_on_record(redis_url: str, tmp_path:
             await control.scale(WorkerCountRange(1, 1), host="elsewhere")
         events = await cluster.redis.xrange(cluster.queue.keys.events)
         commands = [fields for _, fields in events if fields[b"kind"] == b"command"]
-        assert [fields[b"act"] for fields in commands] == [b"drain", b"drain", b"reset", b"restart", b"restart"]
+        assert [fields[b"act"] for fields in commands] == [
+            b"drain",
+            b"drain",
+            b"reset",
+            b"restart",
+            b"restart",
+        ]
         assert [fields[b"outcome"] for fields in commands].count(b"refused") == 1
         assert (commands[0][b"who"], commands[0][b"why"]) == (b"test", b"hot")
 

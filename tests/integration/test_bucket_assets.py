@@ -82,7 +82,7 @@ def open_error(opener: FileAssetOpener, uri: str) -> JobError:
     return caught.value
 
 
-def test_other_buckets_and_prefixes_are_refused_and_missing_objects_named(opener: FileAssetOpener) -> None:
+def test_other_buckets_and_prefixes_are_rejected_and_missing_objects_named(opener: FileAssetOpener) -> None:
     for uri in (
         "s3://media/secret/a.png",
         "s3://media/lessonsX/a.png",

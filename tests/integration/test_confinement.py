@@ -188,7 +188,7 @@ def test_layers_and_missing_ones_are_described() -> None:
 def test_the_reason_for_missing_landlock_tells_kernel_from_filter(
     number: int, is_filtered: bool, reason: str
 ) -> None:
-    assert landlock.describe_refusal(number, is_filtered=is_filtered) == reason
+    assert landlock.describe_failure(number, is_filtered=is_filtered) == reason
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_the_reason_for_missing_landlock_tells_kernel_from_filter(
     ],
 )
 def test_the_reason_for_missing_namespaces(number: int, is_root: bool, word: str) -> None:
-    assert word in namespaces.describe_refusal(number, is_root=is_root)
+    assert word in namespaces.describe_failure(number, is_root=is_root)
 
 
 def test_the_private_root_has_the_outermost_folders_and_all_links(tmp_path: Path) -> None:

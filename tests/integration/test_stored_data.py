@@ -386,7 +386,7 @@ async def test_an_old_queue_gets_the_layout_with_its_first_change(redis_url: str
         assert await b.redis.hget("preview-jobs:meta", "layout") == str(LAYOUT).encode()
 
 
-async def test_a_newer_layout_is_refused_everywhere(redis_url: str, tmp_path: Path) -> None:
+async def test_a_newer_layout_is_rejected_everywhere(redis_url: str, tmp_path: Path) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
         before = await b.dump()

@@ -598,7 +598,13 @@ TROUBLED = replace(
     supervisors=(
         replace(
             SUPERVISORS[0],
-            state=replace(SUPERVISORS[0].state, notice="the reload was refused; the old settings hold"),
+            state=replace(
+                SUPERVISORS[0].state,
+                notice=(
+                    "the reload is rejected: PREVIEW_WORKER_CONCURRENCY: found '0', "
+                    "allowed a whole number from 1 to 256; the old settings remain"
+                ),
+            ),
         ),
         SUPERVISORS[1],
         replace(

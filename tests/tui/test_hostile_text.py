@@ -117,10 +117,10 @@ async def test_why_a_snapshot_has_not_come_is_cleaned_on_every_screen() -> None:
             assert_harmless(app)
 
 
-class Refused(PreviewopsError):
+class Rejected(PreviewopsError):
     """An error with untrusted message and hint."""
 
-    code = "refused"
+    code = "rejected"
 
     def __init__(self) -> None:
         super().__init__(f"no job {EVIL}", hint=f"look for {EVIL}")
@@ -143,7 +143,7 @@ class HostileExecutor(FakeExecutor):
     ("end", "texts"),
     [
         (CommandOutcome(f"{EVIL} runs again"), [f"{SHOWN} runs again"]),
-        (Refused(), [f"no job {SHOWN}", f"look for {SHOWN}"]),
+        (Rejected(), [f"no job {SHOWN}", f"look for {SHOWN}"]),
         (RuntimeError(EVIL), [f"unexpected RuntimeError: {SHOWN}"]),
     ],
 )
@@ -173,10 +173,10 @@ async def test_a_copied_id_and_a_fetch_that_failed_are_cleaned(monkeypatch: pyte
         await harmless(pilot, app, f"Cancel job evil{SHOWN}")
         await pilot.press("escape")
 
-        async def refused(_query: object) -> None:
-            raise Refused
+        async def rejected(_query: object) -> None:
+            raise Rejected
 
-        monkeypatch.setattr(source, "jobs", refused)
+        monkeypatch.setattr(source, "jobs", rejected)
         await pilot.press("r")
         await harmless(pilot, app, f"not updated: no job {SHOWN}")
 

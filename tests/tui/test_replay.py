@@ -187,11 +187,11 @@ async def test_jobs_and_dead_letters_are_not_recorded(night: Night) -> None:
         )
 
 
-async def test_a_source_without_jobs_refuses_to_list_them(night: Night) -> None:
+async def test_a_source_without_jobs_rejects_listing_them(night: Night) -> None:
     source = ReplaySource()
-    for refused in (source.jobs(JobQuery()), source.job("a"), source.dead_groups(3)):
+    for rejected in (source.jobs(JobQuery()), source.job("a"), source.dead_groups(3)):
         with pytest.raises(NotRecorded, match="a recording contains no jobs"):
-            await refused
+            await rejected
 
 
 async def test_workers_events_and_health_show_the_moment(night: Night) -> None:

@@ -111,11 +111,11 @@ def test_event_rows_have_subject_and_description() -> None:
 
 
 def test_a_rejected_command_is_marked() -> None:
-    refused = event(
+    rejected = event(
         "command", act="drain", target="w-1", host="h", outcome="refused", message="it is stopping", who="a"
     )
-    assert event_subject(refused) == "w-1"
-    assert plain_text(event_description(refused)) == "drain rejected: it is stopping by a"
+    assert event_subject(rejected) == "w-1"
+    assert plain_text(event_description(rejected)) == "drain rejected: it is stopping by a"
 
 
 def test_a_command_is_not_named_twice() -> None:

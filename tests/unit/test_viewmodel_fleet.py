@@ -61,7 +61,7 @@ def test_an_empty_slot_shows_the_reason() -> None:
 
 def test_summary_of_a_fleet_with_problems() -> None:
     rows = table_rows(TROUBLED)
-    assert rows[0].endswith("the reload was refused; the old settings hold")
+    assert rows[0].endswith("allowed a whole number from 1 to 256; the old settings remain")
     assert "7/12" in rows[1]
     assert "silent 12 s" in rows[2]
     assert rows[7].startswith("▲ render-4  silent 40 s")

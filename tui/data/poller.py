@@ -35,7 +35,7 @@ class SnapshotMissed(Message):
 
 
 @dataclass
-class SourceRefused(Message):
+class SourceRejected(Message):
     """No later poll can succeed: a newer build wrote the queue's data."""
 
     error: PreviewopsError
@@ -83,7 +83,7 @@ class Poller:
             try:
                 reason = await self._take()
             except LayoutUnsupported as error:
-                self._receiver.post_message(SourceRefused(error))
+                self._receiver.post_message(SourceRejected(error))
                 return
             tries = tries + 1 if reason else 0
             if reason:
