@@ -6,7 +6,7 @@ import pytest
 
 from previewops.queue.filter_query import parse_filter
 from previewops.snapshot.model import QueueEvent
-from previewops.tui.viewmodel.event_text import event_description, event_line, event_subject
+from previewops.tui.viewmodel.event_text import event_description, event_subject, format_event_line
 from previewops.tui.viewmodel.events import feed as shape
 from previewops.tui.viewmodel.events.feed import EventFeed
 from previewops.tui.viewmodel.spans import plain_text
@@ -77,7 +77,7 @@ def test_subtitle_of_the_feed() -> None:
 
 def test_empty_states_of_the_feed() -> None:
     def empty_text(feed: EventFeed) -> str:
-        return " ".join(plain_text(line) for line in shape.empty_lines(feed))
+        return " ".join(plain_text(line) for line in shape.format_empty_lines(feed))
 
     assert "no events yet" in empty_text(EventFeed())
     assert "esc clears the filter" in empty_text(EventFeed(terms=parse_filter("x")))
@@ -107,7 +107,7 @@ def test_event_rows_have_subject_and_description() -> None:
         == "killed by SIGKILL  on render-2-3998-00f1"
     )
     assert "done 58, skipped 2" in plain_text(event_description(by_kind["requeued"]))
-    assert plain_text(event_line(by_kind["cancelled"])).endswith("trial-8 by grace@ops: sent twice")
+    assert plain_text(format_event_line(by_kind["cancelled"])).endswith("trial-8 by grace@ops: sent twice")
 
 
 def test_a_rejected_command_is_marked() -> None:
@@ -133,7 +133,7 @@ def test_a_command_is_not_named_twice() -> None:
 
 def test_an_event_in_full_has_every_field_and_wraps_long_ones() -> None:
     long = event("dead", job="a", message="word " * 30, stray="x", empty="")
-    lines = [plain_text(line) for line in shape.detail_lines(long, 40)]
+    lines = [plain_text(line) for line in shape.format_detail_lines(long, 40)]
     assert lines[0] == "dead  2026-11-24 06:03:07.250 UTC"
     assert lines[1] == "job         a"
     assert lines[2].startswith("message     word word")
@@ -148,6 +148,10 @@ def test_untrusted_text_has_no_control_sequences() -> None:
     evil = event("\x1b[2J", job="\x9b2J", worker="\r", message="\x07", who="\u202e", **{"\x1b": "\x00"})
     text = "".join(
         plain_text(line)
-        for line in (*shape.detail_lines(evil, 60), *shape.cells(evil, NOW_MS), event_line(evil))
+        for line in (
+            *shape.format_detail_lines(evil, 60),
+            *shape.cells(evil, NOW_MS),
+            format_event_line(evil),
+        )
     )
     assert text.isprintable()

@@ -30,7 +30,7 @@ def table_rows(snapshot: Snapshot) -> list[str]:
 def detail_text(post: FleetRow, snapshot: Snapshot, columns: int = 100) -> str:
     among = table.fleet_rows(snapshot)
     jobs = detail.jobs_of(post, snapshot, among)
-    lines = detail.detail_lines(post, jobs, snapshot, table.runs_by_id(snapshot.running_jobs), columns)
+    lines = detail.format_detail_lines(post, jobs, snapshot, table.runs_by_id(snapshot.running_jobs), columns)
     assert all(width_of(line) <= columns for line in lines)
     return "\n".join(plain_text(line) for line in lines)
 
@@ -127,7 +127,7 @@ def test_the_summary_counts_problems() -> None:
 def test_no_workers_shows_how_to_start_some() -> None:
     assert table.fleet_rows(scenes.EMPTY) == ()
     text_shown = "\n".join(
-        plain_text(line) for line in table.empty_lines(replace(BUSY, workers=(), supervisors=()))
+        plain_text(line) for line in table.format_empty_lines(replace(BUSY, workers=(), supervisors=()))
     )
     assert "1,430 jobs pending, and no worker to claim them." in text_shown
     assert "previewops supervise" in text_shown

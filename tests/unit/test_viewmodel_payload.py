@@ -11,9 +11,9 @@ from previewops.message_formatting import json_pointer
 from previewops.tui.viewmodel.payload_editor import (
     SHOWN,
     format_editable,
+    format_violation_lines,
     locate_violation,
     parse_edited,
-    violation_lines,
 )
 from previewops.tui.viewmodel.spans import plain_text, width_of
 from tests.tui import scenes
@@ -132,7 +132,7 @@ def test_every_value_of_a_document_is_found_where_it_is() -> None:
 
 
 def test_violations_are_written_out_within_their_columns() -> None:
-    lines = violation_lines([at(f"/steps/{number}") for number in range(SHOWN + 7)], 50)
+    lines = format_violation_lines([at(f"/steps/{number}") for number in range(SHOWN + 7)], 50)
     report = "\n".join(map(plain_text, lines))
     assert f"{SHOWN + 7} violations: not requeued" in report
     assert "/steps/0" in report
@@ -140,5 +140,5 @@ def test_violations_are_written_out_within_their_columns() -> None:
     assert "allowed  that" in report
     assert "and 7 more" in report
     assert max(map(width_of, lines)) <= 50
-    assert "1 violation:" in plain_text(violation_lines([at("")], 50)[0])
-    assert "(document)" in "".join(map(plain_text, violation_lines([at("")], 50)))
+    assert "1 violation:" in plain_text(format_violation_lines([at("")], 50)[0])
+    assert "(document)" in "".join(map(plain_text, format_violation_lines([at("")], 50)))

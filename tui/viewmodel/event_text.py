@@ -32,7 +32,7 @@ _SHOWN_BY_ITSELF = ("job", "worker", "message", "who", "why", "class", "cause")
 _SHOWN_OF_COMMANDS = (*_SHOWN_BY_ITSELF, "act", "target", "host", "outcome")
 
 
-def event_line(event: QueueEvent) -> Line:
+def format_event_line(event: QueueEvent) -> Line:
     """One line: time (UTC), kind, subject, and description."""
     clock = iso_from_ms(event.at_ms)[11:19]
     return (

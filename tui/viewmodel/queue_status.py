@@ -56,7 +56,7 @@ def queue_status(view: QueueView) -> QueueStatus:
     return _connected_status(snapshot, view.history, status)
 
 
-def empty_lines(view: QueueView) -> list[Line]:
+def format_empty_lines(view: QueueView) -> list[Line]:
     """The status in place of rows, without a snapshot."""
     status = queue_status(view)
     return [(Span(f"{status.mark} {status.headline}", status.tone),), (Span(status.details),)]

@@ -9,14 +9,14 @@ from textual.containers import Container
 from previewops.queue.dead_letter_filter import DeadLetterGroup
 from previewops.tui.screens.dead.data import MAX_GROUPS, DeadLetterData
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.viewmodel.dead.frame import ListExtent, empty_lines, subtitle_of, title_of
+from previewops.tui.viewmodel.dead.frame import ListExtent, format_empty_lines, subtitle_of, title_of
 from previewops.tui.viewmodel.dead.rows import (
     ALL_COLUMNS,
     GROUP_COLUMNS,
     ONE_GROUP_COLUMNS,
     filter_groups,
-    group_cells,
-    job_cells,
+    format_group_cells,
+    format_job_cells,
 )
 from previewops.tui.viewmodel.dead.selection import DeadListQuery
 from previewops.tui.widgets.filter_line import FilterLine
@@ -102,11 +102,13 @@ class DeadListPanel(Panel):
         if query.by_cause:
             dead = view.snapshot.dead if view.snapshot is not None else 0
             total = max(dead, sum(group.count for group in data.groups or ()))
-            rows = [Row(group.fingerprint, group_cells(group, total, now_ms)) for group in self._groups]
+            rows = [
+                Row(group.fingerprint, format_group_cells(group, total, now_ms)) for group in self._groups
+            ]
         else:
-            cells = partial(job_cells, now_ms=now_ms, with_error=query.group is None)
+            cells = partial(format_job_cells, now_ms=now_ms, with_error=query.group is None)
             rows = [Row(record.job_id, cells(record)) for record in data.rows or ()]
-        empty = empty_lines(query, self._extent(view), fetch_error=fetch_error, frozen=view.frozen)
+        empty = format_empty_lines(query, self._extent(view), fetch_error=fetch_error, frozen=view.frozen)
         self.grid.show(rows, empty=empty)
 
     def draw_frame(self, view: QueueView, *, selected: int | None, counting: int | None) -> None:

@@ -21,7 +21,7 @@ class ResumeDialog(Dialog[bool]):
     """Asks whether to resume a paused queue. Enter resumes, as it is easily undone."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        super().__init__("Resume the queue", resume_lines(snapshot), verb="resume")
+        super().__init__("Resume the queue", format_resume_lines(snapshot), verb="resume")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -31,7 +31,7 @@ class ResumeDialog(Dialog[bool]):
         self.dismiss(True)
 
 
-def resume_lines(snapshot: Snapshot) -> list[Line]:
+def format_resume_lines(snapshot: Snapshot) -> list[Line]:
     """The operator, time and reason of the pause, and the number of waiting jobs."""
     by = (Span(" by "), clean_span(snapshot.paused_by)) if snapshot.paused_by else ()
     reason = (

@@ -29,11 +29,11 @@ from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection
 from previewops.tui.viewmodel.jobs.list_state import (
     JobListState,
     changes_too_fast,
-    empty_lines,
+    format_empty_lines,
     subtitle_of,
     title_of,
 )
-from previewops.tui.viewmodel.jobs.rows import job_cells, job_columns, merge_running_jobs, state_tabs
+from previewops.tui.viewmodel.jobs.rows import format_job_cells, job_columns, merge_running_jobs, state_tabs
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
@@ -176,9 +176,9 @@ class JobsScreen(OperatorScreen):
             self._shown = ()  # the old rows belong to another list
         now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
         state = listing.state
-        rows = [Row(record.job_id, job_cells(record, now_ms, state)) for record in self._shown]
+        rows = [Row(record.job_id, format_job_cells(record, now_ms, state)) for record in self._shown]
         self._grid.set_columns(job_columns(state))
-        self._grid.show(rows, empty=empty_lines(listing, fetch_error, frozen=view.frozen))
+        self._grid.show(rows, empty=format_empty_lines(listing, fetch_error, frozen=view.frozen))
         snapshot = view.snapshot
         self.query_one("#states", DiffedLines).draw(lambda columns, _: [state_tabs(snapshot, state, columns)])
         self._draw_labels()

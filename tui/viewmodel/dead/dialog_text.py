@@ -49,27 +49,27 @@ def requeue_title(count: int, priority: Priority | None) -> str:
     return f"Requeue {pluralize(count, 'dead letter')}{as_what}"
 
 
-def requeue_lines(tally: CountPreview, priority: Priority | None, *, paused: bool) -> list[Line]:
+def format_requeue_lines(tally: CountPreview, priority: Priority | None, *, paused: bool) -> list[Line]:
     """The dialog's text before a requeue."""
     how = "with their own priority" if priority is None else f"with priority {priority.value}"
-    lines = [*count_lines(tally), (), (Span(f"They run again {how}. Attempts start from 0."),)]
+    lines = [*format_count_lines(tally), (), (Span(f"They run again {how}. Attempts start from 0."),)]
     if paused:
         lines.append((Span("The queue is paused: they wait until it is resumed.", Tone.WARN),))
     return lines
 
 
-def discard_lines(tally: CountPreview) -> list[Line]:
+def format_discard_lines(tally: CountPreview) -> list[Line]:
     """The dialog's text before a discard."""
     them = "It is" if tally.count == 1 else "They are"
     return [
-        *count_lines(tally),
+        *format_count_lines(tally),
         (),
         (Span(f"{them} deleted permanently, with payloads.", Tone.BAD),),
         (Span("To keep them in a file, cancel and press w on Dead letters first.", Tone.DIM),),
     ]
 
 
-def count_lines(tally: CountPreview) -> list[Line]:
+def format_count_lines(tally: CountPreview) -> list[Line]:
     """The total, then one line per cause."""
     lines: list[Line] = [(Span(pluralize(tally.count, "dead letter"), Tone.STRONG), *_spread(tally))]
     named = tally.causes[:MOST_PARTS]

@@ -9,7 +9,7 @@ from previewops.formatting import pluralize
 from previewops.tui.viewmodel.dead.paging import row_range
 from previewops.tui.viewmodel.dead.rows import error_of, unsupported_fields
 from previewops.tui.viewmodel.dead.selection import DeadListQuery
-from previewops.tui.viewmodel.empty_states import loading_lines
+from previewops.tui.viewmodel.empty_states import format_loading_lines
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
 
@@ -84,12 +84,12 @@ def _describe_cause_filter(query: DeadListQuery) -> str:
     return "commands affect matching jobs only"
 
 
-def empty_lines(
+def format_empty_lines(
     query: DeadListQuery, extent: ListExtent, *, fetch_error: str, frozen: bool
 ) -> Sequence[Line]:
     """The text in place of rows."""
     if extent.shown is None:
-        return loading_lines(fetch_error, frozen=frozen)
+        return format_loading_lines(fetch_error, frozen=frozen)
     unsupported = unsupported_fields(query.terms) if query.by_cause else ()
     if unsupported:
         names = ", ".join(f"{name}:" for name in unsupported)

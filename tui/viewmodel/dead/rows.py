@@ -11,7 +11,7 @@ from previewops.queue.dead_letter_filter import DeadLetterGroup
 from previewops.queue.filter_query import FilterQuery
 from previewops.queue.records import Attempt, JobRecord
 from previewops.states import JobState
-from previewops.tui.viewmodel.attempts import traceback_lines
+from previewops.tui.viewmodel.attempts import format_traceback_lines
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
@@ -77,7 +77,7 @@ def restrict_to_errors(terms: FilterQuery) -> FilterQuery:
     return FilterQuery(limited, terms.inverted)
 
 
-def group_cells(group: DeadLetterGroup, total: int, now_ms: int) -> tuple[Line, ...]:
+def format_group_cells(group: DeadLetterGroup, total: int, now_ms: int) -> tuple[Line, ...]:
     """One cause as a row; ``total`` is the number of dead letters."""
     share = min(1.0, group.count / total) if total else 0.0
     return (
@@ -102,7 +102,7 @@ def ago(then_ms: int | None, now_ms: int) -> str:
 # -- jobs -----------------------------------------------------------------------------------------------
 
 
-def job_cells(record: JobRecord, now_ms: int, *, with_error: bool) -> tuple[Line, ...]:
+def format_job_cells(record: JobRecord, now_ms: int, *, with_error: bool) -> tuple[Line, ...]:
     """One dead letter as a row of ``ALL_COLUMNS``, or without its error of ``ONE_GROUP_COLUMNS``."""
     error: tuple[Line, ...] = ((Span(error_of(record), Tone.BAD),),) if with_error else ()
     return (
@@ -120,7 +120,7 @@ def job_cells(record: JobRecord, now_ms: int, *, with_error: bool) -> tuple[Line
 # -- detail panel ---------------------------------------------------------------------------------------
 
 
-def group_lines(group: DeadLetterGroup, total: int, now_ms: int, columns: int) -> list[Line]:
+def format_group_lines(group: DeadLetterGroup, total: int, now_ms: int, columns: int) -> list[Line]:
     """Summary of a cause: count, period and fingerprint. Its newest job follows."""
     share = f", {_percent(min(1.0, group.count / total))} of all" if total else ""
     period = f", first {ago(group.first_ms, now_ms)}, last {ago(group.last_ms, now_ms)}"
@@ -133,7 +133,7 @@ def group_lines(group: DeadLetterGroup, total: int, now_ms: int, columns: int) -
     return wrap_lines(lines, columns)
 
 
-def job_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
+def format_job_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
     """Details of a dead letter: reason, origin, and each attempt with its traceback."""
     lines: list[Line] = [
         (clean_span(record.job_id, Tone.STRONG), clean_span(f"  project {record.project_id}", Tone.DIM))
@@ -148,7 +148,7 @@ def job_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
     ]
     rows = wrap_lines(lines, columns)
     for number, attempt in reversed(record.numbered_history):
-        rows += [(), *_attempt_lines(number, attempt, columns)]
+        rows += [(), *_format_attempt_lines(number, attempt, columns)]
     if not record.history:
         rows += [(), *wrap((Span("No failed attempt was recorded.", Tone.DIM),), columns)]
     return rows
@@ -171,7 +171,7 @@ def _story(record: JobRecord, now_ms: int) -> str:
     return ", ".join(parts)
 
 
-def _attempt_lines(number: int, attempt: Attempt, columns: int) -> list[Line]:
+def _format_attempt_lines(number: int, attempt: Attempt, columns: int) -> list[Line]:
     clock = iso_from_ms(attempt.at_ms)[11:19]
     head: Line = (
         Span(f"attempt {number}", Tone.STRONG),
@@ -180,7 +180,7 @@ def _attempt_lines(number: int, attempt: Attempt, columns: int) -> list[Line]:
     )
     error: Line = (clean_span(f"{attempt.code}: ", Tone.WARN), clean_span(attempt.message))
     rows = [*wrap(head, columns), *_indented(error, columns)]
-    for line in traceback_lines(attempt.traceback) if attempt.traceback else ():
+    for line in format_traceback_lines(attempt.traceback) if attempt.traceback else ():
         rows += _indented(line, columns)
     return rows
 

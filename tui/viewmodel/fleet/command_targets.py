@@ -75,7 +75,7 @@ def find_target(act: str, row: FleetRow | None, rows: Sequence[FleetRow]) -> Com
     return CommandTarget(act, supervisor.supervisor_id, host, worker_id, len(affected), jobs)
 
 
-def confirmation_lines(target: CommandTarget) -> list[Line]:
+def format_confirmation_lines(target: CommandTarget) -> list[Line]:
     """The dialog's text before a command."""
     jobs = pluralize(target.jobs, "job") if target.jobs else "no job"
     if target.affected == 1:
@@ -121,7 +121,7 @@ def scale_prompt(supervisor: SupervisorStatus) -> str:
     )
 
 
-def scale_down_lines(supervisor: SupervisorStatus, worker_range: WorkerCountRange) -> list[Line]:
+def format_scale_down_lines(supervisor: SupervisorStatus, worker_range: WorkerCountRange) -> list[Line]:
     """The dialog's text before workers are stopped."""
     count = count_surplus_workers(supervisor, worker_range)
     host = clean_span(supervisor.state.host, Tone.STRONG)

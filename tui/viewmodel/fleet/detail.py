@@ -57,7 +57,7 @@ def jobs_of(row: FleetRow, snapshot: Snapshot, rows: Sequence[FleetRow]) -> tupl
     )
 
 
-def detail_lines(
+def format_detail_lines(
     row: FleetRow, job_ids: Sequence[str], snapshot: Snapshot, runs: Mapping[str, RunningJob], columns: int
 ) -> list[Line]:
     """All lines of the panel. A click on a job opens it by its index in ``job_ids``."""
@@ -66,7 +66,7 @@ def detail_lines(
     rest = [row for rows in more for row in rows]
     if job_ids:
         # Jobs come before rarely needed facts: a low panel shows the top only.
-        return [*first, *_job_lines(row, job_ids, runs, snapshot.now_ms, columns), (), *rest]
+        return [*first, *_format_job_lines(row, job_ids, runs, snapshot.now_ms, columns), (), *rest]
     if row.worker is not None or row.is_heading:
         return [*first, (Span("no running jobs", Tone.DIM),), (), *rest]
     return [*first, *rest]
@@ -141,7 +141,7 @@ def _describe_absence(row: FleetRow) -> str:
     return f"{deaths}It is not restarted: fix the cause, then reset it."
 
 
-def _job_lines(
+def _format_job_lines(
     row: FleetRow, job_ids: Sequence[str], runs: Mapping[str, RunningJob], now_ms: int, columns: int
 ) -> list[Line]:
     failed = any(run.attempts or run.crashes for run in map(runs.get, job_ids) if run is not None)
@@ -151,12 +151,12 @@ def _job_lines(
     for index, job_id in enumerate(job_ids):
         name = (Span(clean(job_id), Tone.INFO, f"screen.open_run({index})"),)
         run = runs.get(job_id)
-        known = _run_cells(run, row.host, now_ms, widths[_REST[3]]) if run is not None else {}
+        known = _format_run_cells(run, row.host, now_ms, widths[_REST[3]]) if run is not None else {}
         lines.append(_row({**known, _JOB: name}, widths))
     return lines
 
 
-def _run_cells(run: RunningJob, host: str, now_ms: int, room: int) -> dict[TableColumn, Line]:
+def _format_run_cells(run: RunningJob, host: str, now_ms: int, room: int) -> dict[TableColumn, Line]:
     project, priority, phase, progress, lasted = _REST
     before = [pluralize(run.attempts, "failure")] * bool(run.attempts)
     before += [pluralize(run.crashes, "crash", "crashes")] * bool(run.crashes)

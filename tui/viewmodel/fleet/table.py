@@ -121,7 +121,7 @@ def versions(snapshot: Snapshot) -> frozenset[str]:
 def cells(row: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], *, differ: bool) -> tuple[Line, ...]:
     """The cells of a row. Headings and empty slots have fewer: their last cell takes the remaining width."""
     if row.is_heading:
-        return (heading_line(row, now_ms),)
+        return (format_heading_line(row, now_ms),)
     mark, text, tone = row_state(row, now_ms)
     name = (Span(f"  {mark} ", tone), clean_span(short_id(row), Tone.TEXT if row.worker else Tone.DIM))
     state = (Span(text, tone),)
@@ -133,18 +133,18 @@ def cells(row: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], *, differ:
         name,
         (Span(str(worker.pid), Tone.DIM),),
         state,
-        slots_line(worker),
+        format_slots_line(worker),
         (Span(cpu_text(worker.cpu)),),
         (Span(memory_text(worker.rss_bytes)),),
         (Span(elapsed(worker.started_ms, now_ms), Tone.DIM),),
         (Span(short_count(worker.completed)),),
         (Span(short_count(worker.failed), Tone.TEXT if worker.failed else Tone.DIM),),
         *(((clean_span(worker.version or "-", Tone.WARN),),) if differ else ()),
-        jobs_line(worker.jobs, runs),
+        format_jobs_line(worker.jobs, runs),
     )
 
 
-def heading_line(row: FleetRow, now_ms: int) -> Line:
+def format_heading_line(row: FleetRow, now_ms: int) -> Line:
     """The heading of a host: the supervisor's state, target and notice."""
     supervisor = row.supervisor
     if supervisor is None:
@@ -202,7 +202,7 @@ def short_id(row: FleetRow) -> str:
     return worker_id.removeprefix(f"{row.host}-") if row.host else worker_id
 
 
-def slots_line(worker: WorkerState) -> Line:
+def format_slots_line(worker: WorkerState) -> Line:
     """One block per slot, filled if busy; numbers if there are many."""
     if worker.slots > _MAX_BLOCKS:
         return (Span(f"{worker.busy}/{worker.slots}", Tone.GOOD if worker.busy else Tone.DIM),)
@@ -210,7 +210,7 @@ def slots_line(worker: WorkerState) -> Line:
     return (Span("■" * min(worker.busy, worker.slots), Tone.GOOD), Span("□" * free, Tone.DIM))
 
 
-def jobs_line(job_ids: Sequence[str], runs: Mapping[str, RunningJob]) -> Line:
+def format_jobs_line(job_ids: Sequence[str], runs: Mapping[str, RunningJob]) -> Line:
     """The running jobs, each with its progress."""
     spans: list[Span] = []
     for job_id in job_ids:
@@ -239,7 +239,7 @@ def summary(snapshot: Snapshot) -> str:
     return " · ".join(parts)
 
 
-def empty_lines(snapshot: Snapshot) -> tuple[Line, ...]:
+def format_empty_lines(snapshot: Snapshot) -> tuple[Line, ...]:
     """The text shown without workers and supervisors."""
     pending = snapshot.pending
     pending_text = "No jobs are pending."
