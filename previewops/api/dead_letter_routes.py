@@ -50,7 +50,7 @@ class DeadLetterRoutes:
         limit = query.integer("limit", minimum=1, maximum=MAX_PAGE_SIZE, default=50)
         cursor = _decode_cursor(query)
         query.raise_violations()
-        async with self._backend.redis_slot():
+        async with self._backend.redis_permit():
             page = await self._backend.dead_letters.page(selection, cursor=cursor, limit=limit)
         rows = [for_rest(record.as_json()) for record in page.rows]
         following = _encode_cursor(page.cursor)
@@ -92,7 +92,7 @@ class DeadLetterRoutes:
                 else "no dead letters selected",
                 hint='give jobIds, error, project, fingerprint, olderThan or filter, or only "all": true',
             )
-        async with self._backend.long_redis_slot(BULK_TIMEOUT_S):
+        async with self._backend.long_redis_permit(BULK_TIMEOUT_S):
             if dry_run:
                 result = await self._count(selection)
             else:

@@ -62,7 +62,7 @@ class JobRoutes:
         reason = query.reason()
         query.raise_violations()
         job_id = request.path_params["jobId"]
-        async with self._backend.redis_slot():
+        async with self._backend.redis_permit():
             before = await self._backend.queue.cancel(
                 job_id, who=self._backend.operator(request), reason=reason
             )

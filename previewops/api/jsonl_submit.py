@@ -96,7 +96,7 @@ class _Batch:
         self._bill.charge_violations(self._violations)
         self._violations = 0
         try:
-            async with self._backend.redis_slot():
+            async with self._backend.redis_permit():
                 results: list[Receipt | PreviewopsError] = list(
                     await self._backend.queue.submit_many(payloads, invalid=invalid)
                 )
