@@ -85,7 +85,7 @@ class WorkerState:
     host: str
     pid: int
     state: str
-    slots: int
+    job_slots: int
     busy: int
     rss_bytes: int
     heartbeat_ms: int
@@ -113,7 +113,7 @@ class WorkerState:
             "host": self.host,
             "pid": self.pid,
             "state": self.state,
-            "slots": self.slots,
+            "slots": self.job_slots,
             "busy": self.busy,
             "rssBytes": self.rss_bytes,
             "ownRssBytes": self.own_rss_bytes,

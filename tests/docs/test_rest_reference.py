@@ -42,7 +42,7 @@ def test_the_bounds_are_those_of_the_program() -> None:
     assert f"({MAX_PER_REQUEST:,})" in text
     assert f"within {SHUTDOWN_S} s" in text
     assert (
-        f"one of {backend.REDIS_PERMITS} slots at Redis, or of {backend.LONG_REDIS_PERMITS} for actions"
+        f"one of {backend.REDIS_PERMITS} permits for Redis, or of {backend.LONG_REDIS_PERMITS} for actions"
         in text
     )
     assert f"actions on dead letters | {backend.PERMIT_TIMEOUT_S:g} s |" in text

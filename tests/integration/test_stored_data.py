@@ -365,7 +365,7 @@ async def test_a_supervisor_does_not_know_workers_while_their_index_is_damaged(r
         from tests.property.test_stored_data_fuzz import supervisor_state
 
         channel = CommandChannel(b.redis, b.settings, "sup")
-        poller = RedisPoller(channel, b.snapshots, HostMetrics(), slots=1)
+        poller = RedisPoller(channel, b.snapshots, HostMetrics(), job_slots=1)
         await b.worker("w").heartbeat("{}", [])
         assert set((await poller.poll(supervisor_state(), ["w", "new"], 1.0)).workers) == {"w", "new"}
         await b.redis.set("preview-jobs:workers", "another program's")

@@ -78,7 +78,7 @@ def worker(number: int, host: str, busy: int, **changes: object) -> WorkerState:
         host=host,
         pid=4000 + number,
         state="running",
-        slots=2,
+        job_slots=2,
         busy=busy,
         rss_bytes=(180 + 7 * number) * MIB,
         heartbeat_ms=NOW_MS - 400,
@@ -590,7 +590,7 @@ LONE = worker(9, "render-3", 1, worker_id="render-3-4009-0009", version="0.0.9")
 TROUBLED = replace(
     BUSY,
     workers=(
-        replace(WORKERS[0], slots=12, busy=7),
+        replace(WORKERS[0], job_slots=12, busy=7),
         replace(WORKERS[1], heartbeat_ms=NOW_MS - 12_000),
         *WORKERS[2:],
         LONE,

@@ -138,8 +138,8 @@ def load(**changes: float) -> Load:
         "waiting": 0,
         "active": 0,
         "rate": 0.0,
-        "slots": 2,
-        "slots_elsewhere": 0,
+        "job_slots": 2,
+        "job_slots_elsewhere": 0,
         "paused": False,
         "cpu": 0.1,
         "free_bytes": 64 * GIB,
@@ -155,7 +155,7 @@ def load(**changes: float) -> Load:
         (load(), 3, 0),
         (load(waiting=7), 1, 4),
         (load(waiting=7, active=2), 1, 5),
-        (load(waiting=7, active=2, slots_elsewhere=6), 1, 2),
+        (load(waiting=7, active=2, job_slots_elsewhere=6), 1, 2),
         (load(waiting=100, paused=True, active=2), 4, 1),
         (load(waiting=100, rate=100 / SHORT_BACKLOG_S), 2, 2),
         (load(waiting=101, rate=100 / SHORT_BACKLOG_S), 2, 51),
@@ -301,4 +301,4 @@ def test_a_run_ages_no_faster_than_the_time_between_polls() -> None:
 def test_a_stuck_slot_is_recognized_by_the_age_of_its_run() -> None:
     heartbeats = HeartbeatTracker().after_poll(5, 0.0)
     assert reason(heartbeats, oldest_run_s=120 + RUN_MARGIN_S - 1) is None
-    assert "a slot is stuck" in str(reason(heartbeats, oldest_run_s=120 + RUN_MARGIN_S))
+    assert "a job slot is stuck" in str(reason(heartbeats, oldest_run_s=120 + RUN_MARGIN_S))

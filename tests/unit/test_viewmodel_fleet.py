@@ -44,7 +44,7 @@ def test_hosts_are_headings_over_their_workers() -> None:
         "● render-2  running  process  3 wanted (1 to 8)  40 MiB",
         "● 4003-0003",
         "◐ 4004-0004",
-        "✖ slot 3",
+        "✖ worker 3",
     ]
 
 
@@ -56,7 +56,7 @@ def test_worker_rows_have_state_slots_figures_and_jobs() -> None:
 
 
 def test_an_empty_slot_shows_the_reason() -> None:
-    assert table_rows(BUSY)[-1] == "  ✖ slot 3 | - | given up | exit status 78: module PIL is missing"
+    assert table_rows(BUSY)[-1] == "  ✖ worker 3 | - | given up | exit status 78: module PIL is missing"
 
 
 def test_summary_of_a_fleet_with_problems() -> None:

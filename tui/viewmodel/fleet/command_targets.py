@@ -53,7 +53,7 @@ class CommandTarget:
 def find_target(act: str, row: FleetRow | None, rows: Sequence[FleetRow]) -> CommandTarget | None:
     """The target of a command at the cursor's row; None if no supervisor accepts it or no worker would change.
 
-    A slot without a worker yet has no worker id. Its reset goes to the host, whose supervisor restarts only workers
+    A worker slot that is still empty has no worker id. Its reset goes to the host, whose supervisor restarts only workers
     that are not running.
     """
     if row is None or row.supervisor is None or not row.accepts_commands:
@@ -66,7 +66,9 @@ def find_target(act: str, row: FleetRow | None, rows: Sequence[FleetRow]) -> Com
     supervisor = row.supervisor
     targets = [other for other in rows if other.supervisor is supervisor] if is_host else [row]
     affected = [
-        target for target in targets if target.slot is not None and target.slot.phase in _AFFECTED_PHASES[act]
+        target
+        for target in targets
+        if target.supervised is not None and target.supervised.phase in _AFFECTED_PHASES[act]
     ]
     if not affected or (not row.is_heading and row not in affected):
         return None

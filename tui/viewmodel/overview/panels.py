@@ -96,7 +96,7 @@ def format_worker_lines(view: QueueView, columns: int, rows: int) -> list[Line]:
             (Span("no worker claims jobs; start some with", Tone.DIM),),
             (Span("previewops up"), Span(" or ", Tone.DIM), Span("previewops supervise")),
         ]
-    slots = sum(worker.slots for worker in workers)
+    slots = sum(worker.job_slots for worker in workers)
     busy = sum(worker.busy for worker in workers)
     share = busy / slots if slots else 0.0
     count = (Span(pluralize(len(workers), "worker"), Tone.STRONG),)
