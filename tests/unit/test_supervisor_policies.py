@@ -31,13 +31,11 @@ from previewops.supervisor.hang_policy import (
 )
 from previewops.supervisor.recycle_policy import JITTER, RecycleLimits, recycle_reason
 from previewops.supervisor.restart_policy import (
-    FIRST_BACKOFF_S,
     HEALTHY_UPTIME_S,
-    MAX_BACKOFF_S,
+    RESTART_BACKOFF_S,
     Fatal,
     Restart,
     WorkerExit,
-    backoff_s,
     count_rapid_exits,
     decide_restart,
     is_failure_logged,
@@ -102,11 +100,13 @@ def test_a_failing_worker_logs_less_and_less() -> None:
 
 @given(exits=st.integers(0, 10_000), rng=rngs)
 def test_the_backoff_is_capped_never_zero_and_has_jitter(exits: int, rng: random.Random) -> None:
-    delay_s = backoff_s(exits, rng)
-    assert FIRST_BACKOFF_S / 2 <= delay_s <= MAX_BACKOFF_S
-    assert backoff_s(exits, FixedRng(0)) <= delay_s <= backoff_s(exits, FixedRng(1))
-    assert backoff_s(exits, FixedRng(0)) == backoff_s(exits, FixedRng(1)) / 2
-    assert backoff_s(exits, FixedRng(1)) <= backoff_s(exits + 1, FixedRng(1))
+    delay_s = RESTART_BACKOFF_S.delay(exits, rng)
+    assert RESTART_BACKOFF_S.first / 2 <= delay_s <= RESTART_BACKOFF_S.maximum
+    assert (
+        RESTART_BACKOFF_S.delay(exits, FixedRng(0)) <= delay_s <= RESTART_BACKOFF_S.delay(exits, FixedRng(1))
+    )
+    assert RESTART_BACKOFF_S.delay(exits, FixedRng(0)) == RESTART_BACKOFF_S.delay(exits, FixedRng(1)) / 2
+    assert RESTART_BACKOFF_S.delay(exits, FixedRng(1)) <= RESTART_BACKOFF_S.delay(exits + 1, FixedRng(1))
 
 
 @pytest.mark.parametrize(

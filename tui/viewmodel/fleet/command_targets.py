@@ -53,8 +53,8 @@ class CommandTarget:
 def find_target(act: str, row: FleetRow | None, rows: Sequence[FleetRow]) -> CommandTarget | None:
     """The target of a command at the cursor's row; None if no supervisor accepts it or no worker would change.
 
-    A worker slot that is still empty has no worker id. Its reset goes to the host, whose supervisor restarts only workers
-    that are not running.
+    A worker slot that is still empty has no worker id. Its reset goes to the host, whose supervisor restarts only
+    workers that are not running.
     """
     if row is None or row.supervisor is None or not row.accepts_commands:
         return None
