@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from typing import Any
 
@@ -45,6 +45,14 @@ def payload(
     if priority is not None:
         raw["priority"] = priority
     return validate(raw)
+
+
+async def wait_until_ended(queue: Queue, job_id: str, *, poll_interval_s: float = 1.0) -> JobState:
+    """Waits until a job has ended, returns its state. Raises JobNotFound. ``poll_interval_s`` is as in ``Queue.watch``."""
+    async with aclosing(queue.watch(job_id, poll_interval_s=poll_interval_s)) as records:
+        async for record in records:
+            state = record.state
+    return state
 
 
 def dead_letter_reason(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -308,17 +307,6 @@ class Queue:
                 if not record.state.pending or pause_s <= 0:
                     return
                 ended = await end.wait(pause_s) or ended
-
-    async def wait_until_ended(self, job_id: str, *, poll_interval_s: float = 1.0) -> JobState:
-        """Waits until a job has ended and returns its state. ``poll_interval_s`` is as in ``watch``.
-
-        Raises:
-            JobNotFound: the job has no record.
-        """
-        async with aclosing(self.watch(job_id, poll_interval_s=poll_interval_s)) as records:
-            async for record in records:
-                state = record.state
-        return state
 
 
 def _unadmitted_record(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int]) -> JobRecord:

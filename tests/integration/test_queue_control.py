@@ -15,7 +15,14 @@ from previewops.queue.scripts import ScriptName, Scripts
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.states import JobState, ScriptResult
-from tests.queue_support import QueueFixture, attempt_json, completed_job, payload, queue_fixture
+from tests.queue_support import (
+    QueueFixture,
+    attempt_json,
+    completed_job,
+    payload,
+    queue_fixture,
+    wait_until_ended,
+)
 from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis
@@ -81,15 +88,15 @@ async def test_job_end_is_published(redis_url: str) -> None:
             (b"preview-jobs:done:c", b"dead"),
         ]
         await pubsub.aclose()
-        assert await b.queue.wait_until_ended("c") is JobState.DEAD
+        assert await wait_until_ended(b.queue, "c") is JobState.DEAD
         with pytest.raises(JobNotFound):
-            await b.queue.wait_until_ended("unknown")
+            await wait_until_ended(b.queue, "unknown")
 
 
-async def test_wait_until_ended_works_without_a_record(redis_url: str) -> None:
+async def test_the_watch_of_a_job_works_without_a_record(redis_url: str) -> None:
     async with queue_fixture(redis_url, keep_completed=0) as b:
         await b.queue.submit(payload("a"))
-        waiting = asyncio.create_task(b.queue.wait_until_ended("a", poll_interval_s=30))
+        waiting = asyncio.create_task(wait_until_ended(b.queue, "a", poll_interval_s=30))
         channel = f"{b.keys.done_channel_prefix}a"
 
         async def watched() -> bool:

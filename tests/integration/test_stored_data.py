@@ -53,6 +53,7 @@ from tests.queue_support import (
     completed_job,
     payload,
     queue_fixture,
+    wait_until_ended,
 )
 
 pytestmark = pytest.mark.redis
@@ -182,7 +183,7 @@ async def test_a_damaged_record_hides_no_other_job_of_a_batch(redis_url: str, st
 async def test_an_unknown_message_ends_no_wait(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
-        waiting = asyncio.create_task(b.queue.wait_until_ended("a", poll_interval_s=30))
+        waiting = asyncio.create_task(wait_until_ended(b.queue, "a", poll_interval_s=30))
         # Redis does not report when a client subscribes.
         while not await b.redis.publish("preview-jobs:done:a", b"\xff"):  # noqa: ASYNC110
             await asyncio.sleep(0)
