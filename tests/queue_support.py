@@ -48,7 +48,7 @@ def payload(
 
 
 async def wait_until_ended(queue: Queue, job_id: str, *, poll_interval_s: float = 1.0) -> JobState:
-    """Waits until a job has ended, returns its state. Raises JobNotFound. ``poll_interval_s`` is as in ``Queue.watch``."""
+    """Waits until a job has ended, returns its state. Raises JobNotFound. The interval is as in ``Queue.watch``."""
     async with aclosing(queue.watch(job_id, poll_interval_s=poll_interval_s)) as records:
         async for record in records:
             state = record.state

@@ -187,7 +187,7 @@ class DeadLetters:
         return tuple(records)
 
     async def groups(self, *, limit: int = 100) -> tuple[DeadLetterGroup, ...]:
-        """Returns the largest groups of one cause, largest first, in one round trip.
+        """Returns the largest groups, largest first, in one round trip.
 
         A group whose newest dead letter has a damaged record is missing; ``page`` counts that one.
         """

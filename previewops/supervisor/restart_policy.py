@@ -22,14 +22,14 @@ class WorkerExit:
     """How a worker process exited.
 
     ``status`` is negative for a signal, None if it is unknown. ``reported`` is whether it had sent a heartbeat.
-    ``cause`` is set where the supervisor knows more than the status: why it killed the worker, or could not start it.
-    ``oom_kill_seen`` is whether the kernel has killed any process for memory while the worker ran.
+    ``reason`` is set where the supervisor knows more than the status: why it killed the worker or could not
+    start it. ``oom_kill_seen`` is whether the kernel has killed any process for memory while the worker ran.
     """
 
     status: int | None
     uptime_s: float
     reported: bool
-    cause: str | None = None
+    reason: str | None = None
     oom_kill_seen: bool = False
 
     @property
@@ -40,7 +40,7 @@ class WorkerExit:
     @property
     def probably_out_of_memory(self) -> bool:
         """Whether the kernel has probably killed it for its memory: a SIGKILL that the supervisor did not send."""
-        return self.status == -signal.SIGKILL and self.cause is None and self.oom_kill_seen
+        return self.status == -signal.SIGKILL and self.reason is None and self.oom_kill_seen
 
     @property
     def boot_error(self) -> bool:
@@ -49,8 +49,8 @@ class WorkerExit:
 
     def describe(self) -> str:
         """Returns the exit in words: "status 1", "SIGSEGV", "SIGKILL, probably out of memory"."""
-        if self.cause is not None:
-            return self.cause
+        if self.reason is not None:
+            return self.reason
         if self.status is None:
             return "unknown status"
         if self.status >= 0:

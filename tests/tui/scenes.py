@@ -486,7 +486,7 @@ DEAD_JOB = record(
 
 # -- dead letters ---------------------------------------------------------------------------------------
 
-CAUSES = (
+GROUPS = (
     # (fingerprint, class, code, cause, reason)
     (
         "9a1c33d0be77",
@@ -529,14 +529,14 @@ SHARES = (41, 22, 11, 6, 2)
 
 
 def dead_records(count: int = 82) -> tuple[JobRecord, ...]:
-    """``count`` dead letters of five causes, newest first."""
+    """``count`` dead letters of five groups, newest first."""
     rng = random.Random(count)
     total = sum(SHARES)
     made: list[JobRecord] = []
     for number in range(count):
         place = number * total // count
         which = next(i for i in range(len(SHARES)) if place < sum(SHARES[: i + 1]))
-        fingerprint, error_class, code, cause, reason = CAUSES[which]
+        fingerprint, error_class, code, cause, reason = GROUPS[which]
         made.append(
             record(
                 f"lesson-{1000 + number}",

@@ -67,7 +67,7 @@ async def test_an_operator_at_work(session: TerminalSession, tmp_path: Path) -> 
     await cluster.submit(*(payload(f"bad-{number}", raises_while=str(cause)) for number in range(3)))
     await screen.shows("3 dead letters")
     screen.press("4")
-    await screen.shows("3 dead letters, 1 cause", "the cause is not fixed")
+    await screen.shows("3 dead letters, 1 group", "the cause is not fixed")
     cause.unlink()
     screen.press("r")
     await screen.shows("Requeue 3")

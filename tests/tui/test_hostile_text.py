@@ -96,7 +96,7 @@ async def test_no_screen_shows_control_characters(poison: Callable[[str], str]) 
         await pilot.press("4")
         await until(pilot, lambda: app.current_mode == "dead")
         await pilot.press("enter")
-        await harmless(pilot, app, "esc: back to the causes")
+        await harmless(pilot, app, "esc: back to the groups")
         await pilot.press("c")
         await harmless(pilot, app, "copied")
 
@@ -187,7 +187,7 @@ async def test_the_question_of_a_priority_is_cleaned() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("4")
-        await until(pilot, lambda: app.current_mode == "dead" and "by cause" not in screen_text(app))
+        await until(pilot, lambda: app.current_mode == "dead" and "by group" not in screen_text(app))
         await pilot.press("f")
         await until(pilot, lambda: "dead letters 1-" in screen_text(app))
         await pilot.press("R")

@@ -121,7 +121,7 @@ def test_the_backoff_is_capped_never_zero_and_has_jitter(exits: int, rng: random
             "SIGKILL, probably out of memory",
         ),
         (WorkerExit(-signal.SIGTERM, 1, reported=True, oom_kill_seen=True), "SIGTERM"),
-        (WorkerExit(-signal.SIGKILL, 1, reported=True, cause="killed: hung"), "killed: hung"),
+        (WorkerExit(-signal.SIGKILL, 1, reported=True, reason="killed: hung"), "killed: hung"),
         (WorkerExit(-40, 1, reported=True), "signal 40"),
     ],
 )

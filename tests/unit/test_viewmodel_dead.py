@@ -14,8 +14,8 @@ from previewops.states import JobState, Priority
 from previewops.tui.viewmodel.columns import fit_widths
 from previewops.tui.viewmodel.dead.dialog_text import (
     DIALOG_COLUMNS,
-    CauseCount,
     CountPreview,
+    GroupCount,
     format_count_lines,
     format_discard_lines,
     format_requeue_lines,
@@ -192,7 +192,7 @@ def test_causes_are_not_filtered_by_unsupported_fields(typed: str) -> None:
     view = DeadListQuery(terms=parse_filter(typed))
     assert filter_groups((GROUP, OTHER), view.terms) == ()
     subtitle = subtitle_of(view, fetch_error="", examined=None, frozen=False, counting=None)
-    assert subtitle == "causes are filtered by error text only"
+    assert subtitle == "groups are filtered by error text only"
     lines = text(format_empty_lines(view, ListExtent(0, total=2), fetch_error="", frozen=False))
     assert "filtered by error text,\nnot by " in lines
     assert "f lists the jobs, esc clears the filter." in lines
@@ -241,10 +241,10 @@ def test_selection_of_causes_is_groups() -> None:
     marked = select(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
     assert marked is not None
     assert marked.filters == (DeadLetterFilter(fingerprint="f1"), DeadLetterFilter(fingerprint="f2"))
-    assert (marked.label, marked.single_job_id) == ("the 2 marked causes", "")
+    assert (marked.label, marked.single_job_id) == ("the 2 marked groups", "")
     under = select(view, everything=False, marks=[], cursor="f3", shown=["f1", "f2", "f3"])
     assert under is not None
-    assert (under.filters, under.label) == ((DeadLetterFilter(fingerprint="f3"),), "this cause")
+    assert (under.filters, under.label) == ((DeadLetterFilter(fingerprint="f3"),), "this group")
 
 
 def test_selection_of_a_filtered_cause_is_matching_jobs() -> None:
@@ -256,7 +256,7 @@ def test_selection_of_a_filtered_cause_is_matching_jobs() -> None:
     under = select(view, everything=False, marks=[], cursor="f3", shown=["f3"])
     assert under is not None
     assert under.filters == (DeadLetterFilter(fingerprint="f3", query=terms),)
-    assert under.label == "matching jobs of this cause"
+    assert under.label == "matching jobs of this group"
     marked = select(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
     assert marked is not None
     assert marked.filters == tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in ("f1", "f2"))
@@ -266,9 +266,9 @@ def test_selection_of_a_filtered_cause_is_matching_jobs() -> None:
 
 
 def test_title_of_list_and_selection() -> None:
-    assert title_of(DeadListQuery(), ListExtent(None)) == "dead letters by cause"
-    assert title_of(DeadListQuery(), ListExtent(5, total=5, dead=82)) == "82 dead letters, 5 causes"
-    assert title_of(DeadListQuery(), ListExtent(200, total=200, complete=False)) == "200 largest causes"
+    assert title_of(DeadListQuery(), ListExtent(None)) == "dead letters by group"
+    assert title_of(DeadListQuery(), ListExtent(5, total=5, dead=82)) == "82 dead letters, 5 groups"
+    assert title_of(DeadListQuery(), ListExtent(200, total=200, complete=False)) == "200 largest groups"
     page = ListExtent(200, start=200, total=82_114)
     assert title_of(FLAT, page) == "dead letters 201-400 of 82,114"
     assert title_of(FLAT, replace(page, marked=3)) == "dead letters 201-400 of 82,114 · 3 marked"
@@ -282,14 +282,14 @@ def test_the_title_of_a_filtered_list() -> None:
     assert title_of(narrowed, ListExtent(3, total=3, selected=3)).endswith("all 3 that match selected")
     assert (
         title_of(DeadListQuery(terms=parse_filter("chess")), ListExtent(1, total=5, dead=82))
-        == "1 of 5 causes"
+        == "1 of 5 groups"
     )
 
 
 def test_subtitle_of_freshness() -> None:
     usual = {"fetch_error": "", "examined": None, "frozen": False, "counting": None}
     assert subtitle_of(DeadListQuery(), **usual) == ""  # type: ignore[arg-type]
-    assert subtitle_of(FLAT, **usual) == "esc: back to the causes"  # type: ignore[arg-type]
+    assert subtitle_of(FLAT, **usual) == "esc: back to the groups"  # type: ignore[arg-type]
     assert subtitle_of(DeadListQuery(flat=True, terms=parse_filter("x")), **usual) == ""  # type: ignore[arg-type]
     for change, expected in (
         ({"fetch_error": "gone"}, "not updated: gone"),
@@ -309,35 +309,35 @@ def test_empty_states() -> None:
     assert "z unfreezes it" in empty(DeadListQuery(), None, frozen=True)
     assert "no server listens" in empty(DeadListQuery(), None, fetch_error="no server listens")
     assert "There are no dead letters." in empty(DeadListQuery(), 0)
-    assert "No dead letters of this cause are left." in empty(HERE, 0)
+    assert "No dead letters of this group are left." in empty(HERE, 0)
     assert 'No dead letter matches "two words"' in empty(
         DeadListQuery(flat=True, terms=parse_filter('"two words"')), 0
     )
-    assert "No cause matches x" in empty(DeadListQuery(terms=parse_filter("x")), 0)
+    assert "No group matches x" in empty(DeadListQuery(terms=parse_filter("x")), 0)
 
 
 # -- dialogs --------------------------------------------------------------------------------------------
 
-PARTS = tuple(CauseCount(count, f"code-{count}", "reason " * 30) for count in (40, 30, 20, 10, 5, 4, 3))
+PARTS = tuple(GroupCount(count, f"code-{count}", "reason " * 30) for count in (40, 30, 20, 10, 5, 4, 3))
 
 
 def test_count_lines_start_with_the_total() -> None:
     lines = format_count_lines(CountPreview(112, PARTS))
     counts = text(lines)
-    assert counts.splitlines()[0] == "112 dead letters of 7 causes"
+    assert counts.splitlines()[0] == "112 dead letters of 7 groups"
     assert "code-5" in counts
     assert "code-4 " not in counts
-    assert "  7  of other causes" in counts
+    assert "  7  of other groups" in counts
     assert max(map(width_of, lines)) <= DIALOG_COLUMNS
-    assert "of 1 cause and more" in text(format_count_lines(CountPreview(50, PARTS[:1])))
+    assert "of 1 group and more" in text(format_count_lines(CountPreview(50, PARTS[:1])))
     assert (
-        text(format_count_lines(CountPreview(1, (CauseCount(1, "a", "b"),)))).splitlines()[0]
+        text(format_count_lines(CountPreview(1, (GroupCount(1, "a", "b"),)))).splitlines()[0]
         == "1 dead letter"
     )
 
 
 def test_dialogs_state_the_consequences() -> None:
-    tally = CountPreview(3, (CauseCount(3, "asset-missing", "no file"),))
+    tally = CountPreview(3, (GroupCount(3, "asset-missing", "no file"),))
     own = text(format_requeue_lines(tally, None, paused=False))
     assert "with their own priority" in own
     assert "paused" not in own

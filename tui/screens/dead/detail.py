@@ -1,4 +1,4 @@
-"""The panel with the details of the dead letter or cause at the cursor."""
+"""The panel with the details of the dead letter or group at the cursor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dead letters: table rows of causes and jobs, and the detail panel."""
+"""Dead letters: table rows of groups and jobs, and the detail panel."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _SHARE_BAR = 5
 _INDENT = "  "
 
 
-# -- causes ---------------------------------------------------------------------------------------------
+# -- groups ---------------------------------------------------------------------------------------------
 
 
 def error_of(record: JobRecord) -> str:
@@ -54,7 +54,7 @@ def error_of(record: JobRecord) -> str:
 
 
 def filter_groups(groups: Sequence[DeadLetterGroup], terms: FilterQuery) -> tuple[DeadLetterGroup, ...]:
-    """The groups whose newest job's error matches; none if the filter has fields that causes lack."""
+    """The groups whose newest job's error matches; none if the filter has fields that groups lack."""
     if unsupported_fields(terms):
         return ()
     return tuple(group for group in groups if terms.matches({"error": _error_text(group.example)}))
@@ -66,19 +66,19 @@ def _error_text(record: JobRecord) -> str:
 
 
 def unsupported_fields(terms: FilterQuery) -> tuple[str, ...]:
-    """Fields of a filter that causes lack: one cause may have jobs of many projects and priorities."""
+    """Fields of a filter that groups lack: one group may have jobs of many projects and priorities."""
     named = (term.field for term in terms if term.text and term.field is not None)
     return tuple(dict.fromkeys(name for name in named if name != "error"))
 
 
 def restrict_to_errors(terms: FilterQuery) -> FilterQuery:
-    """A filter of causes as a filter of jobs: its words are matched with the error only, not with ids or projects."""
+    """A filter of groups as a filter of jobs: its words are matched with the error only, not with ids or projects."""
     limited = tuple(replace(term, field=term.field or "error") for term in terms.terms)
     return FilterQuery(limited, terms.inverted)
 
 
 def format_group_cells(group: DeadLetterGroup, total: int, now_ms: int) -> tuple[Line, ...]:
-    """One cause as a row; ``total`` is the number of dead letters."""
+    """One group as a row; ``total`` is the number of dead letters."""
     share = min(1.0, group.count / total) if total else 0.0
     return (
         (Span(f"{group.count:,}", Tone.STRONG),),
@@ -121,7 +121,7 @@ def format_job_cells(record: JobRecord, now_ms: int, *, with_error: bool) -> tup
 
 
 def format_group_lines(group: DeadLetterGroup, total: int, now_ms: int, columns: int) -> list[Line]:
-    """Summary of a cause: count, period and fingerprint. Its newest job follows."""
+    """Summary of a group: count, period and fingerprint. Its newest job follows."""
     share = f", {_percent(min(1.0, group.count / total))} of all" if total else ""
     period = f", first {ago(group.first_ms, now_ms)}, last {ago(group.last_ms, now_ms)}"
     lines: list[Line] = [
