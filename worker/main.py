@@ -20,14 +20,8 @@ from redis.exceptions import ResponseError
 import previewops.contract.schema_validation  # noqa: F401 - imported now, or the first job would import it and could fail
 from previewops.clock import system_rng
 from previewops.disclosure import redact_url
-from previewops.errors import (
-    REINSTALL,
-    JobError,
-    PreviewopsError,
-    StartupFailed,
-    StoreUnavailable,
-    data_dir_error,
-)
+from previewops.errors import REINSTALL, PreviewopsError, StartupFailed, StoreUnavailable, data_dir_error
+from previewops.job_errors import JobError
 from previewops.process.alive import AliveFile, Role, alive_prefix
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.process.stack_dumps import enable_stack_dumps

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from previewops.backoff import Backoff
 from previewops.clock import Rng
-from previewops.errors import FailureKind
+from previewops.job_errors import FailureKind
 
 
 class FailureCounter(StrEnum):

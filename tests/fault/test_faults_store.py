@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from previewops.bucket_addresses import parse_bucket_address
-from previewops.errors import BundleNotFound, StaleToken, StoreRejected, TransientJobError
+from previewops.errors import BundleNotFound, StoreRejected
+from previewops.job_errors import StaleToken, TransientJobError
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.dead_letters import DeadLetters
 from previewops.states import JobState

@@ -12,9 +12,10 @@ from arq.connections import RedisSettings
 from arq.jobs import Job, JobStatus, SerializationError
 from arq.worker import Worker, async_check_health
 
-from previewops.errors import JobConflict, PermanentJobError
+from previewops.errors import JobConflict
 from previewops.health import Status, Thresholds, evaluate
 from previewops.health.from_snapshot import inputs_from_snapshot
+from previewops.job_errors import PermanentJobError
 from previewops.metrics.lifetime_counters import LifetimeCounters
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.leases import Claim

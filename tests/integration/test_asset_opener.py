@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from previewops.errors import JobError, PermanentJobError, TransientJobError
+from previewops.job_errors import JobError, PermanentJobError, TransientJobError
 from previewops.worker.assets.mounts import find_place
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener, storage_errors, verify_checksum
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from previewops.bucket_addresses import parse_bucket_address
 from previewops.contract import AssetPolicy, BucketUri, UriNotAllowed, parse_uri
-from previewops.errors import JobError, PermanentJobError, TransientJobError
+from previewops.job_errors import JobError, PermanentJobError, TransientJobError
 from previewops.settings import Settings
 from previewops.stores.objects.client import FailureReason, ObjectStoreFailure, ObstoreClient
 from previewops.worker.assets.buckets import BucketFetcher

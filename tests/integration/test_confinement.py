@@ -16,7 +16,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from previewops.errors import PermanentJobError, RenderCrashed
+from previewops.job_errors import PermanentJobError, RenderCrashed
 from previewops.worker.assets.download_cache import DownloadCache
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener
 from previewops.worker.bundle_builder import build_bundle

@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from previewops.errors import StaleToken, TransientJobError
+from previewops.job_errors import StaleToken, TransientJobError
 from previewops.stores.folder import publish as publishing
 from previewops.stores.folder.paths import bundle_path, fence_path
 from previewops.stores.folder.publish import publish

@@ -23,7 +23,7 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
+from previewops.job_errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
 from previewops.worker.sandbox import children
 from previewops.worker.sandbox.child import MAX_LOG_LINES, ChildLimits
 from previewops.worker.sandbox.children import MAX_MESSAGE_BYTES, MAX_RESULT_BYTES

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.stores.folder.paths import bundle_path, fence_path
 from previewops.stores.staging import staging_path, sweep_staging
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from previewops.errors import JobError, PermanentJobError
+from previewops.job_errors import JobError, PermanentJobError
 from previewops.worker.sandbox.child import MAX_LOG_LINES, ChildConfig
 from previewops.worker.sandbox.child_messages import (
     TaskImportError,

@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any
 
-from previewops.errors import JobError, RenderCrashed, TransientJobError
+from previewops.job_errors import JobError, RenderCrashed, TransientJobError
 from previewops.worker.sandbox.child import ChildConfig, ChildLimits
 from previewops.worker.sandbox.child_messages import cpu_time_error, crash_error, deadline_error
 from previewops.worker.sandbox.children import (

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from previewops.errors import StaleToken, TransientJobError
+from previewops.job_errors import StaleToken, TransientJobError
 from previewops.stores.manifest import MANIFEST_FILE, VOLATILE_FILES
 from previewops.stores.port import Publication, PublishResult, StepObserver
 from previewops.stores.staging import REPLACED_SUFFIX
