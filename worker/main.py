@@ -73,8 +73,8 @@ def run_worker(
         CannotBoot: a render process cannot import its task.
         PreviewopsError: no render process can be started.
         StoreRejected: the store of bundles ignores conditions on writes, or its module is missing.
-        RedisUnavailable: Redis rejects the worker for good (a wrong password, say). While Redis is away, the worker
-            waits.
+        RedisUnavailable: Redis rejects the worker for good (a wrong password, say). The worker waits while
+            Redis is unavailable.
     """
     enable_stack_dumps()  # a supervisor sends SIGABRT to a hanging worker
     if worker_id is None:  # one that no other worker ever has

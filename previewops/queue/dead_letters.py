@@ -299,8 +299,8 @@ class DeadLetters:
                     unreadable.add(self.keys.job_prefix + job_id)
                 elif record.state is JobState.DEAD:
                     yield record
-        if on_unreadable is not None and (found := unreadable.result()):
-            on_unreadable(found)
+        if on_unreadable is not None and (keys := unreadable.result()):
+            on_unreadable(keys)
 
     async def _run_bulk(
         self,

@@ -164,5 +164,5 @@ class OperatorScreen(Screen[None]):
         return False if self.operator_app.is_forbidden(action) else super().check_action(action, parameters)
 
     async def show_dialog(self, dialog: Screen[Any]) -> Any:
-        """Opens a dialog and returns its answer. Call it from a worker."""
+        """Opens a dialog and returns its result. Call it from a worker."""
         return await self.operator_app.show_dialog(dialog)
