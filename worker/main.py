@@ -70,7 +70,7 @@ def run_worker(
     Raises:
         UsageError: DATA_DIR is not a folder that this user can write to.
         DataDirUnavailable: DATA_DIR cannot be used now.
-        CannotBoot: a render process cannot import its task.
+        StartupFailed: a render process cannot import its task.
         PreviewopsError: no render process can be started.
         StoreRejected: the store of bundles ignores conditions on writes, or its module is missing.
         RedisUnavailable: Redis rejects the worker for good (a wrong password, say). The worker waits while
