@@ -175,6 +175,15 @@ async def test_progress_arrives_in_order_and_clamped(make_pool: MakePool) -> Non
     assert len(seen[4][1]) == 200
 
 
+async def test_every_job_of_a_child_gets_the_common_fields(make_pool: MakePool) -> None:
+    pool = make_pool()
+    for generation, value in ((1, "one"), (1, "one"), (2, "two"), (2, "two")):
+        result = await pool.run(
+            {"act": "echo"}, deadline_s=LONG_S, generation=generation, common={"value": value}
+        )
+        assert result["echo"] == value
+
+
 async def test_typed_errors_are_raised_unchanged(make_pool: MakePool) -> None:
     pool = make_pool()
     with pytest.raises(PermanentJobError) as caught:

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import os
 import socket
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -92,10 +92,15 @@ class Child:
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise ConnectionClosed from error
 
-    def encode_job(self, spec: dict[str, Any]) -> bytes:
-        """The frame of the next job. Raises PermanentJobError when ``spec`` is too large or not JSON."""
+    def encode_job(self, spec: dict[str, Any], common: Mapping[str, Any]) -> bytes:
+        """The frame of the next job; the first one includes ``common``.
+
+        Raises:
+            PermanentJobError: "spec-unsendable", when it is too large or not JSON.
+        """
+        first_only = {} if self.jobs else {"common": common}
         try:
-            frame = encode_frame({"job": self.jobs + 1, "spec": spec})
+            frame = encode_frame({"job": self.jobs + 1, "spec": spec, **first_only})
         except ProtocolError as error:
             raise PermanentJobError(
                 "spec-unsendable",

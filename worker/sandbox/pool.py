@@ -13,7 +13,7 @@ child's messages are limited in size, parsed as JSON and checked; a child that v
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Hashable, Sequence
+from collections.abc import Coroutine, Hashable, Mapping, Sequence
 from typing import Any
 
 from previewops.job_errors import JobError, RenderCrashed, TransientJobError
@@ -93,6 +93,7 @@ class RenderPool:
         deadline_s: float,
         elapsed_s: float = 0.0,
         generation: Hashable = None,
+        common: Mapping[str, Any] | None = None,
         progress: ProgressCallback | None = None,
         handle_request: RequestHandler | None = None,
         check_result: ResultCheck | None = None,
@@ -103,7 +104,8 @@ class RenderPool:
         ``progress`` receives the task's reports, ``handle_request`` answers its requests, and ``check_result`` raises
         ProtocolError for a malformed result. The child is killed when the caller is cancelled, or one of the three
         raises anything but a job error. A child of another ``generation`` is replaced first: it may read only the
-        files of its start, and may have cached them.
+        files of its start, and may have cached them. ``common`` are further fields of ``spec``, the same for all
+        jobs of a generation: a child gets them with its first job.
 
         Raises:
             PermanentJobError, TransientJobError: the task's error, with ``remote_traceback``; code
@@ -119,7 +121,9 @@ class RenderPool:
                 child = await lane.ensure_child()
                 if child.jobs + 1 >= self._recycle_jobs:
                     lane.prepare_successor()
-                job_run = child.run_job(child.encode_job(spec), progress, handle_request, check_result)
+                job_run = child.run_job(
+                    child.encode_job(spec, common or {}), progress, handle_request, check_result
+                )
                 return await self._run_in(lane, child, job_run, deadline_s, elapsed_s)
             finally:
                 self._free_lanes.append(lane)
