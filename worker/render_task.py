@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from previewops.clock import Clock, SystemClock
 from previewops.contract import Payload
-from previewops.errors import PermanentJobError, TransientJobError
+from previewops.job_errors import PermanentJobError, TransientJobError
 from previewops.settings import Settings
 from previewops.worker.assets.opener import AssetOpener
 from previewops.worker.cache.keys import bundle_key, thumbnail_key

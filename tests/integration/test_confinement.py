@@ -16,7 +16,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from previewops.errors import PermanentJobError, RenderCrashed
+from previewops.job_errors import PermanentJobError, RenderCrashed
 from previewops.worker.assets.download_cache import DownloadCache
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener
 from previewops.worker.bundle_builder import build_bundle
@@ -188,7 +188,7 @@ def test_layers_and_missing_ones_are_described() -> None:
 def test_the_reason_for_missing_landlock_tells_kernel_from_filter(
     number: int, is_filtered: bool, reason: str
 ) -> None:
-    assert landlock.describe_refusal(number, is_filtered=is_filtered) == reason
+    assert landlock.describe_failure(number, is_filtered=is_filtered) == reason
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_the_reason_for_missing_landlock_tells_kernel_from_filter(
     ],
 )
 def test_the_reason_for_missing_namespaces(number: int, is_root: bool, word: str) -> None:
-    assert word in namespaces.describe_refusal(number, is_root=is_root)
+    assert word in namespaces.describe_failure(number, is_root=is_root)
 
 
 def test_the_private_root_has_the_outermost_folders_and_all_links(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ _OOM_SCORE_ADJ = 500  # of 1000: the kernel's out-of-memory killer prefers a ren
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """Limits of one render process; None is no limit.
+    """Limits of one render process; None means no limit.
 
     ``memory_bytes`` limits the address space and ``file_bytes`` the size of each written file, by the kernel.
     ``cpu_s`` limits the processor time of each job, all threads together; the worker watches it.

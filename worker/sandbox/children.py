@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from previewops.errors import JobError, PermanentJobError
+from previewops.job_errors import JobError, PermanentJobError
 from previewops.worker.sandbox.child import MAX_LOG_LINES, ChildConfig
 from previewops.worker.sandbox.child_messages import (
     TaskImportError,
@@ -228,7 +228,7 @@ class CpuTimeWatch:
     """Kills a process once it has used ``limit_s`` of processor time, all threads together, since its last job began.
 
     Limits of the kernel cannot do this: it sends SIGXCPU at a limit that the process itself sets for each job, so one
-    that was taken over would set another. ``exceeded`` reports the kill. None is no limit.
+    that was taken over would set another. ``exceeded`` reports the kill. None means no limit.
     """
 
     def __init__(self, process: ForkedProcess, limit_s: float | None) -> None:
