@@ -14,7 +14,18 @@ from previewops.cli.dlq import COMMANDS as DLQ_COMMANDS
 from previewops.cli.program import COMMANDS
 from tests.integration.cli_program import Program, aligned
 
-HEAVY = ("redis", "arq", "jsonschema", "PIL", "rich", "asyncio", "structlog", "textual", "uvloop")
+HEAVY = (
+    "redis",
+    "arq",
+    "jsonschema",
+    "jsonschema_rs",
+    "PIL",
+    "rich",
+    "asyncio",
+    "structlog",
+    "textual",
+    "uvloop",
+)
 HEAVY += ("starlette", "uvicorn", "prometheus_client")
 NAMES = [(name,) for name in COMMANDS] + [("dlq", name) for name in DLQ_COMMANDS]
 
