@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -115,6 +114,8 @@ def wrap_text(text: str, *, first: str, rest: str, columns: int | None = None) -
 
 def terminal_columns() -> int:
     """Returns the width of the terminal, from COLUMNS, or 80."""
+    import shutil  # noqa: PLC0415 - imports compression libraries
+
     return shutil.get_terminal_size((DEFAULT_COLUMNS, 24)).columns
 
 
