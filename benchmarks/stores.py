@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.pipeline import MIX, mixed, photograph, private_redis, queue, worker
+from benchmarks.pipeline import MIX, make_pictures, mixed, private_redis, queue, worker
 from previewops.settings import Settings
 
 
@@ -46,10 +46,7 @@ def main() -> None:
     spent: dict[str, list[float]] = {"": [], options.store: []}
     with tempfile.TemporaryDirectory() as name, private_redis() as socket:
         folder = Path(name)
-        pictures = folder / "pictures"
-        pictures.mkdir()
-        for number in range(4):
-            photograph(1600, 1000, number).save(pictures / f"p{number}.jpg", quality=88)
+        pictures = make_pictures(folder)
         settings = replace(
             Settings(),
             redis_url=f"unix://{socket}",
