@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ import httpx
 import pytest
 
 from previewops.bucket_addresses import parse_bucket_address
+from previewops.cli import prune
+from previewops.cli.program import run
 from previewops.errors import (
     ArtifactNotFound,
     ArtifactNotLocal,
@@ -318,6 +321,42 @@ def test_leftovers_of_dead_attempts_are_found_and_can_no_longer_be_published(
     assert read(objects) == "next"
     assert put(objects, tmp_path, 7, "last").result is PublishResult.REPLACED
     assert read(objects) == "last"
+
+
+def test_replaced_files_of_a_worker_that_ended_are_found_by_the_next_prune(
+    objects: ObjectStore, tmp_path: Path
+) -> None:
+    """Only the worker that replaced them would sweep them, and it has forgotten."""
+    put(objects, tmp_path, 1, "one")
+    put(objects, tmp_path, 2, "two")
+    put(objects, tmp_path, 1, "other", "other")
+    another = ObjectStore(objects._address, make_client=lambda _address: objects._client())
+    assert another.sweep(time.time() + 3_600) == 0
+    assert another.leftovers(before_s=time.time() - 3_600).sizes == {}, "readers have days to finish"
+    leftovers = another.leftovers(before_s=time.time() + 60)
+    (path,) = leftovers.sizes
+    assert path.startswith(f"previews/{PROJECT}/{JOB}/1-")
+    assert leftovers.remove() == 1
+    assert (read(another), read(another, "other")) == ("two", "other")
+    assert another.leftovers(before_s=time.time() + 60).sizes == {}
+
+
+def test_prune_removes_replaced_files_without_being_asked_for_bundles(
+    ministack: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = ministack.address(ministack.make_bucket())
+    store = ObjectStore(parse_bucket_address(address))
+    put(store, tmp_path, 1, "one")
+    put(store, tmp_path, 2, "two")
+    monkeypatch.setenv("PREVIEW_STORE", address)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    assert run(["prune", "--apply", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["leftovers"]["count"] == 0, "they are younger than two days"
+    monkeypatch.setattr(prune, "LEFTOVER_AGE_S", -60)
+    assert run(["prune", "--apply", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["leftovers"]["count"] == 1
+    assert store.leftovers(before_s=time.time() + 60).sizes == {}
+    assert read(store) == "two"
 
 
 def test_a_damaged_bundle_is_repaired_by_the_same_bytes(objects: ObjectStore, tmp_path: Path) -> None:
