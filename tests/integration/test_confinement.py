@@ -238,13 +238,13 @@ async def test_assets_and_output_are_passed_as_descriptors(folder: Path) -> None
         try:
             async with pool_of(confined=True) as pool:
                 names = ["file", "inline", "web", "web", "file"]
-                questions = [*({"open": name} for name in names), {"create": ["sub/made.bin"]}]
+                questions = [*({"open": [name]} for name in names), {"create": ["sub/made.bin"]}]
                 result = await pool.run(
                     {"act": "ask", "questions": questions}, deadline_s=60, handle_request=file_server.handle
                 )
                 with pytest.raises(PermanentJobError) as caught:
                     await pool.run(
-                        {"act": "ask", "questions": [{"open": "none"}]},
+                        {"act": "ask", "questions": [{"open": ["none"]}]},
                         deadline_s=60,
                         handle_request=file_server.handle,
                     )
@@ -262,8 +262,11 @@ async def test_assets_and_output_are_passed_as_descriptors(folder: Path) -> None
 @pytest.mark.parametrize(
     ("question", "code"),
     [
-        ({"open": "other"}, None),
-        ({"open": ["file"]}, None),
+        ({"open": ["other"]}, None),
+        ({"open": "file"}, None),
+        ({"open": [1]}, None),
+        ({"open": []}, None),
+        ({"open": ["file"] * 17}, None),
         ({"create": [1]}, None),
         ({"create": "poster.webp"}, None),
         ({"create": []}, None),
@@ -391,7 +394,7 @@ async def test_descriptors_that_are_never_received_end_the_process(folder: Path)
         {"file": AssetRef("file", "secret")}, FileAssetOpener((folder,)), max_bytes=100, output=None
     )
     async with pool_of(confined=False) as pool:
-        spec = {"act": "ask_and_leave", "job": 1, "question": {"open": "file"}, "times": 1_000}
+        spec = {"act": "ask_and_leave", "job": 1, "question": {"open": ["file"]}, "times": 1_000}
         with pytest.raises(RenderCrashed):
             await pool.run(spec, deadline_s=60, handle_request=file_server.handle)
     await asyncio.sleep(0)

@@ -23,6 +23,8 @@ from previewops.errors import PermanentJobError, TransientJobError
 from previewops.message_formatting import escape_unprintable, format_path
 from previewops.worker.assets.mounts import mount_id, place_of
 
+MAX_OPEN_BATCH = 16
+"""Assets that a render process may request at once."""
 _MAX_URI_CHARS = 120  # characters of a uri in a message
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _KINDS = (
