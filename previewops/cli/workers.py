@@ -78,7 +78,7 @@ def format_supervisors(supervisors: Sequence[SupervisorStatus], now_ms: int) -> 
             lines += wrap_text(state.notice, first="  ", rest="  ")
         for worker in state.workers:
             if worker.phase in _STOPPED_PHASES:
-                text = f"{worker.phase}  {worker.worker_id or f'worker {worker.slot}'}: {worker.reason}"
+                text = f"{worker.phase}  {worker.worker_id or f'worker {worker.number}'}: {worker.reason}"
                 lines += wrap_text(text, first="  ", rest="    ")
     return lines
 
@@ -89,7 +89,7 @@ def format_hosts(fleet: Fleet, now_ms: int) -> list[str]:
         (
             host.host,
             len(host.workers),
-            f"{sum(w.busy for w in host.workers)}/{sum(w.slots for w in host.workers)}",
+            f"{sum(w.busy for w in host.workers)}/{sum(w.job_slots for w in host.workers)}",
             ", ".join(host.versions) or "-",
             "-" if host.clock_ahead_ms is None else f"{host.clock_ahead_ms / 1000:+.1f} s",
             _describe_confinement(fleet, host),
@@ -132,7 +132,7 @@ def format_workers(snapshot: Snapshot) -> list[str]:
         (
             worker.worker_id,
             worker.state,
-            f"{worker.busy}/{worker.slots}",
+            f"{worker.busy}/{worker.job_slots}",
             worker.completed,
             worker.failed,
             format_bytes(worker.rss_bytes),

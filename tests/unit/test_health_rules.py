@@ -45,7 +45,7 @@ def store(store_id: str = "a", problem: str = "", age_ms: int = 0) -> StoreRepor
 def worker(host: str = "h1", **changes: Any) -> WorkerState:
     """A worker that started an hour ago."""
     made = WorkerState(
-        worker_id=f"{host}-1", host=host, pid=1, state="working", slots=2, busy=1, rss_bytes=1,
+        worker_id=f"{host}-1", host=host, pid=1, state="working", job_slots=2, busy=1, rss_bytes=1,
         heartbeat_ms=NOW_MS, started_ms=NOW_MS - 60 * MINUTE_MS, completed=0, failed=0, version="0.1.0", jobs=(),
         confined_by=FULL, clock_ahead_ms=3, store=store(),
     )  # fmt: skip
@@ -439,7 +439,7 @@ def test_large_values_have_no_exponent() -> None:
 
 
 def test_pause_check_names_operator_and_reason() -> None:
-    paused = replace(WELL, paused=True, paused_by="root@host7", paused_why="deploying")
+    paused = replace(WELL, paused=True, paused_by="root@host7", pause_reason="deploying")
     assert "paused by root@host7: deploying" in evaluate(paused, Thresholds()).first_line()
 
 

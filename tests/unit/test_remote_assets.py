@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener
 from previewops.worker.bundle_builder import throttle
 from previewops.worker.sandbox.child import TaskContext

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from previewops.contract import BucketUri, HttpUri, UriNotAllowed, parse_uri
-from previewops.errors import JobError
+from previewops.job_errors import JobError
 from previewops.worker.assets.opener import MAX_OPEN_BATCH, AssetOpener, AssetRef, OpenedAsset, storage_errors
 from previewops.worker.cache.render_cache import THUMBNAILS, DigestCache, MissedThumbnail
 from previewops.worker.cache.store import CacheStore

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from previewops.errors import StaleToken, TransientJobError
+from previewops.job_errors import StaleToken, TransientJobError
 from previewops.stores.folder.flush import flush, flush_one, walk_tree
 from previewops.stores.manifest import MANIFEST_FILE, VOLATILE_FILES
 from previewops.stores.port import Publication, PublishResult, StepObserver
