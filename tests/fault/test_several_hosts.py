@@ -60,7 +60,7 @@ async def test_two_hosts_on_one_folder_keep_logs_and_drains_apart(redis_url: str
             await run_jobs(cluster, "both")
             logs = sorted((cluster.settings.data_dir / "logs").rglob("worker-1.log"))
             assert [hosts_of_lines(log) for log in logs] == [{"render-1"}, {"render-2"}]
-            await first.control.send(FleetCommandKind.DRAIN, host="render-1", why="new disks")
+            await first.control.send(FleetCommandKind.DRAIN, host="render-1", reason="new disks")
             await first.sees(
                 "it is drained", lambda view: [w.phase for w in view.state.workers] == ["exited"]
             )
