@@ -60,7 +60,7 @@ def silence(context: Context, check: str, for_ms: int, level: str, reason: str) 
 
 @click.command(
     epilog="""\b
-Example:
+Examples:
   previewops unsilence dead-letters
 """
 )
