@@ -53,6 +53,7 @@ def inputs_from_snapshot(
         unreadable=snapshot.unreadable,
         blocked_by=snapshot.blocked_by,
         quarantined=snapshot.quarantined,
+        silences=snapshot.silences,
         workers=tuple(
             worker
             for worker in snapshot.workers

@@ -11,6 +11,7 @@ from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisorStatus
 from previewops.snapshot.hosts import group_by_host
 from previewops.snapshot.model import WorkerState
+from previewops.snapshot.silences import Silence
 from previewops.stores.port import StoreVerdict
 
 SILENT_HEARTBEATS = 3
@@ -106,7 +107,8 @@ class HealthInputs:
     ``unreadable`` the damaged keys, ``blocked_by`` those of a wrong type without which no job can be claimed,
     ``quarantined`` how many keys scripts moved aside; ``stock_worker_at`` when another arq worker was last found on
     the queue, within ``STOCK_WORKER_WINDOW_MS``; ``rejected_commands`` the command that Redis rejects, by the check
-    that needs it; ``store`` the object store of bundles; ``store_id`` the id of the store that this process reads.
+    that needs it; ``store`` the object store of bundles; ``store_id`` the id of the store that this process reads;
+    ``silences`` the checks that operators have silenced.
     """
 
     waiting: int
@@ -127,6 +129,7 @@ class HealthInputs:
     recent: RecentOutcomes | None = None
     supervisors: tuple[SupervisorStatus, ...] = ()
     run_ages_ms: Mapping[str, int] | None = None
+    silences: tuple[Silence, ...] = ()
     deadline_ms: int = 0
     workers: tuple[WorkerState, ...] = ()
     now_ms: int = 0
