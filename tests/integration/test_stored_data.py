@@ -285,6 +285,7 @@ async def test_a_foreign_key_stops_no_running_worker(redis_url: str, suffix: str
                     return any(line["event"] == "queue.data-damaged" for line in logs)
 
                 await poll_until(logged)
+                assert not [line for line in logs if line["event"] == "queue.replaced"]
                 assert QUEUE + suffix in next(x for x in logs if x["event"] == "queue.data-damaged")["error"]
                 with pytest.raises(ForeignKey):
                     async with redis_errors(redis_url):
@@ -365,7 +366,7 @@ async def test_a_supervisor_does_not_know_workers_while_their_index_is_damaged(r
         from tests.property.test_stored_data_fuzz import supervisor_state
 
         channel = CommandChannel(b.redis, b.settings, "sup")
-        poller = RedisPoller(channel, b.snapshots, HostMetrics(), slots=1)
+        poller = RedisPoller(channel, HostMetrics(), slots=1)
         await b.worker("w").heartbeat("{}", [])
         assert set((await poller.poll(supervisor_state(), ["w", "new"], 1.0)).workers) == {"w", "new"}
         await b.redis.set("preview-jobs:workers", "another program's")
