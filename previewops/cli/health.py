@@ -114,7 +114,8 @@ def _check(context: Context, overrides: Mapping[str, str], *, acknowledge_loss: 
         if "" in overrides.values():
             raise UsageError("an option is empty; omit it to use the default")
         thresholds = parse_thresholds({**os.environ, **overrides})
-        return evaluate(context.call(lambda queue: _collect(context, queue, acknowledge_loss)), thresholds)
+        call = context.change if acknowledge_loss else context.call
+        return evaluate(call(lambda queue: _collect(context, queue, acknowledge_loss)), thresholds)
     except RedisUnavailable as error:
         return unreachable_health(error.message)
     except PreviewopsError as error:
