@@ -11,7 +11,7 @@ import click
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import OutputClosed, print_json, print_out
 from previewops.cli.shared_options import combine_options, json_option
-from previewops.errors import PreviewopsError, RedisUnavailable, UsageError
+from previewops.errors import LayoutUnsupported, PreviewopsError, RedisUnavailable, UsageError
 from previewops.health import (
     CONFINEMENT_VARIABLE,
     RECENT_WINDOW_S,
@@ -20,6 +20,7 @@ from previewops.health import (
     HealthInputs,
     Status,
     evaluate,
+    newer_layout_health,
     option_name,
     parse_thresholds,
     unknown_health,
@@ -118,6 +119,8 @@ def _check(context: Context, overrides: Mapping[str, str], *, acknowledge_loss: 
         return evaluate(call(lambda queue: _collect(context, queue, acknowledge_loss)), thresholds)
     except RedisUnavailable as error:
         return unreachable_health(error.message)
+    except LayoutUnsupported as error:
+        return newer_layout_health(error)
     except PreviewopsError as error:
         return unknown_health(error.message)
     except OutputClosed:

@@ -21,7 +21,9 @@ Examples:
 @pass_context
 def pause(context: Context, reason: str) -> None:
     """Stop workers from claiming jobs. Active jobs continue, and submits are accepted."""
-    state, now_ms = context.change(lambda queue: with_time(queue, queue.pause(who=context.operator, why=reason)))
+    state, now_ms = context.change(
+        lambda queue: with_time(queue, queue.pause(who=context.operator, why=reason))
+    )
     queue_name = context.settings.queue_name
     if state.changed:
         print_out(f"paused {queue_name}; resume with `previewops resume`")

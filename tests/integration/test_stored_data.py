@@ -18,8 +18,8 @@ from previewops.doctor.data_diagnosis import META_LARGE_NUMBERS, META_NUMBERS
 from previewops.doctor.doctor import Doctor
 from previewops.doctor.rename import QueueInUse, rename_queue
 from previewops.errors import (
-    EXIT_CONFIG,
     EXIT_DAMAGED,
+    EXIT_TRY_AGAIN,
     ForeignKey,
     LayoutUnsupported,
     RecordUnreadable,
@@ -410,7 +410,9 @@ async def test_a_newer_layout_is_refused_everywhere(redis_url: str, tmp_path: Pa
         program = Program(tmp_path, redis_url)
         for command in (("stats",), ("jobs",), ("worker", "--burst"), ("supervise",), ("api", "--port", "0")):
             done = await asyncio.to_thread(program.run, *command)
-            assert (done.code, text in done.err) == (EXIT_CONFIG, True), (command, done.err)
+            assert (done.code, text in done.err) == (EXIT_TRY_AGAIN, True), (command, done.err)
+        health = await asyncio.to_thread(program.run, "health")
+        assert (health.code, text in health.out) == (2, True)
         assert await b.dump() == newer, "nothing was changed"
 
 
