@@ -11,8 +11,8 @@ TABLE_DATE = "2026-11-28"
 
 FIXED_IN: dict[str, dict[tuple[int, int], int]] = {
     # First patch release of each series without the vulnerabilities that allow code execution: for Redis those that
-    # the record of CVE-2026-81934 (2026-08-27) names as unaffected, for Valkey those of 2026-07-21 (its releases 7.2.14,
-    # 8.0.10, 8.1.9 and 9.0.5) and, for a use-after-free in 9.1 without a login, 9.1.2 of 2026-08-31.
+    # the record of CVE-2026-81934 (2026-08-27) names as unaffected, for Valkey those of 2026-07-21 (its releases
+    # 7.2.14, 8.0.10, 8.1.9 and 9.0.5) and, for a use-after-free in 9.1 without a login, 9.1.2 of 2026-08-31.
     "Redis": {(6, 2): 24, (7, 2): 16, (7, 4): 11, (8, 2): 9, (8, 4): 6, (8, 6): 6, (8, 8): 2, (8, 10): 1},
     "Valkey": {(7, 2): 14, (8, 0): 10, (8, 1): 9, (9, 0): 5, (9, 1): 2},
 }

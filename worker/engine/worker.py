@@ -26,6 +26,7 @@ from previewops import __version__
 from previewops.build import build_id
 from previewops.clock import Clock, Rng, SystemClock, system_rng
 from previewops.logs.setup import JobLogContext, job_log_context
+from previewops.queue.keys import ARQ_GUARD_SCORE
 from previewops.queue.leases import Claim, Leases
 from previewops.queue.retry import RetryPolicy
 from previewops.queue.start_check import check_queue
@@ -305,7 +306,7 @@ class PreviewWorker(Worker):
     async def _nothing_pending(self) -> bool:
         # As in stock arq: the schedule holds waiting jobs, backoffs, and jobs running elsewhere, which may come back.
         pending: int = await retry_until_connected(
-            lambda: self.pool.zcard(self.leases.keys.schedule), self._rng
+            lambda: self.pool.zcount(self.leases.keys.schedule, f"({ARQ_GUARD_SCORE}", "+inf"), self._rng
         )
         return pending == 0
 
