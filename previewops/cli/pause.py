@@ -22,15 +22,15 @@ Examples:
 def pause(context: Context, reason: str) -> None:
     """Stop workers from claiming jobs. Active jobs continue, and submits are accepted."""
     state, now_ms = context.change(
-        lambda queue: with_time(queue, queue.pause(who=context.operator, why=reason))
+        lambda queue: with_time(queue, queue.pause(who=context.operator, reason=reason))
     )
     queue_name = context.settings.queue_name
     if state.changed:
         print_out(f"paused {queue_name}; resume with `previewops resume`")
         return
-    why = f": {state.why}" if state.why else ""
+    first_reason = f": {state.reason}" if state.reason else ""
     since = format_age(state.since_ms, now_ms)
-    print_out(f"{queue_name} is already paused, by {state.who or 'unknown'} {since}{why}")
+    print_out(f"{queue_name} is already paused, by {state.who or 'unknown'} {since}{first_reason}")
 
 
 @click.command(
@@ -44,5 +44,5 @@ Examples:
 @pass_context
 def resume(context: Context, reason: str) -> None:
     """Let workers claim jobs again."""
-    state = context.change(lambda queue: queue.resume(who=context.operator, why=reason))
+    state = context.change(lambda queue: queue.resume(who=context.operator, reason=reason))
     print_out(f"{context.settings.queue_name} {'resumed' if state.changed else 'was not paused'}")

@@ -45,10 +45,10 @@ class PollResult:
 class RedisPoller:
     """Publishes the supervisor's state and reads workers, commands and load, in one round trip."""
 
-    def __init__(self, channel: CommandChannel, host_metrics: HostMetrics, *, slots: int) -> None:
+    def __init__(self, channel: CommandChannel, host_metrics: HostMetrics, *, job_slots: int) -> None:
         self._channel = channel
         self._host_metrics = host_metrics
-        self._slots = slots
+        self._job_slots = job_slots
         self._ended: deque[tuple[float, int]] = deque()
 
     async def poll(self, state: SupervisorState, worker_ids: Sequence[str], now: float) -> PollResult:
@@ -73,16 +73,16 @@ class RedisPoller:
             waiting=load.waiting,
             active=load.active,
             rate=self._rate(load.ended, now),
-            slots=self._slots,
-            slots_elsewhere=sum(
-                worker.slots
+            job_slots=self._job_slots,
+            job_slots_elsewhere=sum(
+                worker.job_slots
                 for worker in workers
                 if worker.worker_id not in own_ids and worker.state != "draining"
             ),
             paused=load.paused,
             cpu=self._host_metrics.cpu(),
             free_bytes=self._host_metrics.free_bytes(),
-            worker_bytes=max(own_rss, default=0) + self._slots * RENDER_BYTES,
+            worker_bytes=max(own_rss, default=0) + self._job_slots * RENDER_BYTES,
         )
 
     def _rate(self, ended: int, now: float) -> float:

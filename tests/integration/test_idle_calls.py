@@ -91,7 +91,7 @@ async def test_idle_workers_only_send_heartbeats_and_share_maintenance(
 
 async def test_a_poll_of_the_supervisor_is_one_call(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
-        poller = RedisPoller(CommandChannel(queue.redis, queue.settings, "sup"), HostMetrics(), slots=1)
+        poller = RedisPoller(CommandChannel(queue.redis, queue.settings, "sup"), HostMetrics(), job_slots=1)
         await queue.worker("w1").heartbeat("{}", [])
         await poller.poll(supervisor_state(), ["w1"], 0.0)
         before = (await count_calls(queue))["evalsha"]
