@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
+from operator import attrgetter
 from typing import NamedTuple
 
 import pytest
@@ -26,10 +27,16 @@ HOUR_S = 3600
 FIGURES = (
     Figure("architecture", "with BLPOP for at most {} s", "worker.engine.worker:IDLE_WAIT_S"),
     Figure("architecture", "{} s for a day after such a job", "claim.lua:STOCK_POLL_MS", 1000),
-    Figure("architecture", "with pauses of at most {} s", "worker.engine.redis_retry:MAX_DELAY_S"),
+    Figure(
+        "architecture", "with pauses of at most {} s", "worker.engine.redis_retry:REDIS_BACKOFF_S.maximum"
+    ),
     Figure("architecture", "about the last {}, with a count of all", "record_event.lua:EVENTS_KEPT"),
     Figure("architecture", "bodies of {} KiB and more", "api.job_routes:_THREAD_FROM_BYTES", KIB),
-    Figure("guarantees", "until it works, at most {} s apart", "supervisor.restart_policy:MAX_BACKOFF_S"),
+    Figure(
+        "guarantees",
+        "until it works, at most {} s apart",
+        "supervisor.restart_policy:RESTART_BACKOFF_S.maximum",
+    ),
     Figure("guarantees", "every {} s on a queue with stock clients", "claim.lua:STOCK_POLL_MS", 1000),
     Figure("guarantees", "The last {} events or so are kept", "record_event.lua:EVENTS_KEPT"),
     Figure("logs", "moves a log of more than {} MiB", "supervisor.process_backend:LOG_BYTES", MIB),
@@ -51,31 +58,35 @@ FIGURES = (
     Figure("rest-reference", "| work of one client | {} KiB", "api.rate_limit:BYTES_PER_TOKEN", KIB),
     Figure("rest-reference", "KiB of a payload, {} lines of a batch", "api.rate_limit:LINES_PER_TOKEN"),
     Figure("rest-reference", "up to {} s in advance", "api.rate_limit:MAX_DEBT_S"),
-    Figure("rest-reference", "wait for one of {} slots at Redis", "api.backend:REDIS_SLOTS"),
-    Figure("rest-reference", "or of {} for actions on dead letters", "api.backend:LONG_REDIS_SLOTS"),
-    Figure("rest-reference", "for actions on dead letters | {} s", "api.backend:SLOT_TIMEOUT_S"),
+    Figure("rest-reference", "wait for one of {} permits for Redis", "api.backend:REDIS_PERMITS"),
+    Figure("rest-reference", "or of {} for actions on dead letters", "api.backend:LONG_REDIS_PERMITS"),
+    Figure("rest-reference", "for actions on dead letters | {} s", "api.backend:PERMIT_TIMEOUT_S"),
     Figure("rest-reference", "| reply time of Redis | {} s", "api.backend:REPLY_TIMEOUT_S"),
     Figure(
         "rest-reference", "s, {} s for an action on dead letters", "api.dead_letter_routes:BULK_TIMEOUT_S"
     ),
     Figure("rest-reference", "{} s for a batch of submits", "api.submit_batcher:REPLY_TIMEOUT_S"),
     Figure("rest-reference", "requests in progress within {} s", "api.server:SHUTDOWN_S"),
-    Figure("runbook", "again and again, at most {} s apart", "supervisor.restart_policy:MAX_BACKOFF_S"),
-    Figure("runbook", "Workers resume within {} s", "supervisor.restart_policy:MAX_BACKOFF_S"),
+    Figure(
+        "runbook",
+        "again and again, at most {} s apart",
+        "supervisor.restart_policy:RESTART_BACKOFF_S.maximum",
+    ),
+    Figure("runbook", "Workers resume within {} s", "supervisor.restart_policy:RESTART_BACKOFF_S.maximum"),
     Figure("security", "at most {} KiB in", "worker.sandbox.child_output:MAX_OUTPUT_BYTES", KIB),
     Figure("security", "killed after {} MiB of them", "worker.sandbox.children:MAX_JOB_BYTES", MIB),
 )
 
 
 def read_constant(name: str) -> float:
-    """Returns a constant of a module below ``previewops``, or of a script."""
+    """Returns a constant of a module below ``previewops`` (or an attribute of one), or of a script."""
     place, _, constant = name.partition(":")
     if place.endswith(".lua"):
         text = script_text(ScriptName(place.removesuffix(".lua")))
         match = re.search(rf"^local {constant} = (\d+)", text, re.MULTILINE)
         assert match is not None, name
         return float(match[1])
-    return float(getattr(import_module(f"previewops.{place}"), constant))
+    return float(attrgetter(constant)(import_module(f"previewops.{place}")))
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: f"{figure.page}: {figure.words}")
