@@ -107,6 +107,17 @@ class Context:
 
         return self.call(run)
 
+    def missing_default_queue(self) -> str:
+        """Returns why the queue must not be changed: the server at the default address lacks it; or ""."""
+        try:
+            if self.uses_default_address():
+                self.call(require_queue)
+        except UsageError as error:
+            return error.message
+        except RedisUnavailable:
+            pass  # the caller reports it, and retries
+        return ""
+
     def call_with_time(self, function: Callable[[Queue], Awaitable[T]]) -> tuple[T, int]:
         """Runs ``function`` like ``call``. Returns its result and the server's time in ms."""
 

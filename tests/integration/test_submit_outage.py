@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -121,3 +122,14 @@ def test_no_command_changes_a_server_without_the_queue(
         text = result.output + str(result.exception)
         assert "found no queue preview-jobs at redis://127.0.0.1:6379, the default address" in text
         assert redis.dbsize() == 0
+
+
+async def test_the_screen_changes_no_server_without_the_queue(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Context, "uses_default_address", lambda self: True)
+    context = Context(redis_option=redis_url)
+    async with queue_fixture(redis_url) as b:
+        assert "found no queue preview-jobs" in await asyncio.to_thread(context.missing_default_queue)
+        await b.worker().heartbeat("{}", [])
+        assert await asyncio.to_thread(context.missing_default_queue) == ""

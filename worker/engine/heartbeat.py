@@ -71,7 +71,7 @@ class Heartbeat:
                 if not is_survivable(error):
                     raise
                 failures += 1
-                # The claim loop logs that Redis is unavailable; an idle worker's reads no damaged key.
+                # The claim loop logs that Redis is unavailable. While the worker is idle, it reads no damaged key.
                 if not is_temporary(error) or stored_data_error(error) is not None:
                     failed_calls.add(error)
                 self.stop_expired_runs()
