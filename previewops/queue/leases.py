@@ -262,6 +262,7 @@ class Leases:
             self._settings.result_ttl_s * 1000,
             max(60_000, self._settings.lease_ms * 3),
             self._settings.lease_ms,
+            self._settings.keep_actions,
         )
         return MaintenanceResult(recovered, admitted, _optional(due), _optional(expiry))
 
