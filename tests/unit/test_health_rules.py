@@ -78,7 +78,7 @@ WELL = HealthInputs(
     clock_ahead_ms=-40,
     store=StoreVerdict("s3://bucket"),
     store_id="a" * 32,
-    redis_version=ServerVersion("Redis", (8, 8, 1)),
+    redis_version=ServerVersion("Redis", (8, 8, 2)),
 )
 UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None,
     "queue_max": None, "workers": (), "clock_ahead_ms": None, "redis_version": None, "store": None,
