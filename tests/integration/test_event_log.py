@@ -124,4 +124,4 @@ async def test_events_over_rest(redis_url: str, tmp_path: Path) -> None:
     assert [event["kind"] for event in first["events"]] == ["resumed", "paused"] * 2
     assert [event["fields"]["who"] for event in rest["events"]] == ["ben", "ana"]
     assert rest["next"] is None
-    assert (invalid.status_code, len(invalid.json()["violations"])) == (400, 2)
+    assert (invalid.status_code, len(invalid.json()["errors"])) == (400, 2)
