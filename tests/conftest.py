@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from previewops.worker.sandbox import fork_server
-from tests.object_servers import S3Server, run_ministack, run_radosgw
+from tests.object_servers import CREDENTIALS, S3Server, run_ministack, run_radosgw
 from tests.process_guard import VARIABLE, start_guard
 from tests.redis_server import RedisProcess
+from tests.shared_servers import RunServer, ServerMissing, shared_server
 
 # An example takes as long as the machine is busy.
 hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -100,14 +102,36 @@ def redis_process() -> Iterator[Callable[..., RedisProcess]]:
 
 
 @pytest.fixture(scope="session")
-def ministack(pytestconfig: pytest.Config) -> Iterator[S3Server]:
-    """The session's small S3 server."""
-    with run_ministack(Path(pytestconfig.cache.mkdir("object-servers"))) as server:  # type: ignore[union-attr]
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run share."""
+    folder = tmp_path_factory.getbasetemp()
+    # Each xdist process has a folder of its own in that of the run.
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def ministack(pytestconfig: pytest.Config, run_folder: Path) -> Iterator[S3Server]:
+    """The run's small S3 server."""
+    assert pytestconfig.cache is not None
+    cache = pytestconfig.cache.mkdir("object-servers")
+    with shared_s3_server(run_ministack, run_folder / "ministack", str(cache)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def radosgw() -> Iterator[S3Server]:
-    """The session's Ceph with its S3 gateway."""
-    with run_radosgw() as server:
+def radosgw(run_folder: Path) -> Iterator[S3Server]:
+    """The run's Ceph with its S3 gateway."""
+    with shared_s3_server(run_radosgw, run_folder / "radosgw") as server:
         yield server
+
+
+@contextmanager
+def shared_s3_server(run: RunServer, folder: Path, *arguments: str) -> Iterator[S3Server]:
+    """Uses a server of this run. Skips where it cannot be had."""
+    os.environ.update(CREDENTIALS)
+    with ExitStack() as stack:
+        try:
+            endpoint = stack.enter_context(shared_server(run, folder, *arguments))
+        except ServerMissing as missing:
+            pytest.skip(str(missing))
+        yield S3Server(endpoint)
