@@ -15,6 +15,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from previewops.worker.sandbox import fork_server
+from tests.azure_server import AZURE_CREDENTIALS, AzureServer, run_azurite
 from tests.object_servers import CREDENTIALS, S3Server, run_ministack, run_radosgw
 from tests.process_guard import VARIABLE, start_guard
 from tests.redis_server import RedisProcess
@@ -114,24 +115,33 @@ def ministack(pytestconfig: pytest.Config, run_folder: Path) -> Iterator[S3Serve
     """The run's small S3 server."""
     assert pytestconfig.cache is not None
     cache = pytestconfig.cache.mkdir("object-servers")
-    with shared_s3_server(run_ministack, run_folder / "ministack", str(cache)) as server:
-        yield server
+    os.environ.update(CREDENTIALS)
+    with shared_endpoint(run_ministack, run_folder / "ministack", str(cache)) as endpoint:
+        yield S3Server(endpoint)
 
 
 @pytest.fixture(scope="session")
 def radosgw(run_folder: Path) -> Iterator[S3Server]:
     """The run's Ceph with its S3 gateway."""
-    with shared_s3_server(run_radosgw, run_folder / "radosgw") as server:
-        yield server
+    os.environ.update(CREDENTIALS)
+    with shared_endpoint(run_radosgw, run_folder / "radosgw") as endpoint:
+        yield S3Server(endpoint)
+
+
+@pytest.fixture(scope="session")
+def azurite(run_folder: Path) -> Iterator[AzureServer]:
+    """The run's small Azure Blob Storage."""
+    os.environ.update(AZURE_CREDENTIALS)
+    with shared_endpoint(run_azurite, run_folder / "azurite") as endpoint:
+        yield AzureServer(endpoint)
 
 
 @contextmanager
-def shared_s3_server(run: RunServer, folder: Path, *arguments: str) -> Iterator[S3Server]:
+def shared_endpoint(run: RunServer, folder: Path, *arguments: str) -> Iterator[str]:
     """Uses a server of this run. Skips where it cannot be had."""
-    os.environ.update(CREDENTIALS)
     with ExitStack() as stack:
         try:
             endpoint = stack.enter_context(shared_server(run, folder, *arguments))
         except ServerMissing as missing:
             pytest.skip(str(missing))
-        yield S3Server(endpoint)
+        yield endpoint

@@ -133,7 +133,7 @@ def run_ministack(
         "SERVICES": "s3",
     }
     argv = [*prefix, sys.executable, "-u", "-m", "ministack"]
-    with _running(argv, folder / "ministack.log", environ, folder, ready="Running on"):
+    with run_server(argv, folder / "ministack.log", environ, folder, ready="Running on"):
         yield f"http://{host}:{port}"
 
 
@@ -167,7 +167,7 @@ class _Ceph:
 
     def daemon(self, program: str, *arguments: str, ready: str = "") -> AbstractContextManager[object]:
         argv = [*self.prefix, program, *arguments, "-f"]
-        return _running(argv, self.folder / f"{program}.log", self.environ, self.folder, ready=ready)
+        return run_server(argv, self.folder / f"{program}.log", self.environ, self.folder, ready=ready)
 
     def write_config(self) -> None:
         folder, port = self.folder, self.monitor_port
@@ -266,7 +266,7 @@ def run_radosgw(folder: Path, *, prefix: Sequence[str] = (), host: str = "127.0.
 
 
 @contextmanager
-def _running(
+def run_server(
     argv: Sequence[str], log: Path, environ: dict[str, str], folder: Path, *, ready: str = ""
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a program, whose output goes to ``log``; waits until it prints ``ready``."""

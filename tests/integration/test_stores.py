@@ -26,11 +26,12 @@ from previewops.stores.folder.store import FolderStore
 from previewops.stores.objects.client import FailureReason, ObjectStoreFailure
 from previewops.stores.objects.store import ObjectStore
 from previewops.stores.port import BundleStore, PublishResult
+from tests.azure_server import AzureServer
 from tests.fault.object_store_proxy import store_proxy
 from tests.object_servers import S3Server
 from tests.store_support import FILES, JOB, PROJECT, contents, memory_store, put, read, record, stage
 
-OBJECTS = ("memory", "ministack", pytest.param("radosgw", marks=pytest.mark.slow))
+OBJECTS = ("memory", "ministack", pytest.param("radosgw", marks=pytest.mark.slow), "azurite")
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str]
             return FolderStore(tmp_path)
         if kind == "memory":
             return memory_store()
-        server: S3Server = request.getfixturevalue(kind)
+        server: S3Server | AzureServer = request.getfixturevalue(kind)
         return server.make_store()
 
     return make
