@@ -62,16 +62,17 @@ class RedisHosts:
         self.socket_url = f"unix://{self._link}"
         self.url = f"redis+sentinel://{','.join(host.address for host in hosts)}/{SERVICE}"
 
-    async def start(self) -> None:
-        """Starts everything, and waits until each Sentinel knows all servers and all Sentinels."""
+    async def start(self, *, hurry: bool = True) -> None:
+        """Starts everything, and waits until each Sentinel knows all servers and all Sentinels.
+
+        With ``hurry`` Sentinels find each other and demote an old primary in a second instead of ten.
+        """
         for server in (*self.servers.values(), *self.sentinels.values()):
             server.start()
         others = len(self.hosts) - 1
-        for host in self.hosts:
+        for host in self.hosts if hurry else ():
             async with Redis.from_url(self.sentinels[host.address].url) as sentinel:
-                # Otherwise a Sentinel takes ten seconds to find the others, and eight to demote an old primary.
-                periods = ("info-period", "ping-period", "ask-period", "publish-period")
-                for period in periods:
+                for period in ("info-period", "ping-period", "ask-period", "publish-period"):
                     await sentinel.execute_command("SENTINEL", "DEBUG", period, "100")
         for host in self.hosts:
 
@@ -161,11 +162,13 @@ def _sentinel(file: Path, host: Host, primary: str, count: int) -> RedisProcess:
 
 
 @asynccontextmanager
-async def redis_hosts(hosts: Sequence[Host], folder: Path, *options: str) -> AsyncIterator[RedisHosts]:
+async def redis_hosts(
+    hosts: Sequence[Host], folder: Path, *options: str, hurry: bool = True
+) -> AsyncIterator[RedisHosts]:
     """Starts the servers and the Sentinels."""
     servers = RedisHosts(hosts, folder, *options)
     try:
-        await servers.start()
+        await servers.start(hurry=hurry)
         yield servers
     finally:
         servers.remove()
