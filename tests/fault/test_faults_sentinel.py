@@ -20,7 +20,7 @@ from previewops.worker.engine import worker as worker_module
 from tests.failover import commands, connections
 from tests.fault.test_faults_failover import Processes
 from tests.integration.worker_support import PATIENCE_S, make_worker, poll_until, running_worker
-from tests.queue_support import payload
+from tests.queue_support import payload, wait_until_ended
 from tests.sentinel import SentinelSet, sentinel_set
 
 pytestmark = pytest.mark.redis
@@ -124,7 +124,7 @@ async def fail_over_twice(servers: SentinelSet, folder: Path, stack: AsyncExitSt
     stack.push_async_callback(redis.aclose)
     queue = Queue(redis, settings)
     for job_id in accepted:
-        await queue.wait_until_ended(job_id)
+        await wait_until_ended(queue, job_id)
         record = await queue.status(job_id)
         assert (record.state, record.crashes, record.attempts) == (JobState.COMPLETED, 0, 0), job_id
     assert not task.done()

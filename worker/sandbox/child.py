@@ -7,7 +7,7 @@ Protocol, over one stream socket, frames as in ``framing``::
 
     worker -> child    {"config": {...}}                      once: see ``ChildConfig``
     child  -> worker   {"ready": {...}} | {"error": {...}}    once: its ``ConfinementReport``, or the failed import
-    worker -> child    {"job": n, "spec": {...}}
+    worker -> child    {"job": n, "spec": {...}, "common": {...}}    fields of every spec come with the first job
     child  -> worker   {"job": n, "progress": [fraction, text]}      any number of times
     child  -> worker   {"job": n, "log": [level, logger, text]}      library log lines, at most MAX_LOG_LINES
     child  -> worker   {"job": n, "request": {...}}                  any number of times, each followed one reply:
@@ -54,7 +54,7 @@ _OOM_SCORE_ADJ = 500  # of 1000: the kernel's out-of-memory killer prefers a ren
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """Limits of one render process; None is no limit.
+    """Limits of one render process; None means no limit.
 
     ``memory_bytes`` limits the address space and ``file_bytes`` the size of each written file, by the kernel.
     ``cpu_s`` limits the processor time of each job, all threads together; the worker watches it.
@@ -263,8 +263,11 @@ def _serve(
         channel.send({"ready": confinement.as_json()})
         log_forwarder = _LogForwarder(channel)
         logging.getLogger().addHandler(log_forwarder)
+        common: dict[str, Any] = {}
         while True:
             request = channel.receive()
+            common = request.get("common", common)
+            request["spec"] = common | request["spec"]
             _run(channel, log_forwarder, task, request, _Memory(status.fileno(), start.limits.memory_bytes))
 
 
