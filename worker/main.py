@@ -103,6 +103,7 @@ def _make_pool(settings: Settings, build_task: str, fonts: FontSources, *, confi
             settings.memory_limit_mb * MIB,
             cpu_s=settings.effective_cpu_limit_s,
             file_bytes=settings.output_max_mb * MIB,
+            nice=settings.render_nice,
         ),
         recycle_jobs=settings.recycle_jobs,
         preload=PRELOAD_MODULES,
