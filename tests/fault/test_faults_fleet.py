@@ -178,7 +178,10 @@ async def fleet(hosts: Network, folder: Path, endpoints: tuple[str, str]) -> Asy
     address = S3Server(endpoints[0]).address(bucket)
     store = ObjectStore(parse_bucket_address(S3Server(endpoints[1]).address(bucket)))
     options = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "1")
-    settings = {"max_crashes": 100, "lease_ms": 6_000, "heartbeat_ms": 1_000, "keep_completed": 1_000_000}
+    settings = {
+        **{"max_attempts": 50, "max_crashes": 100},  # hosts that are cut off do not reach the bucket either
+        **{"lease_ms": 6_000, "heartbeat_ms": 1_000, "keep_completed": 1_000_000},
+    }
     async with (
         redis_hosts(hosts.hosts[WORKER_HOSTS:], folder, *options) as servers,
         Cluster(servers.socket_url, folder, store=store, **settings) as cluster,
