@@ -35,6 +35,7 @@ from previewops.metrics.lifetime_counters import (
 )
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.filter_query import FilterQuery, FilterTerm
+from previewops.queue.keys import ARQ_GUARD, ARQ_GUARD_SCORE
 from previewops.queue.leases import WORKER_LOST_FINGERPRINT, Claim, Leases
 from previewops.queue.queue import Receipt
 from previewops.queue.retry import FailureCounter
@@ -530,6 +531,9 @@ class QueueMachine(RuleBasedStateMachine):
             pipe.zrange(keys.dead_groups, 0, -1, withscores=True)
             pipe.llen(keys.wake)
             schedule, high, normal, low, active, completed, cancelled, dead, groups, wakes = pipe.execute()
+        if any(score < 0 for _, score in schedule):
+            assert schedule[0] == (ARQ_GUARD, ARQ_GUARD_SCORE)
+        schedule = [pair for pair in schedule if pair[0] != ARQ_GUARD]
 
         for priority, members in zip(PRIORITIES, (high, normal, low), strict=True):
             expected = sorted(

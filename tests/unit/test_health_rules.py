@@ -57,7 +57,7 @@ WELL = HealthInputs(
     confined_by={"w1": ("Landlock 6", "seccomp", "resource limits")},
     clocks_ahead_ms={"w1": 3, "this host": -40},
     store=StoreVerdict("s3://bucket"),
-    redis_version=ServerVersion("Redis", (8, 8, 1)),
+    redis_version=ServerVersion("Redis", (8, 8, 2)),
 )
 UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None,
     "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {}, "redis_version": None, "store": None,
