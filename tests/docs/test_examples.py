@@ -131,7 +131,7 @@ async def ask() -> None:
         await previews.wait("my-first", timeout_s=60)
         print((await http.get("/previews/my-first")).json()["status"])
         rejected = await http.post("/previews", json={})
-        print(rejected.status_code, len(refused.json()["detail"]["violations"]))
+        print(rejected.status_code, len(rejected.json()["detail"]["violations"]))
         taken = await http.post("/previews", json={**payload, "requestId": "another"})
         print(taken.status_code, taken.json()["detail"]["error"])
         unknown = await http.get("/previews/nobody")

@@ -402,6 +402,15 @@ async def test_descriptors_that_are_never_received_end_the_process(folder: Path)
 
 
 @pytest.mark.parametrize("confined", [False, True])
+async def test_renders_yield_to_the_worker(confined: bool) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    async with pool_of(confined=confined, limits=ChildLimits(512 * MIB, nice=7)) as pool:
+        await pool.start()
+        assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in pool.child_pids()] == [min(19, own + 7)]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
+@pytest.mark.parametrize("confined", [False, True])
 async def test_processor_time_is_limited_per_job(confined: bool) -> None:
     async with pool_of(confined=confined, limits=ChildLimits(512 * MIB, cpu_s=0.5)) as pool:
         for _ in range(3):  # in one process, whose total time exceeds the limit

@@ -57,12 +57,14 @@ class ChildLimits:
     """Limits of one render process; None means no limit.
 
     ``memory_bytes`` limits the address space and ``file_bytes`` the size of each written file, by the kernel.
-    ``cpu_s`` limits the processor time of each job, all threads together; the worker watches it.
+    ``cpu_s`` limits the processor time of each job, all threads together; the worker watches it. ``nice`` is added to
+    the worker's niceness, so that renders yield to everything else on a busy host.
     """
 
     memory_bytes: int
     cpu_s: float | None = None
     file_bytes: int | None = None
+    nice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,7 @@ def isolate(keep_fds: set[int], output: int, parent_pid: int) -> None:
 
 
 def limit_resources(limits: ChildLimits) -> None:
-    """Limits memory, open files and file size, for good.
+    """Limits memory, open files, file size and priority, for good.
 
     The out-of-memory killer takes this process before the worker.
     """
@@ -238,6 +240,7 @@ def limit_resources(limits: ChildLimits) -> None:
     _lower_limit(_RLIMIT_MSGQUEUE, 0)
     _lower_limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _lower_limit(resource.RLIMIT_AS, limits.memory_bytes)
+    os.nice(limits.nice)
     if limits.file_bytes is not None:
         _lower_limit(resource.RLIMIT_FSIZE, limits.file_bytes)
 
