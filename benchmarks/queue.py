@@ -101,9 +101,13 @@ def percentile(samples: list[float], fraction: float) -> float:
 
 def throughput(
     peers: dict[str, list[str]], socket: str, rounds: int, jobs: int
-) -> dict[str, dict[int, float]]:
-    """Jobs per second by peer and concurrency: medians over rounds in which the peers take turns."""
+) -> tuple[dict[str, dict[int, float]], dict[str, dict[int, float]]]:
+    """Jobs per second, and processor ms of the worker a job, by peer and concurrency.
+
+    Medians over rounds in which the peers take turns.
+    """
     per_second: dict[str, dict[int, list[float]]] = {name: {} for name in peers}
+    cpu_ms: dict[str, dict[int, list[float]]] = {name: {} for name in peers}
     for concurrency in CONCURRENCIES:
         for number in range(rounds):
             for name, command in peers.items():
@@ -112,9 +116,15 @@ def throughput(
                 count = {"arq": ARQ_JOBS[concurrency], "SAQ": min(jobs, SAQ_JOBS)}.get(name, jobs)
                 report = measure(command, socket, "throughput", concurrency, count)
                 per_second[name].setdefault(concurrency, []).append(report["perSecond"])
+                cpu_ms[name].setdefault(concurrency, []).append(report["cpuMs"])
+    return medians(per_second), medians(cpu_ms)
+
+
+def medians(samples: dict[str, dict[int, list[float]]]) -> dict[str, dict[int, float]]:
+    """The median of the samples of each peer and concurrency."""
     return {
-        name: {concurrency: statistics.median(rates) for concurrency, rates in by.items()}
-        for name, by in per_second.items()
+        name: {concurrency: statistics.median(values) for concurrency, values in by.items()}
+        for name, by in samples.items()
     }
 
 
@@ -141,7 +151,7 @@ def main() -> None:
 
     peers = available_peers(bullmq=not options.no_bullmq)
     with private_redis() as socket:
-        rates = throughput(peers, socket, options.rounds, options.jobs)
+        rates, cpu_ms = throughput(peers, socket, options.rounds, options.jobs)
         delays = latency(peers, socket)
 
     load = os.getloadavg()
@@ -159,8 +169,16 @@ def main() -> None:
             for c, w in zip(CONCURRENCIES, (12, 10, 10, 10), strict=True)
         )
         print(f"{'÷ ' + name:<12}{ratios}")
+    print("processor ms of the worker a job")
+    for name, by in cpu_ms.items():
+        print(
+            f"{name:<12}"
+            + "".join(f"{by[c]:>{w}.3f}" for c, w in zip(CONCURRENCIES, (12, 10, 10, 10), strict=True))
+        )
     if options.json is not None:
-        options.json.write_text(json.dumps({"when": when, "load": load, "rates": rates, "latencyMs": delays}))
+        options.json.write_text(
+            json.dumps({"when": when, "load": load, "rates": rates, "cpuMs": cpu_ms, "latencyMs": delays})
+        )
 
 
 if __name__ == "__main__":

@@ -90,6 +90,7 @@ def previews(folder: Path, rounds: int) -> dict[str, Any]:
             name: {
                 "ms": statistics.median(ms for run in runs for ms in run["ms"]),
                 "leastMs": min(ms for run in runs for ms in run["ms"]),
+                "leastCpuMs": min((ms for run in runs for ms in run["cpuMs"]), default=0.0),
                 "extraMiB": max(run["extraMiB"] for run in runs),
                 "ssim": likeness(folder / name, folder / "naive"),
             }

@@ -34,13 +34,15 @@ def measure_queue() -> Rows:
     rows: Rows = {}
     peers = queue.available_peers()
     with queue.private_redis() as socket:
-        rates = queue.throughput(peers, socket, rounds=5, jobs=10_000)
+        rates, cpu_ms = queue.throughput(peers, socket, rounds=5, jobs=10_000)
         delays = queue.latency(peers, socket)
     for peer in peers:
         if peer == "previewops":
             continue
         for concurrency, rate in rates[peer].items():
             rows[f"jobs/s at concurrency {concurrency} ÷ {peer}"] = rates["previewops"][concurrency] / rate
+            used = cpu_ms["previewops"][concurrency] / cpu_ms[peer][concurrency]
+            rows[f"worker, processor a no-op job at concurrency {concurrency} ÷ {peer}"] = used
         for name, ours, theirs in zip(("p50", "p99"), delays["previewops"], delays[peer], strict=True):
             rows[f"submit to start, {name} ÷ {peer}"] = ours / theirs
     return rows
@@ -86,8 +88,8 @@ def measure_render() -> Rows:
         pictures = render.make_pictures(folder)
         for kind, by in render.previews(folder, 2).items():
             if "libvips" in by:
-                rows[f"24 MP to 3 previews, {kind} ÷ libvips"] = (
-                    by["ours"]["leastMs"] / by["libvips"]["leastMs"]
+                rows[f"24 MP to 3 previews, {kind} ÷ libvips, processor"] = (
+                    by["ours"]["leastCpuMs"] / by["libvips"]["leastCpuMs"]
                 )
         for kind, figures in render.storyboards(pictures, 5, defaults=False).items():
             rows[f"6 steps, {kind}, processor ms"] = figures["cpuMs"]

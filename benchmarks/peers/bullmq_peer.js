@@ -38,6 +38,7 @@ async function fill() {
 
 async function throughput() {
   await add((jobId) => ({ jobId }));
+  const before = process.cpuUsage();
   const seconds = await new Promise((resolve) => {
     let done = 0;
     const started = process.hrtime.bigint();
@@ -46,7 +47,8 @@ async function throughput() {
       if (++done === jobs) resolve(Number(process.hrtime.bigint() - started) / 1e9);
     });
   });
-  console.log(JSON.stringify({ perSecond: jobs / seconds }));
+  const used = process.cpuUsage(before);
+  console.log(JSON.stringify({ perSecond: jobs / seconds, cpuMs: (used.user + used.system) / 1000 / jobs }));
 }
 
 async function latency() {

@@ -54,12 +54,12 @@ async def throughput(url: str, settings: Settings, jobs: int) -> dict[str, Any]:
         worker_id="bench",
         burst=True,
     )
-    started = time.perf_counter()
+    started, before = time.perf_counter(), time.process_time()
     await worker.main()
-    seconds = time.perf_counter() - started
+    seconds, used = time.perf_counter() - started, time.process_time() - before
     assert worker.jobs_complete == jobs
     await worker.close()
-    return {"perSecond": jobs / seconds}
+    return {"perSecond": jobs / seconds, "cpuMs": used * 1000 / jobs}
 
 
 async def latency(url: str, settings: Settings, jobs: int) -> dict[str, Any]:

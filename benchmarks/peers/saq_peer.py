@@ -37,13 +37,13 @@ async def throughput(url: str, concurrency: int, jobs: int) -> dict[str, Any]:
             all_done.set()
 
     worker = Worker(queue, functions=[render_preview], concurrency=concurrency, after_process=count)
-    started = time.perf_counter()
+    started, before = time.perf_counter(), time.process_time()
     running = asyncio.create_task(worker.start())
     await all_done.wait()
-    seconds = time.perf_counter() - started
+    seconds, used = time.perf_counter() - started, time.process_time() - before
     await worker.stop()
     running.cancel()
-    return {"perSecond": jobs / seconds}
+    return {"perSecond": jobs / seconds, "cpuMs": used * 1000 / jobs}
 
 
 async def latency(url: str, concurrency: int, jobs: int) -> dict[str, Any]:
