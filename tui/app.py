@@ -31,10 +31,11 @@ from previewops.tui.commands.commands import CommandExecutor, OperatorCommand
 from previewops.tui.data.error_boundary import with_error_boundary, wrap_errors
 from previewops.tui.data.health_poller import HealthPoller
 from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed, SourceRefused
+from previewops.tui.key_bindings import bindings
 from previewops.tui.keymap import GLOBAL, SCREENS, KeyAction, action_name
 from previewops.tui.options import Options
 from previewops.tui.protocols import DataSource, HealthSource
-from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.state.display_state import DisplayState
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.terminal.hangup import hang_up, terminal_is_gone

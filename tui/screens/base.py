@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.screen import Screen
 
@@ -20,11 +18,6 @@ from previewops.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
-
-
-def bindings(key_actions: Iterable[KeyAction]) -> list[BindingType]:
-    """Textual bindings of key actions."""
-    return [Binding(key.keys, key.action, key.label or key.help, show=bool(key.label)) for key in key_actions]
 
 
 class OperatorScreen(Screen[None]):

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from previewops.clock import iso_from_ms
 from previewops.formatting import clean
-from previewops.tui.keymap import SCREENS, KeyAction, namespaced_action
+from previewops.tui.keymap import SCREENS, KeyAction, key_of, namespaced_action
 from previewops.tui.state.queue_view import QueueView, ReplayPosition
+from previewops.tui.viewmodel.hints import key_hint, screen_key
 from previewops.tui.viewmodel.queue_status import STATUS_MARKS, alive_workers, queue_status
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, width_of
 
@@ -50,7 +51,7 @@ def clock_line(view: QueueView) -> Line:
     """Freshness of the view. A stale view looks unlike a live one, a frozen display unlike a paused queue."""
     parts: list[Span] = []
     if view.frozen:
-        parts.append(Span(" ❄ DISPLAY FROZEN · z ", Tone.BADGE_INFO))
+        parts.append(Span(f" ❄ DISPLAY FROZEN · {key_of('freeze')} ", Tone.BADGE_INFO))
     if view.connection_loss is not None:
         tries = f" · try {view.connection_loss.tries}" if view.connection_loss.tries else ""
         parts.append(Span(f" STALE {view.age_s} s{tries} ", Tone.BADGE_BAD))
@@ -68,10 +69,10 @@ def tab_line(view: QueueView, current: str, columns: int) -> Line:
     """The screens with their number keys, each with its key figure."""
     for full_titles in (True, False):
         spans: list[Span] = []
-        for number, (mode, title) in enumerate(SCREENS, 1):
+        for mode, title in SCREENS:
             tone = Tone.BADGE if mode == current else Tone.DIM
             name = title if full_titles else title.split()[0]
-            spans.append(Span(f" {number} {name} ", tone, f"app.show('{mode}')"))
+            spans.append(Span(f" {screen_key(mode)} {name} ", tone, f"app.show('{mode}')"))
             spans += _key_figure(view, mode)
             if full_titles:
                 spans.append(Span(" "))
@@ -98,7 +99,7 @@ def _key_figure(view: QueueView, mode: str) -> list[Span]:
 
 def running_command_line(view: QueueView, columns: int) -> Line:
     """The running command, and the key that cancels it."""
-    stop = (Span(" ctrl+x ", Tone.INFO, "app.cancel_command"), Span("cancels it after this batch ", Tone.DIM))
+    stop = (Span(" "), *key_hint("cancel_command", "cancels it after this batch "))
     return justify((Span(f" ⟳ {clean(view.running_command)}", Tone.WARN),), stop, columns)
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from previewops.tui.keymap import GLOBAL, REPLAY, SCREENS, KeyAction, is_app_action
+from previewops.tui.keymap import GLOBAL, REPLAY, SCREENS, KeyAction, find_key_action, is_app_action
+from previewops.tui.viewmodel.hints import SCREEN_RANGE
 from previewops.tui.viewmodel.spans import Line, Span, Tone, pad
 from previewops.tui.viewmodel.wrap import hang
 
 _KEY_COLUMNS = 10
 _NAVIGATION = (
     KeyAction("", "j k ↑ ↓", "", "Move; g and G go to the first and the last row."),
-    KeyAction("", "enter", "", "Open the row at the cursor."),
+    find_key_action("choose", "grid"),
     KeyAction("", "tab", "", "Go to the next panel."),
 )
-_SHOW_SCREEN = KeyAction("", "1 … 7", "", f"Go to {', '.join(title for _, title in SCREENS)}.")
+_SHOW_SCREEN = KeyAction("", SCREEN_RANGE, "", f"Go to {', '.join(title for _, title in SCREENS)}.")
 
 
 def help_lines(mode: str, key_actions: Sequence[KeyAction], columns: int) -> Sequence[Line]:

@@ -35,8 +35,8 @@ class DeadListPanel(Panel):
     def __init__(self, data: DeadLetterData, *, id: str) -> None:
         super().__init__(
             "dead letters",
-            Container(Grid(GROUP_COLUMNS, marking=True), FilterLine(CAUSES_EXAMPLE), id="by-cause"),
-            Container(Grid(ALL_COLUMNS, marking=True), FilterLine(), id="by-job"),
+            Container(Grid(GROUP_COLUMNS, marking=True), FilterLine("dead", CAUSES_EXAMPLE), id="by-cause"),
+            Container(Grid(ALL_COLUMNS, marking=True), FilterLine("dead"), id="by-job"),
             id=id,
         )
         self._data = data

@@ -10,6 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button
 
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import PART_KEYS
 from previewops.tui.screens.modal import Modal
 from previewops.tui.viewmodel.spans import Line
 from previewops.tui.viewmodel.wrap import wrap_lines
@@ -18,13 +20,16 @@ from previewops.tui.widgets.panel import framed
 
 Result = TypeVar("Result")
 
+_LOW_ROWS = 30
+"""Below this height buttons take one row, so that text, inputs and buttons of the largest dialogs are visible."""
+
 
 class Dialog(Modal[Result | None]):
     """A dialog. It is dismissed with its answer, or with None if the operator cancels."""
 
     CSS_PATH = "dialog.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", show=False),
+        *bindings(PART_KEYS["dialog"]),
         Binding("left,up", "app.focus_previous", show=False),
         Binding("right,down", "app.focus_next", show=False),
     ]
@@ -52,6 +57,9 @@ class Dialog(Modal[Result | None]):
 
     def on_mount(self) -> None:
         self.set_lines(self._lines)
+
+    def on_resize(self) -> None:
+        self.set_class(self.app.size.height < _LOW_ROWS, "-low")
 
     def set_lines(self, lines: Sequence[Line]) -> None:
         self._lines = tuple(lines)

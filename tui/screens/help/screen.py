@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 
-from previewops.tui.keymap import KeyAction
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import PART_KEYS, KeyAction, key_of
 from previewops.tui.screens.modal import Modal
 from previewops.tui.viewmodel.help import help_lines
 from previewops.tui.widgets.diffed_lines import DiffedLines
@@ -19,7 +20,7 @@ class HelpScreen(Modal[None]):
     """Lists the available keys."""
 
     CSS_PATH = "help.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "leave", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(PART_KEYS["help"])
 
     def __init__(self, mode: str, key_actions: Sequence[KeyAction]) -> None:
         super().__init__()
@@ -29,7 +30,7 @@ class HelpScreen(Modal[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="box") as box:
             box.border_title = "Keys"
-            box.border_subtitle = "esc closes"
+            box.border_subtitle = f"{key_of('leave', 'help')} closes"
             yield DiffedLines(id="lines", fit_height=True)
 
     def on_mount(self) -> None:

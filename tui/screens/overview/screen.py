@@ -10,8 +10,9 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 
 from previewops.snapshot.history import Period
-from previewops.tui.keymap import KeyAction
-from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import SCREEN_KEYS
+from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.overview import charts, panels
 from previewops.tui.widgets.diffed_lines import DiffedLines
@@ -28,9 +29,7 @@ class OverviewScreen(OperatorScreen):
 
     MODE = "overview"
     CSS_PATH = "overview.tcss"
-    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("period", "d", "Hour/day", "Switch the charts between the last hour and the last day."),
-    )
+    KEY_ACTIONS = SCREEN_KEYS["overview"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:

@@ -9,8 +9,10 @@ from previewops.clock import iso_from_ms
 from previewops.formatting import pluralize
 from previewops.queue.filter_query import FilterQuery
 from previewops.snapshot.model import QueueEvent
+from previewops.tui.keymap import key_of
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.event_text import event_description, event_subject, tone_of
+from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
 from previewops.tui.viewmodel.wrap import hang
 
@@ -107,10 +109,13 @@ def empty_lines(feed: EventFeed) -> tuple[Line, ...]:
     if feed.terms:
         return (
             (Span("no event matches ", Tone.DIM), clean_span(feed.terms)),
-            (Span("esc clears the filter", Tone.DIM),),
+            key_hint("back", "clears the filter"),
         )
     if feed.operators_only:
-        return ((Span("no recent operator actions", Tone.DIM),), (Span("o shows all events", Tone.DIM),))
+        return (
+            (Span("no recent operator actions", Tone.DIM),),
+            key_hint("operators_only", "shows all events", "events"),
+        )
     return (
         (Span("no events yet", Tone.TEXT),),
         (Span("retries, dead letters, recoveries and operator actions appear here", Tone.DIM),),
@@ -126,7 +131,8 @@ def subtitle(feed: EventFeed, shown: int, waiting: int) -> str:
     if feed.following:
         parts.append("following")
     else:
-        parts.append(f"{waiting:,} new, f follows" if waiting else "held, f follows")
+        follows = f"{key_of('follow', 'events')} follows"
+        parts.append(f"{waiting:,} new, {follows}" if waiting else f"held, {follows}")
     return " · ".join(parts)
 
 
