@@ -46,10 +46,20 @@ def test_no_line_is_wider_than_its_panel(columns: int) -> None:
 
 def test_alarms_come_worst_first_with_advice() -> None:
     lines = [plain_text(line) for line in panels.headline(BUSY_PICTURE, 100)]
-    assert lines[1].startswith(" ✖ a job has waited 412 s  add workers or slots")
-    assert lines[2].startswith(" ▲ 82 dead letters")
+    assert lines[0].startswith(" ✖ a job has waited 412 s  5 opens Workers  add workers or slots")
+    assert "1,430 jobs pending" in lines[1]
+    assert lines[2].startswith(" ▲ 82 dead letters  4 opens Dead letters")
     well = replace(BUSY_PICTURE, health=WELL)
     assert len(panels.headline(well, 100)) == 1
+
+
+def test_an_alarm_keeps_its_key_and_its_advice_is_never_cut() -> None:
+    for columns in (40, 60, 80, 120):
+        for line in panels.headline(BUSY_PICTURE, columns):
+            assert width_of(line) <= columns
+            text_of = plain_text(line)
+            assert "add work" not in text_of or "add workers or slots" in text_of
+        assert " opens Workers" in plain_text(panels.headline(BUSY_PICTURE, columns)[0])
 
 
 def test_no_workers_shows_how_to_start_some() -> None:
@@ -117,8 +127,8 @@ def test_a_frozen_display_looks_unlike_a_paused_queue() -> None:
     paused = QueueView().with_snapshot(PAUSED)
     assert "FROZEN" in plain_text(clock_line(frozen))
     assert "FROZEN" not in plain_text(clock_line(paused))
-    assert "paused" in plain_text(title_line(paused, 120))
-    assert "paused" not in plain_text(title_line(frozen, 120))
+    assert "PAUSED" in plain_text(title_line(paused, 120))
+    assert "PAUSED" not in plain_text(title_line(frozen, 120))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from previewops.clock import iso_from_ms
 from previewops.formatting import clean
 from previewops.tui.keymap import SCREENS, KeyAction, key_of, namespaced_action
 from previewops.tui.state.queue_view import QueueView, ReplayPosition
+from previewops.tui.viewmodel.alarms import alive_workers
 from previewops.tui.viewmodel.hints import key_hint, screen_key
-from previewops.tui.viewmodel.queue_status import STATUS_MARKS, alive_workers, queue_status
+from previewops.tui.viewmodel.queue_status import STATUS_MARKS, queue_status
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, width_of
 
 _LIVE_ENVIRONMENTS = ("prod", "production", "live")
@@ -29,6 +30,8 @@ def title_line(view: QueueView, columns: int) -> Line:
     if view.read_only and replay is None:
         left.append(Span(" READ-ONLY ", Tone.BADGE))
     state = queue_status(view)
+    if view.snapshot is not None and view.snapshot.paused and state.mark != "‖":
+        left.append(Span(" ‖ PAUSED ", Tone.BADGE_WARN))
     return clip((*left, Span(f"  {state.mark} {state.headline}", state.tone)), columns)
 
 

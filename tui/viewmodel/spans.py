@@ -150,6 +150,12 @@ def justify(left: Line, right: Line, columns: int) -> Line:
     return (*pad(left, room), Span(" "), *right) if room else clip(right, columns)
 
 
+def spread(left: Line, right: Line, columns: int) -> Line:
+    """As ``justify``, but without ``right`` if both do not fit whole: for lines of figures, which must not be cut."""
+    whole = width_of(left) + width_of(right) + 2 <= columns
+    return justify(left, right, columns) if whole else clip(left, columns)
+
+
 def centre(lines: Sequence[Line], columns: int, rows: int) -> list[Line]:
     """The lines in the middle of an area, below blank lines."""
     fitted = [clip(line, columns) for line in lines]

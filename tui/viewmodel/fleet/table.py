@@ -9,10 +9,10 @@ from previewops.formatting import clean, format_age, pluralize
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorStatus
 from previewops.snapshot.model import RunningJob, Snapshot, WorkerState
 from previewops.tui.state.queue_view import SILENT_MS
+from previewops.tui.viewmodel.alarms import alive_workers
 from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.columns import TableColumn
-from previewops.tui.viewmodel.queue_status import alive_workers
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
 _STOPPED_STATES = {

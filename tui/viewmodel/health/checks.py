@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from previewops.formatting import format_bytes, pluralize
 from previewops.health import Check, Health, PerfdataValue, Status
 from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.alarms import WORST_FIRST
 from previewops.tui.viewmodel.queue_status import STATUS_MARKS, connection_loss_text
 from previewops.tui.viewmodel.spans import Line, Span, Tone, beside, clean_span, pad, width_of
 from previewops.tui.viewmodel.wrap import hang, wrap
@@ -17,7 +18,6 @@ _WORDS = {
     Status.CRITICAL: "the queue needs help now",
     Status.UNKNOWN: "the queue's health is unknown",
 }
-_WORST_FIRST = (Status.CRITICAL, Status.UNKNOWN, Status.WARNING, Status.OK)
 DATA_LOSS_LINES: tuple[Line, ...] = (
     (Span("Redis lost the queue's data: jobs that were pending then are gone."),),
     (),
@@ -53,7 +53,7 @@ def verdict_lines(view: QueueView, columns: int) -> list[Line]:
 
 
 def _status_counts(health: Health) -> str:
-    counts = {status: sum(check.status is status for check in health.checks) for status in _WORST_FIRST}
+    counts = {status: sum(check.status is status for check in health.checks) for status in WORST_FIRST}
     text = {
         Status.CRITICAL: f"{counts[Status.CRITICAL]} critical",
         Status.UNKNOWN: f"{counts[Status.UNKNOWN]} unknown",
@@ -68,7 +68,7 @@ def check_lines(health: Health | None, columns: int) -> list[Line]:
     if health is None:
         return [(Span("no results yet", Tone.DIM),)]
     lines: list[Line] = []
-    for check in sorted(health.checks, key=lambda check: _WORST_FIRST.index(check.status)):
+    for check in sorted(health.checks, key=lambda check: WORST_FIRST.index(check.status)):
         lines += _check(check, columns)
     return lines
 

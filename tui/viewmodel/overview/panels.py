@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from previewops.formatting import clean, format_duration, pluralize
-from previewops.health import Status
 from previewops.snapshot.model import Snapshot
 from previewops.states import Priority
 from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.alarms import Alarm, alarms_of, alive_workers
 from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.event_text import event_line
-from previewops.tui.viewmodel.queue_status import (
-    STATUS_MARKS,
-    alive_workers,
-    drain_ms,
-    flow_rates,
-    queue_status,
-)
-from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, pad, width_of
+from previewops.tui.viewmodel.hints import key_hint
+from previewops.tui.viewmodel.queue_status import STATUS_MARKS, QueueStatus, queue_status, trend_text
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, pad, spread, width_of
 
 _MAX_ALARMS = 3
 
@@ -26,21 +21,36 @@ FULL_FROM = 10
 
 
 def headline(view: QueueView, columns: int) -> list[Line]:
-    """The queue's status, then the failed health checks."""
+    """The queue's status, which is the worst alarm if there is one, then the other alarms, each with its key."""
     state = queue_status(view)
-    status = (Span(f" {state.mark} {state.headline}", state.tone), Span(f"  {state.details}"))
-    lines = [clip(status, columns)]
-    if view.health is not None:
-        bad = [check for check in view.health.checks if check.status is not Status.OK]
-        bad.sort(key=lambda check: check.status is not Status.CRITICAL)
-        for check in bad[:_MAX_ALARMS]:
-            mark, tone = STATUS_MARKS[check.status]
-            advice = f"  {clean(check.advice)}" if check.advice else ""
-            alarm = (Span(f" {mark} {clean(check.message)}", tone), Span(advice, Tone.DIM))
-            lines.append(clip(alarm, columns))
-        if len(bad) > _MAX_ALARMS:
-            lines.append((Span(f"   and {len(bad) - _MAX_ALARMS} more in Health", Tone.DIM),))
+    lines = [_status_line(state, columns)]
+    if view.connection_loss is not None:
+        return lines
+    if state.alarm is not None:
+        lines += [(Span("   "), *clip((Span(state.details, Tone.DIM),), columns - 3))]
+    others = alarms_of(view)[1:]
+    for alarm in others[:_MAX_ALARMS]:
+        mark, tone = STATUS_MARKS[alarm.status]
+        lines.append(_alarm_line(Span(f" {mark} {alarm.headline}", tone), alarm, columns))
+    if len(others) > _MAX_ALARMS:
+        more = key_hint("show('health')", f"shows {len(others) - _MAX_ALARMS} more")
+        lines.append((Span("   "), *more))
     return lines
+
+
+def _status_line(state: QueueStatus, columns: int) -> Line:
+    head = Span(f" {state.mark} {state.headline}", state.tone)
+    if state.alarm is not None:
+        return _alarm_line(head, state.alarm, columns)
+    return clip((head, Span(f"  {state.details}")), columns)
+
+
+def _alarm_line(head: Span, alarm: Alarm, columns: int) -> Line:
+    """An alarm with its key, and its advice if that fits whole. A long headline is cut, not the key."""
+    remedy = (Span("  "), *alarm.remedy)
+    line = (*clip((head,), columns - width_of(remedy)), *remedy)
+    advised = (*line, Span(f"  {clean(alarm.check.advice)}", Tone.DIM))
+    return advised if alarm.check.advice and width_of(advised) <= columns else line
 
 
 def depth_lines(view: QueueView, columns: int) -> list[Line]:
@@ -50,19 +60,15 @@ def depth_lines(view: QueueView, columns: int) -> list[Line]:
         return []
     maximum = max(FULL_FROM, *snapshot.waiting.values())
     lines = [_class_line(snapshot, priority, maximum, columns) for priority in Priority]
-    incoming, finished = flow_rates(view.history, snapshot.now_ms)
-    remaining = drain_ms(snapshot, view.history)
-    trend = "drained in " + format_duration(remaining) if snapshot.backlog and remaining is not None else ""
-    if snapshot.backlog and remaining is None and incoming > finished:
-        trend = f"grows by {incoming - finished:.0f} a minute"
     counts = (
         *_count("delayed", snapshot.delayed, Tone.TEXT),
         *_count("active", snapshot.active, Tone.GOOD if snapshot.active else Tone.DIM),
         *_count("dead", snapshot.dead, Tone.BAD if snapshot.dead else Tone.DIM),
     )
-    lines.append(justify(counts, (Span(trend, Tone.DIM),), columns))
-    done = snapshot.counters.get("completed", 0)
-    lines.append((Span("completed ", Tone.DIM), Span(f"{done:,}", Tone.TEXT), Span("  in total", Tone.DIM)))
+    lines.append(clip(counts, columns))
+    done = short_count(snapshot.counters.get("completed", 0))
+    total = (Span("completed ", Tone.DIM), Span(done, Tone.TEXT), Span("  in total", Tone.DIM))
+    lines.append(spread(total, (Span(trend_text(snapshot, view.history), Tone.DIM),), columns))
     return lines
 
 
