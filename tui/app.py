@@ -17,6 +17,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.events import Event, Key, Paste
+from textual.filter import Monochrome, NoColor
 from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 from textual.worker import Worker, get_current_worker
@@ -40,7 +41,7 @@ from previewops.tui.state.display_state import DisplayState
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.terminal.hangup import hang_up, terminal_is_gone
 from previewops.tui.terminal.key_queue import KeyQueue
-from previewops.tui.terminal.palette import themes
+from previewops.tui.terminal.palette import NO_COLOR_THEME, themes
 from previewops.tui.viewmodel.confirmation import ConfirmationLevel
 from previewops.tui.viewmodel.spans import Span
 
@@ -90,6 +91,10 @@ class OperatorApp(App[int]):
         for theme in themes():
             self.register_theme(theme)
         self.theme = options.theme
+        if self.no_color:
+            # Textual would turn colours into 24-bit greys, and the terminal's own colours into black on black.
+            self.theme = NO_COLOR_THEME
+            self._filters = [kept for kept in self._filters if not isinstance(kept, Monochrome)] + [NoColor()]
         self.source = with_error_boundary(source)
         self.options = options
         self.job_id = ""
@@ -227,7 +232,9 @@ class OperatorApp(App[int]):
     # -- which actions are available --------------------------------------------------------------------
 
     def is_forbidden(self, action: str) -> bool:
-        """Whether a read-only screen hides the action."""
+        """Whether the action is hidden: it changes something on a read-only screen, or colours under NO_COLOR."""
+        if action == "next_theme" and self.no_color:
+            return True
         return self.options.read_only and action in self.mutating_actions()
 
     def is_allowed(self, screen: Screen[Any], action: str) -> bool:

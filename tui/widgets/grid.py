@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
@@ -246,7 +247,7 @@ class Grid(ScrollingLines):
     def _lit(self, strip: Strip) -> Strip:
         variables = self.app.theme_variables
         if self.app.native_ansi_color or self.app.no_color:
-            return strip.apply_style(Style(reverse=self.has_focus, bold=True))
+            return _reversed(strip) if self.has_focus else strip.apply_style(Style(bold=True))
         base_style = variables["block-cursor-background" if self.has_focus else "panel"]
         return strip.apply_style(Style(bgcolor=base_style))
 
@@ -265,3 +266,12 @@ class Grid(ScrollingLines):
             cut = clip_middle(cell, width) if column.middle else cell
             spans += pad(cut, width, right=column.right and not last)
         return tuple(spans)
+
+
+def _reversed(strip: Strip) -> Strip:
+    """The strip in one reversed run: with the colours of its parts it would look like a patchwork."""
+    segments = []
+    for text, style, _ in strip:
+        click = Style.from_meta(style.meta) if style is not None and style.meta else Style()
+        segments.append(Segment(text, Style(reverse=True, bold=True) + click))
+    return Strip(segments, strip.cell_length)
