@@ -74,6 +74,7 @@ class ScriptName(StrEnum):
     REPAIR_GROUP = auto()
     REPAIR_MEMBER = auto()
     REPAIR_ACCOUNTING = auto()
+    REGROUP = auto()
 
 
 @cache

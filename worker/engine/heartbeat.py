@@ -108,6 +108,9 @@ class Heartbeat:
         self._sent += 1
         if self._runs or self._sent % IDLE_MAINTENANCE == 0:
             await self._leases.maintain()
+            regrouped = await self._leases.regroup()
+            if regrouped:
+                log.info("dead-letters.regrouped", letters=regrouped)
 
     async def _await_maintenance(self, maintenance: asyncio.Task[None]) -> None:
         """Awaits the maintenance, and stops runs whose leases may expire while it waits.
