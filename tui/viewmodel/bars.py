@@ -69,19 +69,29 @@ def clock_line(view: QueueView) -> Line:
 
 
 def tab_line(view: QueueView, current: str, columns: int) -> Line:
-    """The screens with their number keys, each with its key figure."""
-    for full_titles in (True, False):
-        spans: list[Span] = []
-        for mode, title in SCREENS:
-            tone = Tone.BADGE if mode == current else Tone.DIM
-            name = title if full_titles else title.split()[0]
-            spans.append(Span(f" {screen_key(mode)} {name} ", tone, f"app.show('{mode}')"))
-            spans += _key_figure(view, mode)
-            if full_titles:
-                spans.append(Span(" "))
-        if width_of(tuple(spans)) <= columns:
+    """The screens with their keys, each with its figure if all fit; at last those that fit whole."""
+    tabs: list[Line] = []
+    for full_titles, figures in ((True, True), (False, True), (False, False)):
+        tabs = [_tab(view, mode, current, full_titles, figures) for mode, _ in SCREENS]
+        if sum(map(width_of, tabs)) <= columns:
             break
-    return clip(tuple(spans), columns)
+    spans: list[Span] = []
+    for tab in tabs:
+        if width_of((*spans, *tab)) > columns:
+            break
+        spans += tab
+    return tuple(spans)
+
+
+def _tab(view: QueueView, mode: str, current: str, full_titles: bool, figures: bool) -> Line:
+    title = dict(SCREENS)[mode]
+    name = title if full_titles else title.split()[0]
+    tone = Tone.BADGE if mode == current else Tone.DIM
+    return (
+        Span(f" {screen_key(mode)} {name} ", tone, f"app.show('{mode}')"),
+        *(_key_figure(view, mode) if figures else ()),
+        Span(" " if full_titles else ""),
+    )
 
 
 def _key_figure(view: QueueView, mode: str) -> list[Span]:
@@ -107,14 +117,16 @@ def running_command_line(view: QueueView, columns: int) -> Line:
 
 
 def short_count(number: int) -> str:
-    """A count in at most five characters: 950, 12.3k, 1.2M."""
+    """A count in at most five characters: 950, 12.3k, 1.2M. Counts from 10¹⁵ on have an exponent: 1e15."""
     if number < 10_000:
         return f"{number:,}"
-    for factor, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
-        if number >= factor:
-            value = number / factor
-            return f"{value:.1f}{unit}" if value < 100 else f"{value:.0f}{unit}"
-    return str(number)
+    for factor, unit in ((1_000, "k"), (1_000_000, "M"), (1_000_000_000, "G"), (1_000_000_000_000, "T")):
+        value = number / factor
+        if value < 99.95:
+            return f"{value:.1f}{unit}"
+        if value < 999.5:
+            return f"{value:.0f}{unit}"
+    return f"{number:.0e}".replace("e+", "e")
 
 
 def key_line(key_actions: Sequence[KeyAction], columns: int) -> Line:

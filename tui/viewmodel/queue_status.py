@@ -17,6 +17,9 @@ WINDOW_MS = 60_000
 
 WINDOW_TEXT = "in 60 s"
 
+DETAILS_GAP = "; "
+"""Between two details of a status."""
+
 STATUS_MARKS: dict[Status, tuple[str, Tone]] = {
     Status.OK: ("✓", Tone.GOOD),
     Status.WARNING: ("▲", Tone.WARN),
@@ -86,7 +89,7 @@ def _details(snapshot: Snapshot, history: History) -> str:
         parts.append(f"{arrived:,} arrived, {ended:,} ended {WINDOW_TEXT}")
     parts.append(trend_text(snapshot, history))
     parts.append(pluralize(alive, "worker") if alive else "")
-    return "; ".join(filter(None, parts))
+    return DETAILS_GAP.join(filter(None, parts))
 
 
 def trend_text(snapshot: Snapshot, history: History) -> str:

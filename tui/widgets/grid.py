@@ -15,8 +15,8 @@ from textual.message import Message
 from textual.strip import Strip
 
 from previewops.tui.terminal.palette import get_palette
-from previewops.tui.viewmodel.columns import GAP, TableColumn, fit_widths, total_width
-from previewops.tui.viewmodel.spans import Line, Span, Tone, centre, clip_middle, pad
+from previewops.tui.viewmodel.columns import TableColumn, fit_widths, lay_out_row
+from previewops.tui.viewmodel.spans import Line, Span, Tone, centre
 from previewops.tui.widgets.line_rendering import SCROLLBAR, ScrollingLines, strip_of
 
 _MARK = 2
@@ -252,20 +252,8 @@ class Grid(ScrollingLines):
         return strip.apply_style(Style(bgcolor=base_style))
 
     def _laid_out(self, cells: Sequence[Line], widths: Sequence[int], mark: Span) -> Line:
-        spans: list[Span] = [mark] if self._marking else []
-        short = len(cells) < len(widths)
-        first = True
-        for place, (cell, column) in enumerate(zip(cells, self._columns, strict=False)):
-            last = short and place == len(cells) - 1
-            width = total_width(widths[place:]) if last else widths[place]
-            if not width:
-                continue
-            if not first:
-                spans.append(Span(" " * GAP))
-            first = False
-            cut = clip_middle(cell, width) if column.middle else cell
-            spans += pad(cut, width, right=column.right and not last)
-        return tuple(spans)
+        line = lay_out_row(cells, self._columns, widths)
+        return (mark, *line) if self._marking else line
 
 
 def _reversed(strip: Strip) -> Strip:

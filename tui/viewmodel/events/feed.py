@@ -100,9 +100,11 @@ def cells(event: QueueEvent, now_ms: int) -> tuple[Line, ...]:
 
 
 def _clock(at_ms: int, now_ms: int) -> str:
-    """The time of day (UTC); for another day the date, without seconds."""
+    """The time of day (UTC); for another day the date, without seconds; for another year the date alone."""
     at, now = iso_from_ms(at_ms), iso_from_ms(now_ms)
-    return at[11:19] if at[:10] == now[:10] else f"{at[5:10]} {at[11:16]}"
+    if at[:10] == now[:10]:
+        return at[11:19]
+    return f"{at[5:10]} {at[11:16]}" if at[:4] == now[:4] else at[:10]
 
 
 def empty_lines(feed: EventFeed) -> tuple[Line, ...]:

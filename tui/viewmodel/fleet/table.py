@@ -13,7 +13,7 @@ from previewops.tui.viewmodel.alarms import alive_workers
 from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.columns import TableColumn
-from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, clip_middle
 
 _STOPPED_STATES = {
     "exited": ("○", "drained", Tone.DIM),
@@ -28,8 +28,11 @@ STOPPED_PHASES = tuple(_STOPPED_STATES)
 _MAX_BLOCKS = 5
 _BAR = 4
 _IDLE_CPU = 5
+_HOST = 24
+"""Columns of a host's name at most: the figures after it are not cut."""
 _MIB = 1 << 20
 _GIB = 1 << 30
+_TIB = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,8 @@ def heading_line(row: FleetRow, now_ms: int) -> Line:
     well = not supervisor.silent and state.state == "running"
     text = f"silent {elapsed(supervisor.heartbeat_ms, now_ms)}" if supervisor.silent else clean(state.state)
     mark = Span("● ", Tone.GOOD) if well else Span("▲ ", Tone.WARN)
-    parts = [mark, clean_span(state.host, Tone.STRONG), Span(f"  {text}", Tone.DIM if well else Tone.WARN)]
+    (host,) = clip_middle((clean_span(state.host, Tone.STRONG),), _HOST)
+    parts = [mark, host, Span(f"  {text}", Tone.DIM if well else Tone.WARN)]
     facts = (clean(state.backend), target_count(supervisor), memory_text(state.rss_bytes))
     parts.append(Span("".join(f"  {fact}" for fact in facts), Tone.DIM))
     if state.notice:
@@ -273,8 +277,14 @@ def cpu_text(percent: float) -> str:
 
 
 def memory_text(count: int) -> str:
-    """Bytes in at most seven characters: "187 MiB", "1.2 GiB"."""
-    return f"{count / _GIB:.1f} GiB" if count >= 1_000 * _MIB else f"{count / _MIB:.0f} MiB"
+    """Bytes in at most seven characters: "187 MiB", "1.2 GiB", "931 GiB"."""
+    for factor, unit in ((_MIB, "MiB"), (_GIB, "GiB"), (_TIB, "TiB")):
+        value = count / factor
+        if unit != "MiB" and value < 9.95:
+            return f"{value:.1f} {unit}"
+        if value < 999.5:
+            return f"{value:.0f} {unit}"
+    return ">1 PiB"
 
 
 def runs_by_id(runs: Iterable[RunningJob]) -> dict[str, RunningJob]:

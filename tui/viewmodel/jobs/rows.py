@@ -47,17 +47,20 @@ STATE_TONES: Mapping[JobState, Tone] = {
 
 _BAR = 6
 _ALL = "all"
+_SHORT_NAMES = {"waiting": "wait", "delayed": "delay", "completed": "done", "cancelled": "canc."}
+"""Names where large counts leave no room for the whole ones."""
 
 
 def state_tabs(snapshot: Snapshot | None, current: JobState | None, columns: int) -> Line:
     """The states to choose from, each with its number of jobs."""
     counts = state_counts(snapshot) if snapshot is not None else {}
-    for gap in (2, 1, 0):
+    for gap, shortened in ((2, False), (1, False), (0, False), (0, True)):
         spans = [Span(" ")] if gap else []
         for state in (None, *JobState):
             name = _ALL if state is None else state.value
             action = f"screen.show_state('{name}')"
-            spans.append(Span(f" {name} ", Tone.BADGE if state is current else Tone.DIM, action))
+            word = _SHORT_NAMES.get(name, name) if shortened else name
+            spans.append(Span(f" {word} ", Tone.BADGE if state is current else Tone.DIM, action))
             if state is not None and counts.get(state):
                 # The counter includes expired records, hence "at most".
                 figure = ("≤" if state is JobState.CANCELLED else "") + short_count(counts[state])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from previewops.formatting import format_duration
 from previewops.snapshot.histogram import merge_histograms, percentile_ms
 from previewops.snapshot.history import HistoryColumn, Period
 from previewops.snapshot.model import Snapshot
@@ -18,7 +17,13 @@ from previewops.tui.viewmodel.chart_drawing import (
     sparkline,
     time_axis,
 )
+from previewops.tui.viewmodel.durations import short_duration
 from previewops.tui.viewmodel.spans import Line, Span, Tone, width_of
+
+_FRACTIONS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+_NAME = 7
+_CELL = 9
+"""Width of a duration with the gap before it."""
 
 
 def throughput_lines(view: QueueView, period: Period, columns: int, rows: int) -> list[Line]:
@@ -75,11 +80,12 @@ def latency_lines(view: QueueView, period: Period, columns: int, rows: int) -> l
         return []
     width = max(10, columns - AXIS_COLUMNS)
     samples = view.history.columns(period, width, snapshot.now_ms)
-    cell = min(10, (columns - 8) // 3)
-    head = f"{'':<8}{'p50':>{cell}}{'p95':>{cell}}{'p99':>{cell}}"
+    # Durations take up to eight columns: the last percentiles give way rather than touch each other.
+    fractions = dict(list(_FRACTIONS.items())[: max(1, (columns - _NAME) // _CELL)])
+    head = f"{'':<{_NAME}}" + "".join(f"{name:>{_CELL}}" for name in fractions)
     lines: list[Line] = [(Span(head, Tone.DIM),)]
     for name, series in (("wait", "wait"), ("render", "run")):
-        lines.append(_percentiles(name, series, samples, cell, columns if rows < 11 else 0))
+        lines.append(_percentiles(name, series, samples, fractions, columns if rows < 11 else 0))
     if rows < 11:
         return lines
     chart_rows = rows - len(lines) - 1
@@ -89,12 +95,20 @@ def latency_lines(view: QueueView, period: Period, columns: int, rows: int) -> l
     return [*lines, _when(samples, snapshot.now_ms)]
 
 
-def _percentiles(name: str, series: str, samples: Sequence[HistoryColumn], cell: int, columns: int) -> Line:
+def _percentiles(
+    name: str,
+    series: str,
+    samples: Sequence[HistoryColumn],
+    fractions: Mapping[str, float],
+    columns: int,
+) -> Line:
     """One row of percentiles, with a sparkline of the p95 if ``columns`` leave room."""
     merged = merge_histograms(_bins(column, series) for column in samples)
-    spans = [Span(f"{name:<8}", Tone.DIM)]
-    for fraction, tone in ((0.5, Tone.STRONG), (0.95, Tone.TEXT), (0.99, Tone.TEXT)):
-        spans.append(Span(f"{format_duration(percentile_ms(merged, fraction)):>{cell}}", tone))
+    spans = [Span(f"{name:<{_NAME}}", Tone.DIM)]
+    for fraction in fractions.values():
+        value = percentile_ms(merged, fraction)
+        figure = "-" if value is None else short_duration(round(value))
+        spans.append(Span(f"{figure:>{_CELL}}", Tone.STRONG if fraction == 0.5 else Tone.TEXT))
     room = columns - width_of(tuple(spans)) - 2
     if room >= 8:
         last = [percentile_ms(_bins(column, series), 0.95) or 0.0 for column in samples[-room:]]

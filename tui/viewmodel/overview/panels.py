@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
+
 from previewops.formatting import clean, format_duration, pluralize
 from previewops.snapshot.model import Snapshot
 from previewops.states import Priority
@@ -11,7 +13,13 @@ from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.event_text import event_line
 from previewops.tui.viewmodel.hints import key_hint
-from previewops.tui.viewmodel.queue_status import STATUS_MARKS, QueueStatus, queue_status, trend_text
+from previewops.tui.viewmodel.queue_status import (
+    DETAILS_GAP,
+    STATUS_MARKS,
+    QueueStatus,
+    queue_status,
+    trend_text,
+)
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, pad, spread, width_of
 
 _MAX_ALARMS = 3
@@ -27,7 +35,7 @@ def headline(view: QueueView, columns: int) -> list[Line]:
     if view.connection_loss is not None:
         return lines
     if state.alarm is not None:
-        lines += [(Span("   "), *clip((Span(state.details, Tone.DIM),), columns - 3))]
+        lines.append((Span("   "), Span(_fitting(state.details, columns - 3), Tone.DIM)))
     others = alarms_of(view)[1:]
     for alarm in others[:_MAX_ALARMS]:
         mark, tone = STATUS_MARKS[alarm.status]
@@ -42,7 +50,18 @@ def _status_line(state: QueueStatus, columns: int) -> Line:
     head = Span(f" {state.mark} {state.headline}", state.tone)
     if state.alarm is not None:
         return _alarm_line(head, state.alarm, columns)
-    return clip((head, Span(f"  {state.details}")), columns)
+    return clip((head, Span(f"  {_fitting(state.details, columns - width_of((head,)) - 2)}")), columns)
+
+
+def _fitting(details: str, columns: int) -> str:
+    """As many of the details as fit whole: a figure that is cut would look like another one."""
+    kept, *others = details.split(DETAILS_GAP)
+    for part in others:
+        longer = f"{kept}{DETAILS_GAP}{part}"
+        if cell_len(longer) > columns:
+            break
+        kept = longer
+    return kept
 
 
 def _alarm_line(head: Span, alarm: Alarm, columns: int) -> Line:
