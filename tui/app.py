@@ -69,6 +69,7 @@ class OperatorApp(App[int]):
 
     CSS_PATH = "app.tcss"
     TITLE = "previewops"
+    ALLOW_SELECT = False  # a selection would take ctrl+c, which quits; terminals select with shift
     ENABLE_COMMAND_PALETTE = False  # its entries come from the keymap
     BINDINGS: ClassVar[list[BindingType]] = bindings(GLOBAL)
     LEADING_ACTIONS: ClassVar[tuple[KeyAction, ...]] = ()
@@ -346,8 +347,8 @@ class OperatorApp(App[int]):
             self.front_screen.back()
 
     def action_enlarge(self) -> None:
-        if not self._restored() and self.front_screen is not None:
-            self.front_screen.maximize_panel()
+        if self.front_screen is not None:
+            self.front_screen.maximize_next_panel()
 
     def _restored(self) -> bool:
         front = self.front_screen
@@ -361,7 +362,7 @@ class OperatorApp(App[int]):
 
         front = self.front_screen
         if front is not None and self.screen is front:
-            self.push_screen(HelpScreen(front.MODE, front.available_actions()))
+            self.push_screen(HelpScreen(front.MODE, front.all_actions(), front.available_actions()))
 
     def action_commands(self) -> None:
         from previewops.tui.screens.command_palette import open_action_palette

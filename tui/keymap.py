@@ -26,6 +26,11 @@ class KeyAction:
     mutates: bool = False
 
     @property
+    def name(self) -> str:
+        """The name that palette and documents use: the footer's text, else the action in words."""
+        return self.label or parse_action_name(self.action).replace("_", " ").capitalize()
+
+    @property
     def key_label(self) -> str:
         """The first key as the footer and the help name it."""
         key = self.keys.partition(",")[0]
@@ -60,7 +65,7 @@ GLOBAL: tuple[KeyAction, ...] = (
     KeyAction("freeze", "z", "Freeze", "Freeze the display, or unfreeze it. The queue is not affected."),
     KeyAction("faster", "+,=", "", "Poll the queue more often."),
     KeyAction("slower", "-", "", "Poll the queue less often."),
-    KeyAction("enlarge", "m", "", "Maximize one panel, or restore it."),
+    KeyAction("enlarge", "m", "", "Maximize the focused panel, or each panel in turn; again, restore it."),
     KeyAction("cancel_command", "ctrl+x", "", "Cancel the running command after its current batch."),
     KeyAction("next_theme", "t", "", "Switch to the next theme."),
     KeyAction("back", "escape", "", "Go back: clear the filter or close what is open."),

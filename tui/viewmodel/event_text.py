@@ -28,8 +28,26 @@ _TONES: Mapping[str, Tone] = {
     "order": Tone.INFO,
 }
 
-_SHOWN_BY_ITSELF = ("job", "worker", "message", "who", "why", "class", "cause")
+_SHOWN_BY_ITSELF = ("job", "worker", "message", "who", "why", "class", "cause", "code")
 _SHOWN_OF_ORDERS = (*_SHOWN_BY_ITSELF, "act", "target", "host", "outcome")
+
+
+_PHRASES: Mapping[str, str] = {
+    "done": "{} jobs",
+    "left": "{} left",
+    "skipped": "{} skipped",
+    "jobs": "{} running jobs",
+    "fingerprint": "of cause {}",
+    "priority": "with priority {}",
+    "edited": "with an edited payload",
+    "errors": "errors {}",
+    "project": "of project {}",
+    "filter": "filter {}",
+    "key": "key {}",
+    "field": "field {}",
+    "outcome": "{}",
+}
+"""Fields of events in words."""
 
 
 def event_line(event: QueueEvent) -> Line:
@@ -75,7 +93,7 @@ def event_description(event: QueueEvent) -> Line:
             parts.append(Span("rejected: ", Tone.BAD))
     if fields.get("message"):
         parts.append(clean_span(f"{fields['message']} "))
-    extra = [_extra(name, value) for name, value in fields.items() if value and name not in shown]
+    extra = [_extra(name, value) for name, value in fields.items() if value and name not in shown and (name, value) != ("skipped", "0")]
     if fields.get("worker") and fields["worker"] != about:
         extra.insert(0, f"on {fields['worker']}")
     if extra:
@@ -91,4 +109,5 @@ def _extra(name: str, value: str) -> str:
     delay_ms = parse_count(value) if name == "delayMs" else None
     if delay_ms is not None:
         return f"retry in {format_duration(delay_ms)}"
-    return f"{name} {value}"
+    words = _PHRASES.get(name)
+    return f"{name} {value}" if words is None else words.format(value)

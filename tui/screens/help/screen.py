@@ -17,15 +17,16 @@ from previewops.tui.widgets.diffed_lines import DiffedLines
 
 
 class HelpScreen(Modal[None]):
-    """Lists the available keys."""
+    """Lists all keys of the screen; those that do nothing at the moment are dimmed."""
 
     CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings(PART_KEYS["help"])
 
-    def __init__(self, mode: str, key_actions: Sequence[KeyAction]) -> None:
+    def __init__(self, mode: str, key_actions: Sequence[KeyAction], available: Sequence[KeyAction]) -> None:
         super().__init__()
         self._mode = mode
         self._key_actions = tuple(key_actions)
+        self._available = frozenset(available)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="box") as box:
@@ -35,5 +36,5 @@ class HelpScreen(Modal[None]):
 
     def on_mount(self) -> None:
         self.query_one("#lines", DiffedLines).draw(
-            lambda columns, _: help_lines(self._mode, self._key_actions, columns)
+            lambda columns, _: help_lines(self._mode, self._key_actions, columns, self._available)
         )

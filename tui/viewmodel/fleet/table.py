@@ -16,7 +16,7 @@ from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, clip_middle
 
 _STOPPED_STATES = {
-    "exited": ("○", "drained", Tone.DIM),
+    "exited": ("‖", "drained", Tone.WARN),
     "backoff": ("▲", "backing off", Tone.WARN),
     "fatal": ("✖", "given up", Tone.BAD),
 }
@@ -154,8 +154,15 @@ def heading_line(row: FleetRow, now_ms: int) -> Line:
         alone = Span("  without a supervisor", Tone.WARN)
         return (Span("▲ ", Tone.WARN), clean_span(row.host, Tone.STRONG), alone)
     state = supervisor.state
-    well = not supervisor.silent and state.state == "running"
-    text = f"silent {elapsed(supervisor.heartbeat_ms, now_ms)}" if supervisor.silent else clean(state.state)
+    drained = bool(state.workers) and all(worker.drained for worker in state.workers)
+    well = not supervisor.silent and state.state == "running" and not drained
+    text = (
+        f"silent {elapsed(supervisor.heartbeat_ms, now_ms)}"
+        if supervisor.silent
+        else "drained"
+        if drained
+        else clean(state.state)
+    )
     mark = Span("● ", Tone.GOOD) if well else Span("▲ ", Tone.WARN)
     (host,) = clip_middle((clean_span(state.host, Tone.STRONG),), _HOST)
     parts = [mark, host, Span(f"  {text}", Tone.DIM if well else Tone.WARN)]

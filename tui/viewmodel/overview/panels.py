@@ -136,6 +136,15 @@ def _host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> list[Line]
         alive_count, silent, busy = hosts.setdefault(worker.host, [0, 0, 0])
         is_alive = worker.worker_id in alive
         hosts[worker.host] = [alive_count + is_alive, silent + (not is_alive), busy + worker.busy]
+    drained = {
+        view.state.host: sum(worker.drained for worker in view.state.workers)
+        for view in snapshot.supervisors
+        if not view.silent
+    }
+    for host in drained:
+        hosts.setdefault(
+            host, [0, 0, 0]
+        )  # a host whose workers are all drained has none that sends heartbeats
     fatal = {
         view.state.host: sum(worker.phase == "fatal" for worker in view.state.workers)
         for view in snapshot.supervisors
@@ -144,7 +153,9 @@ def _host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> list[Line]
     lines: list[Line] = []
     for host, (alive_count, silent, busy) in sorted(hosts.items()):
         given_up = fatal.get(host, 0)
+        stopped = drained.get(host, 0)
         problems = [f"{silent} silent"] * bool(silent) + [f"{given_up} given up"] * bool(given_up)
+        problems += [f"{stopped} drained"] * bool(stopped)
         mark = Span("▲ " if problems else "● ", Tone.WARN if problems else Tone.GOOD)
         right = (Span(", ".join(problems), Tone.WARN),) if problems else (Span(f"{busy} busy", Tone.DIM),)
         left = (mark, Span(clean(host)), Span(f"  {pluralize(alive_count, 'worker')}", Tone.DIM))
