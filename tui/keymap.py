@@ -75,6 +75,9 @@ GLOBAL: tuple[KeyAction, ...] = (
 SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
     "overview": (
         KeyAction("period", "d", "Hour/day", "Switch the charts between the last hour and the last day."),
+        KeyAction(
+            "local_time", "u", "UTC/local", "Switch the charts' clock times between UTC and local time."
+        ),
     ),
     "jobs": (
         KeyAction("filter(False)", "/", "Filter", "Show matching jobs."),

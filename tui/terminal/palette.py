@@ -9,6 +9,7 @@ from textual.app import App
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
+from previewops.tui.viewmodel.chart_drawing import EIGHTHS
 from previewops.tui.viewmodel.spans import Span, Tone
 
 DARK = Theme(
@@ -185,19 +186,33 @@ class Palette:
             for tone, name in _VARIABLE.items()
         }
 
-        self._spans: dict[tuple[Tone, str, Tone | None], Style] = {}
+        self._spans: dict[tuple[Tone, str, Tone | None, Tone | None], Style] = {}
 
     def text(self, span: Span) -> str:
         """The span's text, with the fill of its tone."""
+        upper = self._upper_series(span)
+        if upper is not None:
+            return _TEXTURES[upper] * len(span.text)
         texture = _TEXTURES.get(span.tone) if self.textured else None
-        return span.text if texture is None else span.text.replace("█", texture).replace("■", texture)
+        if texture is None:
+            return span.text
+        partial = span.text.strip() and not span.text.strip(EIGHTHS)
+        return texture * len(span.text) if partial else span.text.replace("█", texture).replace("■", texture)
+
+    def _upper_series(self, span: Span) -> Tone | None:
+        """The upper one of two series in a cell, which has a texture: one failure among thousands is visible."""
+        mixed = self.textured and span.background in _TEXTURES and not span.text.strip(EIGHTHS)
+        return span.background if mixed else None
 
     def style(self, span: Span) -> Style:
         """The style of a span, including its click action."""
-        key = (span.tone, span.action, span.background)
+        key = (span.tone, span.action, span.background, self._upper_series(span))
         style = self._spans.get(key)
         if style is None:
             style = self._tones[span.tone]
+            upper = self._upper_series(span)
+            if upper is not None:
+                style = self._tones[upper]
             if span.background is not None and not self.textured:
                 style += Style(bgcolor=self._tones[span.background].color)
             if span.action:

@@ -93,7 +93,11 @@ def event_description(event: QueueEvent) -> Line:
             parts.append(Span("rejected: ", Tone.BAD))
     if fields.get("message"):
         parts.append(clean_span(f"{fields['message']} "))
-    extra = [_extra(name, value) for name, value in fields.items() if value and name not in shown and (name, value) != ("skipped", "0")]
+    extra = [
+        _extra(name, value)
+        for name, value in fields.items()
+        if value and name not in shown and (name, value) != ("skipped", "0")
+    ]
     if fields.get("worker") and fields["worker"] != about:
         extra.insert(0, f"on {fields['worker']}")
     if extra:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import ClassVar
 
@@ -36,6 +37,7 @@ class OverviewScreen(OperatorScreen):
         super().__init__()
         self._period = Period.HOUR
         self._tall = False
+        self._local = False
 
     def compose_body(self) -> ComposeResult:
         yield DiffedLines(id="headline", fit_height=True)
@@ -58,9 +60,18 @@ class OverviewScreen(OperatorScreen):
         self.query_one("#events", DiffedLines).draw(partial(panels.event_lines, view))
 
     def _draw_charts(self, view: QueueView, period: Period) -> None:
-        throughput = partial(charts.throughput_lines, view, period)
+        zone = self._zone(view)
+        throughput = partial(charts.throughput_lines, view, period, zone=zone)
         self.query_one(f"#throughput-{period}", DiffedLines).draw(throughput)
-        self.query_one(f"#latency-{period}", DiffedLines).draw(partial(charts.latency_lines, view, period))
+        latency = partial(charts.latency_lines, view, period, zone=zone)
+        self.query_one(f"#latency-{period}", DiffedLines).draw(latency)
+
+    def _zone(self, view: QueueView) -> charts.ClockZone:
+        """The zone of clock times: UTC, or the zone of this terminal at the snapshot's time."""
+        if not self._local or view.snapshot is None:
+            return charts.UTC
+        local = time.localtime(view.snapshot.now_ms / 1_000)
+        return charts.ClockZone(local.tm_zone, local.tm_gmtoff)
 
     def on_mount(self) -> None:
         for period in Period:
@@ -79,6 +90,10 @@ class OverviewScreen(OperatorScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return False if action == "period" and self._tall else super().check_action(action, parameters)
+
+    def action_local_time(self) -> None:
+        self._local = not self._local
+        self.draw_view(self.operator_app.view)
 
     def action_period(self) -> None:
         self._period = Period.DAY if self._period is Period.HOUR else Period.HOUR

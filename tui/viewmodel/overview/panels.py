@@ -158,8 +158,9 @@ def _host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> list[Line]
         problems += [f"{stopped} drained"] * bool(stopped)
         mark = Span("▲ " if problems else "● ", Tone.WARN if problems else Tone.GOOD)
         right = (Span(", ".join(problems), Tone.WARN),) if problems else (Span(f"{busy} busy", Tone.DIM),)
-        left = (mark, Span(clean(host)), Span(f"  {pluralize(alive_count, 'worker')}", Tone.DIM))
-        lines.append(justify(left, right, columns))
+        name, count = (mark, Span(clean(host))), Span(f"  {pluralize(alive_count, 'worker')}", Tone.DIM)
+        whole = width_of((*name, count)) + 1 + width_of(right) <= columns
+        lines.append(justify((*name, count) if whole else name, right, columns))
     return lines
 
 
