@@ -82,6 +82,8 @@ class Keys:
     """List of at most one element; idle workers block on it."""
     events = _Key(":events", KeyType.STREAM)
     """Stream of events: operator commands and notable changes."""
+    actions = _Key(":actions", KeyType.STREAM)
+    """Stream of the events that name an operator, kept longer than the others (PREVIEW_KEEP_ACTIONS)."""
     workers = _Key(":workers", KeyType.SORTED_SET)
     """Sorted set of worker ids by last heartbeat in server ms."""
     worker_prefix = _Key(":worker:", KeyType.HASH)

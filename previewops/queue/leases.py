@@ -258,6 +258,7 @@ class Leases:
             self._settings.result_ttl_s * 1000,
             max(60_000, self._settings.lease_ms * 3),
             self._settings.lease_ms,
+            self._settings.keep_actions,
         )
         return MaintenanceResult(recovered, admitted, _optional(due), _optional(expiry))
 
@@ -268,13 +269,13 @@ class Leases:
         """
         return 0 if self._regrouping.done else await self._regrouping.step()
 
-    async def deregister_worker(self, worker_id: str, why: str, *, lost: bool) -> list[str]:
+    async def deregister_worker(self, worker_id: str, reason: str, *, lost: bool) -> list[str]:
         """Recovers all leases of an exited worker and removes its registration. Returns the ids."""
         reply = await self.scripts.run(
             ScriptName.DEREGISTER_WORKER,
             worker_id,
             self._settings.max_crashes,
-            why,
+            reason,
             WORKER_LOST_FINGERPRINT,
             "worker-lost" if lost else "worker-stopped",
         )

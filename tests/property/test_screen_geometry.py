@@ -21,7 +21,7 @@ from previewops.tui.viewmodel.columns import TableColumn, fit_widths, lay_out_ro
 from previewops.tui.viewmodel.dead import dialog_text
 from previewops.tui.viewmodel.dead import rows as dead_rows
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
-from previewops.tui.viewmodel.empty_states import MIN_COLUMNS, MIN_ROWS, too_small_lines
+from previewops.tui.viewmodel.empty_states import MIN_COLUMNS, MIN_ROWS, format_too_small_lines
 from previewops.tui.viewmodel.events import feed
 from previewops.tui.viewmodel.fleet import detail as fleet_detail
 from previewops.tui.viewmodel.fleet import table as fleet_table
@@ -76,18 +76,18 @@ def test_overview_and_bars(columns: int, rows: int, count: int, age_ms: int, nam
     )
     for shown in (view, stale):
         check(panels.headline(shown, columns), columns)
-        check([bars.title_line(shown, columns), bars.tab_line(shown, "jobs", columns)], columns)
-        check([bars.running_command_line(shown, columns)], columns)
+        check([bars.format_title_line(shown, columns), bars.format_tab_line(shown, "jobs", columns)], columns)
+        check([bars.format_running_command_line(shown, columns)], columns)
     wide, narrow = columns * 3 // 5 - 4, columns * 2 // 5 - 4
-    check(panels.depth_lines(view, wide), wide)
+    check(panels.format_depth_lines(view, wide), wide)
     for inner in (wide, narrow):
-        check(panels.worker_lines(view, inner, 5), inner)
-        check(panels.event_lines(view, inner, rows), inner)
+        check(panels.format_worker_lines(view, inner, 5), inner)
+        check(panels.format_event_lines(view, inner, rows), inner)
     half = columns // 2 - 4
     for period in Period:
-        check(charts.throughput_lines(view, period, half, rows), half)
-        check(charts.latency_lines(view, period, half, rows), half)
-        check(charts.latency_lines(view, period, half, 4), half)
+        check(charts.format_throughput_lines(view, period, half, rows), half)
+        check(charts.format_latency_lines(view, period, half, rows), half)
+        check(charts.format_latency_lines(view, period, half, 4), half)
 
 
 @settings(max_examples=120, phases=PHASES)
@@ -98,16 +98,19 @@ def test_lists(columns: int, count: int, age_ms: int, name: str) -> None:
     for state in (None, *JobState):
         check([job_rows.state_tabs(snapshot, state, columns)], columns)
         record = extremes.record(state or JobState.ACTIVE, count, age_ms, name)
-        cells = job_rows.job_cells(record, extremes.NOW_MS, state)
+        cells = job_rows.format_job_cells(record, extremes.NOW_MS, state)
         check(table(job_rows.job_columns(state), cells, inner), inner)
     letter = extremes.record(JobState.DEAD, count, age_ms, name)
     group = extremes.group(count, age_ms)
-    check(table(dead_rows.GROUP_COLUMNS, dead_rows.group_cells(group, count, extremes.NOW_MS), inner), inner)
+    check(
+        table(dead_rows.GROUP_COLUMNS, dead_rows.format_group_cells(group, count, extremes.NOW_MS), inner),
+        inner,
+    )
     for with_error, tables in ((True, dead_rows.ALL_COLUMNS), (False, dead_rows.ONE_GROUP_COLUMNS)):
-        cells = dead_rows.job_cells(letter, extremes.NOW_MS, with_error=with_error)
+        cells = dead_rows.format_job_cells(letter, extremes.NOW_MS, with_error=with_error)
         check(table(tables, cells, inner), inner)
-    check(dead_rows.group_lines(group, count, extremes.NOW_MS, inner), inner)
-    check(dead_rows.job_lines(letter, extremes.NOW_MS, inner), inner)
+    check(dead_rows.format_group_lines(group, count, extremes.NOW_MS, inner), inner)
+    check(dead_rows.format_job_lines(letter, extremes.NOW_MS, inner), inner)
     newest_first = snapshot.events[::-1]
     dated = feed.dated(newest_first, extremes.NOW_MS)
     for event in newest_first:
@@ -126,19 +129,19 @@ def test_workers_health_and_dialogs(columns: int, count: int, age_ms: int, name:
             cells = fleet_table.cells(row, snapshot.now_ms, runs, differ=differ)
             check(table(fleet_table.columns(differ=differ), cells, inner), inner)
         jobs = fleet_detail.jobs_of(row, snapshot, rows)
-        check(fleet_detail.detail_lines(row, jobs, snapshot, runs, inner), inner)
+        check(fleet_detail.format_detail_lines(row, jobs, snapshot, runs, inner), inner)
     view = view_of(count, age_ms, name)
-    check(checks.verdict_lines(view, columns), columns)
-    check(checks.check_lines(view.health, inner), inner)
-    check(checks.figure_lines(view.health.figures if view.health else (), inner), inner)
-    cause = dialog_text.CauseCount(count, "asset-missing", extremes.WIDE)
+    check(checks.format_verdict_lines(view, columns), columns)
+    check(checks.format_check_lines(view.health, inner), inner)
+    check(checks.format_figure_lines(view.health.figures if view.health else (), inner), inner)
+    cause = dialog_text.GroupCount(count, "asset-missing", extremes.WIDE)
     preview = dialog_text.CountPreview(count, (cause,), filter_text=name, sample=(name,))
-    check(dialog_text.count_lines(preview)[1:], 72)
+    check(dialog_text.format_count_lines(preview)[1:], 72)
 
 
 @given(columns=st.integers(60, MIN_COLUMNS), rows=st.integers(15, MIN_ROWS))
 def test_too_small(columns: int, rows: int) -> None:
-    check(too_small_lines(columns, rows), columns)
+    check(format_too_small_lines(columns, rows), columns)
 
 
 @given(count=st.integers(0, 10**16))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.errors import PermanentJobError, TransientJobError
+from previewops.job_errors import PermanentJobError, TransientJobError
 from previewops.queue.fingerprint import FINGERPRINT_DIGITS, fingerprint, foreign_template, stored_template
 from previewops.worker.assets.opener import AssetRef, permanent_asset_error, storage_errors
 from previewops.worker.engine.execution import Failed, failure_from_error

@@ -15,12 +15,12 @@ from previewops.tui.viewmodel.jobs.list_state import (
     MAX_EXAMINED_LIVE,
     JobListState,
     changes_too_fast,
-    empty_lines,
+    format_empty_lines,
     subtitle_of,
     title_of,
 )
 from previewops.tui.viewmodel.jobs.rows import (
-    job_cells,
+    format_job_cells,
     job_columns,
     merge_running_jobs,
     progress_or_reason,
@@ -109,12 +109,14 @@ def test_rows_race_when_most_on_top_are_new() -> None:
 
 def test_empty_states_of_the_job_list() -> None:
     nothing = JobListState(terms=parse_filter("zebra")).with_page(page(0, CURSOR, 40_000))
-    assert [plain_text(line) for line in empty_lines(nothing, "", frozen=False)] == [
+    assert [plain_text(line) for line in format_empty_lines(nothing, "", frozen=False)] == [
         "None of 40,000 examined jobs matches zebra",
         "] continues; esc clears the filter.",
     ]
-    assert plain_text(empty_lines(JobListState(), "no server", frozen=False)[0]) == "no server"
-    assert plain_text(empty_lines(JobListState(), "", frozen=True)[0]).startswith("The display is frozen")
+    assert plain_text(format_empty_lines(JobListState(), "no server", frozen=False)[0]) == "no server"
+    assert plain_text(format_empty_lines(JobListState(), "", frozen=True)[0]).startswith(
+        "The display is frozen"
+    )
 
 
 @pytest.mark.parametrize("columns", [78, 118, 198])
@@ -132,7 +134,7 @@ def test_at_eighty_columns_the_row_fits_and_keeps_what_matters(state: JobState |
     kept = {column.title for column, width in zip(columns, widths, strict=True) if width}
     assert {"pri", "job", "since", "wait/run"} <= kept
     for job in scenes.JOBS[:140]:
-        assert len(job_cells(job, scenes.NOW_MS, state)) == len(columns)
+        assert len(format_job_cells(job, scenes.NOW_MS, state)) == len(columns)
 
 
 def test_running_jobs_are_updated_from_the_snapshot() -> None:
@@ -161,7 +163,7 @@ def test_cells_show_times_and_failures() -> None:
         attempts=2,
         crashes=1,
     )
-    cells = [plain_text(cell) for cell in job_cells(job, scenes.NOW_MS, None)]
+    cells = [plain_text(cell) for cell in format_job_cells(job, scenes.NOW_MS, None)]
     assert cells[:7] == ["completed", "high", "a", "morris", "2/1", "30 s", "2.4 s"]
 
 
@@ -200,7 +202,11 @@ def test_lengths_that_are_over_are_brief(ms: int, expected: str) -> None:
 def test_a_requeued_job_waits_since_its_requeue() -> None:
     waiting = record("a", JobState.WAITING, accepted_ms=NOW_MS - 540_000, queued_ms=NOW_MS - 15_000)
     cells = dict(
-        zip((column.title for column in job_columns(None)), job_cells(waiting, NOW_MS, None), strict=True)
+        zip(
+            (column.title for column in job_columns(None)),
+            format_job_cells(waiting, NOW_MS, None),
+            strict=True,
+        )
     )
     assert plain_text(cells["wait/run"]) == plain_text(cells["since"]) == "10 s"
 
@@ -208,7 +214,7 @@ def test_a_requeued_job_waits_since_its_requeue() -> None:
 def test_since_is_how_long_a_job_has_been_in_its_state() -> None:
     times = {"accepted_ms": NOW_MS - 7_200_000, "claimed_ms": NOW_MS - 60_000}
     since = {
-        state: plain_text(job_cells(record("a", state, **times), NOW_MS, None)[5])
+        state: plain_text(format_job_cells(record("a", state, **times), NOW_MS, None)[5])
         for state in (JobState.WAITING, JobState.ACTIVE, JobState.COMPLETED, JobState.DEAD)
     }
     assert since == {
@@ -224,6 +230,6 @@ def test_a_worker_keeps_its_host() -> None:
         columns = job_columns(None)
         widths = fit_widths(columns, width - 7)
         row = record("a", JobState.ACTIVE, worker="render-host-7-4711-9f0c2a")
-        line = plain_text(lay_out_row(job_cells(row, NOW_MS, None), columns, widths))
+        line = plain_text(lay_out_row(format_job_cells(row, NOW_MS, None), columns, widths))
         place = [column.title for column in columns].index("worker")
         assert not widths[place] or "render-host-" in line

@@ -12,9 +12,9 @@ from previewops.states import Priority
 from previewops.tui.keymap import SCREENS
 from previewops.tui.state.queue_view import ConnectionLoss, QueueView
 from previewops.tui.viewmodel.alarms import WORST_FIRST, alarms_of
-from previewops.tui.viewmodel.bars import title_line
+from previewops.tui.viewmodel.bars import format_title_line
 from previewops.tui.viewmodel.hints import screen_key
-from previewops.tui.viewmodel.overview.panels import depth_lines
+from previewops.tui.viewmodel.overview.panels import format_depth_lines
 from previewops.tui.viewmodel.queue_status import drain_ms, flow_counts, queue_status, trend_text
 from previewops.tui.viewmodel.spans import Tone, plain_text
 from tests.tui.scenes import BUSY, EMPTY, IDLE, NOW_MS, PAUSED, SUPERVISORS
@@ -129,7 +129,7 @@ def test_headline_and_panel_count_the_same_arrivals_and_ends() -> None:
     assert flow_counts(view.history, NOW_MS) == (968, 233)
     assert "968 arrived, 233 ended in 60 s" in queue_status(view).details
     assert trend_text(snapshot, view.history) == "grew by 735 in 60 s"
-    panel = "\n".join(plain_text(line) for line in depth_lines(view, 70))
+    panel = "\n".join(plain_text(line) for line in format_depth_lines(view, 70))
     assert "grew by 735 in 60 s" in panel
     assert "drained" not in panel + queue_status(view).details
 
@@ -142,8 +142,8 @@ def test_a_bulk_requeue_is_not_an_arrival() -> None:
 
 
 def test_a_pause_is_shown_beside_a_worse_alarm() -> None:
-    assert "‖ PAUSED" in plain_text(title_line(picture(PAUSED), 120))
+    assert "‖ PAUSED" in plain_text(format_title_line(picture(PAUSED), 120))
     well = replace(WELL, paused=True, paused_by="ada", paused_since_ms=NOW_MS - 5_000)
-    title = plain_text(title_line(picture(well), 120))
+    title = plain_text(format_title_line(picture(well), 120))
     assert "‖ paused 5 s ago by ada" in title
     assert "PAUSED" not in title

@@ -90,7 +90,7 @@ def _remedy(check: Check) -> Line:
 def _paused(snapshot: Snapshot) -> str:
     since = format_age(snapshot.paused_since_ms, snapshot.now_ms)
     by = f" by {clean(snapshot.paused_by)}" if snapshot.paused_by else ""
-    why = f": {clean(snapshot.paused_why)}" if snapshot.paused_why else ""
+    why = f": {clean(snapshot.pause_reason)}" if snapshot.pause_reason else ""
     return f"paused {since}{by}{why}"
 
 

@@ -18,7 +18,7 @@ _NAVIGATION = (
 _SHOW_SCREEN = KeyAction("", SCREEN_RANGE, "", f"Go to {', '.join(title for _, title in SCREENS)}.")
 
 
-def help_lines(
+def format_help_lines(
     mode: str,
     key_actions: Sequence[KeyAction],
     columns: int,

@@ -68,7 +68,7 @@ def queue_status(view: QueueView) -> QueueStatus:
     return QueueStatus(mark, headline, _details(snapshot, view.history), tone, worst)
 
 
-def empty_lines(view: QueueView) -> list[Line]:
+def format_empty_lines(view: QueueView) -> list[Line]:
     """The status in place of rows, without a snapshot."""
     status = queue_status(view)
     return [(Span(f"{status.mark} {status.headline}", status.tone),), (Span(status.details),)]

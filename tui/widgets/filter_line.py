@@ -46,8 +46,8 @@ class FilterLine(Vertical):
     FilterLine Input { width: 1fr; background: $surface; color: $foreground; }
     FilterLine .-kept { height: auto; width: 1fr; background: $surface; }
     FilterLine.-typing .-kept, FilterLine.-crowded .-keys { display: none; }
-    FilterLine .-refusal { display: none; width: 1fr; max-height: 3; color: $warning; }
-    FilterLine.-refused .-refusal { display: block; }
+    FilterLine .-rejection { display: none; width: 1fr; max-height: 3; color: $warning; }
+    FilterLine.-rejected .-rejection { display: block; }
     """
 
     @dataclass
@@ -76,7 +76,7 @@ class FilterLine(Vertical):
             yield line
             yield Label(_TYPING_HINT, classes="-keys")
         yield DiffedLines(classes="-kept", fit_height=True)
-        yield Label(classes="-refusal")
+        yield Label(classes="-rejection")
 
     @property
     def text(self) -> str:
@@ -89,7 +89,7 @@ class FilterLine(Vertical):
     @property
     def has_error(self) -> bool:
         """Whether the text contains unknown fields, which are not applied."""
-        return self.has_class("-refused")
+        return self.has_class("-rejected")
 
     @property
     def is_open(self) -> bool:
@@ -172,10 +172,10 @@ class FilterLine(Vertical):
         except UnknownFilterFields as error:
             terms = error.known_part
             message = Content(f"▲ {error.message}; {error.hint}")
-            self.query_one(".-refusal", Label).update(message)
-            self.add_class("-refused")
+            self.query_one(".-rejection", Label).update(message)
+            self.add_class("-rejected")
         else:
-            self.remove_class("-refused")
+            self.remove_class("-rejected")
         if terms != self._terms:
             self._terms = terms
             self.post_message(self.Changed(terms))

@@ -2,7 +2,7 @@
 -- aged records and silent workers, merges closed 10 s buckets into 1 min buckets.
 --
 -- ARGV    1 maximum crashes   2 fingerprint of a lost worker   3 age limit of finished records in ms
---         4 silence in ms after which a worker is removed   5 lease in ms
+--         4 silence in ms after which a worker is removed   5 lease in ms   6 actions of operators to keep
 -- Results recovered, admitted, ms until the next delayed job is due or -1, ms until the next lease expires or -1
 -- Transitions active -> waiting, active -> dead, delayed -> waiting,
 --             completed -> deleted, cancelled -> deleted,
@@ -21,6 +21,7 @@ local ARQ_HEALTH_MARK = 'by=previewops'
 local ADMIT_STEP = 500 -- finish.lua admits nothing: on a busy worker all due jobs are admitted here
 local MINUTE_TTL = 48 * 3600 + 120
 local MINUTES_BEHIND = 65 * 6
+local ACTIONS_STEP = 1000
 
 local lease_ms = tonumber(ARGV[5])
 local upkept = to_int(call('HGET', K_META, 'upkept'))
@@ -106,6 +107,11 @@ for _, worker in ipairs(call('ZRANGEBYSCORE', K_WORKERS, '-inf', NOW_MS - tonumb
   call('ZREM', K_WORKERS, worker)
   call('DEL', P_WORKER .. worker)
   add_event('worker-lost', 'worker', worker, 'message', 'no heartbeat', 'jobs', '0')
+end
+
+local actions_kept = tonumber(ARGV[6])
+if call('XLEN', K_ACTIONS) > actions_kept then
+  call('XTRIM', K_ACTIONS, 'MAXLEN', '~', actions_kept, 'LIMIT', ACTIONS_STEP)
 end
 
 local function merge_bucket(from_key, to_key)

@@ -12,7 +12,7 @@ from textual.containers import VerticalScroll
 from previewops.tui.key_bindings import bindings
 from previewops.tui.keymap import PART_KEYS, KeyAction, key_of
 from previewops.tui.screens.modal import Modal
-from previewops.tui.viewmodel.help import help_lines
+from previewops.tui.viewmodel.help import format_help_lines
 from previewops.tui.widgets.diffed_lines import DiffedLines
 
 
@@ -36,5 +36,5 @@ class HelpScreen(Modal[None]):
 
     def on_mount(self) -> None:
         self.query_one("#lines", DiffedLines).draw(
-            lambda columns, _: help_lines(self._mode, self._key_actions, columns, self._available)
+            lambda columns, _: format_help_lines(self._mode, self._key_actions, columns, self._available)
         )

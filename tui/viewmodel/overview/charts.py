@@ -51,7 +51,7 @@ class ClockZone:
 UTC = ClockZone()
 
 
-def throughput_lines(
+def format_throughput_lines(
     view: QueueView, period: Period, columns: int, rows: int, zone: ClockZone = UTC
 ) -> list[Line]:
     """Arrivals against ends, in jobs a minute, over the last hour or day; below it the backlog if there is room."""
@@ -160,7 +160,7 @@ def _per_minute(column: HistoryColumn, name: str) -> float:
     return column.counts.get(name, 0) * 60_000 / column.width_ms
 
 
-def latency_lines(
+def format_latency_lines(
     view: QueueView, period: Period, columns: int, rows: int, zone: ClockZone = UTC
 ) -> list[Line]:
     """Percentiles of wait and render time as numbers, with charts if there is room."""
