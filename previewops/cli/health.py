@@ -12,6 +12,7 @@ from previewops.cli.context import Context, pass_context
 from previewops.cli.output import OutputClosed, print_json, print_out
 from previewops.cli.shared_options import combine_options, json_option
 from previewops.errors import PreviewopsError, RedisUnavailable, UsageError
+from previewops.formatting import clean
 from previewops.health import (
     CONFINEMENT_VARIABLE,
     RECENT_WINDOW_S,
@@ -105,6 +106,8 @@ def _format_check_lines(result: Health) -> Iterator[str]:
     figures = max(len(check.figure) for check in result.checks)
     for check in result.checks:
         yield f"{check.status.name:<8}  {check.name:<{names}}  {check.figure:<{figures}}  {check.message}"
+        if check.silence is not None:
+            yield f"{'':<8}  {'':<{names}}  {'':<{figures}}  {clean(str(check.silence))}"
         if check.status is not Status.OK:
             yield f"{'':<8}  {'':<{names}}  {'':<{figures}}  {check.advice}"
 

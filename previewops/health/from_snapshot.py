@@ -45,6 +45,7 @@ def inputs_from_snapshot(
         unreadable=snapshot.unreadable,
         blocked_by=snapshot.blocked_by,
         quarantined=snapshot.quarantined,
+        silences=snapshot.silences,
         versions=frozenset(worker.full_version for worker in snapshot.workers if worker.version),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from previewops.formatting import pluralize
 from previewops.health.fleet_rules import (
@@ -72,7 +73,9 @@ def evaluate(inputs: HealthInputs, thresholds: Thresholds) -> Health:
         *_store(inputs),
         *_disk(inputs, thresholds),
     )
-    return Health(checks, tuple(collect_perfdata(inputs, thresholds)))
+    silences = {silence.check: silence for silence in inputs.silences}
+    silenced = tuple(replace(check, silence=silences.get(check.name)) for check in checks)
+    return Health(silenced, tuple(collect_perfdata(inputs, thresholds)))
 
 
 def _accounting(inputs: HealthInputs) -> Check:

@@ -272,6 +272,16 @@ class Queue:
         """Acknowledges the data-loss alarm. Returns False if there is none."""
         return ScriptResult(await self._scripts.run(ScriptName.ACKNOWLEDGE_DATA_LOSS, who)) is ScriptResult.OK
 
+    async def silence(self, check: str, *, for_ms: int, level: str, who: str, reason: str) -> int:
+        """Silences a health check for ``for_ms``, up to the status ``level``, and returns the end in server ms."""
+        _, until_ms = await self._scripts.run(ScriptName.SILENCE, check, for_ms, level, who, redact(reason))
+        return int(until_ms)
+
+    async def end_silence(self, check: str, *, who: str, reason: str = "") -> bool:
+        """Ends the silence of a health check. Returns False if it was not silenced."""
+        code, _ = await self._scripts.run(ScriptName.SILENCE, check, 0, "", who, redact(reason))
+        return ScriptResult(code) is ScriptResult.OK
+
     async def record_event(self, kind: str, **fields: str) -> None:
         """Adds one event to the queue's stream."""
         await self._scripts.record_event(kind, fields)

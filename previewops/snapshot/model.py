@@ -10,6 +10,7 @@ from previewops.clock import iso_from_ms, optional_iso
 from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 from previewops.snapshot.fleet import SupervisorStatus
 from previewops.snapshot.histogram import merge_histograms, percentile_ms
+from previewops.snapshot.silences import Silence
 from previewops.states import Priority
 
 TEN_SECONDS_MS = 10_000
@@ -172,6 +173,8 @@ class Snapshot:
     """Keys that scripts moved aside because another program had replaced them."""
     unreadable: UnreadableKeys = NO_UNREADABLE_KEYS
     """Stored keys that could not be read, in part or at all."""
+    silences: tuple[Silence, ...] = ()
+    """Health checks that operators have silenced."""
     blocked_by: tuple[str, ...] = ()
     """Keys of a wrong type without which no job can be claimed or submitted."""
 

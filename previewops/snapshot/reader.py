@@ -26,6 +26,7 @@ from previewops.snapshot.model import (
     RunningJob,
     Snapshot,
 )
+from previewops.snapshot.silences import parse_silences
 from previewops.snapshot.worker_report import parse_worker
 from previewops.states import Priority
 
@@ -151,6 +152,7 @@ def _snapshot(queue_name: str, reply: Sequence[Any], history_s: int = 0, history
         history_s=history_s,
         history_min=history_min,
         quarantined=meta.integer("quarantined"),
+        silences=parse_silences(meta, now_ms),
         unreadable=unreadable.result(reported),
         blocked_by=tuple(key for key in reported.keys if key in keys.core()),
     )
