@@ -8,13 +8,14 @@ import pytest
 
 from previewops.health import CHECKS, Check, Health, Status
 from previewops.snapshot.model import CounterBucket, Snapshot
+from previewops.snapshot.silences import Silence
 from previewops.states import Priority
 from previewops.tui.keymap import SCREENS
 from previewops.tui.state.queue_view import ConnectionLoss, QueueView
 from previewops.tui.viewmodel.alarms import WORST_FIRST, alarms_of
 from previewops.tui.viewmodel.bars import format_title_line
 from previewops.tui.viewmodel.hints import screen_key
-from previewops.tui.viewmodel.overview.panels import format_depth_lines
+from previewops.tui.viewmodel.overview.panels import format_depth_lines, headline
 from previewops.tui.viewmodel.queue_status import drain_ms, flow_counts, queue_status, trend_text
 from previewops.tui.viewmodel.spans import Tone, plain_text
 from tests.tui.scenes import BUSY, EMPTY, IDLE, NOW_MS, PAUSED, SUPERVISORS
@@ -147,3 +148,17 @@ def test_a_pause_is_shown_beside_a_worse_alarm() -> None:
     title = plain_text(format_title_line(picture(well), 120))
     assert "‖ paused 5 s ago by ada" in title
     assert "PAUSED" not in title
+
+
+def test_a_silenced_alarm_is_listed_but_is_not_the_headline() -> None:
+    silence = Silence("dead-letters", "critical", NOW_MS + 60_000, "ada", "known")
+    checks = (
+        Check("dead-letters", Status.CRITICAL, "9 dead letters", silence=silence),
+        Check("paused", Status.WARNING, "the queue is paused"),
+    )
+    view = replace(picture(PAUSED), health=Health(checks))
+    assert queue_status(view).headline.startswith("paused")
+    lines = [plain_text(line) for line in headline(view, 100)]
+    assert any("9 dead letters (silenced)" in line for line in lines[1:])
+    alone = replace(view, health=Health(checks[:1]))
+    assert queue_status(alone).headline == "healthy"

@@ -37,14 +37,22 @@ class Alarm:
     def status(self) -> Status:
         return self.check.status
 
+    @property
+    def silenced(self) -> bool:
+        """Whether an operator has silenced it: it is listed, but is not the headline."""
+        return self.check.silenced
+
 
 def alarms_of(view: QueueView) -> tuple[Alarm, ...]:
-    """All alarms: by severity, then by the number of jobs affected, then in the order of the checks."""
+    """All alarms: by severity, then by the number of jobs affected, then in the order of the checks.
+
+    Silenced ones come last.
+    """
     snapshot, health = view.snapshot, view.health
     if snapshot is None or health is None:
         return ()
     alarms = [_alarm(check, snapshot, view.history) for check in _failed(health)]
-    alarms.sort(key=lambda alarm: (WORST_FIRST.index(alarm.status), -alarm.affected))
+    alarms.sort(key=lambda alarm: (alarm.silenced, WORST_FIRST.index(alarm.status), -alarm.affected))
     return tuple(alarms)
 
 

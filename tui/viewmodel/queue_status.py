@@ -59,7 +59,7 @@ def queue_status(view: QueueView) -> QueueStatus:
         more = f"{connection_loss_text(view.connection_loss)}; data is {view.age_s} s old"
         return QueueStatus("✖", "connection lost", more, Tone.BAD)
     alarms = alarms_of(view)
-    worst = alarms[0] if alarms else None
+    worst = alarms[0] if alarms and not alarms[0].silenced else None
     known = view.health is not None
     status = worst.status if worst is not None else Status.OK if known else Status.UNKNOWN
     mark, headline, tone = _HEALTH_STATUS[status]

@@ -36,10 +36,12 @@ def headline(view: QueueView, columns: int) -> list[Line]:
         return lines
     if state.alarm is not None:
         lines.append((Span("   "), Span(_fitting(state.details, columns - 3), Tone.DIM)))
-    others = alarms_of(view)[1:]
+    others = [alarm for alarm in alarms_of(view) if alarm != state.alarm]
     for alarm in others[:_MAX_ALARMS]:
         mark, tone = STATUS_MARKS[alarm.status]
-        lines.append(_alarm_line(Span(f" {mark} {alarm.headline}", tone), alarm, columns))
+        note = " (silenced)" if alarm.silenced else ""
+        head = Span(f" {mark} {alarm.headline}{note}", Tone.DIM if alarm.silenced else tone)
+        lines.append(_alarm_line(head, alarm, columns))
     if len(others) > _MAX_ALARMS:
         more = key_hint("show('health')", f"shows {len(others) - _MAX_ALARMS} more")
         lines.append((Span("   "), *more))
