@@ -151,7 +151,7 @@ def test_a_pause_is_shown_beside_a_worse_alarm() -> None:
 
 
 def test_a_silenced_alarm_is_listed_but_is_not_the_headline() -> None:
-    silence = Silence("dead-letters", "critical", NOW_MS + 60_000, "ada", "known")
+    silence = Silence("dead-letters", NOW_MS + 60_000, "critical", "ada", "known")
     checks = (
         Check("dead-letters", Status.CRITICAL, "9 dead letters", silence=silence),
         Check("paused", Status.WARNING, "the queue is paused"),
