@@ -20,9 +20,6 @@ from previewops.tui.widgets.panel import framed
 
 Result = TypeVar("Result")
 
-_LOW_ROWS = 30
-"""Below this height buttons take one row, so that text, inputs and buttons of the largest dialogs are visible."""
-
 
 class Dialog(Modal[Result | None]):
     """A dialog. It is dismissed with its answer, or with None if the operator cancels."""
@@ -59,7 +56,13 @@ class Dialog(Modal[Result | None]):
         self.set_lines(self._lines)
 
     def on_resize(self) -> None:
-        self.set_class(self.app.size.height < _LOW_ROWS, "-low")
+        self.remove_class("-low")
+        self.call_after_refresh(self._fit_buttons)
+
+    def _fit_buttons(self) -> None:
+        """Makes the buttons one row high if the dialog does not fit otherwise: all of it must be visible."""
+        if self.is_mounted and self.query_one("#box").max_scroll_y > 0:
+            self.add_class("-low")
 
     def set_lines(self, lines: Sequence[Line]) -> None:
         self._lines = tuple(lines)
