@@ -442,3 +442,19 @@ async def test_help_lists_keys_that_do_not_fit_the_row() -> None:
         await pilot.press("question_mark")
         await until(pilot, lambda: "Requeue the marked dead letters" in screen_text(app))
         assert "(not now)" in screen_text(app)
+
+
+async def test_a_job_is_opened_by_its_exact_id_in_one_call() -> None:
+    source = FakeSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: app.view.snapshot is not None)
+        await pilot.press("colon")
+        await until(pilot, lambda: isinstance(app.screen, ActionPalette))
+        app.screen.query_one(Input).value = "lesson-500"
+        await until(pilot, lambda: "Open job lesson-500" in _palette_entries(app))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: app.front_screen is not None and app.front_screen.MODE == "job")
+        await until(pilot, lambda: set(source.opened) == {"lesson-500"})
+        await until(pilot, lambda: "no file" in screen_text(app) and "lesson-500" in screen_text(app))
+        assert not source.queries, "no list was searched"

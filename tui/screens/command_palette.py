@@ -8,7 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 
+from previewops.formatting import clean
 from previewops.tui.keymap import (
     SCREEN_KEYS,
     SCREENS,
@@ -21,6 +23,9 @@ from previewops.tui.screens.modal import DismissOnce
 
 if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
+
+
+_LOWEST_SCORE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,15 @@ class KeyActionProvider(Provider):
                 score += 1  # names before sentences
             if score > 0:
                 yield Hit(score, matcher.highlight(entry.text), self._do(entry), help=entry.note)
+        job_id = query.strip()
+        if job_id and len(job_id.split()) == 1 and cast("OperatorApp", self.app).view.replay is None:
+            # Below all actions: any word could be an id. One call reads the job, however deep the queue is.
+            opens = partial(self._open_job, job_id)
+            yield Hit(_LOWEST_SCORE, Content(f"Open job {clean(job_id)}"), opens, help="by its exact id")
+
+    async def _open_job(self, job_id: str) -> bool:
+        cast("OperatorApp", self.app).open_job(job_id)
+        return True
 
     def _do(self, entry: PaletteEntry) -> Callable[[], Awaitable[bool]]:
         if not entry.mode:
@@ -96,4 +110,8 @@ class ActionPalette(CommandPalette, DismissOnce[None]):
 
 def open_action_palette(app: OperatorApp) -> None:
     """Opens the command palette over the visible screen."""
-    app.push_screen(ActionPalette(providers=[KeyActionProvider], placeholder="Search for an action"))
+    app.push_screen(
+        ActionPalette(
+            providers=[KeyActionProvider], placeholder="Search for an action, or enter the id of a job"
+        )
+    )

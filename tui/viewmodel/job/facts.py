@@ -156,4 +156,5 @@ def format_no_job_lines() -> list[Line]:
             *key_hint("show('dead')", "the dead letters; "),
             *key_hint("choose", "opens the job at the cursor.", "grid"),
         ),
+        key_hint("commands", "opens a job by its id."),
     ]
