@@ -49,7 +49,7 @@ def silence(context: Context, check: str, for_ms: int, level: str, reason: str) 
     """Silence a health check for a time. It is recorded as an event."""
     if for_ms > MAX_SILENCE_MS:
         raise UsageError("--for: found more than 30d, allowed at most 30d")
-    until_ms = context.call(
+    until_ms = context.change(
         lambda queue: queue.silence(check, for_ms=for_ms, level=level, who=context.operator, reason=reason)
     )
     print_out(
@@ -69,5 +69,5 @@ Examples:
 @pass_context
 def unsilence(context: Context, check: str, reason: str) -> None:
     """End the silence of a health check."""
-    ended = context.call(lambda queue: queue.end_silence(check, who=context.operator, reason=reason))
+    ended = context.change(lambda queue: queue.end_silence(check, who=context.operator, reason=reason))
     print_out(f"{check} {'is heard again' if ended else 'was not silenced'}")

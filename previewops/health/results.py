@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from previewops.errors import LayoutUnsupported
 from previewops.message_formatting import escape_unprintable
 from previewops.snapshot.silences import Silence
 
@@ -118,6 +119,12 @@ def unreachable_health(reason: str) -> Health:
     """Returns the health of a queue whose Redis cannot be used."""
     advice = "check that the server runs, and that --redis-url or REDIS_URL names it"
     return Health((Check("redis", Status.CRITICAL, reason, "no reply", advice),))
+
+
+def newer_layout_health(error: LayoutUnsupported) -> Health:
+    """Returns the health of a queue whose data this build does not know: workers of this build cannot start."""
+    figure = f"layout {error.found}, supported {error.supported}"
+    return Health((Check("versions", Status.CRITICAL, error.message, figure, error.hint or ""),))
 
 
 def unknown_health(reason: str) -> Health:

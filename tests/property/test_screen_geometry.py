@@ -14,6 +14,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from previewops.snapshot.history import Period
+from previewops.snapshot.hosts import Fleet
 from previewops.states import JobState
 from previewops.tui.state.queue_view import ConnectionLoss, QueueView
 from previewops.tui.viewmodel import bars
@@ -126,7 +127,7 @@ def test_workers_health_and_dialogs(columns: int, count: int, age_ms: int, name:
     rows = fleet_table.fleet_rows(snapshot)
     for row in rows:
         for differ in (True, False):
-            cells = fleet_table.cells(row, snapshot.now_ms, runs, differ=differ)
+            cells = fleet_table.cells(row, snapshot.now_ms, runs, Fleet.of(snapshot.workers), differ=differ)
             check(table(fleet_table.columns(differ=differ), cells, inner), inner)
         jobs = fleet_detail.jobs_of(row, snapshot, rows)
         check(fleet_detail.format_detail_lines(row, jobs, snapshot, runs, inner), inner)

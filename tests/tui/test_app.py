@@ -207,7 +207,7 @@ async def test_the_line_of_keys_can_be_clicked() -> None:
         await pilot.click(offset=(line.index("Freeze") + 2, SIZE[1] - 1))
         await until(pilot, lambda: app.view.frozen)
         await pilot.click(offset=(line.index("Hour/day") + 2, SIZE[1] - 1))
-        await until(pilot, lambda: "last day" in screen_text(app))
+        await until(pilot, lambda: "about a day" in screen_text(app))
 
 
 async def test_help_has_every_key() -> None:

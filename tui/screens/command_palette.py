@@ -112,6 +112,6 @@ def open_action_palette(app: OperatorApp) -> None:
     """Opens the command palette over the visible screen."""
     app.push_screen(
         ActionPalette(
-            providers=[KeyActionProvider], placeholder="Search for an action, or enter the id of a job"
+            providers=[KeyActionProvider], placeholder="Search for an action, or for a job by its id"
         )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from previewops.clock import iso_from_ms
-from previewops.formatting import clean, format_duration
+from previewops.formatting import clean, format_duration, pluralize
 from previewops.snapshot.model import QueueEvent
 from previewops.tui.viewmodel.safe_numbers import parse_count
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
@@ -33,10 +33,8 @@ _SHOWN_OF_COMMANDS = (*_SHOWN_BY_ITSELF, "act", "target", "host", "outcome")
 
 
 _PHRASES: Mapping[str, str] = {
-    "done": "{} jobs",
     "left": "{} left",
     "skipped": "{} skipped",
-    "jobs": "{} running jobs",
     "fingerprint": "of group {}",
     "priority": "with priority {}",
     "edited": "with an edited payload",
@@ -48,6 +46,9 @@ _PHRASES: Mapping[str, str] = {
     "outcome": "{}",
 }
 """Fields of events in words."""
+
+_COUNTED: Mapping[str, str] = {"done": "job", "jobs": "running job"}
+"""Fields that count something."""
 
 
 def format_event_line(event: QueueEvent) -> Line:
@@ -113,5 +114,8 @@ def _extra(name: str, value: str) -> str:
     delay_ms = parse_count(value) if name == "delayMs" else None
     if delay_ms is not None:
         return f"retry in {format_duration(delay_ms)}"
+    number = parse_count(value) if name in _COUNTED else None
+    if number is not None:
+        return pluralize(number, _COUNTED[name])
     words = _PHRASES.get(name)
     return f"{name} {value}" if words is None else words.format(value)

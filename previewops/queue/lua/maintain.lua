@@ -59,6 +59,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', K_SCHEDULE, '(' .. format_int(LAST_MS)
 end
 local admitted = admit_due(ADMIT_STEP)
 -- Idle workers sleep long: the one that was woken may have died before its claim.
+guard_schedule() -- also for jobs that an earlier version or a stock client has added
 if (admitted > 0 or waiting_count() > 0) and call('HEXISTS', K_META, 'paused') == 0 then
   wake_worker()
 end
@@ -88,7 +89,7 @@ local function record_arq_health()
   end
   local counters = call('HMGET', K_META, 'completed', 'died', 'retried')
   call('SET', K_ARQ_HEALTH, string.format('j_complete=%s j_failed=%s j_retried=%s j_ongoing=%d queued=%d %s',
-    counters[1] or 0, counters[2] or 0, counters[3] or 0, call('ZCARD', K_ACTIVE), call('ZCARD', K_SCHEDULE),
+    counters[1] or 0, counters[2] or 0, counters[3] or 0, call('ZCARD', K_ACTIVE), pending_count(),
     ARQ_HEALTH_MARK), 'PX', ARQ_HEALTH_TTL_MS)
 end
 record_arq_health()

@@ -22,7 +22,7 @@ from previewops.tui.widgets.panel import Panel
 _TALL_ROWS = 50
 """From this height on the charts of hour and day are shown together."""
 
-_WORDS = {Period.HOUR: "last hour", Period.DAY: "last day"}
+_WORDS = {Period.HOUR: "about an hour", Period.DAY: "about a day"}
 
 
 class OverviewScreen(OperatorScreen):
