@@ -10,8 +10,9 @@ from textual.binding import BindingType
 from textual.containers import Container
 
 from previewops.snapshot.model import QueueEvent
-from previewops.tui.keymap import KeyAction
-from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import SCREEN_KEYS
+from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.event_text import event_subject
 from previewops.tui.viewmodel.events import feed as feed_lines
@@ -29,14 +30,7 @@ class EventsScreen(OperatorScreen):
     MODE = "events"
     CSS_PATH = "events.tcss"
     WIDE_COLUMNS = 160
-    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("filter(False)", "/", "Filter", "Show matching events: kind:dead who:ada timeout."),
-        KeyAction("filter(True)", "!", "Inverse", "Show events that do not match."),
-        KeyAction("follow", "f", "Follow", "Follow new events, or stop at the current rows."),
-        KeyAction("operators_only", "o", "Operators", "Show only operator actions, or all events."),
-        KeyAction("open", "enter", "Job", "Open the event's job."),
-        KeyAction("copy_id", "c", "Copy id", "Copy the id of the event's job, worker or host."),
-    )
+    KEY_ACTIONS = SCREEN_KEYS["events"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
@@ -51,7 +45,7 @@ class EventsScreen(OperatorScreen):
             yield Panel(
                 "Events",
                 Grid(feed_lines.columns(dated=False), id="events"),
-                FilterLine("kind:dead who:ada lesson-12 !timeout", id="filter"),
+                FilterLine("events", "kind:dead who:ada lesson-12 !timeout", id="filter"),
                 id="feed-panel",
             )
             yield Panel("Event", ScrollText(id="event"), id="event-panel")
