@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
     from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.records import JobRecord
+    from previewops.snapshot.event_log import EventPage
     from previewops.snapshot.history import History
     from previewops.snapshot.model import Snapshot
     from previewops.states import JobState
@@ -72,6 +73,10 @@ class DataSource(Protocol):
 
     async def dead_groups(self, limit: int) -> tuple[DeadLetterGroup, ...]:
         """The largest groups of dead letters, largest first."""
+        ...
+
+    async def actions(self, before: str | None, limit: int) -> EventPage:
+        """A page of what operators did, newest first; ``before`` is the ``next_id`` of an earlier page."""
         ...
 
     async def now_ms(self) -> int:

@@ -18,7 +18,7 @@ from previewops.api.request_params import RequestParams, acting_operator
 from previewops.contract import find_violations, parse_payload
 from previewops.errors import PreviewopsError
 from previewops.logs.redaction import sanitize
-from previewops.queue.fingerprint import fingerprint
+from previewops.queue.fingerprint import foreign_template, stored_template
 from tests.growth import superlinear_size
 from tests.patterns import source_files
 
@@ -86,7 +86,8 @@ ADAPTERS: dict[str, Work] = {
     "Origin": lambda text: is_same_origin(text, text),
     "query": lambda text: RequestParams.from_query(query_of(text)).raise_violations(),
     "cursor": lambda text: _decode_cursor(RequestParams.from_query(query_of("cursor=1~" + text))),
-    "fingerprint": lambda text: fingerprint("Error", "code", text),
+    "foreign_template": lambda text: foreign_template(text, text),
+    "stored_template": lambda text: stored_template("render-crashed", text, text),
     "log line": lambda text: sanitize({"event": text, "error": [text] * 3, "exception": text}),
 }
 """Functions of several arguments, each by the argument that comes from outside."""
