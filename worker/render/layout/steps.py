@@ -32,6 +32,8 @@ class StepFrames:
         """Lays out one step according to its pictures, texts and layout."""
         pictures = self.storyboard.pictures_of(step)
         if step.layout == "full" and len(pictures) == 1:
+            if not self.storyboard.captions:
+                return self._picture_alone(step, pictures[0])
             frame = self._full(step, pictures[0])
         elif not self.storyboard.captions:
             frame = self._without_captions(step, pictures)
@@ -64,27 +66,28 @@ class StepFrames:
     def _full(self, step: Step, picture: Asset) -> FrameLayout:
         """One picture to the frame edges, the text as subtitles over its darkened lower part."""
         metrics = self.placer.metrics
-        frame, shape = Box(0, 0, *self.storyboard.size), self.placer.picture_size(picture)
-        crops = picture.cover or crop_loss(shape, frame.size) <= _MAX_FULL_CROP
-        box = frame if crops else frame.centred(contained_size(shape, frame.size))
-        placement = Placement(picture, frame, box, crops=crops, bleeds=True, has_backdrop=not crops)
         content = metrics.content
-        if not self.storyboard.captions:
-            return FrameLayout(step.duration_ms, placements=(placement,), scrim=content.bottom)
         badge, number = self._badge(step)
         measure = min(content.width, metrics.body * 30)
         room = max(metrics.body, content.height // 2 - badge.height)
         title, text = self._fit_texts(step, measure, room, metrics.heading)
         top = content.bottom - _height(title, text)
         texts = self._column(title, text, Box(content.left, top, content.left + measure, content.bottom))
-        return FrameLayout(
-            step.duration_ms,
+        return replace(
+            self._picture_alone(step, picture),
             texts=(number, *(replace(placed_text, role="on_picture") for placed_text in texts)),
-            placements=(placement,),
             badge=badge,
             scrim=top if texts else content.bottom,
             truncated=title.truncated or text.truncated,
         )
+
+    def _picture_alone(self, step: Step, picture: Asset) -> FrameLayout:
+        """One picture to the frame edges."""
+        frame, shape = Box(0, 0, *self.storyboard.size), self.placer.picture_size(picture)
+        crops = picture.cover or crop_loss(shape, frame.size) <= _MAX_FULL_CROP
+        box = frame if crops else frame.centred(contained_size(shape, frame.size))
+        placement = Placement(picture, frame, box, crops=crops, bleeds=True, has_backdrop=not crops)
+        return FrameLayout(step.duration_ms, placements=(placement,))
 
     def _text_only(self, step: Step) -> FrameLayout:
         """Without pictures: large text of readable line length, vertically centred."""
