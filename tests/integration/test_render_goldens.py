@@ -21,7 +21,7 @@ from previewops.worker.render.layout.sheet import ContactSheet
 from previewops.worker.render.paint import Painter
 from previewops.worker.render.storyboard import Asset, read_storyboard
 from previewops.worker.render.text.fontfiles import FontFile, FontSources
-from previewops.worker.render.text.typesetting import Typesetter, detect_language
+from previewops.worker.render.text.typesetting import Typesetter
 from tests.render_support import payload
 from tests.sample_pictures import landscape, mark
 
@@ -137,13 +137,15 @@ def drawn(resolution: str, script: str) -> Image.Image:
     board = read_storyboard(
         payload(steps, assets, title=title, description=description, **{"resolution": resolution, **theme})
     )
-    typesetter = Typesetter(sources(script), detect_language(board.texts))
+    typesetter = Typesetter(sources(script), board.shaping_language)
     shapes = {name: Size(*picture.size) for name, picture in PICTURES.items()}
     painter, sheet = Painter(board, ReadyPictures(), typesetter), ContactSheet(board, typesetter)  # type: ignore[arg-type]
     small = []
     for index, layout in enumerate(lay_out_frames(board, shapes, typesetter)):
         image = painter.draw_frame(layout)
-        sheet.add(index, image, board.steps[index - 1].heading if index else title, layout.duration_ms)
+        sheet.add(
+            index, image, board.step_heading(board.steps[index - 1]) if index else title, layout.duration_ms
+        )
         small.append(image.resize(Size(*image.size).fitted(Size(CELL, CELL)), Image.Resampling.BOX))
     assert typesetter.undrawn == ()
     width, height = small[0].size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -34,7 +35,7 @@ def check_sheet(sheet: SheetLayout, cards: int) -> None:
     for box in boxes:
         assert 0 <= box.left < box.right <= sheet.size.width
         assert sheet.header <= box.top < box.bottom <= sheet.size.height
-    for before, after in zip(boxes, boxes[1:], strict=False):
+    for before, after in pairwise(boxes):
         assert after.left >= before.right or after.top >= before.bottom + sheet.caption
 
 

@@ -18,7 +18,7 @@ from previewops.worker.render.picture_cache import InspectedAsset, inspect_asset
 from previewops.worker.render.render import lay_out_cards
 from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
-from previewops.worker.render.text.typesetting import Typesetter, detect_language
+from previewops.worker.render.text.typesetting import Typesetter
 
 # Orders of magnitude, measured on one core of a small server; half of each frame was a photograph.
 _BYTES_PER_PIXEL = {
@@ -45,7 +45,7 @@ def plan_render(
     """
     inspected = inspect_assets(storyboard.assets.values(), opener, limits, allow_gaps=storyboard.allow_gaps)
     check_sound(storyboard, inspected, opener, limits, decode=False)
-    typesetter = Typesetter(fonts, detect_language(storyboard.texts))
+    typesetter = Typesetter(fonts, storyboard.shaping_language)
     layouts = lay_out_cards(storyboard, inspected, typesetter)
     asset_errors = {name: asset.error for name, asset in inspected.items() if asset.error is not None}
     artifacts = _describe_artifacts(storyboard, inspected)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from previewops.worker.render.layout.geometry import Box, Size
-from previewops.worker.render.layout.titlecard import format_duration, format_facts
+from previewops.worker.render.layout.titlecard import format_duration, format_facts, keep_left_to_right
 from previewops.worker.render.layout.type_scale import LayoutMetrics
 from previewops.worker.render.shapes import draw_panel, paste_rounded
 from previewops.worker.render.storyboard import Storyboard
@@ -137,12 +137,11 @@ class ContactSheet:
         theme, typesetter, unit = self._storyboard.theme, self._typesetter, self._unit
         span = (self.layout.margin, self.layout.size.width - self.layout.margin)
         width, height = self._storyboard.size
-        facts = f"{format_facts(self._storyboard)}  \u00b7  {width}\u00d7{height}"
+        size = keep_left_to_right(f"{width}\u00d7{height}")
+        facts = f"{format_facts(self._storyboard)}  \u00b7  {size}"
         small = typesetter.fit_line(facts, FontWeight.SEMIBOLD, round(19 * unit), (span[1] - span[0]) // 2)
         room = span[1] - span[0] - small.width - round(40 * unit)
-        title = typesetter.fit_line(
-            self._storyboard.title or "Untitled", FontWeight.BOLD, round(36 * unit), room
-        )
+        title = typesetter.fit_line(self._storyboard.heading, FontWeight.BOLD, round(36 * unit), room)
         top = self.layout.margin
         self._set(title, span, top, theme.ink)
         lower = round(title.size * ASCENT_EM) - round(small.size * ASCENT_EM)

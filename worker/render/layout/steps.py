@@ -97,12 +97,13 @@ class StepFrames:
         top = badge.bottom + metrics.gutter
         room = content.bottom - top
         measure = min(content.width, metrics.statement * 12) if metrics.wide else content.width
-        heading = step.title or ("" if step.text else step.heading)
+        heading = step.title or ("" if step.text else self.storyboard.step_heading(step))
         title_height = round(room * (0.55 if step.text else 1))
         title = self._fit_title(heading, measure, title_height, metrics.statement)
         above = title.height + title.space_below
         width, text_height = min(measure, round(metrics.body * 27)), max(metrics.body_min, room - above)
-        text = self._fit_text(step.text, width, text_height, round(metrics.body * (1.2 if heading else 1.5)))
+        size = round(metrics.body * (1.2 if heading else 1.5))
+        text = self._fit_text(step.text, width, text_height, _at_most(size, title))
         down = top + max(0, room - above - text.height) // 2
         # The optical centre of a frame is above its geometric centre.
         down = max(top, down - round(badge.height * 0.6))
@@ -155,7 +156,7 @@ class StepFrames:
         title_top = max(content.top, _middle(badge) - round(title.size * (ASCENT_EM - CAP_HEIGHT_EM / 2)))
         header = max(badge.bottom, title_top + title.height)
         width = min(content.width, metrics.body * 32)
-        text = self._fit_text(step.text, width, round(content.height * 0.24), metrics.body)
+        text = self._fit_text(step.text, width, round(content.height * 0.24), _at_most(metrics.body, title))
         foot = content.bottom - text.height - (metrics.gap if text.lines else 0)
         top = header + round(metrics.gap * 0.9)
         area = Box(content.left, top, content.right, max(top + 1, foot))
@@ -186,7 +187,8 @@ class StepFrames:
         body, body_min = self.placer.metrics.body, self.placer.metrics.body_min
         title = self._fit_title(step.title, width, round(room * (0.5 if step.text else 1)), size)
         left = room - title.height - title.space_below
-        text = self._fit_text(step.text if left >= body_min else "", width, max(body_min, left), body)
+        shown = step.text if left >= body_min else ""
+        text = self._fit_text(shown, width, max(body_min, left), _at_most(body, title))
         return title, text
 
     def _fit_title(self, text: str, width: int, height: int, size: int, max_lines: int = 5) -> TextBlock:
@@ -240,6 +242,11 @@ def _frame(
         more_box=placed.more,
         truncated=any(block.truncated for block in blocks),
     )
+
+
+def _at_most(size: int, title: TextBlock) -> int:
+    """Returns the type size of a text below ``title``: not larger than the title's."""
+    return min(size, title.size) if title.lines else size
 
 
 def _height(title: TextBlock, text: TextBlock) -> int:

@@ -19,6 +19,9 @@ log = structlog.get_logger()
 
 _SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
 _MAX_FACES = 400  # a host may have thousands of faces
+_FACE_MASK = (
+    0xFFFF  # the upper bits number the instances of a variable font, whose axes are set when it is loaded
+)
 _TIMEOUT_S = 20  # fontconfig builds its cache on the first run
 # Upright faces in fontconfig's fallback order for a sans serif, without faces that add no characters.
 _PATTERNS = ("sans-serif:slant=0:weight=80", "sans-serif:slant=0:weight=200", "emoji")
@@ -65,4 +68,4 @@ def _match_fonts(program: str, pattern: str) -> Iterator[FontFile]:
         path, face, slant, scalable, colour = (*line.split("\t"), *("",) * 5)[:5]
         upright = slant in ("", "0")
         if upright and "True" in (scalable, colour) and path.lower().endswith(_SUFFIXES) and face.isdecimal():
-            yield FontFile(path, int(face))
+            yield FontFile(path, int(face) & _FACE_MASK)
