@@ -19,6 +19,9 @@ from previewops.contract import find_violations, parse_payload
 from previewops.errors import PreviewopsError
 from previewops.logs.redaction import sanitize
 from previewops.queue.fingerprint import fingerprint
+from previewops.worker.render.text.bidi import embedding_levels
+from previewops.worker.render.text.fonts import FontWeight
+from previewops.worker.render.text.typesetting import Typesetter
 from tests.growth import superlinear_size
 from tests.patterns import source_files
 
@@ -34,6 +37,9 @@ READERS = (
     "previewops.redis_server.connection",
     "previewops.worker.assets.ip_policy",
     "previewops.worker.render.text.bidi",
+    "previewops.worker.render.text.characters",
+    "previewops.worker.render.text.languages",
+    "previewops.worker.render.text.paragraphs",
     "previewops.worker.render.text.segmentation",
     "previewops.tui.viewmodel",
 )
@@ -49,6 +55,7 @@ UNITS = (
     *("a ", "a.", "a/", "a:", "a,", "a=", "a@", "a-", "'a", ' "a', '\\"', "%41", "../", "&a=1", "1e", "!a"),
     *("[{", '{"a":'),
     *("\u202e", "\u0301", "\u05d0", "\U0001f469\u200d", "日", "\ud800", "\u00ad"),
+    *("a\u05d0", "\u2067\u05d0", "\u2068", "(\u05d0)", "(a", "\u0e01", "\u00a0a"),
 )  # fmt: skip
 
 Work = Callable[[Any], object]
@@ -84,6 +91,10 @@ ADAPTERS: dict[str, Work] = {
     "If-Range": lambda text: select_range("GET", {"if-range": text, "range": "bytes=0-1"}, '"x"', 100),
     "X-Preview-User": lambda text: acting_operator({"x-preview-user": text}),
     "Origin": lambda text: is_same_origin(text, text),
+    "levels": lambda text: embedding_levels(text, 1),
+    "layout": lambda text: Typesetter().fit(
+        text, FontWeight.REGULAR, width=800, height=400, size=20, min_size=20
+    ),
     "query": lambda text: RequestParams.from_query(query_of(text)).raise_violations(),
     "cursor": lambda text: _decode_cursor(RequestParams.from_query(query_of("cursor=1~" + text))),
     "fingerprint": lambda text: fingerprint("Error", "code", text),

@@ -20,6 +20,8 @@ from previewops.worker.render.text.shaping import Shaper
 HYPHEN = "-"
 _BALANCED_LINES = 5  # longer texts are paragraphs with a ragged edge
 _NARROWEST = 0.15  # of the type size: advance of the narrowest letters
+_PROBE = 16  # clusters whose average tells about how many fit a line
+_MARGIN = 1.1
 _ORPHAN_WIDTH = 0.3  # of the width: a shorter last line is an orphan
 _SHORTEST_HYPHENATED = 4  # letters before a hyphen
 
@@ -136,17 +138,25 @@ class LineBreaker:
     def longest_prefix(self, paragraph: Paragraph, start: int, end: int, width: float) -> int:
         """Returns the end of the longest part from ``start`` that fits ``width``; it has at least one cluster."""
         ends = paragraph.ends
-        first = bisect_right(ends, start)
-        last = min(len(ends) - 1, first + self._max_clusters(round(width)))
-        least, best, used = ends[first], start, 0.0
-        for span in paragraph.spans_between(start, min(end, ends[last])):
+        first, most = bisect_right(ends, start), self._max_clusters(round(width))
+        count, best, used = min(_PROBE, most), start, 0.0
+        while True:
+            last = min(end, ends[min(len(ends) - 1, first + count)])
+            best, used = self._prefix(paragraph, start, last, width)
+            if best < last or last == end or count == most:
+                return max(ends[first], best)
+            count = min(most, max(2 * count, int(_MARGIN * count * width / max(1.0, used))))
+
+    def _prefix(self, paragraph: Paragraph, start: int, end: int, width: float) -> tuple[int, float]:
+        """Returns the end of the longest part up to ``end`` that fits ``width``, and the advance of its spans."""
+        best, used = start, 0.0
+        for span in paragraph.spans_between(start, end):
             advance = self.shaper.measure_span(paragraph.text, span, self.size)
             if used + advance > width:
-                best = self._cut(paragraph, span.start, span.end, width - used, advance)
-                break
+                return self._cut(paragraph, span.start, span.end, width - used, advance), used
             used += advance
             best = span.end
-        return max(least, best)
+        return best, used
 
     def _cut(self, paragraph: Paragraph, start: int, end: int, width: float, advance: float) -> int:
         """Returns the last cluster end of one span, at which its part from ``start`` fits ``width``; else ``start``.
