@@ -20,8 +20,11 @@ from previewops.errors import PreviewopsError
 from previewops.logs.redaction import sanitize
 from previewops.queue.fingerprint import fingerprint
 from previewops.worker.render.text.bidi import embedding_levels
-from previewops.worker.render.text.fonts import FontWeight
-from previewops.worker.render.text.typesetting import Typesetter
+from previewops.worker.render.text.fontfiles import FontSources
+from previewops.worker.render.text.fonts import FontWeight, get_font_chain
+from previewops.worker.render.text.line_breaking import LineBreaker
+from previewops.worker.render.text.paragraphs import TextAnalyser, normalise
+from previewops.worker.render.text.shaping import Shaper
 from tests.growth import superlinear_size
 from tests.patterns import source_files
 
@@ -85,6 +88,12 @@ def query_of(text: str) -> QueryParams:
     return QueryParams(text.encode("utf-8", "replace"))
 
 
+def break_into_lines(text: str) -> object:
+    chain, weight = get_font_chain(FontSources()), FontWeight.REGULAR
+    paragraphs = [TextAnalyser(chain).paragraph(part, weight) for part in normalise(text).split("\n")]
+    return LineBreaker(Shaper(chain), paragraphs, weight, size=20, width=800).lines(stop=10_000)
+
+
 ADAPTERS: dict[str, Work] = {
     "Range": lambda text: select_range("GET", {"range": "bytes=" + text}, '"x"', 100),
     "If-None-Match": lambda text: select_range("GET", {"if-none-match": text}, '"x"', 100),
@@ -92,9 +101,7 @@ ADAPTERS: dict[str, Work] = {
     "X-Preview-User": lambda text: acting_operator({"x-preview-user": text}),
     "Origin": lambda text: is_same_origin(text, text),
     "levels": lambda text: embedding_levels(text, 1),
-    "layout": lambda text: Typesetter().fit(
-        text, FontWeight.REGULAR, width=800, height=400, size=20, min_size=20
-    ),
+    "line breaks": break_into_lines,
     "query": lambda text: RequestParams.from_query(query_of(text)).raise_violations(),
     "cursor": lambda text: _decode_cursor(RequestParams.from_query(query_of("cursor=1~" + text))),
     "fingerprint": lambda text: fingerprint("Error", "code", text),

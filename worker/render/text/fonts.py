@@ -132,12 +132,12 @@ def _package_face(name: str) -> FontFace:
 
 
 def _nearest_weights(faces: Iterable[FontFace], weight: FontWeight) -> list[FontFace]:
-    """Returns one face per family, in order of the families: the one nearest to ``weight``."""
+    """Returns one face per family, in order of the families: upright, and the one nearest to ``weight``."""
     families: dict[str, list[FontFace]] = {}
     for face in faces:
         families.setdefault(face.name, []).append(_at_weight(face, weight.weight_class))
     return [
-        min(family_faces, key=lambda face: abs(face.weight - weight.weight_class))
+        min(family_faces, key=lambda face: (face.info.italic, abs(face.weight - weight.weight_class)))
         for family_faces in families.values()
     ]
 

@@ -49,7 +49,7 @@ class LineBreaker:
         """Fills lines greedily and returns at most ``stop`` of them."""
         width = width or self.width
         lines: list[LineSpan] = []
-        space, hyphen = self.tail_width(" "), self.tail_width(HYPHEN)
+        hyphen = self.tail_width(HYPHEN)
         for paragraph in self.paragraphs:
             line, used = LineSpan(paragraph, 0, 0), 0.0
             for piece in self._unbroken(paragraph, width):
@@ -58,7 +58,7 @@ class LineBreaker:
                     line, used = _line(paragraph, piece), advance
                     continue
                 joined = _line(paragraph, piece, line.start)
-                gap = space if piece.start > line.end else 0.0
+                gap = self.shaper.measure(paragraph, line.end, piece.start, self.size)
                 # A soft hyphen inside the line is not drawn.
                 longer = used + gap + advance - (hyphen if line.tail else 0.0)
                 # Kerning and rounding change the width of joined words: near the edge, measure the complete line.
@@ -89,7 +89,7 @@ class LineBreaker:
         )
 
     def tail_width(self, tail: str) -> float:
-        """Returns the advance width of a hyphen, an ellipsis or a space in pixels."""
+        """Returns the advance width of a hyphen or an ellipsis in pixels."""
         return self.shaper.measure_plain(tail, self.weight, self.size)
 
     def fits(self, line: LineSpan, width: int) -> bool:
@@ -200,8 +200,8 @@ class LineBreaker:
         longest_word = max(self.measure(_line(paragraph, piece)) for piece in paragraph.pieces)
         while high - low > max(2, self.size // 8):
             middle = (low + high) // 2
-            tried = self.lines(len(lines) + 1, middle)
-            if len(tried) <= len(lines) and longest_word <= middle:
+            tried = self.lines(len(lines) + 1, middle) if longest_word <= middle else None
+            if tried is not None and len(tried) <= len(lines):
                 high, best = middle, tried
             else:
                 low = middle

@@ -173,10 +173,10 @@ class TextAnalyser:
         self, cluster: str, weight: FontWeight, clusters: Sequence[str], faces: Sequence[FontFace | None]
     ) -> FontFace | None:
         """Returns the face for one cluster; symbols and spaces keep the face of the word before them."""
-        before = faces[-1] if faces and clusters[len(faces) - 1] != " " else None
+        last = clusters[len(faces) - 1] if faces else " "
+        before = faces[-1] if last != " " and not is_emoji(last) else None
         if (
             before is not None
-            and not before.info.coloured
             and not is_emoji(cluster)
             and bidi.is_neutral(cluster[0])
             and before.covers(cluster)

@@ -18,6 +18,7 @@ _UNICODE_SUBTABLES = ((3, 10), (0, 6), (0, 4), (3, 1), (0, 3))  # fullest repert
 _REGULAR = 400
 _ENGLISH = 0x409
 _WEIGHT_AXIS = "wght"
+_ITALIC_OR_OBLIQUE = 1 | 1 << 9  # bits of fsSelection
 
 
 class Coverage:
@@ -60,7 +61,7 @@ class FontInfo:
 
     ``weight`` is the weight class, 1..1000; 400 is regular. ``strike`` is the size of colour bitmap glyphs in
     pixels; None for scalable glyphs. ``drawable`` is False for unsupported glyph formats (SVG and COLR version 1).
-    ``axes`` are empty if the font is not variable.
+    ``axes`` are empty if the font is not variable. ``italic`` includes oblique.
     """
 
     family: str
@@ -70,6 +71,7 @@ class FontInfo:
     strike: int | None
     drawable: bool
     axes: tuple[Axis, ...] = ()
+    italic: bool = False
 
     def nearest_weight(self, weight_class: int) -> int:
         """Returns the weight class nearest to ``weight_class`` that the face can have."""
@@ -105,6 +107,7 @@ def read_font_info(file: BinaryIO, index: int = 0) -> FontInfo:
             strike=strike,
             drawable=strike is not None or layers or (outlines and not {b"COLR", b"SVG "} & tables.keys()),
             axes=tuple(_read_axes(file, tables)),
+            italic=_read_italic(file, tables),
         )
     except (struct.error, IndexError) as broken:
         raise ValueError(f"the font is truncated: {broken}") from broken
@@ -147,6 +150,13 @@ def _read_weight(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> int:
         return _REGULAR
     (weight,) = struct.unpack_from(">H", _read_at(file, *tables[b"OS/2"]), 4)
     return int(weight)
+
+
+def _read_italic(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> bool:
+    if b"OS/2" not in tables:
+        return False
+    (selection,) = struct.unpack_from(">H", _read_at(file, *tables[b"OS/2"]), 62)
+    return bool(selection & _ITALIC_OR_OBLIQUE)
 
 
 def _read_axes(file: BinaryIO, tables: dict[bytes, tuple[int, int]]) -> Iterator[Axis]:

@@ -75,12 +75,12 @@ class Shaper:
         return self.advance(_run(span.face, text[span.start : span.end], span.level), size)
 
     def measure_plain(self, text: str, weight: FontWeight, size: int) -> float:
-        """Returns the advance width of a sign or a space in pixels."""
+        """Returns the advance width of a sign in pixels."""
         return self.advance(TextRun(self._face(text, weight, size), text, rtl=False), size)
 
     def _face(self, sign: str, weight: FontWeight, size: int) -> FontFace:
         face = self.chain.find(sign, weight.for_size(size))
-        assert face is not None, "the package's fonts have spaces, hyphens and ellipses"
+        assert face is not None, "the package's fonts have hyphens and ellipses"
         return face
 
     def advance(self, run: TextRun, size: int) -> float:
