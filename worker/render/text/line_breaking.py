@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from previewops.worker.render.text.characters import NO_BREAK_SPACES, SOFT_HYPHEN
@@ -44,6 +44,7 @@ class LineBreaker:
     weight: FontWeight
     size: int
     width: int
+    _measured: dict[LineSpan, float] = field(default_factory=dict)
 
     def lines(self, stop: int, width: int | None = None) -> list[LineSpan]:
         """Fills lines greedily and returns at most ``stop`` of them."""
@@ -53,12 +54,13 @@ class LineBreaker:
         for paragraph in self.paragraphs:
             line, used = LineSpan(paragraph, 0, 0), 0.0
             for piece in self._unbroken(paragraph, width):
-                advance = self.measure(_line(paragraph, piece))
+                alone = _line(paragraph, piece)
+                advance = self.measure(alone)
                 if not line.end:
-                    line, used = _line(paragraph, piece), advance
+                    line, used = alone, advance
                     continue
                 joined = _line(paragraph, piece, line.start)
-                gap = self.shaper.measure(paragraph, line.end, piece.start, self.size)
+                gap = self.measure(LineSpan(paragraph, line.end, piece.start))
                 # A soft hyphen inside the line is not drawn.
                 longer = used + gap + advance - (hyphen if line.tail else 0.0)
                 # Kerning and rounding change the width of joined words: near the edge, measure the complete line.
@@ -66,7 +68,7 @@ class LineBreaker:
                     lines.append(line)
                     if len(lines) >= stop:
                         return lines
-                    line, used = _line(paragraph, piece), advance
+                    line, used = alone, advance
                 else:
                     line, used = joined, longer
             lines.append(line)
@@ -76,9 +78,12 @@ class LineBreaker:
 
     def measure(self, line: LineSpan) -> float:
         """Returns the advance width of a line in pixels."""
-        return self.shaper.measure(line.paragraph, line.start, line.end, self.size) + (
-            self.tail_width(line.tail) if line.tail else 0.0
-        )
+        width = self._measured.get(line)
+        if width is None:
+            width = self.shaper.measure(line.paragraph, line.start, line.end, self.size)
+            width += self.tail_width(line.tail) if line.tail else 0.0
+            self._measured[line] = width
+        return width
 
     def has_wide_piece(self) -> bool:
         """Whether a line has to end inside a word."""

@@ -63,7 +63,7 @@ class Piece(NamedTuple):
     tail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Paragraph:
     """One analysed paragraph. ``base`` is its embedding level, ``ends`` are the ends of its grapheme clusters."""
 
@@ -81,8 +81,9 @@ class Paragraph:
             if span.start >= end:
                 return
             if span.start < start or span.end > end:
-                span = span._replace(start=max(start, span.start), end=min(end, span.end))
-            yield span
+                yield FontSpan(max(start, span.start), min(end, span.end), span.face, span.level)
+            else:
+                yield span
 
 
 def normalise(text: str) -> str:
