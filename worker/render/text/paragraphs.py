@@ -86,6 +86,11 @@ class Paragraph:
                 yield span
 
 
+def laid_out_characters(text: str) -> int:
+    """Returns how many characters of ``text`` are laid out: the rest does not fit any frame."""
+    return min(len(text), MAX_CHARACTERS)
+
+
 def normalise(text: str) -> str:
     """Returns ``text`` in NFC, with single spaces, without invisible characters that have no effect.
 
