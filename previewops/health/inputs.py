@@ -9,6 +9,7 @@ from enum import StrEnum
 from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisorStatus
+from previewops.snapshot.silences import Silence
 from previewops.stores.port import StoreVerdict
 
 SILENT_HEARTBEATS = 3
@@ -102,7 +103,7 @@ class HealthInputs:
     ``unreadable`` the damaged keys, ``blocked_by`` those of a wrong type without which no job can be claimed,
     ``quarantined`` how many keys scripts moved aside; ``stock_worker_at`` when another arq worker was last found on
     the queue, within ``STOCK_WORKER_WINDOW_MS``; ``rejected_commands`` the command that Redis rejects, by the check
-    that needs it; ``store`` the object store of bundles.
+    that needs it; ``store`` the object store of bundles; ``silences`` the checks that operators have silenced.
     """
 
     waiting: int
@@ -119,10 +120,11 @@ class HealthInputs:
     persistent: bool | None
     lost_at: str | None = None
     stock_worker_at: str | None = None
-    paused_why: str = ""
+    pause_reason: str = ""
     recent: RecentOutcomes | None = None
     supervisors: tuple[SupervisorStatus, ...] = ()
     run_ages_ms: Mapping[str, int] | None = None
+    silences: tuple[Silence, ...] = ()
     deadline_ms: int = 0
     versions: frozenset[str] = frozenset()
     disk_free_bytes: int | None = None

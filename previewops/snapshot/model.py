@@ -10,6 +10,7 @@ from previewops.clock import iso_from_ms, optional_iso
 from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 from previewops.snapshot.fleet import SupervisorStatus
 from previewops.snapshot.histogram import merge_histograms, percentile_ms
+from previewops.snapshot.silences import Silence
 from previewops.states import Priority
 
 TEN_SECONDS_MS = 10_000
@@ -85,7 +86,7 @@ class WorkerState:
     host: str
     pid: int
     state: str
-    slots: int
+    job_slots: int
     busy: int
     rss_bytes: int
     heartbeat_ms: int
@@ -113,7 +114,7 @@ class WorkerState:
             "host": self.host,
             "pid": self.pid,
             "state": self.state,
-            "slots": self.slots,
+            "slots": self.job_slots,
             "busy": self.busy,
             "rssBytes": self.rss_bytes,
             "ownRssBytes": self.own_rss_bytes,
@@ -146,7 +147,7 @@ class Snapshot:
     paused: bool
     paused_since_ms: int | None
     paused_by: str
-    paused_why: str
+    pause_reason: str
     waiting: Mapping[Priority, int]
     delayed: int
     active: int
@@ -172,6 +173,8 @@ class Snapshot:
     """Keys that scripts moved aside because another program had replaced them."""
     unreadable: UnreadableKeys = NO_UNREADABLE_KEYS
     """Stored keys that could not be read, in part or at all."""
+    silences: tuple[Silence, ...] = ()
+    """Health checks that operators have silenced."""
     blocked_by: tuple[str, ...] = ()
     """Keys of a wrong type without which no job can be claimed or submitted."""
 
@@ -207,7 +210,7 @@ class Snapshot:
                 "name": self.queue_name,
                 "paused": self.paused,
                 "pausedBy": self.paused_by or None,
-                "pausedWhy": self.paused_why or None,
+                "pausedWhy": self.pause_reason or None,
                 "pausedAt": optional_iso(self.paused_since_ms),
                 "waiting": {priority.value: count for priority, count in self.waiting.items()},
                 "delayed": self.delayed,

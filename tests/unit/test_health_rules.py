@@ -57,7 +57,7 @@ WELL = HealthInputs(
     confined_by={"w1": ("Landlock 6", "seccomp", "resource limits")},
     clocks_ahead_ms={"w1": 3, "this host": -40},
     store=StoreVerdict("s3://bucket"),
-    redis_version=ServerVersion("Redis", (8, 8, 1)),
+    redis_version=ServerVersion("Redis", (8, 8, 2)),
 )
 UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None,
     "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {}, "redis_version": None, "store": None,
@@ -344,7 +344,7 @@ def test_large_values_have_no_exponent() -> None:
 
 
 def test_pause_check_names_operator_and_reason() -> None:
-    paused = replace(WELL, paused=True, paused_by="root@host7", paused_why="deploying")
+    paused = replace(WELL, paused=True, paused_by="root@host7", pause_reason="deploying")
     assert "paused by root@host7: deploying" in evaluate(paused, Thresholds()).first_line()
 
 
