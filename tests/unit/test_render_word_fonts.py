@@ -105,3 +105,12 @@ def test_a_variable_font_has_the_weight_of_the_design() -> None:
         assert run.face.weight == weight.weight_class
         widths[weight] = run.face.at_size(40).getlength(run.text)
     assert len(set(widths.values())) == 3
+
+
+def test_both_quotes_around_chinese_characters_have_one_font() -> None:
+    pytest.importorskip("manimgx_fonts_cjk")
+    font = FontFile(str(files("manimgx_fonts_cjk") / "NotoSansCJK-VF.otf.ttc"))
+    for language, count in (("zh-Hans", 1), (None, 2)):
+        sources = FontSources(system=(font,))
+        block = Typesetter(sources, language).fit_line("“门”", FontWeight.REGULAR, 40, 4_000)
+        assert len(block.lines[0].runs) == count

@@ -24,6 +24,7 @@ from previewops.worker.render.text.characters import (
     script_of,
 )
 from previewops.worker.render.text.fonts import FontChain, FontFace, FontWeight
+from previewops.worker.render.text.languages import is_east_asian
 from previewops.worker.render.text.segmentation import grapheme_clusters, is_address, line_breaks
 
 REPLACEMENT = "\ufffd"
@@ -39,6 +40,7 @@ _STRAY_TAGS = re.compile("(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0020-\U00
 _COMPATIBILITY_IDEOGRAPHS = re.compile("([\uf900-\ufaff\U0002f800-\U0002fa1f]+)")
 _WORD = re.compile("([^ \u00a0\u202f]*+)[ \u00a0\u202f]*+")
 _BY_WORD = frozenset(("LATIN", "GREEK", "CYRILLIC"))  # a paragraph may mix fonts: their letters do not join
+_OPENING_QUOTES = "\u2018\u201c"
 _BY_CLUSTER = frozenset(("", "CJK"))
 
 
@@ -147,13 +149,15 @@ class TextAnalyser:
         first = self.chain.find("a", weight)
         if first is not None and first.covers(text) and not any(map(is_emoji, clusters)):
             return [first] * len(clusters)
-        scripts = [_script(cluster) for cluster in clusters]
+        known = {cluster: _script(cluster) for cluster in set(clusters)}
+        scripts = [known[cluster] for cluster in clusters]
         common = {
             script: self._common_face(script, clusters, scripts, weight)
             for script in set(scripts) - _BY_WORD - _BY_CLUSTER
         }
         faces: list[FontFace | None] = []
         words: dict[str, FontFace | None] = {}
+        signs: dict[tuple[str, FontFace | None], FontFace | None] = {}
         for script, indices in groupby(range(len(clusters)), key=scripts.__getitem__):
             word = [clusters[index] for index in indices]
             face = common.get(script)
@@ -166,7 +170,12 @@ class TextAnalyser:
                 faces += [face] * len(word)
                 continue
             for cluster in word:
-                faces.append(self._cluster_face(cluster, weight, clusters, faces))
+                key = cluster, _face_to_keep(clusters, faces)
+                if key not in signs:
+                    signs[key] = self._cluster_face(cluster, weight, before=key[1])
+                faces.append(signs[key])
+        if self.language and is_east_asian(self.language):
+            _widen_quotes(clusters, scripts, faces)
         return faces
 
     def _common_face(
@@ -175,18 +184,10 @@ class TextAnalyser:
         letters = (cluster for cluster, other in zip(clusters, scripts, strict=True) if other == script)
         return self.chain.find_for_all("".join(letters), weight)
 
-    def _cluster_face(
-        self, cluster: str, weight: FontWeight, clusters: Sequence[str], faces: Sequence[FontFace | None]
-    ) -> FontFace | None:
-        """Returns the face for one cluster; symbols and spaces keep the face of the word before them."""
-        last = clusters[len(faces) - 1] if faces else " "
-        before = faces[-1] if last != " " and not is_emoji(last) else None
-        if (
-            before is not None
-            and not is_emoji(cluster)
-            and bidi.is_neutral(cluster[0])
-            and before.covers(cluster)
-        ):
+    def _cluster_face(self, cluster: str, weight: FontWeight, before: FontFace | None) -> FontFace | None:
+        """Returns the face for one cluster; symbols and spaces keep ``before``, the face of the word before them."""
+        keeps = before is not None and not is_emoji(cluster) and bidi.is_neutral(cluster[0])
+        if keeps and before is not None and before.covers(cluster):
             return before
         return self.chain.find(cluster, weight, self.language)
 
@@ -195,16 +196,31 @@ class TextAnalyser:
     ) -> tuple[list[str], list[FontFace | None]]:
         """Replaces clusters without a face by U+FFFD, and removes marks that their face lacks."""
         replacement = self.chain.find(REPLACEMENT, weight)
-        drawn: list[str] = []
-        for cluster, face in zip(clusters, faces, strict=True):
-            if face is not None and face.covers(cluster):
-                drawn.append(cluster)
-                continue
-            missing = {char for char in cluster if not (is_invisible(char) or (face and face.covers(char)))}
-            self.undrawn |= missing
-            kept = "".join(char for char in cluster if char not in missing)
-            drawn.append(kept if face is not None else REPLACEMENT)
-        return drawn, [face or replacement for face in faces]
+        drawn = {
+            (cluster, face): self._drawn_cluster(cluster, face)
+            for cluster, face in set(zip(clusters, faces, strict=True))
+        }
+        pairs = zip(clusters, faces, strict=True)
+        return [drawn[pair] for pair in pairs], [face or replacement for face in faces]
+
+    def _drawn_cluster(self, cluster: str, face: FontFace | None) -> str:
+        missing = {char for char in cluster if not (is_invisible(char) or (face and face.covers(char)))}
+        self.undrawn |= missing
+        return REPLACEMENT if face is None else "".join(char for char in cluster if char not in missing)
+
+
+def _face_to_keep(clusters: Sequence[str], faces: Sequence[FontFace | None]) -> FontFace | None:
+    """Returns the face of the last of ``faces``, unless it belongs to a space or an emoji."""
+    last = clusters[len(faces) - 1] if faces else " "
+    return None if last == " " or is_emoji(last) else faces[-1]
+
+
+def _widen_quotes(clusters: Sequence[str], scripts: Sequence[str], faces: list[FontFace | None]) -> None:
+    """Gives an opening quote the face of the Chinese character after it, so that both quotes have one width."""
+    for index, cluster in enumerate(clusters[:-1]):
+        face = faces[index + 1]
+        if cluster in _OPENING_QUOTES and scripts[index + 1] == "CJK" and face and face.covers(cluster):
+            faces[index] = face
 
 
 def _script(cluster: str) -> str:
