@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
+from PIL import ImageFont
 
 from previewops.worker.render.text.fontfiles import FontFile, FontSources
 from previewops.worker.render.text.fonts import FontWeight
@@ -114,3 +115,20 @@ def test_both_quotes_around_chinese_characters_have_one_font() -> None:
         sources = FontSources(system=(font,))
         block = Typesetter(sources, language).fit_line("“门”", FontWeight.REGULAR, 40, 4_000)
         assert len(block.lines[0].runs) == count
+
+
+@pytest.mark.skipif(not EMOJI.exists(), reason="install fonts-noto-color-emoji")
+def test_each_emoji_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+    getlength = ImageFont.FreeTypeFont.getlength
+
+    def counted(font: ImageFont.FreeTypeFont, text: str, *args: object, **kwargs: object) -> float:
+        measured.append(text)
+        return getlength(font, text, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ImageFont.FreeTypeFont, "getlength", counted)
+    typesetter = Typesetter(FontSources(system=(FontFile(str(EMOJI)),)))
+    for size in (60, 30):
+        text = "👷\u200d" * 2_000
+        typesetter.fit(text, FontWeight.REGULAR, width=780, height=500, size=size, min_size=22)
+    assert sum(map(len, measured)) < 100

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from previewops.worker.render.text import bidi
 from previewops.worker.render.text.fonts import FontChain, FontFace, FontWeight
 from previewops.worker.render.text.paragraphs import ELLIPSIS, FontSpan, Paragraph
+from previewops.worker.render.text.segmentation import grapheme_clusters
 from previewops.worker.render.theme import Colour
 
 # Share of the type size, per side.
@@ -85,6 +86,9 @@ class Shaper:
 
     def advance(self, run: TextRun, size: int) -> float:
         """Returns the advance width of a run, pixels."""
+        if run.face.info.strike:
+            emoji = map(_measure_emoji, _split_emoji(run))
+            return size / run.face.info.strike * sum(emoji)
         key = (run, size)
         if key not in self._advances:
             if len(self._advances) >= _MAX_MEASURED:
@@ -111,7 +115,10 @@ class Shaper:
         for run in runs:
             self.used.add(run.face.name)
             if run.face.info.strike:
-                _paste_emoji(image, run, size, (x, baseline))
+                left = x
+                for emoji in _split_emoji(run):
+                    _paste_emoji(image, emoji, size, (left, baseline))
+                    left += self.advance(emoji, size)
             elif size < _SMALL_TEXT_PX:
                 self._draw_small_text(
                     image, (x, baseline), run, self._style(run, weight, size * _OVERSAMPLING), fill
@@ -173,6 +180,21 @@ def _direction(run: TextRun) -> str:
 def _drawing_size(run: TextRun, size: int) -> int:
     """Returns the size in pixels to draw a run at before scaling it to ``size``."""
     return run.face.info.strike or (size * _OVERSAMPLING if size < _SMALL_TEXT_PX else size)
+
+
+@lru_cache(maxsize=4_096)
+def _split_emoji(run: TextRun) -> tuple[TextRun, ...]:
+    """Splits a run of bitmap emoji into its clusters, from left to right: each is measured and drawn once."""
+    clusters = grapheme_clusters(run.text)
+    return tuple(
+        TextRun(run.face, cluster, run.rtl) for cluster in (reversed(clusters) if run.rtl else clusters)
+    )
+
+
+@lru_cache(maxsize=4_096)
+def _measure_emoji(emoji: TextRun) -> float:
+    """Returns the advance width of a bitmap emoji at its only size: FreeType decodes the bitmap for it."""
+    return emoji.face.at_size(0).getlength(emoji.text, direction=_direction(emoji))
 
 
 def _paste_emoji(image: Image.Image, run: TextRun, size: int, at: tuple[float, int]) -> None:
