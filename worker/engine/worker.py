@@ -74,7 +74,7 @@ class PreviewWorker(Worker):
     """One worker process: ``settings.worker_concurrency`` slots, one lease and one task per running job.
 
     ``helper_pids`` returns the ids of other processes whose memory and processor time it reports as its own.
-    ``confinement_fields`` returns how its renders are confined, for its report of itself.
+    ``report_fields`` returns what it reports of itself besides: confinement, store.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class PreviewWorker(Worker):
         clock: Clock | None = None,
         rng: Rng | None = None,
         helper_pids: Callable[[], Iterable[int]] = tuple,
-        confinement_fields: Callable[[], dict[str, Any]] = dict,
+        report_fields: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         redis = ArqRedis(pool_or_conn=pool, default_queue_name=settings.queue_name, **_SERIALIZERS)
         super().__init__(
@@ -122,7 +122,7 @@ class PreviewWorker(Worker):
         self._started_ms = self._clock.now_ms()
         self._process_stats = ProcessStatsReader(helper_pids, self._clock.monotonic)
         self._host = socket.gethostname()
-        self._confinement_fields = confinement_fields
+        self._report_fields = report_fields
         self._set_up_slots()
         self._connect(redis, pool, Hooks(on_job_start, on_job_end, after_job_end))
         self._loops: list[asyncio.Task[None]] = []
@@ -423,7 +423,7 @@ class PreviewWorker(Worker):
             "failed": self.jobs_failed,
             "version": __version__,
             "build": build_id(),
-            **self._confinement_fields(),
+            **self._report_fields(),
             "clockMs": self._clock.now_ms(),
             "jobs": [run.claim.job_id for run in self.runs.values()],
         }
