@@ -17,9 +17,8 @@ from previewops.health import Health
 from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
 from previewops.queue.pages import Cursor, ListPage
 from previewops.queue.records import JobRecord
-from previewops.snapshot.event_log import EventPage
 from previewops.snapshot.history import History
-from previewops.snapshot.model import QueueEvent, Snapshot
+from previewops.snapshot.model import EventPage, QueueEvent, Snapshot
 from previewops.stores.folder.store import FolderStore
 from previewops.stores.port import ArtifactFile, BundleStore
 from previewops.tui.app import OperatorApp

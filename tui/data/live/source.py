@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from previewops.queue.dead_letters import DeadLetters
     from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.records import JobRecord
-    from previewops.snapshot.event_log import EventPage
     from previewops.snapshot.history import History
-    from previewops.snapshot.model import Snapshot
+    from previewops.snapshot.model import EventPage, Snapshot
     from previewops.stores.port import ArtifactFile
 
 

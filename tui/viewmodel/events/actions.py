@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from previewops.snapshot.event_log import EventPage
-from previewops.snapshot.model import QueueEvent
+from previewops.snapshot.model import EventPage, QueueEvent
 
 
 @dataclass(frozen=True, slots=True)
