@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.settings import Settings
-from previewops.snapshot.event_log import EventLog, EventPage
+from previewops.snapshot.event_log import EventLog
+from previewops.snapshot.model import EventPage
 from tests.api_support import serve_api
 from tests.integration.cli_program import Program
 from tests.queue_support import QueueFixture, payload, queue_fixture
@@ -124,4 +125,4 @@ async def test_events_over_rest(redis_url: str, tmp_path: Path) -> None:
     assert [event["kind"] for event in first["events"]] == ["resumed", "paused"] * 2
     assert [event["fields"]["who"] for event in rest["events"]] == ["ben", "ana"]
     assert rest["next"] is None
-    assert (invalid.status_code, len(invalid.json()["violations"])) == (400, 2)
+    assert (invalid.status_code, len(invalid.json()["errors"])) == (400, 2)

@@ -194,6 +194,11 @@ class Grid(ScrollingLines):
         if moved:
             self.post_message(self.CursorMoved(self, key))
 
+    @property
+    def on_last_row(self) -> bool:
+        """Whether the cursor is on the last row."""
+        return bool(self._rows) and self.cursor_index == len(self._rows) - 1
+
     def _follow(self) -> None:
         height = self.size.height - 1
         if height < 1:

@@ -124,12 +124,19 @@ def format_empty_lines(feed: EventFeed) -> tuple[Line, ...]:
     )
 
 
-def subtitle(feed: EventFeed, shown: int, waiting: int) -> str:
-    """The filter, the number of events and whether the feed follows."""
+def subtitle(feed: EventFeed, shown: int, waiting: int, *, more: bool = False, error: str = "") -> str:
+    """The filter, the number of events and whether the feed follows.
+
+    ``more``: there are older actions of operators than the shown ones. ``error``: why they cannot be fetched.
+    """
     parts = [f"/ {feed.terms}"] if feed.terms else []
     if feed.operators_only:
         parts.append("operator actions")
     parts.append(pluralize(shown, "event"))
+    if feed.operators_only and error:
+        parts.append(error)
+    elif feed.operators_only and more:
+        parts.append("older ones below the last row")
     if feed.following:
         parts.append("following")
     else:
