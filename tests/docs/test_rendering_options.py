@@ -14,7 +14,7 @@ from previewops.contract import limits as contract_limits
 from previewops.contract.url import MAX_URL_CHARACTERS
 from previewops.settings import Settings, variable_of
 from previewops.worker.assets.fetch import MAX_REDIRECTS
-from previewops.worker.render.decode_memory import PictureLayout, bytes_per_pixel, jpeg_bytes
+from previewops.worker.render.decode.memory import PictureLayout, bytes_per_pixel, jpeg_bytes
 from previewops.worker.render.limits import MIB, RenderLimits
 from tests.docs.codes import codes_of_the_program, uses_of
 from tests.docs.documents import ROOT, links, section, spans, table

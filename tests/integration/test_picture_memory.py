@@ -16,15 +16,14 @@ from previewops.contract import validate
 from previewops.errors import PermanentJobError
 from previewops.settings import Settings
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener
-from previewops.worker.render.decode_memory import PictureLayout, bytes_per_pixel, jpeg_bytes
+from previewops.worker.render.decode.memory import PictureLayout, bytes_per_pixel, jpeg_bytes
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import MIB, RenderLimits
-from previewops.worker.render.pictures import decode_picture
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.render_task import RenderTask
 from previewops.worker.sandbox.child import ChildLimits
 from previewops.worker.sandbox.pool import RenderPool
-from tests.render_support import payload
+from tests.render_support import decode_image, payload
 
 SMALL_MB = 256  # the least that the setting allows
 WIDTH = 2_000
@@ -160,7 +159,7 @@ async def test_a_jpeg_is_limited_by_its_coefficients_and_not_by_its_pixels(tmp_p
         await render("progressive")
     limits = RenderLimits(memory_bytes=SMALL_MB * MIB)
     with pytest.raises(PermanentJobError) as caught:
-        decode_picture(AssetRef("it", "it"), BytesIO(progressive(fits + 80)), limits, Size(1280, 720))
+        decode_image(AssetRef("it", "it"), BytesIO(progressive(fits + 80)), limits, Size(1280, 720))
     assert caught.value.code == "asset-too-many-pixels"
     assert "PREVIEW_MEMORY_LIMIT_MB" in str(caught.value.hint)
 

@@ -487,12 +487,12 @@ def test_an_unwritable_staging_folder_is_transient(tmp_path: Path, root: Path) -
 
 
 def test_memory_errors_are_raised(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from previewops.worker.render import pictures
+    from previewops.worker.render.decode import pillow_picture
 
     def exhausted(*_args: Any) -> Image.Image:
         raise MemoryError
 
-    monkeypatch.setattr(pictures, "resize", exhausted)
+    monkeypatch.setattr(pillow_picture, "resize", exhausted)
     with pytest.raises(MemoryError):
         build(tmp_path / "out", payload(STEPS, assets()), root)
 

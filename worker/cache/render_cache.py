@@ -131,7 +131,8 @@ def _thumbnails(
     assets = {asset["id"]: asset for asset in preview["assets"]}
     for thumbnail in missed:
         asset = assets.get(thumbnail.asset_id, {})
-        if "thumbnail" in asset and "thumbhash" in asset:
+        # A thumbnail from the cache is not decoded, so a warning about its file would be lost.
+        if "thumbnail" in asset and "thumbhash" in asset and "warnings" not in asset:
             about = {name: str(asset[name]) for name in ("thumbhash", "dominantColour")}
             yield thumbnail.key, (_check_created(asset["thumbnail"], created), about)
 

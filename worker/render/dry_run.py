@@ -61,7 +61,11 @@ def plan_render(
             "ms": _estimate_ms(storyboard, inspected, artifacts),
         },
         "undrawn": list(typesetter.undrawn),
-        "warnings": list(collect_warnings(storyboard, inspected, layouts, typesetter, asset_errors)),
+        "warnings": list(
+            collect_warnings(
+                storyboard, inspected, layouts, typesetter, asset_errors=asset_errors, asset_notes={}
+            )
+        ),
     }
 
 

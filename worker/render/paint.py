@@ -7,12 +7,12 @@ from typing import cast
 
 from PIL import Image, ImageDraw
 
+from previewops.worker.render.decode.srgb import resize
 from previewops.worker.render.layout.frames import FrameLayout, PlacedText, Placement
 from previewops.worker.render.layout.geometry import Box, Size
 from previewops.worker.render.layout.type_scale import LayoutMetrics
 from previewops.worker.render.missing_picture import draw_missing_picture
 from previewops.worker.render.picture_cache import PictureCache
-from previewops.worker.render.pictures import resize
 from previewops.worker.render.shapes import blur_to_fill, darken, draw_panel, fill_rounded, paste_rounded
 from previewops.worker.render.storyboard import Storyboard
 from previewops.worker.render.text.typesetting import Typesetter

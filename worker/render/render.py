@@ -15,6 +15,7 @@ from previewops.worker.assets.opener import AssetOpener
 from previewops.worker.render.artifacts import ArtifactWriter, WrittenArtifact
 from previewops.worker.render.bundle_paths import BundlePaths, choose_bundle_paths
 from previewops.worker.render.bundle_warnings import collect_warnings
+from previewops.worker.render.decode.srgb import resize
 from previewops.worker.render.encode.animation import AnimationWriter, RenderedFrame
 from previewops.worker.render.encode.sound import SoundTrack, check_sound
 from previewops.worker.render.encode.stills import encode_still
@@ -31,7 +32,6 @@ from previewops.worker.render.picture_cache import (
     inspect_assets,
     require_picture,
 )
-from previewops.worker.render.pictures import resize
 from previewops.worker.render.placeholder import Placeholder, make_placeholder
 from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
@@ -60,6 +60,7 @@ class RenderResult:
     placeholders: Mapping[str, Placeholder]  # by asset id, for decoded pictures
     sheet: SheetLayout
     asset_errors: Mapping[str, PermanentJobError]  # by asset id: assets that the bundle lacks
+    asset_notes: Mapping[str, tuple[str, ...]]  # by asset id: what is not shown of their files
     undrawn: tuple[str, ...]  # characters that no font has, drawn as U+FFFD
     fonts: tuple[str, ...]  # names of the fonts in use
     warnings: tuple[str, ...]
@@ -154,6 +155,7 @@ class _RenderSession:
             storyboard.allow_gaps,
         )
         self.asset_errors = self._pictures.asset_errors
+        self.asset_notes = self._pictures.notes
         self._painter = Painter(storyboard, self._pictures, self.typesetter)
         self._total = len(self.layouts) + len(self.paths.thumbnails) + 1
         self._done = 0
@@ -202,10 +204,16 @@ class _RenderSession:
             placeholders=self.placeholders,
             sheet=self.sheet.layout,
             asset_errors=self.asset_errors,
+            asset_notes=self.asset_notes,
             undrawn=self.typesetter.undrawn,
             fonts=self.typesetter.fonts,
             warnings=collect_warnings(
-                self.storyboard, self.inspected, self.layouts, self.typesetter, self.asset_errors
+                self.storyboard,
+                self.inspected,
+                self.layouts,
+                self.typesetter,
+                asset_errors=self.asset_errors,
+                asset_notes=self.asset_notes,
             ),
             durations_ms=tuple(layout.duration_ms for layout in self.layouts),
             timings_ms=self.timer.elapsed_ms(),
