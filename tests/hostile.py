@@ -180,11 +180,15 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
     damaged_content = bytearray(content)
     for _ in range(rng.randint(1, 6)):
         at = rng.randrange(len(damaged_content) or 1)
-        act = rng.choice(("flip", "flip", "cut", "insert", "blank", "copy"))
+        act = rng.choice(("flip", "flip", "cut", "insert", "blank", "copy", "end", "hole"))
         if act == "flip" and damaged_content:
             damaged_content[at] ^= 1 << rng.randrange(8)
         elif act == "cut":
             del damaged_content[at : at + rng.choice((1, 4, 100))]
+        elif act == "end":
+            del damaged_content[max(at, len(damaged_content) // 2) :]
+        elif act == "hole":
+            del damaged_content[at : at + len(damaged_content) // 8]
         elif act == "insert":
             damaged_content[at:at] = rng.randbytes(rng.choice((1, 4, 50)))
         elif act == "blank":

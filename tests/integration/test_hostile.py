@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,6 +30,15 @@ from tests.web_server import complete_response, redirect_to, serving, slow_respo
 MIB = 1024 * 1024
 SEED = 20261124
 CORPUS = corpus()
+WORDS = re.compile(
+    r"found (?:"
+    r"[A-Za-z0-9 ]+ data that (?:is damaged|ends in the middle)|an empty file|an unknown file format"
+    r"|[A-Z][A-Za-z0-9 ]+|[0-9]+ pixels|[0-9]+x[0-9]+(?:, [0-9]+ pixels| in [A-Za-z ]+)|(?:over )?[0-9]+ frames? of [0-9]+x[0-9]+"
+    r"|[A-Za-z0-9]+ sound (?:that cannot be decoded|without (?:a whole frame|a sound stream))"
+    r"|[A-Za-z0-9]+ with the codec [a-z0-9_]+|a file that starts with the bytes [0-9a-f ]+"
+    r"), allowed [a-zA-Z0-9, ]+"
+)
+"""Everything that messages about damaged files say."""
 
 
 class Renderer:
@@ -160,6 +170,8 @@ async def fuzzed(renderer: Renderer, originals: list[bytes], count: int, *, soun
             spec = {"act": "decode_all", "names": names, "sound": sound}
             result = await pool.run(spec, deadline_s=120, handle_request=file_server.handle)
             results.update(result["codes"])
+            for message in result["messages"]:
+                assert WORDS.fullmatch(message), f"not in words of this program: {message!r}"
         assert pool.child_pids() == pids, "a process was lost"
         assert (pool.crashes, pool.deadline_kills) == (0, 0)
     finally:

@@ -13,6 +13,7 @@ from PIL import Image
 from previewops.errors import PermanentJobError
 from previewops.worker.assets.opener import AssetOpener
 from previewops.worker.render.artifacts import ArtifactWriter, WrittenArtifact
+from previewops.worker.render.backing import choose_ground
 from previewops.worker.render.bundle_paths import BundlePaths, choose_bundle_paths
 from previewops.worker.render.bundle_warnings import collect_warnings
 from previewops.worker.render.decode.srgb import resize
@@ -167,7 +168,10 @@ class _RenderSession:
             deque(frames, maxlen=0)
             return
         with ExitStack() as opened, self.writer.stream(path, kind) as file:
-            AnimationWriter(kind, self.storyboard, self.timer).write(file, frames, self._open_sound(opened))
+            sound = self._open_sound(opened)
+            AnimationWriter(kind, self.storyboard, self.timer).write(file, frames, sound)
+        if sound is not None and sound.notes:
+            self.asset_notes[sound.ref.id] = tuple(sound.notes)
 
     def _open_sound(self, opened: ExitStack) -> SoundTrack | None:
         """Opens the sound track of the animation, if it has one; ``opened`` closes its file."""
@@ -276,7 +280,8 @@ class _RenderSession:
     def _write_still(self, path: str, image: Image.Image) -> bytes:
         kind, theme = self.storyboard.image_format, self.storyboard.theme
         with self.timer.phase("encode"):
-            content = encode_still(image, kind, self.storyboard.quality, theme.background)
+            ground = choose_ground(image, theme.background, theme.backing)
+            content = encode_still(image, kind, self.storyboard.quality, ground)
         with self.timer.phase("write"):
             self.writer.write(path, kind, content)
         return content
