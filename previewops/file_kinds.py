@@ -7,50 +7,52 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import Enum
 from typing import NamedTuple
 
 HEAD_BYTES = 65_536
 """Bytes at the start of a file by which its kind is recognized."""
 
 
-class Role(Enum):
-    """What a file of a kind can be."""
-
-    PICTURE = "picture"
-    SOUND = "sound"
-    UNSUPPORTED = "unsupported"
-
-
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """A kind of file: its name in messages, the extension of imported files, and what it can be."""
+    """A kind of file: its name in messages, the extension of imported files, and whether it is shown and heard.
+
+    ``extra`` is the extra of this package that reads it, and ``module`` what that installs; "" for kinds without.
+    """
 
     name: str
     extension: str
-    role: Role
+    is_shown: bool = False
+    is_heard: bool = False
+    extra: str = ""
+    module: str = ""
 
 
-def _picture(name: str, extension: str) -> FileKind:
-    return FileKind(name, extension, Role.PICTURE)
+JPEG, PNG, WEBP, GIF, AVIF, TIFF, BMP, ICO = (
+    FileKind(name, extension, is_shown=True)
+    for name, extension in (
+        ("JPEG", "jpg"), ("PNG", "png"), ("WebP", "webp"), ("GIF", "gif"),
+        ("AVIF", "avif"), ("TIFF", "tiff"), ("BMP", "bmp"), ("ICO", "ico"),
+    )
+)  # fmt: skip
+HEIF = FileKind("HEIF", "heic", is_shown=True, extra="heif", module="pillow_heif")
+JXL = FileKind("JPEG XL", "jxl", is_shown=True, extra="jxl", module="pillow_jxl")
+SVG = FileKind("SVG", "svg", is_shown=True, extra="svg", module="resvg_py")
+PDF = FileKind("PDF", "pdf", is_shown=True, extra="pdf", module="pypdfium2")
+MP4, MOV, WEBM = (
+    FileKind(name, name.lower(), is_shown=True, is_heard=True) for name in ("MP4", "MOV", "WebM")
+)
+WAV, MP3, OGG, FLAC, AAC, M4A = (
+    FileKind(name, name.lower(), is_heard=True) for name in ("WAV", "MP3", "Ogg", "FLAC", "AAC", "M4A")
+)
 
-
-def _sound(name: str, extension: str) -> FileKind:
-    return FileKind(name, extension, Role.SOUND)
+PICTURES = (JPEG, PNG, WEBP, GIF, AVIF, HEIF, JXL, SVG, PDF, TIFF, BMP, ICO, MP4, MOV, WEBM)
+SOUNDS = (WAV, MP3, OGG, FLAC, AAC, M4A, MP4, MOV, WEBM)
 
 
 def _unsupported(name: str) -> FileKind:
-    return FileKind(name, "", Role.UNSUPPORTED)
+    return FileKind(name, "")
 
-
-JPEG, PNG, WEBP = _picture("JPEG", "jpg"), _picture("PNG", "png"), _picture("WebP", "webp")
-GIF, AVIF = _picture("GIF", "gif"), _picture("AVIF", "avif")
-WAV, MP3, OGG, FLAC = _sound("WAV", "wav"), _sound("MP3", "mp3"), _sound("Ogg", "ogg"), _sound("FLAC", "flac")
-AAC, M4A = _sound("AAC", "aac"), _sound("M4A", "m4a")
-_HEIF = _unsupported("HEIF")
-
-PICTURES = (JPEG, PNG, WEBP, GIF, AVIF)
-SOUNDS = (WAV, MP3, OGG, FLAC, AAC, M4A)
 
 _SIGNATURES: tuple[tuple[re.Pattern[bytes], FileKind], ...] = tuple(
     (re.compile(pattern, re.DOTALL), kind)
@@ -62,12 +64,14 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], FileKind], ...] = tuple(
         (rb"RIFF....WAVE", WAV),
         (rb"OggS", OGG),
         (rb"fLaC", FLAC),
-        (rb"II\*\0|MM\0\*", _unsupported("TIFF")),
-        (rb"BM", _unsupported("BMP")),
-        (rb"%PDF", _unsupported("PDF")),
+        (rb"II\*\0|MM\0\*", TIFF),
+        (rb"BM....\x00\x00\x00\x00", BMP),
+        (rb"\x00\x00\x01\x00[\x01-\xff]\x00", ICO),
+        (rb"\xff\x0a|\x00\x00\x00\x0cJXL \r\n\x87\n", JXL),
+        (rb"%PDF-", PDF),
+        (rb"\x1a\x45\xdf\xa3", WEBM),
+        (rb"....(?:moov|mdat|wide|free|skip)", MOV),
         (rb"%!PS", _unsupported("PostScript")),
-        (rb"<svg", _unsupported("SVG")),
-        (rb"<\?xml", _unsupported("XML")),
         (rb"PK\x03\x04", _unsupported("ZIP")),
         (rb"8BPS", _unsupported("Photoshop")),
     )
@@ -76,7 +80,13 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], FileKind], ...] = tuple(
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _PICTURE_BRANDS = {b"mif1", b"mif2", b"miaf", b"msf1"}  # of pictures in any codec
+_SOUND_BRANDS = {b"M4A ", b"M4B ", b"M4P "}
 _MAX_BRANDS_BYTES = 1_024
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SVG_START = re.compile(
+    rb"(?:<\?[^>]*+>\s*+|<!--(?:[^-]|-(?!->))*+-->\s*+|<!DOCTYPE[^>\[]*+(?:\[[^\]]*+\]\s*+)?>\s*+)*+<(?:[a-zA-Z]+:)?svg[\s>/]"
+)
 
 
 def list_names(kinds: tuple[FileKind, ...]) -> str:
@@ -92,6 +102,8 @@ def detect_kind(head: bytes) -> FileKind | None:
             return kind
     if head[4:8] == b"ftyp":
         return _kind_by_brands(head)
+    if (text := head.removeprefix(_BYTE_ORDER_MARK).lstrip()).startswith(b"<"):
+        return _kind_by_markup(text)
     sound = find_sound(head)
     return sound.kind if sound else None
 
@@ -103,10 +115,19 @@ def _kind_by_brands(head: bytes) -> FileKind:
     if brands & _AVIF_BRANDS:
         return AVIF
     if brands & _HEIF_BRANDS:
-        return _HEIF
+        return HEIF
     if brands & _PICTURE_BRANDS:
-        return AVIF if b"av01" in head else _HEIF
-    return M4A
+        return AVIF if b"av01" in head else HEIF
+    if head[8:12] in _SOUND_BRANDS:
+        return M4A
+    return MOV if head[8:12] == b"qt  " else MP4
+
+
+def _kind_by_markup(text: bytes) -> FileKind | None:
+    """SVG if the first element is one, behind a declaration, comments and a document type."""
+    if _SVG_START.match(text):
+        return SVG
+    return _unsupported("XML") if text.startswith(b"<?xml") else None
 
 
 class FoundSound(NamedTuple):

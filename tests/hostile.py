@@ -105,18 +105,30 @@ def corpus() -> dict[str, tuple[bytes, str]]:
         "many-large.gif": (gif(2_000, 2_000, 900), "asset-too-many-frames"),
         "no-size.png": (png(0, 0, b""), "asset-corrupt"),
         "nothing": (b"", "asset-corrupt"),
-        "svg.png": (
-            b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
-            "asset-unsupported",
-        ),
         "eps.jpg": (
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/etc/passwd) run\n",
             "asset-unsupported",
         ),
         "photoshop.png": (b"8BPS\0\1" + bytes(200), "asset-unsupported"),
-        "pdf.jpg": (b"%PDF-1.7\n1 0 obj\n", "asset-unsupported"),
-        "tiff.png": (saved(quarters((9, 9)), "TIFF"), "asset-unsupported"),
-        "icon.png": (saved(quarters((16, 16)), "ICO"), "asset-unsupported"),
+        "pdf.jpg": (b"%PDF-1.7\n1 0 obj\n", "asset-corrupt"),
+        "xml.svg": (b"<?xml version='1.0'?><rss/>", "asset-unsupported"),
+        "laughs.svg": (laughs(), "asset-corrupt"),
+        "deep.svg": (b"<svg>" + b"<g>" * 5_000, "asset-too-many-pixels"),
+        "crowd.svg": (b"<svg>" + b"<g/>" * 60_000 + b"</svg>", "asset-too-many-pixels"),
+        "claims.jxl": (
+            b"\xff\x0a" + ((0b11 << 1) | (0x3FFFFFFF << 3) | (0b001 << 33)).to_bytes(8, "little") + bytes(40),
+            "asset-too-many-pixels",
+        ),
+        "claims.bmp": (
+            b"BM" + struct.pack("<IIIIiiHHIIiiII", 60, 0, 54, 40, 60_000, 60_000, 1, 24, 0, 0, 0, 0, 0, 0),
+            "asset-too-many-pixels",
+        ),
+        "claims.tiff": (tiff(60_000, 60_000), "asset-too-many-pixels"),
+        "empty.mp4": (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(300), "asset-corrupt"),
+        "empty.mov": (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "asset-corrupt"),
+        "empty.webm": (b"\x1a\x45\xdf\xa3" + bytes(300), "asset-corrupt"),
+        "empty.heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(300), "asset-corrupt"),
+        "empty.ico": (b"\0\0\1\0\1\0" + bytes(300), "asset-corrupt"),
         "script.png": (b"#!/bin/sh\nrm -rf /\n" * 5, "asset-unsupported"),
         "zip.png": (b"PK\x03\x04" + bytes(100), "asset-unsupported"),
         "after-html.jpg": (b"<html><script>" + images["JPEG"], "asset-unsupported"),
@@ -125,6 +137,32 @@ def corpus() -> dict[str, tuple[bytes, str]]:
         files[f"half.{kind.lower()}"] = (content[: len(content) // 2], "asset-corrupt")
         files[f"head.{kind.lower()}"] = (content[:40], "asset-corrupt")
     return files
+
+
+def laughs() -> bytes:
+    """An SVG whose entities expand to gigabytes."""
+    entities = b"".join(
+        b'<!ENTITY e%d "%s">' % (n, b"&e%d;" % (n - 1) * 10 if n else b"ha" * 50) for n in range(12)
+    )
+    return (
+        b"<!DOCTYPE svg [" + entities + b"]><svg xmlns='http://www.w3.org/2000/svg'><text>&e11;</text></svg>"
+    )
+
+
+def tiff(width: int, height: int) -> bytes:
+    """A TIFF file whose header claims a size."""
+    tags = [
+        (256, 4, width),
+        (257, 4, height),
+        (258, 3, 8),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 8),
+        (278, 4, height),
+        (279, 4, 9),
+    ]
+    table = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + table + bytes(20)
 
 
 def text_bomb() -> bytes:
@@ -147,6 +185,8 @@ def harmless() -> dict[str, bytes]:
         "without-extension": images["WEBP"],
         "tall.png": saved(Image.new("RGB", (1, 9_000)), "PNG"),
         "text-bomb.png": text_bomb(),
+        "outside.svg": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
+        "wide.svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="1e9" height="1"><rect width="9"/></svg>',
         "one-pixel.gif": saved(Image.new("P", (1, 1)), "GIF"),
     }
 

@@ -21,7 +21,7 @@ from typing import Any
 from previewops.contract import FileUri, UriNotAllowed, parse_uri
 from previewops.contract_maxima import MAX_ASSETS
 from previewops.errors import PreviewopsError, Violation
-from previewops.file_kinds import HEAD_BYTES, PICTURES, SOUNDS, Role, detect_kind, list_names
+from previewops.file_kinds import HEAD_BYTES, PICTURES, SOUNDS, detect_kind, list_names
 from previewops.message_formatting import escape_unprintable, quote
 
 _CHUNK = 1024 * 1024
@@ -244,7 +244,7 @@ def _copy(planned: AssetCopy) -> None:
 def _detect_extension(head: bytes) -> str:
     """Returns the file extension for the kind of file that starts with ``head``."""
     kind = detect_kind(head)
-    if kind is not None and kind.role is not Role.UNSUPPORTED:
+    if kind is not None and (kind.is_shown or kind.is_heard):
         return kind.extension
     if not head:
         found = "an empty file"
@@ -254,5 +254,5 @@ def _detect_extension(head: bytes) -> str:
         "import-unknown-kind",
         "is not a supported picture or sound",
         found,
-        list_names(PICTURES + SOUNDS),
+        list_names(tuple(dict.fromkeys(PICTURES + SOUNDS))),
     )

@@ -68,7 +68,7 @@ def _inspect(asset: Asset, opener: AssetOpener, limits: RenderLimits) -> Inspect
     opened = opener.open(asset.ref, max_bytes=limits.asset_bytes)
     with opened.file:
         verify_checksum(asset.ref, opened)
-        picture = read_header(asset.ref, opened.file, limits) if asset.is_image else None
+        picture = read_header(asset.ref, opened.file, limits, page=asset.page) if asset.is_image else None
         return InspectedAsset(opened.size, opened.identity, picture)
 
 
@@ -90,6 +90,7 @@ class PictureCache:
     timer: PhaseTimer
     on_decoded: Callable[[Asset, Image.Image], None]
     allow_gaps: bool
+    fonts: tuple[str, ...] = ()  # files for text in drawings
     asset_errors: dict[str, PermanentJobError] = field(init=False)
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
@@ -111,7 +112,14 @@ class PictureCache:
         if image is None:
             try:
                 with self.timer.phase("decode"), self.open(asset) as file:
-                    decoded = decode_picture(asset.ref, file, self.limits, self.decode_sizes[name])
+                    decoded = decode_picture(
+                        asset.ref,
+                        file,
+                        self.limits,
+                        self.decode_sizes[name],
+                        page=asset.page,
+                        fonts=self.fonts,
+                    )
             except PermanentJobError as error:
                 if not self.allow_gaps:
                     raise

@@ -11,8 +11,9 @@ from typing import BinaryIO
 from PIL import Image
 
 from previewops.errors import JobError
-from previewops.file_kinds import GIF, HEAD_BYTES, PICTURES, FileKind, detect_kind
+from previewops.file_kinds import GIF, HEAD_BYTES, MOV, MP4, PDF, PICTURES, SVG, WEBM, FileKind, detect_kind
 from previewops.worker.assets.opener import AssetRef, storage_errors
+from previewops.worker.render.decode.clip_picture import ClipPicture
 from previewops.worker.render.decode.errors import damaged_picture, too_many_pixels, unsupported_picture
 from previewops.worker.render.decode.gif_picture import GifPicture
 from previewops.worker.render.decode.open_picture import (
@@ -21,7 +22,9 @@ from previewops.worker.render.decode.open_picture import (
     PictureHeader,
     PictureSource,
 )
+from previewops.worker.render.decode.pdf_picture import PdfPicture
 from previewops.worker.render.decode.pillow_picture import PillowPicture
+from previewops.worker.render.decode.svg_picture import SvgPicture
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
 
@@ -30,18 +33,31 @@ from previewops.worker.render.limits import RenderLimits
 Image.init()
 
 
-def read_header(ref: AssetRef, file: BinaryIO, limits: RenderLimits) -> PictureHeader:
-    """Reads the header of the picture in ``file``, without decoding.
+def read_header(
+    ref: AssetRef, file: BinaryIO, limits: RenderLimits, *, page: int | None = None
+) -> PictureHeader:
+    """Reads the header of the picture in ``file``, without decoding. ``page`` is that of a document, from 1.
 
     Raises:
-        PermanentJobError: asset-unsupported, asset-corrupt, asset-too-many-pixels, asset-too-many-frames.
+        PermanentJobError: asset-unsupported, asset-corrupt, asset-too-many-pixels, asset-too-many-frames,
+            asset-page-missing.
     """
-    with _opened(ref, file, limits) as picture:
+    with _opened(ref, file, limits, page) as picture:
         return picture.header
 
 
-def decode_picture(ref: AssetRef, file: BinaryIO, limits: RenderLimits, needed: Size) -> DecodedPicture:
+def decode_picture(
+    ref: AssetRef,
+    file: BinaryIO,
+    limits: RenderLimits,
+    needed: Size,
+    *,
+    page: int | None = None,
+    fonts: tuple[str, ...] = (),
+) -> DecodedPicture:
     """Decodes a picture to sRGB: upright, without metadata, RGB or (if transparent) RGBA.
+
+    ``page`` is that of a document, from 1; ``fonts`` are the files for text in drawings.
 
     An animation yields its representative frame. The result has the smallest size that covers ``needed`` (of the
     upright picture) and is never larger than the original.
@@ -49,7 +65,7 @@ def decode_picture(ref: AssetRef, file: BinaryIO, limits: RenderLimits, needed: 
     Raises:
         PermanentJobError: as ``read_header``; asset-corrupt also for a file that lacks pixels.
     """
-    with _opened(ref, file, limits) as picture:
+    with _opened(ref, file, limits, page, fonts) as picture:
         decoded = picture.decode(needed)
     # Writers would copy the applied profile, comments, location and time.
     decoded.image.info = {}
@@ -57,7 +73,13 @@ def decode_picture(ref: AssetRef, file: BinaryIO, limits: RenderLimits, needed: 
 
 
 @contextmanager
-def _opened(ref: AssetRef, file: BinaryIO, limits: RenderLimits) -> Iterator[OpenPicture]:
+def _opened(
+    ref: AssetRef,
+    file: BinaryIO,
+    limits: RenderLimits,
+    page: int | None,
+    fonts: tuple[str, ...] = (),
+) -> Iterator[OpenPicture]:
     """Opens the picture; errors inside the block are raised as typed errors."""
     ceiling = Image.MAX_IMAGE_PIXELS
     # Pillow rejects twice this figure before a decoder allocates memory; the exact limit is checked below.
@@ -73,7 +95,7 @@ def _opened(ref: AssetRef, file: BinaryIO, limits: RenderLimits) -> Iterator[Ope
             if size and kind not in PICTURES:
                 raise unsupported_picture(ref, kind)
             file.seek(0)
-            yield _open(PictureSource(ref, file, size, limits), kind)
+            yield _open(PictureSource(ref, file, size, limits, page, fonts), kind)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
         found = str(bomb).partition(" exceeds")[0].removeprefix("Image size (").rstrip(")")
         raise too_many_pixels(ref, found, limits) from bomb
@@ -88,4 +110,10 @@ def _opened(ref: AssetRef, file: BinaryIO, limits: RenderLimits) -> Iterator[Ope
 def _open(source: PictureSource, kind: FileKind | None) -> OpenPicture:
     if kind is None:
         raise ValueError("no content")
+    if kind is SVG:
+        return SvgPicture.open(source)
+    if kind is PDF:
+        return PdfPicture.open(source)
+    if kind in (MP4, MOV, WEBM):
+        return ClipPicture.open(source, kind)
     return GifPicture.open(source) if kind is GIF else PillowPicture.open(source, kind)

@@ -16,6 +16,7 @@ from previewops.worker.render.artifacts import ArtifactWriter, WrittenArtifact
 from previewops.worker.render.backing import choose_ground
 from previewops.worker.render.bundle_paths import BundlePaths, choose_bundle_paths
 from previewops.worker.render.bundle_warnings import collect_warnings
+from previewops.worker.render.decode.drawing_fonts import drawing_fonts
 from previewops.worker.render.decode.srgb import resize
 from previewops.worker.render.encode.animation import AnimationWriter, RenderedFrame
 from previewops.worker.render.encode.sound import SoundTrack, check_sound
@@ -99,7 +100,17 @@ def render(
     with timer.phase("layout"):
         layouts = lay_out_cards(storyboard, inspected, typesetter)
     session = _RenderSession(
-        storyboard, layouts, inspected, opener, limits, writer, typesetter, timer, progress, thumbnail_cache
+        storyboard,
+        layouts,
+        inspected,
+        opener,
+        limits,
+        writer,
+        typesetter,
+        timer,
+        progress,
+        thumbnail_cache,
+        fonts,
     )
     with timer.phase("draw"):
         session.draw_frames()
@@ -137,6 +148,7 @@ class _RenderSession:
     timer: PhaseTimer
     progress: Progress
     thumbnail_cache: ThumbnailCache | None
+    fonts: FontSources | None
 
     def __post_init__(self) -> None:
         storyboard = self.storyboard
@@ -154,6 +166,7 @@ class _RenderSession:
             self.timer,
             self._on_decoded,
             storyboard.allow_gaps,
+            drawing_fonts(self.fonts),
         )
         self.asset_errors = self._pictures.asset_errors
         self.asset_notes = self._pictures.notes

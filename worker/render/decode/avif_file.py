@@ -1,4 +1,4 @@
-"""AVIF files: hides EXIF from Pillow, and reads what the boxes say about samples and colours."""
+"""AVIF and HEIF files: hides EXIF from Pillow, and reads what the boxes say about samples and colours."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ _COLOUR = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 _SEARCHED_BYTES = 65_536  # bytes at the start of a file that are searched for configurations and colours
 _MAX_HEADER_BYTES = 16 * 1024 * 1024
 _BRAND = slice(8, 12)
-_PILLOW_BRANDS = (b"avif", b"avis", b"mif1", b"msf1")
+AVIF_BRANDS = (b"avif", b"avis", b"mif1", b"msf1")
+"""Those that Pillow knows."""
+
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+"""Those that pillow-heif knows."""
 
 
 class AvifFile(NamedTuple):
-    """An AVIF file without EXIF. ``sample_bytes`` is 2 if any of its pictures has more than 8 bits per sample.
+    """An AVIF or HEIF file without EXIF. ``is_cut``: a box is not whole.
 
-    ``is_cut``: a box is not whole.
+    ``sample_bytes`` is 2 if any of its pictures has more than 8 bits per sample.
     """
 
     file: BinaryIO
@@ -34,8 +38,8 @@ class AvifFile(NamedTuple):
     is_cut: bool
 
 
-def read_avif(file: BinaryIO, size: int) -> AvifFile:
-    """Reads the boxes of ``file``, which has ``size`` bytes.
+def read_avif(file: BinaryIO, size: int, brands: tuple[bytes, ...] = AVIF_BRANDS) -> AvifFile:
+    """Reads the boxes of ``file``, which has ``size`` bytes. The decoder knows ``brands``, the first one best.
 
     Raises:
         ValueError: a header that is far too large.
@@ -44,8 +48,8 @@ def read_avif(file: BinaryIO, size: int) -> AvifFile:
     header = file.read(_SEARCHED_BYTES)
     has_wide = any(match[1][0] & 0x40 for match in _CONFIGURATION.finditer(header))
     bare, is_cut = _without_exif(file, size)
-    if header[_BRAND] not in _PILLOW_BRANDS:  # one of the compatible brands says that it is AVIF
-        bare = view_parts(bare, [range(_BRAND.start), b"avif", range(_BRAND.stop, size)])
+    if header[_BRAND] not in brands:  # one of the compatible brands says what it is
+        bare = view_parts(bare, [range(_BRAND.start), brands[0], range(_BRAND.stop, size)])
     return AvifFile(bare, 2 if has_wide else 1, _coded_colour(header), is_cut)
 
 

@@ -1,4 +1,4 @@
-"""JPEG, PNG, WebP and AVIF: containers are read here, pixels are decoded by Pillow."""
+"""Pictures of pixels: containers are read here, pixels are decoded by Pillow and its plugins."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import BinaryIO, NamedTuple
 from PIL import Image, ImageChops
 
 from previewops.errors import JobError
-from previewops.file_kinds import AVIF, JPEG, PNG, FileKind
-from previewops.worker.render.decode.avif_file import read_avif
+from previewops.file_kinds import AVIF, HEIF, JPEG, JXL, PNG, TIFF, WEBP, FileKind
+from previewops.worker.render.decode.avif_file import HEIF_BRANDS, read_avif
 from previewops.worker.render.decode.colour import ColourSpace
 from previewops.worker.render.decode.errors import (
     CutPicture,
@@ -21,13 +21,16 @@ from previewops.worker.render.decode.errors import (
     too_much_memory,
 )
 from previewops.worker.render.decode.exif import find_orientation
+from previewops.worker.render.decode.extras import require_extra
 from previewops.worker.render.decode.jpeg_file import read_jpeg, with_padding
+from previewops.worker.render.decode.jxl_size import read_jxl_size
 from previewops.worker.render.decode.memory import PictureLayout, bytes_per_pixel, jpeg_bytes
 from previewops.worker.render.decode.open_picture import (
     CUT,
     DecodedPicture,
     PictureHeader,
     PictureSource,
+    check_page,
     decode_scale,
 )
 from previewops.worker.render.decode.png_file import read_png
@@ -90,8 +93,14 @@ def strip_metadata(kind: FileKind, file: BinaryIO, size: int, *, animated: bool 
     if kind is AVIF:
         avif = read_avif(file, size)
         return BarePicture(avif.file, sample_bytes=avif.sample_bytes, colour=avif.colour, is_cut=avif.is_cut)
-    webp = read_webp(file, size)
-    return BarePicture(webp.file, is_cut=webp.is_cut)
+    if kind is HEIF:
+        heif = read_avif(file, size, HEIF_BRANDS)
+        return BarePicture(heif.file, orientation=1, colour=heif.colour, is_cut=heif.is_cut)
+    if kind is WEBP:
+        webp = read_webp(file, size)
+        return BarePicture(webp.file, is_cut=webp.is_cut)
+    file.seek(0)
+    return BarePicture(file, orientation=None if kind is JXL else 1)  # Pillow turns TIFF itself
 
 
 @dataclass(slots=True)
@@ -105,6 +114,10 @@ class PillowPicture:
     @classmethod
     def open(cls, source: PictureSource, kind: FileKind) -> PillowPicture:
         """Reads the header. Raises PermanentJobError for a limit, and any exception of Pillow."""
+        if kind.module:
+            _register(source, kind)
+        if kind is JXL:
+            _check_pixels(source, read_jxl_size(source.file))
         picture = cls(source, kind, PictureHeader("", Size(1, 1), 1, 1))
         with picture._image() as (image, bare):
             picture.header = picture._read_header(image, bare)
@@ -148,13 +161,18 @@ class PillowPicture:
             picture = turn_upright(
                 to_srgb(shrunk, profile, None if image.mode == "I;16" else colour), self.header.orientation
             )
-        return DecodedPicture(drop_opaque_alpha(picture), (CUT,) if bare.is_cut else ())
+            notes = [CUT] if bare.is_cut else []
+            if self.kind is TIFF and self.source.page is None and _has_more_pages(image):
+                notes.append("only the first page is shown")
+        return DecodedPicture(drop_opaque_alpha(picture), tuple(notes))
 
     @contextmanager
     def _image(self, *, animated: bool = True) -> Iterator[tuple[Image.Image, BarePicture]]:
         bare = strip_metadata(self.kind, self.source.file, self.source.bytes, animated=animated)
         try:
-            with Image.open(bare.file, formats=(self.kind.name.upper(),)) as image:
+            with Image.open(bare.file, formats=(_plugin(self.kind),)) as image:
+                if self.kind is TIFF and self.source.page:
+                    _go_to_page(self.source, image)
                 yield image, bare
         except (JobError, MemoryError):
             raise
@@ -166,22 +184,22 @@ class PillowPicture:
     def _read_header(self, image: Image.Image, bare: BarePicture) -> PictureHeader:
         ref, limits = self.source.ref, self.source.limits
         width, height = image.size
-        if width * height > limits.frame_pixels:
-            raise too_many_pixels(ref, f"{width}x{height}, {width * height} pixels", limits)
-        frames = int(getattr(image, "n_frames", 1)) - _hidden_frames(image)
+        _check_pixels(self.source, Size(width, height))
+        # Pages of a TIFF and the pictures of a HEIF file are no animation.
+        is_animated = self.kind in (PNG, WEBP, AVIF)
+        frames = int(getattr(image, "n_frames", 1)) - _hidden_frames(image) if is_animated else 1
         if frames > limits.frames or frames * width * height > limits.total_pixels:
             raise too_many_frames(ref, frames, f"{width}x{height}", limits)
         if self.kind is not JPEG:  # its memory depends on the scale at which it is decoded
             transparency = "transparency" in image.info or bool(bare.transparent)
-            layout = PictureLayout(
-                self.kind.name.upper(), image.mode, frames, transparency, bare.sample_bytes
-            )
+            layout = PictureLayout(_plugin(self.kind), image.mode, frames, transparency, bare.sample_bytes)
             allowed = int(limits.decoder_bytes / bytes_per_pixel(layout))
             if width * height > allowed:
                 raise too_much_memory(ref, f"{width}x{height}", self.kind.name, allowed)
-        orientation = bare.orientation or find_orientation(image.info.get("exif")) or 1
+        exif = image.info.get("exif") if self.kind is not JXL or getattr(image, "jpeg", False) else None
+        orientation = bare.orientation or find_orientation(exif) or 1
         size = Size(height, width) if orientation in SIDEWAYS else Size(width, height)
-        return PictureHeader(self.kind.name.lower(), size, frames, orientation)
+        return PictureHeader(_plugin(self.kind).lower(), size, frames, orientation)
 
     def _check_jpeg_memory(self, image: Image.Image, full: Size, copies: int) -> None:
         """Rejects a JPEG that does not fit: coefficients of a progressive file at full size, pixels as decoded."""
@@ -206,6 +224,44 @@ class PillowPicture:
         last = Box(image.width - _LAST_BLOCK_PX, image.height - _LAST_BLOCK_PX, image.width, image.height)
         if difference is not None and (difference[0] < last.left or difference[1] < last.top):
             raise CutPicture
+
+
+def _plugin(kind: FileKind) -> str:
+    """The name of the plugin for ``kind``, which is also the format in ``preview.json`` in upper case."""
+    return "JXL" if kind is JXL else kind.name.upper()
+
+
+def _register(source: PictureSource, kind: FileKind) -> None:
+    """Registers the plugin of an extra, with one thread: more of them take more memory."""
+    module = require_extra(source.ref, kind)
+    if kind is HEIF:
+        module.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+    else:
+        module.JpegXLImagePlugin.DECODE_THREADS = 0
+
+
+def _check_pixels(source: PictureSource, size: Size) -> None:
+    if size.pixels > source.limits.frame_pixels:
+        found = f"{size.width}x{size.height}, {size.pixels} pixels"
+        raise too_many_pixels(source.ref, found, source.limits)
+
+
+def _go_to_page(source: PictureSource, image: Image.Image) -> None:
+    for index in range(1, (source.page or 1) + 1):
+        if index == source.page:
+            return
+        try:
+            image.seek(index)
+        except EOFError:
+            check_page(source, index)
+
+
+def _has_more_pages(image: Image.Image) -> bool:
+    try:
+        image.seek(1)
+    except (EOFError, OSError, SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _seek(image: Image.Image, index: int) -> Image.Image:

@@ -18,10 +18,13 @@ from previewops.file_kinds import (
     FLAC,
     HEAD_BYTES,
     M4A,
+    MOV,
     MP3,
+    MP4,
     OGG,
     SOUNDS,
     WAV,
+    WEBM,
     FileKind,
     detect_kind,
     find_sound,
@@ -36,7 +39,10 @@ if TYPE_CHECKING:
 SAMPLES_PER_S = 48_000
 _ALLOWED = list_names(SOUNDS)
 _CODECS = ("aac", "alac", "flac", "mp3", "mp3float", "opus", "libopus", "vorbis", "libvorbis")
-_DEMUXERS = {WAV: "wav", MP3: "mp3", OGG: "ogg", FLAC: "flac", AAC: "aac", M4A: "mov"}
+_DEMUXERS = {
+    **{WAV: "wav", MP3: "mp3", OGG: "ogg", FLAC: "flac", AAC: "aac"},
+    **{M4A: "mov", MP4: "mov", MOV: "mov", WEBM: "matroska"},
+}
 _MAX_TAGS = 16
 _UNKNOWN_WAV_BYTES = 0x7FFF_0000  # programs that write to a pipe claim this much or more
 _SHORTEST_GAP_S, _LONGEST_GAP_S = 0.05, 60.0
@@ -168,7 +174,10 @@ class _Decoding:
                 yield from self._resampled(frame)
         yield from self._flushed()
         claimed_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
-        if self._sound.kind in (FLAC, M4A) and (self.samples - before) / SAMPLES_PER_S < claimed_s - _SHORT_S:
+        if (
+            self._sound.kind in (FLAC, M4A, MP4, MOV)
+            and (self.samples - before) / SAMPLES_PER_S < claimed_s - _SHORT_S
+        ):
             self._is_short = True
 
     def lose_rest(self) -> None:
