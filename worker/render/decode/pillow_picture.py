@@ -110,6 +110,7 @@ class PillowPicture:
     source: PictureSource
     kind: FileKind
     header: PictureHeader
+    has_more_pages: bool = False
 
     @classmethod
     def open(cls, source: PictureSource, kind: FileKind) -> PillowPicture:
@@ -121,6 +122,7 @@ class PillowPicture:
         picture = cls(source, kind, PictureHeader("", Size(1, 1), 1, 1))
         with picture._image() as (image, bare):
             picture.header = picture._read_header(image, bare)
+            picture.has_more_pages = kind is TIFF and _has_more_pages(image)
         return picture
 
     def decode(self, needed: Size) -> DecodedPicture:
@@ -162,7 +164,7 @@ class PillowPicture:
                 to_srgb(shrunk, profile, None if image.mode == "I;16" else colour), self.header.orientation
             )
             notes = [CUT] if bare.is_cut else []
-            if self.kind is TIFF and self.source.page is None and _has_more_pages(image):
+            if self.has_more_pages and self.source.page is None:
                 notes.append("only the first page is shown")
         return DecodedPicture(drop_opaque_alpha(picture), tuple(notes))
 

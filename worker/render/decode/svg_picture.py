@@ -29,7 +29,7 @@ _MAX_DEPTH = 200
 _DEFAULT = (300.0, 150.0)  # CSS pixels, as browsers
 _MAX_SIDE = 100_000.0  # CSS pixels
 _LENGTH = re.compile(
-    r"\s*+\+?([0-9]{0,9}(?:\.[0-9]{1,9})?)(?:e[+-]?[0-9]{1,2})?\s*+(px|pt|pc|mm|cm|in|em|ex|)\s*+", re.ASCII
+    r"\s*+\+?([0-9]{0,9}(?:\.[0-9]{1,9})?(?:e[+-]?[0-9]{1,2})?)\s*+(px|pt|pc|mm|cm|in|em|ex|)\s*+", re.ASCII
 )
 _PX = {
     "": 1.0,
@@ -68,11 +68,12 @@ class SvgPicture:
         source.file.seek(0)
         root = _parse(source)
         has_outside = _clean(root)
+        natural = _set_natural_size(root)
         ElementTree.register_namespace("", _NAMESPACE)
         return cls(
             source,
             ElementTree.tostring(root, encoding="unicode"),
-            _natural_size(root),
+            natural,
             any(_local(element) == "text" for element in root.iter()),
             (_OUTSIDE,) if has_outside else (),
         )
@@ -152,23 +153,31 @@ def _clean(root: ElementTree.Element) -> bool:
     return has_outside
 
 
-def _natural_size(root: ElementTree.Element) -> Size:
-    """The size in CSS pixels: width and height, completed by the view box."""
+def _set_natural_size(root: ElementTree.Element) -> Size:
+    """Sets width, height and view box as browsers understand them. Returns the size in CSS pixels."""
     width, height = _length(root.get("width")), _length(root.get("height"))
-    box = [
-        float(part) for part in re.split(r"[\s,]+", root.get("viewBox", "").strip()[:200]) if _is_number(part)
-    ]
-    ratio = box[2] / box[3] if len(box) == 4 and box[2] > 0 and box[3] > 0 else None
+    box = _view_box(root)
     if width is None and height is None:
-        width, height = (box[2], box[3]) if ratio else _DEFAULT
+        width, height = (box[2], box[3]) if box else _DEFAULT
     elif width is None:
-        width = height * ratio if ratio and height else _DEFAULT[0]
+        width = height * box[2] / box[3] if box and height else _DEFAULT[0]
     elif height is None:
-        height = width / ratio if ratio else _DEFAULT[1]
+        height = width * box[3] / box[2] if box else _DEFAULT[1]
     assert width is not None
     assert height is not None
-    scale = min(1.0, _MAX_SIDE / max(width, height, 1e-9))
-    return Size(max(1, round(width * scale)), max(1, round(height * scale)))
+    if box is None:
+        root.set("viewBox", f"0 0 {width:.6g} {height:.6g}")
+    scale = min(1.0, _MAX_SIDE / max(width, height))
+    size = Size(max(1, round(width * scale)), max(1, round(height * scale)))
+    root.set("width", str(size.width))
+    root.set("height", str(size.height))
+    return size
+
+
+def _view_box(root: ElementTree.Element) -> list[float] | None:
+    parts = re.split(r"[\s,]+", root.get("viewBox", "").strip()[:200])
+    box = [float(part) for part in parts if _is_number(part)]
+    return box if len(box) == len(parts) == 4 and box[2] > 0 and box[3] > 0 else None
 
 
 def _length(text: str | None) -> float | None:
@@ -181,6 +190,6 @@ def _length(text: str | None) -> float | None:
 
 def _is_number(text: str) -> bool:
     try:
-        return abs(float(text)) < 1e9
+        return abs(float(text)) < 1e12
     except ValueError:
         return False
