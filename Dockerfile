@@ -2,8 +2,8 @@
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim-bookworm AS build
-# Optional dependencies, separated by commas: objects stores bundles in a bucket.
-ARG EXTRAS=objects
+# Optional dependencies, separated by commas: objects stores bundles in a bucket, formats reads HEIF, JPEG XL, SVG, PDF.
+ARG EXTRAS=objects,formats
 WORKDIR /source
 COPY . .
 RUN python -m venv /venv \

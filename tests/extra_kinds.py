@@ -49,15 +49,23 @@ def pdf(pages: int = 1, size: tuple[float, float] = (400, 300)) -> bytes:
             parts.append(f"{fill} {x * width / 2} {y * height / 2} {width / 2} {height / 2} re f")
         parts += [f"0 0 0 rg {20 * bar} {height - 10} 10 10 re f" for bar in range(number)]
         contents.append("\n".join(parts).encode())
+    return make_pdf(contents, size)
+
+
+def make_pdf(contents: list[bytes], size: tuple[float, float]) -> bytes:
+    """A PDF document with a page of each content stream; /F1 is Helvetica."""
+    width, height = size
+    font = b"<< /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
     objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b""]
     for content in contents:
         place = len(objects) + 2
         objects.append(
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %g %g] /Contents %d 0 R >>" % (width, height, place)
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %g %g] /Contents %d 0 R /Resources %s >>"
+            % (width, height, place, font)
         )
         objects.append(b"<< /Length %d >>\nstream\n" % len(content) + content + b"\nendstream")
-    kids = b" ".join(b"%d 0 R" % (3 + 2 * number) for number in range(pages))
-    objects[1] = b"<< /Type /Pages /Kids [ " + kids + b" ] /Count %d >>" % pages
+    kids = b" ".join(b"%d 0 R" % (3 + 2 * number) for number in range(len(contents)))
+    objects[1] = b"<< /Type /Pages /Kids [ " + kids + b" ] /Count %d >>" % len(contents)
     out, offsets = b"%PDF-1.4\n", []
     for number, body in enumerate(objects, start=1):
         offsets.append(len(out))

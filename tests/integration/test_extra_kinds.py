@@ -1,4 +1,4 @@
-"""Drawings, documents, videos and the pictures of extras: each drawn as its kind asks for, and named where it cannot be."""
+"""Drawings, documents, videos and the pictures of extras: drawn as their kind asks for, or named in the error."""
 
 from __future__ import annotations
 
@@ -80,8 +80,9 @@ def test_a_job_imports_no_reader_that_it_does_not_use(tmp_path: Path) -> None:
     request = {"steps": [{"assetIds": ["a"]}], "assets": [{"id": "a", "uri": "a.png"}], "audio": {}}
     script = (
         "import json, sys; from previewops.worker import render;"
+        "LATE = ('av', 'pillow_heif', 'pillow_jxl', 'resvg_py', 'pypdfium2');"
         f"render(json.loads({json.dumps(request)!r}), out='out');"
-        "print([name for name in ('av', 'pillow_heif', 'pillow_jxl', 'resvg_py', 'pypdfium2') if name in sys.modules])"
+        "print([name for name in LATE if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True

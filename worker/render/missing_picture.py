@@ -19,6 +19,7 @@ _REASONS = {
     "asset-corrupt": "damaged",
     "asset-unsupported": "not a readable picture",
     "asset-too-large": "file too large",
+    "asset-page-missing": "page not found",
     "asset-too-many-pixels": "too many pixels",
     "asset-too-many-frames": "too many frames",
     "asset-checksum": "checksum does not match",
