@@ -250,6 +250,12 @@ class Settings:
     )
     drain_timeout_s: int = _integer(25, 0, 86_400, "Time that SIGTERM gives running jobs to finish, s.")
     memory_limit_mb: int = _integer(1_024, 256, 1_048_576, "Address space of one render process, MiB.")
+    render_nice: int = _integer(
+        10,
+        0,
+        19,
+        "Niceness of render processes: workers, screen and API stay prompt on a busy host; 0 disables it.",
+    )
     recycle_jobs: int = _integer(200, 1, 1_000_000, "Jobs after which a render process is replaced.")
     cache_max_mb: int = _integer(
         1_024, 0, 1_073_741_824, "Maximum size of the render cache under DATA_DIR, MiB; 0 disables it."

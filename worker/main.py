@@ -20,14 +20,8 @@ from redis.exceptions import ResponseError
 import previewops.contract.schema_validation  # noqa: F401 - imported now, or the first job would import it and could fail
 from previewops.clock import system_rng
 from previewops.disclosure import redact_url
-from previewops.errors import (
-    REINSTALL,
-    JobError,
-    PreviewopsError,
-    StartupFailed,
-    StoreUnavailable,
-    data_dir_error,
-)
+from previewops.errors import REINSTALL, PreviewopsError, StartupFailed, StoreUnavailable, data_dir_error
+from previewops.job_errors import JobError
 from previewops.process.alive import AliveFile, Role, alive_prefix
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.process.stack_dumps import enable_stack_dumps
@@ -76,11 +70,11 @@ def run_worker(
     Raises:
         UsageError: DATA_DIR is not a folder that this user can write to.
         DataDirUnavailable: DATA_DIR cannot be used now.
-        CannotBoot: a render process cannot import its task.
+        StartupFailed: a render process cannot import its task.
         PreviewopsError: no render process can be started.
         StoreRejected: the store of bundles ignores conditions on writes, or its module is missing.
-        RedisUnavailable: Redis rejects the worker for good (a wrong password, say). While Redis is away, the worker
-            waits.
+        RedisUnavailable: Redis rejects the worker for good (a wrong password, say). The worker waits while
+            Redis is unavailable.
     """
     enable_stack_dumps()  # a supervisor sends SIGABRT to a hanging worker
     if worker_id is None:  # one that no other worker ever has
@@ -109,6 +103,7 @@ def _make_pool(settings: Settings, build_task: str, fonts: FontSources, *, confi
             settings.memory_limit_mb * MIB,
             cpu_s=settings.effective_cpu_limit_s,
             file_bytes=settings.output_max_mb * MIB,
+            nice=settings.render_nice,
         ),
         recycle_jobs=settings.recycle_jobs,
         preload=PRELOAD_MODULES,

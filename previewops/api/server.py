@@ -24,7 +24,7 @@ import previewops.contract.schema_validation  # noqa: F401 - imported early, so 
 from previewops.api.accept_loop import AcceptLoop
 from previewops.api.app import build_app, build_error_app, build_routes
 from previewops.api.auth import AccessPolicy
-from previewops.api.backend import CONNECT_TIMEOUT_S, REDIS_SLOTS, SOCKET_TIMEOUT_S, ApiBackend
+from previewops.api.backend import CONNECT_TIMEOUT_S, REDIS_PERMITS, SOCKET_TIMEOUT_S, ApiBackend
 from previewops.api.bounded_protocol import BoundedProtocol
 from previewops.api.client_address import ClientAddresses
 from previewops.api.connection_limits import RESERVED_CONNECTIONS, ConnectionLimits
@@ -101,7 +101,7 @@ async def _serve(
         role="api",
         connect_timeout_s=CONNECT_TIMEOUT_S,
         socket_timeout_s=SOCKET_TIMEOUT_S,
-        max_connections=REDIS_SLOTS * 2,
+        max_connections=REDIS_PERMITS * 2,
     )
     backend = ApiBackend(
         redis, redis_url, settings, working_dir=Path.cwd(), default_operator=f"api@{socket.gethostname()}"

@@ -95,11 +95,11 @@ def health(context: Context, /, *, acknowledge_loss: bool, as_json: bool, **thre
         print_json(result.as_json())
     else:
         print_out(result.first_line())
-        print_out(_check_lines(result))
+        print_out(_format_check_lines(result))
     return int(result.status)
 
 
-def _check_lines(result: Health) -> Iterator[str]:
+def _format_check_lines(result: Health) -> Iterator[str]:
     """Yields one line per check, followed by its advice unless the check is OK."""
     names = max(len(check.name) for check in result.checks)
     figures = max(len(check.figure) for check in result.checks)

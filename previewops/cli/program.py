@@ -188,7 +188,7 @@ def run(args: list[str]) -> int:
         return EXIT_BROKEN_PIPE
     except PreviewopsError as error:  # standard output cannot be written
         discard_output()
-        print_err(_error_lines(error))
+        print_err(_format_error_lines(error))
         return error.exit_code
     finally:
         discard_unwritten_errors()
@@ -207,7 +207,7 @@ def _invoke(context: Context, args: list[str]) -> int:
         print_err(["", "interrupted"])  # the terminal has echoed ^C
         return EXIT_INTERRUPTED
     except PreviewopsError as error:
-        print_err(_error_lines(error))
+        print_err(_format_error_lines(error))
         if context.as_json:
             print_json(error.as_json(), indent=None)
         return error.exit_code
@@ -245,7 +245,7 @@ def _dispatch(context: Context, args: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _error_lines(error: PreviewopsError) -> list[str]:
+def _format_error_lines(error: PreviewopsError) -> list[str]:
     if isinstance(error, InvalidPayload):
         from previewops.contract import explain
 

@@ -63,7 +63,7 @@ def format_supervisors(supervisors: Sequence[SupervisorStatus], now_ms: int) -> 
             lines += wrap_text(state.notice, first="  ", rest="  ")
         for worker in state.workers:
             if worker.phase in _STOPPED_PHASES:
-                text = f"{worker.phase}  {worker.worker_id or f'worker {worker.slot}'}: {worker.reason}"
+                text = f"{worker.phase}  {worker.worker_id or f'worker {worker.number}'}: {worker.reason}"
                 lines += wrap_text(text, first="  ", rest="    ")
     return lines
 
@@ -76,7 +76,7 @@ def format_workers(snapshot: Snapshot) -> list[str]:
         (
             worker.worker_id,
             worker.state,
-            f"{worker.busy}/{worker.slots}",
+            f"{worker.busy}/{worker.job_slots}",
             worker.completed,
             worker.failed,
             format_bytes(worker.rss_bytes),

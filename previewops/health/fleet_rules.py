@@ -66,7 +66,7 @@ def check_supervisors(inputs: HealthInputs) -> Check:
 
 
 def _names(workers: Iterable[SupervisedWorker]) -> str:
-    return ", ".join(worker.worker_id or f"worker {worker.slot}" for worker in workers)
+    return ", ".join(worker.worker_id or f"worker {worker.number}" for worker in workers)
 
 
 def check_versions(inputs: HealthInputs) -> Check:

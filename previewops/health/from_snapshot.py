@@ -32,7 +32,7 @@ def inputs_from_snapshot(
         oldest_waiting_ms=snapshot.oldest_waiting_ms,
         paused=snapshot.paused,
         paused_by=snapshot.paused_by,
-        paused_why=snapshot.paused_why,
+        pause_reason=snapshot.pause_reason,
         unaccounted=snapshot.unaccounted,
         worker_ages_ms=tuple(snapshot.now_ms - worker.heartbeat_ms for worker in snapshot.workers),
         heartbeat_ms=heartbeat_ms,

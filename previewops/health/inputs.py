@@ -119,7 +119,7 @@ class HealthInputs:
     persistent: bool | None
     lost_at: str | None = None
     stock_worker_at: str | None = None
-    paused_why: str = ""
+    pause_reason: str = ""
     recent: RecentOutcomes | None = None
     supervisors: tuple[SupervisorStatus, ...] = ()
     run_ages_ms: Mapping[str, int] | None = None

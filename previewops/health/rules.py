@@ -176,9 +176,9 @@ def _paused(inputs: HealthInputs) -> Check:
     if not inputs.paused:
         return Check("paused", Status.OK, "the queue is not paused", "no")
     by = f" by {inputs.paused_by}" if inputs.paused_by else ""
-    why = f": {inputs.paused_why}" if inputs.paused_why else ""
+    reason = f": {inputs.pause_reason}" if inputs.pause_reason else ""
     advice = "`previewops resume` when the reason no longer applies"
-    return Check("paused", Status.WARNING, f"the queue is paused{by}{why}", "yes", advice)
+    return Check("paused", Status.WARNING, f"the queue is paused{by}{reason}", "yes", advice)
 
 
 def _rejected_commands(inputs: HealthInputs) -> Iterable[Check]:

@@ -16,7 +16,7 @@ STATES = ("working", "draining", "silent", "unknown")
 """State a worker reports, or ``silent`` after three missed heartbeats."""
 
 _BY_HOST: tuple[tuple[str, str, Callable[[WorkerState], int]], ...] = (
-    ("preview_worker_slots", "Job slots of the workers of a host.", lambda worker: worker.slots),
+    ("preview_worker_slots", "Job slots of the workers of a host.", lambda worker: worker.job_slots),
     ("preview_worker_busy", "Busy job slots of the workers of a host.", lambda worker: worker.busy),
     (
         "preview_worker_rss_bytes",

@@ -259,13 +259,13 @@ class Leases:
         )
         return MaintenanceResult(recovered, admitted, _optional(due), _optional(expiry))
 
-    async def deregister_worker(self, worker_id: str, why: str, *, lost: bool) -> list[str]:
+    async def deregister_worker(self, worker_id: str, reason: str, *, lost: bool) -> list[str]:
         """Recovers all leases of an exited worker and removes its registration. Returns the ids."""
         reply = await self.scripts.run(
             ScriptName.DEREGISTER_WORKER,
             worker_id,
             self._settings.max_crashes,
-            why,
+            reason,
             WORKER_LOST_FINGERPRINT,
             "worker-lost" if lost else "worker-stopped",
         )

@@ -85,7 +85,7 @@ class WorkerState:
     host: str
     pid: int
     state: str
-    slots: int
+    job_slots: int
     busy: int
     rss_bytes: int
     heartbeat_ms: int
@@ -113,7 +113,7 @@ class WorkerState:
             "host": self.host,
             "pid": self.pid,
             "state": self.state,
-            "slots": self.slots,
+            "slots": self.job_slots,
             "busy": self.busy,
             "rssBytes": self.rss_bytes,
             "ownRssBytes": self.own_rss_bytes,
@@ -146,7 +146,7 @@ class Snapshot:
     paused: bool
     paused_since_ms: int | None
     paused_by: str
-    paused_why: str
+    pause_reason: str
     waiting: Mapping[Priority, int]
     delayed: int
     active: int
@@ -207,7 +207,7 @@ class Snapshot:
                 "name": self.queue_name,
                 "paused": self.paused,
                 "pausedBy": self.paused_by or None,
-                "pausedWhy": self.paused_why or None,
+                "pausedWhy": self.pause_reason or None,
                 "pausedAt": optional_iso(self.paused_since_ms),
                 "waiting": {priority.value: count for priority, count in self.waiting.items()},
                 "delayed": self.delayed,

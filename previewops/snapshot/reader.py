@@ -131,7 +131,7 @@ def _snapshot(queue_name: str, reply: Sequence[Any], history_s: int = 0, history
         paused="paused" in meta.fields,
         paused_since_ms=meta.optional_integer("paused"),
         paused_by=meta.text("paused_by"),
-        paused_why=meta.text("paused_why"),
+        pause_reason=meta.text("paused_why"),
         waiting=dict(zip(Priority, (int(count) for count in reply[2:5]), strict=True)),
         delayed=int(reply[5]),
         active=int(reply[6]),

@@ -20,7 +20,7 @@ def parse_worker(
         host=info.text("host"),
         pid=info.integer("pid"),
         state=info.text("state", "unknown"),
-        slots=info.integer("slots"),
+        job_slots=info.integer("slots"),
         busy=info.integer("busy"),
         rss_bytes=info.integer("rssBytes"),
         heartbeat_ms=heartbeat_ms,

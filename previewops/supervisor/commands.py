@@ -52,7 +52,7 @@ class FleetCommand:
     worker: str = ""
     bounds: WorkerCountRange | None = None
     who: str = ""
-    why: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class CommandChannel:
 class FleetControl:
     """The operator's side: lists supervisors and sends them commands. Calls raise redis-py's errors.
 
-    ``who`` and ``why`` are recorded with each command. ``host`` is a supervisor's id or its host's name.
+    ``who`` and ``reason`` are recorded with each command. ``host`` is a supervisor's id or its host's name.
     """
 
     def __init__(self, redis: Redis, settings: Settings, *, who: str) -> None:
@@ -125,7 +125,7 @@ class FleetControl:
         return (await self._snapshots.read()).supervisors
 
     async def scale(
-        self, bounds: WorkerCountRange, *, host: str | None = None, why: str = ""
+        self, bounds: WorkerCountRange, *, host: str | None = None, reason: str = ""
     ) -> FleetCommandResult:
         """Sets the number of workers of one host: fixed, or between a minimum and a maximum by load.
 
@@ -133,10 +133,10 @@ class FleetControl:
             CommandRejected: no such supervisor, or several without ``host``; the command is rejected or times out.
         """
         supervisor = self._only(await self.supervisors(), host)
-        return await self._send(supervisor, FleetCommandKind.SCALE, "", why, bounds)
+        return await self._send(supervisor, FleetCommandKind.SCALE, "", reason, bounds)
 
     async def send(
-        self, kind: FleetCommandKind, *, worker: str | None = None, host: str | None = None, why: str = ""
+        self, kind: FleetCommandKind, *, worker: str | None = None, host: str | None = None, reason: str = ""
     ) -> FleetCommandResult:
         """Drains, restarts or resets one worker, or all workers of one host.
 
@@ -145,7 +145,7 @@ class FleetControl:
         """
         supervisors = await self.supervisors()
         supervisor = self._only(supervisors, host) if worker is None else _supervisor_of(supervisors, worker)
-        return await self._send(supervisor, kind, worker or "", why, None)
+        return await self._send(supervisor, kind, worker or "", reason, None)
 
     def _only(self, supervisors: Sequence[SupervisorStatus], host: str | None) -> SupervisorStatus:
         alive = [supervisor for supervisor in supervisors if not supervisor.silent]
@@ -164,10 +164,10 @@ class FleetControl:
         supervisor: SupervisorStatus,
         kind: FleetCommandKind,
         worker: str,
-        why: str,
+        reason: str,
         bounds: WorkerCountRange | None,
     ) -> FleetCommandResult:
-        fields = {"act": kind.value, "target": worker, "who": self._who, "why": redact(why)}
+        fields = {"act": kind.value, "target": worker, "who": self._who, "why": redact(reason)}
         if bounds is not None:
             fields |= {"min": str(bounds.minimum), "max": str(bounds.maximum)}
         pairs = [part for pair in fields.items() for part in pair]

@@ -88,7 +88,7 @@ async def build_supervisor(
             launch,
             backend=_build_backend(backend, settings, build_argv, log_action),
             leases=Leases(redis, settings, name),
-            poller=RedisPoller(channel, snapshots, host_metrics, slots=settings.worker_concurrency),
+            poller=RedisPoller(channel, snapshots, host_metrics, job_slots=settings.worker_concurrency),
             channel=channel,
             host_metrics=host_metrics,
             bounds=bounds,

@@ -49,12 +49,12 @@ class RedisPoller:
     """Publishes the supervisor's state and reads workers, commands and load, in two round trips."""
 
     def __init__(
-        self, channel: CommandChannel, snapshots: SnapshotReader, host_metrics: HostMetrics, *, slots: int
+        self, channel: CommandChannel, snapshots: SnapshotReader, host_metrics: HostMetrics, *, job_slots: int
     ) -> None:
         self._channel = channel
         self._snapshots = snapshots
         self._host_metrics = host_metrics
-        self._slots = slots
+        self._job_slots = job_slots
         self._ended: deque[tuple[float, int]] = deque()
 
     async def poll(self, state: SupervisorState, worker_ids: Sequence[str], now: float) -> PollResult:
@@ -81,16 +81,16 @@ class RedisPoller:
             waiting=sum(snapshot.waiting.values()),
             active=snapshot.active,
             rate=self._rate(sum(snapshot.counters[name] for name in _END_COUNTERS), now),
-            slots=self._slots,
-            slots_elsewhere=sum(
-                worker.slots
+            job_slots=self._job_slots,
+            job_slots_elsewhere=sum(
+                worker.job_slots
                 for worker in snapshot.workers
                 if worker.worker_id not in own_ids and worker.state != "draining"
             ),
             paused=snapshot.paused,
             cpu=self._host_metrics.cpu(),
             free_bytes=self._host_metrics.free_bytes(),
-            worker_bytes=max(own_rss, default=0) + self._slots * RENDER_BYTES,
+            worker_bytes=max(own_rss, default=0) + self._job_slots * RENDER_BYTES,
         )
 
     def _rate(self, ended: int, now: float) -> float:

@@ -11,7 +11,8 @@ from tests.extra_kinds import clip, heif, jxl, make_pdf
 DRAWING = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 240 240">
 <rect width="240" height="240" rx="28" fill="#1f54d6"/>
 <g fill="none" stroke="#fff" stroke-width="6">
-<rect x="40" y="40" width="160" height="160"/><rect x="80" y="80" width="80" height="80"/><path d="M120 40v40M120 160v40M40 120h40M160 120h40"/></g>
+<rect x="40" y="40" width="160" height="160"/><rect x="80" y="80" width="80" height="80"/>
+<path d="M120 40v40M120 160v40M40 120h40M160 120h40"/></g>
 <g fill="#ffd24a">
 <circle cx="40" cy="40" r="14"/><circle cx="120" cy="40" r="14"/><circle cx="200" cy="40" r="14"/></g>
 <text x="120" y="129" font-size="26" font-weight="600" text-anchor="middle" fill="#fff">Mill</text>

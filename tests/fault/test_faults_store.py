@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from previewops.bucket_addresses import parse_bucket_address
-from previewops.errors import BundleNotFound, StaleToken, StoreRejected, TransientJobError
+from previewops.errors import BundleNotFound, StoreRejected
+from previewops.job_errors import StaleToken, TransientJobError
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.dead_letters import DeadLetters
 from previewops.states import JobState
@@ -167,7 +168,7 @@ async def test_row_26_a_worker_frozen_between_upload_and_pointer_is_overtaken(
         await cluster.judge()
 
 
-async def test_row_27_a_store_that_ignores_conditions_is_refused_at_start(
+async def test_row_27_a_store_that_ignores_conditions_is_rejected_at_start(
     redis_url: str, tmp_path: Path, ministack: S3Server
 ) -> None:
     async with on_a_bucket(redis_url, tmp_path, ministack) as (cluster, proxy):

@@ -12,9 +12,10 @@ from arq.connections import RedisSettings
 from arq.jobs import Job, JobStatus, SerializationError
 from arq.worker import Worker, async_check_health
 
-from previewops.errors import JobConflict, PermanentJobError
+from previewops.errors import JobConflict
 from previewops.health import Status, Thresholds, evaluate
 from previewops.health.from_snapshot import inputs_from_snapshot
+from previewops.job_errors import PermanentJobError
 from previewops.metrics.lifetime_counters import LifetimeCounters
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.leases import Claim
@@ -297,16 +298,16 @@ async def test_stock_client_result_of_a_failed_job_raises(redis_url: str, end: s
         claim = await b.claim_one()
         message = 'no file "Grüße.png" \\ at 5 %'
         if end == "dead":
-            why = dead_letter_reason("asset-missing", message, error_class="AssetMissing")
+            reason = dead_letter_reason("asset-missing", message, error_class="AssetMissing")
             await b.worker().move_to_dead_letters(
-                claim, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=why
+                claim, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(), reason=reason
             )
             expected = f"AssetMissing: {message}"
         elif end == "lost":
             await b.worker().deregister_worker("w1", "killed by SIGKILL", lost=True)
             expected = "WorkerLost: killed by SIGKILL"
         else:
-            await b.queue.cancel("a", who="ann", why=message)
+            await b.queue.cancel("a", who="ann", reason=message)
             expected = f"cancelled by ann: {message}"
         job = Job("a", pool, QUEUE, json.loads)
         with pytest.raises(SerializationError) as caught:

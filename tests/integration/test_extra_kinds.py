@@ -15,8 +15,8 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageDraw
 
-from previewops.errors import PermanentJobError
 from previewops.file_kinds import HEIF, JXL, PDF, SVG, FileKind
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetRef
 from previewops.worker.render.decode.colour import ColourSpace, icc_profile
 from previewops.worker.render.decode.drawing_fonts import drawing_fonts

@@ -9,7 +9,7 @@ from io import BytesIO
 import pytest
 from PIL import Image, ImageCms
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetRef
 from previewops.worker.render.decode.colour import ColourSpace, icc_profile
 from previewops.worker.render.decode.open_picture import DecodedPicture

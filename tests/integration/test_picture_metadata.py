@@ -9,8 +9,8 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from previewops.errors import PermanentJobError
 from previewops.file_kinds import detect_kind
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetRef
 from previewops.worker.render.decode.pillow_picture import strip_metadata
 from previewops.worker.render.layout.geometry import Size

@@ -359,9 +359,9 @@ async def test_undecodable_error_text_is_recorded(redis_url: str) -> None:
         )
         assert code is ScriptResult.OK
         assert "caf\\udce9.png" in str((await b.queue.status("a")).reason)
-        why = dead_letter_reason(message=message)
+        reason = dead_letter_reason(message=message)
         code = await b.worker().move_to_dead_letters(
-            bb, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(message=message), reason=why
+            bb, counter=FailureCounter.ATTEMPTS, attempt_json=attempt_json(message=message), reason=reason
         )
         assert code is ScriptResult.OK
         assert "caf\\udce9.png" in str((await b.queue.status("b")).reason)

@@ -62,11 +62,11 @@ async def test_concurrent_producers_stay_within_queue_max(redis_url: str) -> Non
         await client.aclose()
     rejected = [result for result in results if isinstance(result, QueueFull)]
     assert len(results) - len(rejected) == limit
-    assert all((refusal.backlog, refusal.limit) == (limit, limit) for refusal in rejected)
+    assert all((rejection.backlog, rejection.limit) == (limit, limit) for rejection in rejected)
     async with queue_fixture(redis_url) as b:
         assert (await b.snapshots.read()).backlog == limit
-        for refusal in rejected:
-            assert not await b.redis.keys(f"*:{refusal.job_id}")
+        for rejection in rejected:
+            assert not await b.redis.keys(f"*:{rejection.job_id}")
 
 
 async def test_queue_max_counts_delayed_but_not_active_jobs(redis_url: str) -> None:

@@ -9,7 +9,7 @@ from io import BytesIO
 import av
 import pytest
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetRef
 from previewops.worker.render.decode.sound_file import SAMPLES_PER_S, SoundFile
 from tests.sample_sounds import KINDS, encode_sound, tone

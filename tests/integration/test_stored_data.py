@@ -53,6 +53,7 @@ from tests.queue_support import (
     completed_job,
     payload,
     queue_fixture,
+    wait_until_ended,
 )
 
 pytestmark = pytest.mark.redis
@@ -182,7 +183,7 @@ async def test_a_damaged_record_hides_no_other_job_of_a_batch(redis_url: str, st
 async def test_an_unknown_message_ends_no_wait(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
-        waiting = asyncio.create_task(b.queue.wait_until_ended("a", poll_interval_s=30))
+        waiting = asyncio.create_task(wait_until_ended(b.queue, "a", poll_interval_s=30))
         # Redis does not report when a client subscribes.
         while not await b.redis.publish("preview-jobs:done:a", b"\xff"):  # noqa: ASYNC110
             await asyncio.sleep(0)
@@ -365,7 +366,7 @@ async def test_a_supervisor_does_not_know_workers_while_their_index_is_damaged(r
         from tests.property.test_stored_data_fuzz import supervisor_state
 
         channel = CommandChannel(b.redis, b.settings, "sup")
-        poller = RedisPoller(channel, b.snapshots, HostMetrics(), slots=1)
+        poller = RedisPoller(channel, b.snapshots, HostMetrics(), job_slots=1)
         await b.worker("w").heartbeat("{}", [])
         assert set((await poller.poll(supervisor_state(), ["w", "new"], 1.0)).workers) == {"w", "new"}
         await b.redis.set("preview-jobs:workers", "another program's")
@@ -386,7 +387,7 @@ async def test_an_old_queue_gets_the_layout_with_its_first_change(redis_url: str
         assert await b.redis.hget("preview-jobs:meta", "layout") == str(LAYOUT).encode()
 
 
-async def test_a_newer_layout_is_refused_everywhere(redis_url: str, tmp_path: Path) -> None:
+async def test_a_newer_layout_is_rejected_everywhere(redis_url: str, tmp_path: Path) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
         before = await b.dump()

@@ -15,11 +15,9 @@ from previewops.errors import (
     ArtifactNotLocal,
     BundleNotFound,
     LinksUnsupported,
-    PermanentJobError,
-    StaleToken,
     StoreUnavailable,
-    TransientJobError,
 )
+from previewops.job_errors import PermanentJobError, StaleToken, TransientJobError
 from previewops.stores.folder.store import FolderStore
 from previewops.stores.objects.client import FailureReason, ObjectStoreFailure
 from previewops.stores.objects.store import ObjectStore

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from previewops.errors import RenderCrashed
+from previewops.job_errors import RenderCrashed
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.stores.folder.paths import bundle_path, fence_path

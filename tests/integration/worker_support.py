@@ -21,7 +21,7 @@ from previewops.queue.scripts import ScriptArgument, ScriptName, Scripts
 from previewops.redis_server.connection import connection_pool
 from previewops.settings import Settings
 from previewops.worker.engine.worker import PreviewWorker
-from tests.queue_support import QUEUE, QueueFixture
+from tests.queue_support import QUEUE, QueueFixture, wait_until_ended
 
 T = TypeVar("T")
 
@@ -126,7 +126,7 @@ async def enqueue(redis: Redis, function: str, *job_ids: str, argument: Any = No
 async def wait_for_end(fixture: QueueFixture, job_id: str) -> JobRecord:
     """Waits until a job is completed, dead or cancelled."""
     async with asyncio.timeout(PATIENCE_S):
-        await fixture.queue.wait_until_ended(job_id, poll_interval_s=0.2)
+        await wait_until_ended(fixture.queue, job_id, poll_interval_s=0.2)
     return await fixture.queue.status(job_id)
 
 

@@ -11,7 +11,6 @@ import pytest
 from previewops import errors
 from previewops.client.arguments import BadArgument
 from previewops.errors import (
-    FailureKind,
     ForeignKey,
     InvalidPayload,
     JobConflict,
@@ -19,18 +18,15 @@ from previewops.errors import (
     JobNotFound,
     LayoutUnsupported,
     PayloadChanged,
-    PermanentJobError,
     PreviewopsError,
     QueueFull,
     RecordUnreadable,
     RedisUnavailable,
-    RenderCrashed,
-    StaleToken,
-    TransientJobError,
     UsageError,
     Violation,
     WrongState,
 )
+from previewops.job_errors import FailureKind, PermanentJobError, RenderCrashed, StaleToken, TransientJobError
 from previewops.recording import errors as recording_errors
 
 VIOLATION = Violation("/jobId", "too-short", "jobId is empty", '""', "1 to 128 characters")

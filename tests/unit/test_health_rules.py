@@ -344,7 +344,7 @@ def test_large_values_have_no_exponent() -> None:
 
 
 def test_pause_check_names_operator_and_reason() -> None:
-    paused = replace(WELL, paused=True, paused_by="root@host7", paused_why="deploying")
+    paused = replace(WELL, paused=True, paused_by="root@host7", pause_reason="deploying")
     assert "paused by root@host7: deploying" in evaluate(paused, Thresholds()).first_line()
 
 

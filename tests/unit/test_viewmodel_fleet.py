@@ -30,7 +30,7 @@ def table_rows(snapshot: Snapshot) -> list[str]:
 def detail_text(post: FleetRow, snapshot: Snapshot, columns: int = 100) -> str:
     among = table.fleet_rows(snapshot)
     jobs = detail.jobs_of(post, snapshot, among)
-    lines = detail.detail_lines(post, jobs, snapshot, table.runs_by_id(snapshot.running_jobs), columns)
+    lines = detail.format_detail_lines(post, jobs, snapshot, table.runs_by_id(snapshot.running_jobs), columns)
     assert all(width_of(line) <= columns for line in lines)
     return "\n".join(plain_text(line) for line in lines)
 
@@ -44,7 +44,7 @@ def test_hosts_are_headings_over_their_workers() -> None:
         "● render-2  running  process  3 wanted (1 to 8)  40 MiB",
         "● 4003-0003",
         "◐ 4004-0004",
-        "✖ slot 3",
+        "✖ worker 3",
     ]
 
 
@@ -56,12 +56,12 @@ def test_worker_rows_have_state_slots_figures_and_jobs() -> None:
 
 
 def test_an_empty_slot_shows_the_reason() -> None:
-    assert table_rows(BUSY)[-1] == "  ✖ slot 3 | - | given up | exit status 78: module PIL is missing"
+    assert table_rows(BUSY)[-1] == "  ✖ worker 3 | - | given up | exit status 78: module PIL is missing"
 
 
 def test_summary_of_a_fleet_with_problems() -> None:
     rows = table_rows(TROUBLED)
-    assert rows[0].endswith("the reload was refused; the old settings hold")
+    assert rows[0].endswith("allowed a whole number from 1 to 256; the old settings remain")
     assert "7/12" in rows[1]
     assert "silent 12 s" in rows[2]
     assert rows[7].startswith("▲ render-4  silent 40 s")
@@ -127,7 +127,7 @@ def test_the_summary_counts_problems() -> None:
 def test_no_workers_shows_how_to_start_some() -> None:
     assert table.fleet_rows(scenes.EMPTY) == ()
     text_shown = "\n".join(
-        plain_text(line) for line in table.empty_lines(replace(BUSY, workers=(), supervisors=()))
+        plain_text(line) for line in table.format_empty_lines(replace(BUSY, workers=(), supervisors=()))
     )
     assert "1,430 jobs pending, and no worker to claim them." in text_shown
     assert "previewops supervise" in text_shown

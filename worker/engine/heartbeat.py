@@ -20,7 +20,7 @@ from previewops.queue.leases import Leases
 from previewops.settings import Settings
 from previewops.tasks import cancel_and_wait
 from previewops.worker.engine.execution import JobRun, StopReason
-from previewops.worker.engine.redis_retry import FailureLog, is_survivable, is_temporary, retry_delay_s
+from previewops.worker.engine.redis_retry import REDIS_BACKOFF_S, FailureLog, is_survivable, is_temporary
 
 log = structlog.get_logger()
 
@@ -71,7 +71,7 @@ class Heartbeat:
                 self.stop_expired_runs()
             interval_s = self._interval_s
             await asyncio.sleep(
-                min(interval_s, retry_delay_s(failures, self._rng)) if failures else interval_s
+                min(interval_s, REDIS_BACKOFF_S.delay(failures, self._rng)) if failures else interval_s
             )
 
     async def send(self) -> None:

@@ -12,7 +12,8 @@ import structlog
 
 from previewops.clock import Rng, system_rng
 from previewops.contract import AssetPolicy, Payload, validate
-from previewops.errors import InvalidPayload, PermanentJobError, StaleToken
+from previewops.errors import InvalidPayload
+from previewops.job_errors import PermanentJobError, StaleToken
 from previewops.queue.leases import Claim, Leases
 from previewops.settings import Settings
 from previewops.states import ScriptResult

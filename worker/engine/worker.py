@@ -40,9 +40,9 @@ from previewops.worker.engine.job_runner import JobRunner, RunEnd
 from previewops.worker.engine.outcome import OutcomeRecorder
 from previewops.worker.engine.process_stats import ProcessStatsReader
 from previewops.worker.engine.redis_retry import (
+    REDIS_BACKOFF_S,
     FailureLog,
     is_temporary,
-    retry_delay_s,
     retry_until_connected,
 )
 
@@ -299,7 +299,7 @@ class PreviewWorker(Worker):
                 await self._await_work()
             except ResponseError as error:
                 failed_calls.add(error)
-                await asyncio.sleep(retry_delay_s(failed_calls.failures, self._rng))
+                await asyncio.sleep(REDIS_BACKOFF_S.delay(failed_calls.failures, self._rng))
 
     async def _nothing_pending(self) -> bool:
         # As in stock arq: the schedule holds waiting jobs, backoffs, and jobs running elsewhere, which may come back.

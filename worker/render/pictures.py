@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from previewops.errors import JobError
 from previewops.file_kinds import GIF, HEAD_BYTES, MOV, MP4, PDF, PICTURES, SVG, WEBM, FileKind, detect_kind
+from previewops.job_errors import JobError
 from previewops.worker.assets.opener import AssetRef, storage_errors
 from previewops.worker.render.decode.clip_picture import ClipPicture
 from previewops.worker.render.decode.errors import damaged_picture, too_many_pixels, unsupported_picture

@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from previewops.errors import PermanentJobError
 from previewops.file_kinds import WEBM, FileKind
+from previewops.job_errors import PermanentJobError
 from previewops.worker.render.decode.colour import BT709_TRANSFERS, SRGB_TRANSFER, coded_colour
 from previewops.worker.render.decode.errors import picture_error, too_many_pixels, too_much_memory
 from previewops.worker.render.decode.memory import CLIP_BYTES_PER_PIXEL

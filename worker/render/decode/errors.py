@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from previewops.errors import PermanentJobError
 from previewops.file_kinds import PICTURES, FileKind, list_names
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetRef, permanent_asset_error
 from previewops.worker.render.limits import RenderLimits
 

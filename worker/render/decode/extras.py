@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from previewops.errors import PermanentJobError
 from previewops.file_kinds import FileKind
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetRef
 from previewops.worker.render.decode.errors import picture_error
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from previewops.errors import JobError
+from previewops.job_errors import JobError
 from previewops.worker.render.decode.errors import too_many_frames, too_many_pixels, too_much_memory
 from previewops.worker.render.decode.gif_file import GifCanvas, GifFile, read_gif
 from previewops.worker.render.decode.memory import PictureLayout, bytes_per_pixel

@@ -10,8 +10,8 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image, ImageChops
 
-from previewops.errors import JobError
 from previewops.file_kinds import AVIF, HEIF, JPEG, JXL, PNG, TIFF, WEBP, FileKind
+from previewops.job_errors import JobError
 from previewops.worker.render.decode.avif_file import HEIF_BRANDS, read_avif
 from previewops.worker.render.decode.colour import ColourSpace
 from previewops.worker.render.decode.errors import (

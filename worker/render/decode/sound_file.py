@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from previewops.errors import JobError, PermanentJobError
 from previewops.file_kinds import (
     AAC,
     FLAC,
@@ -30,6 +29,7 @@ from previewops.file_kinds import (
     find_sound,
     list_names,
 )
+from previewops.job_errors import JobError, PermanentJobError
 from previewops.worker.assets.opener import AssetRef, permanent_asset_error, storage_errors
 from previewops.worker.render.decode.file_views import max_blocks, view_parts
 

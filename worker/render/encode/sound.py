@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetOpener, AssetRef
 from previewops.worker.render.decode.sound_file import SAMPLES_PER_S, SoundFile
 from previewops.worker.render.limits import RenderLimits
