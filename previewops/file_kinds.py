@@ -150,8 +150,9 @@ def find_sound(head: bytes) -> FoundSound | None:
     if offset >= len(head):
         return FoundSound(MP3, offset, 0) if offset else None
     body = head[offset:]
-    if body.startswith(b"fLaC"):
-        return FoundSound(FLAC, offset, 0)
+    for pattern, kind in _SIGNATURES:
+        if kind.is_heard and pattern.match(body):
+            return FoundSound(kind, offset, 0)
     first = _find_mpeg_frames(body) or _mpeg_at_start(body)
     if first is None:
         return FoundSound(MP3, offset, 0) if offset else None

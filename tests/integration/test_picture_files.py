@@ -180,6 +180,9 @@ def apng() -> list[bytes]:
 def test_a_hidden_default_picture_is_not_shown() -> None:
     assert pixel(b"".join(apng()), 3, 3) in ((0, 255, 0, 255), (0, 0, 255, 255))
     assert read_header(REF, BytesIO(b"".join(apng())), RenderLimits()).frames == 2
+    parts = apng()
+    one_frame = [*parts[:2], chunk(b"acTL", struct.pack(">II", 1, 0)), *parts[3:6], parts[8]]
+    assert pixel(b"".join(one_frame), 3, 3) == (0, 255, 0, 255)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +286,14 @@ def test_the_curve_of_television_counts_in_png_alone(transfer: int, shown: int) 
     assert pixel(with_nclx(still, 1, transfer), 8, 8)[0] == pytest.approx(96, abs=3)
 
 
+def png_of_grey(value: int) -> bytes:
+    return saved(Image.new("RGB", (4, 4), (value,) * 3), "PNG")
+
+
+def test_a_transparent_colour_that_no_sample_can_have_is_ignored() -> None:
+    assert decoded(PngMaker(GREY, 1).make(transparent=(255,)).content).image.mode == "RGB"
+
+
 def test_colour_chunks_of_a_png_have_their_order() -> None:
     plain = saved(Image.new("RGB", (4, 4), (96, 96, 96)), "PNG")
     gamma, srgb = chunk(b"gAMA", struct.pack(">I", 100_000)), chunk(b"sRGB", b"\0")
@@ -296,6 +307,14 @@ def test_colour_chunks_of_a_png_have_their_order() -> None:
         return pixel(plain[:33] + b"".join(chunks) + plain[33:], 1, 1)[0]
 
     assert shown(gamma) == pytest.approx(165, abs=1)
+    srgb_primaries = chunk(
+        b"cHRM", struct.pack(">8I", 31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
+    )
+    old_gamma = chunk(b"gAMA", struct.pack(">I", 45_455))
+    dark = png_of_grey(16)
+    assert pixel(dark, 1, 1)[0] == 16
+    assert pixel(dark[:33] + old_gamma + dark[33:], 1, 1)[0] == 16
+    assert pixel(dark[:33] + old_gamma + srgb_primaries + dark[33:], 1, 1)[0] == pytest.approx(8, abs=2)
     assert shown(gamma, srgb) == shown(srgb, gamma) == 96
     assert shown(gamma, cicp(1, 13, 0, 1)) == 96
     with_profile = shown(profile)

@@ -318,9 +318,9 @@ def test_each_asset_is_decoded_once(tmp_path: Path, root: Path, monkeypatch: pyt
     decoded: list[str] = []
     original = picture_cache.decode_picture
 
-    def counting(ref: Any, *rest: Any) -> Image.Image:
+    def counting(ref: Any, *rest: Any, **options: Any) -> Any:
         decoded.append(ref.id)
-        return original(ref, *rest)
+        return original(ref, *rest, **options)
 
     monkeypatch.setattr(picture_cache, "decode_picture", counting)
     render_into(tmp_path / "out", payload(STEPS * 3, assets()), root)
@@ -346,7 +346,7 @@ def test_progress_grows_to_one(tmp_path: Path, root: Path) -> None:
         (lambda root: (root / "wide.jpg").rename(root / "wide.jpg.part"), "asset-incomplete"),
         (lambda root: (root / "wide.jpg").write_bytes(b"\xff\xd8\xff invalid"), "asset-corrupt"),
         (lambda root: os.truncate(root / "wide.jpg", 3_000), "asset-corrupt"),
-        (lambda root: (root / "wide.jpg").write_bytes(b"%PDF-1.4"), "asset-unsupported"),
+        (lambda root: (root / "wide.jpg").write_bytes(b"%!PS-Adobe-3.0"), "asset-unsupported"),
     ],
 )
 @pytest.mark.parametrize("dry_run", [True, False])

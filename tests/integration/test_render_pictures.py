@@ -253,10 +253,10 @@ def test_a_truncated_file_is_corrupt(kind: str, kept: float) -> None:
 def test_other_formats_are_unsupported_and_named() -> None:
     assert rejection(b"").code == "asset-corrupt"
     for content, name in (
-        (b"%PDF-1.7 ...", "PDF"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
-        (saved(quarters((8, 8)), "TIFF").getvalue(), "TIFF"),
-        (saved(quarters((8, 8)), "BMP").getvalue(), "BMP"),
+        (b"%!PS-Adobe-3.0", "PostScript"),
+        (b"8BPS\0\1" + bytes(40), "Photoshop"),
+        (b"<?xml version='1.0'?><rss/>", "XML"),
+        (b"OggS" + bytes(40), "Ogg"),
         (b"just some text that is long enough", "an unknown file format"),
     ):
         error = rejection(content)

@@ -146,7 +146,7 @@ class PillowPicture:
 
     def _decode_frame(self, index: int, needed: Size, *, animated: bool = True) -> DecodedPicture:
         with self._image(animated=animated) as (image, bare):
-            if self.header.frames > 1 and animated:
+            if index or _hidden_frames(image):
                 _seek(image, index)
             stored = needed if self.header.orientation not in SIDEWAYS else Size(needed.height, needed.width)
             full = Size(*image.size)

@@ -250,6 +250,8 @@ class _Reading:
             self.transparency = _chunk(b"tRNS", body)
         elif len(body) == {_GREY: 2, _COLOUR: 6}.get(header.colour_type):
             samples = struct.unpack(f">{len(body) // 2}H", body)
+            if max(samples) >= 1 << header.depth:
+                return  # no pixel can have it
             if header.depth == 16 and not self.animation.is_valid:
                 self.transparent = samples
                 return
@@ -292,8 +294,8 @@ class _Reading:
 
 
 def _gamma_space(gamma: float, values: list[float]) -> ColourSpace:
-    if not values or all(abs(a - b) < 1e-3 for a, b in zip(values, SRGB_PRIMARIES, strict=True)):
-        # An exponent of 2.2 is how files from before sRGB name it.
+    if not values:
+        # An exponent of 2.2 alone is how files from before sRGB name it.
         return (
             ColourSpace(SRGB_PRIMARIES) if abs(gamma - 2.2) < 0.02 else ColourSpace(SRGB_PRIMARIES, 0, gamma)
         )

@@ -84,7 +84,7 @@ class SoundFile:
         with storage_errors():
             size = file.seek(0, io.SEEK_END)
             kind, start, junk_bytes = _recognize(ref, file)
-            parts = _ogg_parts(file, size) if kind is OGG else (_Part(start, size),)
+            parts = _ogg_parts(file, start, size) if kind is OGG else (_Part(start, size),)
             is_cut = _claims_more(kind, file, start, size)
         sound = cls(ref, file, kind, parts)
         if junk_bytes:
@@ -256,7 +256,7 @@ def _recognize(ref: AssetRef, file: BinaryIO) -> tuple[FileKind, int, int]:
     file.seek(0)
     head = file.read(HEAD_BYTES)
     kind = detect_kind(head)
-    if kind in _DEMUXERS and kind not in (MP3, AAC, FLAC):
+    if kind in _DEMUXERS and not head.startswith(b"ID3") and kind not in (MP3, AAC):
         return kind, 0, 0
     start = 0
     for _ in range(_MAX_TAGS):
@@ -285,14 +285,14 @@ def _recognize(ref: AssetRef, file: BinaryIO) -> tuple[FileKind, int, int]:
 def _claims_more(kind: FileKind, file: BinaryIO, start: int, size: int) -> bool:
     """Whether the file says that it has more bytes than there are."""
     if kind is WAV:
-        return _wav_claims_more(file, size)
+        return _wav_claims_more(file, start, size)
     if kind is MP3:
         return _mp3_claims_more(file, start, size)
-    return kind is OGG and not _ogg_has_end(file, size)
+    return kind is OGG and not _ogg_has_end(file, start, size)
 
 
-def _wav_claims_more(file: BinaryIO, size: int) -> bool:
-    at = 12
+def _wav_claims_more(file: BinaryIO, start: int, size: int) -> bool:
+    at = start + 12
     for _ in range(max_blocks(size)):
         file.seek(at)
         head = file.read(8)
@@ -327,8 +327,7 @@ class _Page(NamedTuple):
 _OGG_HEADER_BYTES, _FIRST_PAGE, _LAST_PAGE = 27, 2, 4
 
 
-def _ogg_pages(file: BinaryIO, size: int) -> Iterator[_Page]:
-    at = 0
+def _ogg_pages(file: BinaryIO, at: int, size: int) -> Iterator[_Page]:
     for _ in range(max_blocks(size)):
         file.seek(at)
         head = file.read(_OGG_HEADER_BYTES)
@@ -339,19 +338,19 @@ def _ogg_pages(file: BinaryIO, size: int) -> Iterator[_Page]:
         at = end
 
 
-def _ogg_parts(file: BinaryIO, size: int) -> tuple[_Part, ...]:
+def _ogg_parts(file: BinaryIO, start: int, size: int) -> tuple[_Part, ...]:
     """The links of a chained file, which may have different rates and channels."""
     starts, before = [], 0
-    for page in _ogg_pages(file, size):
+    for page in _ogg_pages(file, start, size):
         if page.flags & _FIRST_PAGE and not before & _FIRST_PAGE:
             starts.append(page.start)
         before = page.flags
-    starts = starts or [0]
-    return tuple(_Part(start, end) for start, end in zip(starts, [*starts[1:], size], strict=True))
+    starts = starts or [start]
+    return tuple(_Part(first, end) for first, end in zip(starts, [*starts[1:], size], strict=True))
 
 
-def _ogg_has_end(file: BinaryIO, size: int) -> bool:
+def _ogg_has_end(file: BinaryIO, start: int, size: int) -> bool:
     last = None
-    for page in _ogg_pages(file, size):
+    for page in _ogg_pages(file, start, size):
         last = page
     return last is None or (last.flags & _LAST_PAGE != 0 and last.end <= size)
