@@ -324,9 +324,12 @@ class ForeignKey(PreviewopsError):
 
 
 class LayoutUnsupported(PreviewopsError):
-    """A newer build has written the queue's data in a layout that this build does not know."""
+    """A newer build has written the queue's data in a layout that this build does not know.
 
-    exit_code = EXIT_CONFIG
+    It passes when this build is upgraded or the other one is rolled back, so a supervisor retries it.
+    """
+
+    exit_code = EXIT_TRY_AGAIN
     code = "newer-layout"
 
     def __init__(self, queue_name: str, found: int, supported: int) -> None:

@@ -263,6 +263,9 @@ class Settings:
     cache_max_age_s: int = _integer(
         604_800, 60, 315_360_000, "Time without use after which a cache entry is removed, s."
     )
+    keep_actions: int = _integer(
+        100_000, 1_000, 100_000_000, "Actions of operators to keep, for previewops events --operators."
+    )
     keep_completed: int = _integer(
         10_000, 0, 100_000_000, "Records of completed jobs to keep; bundles are not affected."
     )

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 import previewops.contract.schema_validation  # noqa: F401 - imported now, or the first job would import it and could fail
-from previewops.clock import system_rng
+from previewops.clock import SystemClock, system_rng
 from previewops.disclosure import redact_url
 from previewops.errors import REINSTALL, PreviewopsError, StartupFailed, StoreUnavailable, data_dir_error
 from previewops.job_errors import JobError
@@ -47,6 +47,7 @@ from previewops.worker.sandbox.child import ChildLimits
 from previewops.worker.sandbox.child_messages import TaskImportError
 from previewops.worker.sandbox.confinement import RESOURCE_LIMITS
 from previewops.worker.sandbox.pool import RenderPool
+from previewops.worker.store_monitor import StoreMonitor
 
 log = structlog.get_logger()
 
@@ -142,6 +143,7 @@ async def _run(
     store = open_store(settings)
     caching = settings.cache_max_mb > 0
     cache = RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache()) if caching else None
+    monitor = StoreMonitor(store, SystemClock())
     jobs = RenderJobs(
         settings,
         render_pool,
@@ -151,6 +153,7 @@ async def _run(
         _make_fetcher(settings),
         cache,
         buckets=_make_bucket_fetcher(settings),
+        monitor=monitor,
     )
     alive = AliveFile(alive_prefix(settings.data_dir, settings.queue_name), Role.WORKER)
     notifier = SystemdNotifier(os.environ, alive=alive)
@@ -162,7 +165,7 @@ async def _run(
         burst=burst,
         on_startup=_make_startup_hook(settings, store, notifier),
         helper_pids=render_pool.all_pids,
-        confinement_fields=render_pool.confinement_fields,
+        report_fields=lambda: {**render_pool.confinement_fields(), **monitor.report()},
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -170,9 +173,10 @@ async def _run(
     background_tasks = [
         asyncio.create_task(_feed_watchdog(notifier), name="watchdog"),
         asyncio.create_task(_sweep_periodically(worker.leases, settings, store), name="sweep"),
+        asyncio.create_task(monitor.run(), name="store"),
     ]
     try:
-        await _check_store(store)
+        await monitor.start()
         await _start(render_pool)
         log.info(
             "worker.configured",
@@ -192,18 +196,6 @@ async def _run(
             await render_pool.close()
             await cancel_and_wait(background_tasks)
             notifier.close()
-
-
-async def _check_store(store: BundleStore) -> None:
-    """Checks the store before the worker takes a job. While it is away, each publication checks it again.
-
-    Raises:
-        StoreRejected: it does not keep the promises that bundles need.
-    """
-    try:
-        await asyncio.to_thread(store.probe)
-    except StoreUnavailable as error:
-        log.warning("store.unavailable", reason=error.reason)
 
 
 async def _start(render_pool: RenderPool) -> None:

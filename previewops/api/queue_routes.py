@@ -13,8 +13,15 @@ from previewops.api.request_params import read_command
 from previewops.api.responses import json_response
 from previewops.clock import iso_from_ms
 from previewops.disclosure import for_rest
-from previewops.errors import RedisUnavailable
-from previewops.health import RECENT_WINDOW_S, Status, Thresholds, evaluate, unreachable_health
+from previewops.errors import LayoutUnsupported, RedisUnavailable
+from previewops.health import (
+    RECENT_WINDOW_S,
+    Status,
+    Thresholds,
+    evaluate,
+    newer_layout_health,
+    unreachable_health,
+)
 from previewops.health.collect import collect_inputs
 from previewops.metrics import CONTENT_TYPE, ScrapeResult, collect, render_exposition
 from previewops.queue.queue import PauseState
@@ -63,6 +70,8 @@ class QueueRoutes:
                 inputs = await collect_inputs(self._backend.redis, self._backend.settings, snapshot)
         except RedisUnavailable as error:
             health = unreachable_health(build_problem(error).detail)
+        except LayoutUnsupported as error:
+            health = newer_layout_health(error)
         else:
             health = evaluate(inputs, self._thresholds)
         healthy = health.status in (Status.OK, Status.WARNING)

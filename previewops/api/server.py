@@ -33,7 +33,7 @@ from previewops.api.job_watcher import JobWatcher
 from previewops.api.sockets import bind_sockets, is_loopback, resolve_addresses
 from previewops.clock import SystemClock
 from previewops.disclosure import redact_url
-from previewops.errors import ForeignKey, RedisUnavailable
+from previewops.errors import ForeignKey, RedisUnavailable, StoreUnavailable
 from previewops.health import Thresholds
 from previewops.process.alive import AliveFile, Role, alive_prefix
 from previewops.process.sd_notify import SystemdNotifier
@@ -107,6 +107,10 @@ async def _serve(
         redis, redis_url, settings, working_dir=Path.cwd(), default_operator=f"api@{socket.gethostname()}"
     )
     backend.store.connect()
+    if settings.store is None:
+        # Health then detects a DATA_DIR that is not the one of the workers.
+        with suppress(StoreUnavailable):
+            backend.store.identify(create=True)
     clients = ClientAddresses(settings.api_proxies)
     streams, connections = settings.api_streams, settings.api_connections
     watcher = JobWatcher(backend, max_listeners=streams, per_holder=settings.api_share(streams))

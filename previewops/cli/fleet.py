@@ -89,7 +89,7 @@ def _send(
     context: Context, as_json: bool, send: Callable[[FleetControl], Awaitable[FleetCommandResult]]
 ) -> None:
     """Sends a command and prints its result."""
-    result = context.call(
+    result = context.change(
         lambda queue: send(FleetControl(queue.redis, context.settings, who=context.operator))
     )
     if as_json:

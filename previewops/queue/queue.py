@@ -257,6 +257,27 @@ class Queue:
             raise WrongState(job_id, state.decode("utf-8", "replace"), "cancel", "waiting, delayed or active")
         return JobState(state.decode())
 
+    async def reschedule(
+        self, job_id: str, *, priority: Priority | None = None, now: bool = False, who: str, reason: str = ""
+    ) -> JobState:
+        """Changes the priority of a waiting or delayed job; ``now`` ends its delay. Returns the state before.
+
+        A waiting job keeps its place by age in its new priority.
+
+        Raises:
+            JobNotFound: the job has no record.
+            WrongState: the job runs or has ended.
+        """
+        new = "" if priority is None else priority.value
+        code, state = await self._scripts.run(
+            ScriptName.RESCHEDULE, job_id, new, int(now), who, redact(reason)
+        )
+        if code == ScriptResult.NOT_FOUND:
+            raise JobNotFound(job_id, self.keys.queue)
+        if code == ScriptResult.WRONG_STATE:
+            raise WrongState(job_id, state.decode("utf-8", "replace"), "reschedule", "waiting or delayed")
+        return JobState(state.decode())
+
     async def pause(self, *, who: str, reason: str = "") -> PauseState:
         """Pauses claims. Running jobs continue, and submits are accepted. A second pause changes nothing."""
         code, by, first_reason, since = await self._scripts.run(ScriptName.PAUSE, who, redact(reason))
@@ -271,6 +292,16 @@ class Queue:
     async def acknowledge_data_loss(self, *, who: str) -> bool:
         """Acknowledges the data-loss alarm. Returns False if there is none."""
         return ScriptResult(await self._scripts.run(ScriptName.ACKNOWLEDGE_DATA_LOSS, who)) is ScriptResult.OK
+
+    async def silence(self, check: str, *, for_ms: int, level: str, who: str, reason: str) -> int:
+        """Silences a health check for ``for_ms``, up to the status ``level``, and returns the end in server ms."""
+        _, until_ms = await self._scripts.run(ScriptName.SILENCE, check, for_ms, level, who, redact(reason))
+        return int(until_ms)
+
+    async def end_silence(self, check: str, *, who: str, reason: str = "") -> bool:
+        """Ends the silence of a health check. Returns False if it was not silenced."""
+        code, _ = await self._scripts.run(ScriptName.SILENCE, check, 0, "", who, redact(reason))
+        return ScriptResult(code) is ScriptResult.OK
 
     async def record_event(self, kind: str, **fields: str) -> None:
         """Adds one event to the queue's stream."""

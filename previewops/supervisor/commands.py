@@ -11,16 +11,18 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from previewops.disclosure import redact
 from previewops.errors import CommandRejected
 from previewops.queue.keys import Keys
 from previewops.queue.scripts import ScriptName, Scripts, decode_pairs
-from previewops.queue.tolerant_values import StoredFields, UnreadableCollector
+from previewops.queue.tolerant_values import StoredFields, UnreadableCollector, UnreadableKeys
 from previewops.settings import Settings
 from previewops.snapshot.fleet import SILENT_AFTER_MS, SupervisorState, SupervisorStatus, WorkerCountRange
+from previewops.snapshot.model import WorkerState
 from previewops.snapshot.reader import SnapshotReader
+from previewops.snapshot.worker_report import parse_worker
 from previewops.states import ScriptResult
 
 if TYPE_CHECKING:
@@ -64,24 +66,43 @@ class FleetCommandResult:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueLoad:
+    """What a supervisor needs to know about the queue: jobs, ended attempts since it exists, and all workers.
+
+    ``workers`` is None while their index is damaged: heartbeats succeed, and cannot be read.
+    """
+
+    waiting: int
+    active: int
+    ended: int
+    paused: bool
+    workers: tuple[WorkerState, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class ReportReply:
-    """Reply to a report: commands to execute, and the age in s of each worker's oldest run."""
+    """Reply to a report: commands to execute, the age in s of each worker's oldest run, and the queue's load."""
 
     commands: tuple[FleetCommand, ...]
     oldest_run_s: Mapping[str, float]
+    load: QueueLoad
 
 
 class CommandChannel:
     """The supervisor's side. Calls raise redis-py's errors."""
 
     def __init__(self, redis: Redis, settings: Settings, supervisor_id: str) -> None:
-        self._scripts = Scripts(redis, Keys(settings.queue_name))
+        self._keys = Keys(settings.queue_name)
+        self._scripts = Scripts(redis, self._keys)
         self._id = supervisor_id
 
     async def report(self, state: SupervisorState, worker_ids: Sequence[str]) -> ReportReply:
-        """Publishes the state and returns the commands that are not acknowledged yet. Rejects unknown ones."""
+        """Publishes the state; returns the commands that are not acknowledged yet, and the load. One round trip.
+
+        Rejects unknown commands.
+        """
         info = json.dumps(state.as_json())
-        _, commands, ages = await self._scripts.run(
+        _, commands, ages, *load = await self._scripts.run(
             ScriptName.SUPERVISOR_HEARTBEAT, self._id, info, SUPERVISOR_TTL_MS, *worker_ids
         )
         parsed = [
@@ -92,6 +113,7 @@ class CommandChannel:
         return ReportReply(
             tuple(command for _, command in parsed if command is not None),
             {worker: int(age_ms) / 1000 for worker, age_ms in zip(worker_ids, ages, strict=True)},
+            _parse_load(self._keys, load),
         )
 
     async def acknowledge(self, command: FleetCommand, *, done: bool, message: str) -> None:
@@ -204,6 +226,21 @@ def _supervisor_of(supervisors: Iterable[SupervisorStatus], worker_id: str) -> S
     raise CommandRejected(
         f"no supervisor has a worker {worker_id}",
         hint="`previewops workers` lists them; send SIGTERM to one without a supervisor on its host",
+    )
+
+
+def _parse_load(keys: Keys, reply: Sequence[Any]) -> QueueLoad:
+    waiting, active, meta, rows, unreadable = reply
+    paused, *ended = (value.decode("utf-8", "replace") for value in meta)
+    damaged = UnreadableCollector()
+    counters = StoredFields(keys.meta, {str(i): value or "0" for i, value in enumerate(ended)}, damaged)
+    known = keys.workers not in UnreadableKeys.from_reply(unreadable).keys
+    return QueueLoad(
+        waiting=waiting,
+        active=active,
+        ended=sum(counters.integer(name) for name in counters.fields),
+        paused=paused != "",
+        workers=tuple(parse_worker(keys, damaged, *row) for row in rows) if known else None,
     )
 
 

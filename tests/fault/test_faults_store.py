@@ -16,6 +16,7 @@ from previewops.errors import BundleNotFound, StoreRejected
 from previewops.job_errors import StaleToken, TransientJobError
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.dead_letters import DeadLetters
+from previewops.snapshot.model import StoreReport
 from previewops.states import JobState
 from previewops.stores.objects import client as object_client
 from previewops.stores.objects.store import ObjectStore
@@ -110,10 +111,26 @@ async def test_row_25_a_store_that_is_away_when_a_worker_starts(
         proxy.fail(".", Fault.ERROR_500)
         (worker,) = await cluster.start_workers(1)
         assert "store.unavailable" in worker.log_text
+
+        async def report() -> StoreReport:
+            (state,) = (await cluster.snapshot()).workers
+            assert state.store is not None
+            return state.store
+
+        first = await report()
+        assert (first.store_id, bool(first.problem)) == ("", True)
         await cluster.submit(payload("job"))
         await cluster.eventually(lambda: "store-unavailable" in worker.log_text, "an attempt fails")
+        failing = await report()
+        assert abs(failing.since_ms - first.since_ms) < 100, "it fails since its start"
         proxy.heal()
         await cluster.until("job", JobState.COMPLETED)
+        assert "store.available" in worker.log_text
+
+        async def works() -> bool:
+            return not (await report()).problem
+
+        await cluster.eventually(works, "a published bundle ends the failure")
         await cluster.judge()
 
 

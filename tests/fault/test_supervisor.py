@@ -13,10 +13,11 @@ import pytest
 
 from previewops.errors import EXIT_FAILED, EXIT_USAGE, CommandRejected
 from previewops.snapshot.fleet import WorkerCountRange
-from previewops.states import JobState
+from previewops.states import LAYOUT, JobState
 from previewops.supervisor.commands import FleetCommandKind
 from tests.fault.cluster import Cluster, Gate, payload
 from tests.fault.supervisor_process import SupervisorProcess
+from tests.queue_support import QUEUE
 from tests.redis_server import RedisProcess
 
 pytestmark = [pytest.mark.redis]
@@ -138,6 +139,28 @@ async def test_a_worker_whose_start_fails_is_started_again_when_the_cause_is_gon
         await cluster.until("waits", JobState.COMPLETED)
         failing = [line for line in supervisor.log_lines() if line.get("action") == "worker-failing"]
         assert [line["level"] for line in failing] == ["critical"]
+        await cluster.judge()
+
+
+async def test_workers_start_when_a_newer_layout_is_gone(redis_url: str, tmp_path: Path) -> None:
+    """Another host was upgraded, and is rolled back: the layout fits again, and nobody resets the workers."""
+    async with (
+        Cluster(redis_url, tmp_path) as cluster,
+        SupervisorProcess(cluster, "--workers", "1") as supervisor,
+    ):
+        (worker,) = await supervisor.running(1)
+        assert worker.pid is not None
+        await cluster.redis.hset(f"{QUEUE}:meta", "layout", LAYOUT + 1)  # type: ignore[misc]
+        os.kill(worker.pid, signal.SIGKILL)
+
+        async def tried_again() -> bool:
+            rejected = [line for line in supervisor.log_lines() if "(status 75)" in str(line)]
+            return bool(rejected)
+
+        await cluster.eventually(tried_again, "a worker rejects the layout")
+        await cluster.redis.hset(f"{QUEUE}:meta", "layout", LAYOUT)  # type: ignore[misc]
+        await cluster.submit(payload("later"))
+        await cluster.until("later", JobState.COMPLETED)
         await cluster.judge()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class FakeRenderRunner:
         *,
         deadline_s: float,
         elapsed_s: float = 0.0,
+        common: Mapping[str, Any] | None = None,
         generation: Hashable = None,
         progress: ProgressCallback | None = None,
         handle_request: RequestHandler | None = None,

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from previewops.clock import Rng
 from previewops.queue.keys import Keys
 from previewops.queue.leases import ScriptRunner
 from previewops.queue.records import JobRecord
@@ -50,6 +51,13 @@ def make_settings(fixture: QueueFixture, **changes: Any) -> Settings:
     return replace(fixture.settings, **values)
 
 
+class MiddleRng:
+    """An Rng that always returns the middle."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
+
+
 class JobLog:
     """The jobs whose attempts have ended, in order, recorded by the ``after_job_end`` hook."""
 
@@ -76,6 +84,7 @@ def make_worker(
     *functions: Function | Callable[..., Awaitable[Any]],
     worker_id: str = "w1",
     socket_timeout_s: float = 5.0,
+    rng: Rng | None = None,
     **options: Any,
 ) -> PreviewWorker:
     """A worker with its own connection pool; the caller closes it."""
@@ -87,7 +96,7 @@ def make_worker(
         settings=settings,
         pool=connection_pool(url, role="worker", socket_timeout_s=socket_timeout_s),
         worker_id=worker_id,
-        rng=MaxRng(),
+        rng=rng or MaxRng(),
         **options,
     )
 

@@ -35,6 +35,7 @@ from previewops.metrics.lifetime_counters import (
 )
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.filter_query import FilterQuery, FilterTerm
+from previewops.queue.keys import ARQ_GUARD, ARQ_GUARD_SCORE
 from previewops.queue.leases import WORKER_LOST_FINGERPRINT, Claim, Leases
 from previewops.queue.queue import Receipt
 from previewops.queue.retry import FailureCounter
@@ -424,6 +425,31 @@ class QueueMachine(RuleBasedStateMachine):
             job.state, job.token, job.lease_expired = "cancelled", None, False
             self.model.count("cancelled")
 
+    @precondition(lambda self: self.model.of("waiting", "delayed", "unadmitted"))
+    @rule(pick=picks, places=st.integers(0, 2), now=st.booleans())
+    def reschedule(self, pick: int, places: int, now: bool) -> None:
+        pending = self.model.of("waiting", "delayed", "unadmitted")
+        job = pending[pick % len(pending)]
+        if job.state == "unadmitted":
+            job.state = "delayed" if job.due_ms > self.now_ms() else "waiting"
+            job.order = job.due_ms * 1000
+            self.model.count("accepted")
+        job.priority = PRIORITIES[(PRIORITIES.index(job.priority) + places) % 3]
+        call = self.fixture.queue.reschedule(
+            job.job_id, priority=Priority(job.priority) if places else None, now=now, who="ann"
+        )
+        assert self.run(call).value == job.state
+        if now and job.state == "delayed":
+            job.state = "waiting"
+            self.read_order(job)
+
+    @rule(job_id=job_ids)
+    def reschedule_another(self, job_id: str) -> None:
+        job = self.model.jobs.get(job_id)
+        assume(job is None or job.state in ENDED or job.state == "active")
+        with pytest.raises(JobNotFound if job is None else WrongState):
+            self.run(self.fixture.queue.reschedule(job_id, now=True, who="ann"))
+
     @rule()
     def pause(self) -> None:
         result = self.run(self.fixture.queue.pause(who="ann", reason="upkeep"))
@@ -530,6 +556,9 @@ class QueueMachine(RuleBasedStateMachine):
             pipe.zrange(keys.dead_groups, 0, -1, withscores=True)
             pipe.llen(keys.wake)
             schedule, high, normal, low, active, completed, cancelled, dead, groups, wakes = pipe.execute()
+        if any(score < 0 for _, score in schedule):
+            assert schedule[0] == (ARQ_GUARD, ARQ_GUARD_SCORE)
+        schedule = [pair for pair in schedule if pair[0] != ARQ_GUARD]
 
         for priority, members in zip(PRIORITIES, (high, normal, low), strict=True):
             expected = sorted(

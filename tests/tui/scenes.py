@@ -15,6 +15,7 @@ from previewops.snapshot.model import (
     QueueEvent,
     RunningJob,
     Snapshot,
+    StoreReport,
     WorkerState,
 )
 from previewops.states import JobState, Priority
@@ -71,6 +72,10 @@ def buckets(width_ms: int, count: int, pace: float) -> tuple[CounterBucket, ...]
     return tuple(bucket for bucket in made if bucket.counts)
 
 
+LAYERS = ("Landlock 6", "seccomp", "own user", "namespaces", "private root", "resource limits")
+STORE = StoreReport("3fa85f64" * 4, "/srv/data/previews", "", NOW_MS - 5_400_000, NOW_MS - 9_000)
+
+
 def worker(number: int, host: str, busy: int, **changes: object) -> WorkerState:
     """A worker with two slots and a heartbeat 0.4 s ago."""
     made = WorkerState(
@@ -89,6 +94,9 @@ def worker(number: int, host: str, busy: int, **changes: object) -> WorkerState:
         jobs=tuple(f"lesson-{number}{slot}" for slot in range(busy)),
         cpu=61.0 * busy,
         own_rss_bytes=44 * MIB,
+        confined_by=LAYERS,
+        clock_ahead_ms=12,
+        store=STORE,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -622,6 +630,25 @@ TROUBLED = replace(
     running_jobs=(replace(RUNS[0], attempts=2, crashes=1), *RUNS[1:]),
 )
 """A fleet with problems: a silent worker and supervisor, different versions, a worker without a supervisor."""
+
+UNEQUAL = replace(
+    BUSY,
+    workers=(
+        *WORKERS[:2],
+        *(
+            replace(
+                worker,
+                confined_by=LAYERS[1:],
+                confinement_missing=("Landlock: the kernel is older than 5.13",),
+                clock_ahead_ms=-61_000,
+                store=replace(STORE, problem="No space left on device", since_ms=NOW_MS - 190_000),
+            )
+            for worker in WORKERS[2:]
+        ),
+        replace(LONE, store=replace(STORE, store_id="b07c1d22" * 4)),
+    ),
+)
+"""Hosts that differ: a store that fails, a clock, confinement, another store, another version."""
 
 LOST = replace(BUSY, data_lost_ms=NOW_MS - 300_000)
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from textual.message import Message
 
-from previewops.errors import EXIT_CONFIG, LayoutUnsupported
+from previewops.errors import EXIT_TRY_AGAIN, LayoutUnsupported
 from previewops.snapshot.model import Snapshot
 from previewops.tui.data import poller as module
 from previewops.tui.data.poller import Poller, SnapshotMissed, SourceRejected
@@ -72,7 +72,7 @@ async def test_a_newer_layout_ends_the_polls() -> None:
         await Poller(RejectingSource(), Receiver(), SnapshotQuery, interval_s=60.0).run()
     (message,) = messages
     assert isinstance(message, SourceRejected)
-    assert message.error.exit_code == EXIT_CONFIG
+    assert message.error.exit_code == EXIT_TRY_AGAIN
 
 
 async def test_a_call_without_a_reply_is_cancelled_and_ends_before_the_next(

@@ -45,7 +45,7 @@ VIOLATION = Violation("/jobId", "too-short", "jobId is empty", '""', "1 to 128 c
         (QueueFull("a", 20, 20), 75, "queue-full", {"job_id": "a", "backlog": 20, "limit": 20}),
         (RecordUnreadable("a", "q:job:a", "no state"), 76, "record-unreadable", {"key": "q:job:a"}),
         (ForeignKey("q:meta", "list", "hash"), 76, "foreign-key", {"key": "q:meta", "found": "list"}),
-        (LayoutUnsupported("q", 2, 1), 78, "newer-layout", {"found": 2, "supported": 1}),
+        (LayoutUnsupported("q", 2, 1), 75, "newer-layout", {"found": 2, "supported": 1}),
         (RedisUnavailable("redis://h", "refused"), 69, "redis-unavailable", {"address": "redis://h"}),
     ],
 )

@@ -126,7 +126,7 @@ def _requeue_with_payload(
         raise UsageError("--payload requires exactly one JOB", hint="name one job, without a filter")
     (job_id,) = selection.job_ids
     payload = read_payload(file).validate(context.asset_policy())
-    context.call(
+    context.change(
         lambda queue: DeadLetters(queue.redis, queue.settings).requeue_with_payload(
             job_id, payload, who=context.operator, reason=reason, priority=priority
         )
@@ -156,7 +156,7 @@ def _run(
         print_out(f"{command.past_tense} {result.done}, skipped {result.skipped + len(missing)}")
         return EXIT_FAILED if missing else 0
 
-    return context.call(run)
+    return context.change(run)
 
 
 async def _preview(

@@ -10,6 +10,7 @@ from textual.binding import BindingType
 from textual.containers import Container
 
 from previewops.snapshot.fleet import WorkerCountRange
+from previewops.snapshot.hosts import Fleet
 from previewops.tui.commands.commands import FleetActionCommand, Scale
 from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.base import OperatorScreen, bindings
@@ -78,7 +79,8 @@ class WorkersScreen(OperatorScreen):
             grid.set_columns(table.columns(differ=differ))
         runs = table.runs_by_id(snapshot.running_jobs)
         now_ms = snapshot.now_ms
-        shown = [Row(row.key, table.cells(row, now_ms, runs, differ=differ)) for row in rows]
+        fleet = Fleet.of(snapshot.workers)
+        shown = [Row(row.key, table.cells(row, now_ms, runs, fleet, differ=differ)) for row in rows]
         grid.show(shown, empty=table.format_empty_lines(snapshot))
         self.query_one("#table-panel", Panel).label(subtitle=table.summary(snapshot) if rows else "")
         self.query_one("#detail-panel", Panel).display = bool(rows)

@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from previewops.formatting import clean, pluralize
+from previewops.snapshot.hosts import Fleet, group_by_host
 from previewops.snapshot.model import RunningJob, Snapshot
 from previewops.tui.state.queue_view import SILENT_MS
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.columns import GAP, TableColumn, fit_widths
+from previewops.tui.viewmodel.durations import elapsed
+from previewops.tui.viewmodel.fleet.host_report import report_lines
 from previewops.tui.viewmodel.fleet.table import (
     FleetRow,
     cpu_text,
-    elapsed,
     memory_text,
     row_state,
     target_count,
@@ -80,6 +82,7 @@ def _of_host(row: FleetRow, snapshot: Snapshot) -> list[Line]:
         return [
             (Span(started), Span("previewops worker", Tone.STRONG), Span(".")),
             (Span(orphaned, Tone.DIM),),
+            *_host_lines(row, snapshot),
         ]
     state, now_ms = supervisor.state, snapshot.now_ms
     phases = Counter(supervised.phase for supervised in state.workers)
@@ -99,7 +102,12 @@ def _of_host(row: FleetRow, snapshot: Snapshot) -> list[Line]:
         lines.append((Span(text, Tone.BAD),))
     if state.notice:
         lines.append((clean_span(f"▲ {state.notice}", Tone.WARN),))
-    return lines
+    return [*lines, *_host_lines(row, snapshot)]
+
+
+def _host_lines(row: FleetRow, snapshot: Snapshot) -> list[Line]:
+    report = Fleet.of(snapshot.workers).find(row.host)
+    return report_lines(report, snapshot.now_ms) if report is not None else []
 
 
 def _of_worker(row: FleetRow, snapshot: Snapshot) -> list[Line]:
@@ -118,8 +126,9 @@ def _of_worker(row: FleetRow, snapshot: Snapshot) -> list[Line]:
                 Span(f"  {memory_text(worker.rss_bytes)} ({memory_text(worker.own_rss_bytes)} its own)"),
             )
         )
-        where = f"pid {worker.pid} on {worker.host}, version {worker.version or '-'}"
+        where = f"pid {worker.pid} on {worker.host}, version {worker.full_version or '-'}"
         lines.append((clean_span(where, Tone.DIM),))
+        lines += report_lines(group_by_host([worker])[0], now_ms)
     if supervised is not None:
         if supervised.reason:
             first += [Span(": "), clean_span(supervised.reason)]

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from previewops.formatting import clean, format_age, pluralize
+from previewops.formatting import clean, pluralize
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorStatus
+from previewops.snapshot.hosts import Fleet
 from previewops.snapshot.model import RunningJob, Snapshot, WorkerState
 from previewops.tui.state.queue_view import SILENT_MS
 from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.columns import TableColumn
+from previewops.tui.viewmodel.durations import elapsed
+from previewops.tui.viewmodel.fleet.host_report import host_facts, host_warnings
 from previewops.tui.viewmodel.queue_status import alive_workers
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
@@ -119,10 +122,12 @@ def versions(snapshot: Snapshot) -> frozenset[str]:
     return frozenset(version for version in (*views, *(w.version for w in snapshot.workers)) if version)
 
 
-def cells(row: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], *, differ: bool) -> tuple[Line, ...]:
+def cells(
+    row: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], fleet: Fleet, *, differ: bool
+) -> tuple[Line, ...]:
     """The cells of a row. Headings and empty worker slots have fewer: their last cell takes the remaining width."""
     if row.is_heading:
-        return (format_heading_line(row, now_ms),)
+        return (format_heading_line(row, now_ms, fleet),)
     mark, text, tone = row_state(row, now_ms)
     name = (Span(f"  {mark} ", tone), clean_span(short_id(row), Tone.TEXT if row.worker else Tone.DIM))
     state = (Span(text, tone),)
@@ -145,22 +150,29 @@ def cells(row: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], *, differ:
     )
 
 
-def format_heading_line(row: FleetRow, now_ms: int) -> Line:
-    """The heading of a host: the supervisor's state, target and notice."""
-    supervisor = row.supervisor
+def format_heading_line(row: FleetRow, now_ms: int, fleet: Fleet) -> Line:
+    """The heading of a host: the supervisor's state, what is wrong on the host, target, and facts of its workers."""
+    supervisor, report = row.supervisor, fleet.find(row.host)
+    warnings = [] if report is None else host_warnings(report, fleet, now_ms)
+    facts = [] if report is None else host_facts(report, fleet)
     if supervisor is None:
-        alone = Span("  without a supervisor", Tone.WARN)
-        return (Span("▲ ", Tone.WARN), clean_span(row.host, Tone.STRONG), alone)
+        start = [Span("▲ ", Tone.WARN), clean_span(row.host, Tone.STRONG)]
+        start.append(Span("  without a supervisor", Tone.WARN))
+        return (*start, *warnings, *_dim(facts))
     state = supervisor.state
     well = not supervisor.silent and state.state == "running"
     text = f"silent {elapsed(supervisor.heartbeat_ms, now_ms)}" if supervisor.silent else clean(state.state)
     mark = Span("● ", Tone.GOOD) if well else Span("▲ ", Tone.WARN)
     parts = [mark, clean_span(state.host, Tone.STRONG), Span(f"  {text}", Tone.DIM if well else Tone.WARN)]
-    facts = (clean(state.backend), target_count(supervisor), memory_text(state.rss_bytes))
-    parts.append(Span("".join(f"  {fact}" for fact in facts), Tone.DIM))
     if state.notice:
-        parts.append(clean_span(f"  {state.notice}", Tone.WARN))
-    return tuple(parts)
+        warnings.append(clean_span(f"  {state.notice}", Tone.WARN))
+    rest = (clean(state.backend), memory_text(state.rss_bytes))
+    return (*parts, *warnings, *_dim([target_count(supervisor), *facts, *rest]))
+
+
+def _dim(facts: Iterable[str]) -> list[Span]:
+    text = "".join(f"  {fact}" for fact in facts if fact)
+    return [Span(text, Tone.DIM)] if text else []
 
 
 def target_count(supervisor: SupervisorStatus) -> str:
@@ -237,8 +249,8 @@ def summary(snapshot: Snapshot) -> str:
         for supervised in supervisor.state.workers
     )
     parts += [f"{silent} silent"] * bool(silent) + [f"{given_up} given up"] * bool(given_up)
-    if len(versions(snapshot)) > 1:
-        parts.append("versions differ")
+    parts += ["versions differ"] * (len(versions(snapshot)) > 1)
+    parts += ["stores differ"] * (len(Fleet.of(snapshot.workers).store_ids) > 1)
     return " · ".join(parts)
 
 
@@ -263,11 +275,6 @@ def format_empty_lines(snapshot: Snapshot) -> tuple[Line, ...]:
             for command, description in commands
         ),
     )
-
-
-def elapsed(then_ms: int, now_ms: int) -> str:
-    """An elapsed time, coarse so that it rarely changes: "40 s", "3 min", "2 h"."""
-    return "0 s" if now_ms - then_ms < 1_000 else format_age(then_ms, now_ms).removesuffix(" ago")
 
 
 def cpu_text(percent: float) -> str:
