@@ -1,6 +1,6 @@
 """Draws the pictures of README.md and docs/rendering-options.md: ``python -m tests.docs.pictures``.
 
-Look at them before they are committed. Those of Japanese and emoji need Debian's fonts-droid-fallback and
+Look at them before they are committed. Those of Japanese, Chinese and emoji need the extra fonts and Debian's
 fonts-noto-color-emoji.
 """
 
@@ -193,6 +193,14 @@ PICTURES: dict[str, Shot] = {
             "assetIds": ONE,
         },
         {"theme": "dark"},
+    ),
+    "language": Shot(
+        {
+            "title": "三子成線",
+            "text": "三顆棋子排成一線，便可取走對方一顆棋子：“骨、直、角”的寫法隨語言而不同。",
+            "assetIds": ONE,
+        },
+        {"language": "zh-Hant"},
     ),
 }
 MOVING = "animation"

@@ -41,6 +41,7 @@ def _build_preview(result: RenderResult, payload: Mapping[str, Any], container_s
         "projectId": payload["projectId"],
         "requestId": payload["requestId"],
         "title": storyboard.title,
+        "language": storyboard.language,
         "width": storyboard.size.width,
         "height": storyboard.size.height,
         "durationMs": storyboard.duration_ms,

@@ -115,7 +115,7 @@ class VideoWriter:
         for image, duration_ms in frames:
             held_from = start_ms
             if before is not None:
-                for share, at, until in _fade(start_ms, duration_ms, self.storyboard.fps):
+                for share, at, until in fade_frames(start_ms, duration_ms, self.storyboard.fps):
                     yield Image.blend(before, image, share), at, until - at
                     held_from = until
             before = image if self.storyboard.fades else None
@@ -124,9 +124,15 @@ class VideoWriter:
             start_ms = until_ms
 
 
-def _fade(start_ms: int, duration_ms: int, fps: int) -> Iterator[tuple[float, int, int]]:
-    """Yields (share of the new picture, start, end) of each frame of a fade; it lasts at most half of its card."""
-    steps = min(_FADE_MS, duration_ms // 2) * fps // 1000
+def fade_frames(start_ms: int, duration_ms: int, fps: int) -> Iterator[tuple[float, int, int]]:
+    """Yields (share of the new picture, start, end) of each frame of a fade; it lasts at most half of its card.
+
+    A frame rate too low for the fade gives one frame for its whole length.
+    """
+    length_ms = min(_FADE_MS, duration_ms // 2)
+    steps = length_ms * fps // 1000
+    if not steps:
+        yield 0.5, start_ms, start_ms + length_ms
     for step in range(steps):
         yield (step + 1) / (steps + 1), start_ms + step * 1000 // fps, start_ms + (step + 1) * 1000 // fps
 
