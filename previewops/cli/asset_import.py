@@ -10,7 +10,6 @@ import copy
 import errno
 import hashlib
 import os
-import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -22,12 +21,10 @@ from typing import Any
 from previewops.contract import FileUri, UriNotAllowed, parse_uri
 from previewops.contract_maxima import MAX_ASSETS
 from previewops.errors import PreviewopsError, Violation
+from previewops.file_kinds import HEAD_BYTES, PICTURES, SOUNDS, detect_kind, list_names
 from previewops.message_formatting import escape_unprintable, quote
 
-SUPPORTED_KINDS = "JPEG, PNG, WebP, GIF, AVIF, WAV, MP3, Ogg, FLAC, AAC or M4A"
-
 _CHUNK = 1024 * 1024
-_HEAD = 16
 _MODE = 0o666  # minus the umask: workers may run as another user
 _FILE_TYPES = (
     (stat.S_ISDIR, "a folder"),
@@ -36,23 +33,6 @@ _FILE_TYPES = (
     (stat.S_ISCHR, "a character device"),
     (stat.S_ISBLK, "a block device"),
 )
-
-_SIGNATURES = (
-    ("png", rb"\x89PNG\r\n\x1a\n"),
-    ("jpg", rb"\xff\xd8\xff"),
-    ("gif", rb"GIF8[79]a"),
-    ("webp", rb"RIFF....WEBP"),
-    ("avif", rb"....ftypavi[fs]"),
-    ("wav", rb"RIFF....WAVE"),
-    ("ogg", rb"OggS"),
-    ("flac", rb"fLaC"),
-    ("m4a", rb"....ftyp(M4A |M4B |mp42|isom|dash)"),
-    ("mp3", rb"ID3"),
-    # MPEG audio or ADTS frame headers: eleven set bits, two of the version, two of the layer, which is 0 in ADTS.
-    ("aac", rb"\xff[\xe0\xe1\xe8\xe9\xf0\xf1\xf8\xf9]"),
-    ("mp3", rb"\xff[\xe0-\xff]"),
-)
-"""Extensions, and patterns of the start of a file."""
 
 
 class ImportFailed(PreviewopsError):
@@ -181,7 +161,7 @@ def _plan_copy(uri: str, base: Path, store: Path, max_bytes: int) -> AssetCopy |
         ) from None
     with os.fdopen(descriptor, "rb") as file:
         _check_size(os.fstat(descriptor).st_size, max_bytes)
-        extension = _detect_extension(file.read(_HEAD))
+        extension = _detect_extension(file.read(HEAD_BYTES))
         file.seek(0)
         digest = _hash_chunks(file.read, max_bytes)
     return AssetCopy(source, store / digest[:2] / f"{digest}.{extension}", digest, max_bytes)
@@ -262,13 +242,17 @@ def _copy(planned: AssetCopy) -> None:
 
 
 def _detect_extension(head: bytes) -> str:
-    """Returns the file extension for the signature at the start of ``head``."""
-    for extension, signature in _SIGNATURES:
-        if re.match(signature, head, re.DOTALL):
-            return extension
+    """Returns the file extension for the kind of file that starts with ``head``."""
+    kind = detect_kind(head)
+    if kind is not None and (kind.is_shown or kind.is_heard):
+        return kind.extension
+    if not head:
+        found = "an empty file"
+    else:
+        found = kind.name if kind else f"a file that starts with the bytes {head[:8].hex(' ')}"
     raise _ImportProblem(
         "import-unknown-kind",
         "is not a supported picture or sound",
-        "an empty file" if not head else f"a file that starts with the bytes {head[:8].hex(' ')}",
-        SUPPORTED_KINDS,
+        found,
+        list_names(tuple(dict.fromkeys(PICTURES + SOUNDS))),
     )

@@ -76,6 +76,7 @@ class ScriptName(StrEnum):
     REPAIR_GROUP = auto()
     REPAIR_MEMBER = auto()
     REPAIR_ACCOUNTING = auto()
+    REGROUP = auto()
 
 
 @cache
