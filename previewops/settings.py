@@ -218,6 +218,15 @@ class Settings:
     asset_max_mb: int = _integer(100, 1, 1_048_576, "Maximum size of one asset file, MiB.")
     fetch_timeout_s: int = _integer(20, 1, 3_600, "Timeout for fetching one asset, s.")
     fetch_max_mb: int = _integer(500, 1, 1_048_576, "Maximum that one job may fetch in total, MiB.")
+    uploads_max_mb: int = _integer(
+        10_240,
+        0,
+        1_073_741_824,
+        "Maximum size of all stored assets for further uploads over REST, MiB; 0: no uploads.",
+    )
+    uploads_max_files: int = _integer(
+        100_000, 1, 100_000_000, "Maximum number of all stored assets for further uploads over REST."
+    )
     frame_max_mp: int = _integer(100, 1, 10_000, "Maximum pixels of one picture frame, millions.")
     frames_max: int = _integer(1_000, 1, 1_000_000, "Maximum frames of one animated picture.")
     picture_max_mp: int = _integer(
@@ -315,7 +324,10 @@ class Settings:
     )
     api_max_body_mb: int = _integer(16, 1, 256, "Maximum size of one batch of jobs, MiB.")
     api_client_timeout_s: int = _integer(
-        30, 1, 3_600, "Time a client has to send its request, or to accept the next part of a response, s."
+        30,
+        1,
+        3_600,
+        "Time a client has to send its request or the next MiB of it, or to accept the next part of a response, s.",
     )
 
     def __post_init__(self) -> None:

@@ -64,7 +64,7 @@ def operations() -> dict[tuple[str, str], dict[str, Any]]:
 def operation_of(method: str, path: str) -> dict[str, Any] | None:
     method = "GET" if method == "HEAD" else method
     for (known, template), operation in operations().items():
-        pattern = template.replace("{name}", ".+").replace("{jobId}", "[^/]+")
+        pattern = re.sub(r"{\w+}", "[^/]+", template.replace("{name}", ".+"))
         if known == method and re.fullmatch(pattern, path):
             return operation
     return None

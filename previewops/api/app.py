@@ -24,6 +24,7 @@ from previewops.api.rate_limit import RateLimitMiddleware, TokenBuckets
 from previewops.api.request_head import check_head
 from previewops.api.request_middleware import RequestMiddleware
 from previewops.api.request_params import Endpoint, reject_query
+from previewops.api.upload_routes import ASSETS, UploadRoutes
 from previewops.clock import Clock
 from previewops.health import Thresholds
 
@@ -46,6 +47,7 @@ def build_routes(
     events = EventRoutes(backend, watcher, clients, heartbeat_s=heartbeat_s)
     queue = QueueRoutes(backend, thresholds)
     dead_letters = DeadLetterRoutes(backend)
+    uploads = UploadRoutes(backend, clients)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
         return Route(path, reject_query(endpoint), methods=[method])
@@ -57,6 +59,9 @@ def build_routes(
         route(JOBS + "/{jobId}/artifacts", artifacts.manifest),
         route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file),
         Route(JOBS + "/{jobId}", jobs.cancel, methods=["DELETE"]),
+        route(ASSETS, uploads.post, "POST"),
+        route(ASSETS + "/{sha256}", uploads.put, "PUT"),
+        route(ASSETS + "/{sha256}", uploads.find),
         route(QUEUE + "/metrics", queue.stats),
         route(QUEUE + "/pause", queue.pause, "POST"),
         route(QUEUE + "/resume", queue.resume, "POST"),

@@ -90,6 +90,34 @@ class ArtifactNotServed(ApiError):
     code = "no-such-artifact"
 
 
+class AssetNotStored(ApiError):
+    """No asset with this digest is stored."""
+
+    status = 404
+    code = "no-such-asset"
+
+
+class UploadsDisabled(ApiError):
+    """The settings allow no uploads."""
+
+    status = 501
+    code = "uploads-disabled"
+
+
+class AssetsFull(ApiError):
+    """The stored assets take what they may."""
+
+    status = 507
+    code = "assets-full"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message,
+            hint="remove unused assets with `previewops prune --assets AGE --apply`, "
+            "or raise PREVIEW_UPLOADS_MAX_MB or PREVIEW_UPLOADS_MAX_FILES",
+        )
+
+
 class MethodNotAllowed(ApiError):
     """The path does not support the method. ``others`` are paths below it that do."""
 

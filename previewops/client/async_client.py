@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from redis.exceptions import RedisError
 
@@ -17,6 +17,7 @@ from previewops.client import arguments
 from previewops.client.errors import JobCancelled, JobFailed, WaitTimeout
 from previewops.client.payload_source import PayloadSource, load_payload
 from previewops.client.results import JobResult, Progress
+from previewops.client.uploads import upload_asset
 from previewops.disclosure import redact_url
 from previewops.errors import (
     InvalidPayload,
@@ -115,8 +116,24 @@ class AsyncClient:
         if connection is not None:
             await connection.queue.redis.aclose()
 
-    async def submit(self, payload: PayloadSource) -> Receipt:
+    async def upload(self, source: os.PathLike[str] | BinaryIO) -> str:
+        """Stores a picture or a sound where workers find it, and returns its uri for payloads.
+
+        ``source`` is a path, or a file that is open in binary mode, which is read from where it is. The same content
+        has the same uri, and is stored once.
+
+        Raises:
+            AssetKindUnsupported, AssetTooLarge: it is neither a picture nor a sound, or exceeds PREVIEW_ASSET_MAX_MB.
+            UsageError: the file cannot be read.
+            ImportFailed, StoreUnavailable, StoreRejected: it cannot be stored.
+        """
+        return await asyncio.to_thread(upload_asset, source, self.settings)
+
+    async def submit(self, payload: PayloadSource, *, upload: bool = False) -> Receipt:
         """Submits one job. ``new`` of the receipt is False if the same job already existed.
+
+        With ``upload``, files that the payload names by path are stored first, and the job names the stored ones.
+        Paths are relative to the payload's file, or to the current folder.
 
         Raises:
             InvalidPayload: the payload violates the contract; ``violations`` has a JSON pointer for each.
@@ -124,20 +141,23 @@ class AsyncClient:
             QueueFull: PREVIEW_QUEUE_MAX jobs are waiting; try again later.
             RecordUnreadable: the stored record of the same job is damaged.
             UsageError: the file cannot be read.
+            ImportFailed, StoreUnavailable, StoreRejected: with ``upload``, a file cannot be stored.
         """
-        (result,) = await self.submit_many([payload])
+        (result,) = await self.submit_many([payload], upload=upload)
         if isinstance(result, PreviewopsError):
             raise result
         return result
 
-    async def submit_many(self, payloads: Iterable[PayloadSource]) -> list[Receipt | SubmitError]:
+    async def submit_many(
+        self, payloads: Iterable[PayloadSource], *, upload: bool = False
+    ) -> list[Receipt | SubmitError]:
         """Submits jobs in batches of hundreds. Returns one receipt or error per payload, in order."""
         arguments.require_list("payloads", payloads)
         results: list[Receipt | SubmitError | None] = []
         valid = []
         for source in payloads:
             try:
-                valid.append(await load_payload(source, self.settings))
+                valid.append(await load_payload(source, self.settings, upload=upload))
                 results.append(None)
             except (InvalidPayload, UsageError) as error:
                 results.append(error)

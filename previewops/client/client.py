@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable
 from concurrent.futures import CancelledError
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from previewops.client.async_client import AsyncClient, SubmitError
 from previewops.client.background_loop import BackgroundLoop
@@ -61,13 +61,19 @@ class Client:
         if thread is not None:
             thread.close()
 
-    def submit(self, payload: PayloadSource) -> Receipt:
-        """Submits one job; see ``AsyncClient.submit``."""
-        return self._call(self._client.submit(payload))
+    def upload(self, source: os.PathLike[str] | BinaryIO) -> str:
+        """Stores a picture or a sound and returns its uri; see ``AsyncClient.upload``."""
+        return self._call(self._client.upload(source))
 
-    def submit_many(self, payloads: Iterable[PayloadSource]) -> list[Receipt | SubmitError]:
+    def submit(self, payload: PayloadSource, *, upload: bool = False) -> Receipt:
+        """Submits one job; see ``AsyncClient.submit``."""
+        return self._call(self._client.submit(payload, upload=upload))
+
+    def submit_many(
+        self, payloads: Iterable[PayloadSource], *, upload: bool = False
+    ) -> list[Receipt | SubmitError]:
         """Submits jobs; one receipt or error per payload, in order; see ``AsyncClient.submit_many``."""
-        return self._call(self._client.submit_many(payloads))
+        return self._call(self._client.submit_many(payloads, upload=upload))
 
     def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobResult:
         """Waits until a job has ended and returns its result; see ``AsyncClient.wait``."""

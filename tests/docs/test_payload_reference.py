@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from previewops import contract
-from previewops.cli import asset_import, program
+from previewops.cli import program
 from previewops.contract import explain, semantics, uris
 from previewops.errors import EXIT_INVALID
+from previewops.stores import asset_import
 from tests.contract.test_payload_examples import CODE_OF_KEYWORD
 from tests.docs.documents import blocks, table
 from tests.docs.write_payload_reference import DOCUMENT, ROOTS, Example, examples, rewrite

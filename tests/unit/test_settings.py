@@ -14,6 +14,8 @@ INTEGERS = {
     "PREVIEW_WORKER_CONCURRENCY": ("worker_concurrency", 1, 256),
     "PREVIEW_QUEUE_MAX": ("queue_max", 1, 100_000_000),
     "PREVIEW_ASSET_MAX_MB": ("asset_max_mb", 1, 1_048_576),
+    "PREVIEW_UPLOADS_MAX_MB": ("uploads_max_mb", 0, 1_073_741_824),
+    "PREVIEW_UPLOADS_MAX_FILES": ("uploads_max_files", 1, 100_000_000),
     "PREVIEW_FETCH_TIMEOUT_S": ("fetch_timeout_s", 1, 3_600),
     "PREVIEW_FETCH_MAX_MB": ("fetch_max_mb", 1, 1_048_576),
     "PREVIEW_FRAME_MAX_MP": ("frame_max_mp", 1, 10_000),
