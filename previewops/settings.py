@@ -106,6 +106,49 @@ def _token(raw: str) -> str:
     return raw
 
 
+_LINK_KEY = re.compile(r"[A-Za-z0-9._~+/=-]{32,512}")
+_LINK_KEYS_ALLOWED = "one key or two, separated by ',', each of 32 to 512 of A-Z a-z 0-9 . _ ~ + / = -"
+_MAX_LINK_KEYS = 2
+
+
+def _link_keys(raw: str) -> tuple[str, ...]:
+    keys = tuple(part.strip() for part in raw.split(","))
+    if len(keys) > _MAX_LINK_KEYS or not all(map(_LINK_KEY.fullmatch, keys)):
+        raise _InvalidValue(_LINK_KEYS_ALLOWED)
+    return keys
+
+
+def parse_link_keys(variable: str, raw: str) -> tuple[str, ...]:
+    """Returns the keys in the text of the file that ``variable`` names.
+
+    Raises:
+        UsageError: the text has no valid keys. The message does not contain it.
+    """
+    try:
+        return _link_keys(raw)
+    except _InvalidValue as allowed:
+        raise UsageError(f"{variable}: found another value, allowed {allowed}") from None
+
+
+def _origins(raw: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().lower() for part in raw.split(",") if part.strip())
+    if not all(re.fullmatch(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?", origin) for origin in origins):
+        raise _InvalidValue("origins such as https://app.example or http://localhost:3000, separated by ','")
+    return origins
+
+
+def _public_url(raw: str) -> str:
+    if re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]{1,260}(/[A-Za-z0-9._~-]{1,100}){0,10}/?", raw) is None:
+        raise _InvalidValue("an address such as https://previews.example, without a query")
+    return raw.rstrip("/")
+
+
+def _sendfile(raw: str) -> str:
+    if raw != "x-sendfile" and re.fullmatch(r"x-accel-redirect:/[A-Za-z0-9._~/-]{0,200}", raw) is None:
+        raise _InvalidValue("x-sendfile, or x-accel-redirect:/internal/path")
+    return raw
+
+
 def _bucket(raw: str) -> BucketAddress:
     try:
         return parse_bucket_address(raw)
@@ -118,7 +161,7 @@ def _buckets(raw: str) -> tuple[BucketAddress, ...]:
 
 
 # Messages omit these values: an address may contain a password.
-_SECRETS = (_url, _token, _bucket, _buckets)
+_SECRETS = (_url, _token, _bucket, _buckets, _link_keys)
 
 
 def _folder(raw: str) -> Path:
@@ -302,6 +345,34 @@ class Settings:
     api_read_token_file: Path | None = _setting(
         None, _file, "File with the token with read-only access.", shown="no file"
     )
+    link_key: tuple[str, ...] = _setting(
+        (),
+        _link_keys,
+        "Key that signs links, for browsers without a token; after a comma an older key that is still accepted.",
+        shown="no links",
+    )
+    link_key_file: Path | None = _setting(
+        None, _file, "File with the key of links, instead of PREVIEW_LINK_KEY.", shown="no file"
+    )
+    link_ttl_s: int = _integer(3_600, 60, 604_800, "Validity of signed links, s; up to a quarter longer.")
+    api_url: str | None = _setting(
+        None,
+        _public_url,
+        "Public address of the REST API, which signed links begin with.",
+        shown="links begin with /api",
+    )
+    api_origins: tuple[str, ...] = _setting(
+        (),
+        _origins,
+        "Origins of pages that may use the REST API from a browser (CORS), separated by ','.",
+        shown="only its own",
+    )
+    api_sendfile: str | None = _setting(
+        None,
+        _sendfile,
+        "Let a proxy of PREVIEW_API_PROXIES send files: x-accel-redirect:/path (nginx) or x-sendfile.",
+        shown="the REST API sends them",
+    )
     api_hosts: tuple[str, ...] = _setting(
         (),
         _names,
@@ -362,7 +433,7 @@ class Settings:
         return settings
 
     def _conflicts(self) -> list[str]:
-        problems = []
+        problems = self._api_conflicts()
         if self.heartbeat_ms * 3 > self.lease_ms:
             allowed = f"at most a third of PREVIEW_LEASE_MS ({self.lease_ms})"
             problems.append(f"PREVIEW_HEARTBEAT_MS: found {self.heartbeat_ms}, allowed {allowed}")
@@ -376,14 +447,6 @@ class Settings:
             # Otherwise a decoder that never ends meets the deadline first, and its job is retried.
             allowed = f"less than PREVIEW_JOB_TIMEOUT_S ({self.job_timeout_s})"
             problems.append(f"PREVIEW_CPU_LIMIT_S: found {self.cpu_limit_s}, allowed {allowed}")
-        has_token = self.api_token is not None or self.api_token_file is not None
-        if (self.api_read_token is not None or self.api_read_token_file is not None) and not has_token:
-            allowed = "only together with PREVIEW_API_TOKEN"
-            problems.append(f"PREVIEW_API_READ_TOKEN: found a token, allowed {allowed}")
-        for name in ("api_token", "api_read_token"):
-            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
-                variable = variable_of(name)
-                problems.append(f"{variable}: found a token and {variable}_FILE, allowed one of them")
         if (
             self.redis_password_file is not None
             and self.redis_url is not None
@@ -392,14 +455,32 @@ class Settings:
             problems.append(
                 "REDIS_URL: found a password and PREVIEW_REDIS_PASSWORD_FILE, allowed one of them"
             )
-        if self.api_token is not None and self.api_read_token == self.api_token:
-            found = "the value of PREVIEW_API_TOKEN"
-            problems.append(f"PREVIEW_API_READ_TOKEN: found {found}, allowed another token")
         data_dir = self.data_dir.absolute()
         for root in self.asset_roots or ():
             if root.absolute() != data_dir and is_private(root.absolute(), data_dir):
                 allowed = f"{self.data_dir / 'assets'}, or folders outside of DATA_DIR"
                 problems.append(f"PREVIEW_ASSET_ROOTS: found {str(root)!r}, allowed {allowed}")
+        return problems
+
+    def _api_conflicts(self) -> list[str]:
+        problems = []
+        if self.api_sendfile and self.store is not None:
+            problems.append(
+                f"PREVIEW_API_SENDFILE: found {self.api_sendfile}, allowed only without PREVIEW_STORE"
+            )
+        if self.link_key and self.link_key_file is not None:
+            problems.append("PREVIEW_LINK_KEY: found a key and PREVIEW_LINK_KEY_FILE, allowed one of them")
+        has_token = self.api_token is not None or self.api_token_file is not None
+        if (self.api_read_token is not None or self.api_read_token_file is not None) and not has_token:
+            allowed = "only together with PREVIEW_API_TOKEN"
+            problems.append(f"PREVIEW_API_READ_TOKEN: found a token, allowed {allowed}")
+        for name in ("api_token", "api_read_token"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                variable = variable_of(name)
+                problems.append(f"{variable}: found a token and {variable}_FILE, allowed one of them")
+        if self.api_token is not None and self.api_read_token == self.api_token:
+            found = "the value of PREVIEW_API_TOKEN"
+            problems.append(f"PREVIEW_API_READ_TOKEN: found {found}, allowed another token")
         return problems
 
     @property

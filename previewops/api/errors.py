@@ -104,6 +104,16 @@ class UploadsDisabled(ApiError):
     code = "uploads-disabled"
 
 
+class LinksDisabled(ApiError):
+    """No key is set that could sign links."""
+
+    status = 501
+    code = "links-disabled"
+
+    def __init__(self) -> None:
+        super().__init__("PREVIEW_LINK_KEY: found no key, allowed one that signs links")
+
+
 class AssetsFull(ApiError):
     """The stored assets take what they may."""
 

@@ -79,6 +79,8 @@ _TITLES = {
     "no-such-path": "Unknown path",
     "no-such-artifact": "The file is not available",
     "no-such-asset": "The asset is not stored",
+    "links-disabled": "Signed links are disabled",
+    "link-rejected": "The link is not valid",
     "uploads-disabled": "Uploads are disabled",
     "assets-full": "The assets take what they may",
     "asset-too-large": "The file is too large",

@@ -28,6 +28,7 @@ from previewops.api.backend import CONNECT_TIMEOUT_S, REDIS_SLOTS, SOCKET_TIMEOU
 from previewops.api.bounded_protocol import BoundedProtocol
 from previewops.api.client_address import ClientAddresses
 from previewops.api.connection_limits import RESERVED_CONNECTIONS, ConnectionLimits
+from previewops.api.cors import CorsPolicy
 from previewops.api.errors import TokenRequired
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.sockets import bind_sockets, is_loopback, resolve_addresses
@@ -121,6 +122,8 @@ async def _serve(
         rate=settings.api_rate,
         clock=clock,
         new_id=_generate_request_id,
+        signer=backend.signer,
+        cors=CorsPolicy(frozenset(settings.api_origins)),
     )
     protocol = partial(
         BoundedProtocol,

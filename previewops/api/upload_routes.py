@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from starlette.requests import Request
@@ -12,16 +13,17 @@ from previewops.api.asset_quota import MAX_UPLOADS, AssetQuota
 from previewops.api.backend import MIB, ApiBackend
 from previewops.api.body_reader import too_large
 from previewops.api.client_address import ClientAddresses, client_key
-from previewops.api.errors import AssetNotStored, UnsupportedMediaType, UploadsDisabled
+from previewops.api.errors import AssetNotStored, LinksDisabled, UnsupportedMediaType, UploadsDisabled
 from previewops.api.rate_limit import bill_of
+from previewops.api.request_params import read_command
 from previewops.api.responses import json_response
 from previewops.asset_roots import ASSETS_FOLDER
+from previewops.clock import iso_from_ms
+from previewops.queue.job_links import ASSETS_PATH, upload_link
 from previewops.settings import Settings
 from previewops.stores.asset_drafts import AssetDraft, sweep_drafts
 from previewops.stores.assets import SHA256, AssetStore, StoredAsset
 from previewops.stores.selection import open_assets
-
-ASSETS = "/api/preview/assets"
 
 WRITE_BYTES = MIB
 """Bytes of an upload that are written at once, in a thread; the event loop receives as many meanwhile."""
@@ -63,6 +65,17 @@ class UploadRoutes:
             raise AssetNotStored(f"no asset with the SHA-256 {digest} is stored", hint="upload it with PUT")
         return json_response(_as_json(asset))
 
+    async def link(self, request: Request) -> Response:
+        """``POST /api/preview/upload-links``: an address to which a browser can upload without a token."""
+        params = await read_command(request, self._backend.bodies)
+        params.raise_violations()
+        check_enabled(self._backend.settings)
+        if self._backend.signer is None:
+            raise LinksDisabled
+        url, expires_s = upload_link(self._backend.signer, now_s=time.time())
+        body = {"url": url, "expiresAt": iso_from_ms(expires_s * 1000), "maxBytes": self._max_bytes}
+        return json_response(body, 201)
+
     def _store(self) -> AssetStore:
         if self._assets is None:
             self._assets = open_assets(self._backend.settings)
@@ -88,7 +101,7 @@ class UploadRoutes:
             finally:
                 await asyncio.shield(asyncio.to_thread(draft.close))
             self._quota.count_stored(asset.bytes)
-        return json_response(_as_json(asset), 201, {"Location": f"{ASSETS}/{asset.sha256}"})
+        return json_response(_as_json(asset), 201, {"Location": f"{ASSETS_PATH}/{asset.sha256}"})
 
 
 async def _write(request: Request, draft: AssetDraft) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from previewops.errors import (
     UsageError,
     WrongState,
 )
+from previewops.queue.job_links import JobLinks, job_links, open_signer, upload_link
 from previewops.queue.queue import Queue, Receipt
 from previewops.queue.records import JobRecord
 from previewops.redis_server.connection import (
@@ -38,6 +40,7 @@ from previewops.redis_server.connection import (
 )
 from previewops.redis_server.failures import unavailable_reason
 from previewops.settings import Settings
+from previewops.signed_links import LinkSigner
 from previewops.states import JobState
 from previewops.stores.port import Artifact
 from previewops.stores.selection import open_store
@@ -238,6 +241,36 @@ class AsyncClient:
             state = "a dry run" if record.state is JobState.COMPLETED else record.state.value
             raise WrongState(job_id, state, "list the artifacts of", "completed and not a dry run")
         return await asyncio.to_thread(self._store.manifest, record)
+
+    async def links(self, job_id: str) -> JobLinks:
+        """Returns addresses of a job's status, events and files in the REST API, for a browser without a token.
+
+        They are valid for PREVIEW_LINK_TTL_S and begin with PREVIEW_API_URL. Anybody who has one can use it.
+
+        Raises:
+            JobNotFound: the job has no record.
+            UsageError: PREVIEW_LINK_KEY is not set, or its file cannot be read.
+        """
+        signer = self._signer()
+        record = await self.status(job_id)
+        return job_links(signer, record, now_s=time.time(), lifetime_s=self.settings.link_ttl_s)
+
+    async def upload_link(self) -> str:
+        """Returns an address of the REST API to which a browser can upload files for ten minutes without a token.
+
+        Raises:
+            UsageError: PREVIEW_LINK_KEY is not set, or its file cannot be read.
+        """
+        return upload_link(self._signer(), now_s=time.time())[0]
+
+    def _signer(self) -> LinkSigner:
+        signer = open_signer(self.settings)
+        if signer is None:
+            raise UsageError(
+                "PREVIEW_LINK_KEY: found no key, allowed the key of the REST API",
+                hint="set PREVIEW_LINK_KEY or PREVIEW_LINK_KEY_FILE here and for `previewops api`",
+            )
+        return signer
 
     async def cancel(self, job_id: str, *, who: str | None = None, why: str = "") -> JobState:
         """Cancels a job that has not ended; returns its previous state. ``who`` is recorded, by default ``name``.

@@ -19,6 +19,7 @@ from previewops.client.background_loop import BackgroundLoop
 from previewops.client.errors import ClientClosed
 from previewops.client.payload_source import PayloadSource
 from previewops.client.results import JobResult, Progress
+from previewops.queue.job_links import JobLinks
 from previewops.queue.queue import Receipt
 from previewops.queue.records import JobRecord
 from previewops.settings import Settings
@@ -98,6 +99,14 @@ class Client:
     def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
         """Returns the files of a completed job's bundle; see ``AsyncClient.artifacts``."""
         return self._call(self._client.artifacts(job_id))
+
+    def links(self, job_id: str) -> JobLinks:
+        """Returns signed addresses of a job in the REST API; see ``AsyncClient.links``."""
+        return self._call(self._client.links(job_id))
+
+    def upload_link(self) -> str:
+        """Returns a signed address for uploads; see ``AsyncClient.upload_link``."""
+        return self._call(self._client.upload_link())
 
     def cancel(self, job_id: str, *, who: str | None = None, why: str = "") -> JobState:
         """Cancels a job that has not ended; see ``AsyncClient.cancel``."""

@@ -14,6 +14,7 @@ INTEGERS = {
     "PREVIEW_WORKER_CONCURRENCY": ("worker_concurrency", 1, 256),
     "PREVIEW_QUEUE_MAX": ("queue_max", 1, 100_000_000),
     "PREVIEW_ASSET_MAX_MB": ("asset_max_mb", 1, 1_048_576),
+    "PREVIEW_LINK_TTL_S": ("link_ttl_s", 60, 604_800),
     "PREVIEW_UPLOADS_MAX_MB": ("uploads_max_mb", 0, 1_073_741_824),
     "PREVIEW_UPLOADS_MAX_FILES": ("uploads_max_files", 1, 100_000_000),
     "PREVIEW_FETCH_TIMEOUT_S": ("fetch_timeout_s", 1, 3_600),
