@@ -106,6 +106,30 @@ def _token(raw: str) -> str:
     return raw
 
 
+def _webhook_url(raw: str) -> str:
+    if re.fullmatch(r"https?://[^\s\x00-\x20]{1,2000}", raw) is None:
+        raise _InvalidValue("an address that starts with https:// or http://")
+    return raw
+
+
+def _webhook_secret(raw: str) -> str:
+    if re.fullmatch(r"whsec_[A-Za-z0-9+/]{32,88}={0,2}", raw) is None:
+        raise _InvalidValue("whsec_ and 24 to 64 bytes in base64, as `openssl rand -base64 32` makes them")
+    return raw
+
+
+def parse_webhook_secret(variable: str, raw: str) -> str:
+    """Returns the secret in the text of the file that ``variable`` names.
+
+    Raises:
+        UsageError: it is not one. The message does not contain it.
+    """
+    try:
+        return _webhook_secret(raw)
+    except _InvalidValue as allowed:
+        raise UsageError(f"{variable}: found another value, allowed {allowed}") from None
+
+
 _LINK_KEY = re.compile(r"[A-Za-z0-9._~+/=-]{32,512}")
 _LINK_KEYS_ALLOWED = "one key or two, separated by ',', each of 32 to 512 of A-Z a-z 0-9 . _ ~ + / = -"
 _MAX_LINK_KEYS = 2
@@ -161,7 +185,7 @@ def _buckets(raw: str) -> tuple[BucketAddress, ...]:
 
 
 # Messages omit these values: an address may contain a password.
-_SECRETS = (_url, _token, _bucket, _buckets, _link_keys)
+_SECRETS = (_url, _token, _bucket, _buckets, _link_keys, _webhook_url, _webhook_secret)
 
 
 def _folder(raw: str) -> Path:
@@ -315,6 +339,24 @@ class Settings:
     result_ttl_s: int = _integer(
         604_800, 60, 315_360_000, "Age at which records of completed jobs are removed, s."
     )
+    webhook_url: str | None = _setting(
+        None,
+        _webhook_url,
+        "Address that workers send the end of every job to (Standard Webhooks).",
+        shown="no receiver",
+    )
+    webhook_hosts: tuple[HostPattern, ...] = _setting(
+        (),
+        _hosts,
+        "Hosts that jobs may name as receivers in options.webhook, separated by ','; *.name allows all subdomains.",
+        shown="no host",
+    )
+    webhook_secret: str | None = _setting(
+        None, _webhook_secret, "Secret that signs webhooks: whsec_ and base64.", shown="no secret"
+    )
+    webhook_secret_file: Path | None = _setting(
+        None, _file, "File with the secret of webhooks, instead of PREVIEW_WEBHOOK_SECRET.", shown="no file"
+    )
     log_level: LogLevel = _setting(
         LogLevel.INFO, _one_of(LogLevel), "Minimum log level: debug, info, warning or error."
     )
@@ -440,6 +482,10 @@ class Settings:
         if self.artifact_links and self.store is None:
             allowed = "only together with PREVIEW_STORE"
             problems.append(f"PREVIEW_ARTIFACT_LINKS: found {self.artifact_links}, allowed {allowed}")
+        if self.webhook_secret and self.webhook_secret_file is not None:
+            problems.append(
+                "PREVIEW_WEBHOOK_SECRET: found a secret and PREVIEW_WEBHOOK_SECRET_FILE, allowed one of them"
+            )
         if self.backoff_base_ms > self.backoff_max_ms:
             allowed = f"at most PREVIEW_BACKOFF_MAX_MS ({self.backoff_max_ms})"
             problems.append(f"PREVIEW_BACKOFF_BASE_MS: found {self.backoff_base_ms}, allowed {allowed}")
@@ -482,6 +528,11 @@ class Settings:
             found = "the value of PREVIEW_API_TOKEN"
             problems.append(f"PREVIEW_API_READ_TOKEN: found {found}, allowed another token")
         return problems
+
+    @property
+    def sends_webhooks(self) -> bool:
+        """Whether workers send webhooks: for all jobs, or for those that name a receiver."""
+        return self.webhook_url is not None or bool(self.webhook_hosts)
 
     @property
     def effective_cpu_limit_s(self) -> float:

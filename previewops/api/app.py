@@ -27,6 +27,7 @@ from previewops.api.request_head import check_head
 from previewops.api.request_middleware import RequestMiddleware
 from previewops.api.request_params import Endpoint, reject_query
 from previewops.api.upload_routes import UploadRoutes
+from previewops.api.webhook_routes import WebhookRoutes
 from previewops.clock import Clock
 from previewops.health import Thresholds
 from previewops.queue.job_links import ASSETS_PATH as ASSETS
@@ -35,6 +36,7 @@ from previewops.signed_links import LinkSigner
 
 QUEUE = "/api/preview/queue"
 DEAD = "/api/preview/dlq"
+WEBHOOKS = "/api/preview/webhooks"
 
 
 def build_routes(
@@ -52,6 +54,7 @@ def build_routes(
     queue = QueueRoutes(backend, thresholds)
     dead_letters = DeadLetterRoutes(backend)
     uploads = UploadRoutes(backend, clients)
+    webhooks = WebhookRoutes(backend)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
         return Route(path, reject_query(endpoint), methods=[method])
@@ -73,6 +76,8 @@ def build_routes(
         Route(DEAD, dead_letters.list),
         route(DEAD + "/requeue", dead_letters.requeue, "POST"),
         route(DEAD + "/discard", dead_letters.discard, "POST"),
+        Route(WEBHOOKS, webhooks.list, methods=["GET"]),
+        route(WEBHOOKS + "/resend", webhooks.resend, "POST"),
         route("/api/preview/worker/health", queue.health),
         route("/metrics", queue.metrics),
         route("/livez", queue.alive),

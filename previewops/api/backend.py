@@ -85,6 +85,7 @@ class ApiBackend:
             settings.data_dir,
             shows_roots=False,
             buckets=settings.effective_asset_buckets,
+            webhook_hosts=settings.webhook_hosts,
         )
         self.bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, settings.api_max_body_mb * MIB))
         self._default_operator = default_operator

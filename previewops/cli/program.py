@@ -41,6 +41,7 @@ COMMANDS = {
     "jobs": LazyCommand("previewops.cli.jobs:jobs", "List jobs, newest first."),
     "cancel": LazyCommand("previewops.cli.cancel:cancel", "Cancel a job that has not ended."),
     "dlq": LazyCommand("previewops.cli.dlq:dlq", "List, show, requeue, discard or export dead letters."),
+    "webhooks": LazyCommand("previewops.cli.webhooks:webhooks", "List failed webhooks and send them again."),
     "pause": LazyCommand("previewops.cli.pause:pause", "Stop workers from claiming jobs."),
     "resume": LazyCommand("previewops.cli.pause:resume", "Let workers claim jobs again."),
     "stats": LazyCommand("previewops.cli.stats:stats", "Show queue statistics."),

@@ -39,6 +39,7 @@ async def load_payload(source: PayloadSource, settings: Settings, *, upload: boo
             settings.asset_hosts,
             settings.data_dir,
             buckets=settings.effective_asset_buckets,
+            webhook_hosts=settings.webhook_hosts or None,
         )
     name, base = None, Path()
     if isinstance(source, Mapping):

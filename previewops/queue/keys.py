@@ -82,6 +82,12 @@ class Keys:
     """List of at most one element; idle workers block on it."""
     events = _Key(":events", KeyType.STREAM)
     """Stream of events: operator commands and notable changes."""
+    webhooks = _Key(":webhooks", KeyType.SORTED_SET)
+    """Sorted set of unsent webhook messages by the server ms at which the next attempt is due."""
+    failed_webhooks = _Key(":webhooks-failed", KeyType.SORTED_SET)
+    """Sorted set of webhook messages that failed for good, by time in server ms; the last 10,000."""
+    webhook_prefix = _Key(":webhook:", KeyType.HASH)
+    """Prefix of a hash per webhook message: job, state, receiver, attempts, last error."""
     workers = _Key(":workers", KeyType.SORTED_SET)
     """Sorted set of worker ids by last heartbeat in server ms."""
     worker_prefix = _Key(":worker:", KeyType.HASH)
