@@ -20,6 +20,7 @@ from previewops.api.errors import ApiError, MethodNotAllowed
 from previewops.api.event_routes import HEARTBEAT_S, EventRoutes
 from previewops.api.job_routes import JobRoutes
 from previewops.api.job_watcher import JobWatcher
+from previewops.api.legacy_routes import LegacyRoutes
 from previewops.api.link_access import accept_link
 from previewops.api.queue_routes import QueueRoutes
 from previewops.api.rate_limit import RateLimitMiddleware, TokenBuckets
@@ -46,8 +47,9 @@ def build_routes(
     *,
     clients: ClientAddresses,
     heartbeat_s: float = HEARTBEAT_S,
+    legacy: bool = False,
 ) -> list[Route]:
-    """Returns every route."""
+    """Returns every route; with ``legacy`` those of the predecessor too."""
     jobs = JobRoutes(backend)
     artifacts = ArtifactRoutes(backend)
     events = EventRoutes(backend, watcher, clients, heartbeat_s=heartbeat_s)
@@ -84,6 +86,7 @@ def build_routes(
         route("/readyz", queue.ready),
         route("/openapi.json", schema_routes.openapi),
         route("/preview-job.schema.json", schema_routes.payload_schema),
+        *(LegacyRoutes(backend, artifacts).routes() if legacy else ()),
     ]
 
 

@@ -22,7 +22,7 @@ from previewops.worker.render.storyboard import Storyboard
 _LIBRARIES = ("pillow", "av")
 _WORKER = Path(__file__).resolve().parents[1]
 _RENDERER_PATHS = ("render", "fonts", "bundle_builder.py")
-_NOT_DRAWN = ("metadata", "webhook")
+_NOT_DRAWN = ("metadata", "webhook", "chapterId")
 
 
 @cache
