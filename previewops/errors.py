@@ -1,8 +1,7 @@
-"""Errors that this package raises on purpose.
+"""Errors that callers of this package see.
 
 Each error is typed, carries its data and its exit code, and its message names what was found, what is allowed and
-what to do. Two families: ``PreviewopsError`` reaches callers of the commands and the Python API; ``JobError``
-is why one attempt at a job failed, and its ``kind`` decides whether the job is retried.
+what to do. They reach callers of the commands and the Python API. Errors of jobs are in ``previewops.job_errors``.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any, ClassVar
 
 EXIT_FAILED = 1
@@ -41,20 +39,20 @@ class Violation:
         return asdict(self)
 
 
-class _PicklableError(Exception):
+class PicklableError(Exception):
     """An exception that survives pickling by ``multiprocessing``, whatever arguments its constructor takes."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickle, (type(self), self.args, self.__dict__)
 
 
-def _unpickle(kind: type[_PicklableError], args: tuple[Any, ...], state: dict[str, Any]) -> _PicklableError:
+def _unpickle(kind: type[PicklableError], args: tuple[Any, ...], state: dict[str, Any]) -> PicklableError:
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
     return error
 
 
-class PreviewopsError(_PicklableError):
+class PreviewopsError(PicklableError):
     """Base of the errors that callers see. ``exit_code`` is the process's; ``hint`` names the next step."""
 
     exit_code: ClassVar[int] = EXIT_FAILED
@@ -326,9 +324,12 @@ class ForeignKey(PreviewopsError):
 
 
 class LayoutUnsupported(PreviewopsError):
-    """A newer build has written the queue's data in a layout that this build does not know."""
+    """A newer build has written the queue's data in a layout that this build does not know.
 
-    exit_code = EXIT_CONFIG
+    It passes when this build is upgraded or the other one is rolled back, so a supervisor retries it.
+    """
+
+    exit_code = EXIT_TRY_AGAIN
     code = "newer-layout"
 
     def __init__(self, queue_name: str, found: int, supported: int) -> None:
@@ -412,79 +413,3 @@ class CommandRejected(PreviewopsError):
     """A supervisor rejected a command, or none accepted it in time."""
 
     code = "order-refused"
-
-
-class FailureKind(StrEnum):
-    """Whether the retry policy retries a failed job."""
-
-    PERMANENT = "permanent"  # the same job would fail the same way again: dead letter at once
-    TRANSIENT = "transient"  # may succeed later: retried with backoff up to PREVIEW_MAX_ATTEMPTS
-
-
-class JobError(_PicklableError):
-    """Why one attempt at a job failed.
-
-    ``code`` is a stable kebab-case word, part of the fingerprint that groups dead letters. ``data`` holds the found
-    and allowed values as JSON values. ``error_class`` names the original exception if it is not a JobError;
-    ``remote_traceback`` is the traceback's text if it was raised in a render process.
-    """
-
-    kind: ClassVar[FailureKind] = FailureKind.TRANSIENT
-    error_class: str | None = None
-    remote_traceback: str | None = None
-
-    def __init__(self, code: str, message: str, *, hint: str | None = None, **data: Any) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.hint = hint
-        self.data = data
-
-
-class PermanentJobError(JobError):
-    """A retry cannot help: invalid, unsupported, permanently missing, over a limit."""
-
-    kind = FailureKind.PERMANENT
-
-
-class TransientJobError(JobError):
-    """A retry may help: not available yet, disk full, deadline exceeded."""
-
-
-class RenderCrashed(JobError):
-    """The render process died, or violated its protocol, during a job. Counted separately from exceptions.
-
-    ``signal_name`` is "SIGSEGV" or the like; ``exit_status`` is the status it exited with. Both are None if unknown:
-    the fork server, which reports them, has died too.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        signal_name: str | None = None,
-        exit_status: int | None = None,
-        hint: str | None = None,
-    ) -> None:
-        message, data = f"the render process {reason}", {"signal": signal_name, "exitStatus": exit_status}
-        super().__init__("render-crashed", message, hint=hint, **data)
-        self.signal_name = signal_name
-        self.exit_status = exit_status
-
-
-class StaleToken(JobError):
-    """A later attempt at the job has published: this attempt lost its lease and its output is discarded.
-
-    Not a failure of the job, so the caller does not report it: the job belongs to the later attempt.
-    """
-
-    def __init__(self, found: int, newest: int) -> None:
-        super().__init__(
-            "stale-token",
-            f"fencing token {found} is older than {newest}, which has already published",
-            hint="a later attempt took over the job; no action is needed",
-            found=found,
-            allowed=newest,
-        )
-        self.found = found
-        self.newest = newest

@@ -10,11 +10,11 @@ TABLE_DATE = "2026-11-28"
 """When the table below was compared with its sources."""
 
 FIXED_IN: dict[str, dict[tuple[int, int], int]] = {
-    # First patch release of each series without the vulnerabilities that allow code execution: for Redis the urgent
-    # releases of 2026-07-24 (docker-library/official-images #21922, #21927), for Valkey those of 2026-07-21 (its
-    # releases 7.2.14, 8.0.10, 8.1.9, 9.0.5 and 9.1.1).
-    "Redis": {(6, 2): 23, (7, 2): 15, (7, 4): 10, (8, 2): 8, (8, 4): 5, (8, 6): 5, (8, 8): 1},
-    "Valkey": {(7, 2): 14, (8, 0): 10, (8, 1): 9, (9, 0): 5, (9, 1): 1},
+    # First patch release of each series without the vulnerabilities that allow code execution: for Redis those that
+    # the record of CVE-2026-81934 (2026-08-27) names as unaffected, for Valkey those of 2026-07-21 (its releases
+    # 7.2.14, 8.0.10, 8.1.9 and 9.0.5) and, for a use-after-free in 9.1 without a login, 9.1.2 of 2026-08-31.
+    "Redis": {(6, 2): 24, (7, 2): 16, (7, 4): 11, (8, 2): 9, (8, 4): 6, (8, 6): 6, (8, 8): 2, (8, 10): 1},
+    "Valkey": {(7, 2): 14, (8, 0): 10, (8, 1): 9, (9, 0): 5, (9, 1): 2},
 }
 """Patch numbers by product and series. Older series without an entry have no more upstream releases."""
 

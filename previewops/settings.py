@@ -326,12 +326,21 @@ class Settings:
     )
     drain_timeout_s: int = _integer(25, 0, 86_400, "Time that SIGTERM gives running jobs to finish, s.")
     memory_limit_mb: int = _integer(1_024, 256, 1_048_576, "Address space of one render process, MiB.")
+    render_nice: int = _integer(
+        10,
+        0,
+        19,
+        "Niceness of render processes: workers, screen and API stay prompt on a busy host; 0 disables it.",
+    )
     recycle_jobs: int = _integer(200, 1, 1_000_000, "Jobs after which a render process is replaced.")
     cache_max_mb: int = _integer(
         1_024, 0, 1_073_741_824, "Maximum size of the render cache under DATA_DIR, MiB; 0 disables it."
     )
     cache_max_age_s: int = _integer(
         604_800, 60, 315_360_000, "Time without use after which a cache entry is removed, s."
+    )
+    keep_actions: int = _integer(
+        100_000, 1_000, 100_000_000, "Actions of operators to keep, for previewops events --operators."
     )
     keep_completed: int = _integer(
         10_000, 0, 100_000_000, "Records of completed jobs to keep; bundles are not affected."

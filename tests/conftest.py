@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import redis
@@ -17,6 +18,8 @@ from previewops.worker.sandbox import fork_server
 from tests.object_servers import S3Server, run_ministack, run_radosgw
 from tests.process_guard import VARIABLE, start_guard
 from tests.redis_server import RedisProcess
+
+T = TypeVar("T")
 
 # An example takes as long as the machine is busy.
 hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -36,19 +39,50 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 ORDER = ("fault", "system", "property", "integration", "tui", "docs", "contract", "unit")
 """Test folders, longest tests first, so that the short ones at the end spread evenly."""
+LONG = ("fault", "system", "property")
+"""Folders whose files are dealt out to the test processes, so that none has all of them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the longest tests first where several processes share them."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    """Gives each of several test processes its share of the longest tests first."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes == 1:
         return
     order = {folder: place for place, folder in enumerate(ORDER)}
 
-    def place(item: pytest.Item) -> tuple[bool, int]:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        return item.get_closest_marker("slow") is None, order.get(folder, -1)
+    def is_slow(item: pytest.Item) -> bool:
+        return item.get_closest_marker("slow") is not None
 
-    items.sort(key=place)
+    items.sort(key=lambda item: (not is_slow(item), order.get(_folder(item), -1)))
+    long = [item for item in items if is_slow(item) or _folder(item) in LONG]
+    groups: dict[tuple[bool, str], list[pytest.Item]] = {}
+    for item in long:
+        # All of tests/system share one machine.
+        name = _folder(item) if _folder(item) == "system" else str(item.path)
+        groups.setdefault((is_slow(item), name), []).append(item)
+    items[:] = deal(list(groups.values()), items[len(long) :], processes)
+
+
+def deal(groups: list[list[T]], rest: list[T], processes: int) -> list[T]:
+    """Returns all items, in order for xdist, which gives each process an equal, contiguous share of them at first.
+
+    The groups are dealt out to the shares in turn, and ``rest`` fills them up.
+    """
+    shares: list[list[T]] = [
+        [item for group in groups[k::processes] for item in group] for k in range(processes)
+    ]
+    count, filled = sum(map(len, shares)) + len(rest), 0
+    for number, share in enumerate(shares):
+        size = count // (processes - number)
+        count -= size
+        missing = max(0, size - len(share))
+        share.extend(rest[filled : filled + missing])
+        filled += missing
+    return [item for share in shares for item in share] + rest[filled:]
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
 def pytest_collection_finish() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from typing import Any
 
@@ -45,6 +45,14 @@ def payload(
     if priority is not None:
         raw["priority"] = priority
     return validate(raw)
+
+
+async def wait_until_ended(queue: Queue, job_id: str, *, poll_interval_s: float = 1.0) -> JobState:
+    """Waits until a job has ended, returns its state. Raises JobNotFound. The interval is as in ``Queue.watch``."""
+    async with aclosing(queue.watch(job_id, poll_interval_s=poll_interval_s)) as records:
+        async for record in records:
+            state = record.state
+    return state
 
 
 def dead_letter_reason(
@@ -114,7 +122,9 @@ class QueueFixture:
         (claim,) = (await self.worker(name).claim(1)).claims
         return claim
 
-    async def add_dead_letter(self, job_id: str, why: DeadLetterReason | None = None, **submit: Any) -> Claim:
+    async def add_dead_letter(
+        self, job_id: str, reason: DeadLetterReason | None = None, **submit: Any
+    ) -> Claim:
         """Submits a job and moves it to the dead letters."""
         await self.queue.submit(payload(job_id, **submit))
         claim = await self.claim_one()
@@ -123,7 +133,7 @@ class QueueFixture:
             claim,
             counter=FailureCounter.ATTEMPTS,
             attempt_json=attempt_json(),
-            reason=why or dead_letter_reason(),
+            reason=reason or dead_letter_reason(),
         )
         assert code is ScriptResult.OK
         return claim
@@ -176,7 +186,7 @@ class QueueFixture:
 
 
 async def add_dead_letters(
-    b: QueueFixture, ids: list[str], why: DeadLetterReason | None = None, **submit: Any
+    b: QueueFixture, ids: list[str], reason: DeadLetterReason | None = None, **submit: Any
 ) -> None:
     """Submits jobs and moves all to the dead letters for one cause."""
     await b.queue.submit_many([payload(job_id, **submit) for job_id in ids])
@@ -185,7 +195,7 @@ async def add_dead_letters(
             claim,
             counter=FailureCounter.ATTEMPTS,
             attempt_json=attempt_json(),
-            reason=why or dead_letter_reason(),
+            reason=reason or dead_letter_reason(),
         )
 
 

@@ -30,7 +30,7 @@ from previewops.tui.commands.command_runner import CommandRunner
 from previewops.tui.commands.commands import CommandExecutor, OperatorCommand
 from previewops.tui.data.error_boundary import with_error_boundary, wrap_errors
 from previewops.tui.data.health_poller import HealthPoller
-from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed, SourceRefused
+from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed, SourceRejected
 from previewops.tui.keymap import GLOBAL, SCREENS, KeyAction, action_name
 from previewops.tui.options import Options
 from previewops.tui.protocols import DataSource, HealthSource
@@ -169,7 +169,7 @@ class OperatorApp(App[int]):
     def on_snapshot_missed(self, message: SnapshotMissed) -> None:
         self.show_missed(message)
 
-    def on_source_refused(self, message: SourceRefused) -> None:
+    def on_source_rejected(self, message: SourceRejected) -> None:
         """Ends the screen. The caller reports the failure."""
         self.failure = message.error
         self.exit(1)

@@ -100,7 +100,7 @@ class DataSource(Protocol):
         """A file of a bundle; ``path`` is relative to the bundle. Reads the store: call it in a thread.
 
         Raises:
-            BundleElsewhere: the file is not in this store, or is not a file inside the bundle.
+            BundleNotFound: the file is not in this store, or is not a file inside the bundle.
         """
         ...
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from math import inf
 from time import perf_counter
 from typing import Any
 
@@ -23,6 +24,11 @@ from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.sandbox.child import TaskContext
 from previewops.worker.sandbox.file_client import RemoteAssets, RemoteOutput, RemoteThumbnails
 
+ProgressCallback = Callable[[float, str], None]
+
+PROGRESS_INTERVAL_S = 0.1
+"""Least time between two reports of a render process. The worker publishes the last one once a second."""
+
 
 def build(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     """Builds a bundle and returns a short summary, as JSON values.
@@ -35,17 +41,34 @@ def build(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
         PermanentJobError, TransientJobError: as ``render``.
         MemoryError: not converted.
     """
-    with closing(RemoteOutput(context)) as output:
+    payload = spec["payload"]
+    assets = RemoteAssets(context, [asset["id"] for asset in payload["previewRequest"]["assets"]])
+    with closing(assets), closing(RemoteOutput(context)) as output:
         return build_bundle(
-            spec["payload"],
-            opener=RemoteAssets(context),
+            payload,
+            opener=assets,
             output=output,
             limits=RenderLimits.from_mapping(spec.get("limits")),
             limits_checked=True,
             fonts=FontSources.from_json(spec.get("fonts")),
-            progress=context,
+            progress=throttle(context, PROGRESS_INTERVAL_S),
             cached_thumbnails=RemoteThumbnails(context) if spec.get("thumbnails") else None,
         )
+
+
+def throttle(
+    report: ProgressCallback, interval_s: float, clock: Callable[[], float] = perf_counter
+) -> ProgressCallback:
+    """Returns a function that passes on progress, but drops what follows within ``interval_s`` of the last report."""
+    next_s = -inf
+
+    def report_sometimes(share: float, phase: str) -> None:
+        nonlocal next_s
+        if clock() >= next_s:
+            next_s = clock() + interval_s
+            report(share, phase)
+
+    return report_sometimes
 
 
 def build_bundle(
@@ -55,7 +78,7 @@ def build_bundle(
     output: Output,
     limits: RenderLimits,
     limits_checked: bool = False,
-    progress: Callable[[float, str], None],
+    progress: ProgressCallback,
     fonts: FontSources | None = None,
     cached_thumbnails: ThumbnailCache | None = None,
 ) -> dict[str, Any]:

@@ -19,16 +19,10 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 import previewops.contract.schema_validation  # noqa: F401 - imported now, or the first job would import it and could fail
-from previewops.clock import system_rng
+from previewops.clock import SystemClock, system_rng
 from previewops.disclosure import redact_url
-from previewops.errors import (
-    REINSTALL,
-    JobError,
-    PreviewopsError,
-    StartupFailed,
-    StoreUnavailable,
-    data_dir_error,
-)
+from previewops.errors import REINSTALL, PreviewopsError, StartupFailed, StoreUnavailable, data_dir_error
+from previewops.job_errors import JobError
 from previewops.process.alive import AliveFile, Role, alive_prefix
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.process.stack_dumps import enable_stack_dumps
@@ -54,6 +48,7 @@ from previewops.worker.sandbox.child import ChildLimits
 from previewops.worker.sandbox.child_messages import TaskImportError
 from previewops.worker.sandbox.confinement import RESOURCE_LIMITS
 from previewops.worker.sandbox.pool import RenderPool
+from previewops.worker.store_monitor import StoreMonitor
 
 log = structlog.get_logger()
 
@@ -77,11 +72,11 @@ def run_worker(
     Raises:
         UsageError: DATA_DIR is not a folder that this user can write to, or webhooks have no secret.
         DataDirUnavailable: DATA_DIR cannot be used now.
-        CannotBoot: a render process cannot import its task.
+        StartupFailed: a render process cannot import its task.
         PreviewopsError: no render process can be started.
         StoreRejected: the store of bundles ignores conditions on writes, or its module is missing.
-        RedisUnavailable: Redis rejects the worker for good (a wrong password, say). While Redis is away, the worker
-            waits.
+        RedisUnavailable: Redis rejects the worker for good (a wrong password, say). The worker waits while
+            Redis is unavailable.
     """
     enable_stack_dumps()  # a supervisor sends SIGABRT to a hanging worker
     if worker_id is None:  # one that no other worker ever has
@@ -113,6 +108,7 @@ def _make_pool(settings: Settings, build_task: str, fonts: FontSources, *, confi
             settings.memory_limit_mb * MIB,
             cpu_s=settings.effective_cpu_limit_s,
             file_bytes=settings.output_max_mb * MIB,
+            nice=settings.render_nice,
         ),
         recycle_jobs=settings.recycle_jobs,
         preload=PRELOAD_MODULES,
@@ -175,6 +171,7 @@ async def _run(
     store = open_store(settings)
     caching = settings.cache_max_mb > 0
     cache = RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache()) if caching else None
+    monitor = StoreMonitor(store, SystemClock())
     jobs = RenderJobs(
         settings,
         render_pool,
@@ -184,6 +181,7 @@ async def _run(
         _make_fetcher(settings),
         cache,
         buckets=_make_bucket_fetcher(settings),
+        monitor=monitor,
     )
     alive = AliveFile(alive_prefix(settings.data_dir, settings.queue_name), Role.WORKER)
     notifier = SystemdNotifier(os.environ, alive=alive)
@@ -195,7 +193,7 @@ async def _run(
         burst=burst,
         on_startup=_make_startup_hook(settings, store, notifier),
         helper_pids=render_pool.all_pids,
-        confinement_fields=render_pool.confinement_fields,
+        report_fields=lambda: {**render_pool.confinement_fields(), **monitor.report()},
         background=background,
     )
     loop = asyncio.get_running_loop()
@@ -204,9 +202,10 @@ async def _run(
     background_tasks = [
         asyncio.create_task(_feed_watchdog(notifier), name="watchdog"),
         asyncio.create_task(_sweep_periodically(worker.leases, settings, store), name="sweep"),
+        asyncio.create_task(monitor.run(), name="store"),
     ]
     try:
-        await _check_store(store)
+        await monitor.start()
         await _start(render_pool)
         log.info(
             "worker.configured",
@@ -226,18 +225,6 @@ async def _run(
             await render_pool.close()
             await cancel_and_wait(background_tasks)
             notifier.close()
-
-
-async def _check_store(store: BundleStore) -> None:
-    """Checks the store before the worker takes a job. While it is away, each publication checks it again.
-
-    Raises:
-        StoreRejected: it does not keep the promises that bundles need.
-    """
-    try:
-        await asyncio.to_thread(store.probe)
-    except StoreUnavailable as error:
-        log.warning("store.unavailable", reason=error.reason)
 
 
 async def _start(render_pool: RenderPool) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from previewops.clock import Clock, SystemClock
 from previewops.contract import Payload
-from previewops.errors import PermanentJobError, TransientJobError
+from previewops.job_errors import PermanentJobError, TransientJobError
 from previewops.settings import Settings
 from previewops.worker.assets.opener import AssetOpener
 from previewops.worker.cache.keys import bundle_key, thumbnail_key
@@ -36,6 +36,7 @@ class RenderRunner(Protocol):
         deadline_s: float,
         elapsed_s: float = 0.0,
         generation: Hashable = None,
+        common: Mapping[str, Any] | None = None,
         progress: ProgressCallback | None = None,
         handle_request: RequestHandler | None = None,
         check_result: ResultCheck | None = None,
@@ -144,11 +145,11 @@ class RenderTask:
                 "payload": self.request.raw,
                 "limits": asdict(self.limits),
                 "thumbnails": thumbnails,
-                "fonts": fonts.as_json(),
             },
             deadline_s=self.deadline_s,
             elapsed_s=self.clock.monotonic() - started_s,
             generation=fonts,
+            common=_font_fields(fonts),
             progress=progress,
             handle_request=self.file_server.handle,
             check_result=partial(check_summary, dry_run=self.request.dry_run),
@@ -182,3 +183,8 @@ class RenderTask:
             project=self.request.project_id,
             fonts=fonts.fingerprint(),
         )
+
+
+@lru_cache(maxsize=1)
+def _font_fields(fonts: FontSources) -> dict[str, Any]:
+    return {"fonts": fonts.as_json()}

@@ -149,14 +149,14 @@ def _other_content(record: JobRecord) -> ArtifactNotServed:
 
 
 def _not_completed(record: JobRecord) -> ArtifactNotServed:
-    found = f"found a job that is {record.state.value}, allowed a completed one"
+    state = f"found a job that is {record.state.value}, allowed a completed one"
     if record.state.pending:
         return ArtifactNotServed(
-            f"artifacts of job {record.job_id} do not exist yet: {found}",
+            f"artifacts of job {record.job_id} do not exist yet: {state}",
             hint="try again when the job is completed; GET …/events reports its end",
         )
     return ArtifactNotServed(
-        f"job {record.job_id} has no artifacts: {found}", hint="GET …/status reports why the job ended"
+        f"job {record.job_id} has no artifacts: {state}", hint="GET …/status reports why the job ended"
     )
 
 

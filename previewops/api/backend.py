@@ -34,16 +34,16 @@ T = TypeVar("T")
 
 MIB = 1024 * 1024
 
-REDIS_SLOTS = 32
-"""Concurrent requests that use Redis, and so connections to it; other requests wait for a slot."""
+REDIS_PERMITS = 32
+"""Concurrent requests that use Redis, and so connections to it; other requests wait for a permit."""
 
-LONG_REDIS_SLOTS = 4
-"""Concurrent requests that scan the whole queue; they hold a Redis slot too."""
+LONG_REDIS_PERMITS = 4
+"""Concurrent requests that scan the whole queue; they hold a Redis permit too."""
 
 CONNECT_TIMEOUT_S = 1.0
 SOCKET_TIMEOUT_S = 2.0
-SLOT_TIMEOUT_S = 2.0
-"""Time in seconds that a request waits for a slot before it is rejected with Retry-After."""
+PERMIT_TIMEOUT_S = 2.0
+"""Time in seconds that a request waits for a permit before it is rejected with Retry-After."""
 REPLY_TIMEOUT_S = 3.0
 """Time in seconds for all Redis calls of one request. The client's own timeouts are per call, and it opens
 connections one after the other."""
@@ -56,7 +56,7 @@ class ApiBackend:
         working_dir: asset root if PREVIEW_ASSET_ROOTS is not set.
         default_operator: name recorded for requests without X-Preview-User.
         store: where bundles are read from; None opens the one of ``settings``.
-        slot_timeout_s: time that a request waits for a Redis slot.
+        permit_timeout_s: time that a request waits for a Redis permit.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ApiBackend:
         working_dir: Path,
         default_operator: str,
         store: BundleStore | None = None,
-        slot_timeout_s: float = SLOT_TIMEOUT_S,
+        permit_timeout_s: float = PERMIT_TIMEOUT_S,
     ) -> None:
         self.redis = redis
         self.url = url
@@ -91,9 +91,9 @@ class ApiBackend:
         self._default_operator = default_operator
         # One thread: validation holds the interpreter's lock, so more would only compete with the event loop.
         self._validation_thread = ThreadPoolExecutor(1, thread_name_prefix="validation")
-        self._slots = asyncio.Semaphore(REDIS_SLOTS)
-        self._long_slots = asyncio.Semaphore(LONG_REDIS_SLOTS)
-        self._slot_timeout_s = slot_timeout_s
+        self._permits = asyncio.Semaphore(REDIS_PERMITS)
+        self._long_permits = asyncio.Semaphore(LONG_REDIS_PERMITS)
+        self._permit_timeout_s = permit_timeout_s
 
     async def validate_in_thread(self, validate: Callable[[], T]) -> T:
         """Runs a validation in the one thread for them, so that the event loop stays responsive."""
@@ -127,7 +127,7 @@ class ApiBackend:
         Raises:
             JobNotFound: the job does not exist.
         """
-        async with self.redis_slot():
+        async with self.redis_permit():
             return await self.queue.status(request.path_params["jobId"])
 
     def operator(self, request: Request) -> str:
@@ -135,35 +135,35 @@ class ApiBackend:
         return acting_operator(request.headers) or self._default_operator
 
     @asynccontextmanager
-    async def redis_slot(self, *, timeout_s: float = REPLY_TIMEOUT_S) -> AsyncIterator[None]:
-        """Holds a Redis slot, for at most ``timeout_s`` seconds.
+    async def redis_permit(self, *, timeout_s: float = REPLY_TIMEOUT_S) -> AsyncIterator[None]:
+        """Holds a Redis permit, for at most ``timeout_s`` seconds.
 
         Raises:
-            Overloaded: all slots stayed in use.
+            Overloaded: all permits stayed in use.
             RedisUnavailable: Redis cannot be used.
         """
-        async with self._acquire(self._slots), redis_errors(self.url), asyncio.timeout(timeout_s):
+        async with self._acquire(self._permits), redis_errors(self.url), asyncio.timeout(timeout_s):
             yield
 
     @asynccontextmanager
-    async def long_redis_slot(self, timeout_s: float) -> AsyncIterator[None]:
-        """Holds a slot for a scan of the whole queue; they are few, so that scans leave slots to other requests.
+    async def long_redis_permit(self, timeout_s: float) -> AsyncIterator[None]:
+        """Holds a permit for a scan of the whole queue; they are few, so that scans leave permits to other requests.
 
         Raises:
-            Overloaded: all slots stayed in use.
+            Overloaded: all permits stayed in use.
             RedisUnavailable: Redis cannot be used.
         """
-        async with self._acquire(self._long_slots), self.redis_slot(timeout_s=timeout_s):
+        async with self._acquire(self._long_permits), self.redis_permit(timeout_s=timeout_s):
             yield
 
     @asynccontextmanager
-    async def _acquire(self, slots: asyncio.Semaphore) -> AsyncIterator[None]:
+    async def _acquire(self, permits: asyncio.Semaphore) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._slot_timeout_s):
-                await slots.acquire()
+            async with asyncio.timeout(self._permit_timeout_s):
+                await permits.acquire()
         except TimeoutError:
             raise Overloaded("too many requests are waiting for Redis", retry_after_s=2) from None
         try:
             yield
         finally:
-            slots.release()
+            permits.release()

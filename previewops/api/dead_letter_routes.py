@@ -50,7 +50,7 @@ class DeadLetterRoutes:
         limit = query.integer("limit", minimum=1, maximum=MAX_PAGE_SIZE, default=50)
         cursor = _decode_cursor(query)
         query.raise_violations()
-        async with self._backend.redis_slot():
+        async with self._backend.redis_permit():
             page = await self._backend.dead_letters.page(selection, cursor=cursor, limit=limit)
         rows = [for_rest(record.as_json()) for record in page.rows]
         following = _encode_cursor(page.cursor)
@@ -81,7 +81,7 @@ class DeadLetterRoutes:
             params, params.text_list("jobIds", max_items=MAX_JOB_IDS, max_length=ID_CHARACTERS)
         )
         everything, dry_run = params.boolean("all"), params.boolean("dryRun")
-        why = params.reason()
+        reason = params.reason()
         max_jobs = params.integer("limit", minimum=1, maximum=MAX_PER_REQUEST, default=MAX_PER_REQUEST)
         params.raise_violations()
         is_narrowed = selection != DeadLetterFilter()
@@ -92,12 +92,12 @@ class DeadLetterRoutes:
                 else "no dead letters selected",
                 hint='give jobIds, error, project, fingerprint, olderThan or filter, or only "all": true',
             )
-        async with self._backend.long_redis_slot(BULK_TIMEOUT_S):
+        async with self._backend.long_redis_permit(BULK_TIMEOUT_S):
             if dry_run:
                 result = await self._count(selection)
             else:
                 who = self._backend.operator(request)
-                result = await execute(selection, who=who, why=why, max_jobs=max_jobs)
+                result = await execute(selection, who=who, reason=reason, max_jobs=max_jobs)
         return json_response(_result_json(result, dry_run))
 
     async def _count(self, selection: DeadLetterFilter) -> BulkResult:

@@ -79,7 +79,7 @@ class EventRoutes:
                         return
                 listener.changed.clear()
             try:
-                async with self._backend.redis_slot():
+                async with self._backend.redis_permit():
                     record = await self._backend.queue.status(listener.job_id)
             except JobNotFound:
                 yield _event("gone", {"jobId": listener.job_id}, LAST_EVENT_ID)

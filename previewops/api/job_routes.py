@@ -58,11 +58,13 @@ class JobRoutes:
     async def cancel(self, request: Request) -> Response:
         """``DELETE /api/preview/jobs/{jobId}``: cancels a job that has not ended."""
         query = RequestParams.from_query(request.query_params)
-        why = query.reason()
+        reason = query.reason()
         query.raise_violations()
         job_id = request.path_params["jobId"]
-        async with self._backend.redis_slot():
-            before = await self._backend.queue.cancel(job_id, who=self._backend.operator(request), why=why)
+        async with self._backend.redis_permit():
+            before = await self._backend.queue.cancel(
+                job_id, who=self._backend.operator(request), reason=reason
+            )
         return json_response({"jobId": job_id, "status": "cancelled", "was": before.value})
 
     async def _validate(self, raw: bytes) -> Payload:

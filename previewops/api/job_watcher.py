@@ -127,7 +127,7 @@ class JobWatcher:
         unreadable: dict[str, Exception] = {}
         for start in range(0, len(ids), MAX_JOBS_PER_POLL):
             chunk = ids[start : start + MAX_JOBS_PER_POLL]
-            async with self._backend.redis_slot():
+            async with self._backend.redis_permit():
                 records = await self._backend.queue.records(chunk, on_unreadable=unreadable.__setitem__)
             records_by_id = {record.job_id: record for record in records}
             for job_id in chunk:

@@ -63,10 +63,10 @@ async def submit_lines(backend: ApiBackend, request: Request) -> Response:
     except BaseException:
         await resources.aclose()
         raise
-    return ClosingResponse(_result_lines(batch, first), resources, media_type=JSON_LINES[0])
+    return ClosingResponse(_stream_result_lines(batch, first), resources, media_type=JSON_LINES[0])
 
 
-async def _result_lines(batch: _Batch, first: list[_LineResult]) -> AsyncIterator[bytes]:
+async def _stream_result_lines(batch: _Batch, first: list[_LineResult]) -> AsyncIterator[bytes]:
     results = first
     while results:
         yield b"".join(_encode_line(number, result) for number, result in results)
@@ -96,7 +96,7 @@ class _Batch:
         self._bill.charge_violations(self._violations)
         self._violations = 0
         try:
-            async with self._backend.redis_slot():
+            async with self._backend.redis_permit():
                 results: list[Receipt | PreviewopsError] = list(
                     await self._backend.queue.submit_many(payloads, invalid=invalid)
                 )

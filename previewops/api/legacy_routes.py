@@ -107,7 +107,7 @@ class LegacyRoutes:
         return await self._file(request, record.job_id, request.path_params["name"])
 
     async def _record(self, request: Request) -> JobRecord:
-        async with self._backend.redis_slot():
+        async with self._backend.redis_permit():
             return await self._backend.queue.status(map_id(request.path_params["jobId"]))
 
     async def _file(self, request: Request, job_id: str, name: str) -> Response:

@@ -13,8 +13,15 @@ from previewops.api.request_params import read_command
 from previewops.api.responses import json_response
 from previewops.clock import iso_from_ms
 from previewops.disclosure import for_rest
-from previewops.errors import RedisUnavailable
-from previewops.health import RECENT_WINDOW_S, Status, Thresholds, evaluate, unreachable_health
+from previewops.errors import LayoutUnsupported, RedisUnavailable
+from previewops.health import (
+    RECENT_WINDOW_S,
+    Status,
+    Thresholds,
+    evaluate,
+    newer_layout_health,
+    unreachable_health,
+)
 from previewops.health.collect import collect_inputs
 from previewops.metrics import CONTENT_TYPE, ScrapeResult, collect, render_exposition
 from previewops.queue.queue import PauseState
@@ -31,14 +38,14 @@ class QueueRoutes:
 
     async def stats(self, request: Request) -> Response:
         """``GET /api/preview/queue/metrics``: the same as ``stats --json``."""
-        async with self._backend.redis_slot():
+        async with self._backend.redis_permit():
             snapshot = await self._backend.snapshots.read(history_s=HISTORY_S)
         return json_response(for_rest(snapshot.as_json()))
 
     async def metrics(self, request: Request) -> Response:
         """``GET /metrics``: the output of ``previewops metrics``."""
         try:
-            async with self._backend.redis_slot():
+            async with self._backend.redis_permit():
                 scrape = await collect(self._backend.redis, self._backend.settings)
         except RedisUnavailable as error:  # no reply within the time of a request
             scrape = ScrapeResult(None, build_problem(error).detail)
@@ -56,13 +63,15 @@ class QueueRoutes:
     async def health(self, request: Request) -> Response:
         """``GET /api/preview/worker/health``: the result of ``health --json``, with status 200 or 503."""
         try:
-            async with self._backend.redis_slot():
+            async with self._backend.redis_permit():
                 snapshot = await self._backend.snapshots.read(
                     history_s=RECENT_WINDOW_S, running_jobs=True, check_records=True
                 )
                 inputs = await collect_inputs(self._backend.redis, self._backend.settings, snapshot)
         except RedisUnavailable as error:
             health = unreachable_health(build_problem(error).detail)
+        except LayoutUnsupported as error:
+            health = newer_layout_health(error)
         else:
             health = evaluate(inputs, self._thresholds)
         healthy = health.status in (Status.OK, Status.WARNING)
@@ -74,7 +83,7 @@ class QueueRoutes:
 
     async def ready(self, request: Request) -> Response:
         """``GET /readyz``: Redis responds, so jobs can be accepted."""
-        async with self._backend.redis_slot():
+        async with self._backend.redis_permit():
             await self._backend.redis.ping()
         return json_response({"status": "ready"})
 
@@ -82,16 +91,16 @@ class QueueRoutes:
         self, request: Request, command: Callable[..., Awaitable[PauseState]]
     ) -> Response:
         params = await read_command(request, self._backend.bodies)
-        why = params.reason()
+        reason = params.reason()
         params.raise_violations()
-        async with self._backend.redis_slot():
-            state = await command(who=self._backend.operator(request), why=why)
+        async with self._backend.redis_permit():
+            state = await command(who=self._backend.operator(request), reason=reason)
         return json_response(
             {
                 "paused": state.paused,
                 "changed": state.changed,
                 "pausedAt": None if state.since_ms is None else iso_from_ms(state.since_ms),
                 "pausedBy": state.who or None,
-                "pausedWhy": for_rest(state.why) or None,
+                "pausedWhy": for_rest(state.reason) or None,
             }
         )

@@ -24,7 +24,7 @@ import previewops.contract.schema_validation  # noqa: F401 - imported early, so 
 from previewops.api.accept_loop import AcceptLoop
 from previewops.api.app import build_app, build_error_app, build_routes
 from previewops.api.auth import AccessPolicy
-from previewops.api.backend import CONNECT_TIMEOUT_S, REDIS_SLOTS, SOCKET_TIMEOUT_S, ApiBackend
+from previewops.api.backend import CONNECT_TIMEOUT_S, REDIS_PERMITS, SOCKET_TIMEOUT_S, ApiBackend
 from previewops.api.bounded_protocol import BoundedProtocol
 from previewops.api.client_address import ClientAddresses
 from previewops.api.connection_limits import RESERVED_CONNECTIONS, ConnectionLimits
@@ -34,7 +34,7 @@ from previewops.api.job_watcher import JobWatcher
 from previewops.api.sockets import bind_sockets, is_loopback, resolve_addresses
 from previewops.clock import SystemClock
 from previewops.disclosure import redact_url
-from previewops.errors import ForeignKey, RedisUnavailable
+from previewops.errors import ForeignKey, RedisUnavailable, StoreUnavailable
 from previewops.health import Thresholds
 from previewops.process.alive import AliveFile, Role, alive_prefix
 from previewops.process.sd_notify import SystemdNotifier
@@ -106,12 +106,16 @@ async def _serve(
         role="api",
         connect_timeout_s=CONNECT_TIMEOUT_S,
         socket_timeout_s=SOCKET_TIMEOUT_S,
-        max_connections=REDIS_SLOTS * 2,
+        max_connections=REDIS_PERMITS * 2,
     )
     backend = ApiBackend(
         redis, redis_url, settings, working_dir=Path.cwd(), default_operator=f"api@{socket.gethostname()}"
     )
     backend.store.connect()
+    if settings.store is None:
+        # Health then detects a DATA_DIR that is not the one of the workers.
+        with suppress(StoreUnavailable):
+            backend.store.identify(create=True)
     clients = ClientAddresses(settings.api_proxies)
     streams, connections = settings.api_streams, settings.api_connections
     watcher = JobWatcher(backend, max_listeners=streams, per_holder=settings.api_share(streams))

@@ -29,7 +29,7 @@ class WebhookRoutes:
         state = query.choice("state", _STATES) or "failed"
         limit = query.integer("limit", minimum=1, maximum=MAX_LISTED, default=_DEFAULT_LIMIT)
         query.raise_violations()
-        async with self._backend.redis_slot():
+        async with self._backend.redis_permit():
             page = await self._webhooks.list_messages(failed=state == "failed", limit=limit)
         messages = [for_rest(message.as_json()) for message in page.messages]
         return json_response({"total": page.total, "messages": messages})
@@ -39,6 +39,6 @@ class WebhookRoutes:
         params = await read_command(request, self._backend.bodies)
         ids = params.text_list("ids", max_items=MAX_LISTED, max_length=_MAX_ID_LENGTH)
         params.raise_violations()
-        async with self._backend.redis_slot():
+        async with self._backend.redis_permit():
             count = await self._webhooks.resend(ids, who=self._backend.operator(request))
         return json_response({"resent": count})

@@ -70,8 +70,8 @@ def _judged(signs: Sequence[ProcessSign]) -> Sequence[ProcessSign]:
 def _require_progress(signs: Sequence[ProcessSign], max_age_s: float) -> None:
     hung = [sign for sign in signs if sign.age_s > max_age_s]
     if hung:
-        found = ", ".join(f"{sign.role} {sign.pid} for {sign.age_s:.0f} s" for sign in hung)
+        processes = ", ".join(f"{sign.role} {sign.pid} for {sign.age_s:.0f} s" for sign in hung)
         raise PreviewopsError(
-            f"no progress: found {found}, allowed {max_age_s:.0f} s",
+            f"no progress: found {processes}, allowed {max_age_s:.0f} s",
             hint="SIGABRT makes the process write its stack to its log and exit",
         )

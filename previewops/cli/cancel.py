@@ -21,5 +21,5 @@ Examples:
 @pass_context
 def cancel(context: Context, job_id: str, reason: str) -> None:
     """Cancel a waiting, delayed or active job. A running render is killed within two seconds."""
-    before = context.call(lambda queue: queue.cancel(job_id, who=context.operator, why=reason))
+    before = context.change(lambda queue: queue.cancel(job_id, who=context.operator, reason=reason))
     print_out(f"cancelled {job_id}; it was {before.value}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from previewops.errors import ForeignKey, RedisUnavailable
+from previewops.errors import ForeignKey, RedisUnavailable, UsageError
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -94,19 +94,62 @@ class Context:
 
         return asyncio.run(run())
 
+    def change(self, function: Callable[[Queue], Awaitable[T]]) -> T:
+        """Runs ``function``, which changes the queue, like ``call``. At the default address the queue must exist.
+
+        Raises:
+            UsageError: nothing sets the address of Redis, and the server at the default one has no such queue.
+        """
+
+        async def run(queue: Queue) -> T:
+            if self.uses_default_address():
+                await require_queue(queue)
+            return await function(queue)
+
+        return self.call(run)
+
+    def missing_default_queue(self) -> str:
+        """Returns why the queue must not be changed: the server at the default address lacks it; or ""."""
+        try:
+            if self.uses_default_address():
+                self.call(require_queue)
+        except UsageError as error:
+            return error.message
+        except RedisUnavailable:
+            pass  # the caller reports it, and retries
+        return ""
+
     def call_with_time(self, function: Callable[[Queue], Awaitable[T]]) -> tuple[T, int]:
         """Runs ``function`` like ``call``. Returns its result and the server's time in ms."""
 
-        async def run(queue: Queue) -> tuple[T, int]:
-            return await function(queue), await server_now_ms(queue.redis)
-
-        return self.call(run)
+        return self.call(lambda queue: with_time(queue, function(queue)))
 
     def snapshot(self, *, history_s: int = 0) -> Snapshot:
         """Reads a snapshot of the queue."""
         from previewops.snapshot.reader import SnapshotReader
 
         return self.call(lambda queue: SnapshotReader(queue.redis, self.settings).read(history_s=history_s))
+
+
+async def require_queue(queue: Queue, *, create_hint: str = "") -> None:
+    """Checks that the server at the default address holds the queue: it may be another program's server.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if not await queue.redis.exists(queue.keys.meta):
+        raise UsageError(
+            f"found no {name_default_queue(queue)}, allowed an existing one",
+            hint=f"start `previewops up` in this DATA_DIR, or set REDIS_URL{create_hint}",
+        )
+
+
+def name_default_queue(queue: Queue) -> str:
+    """Returns the queue and the default address for a message."""
+    from previewops.disclosure import redact_url
+    from previewops.settings import DEFAULT_REDIS_URL
+
+    return f"queue {queue.settings.queue_name} at {redact_url(DEFAULT_REDIS_URL)}, the default address"
 
 
 @asynccontextmanager
@@ -133,6 +176,11 @@ async def reject_newer_layout(url: str, settings: Settings) -> None:
     with suppress(RedisUnavailable, ForeignKey):
         async with open_redis(url, role="check") as redis:
             await check_queue(redis, settings)
+
+
+async def with_time(queue: Queue, result: Awaitable[T]) -> tuple[T, int]:
+    """Awaits ``result``, and returns it with the server's time in ms."""
+    return await result, await server_now_ms(queue.redis)
 
 
 async def server_now_ms(redis: Redis) -> int:

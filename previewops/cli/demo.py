@@ -119,7 +119,7 @@ def _summary(
     first = next((job.payload["jobId"] for job, _ in done if not job.payload["dryRun"]), "")
     lines += [
         "",
-        *_bundle_lines(settings, first),
+        *_format_bundle_lines(settings, first),
         "",
         "Next steps",
         "  previewops up                                 continue with this data; then, in another terminal:",
@@ -130,7 +130,7 @@ def _summary(
     return lines
 
 
-def _bundle_lines(settings: Settings, first: str) -> list[str]:
+def _format_bundle_lines(settings: Settings, first: str) -> list[str]:
     if settings.store is not None:
         return [f"Bundles    {settings.store}/previews/{PROJECT}"]
     project = settings.data_dir / "previews" / PROJECT

@@ -53,7 +53,8 @@ def doctor(context: Context, repair: bool, old_name: str | None, as_json: bool) 
     async def run(doctor: Doctor) -> DoctorReport:
         return await (doctor.repair() if repair else doctor.examine())
 
-    report = context.call(lambda queue: run(Doctor(queue.redis, queue.settings)))
+    call = context.change if repair else context.call
+    report = call(lambda queue: run(Doctor(queue.redis, queue.settings)))
     damaged = bool(report.count if report.left is None else report.left)
     if as_json:
         print_json(

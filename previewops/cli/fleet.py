@@ -38,7 +38,7 @@ def scale(context: Context, count: str, host: str | None, reason: str, as_json: 
             f"number of workers: found {count!r}, allowed N or MIN-MAX, from 0 to {MAX_WORKERS}",
             hint="previewops scale 4, or previewops scale 1-8",
         )
-    _send(context, as_json, lambda control: control.scale(worker_range, host=host, why=reason))
+    _send(context, as_json, lambda control: control.scale(worker_range, host=host, reason=reason))
 
 
 def _worker_command(name: str, summary: str, examples: str) -> click.Command:
@@ -54,7 +54,7 @@ def _worker_command(name: str, summary: str, examples: str) -> click.Command:
                 f"{name} needs either a worker or --host", hint="list both with `previewops workers`"
             )
         kind = FleetCommandKind(name)
-        _send(context, as_json, lambda control: control.send(kind, worker=worker, host=host, why=reason))
+        _send(context, as_json, lambda control: control.send(kind, worker=worker, host=host, reason=reason))
 
     return command
 
@@ -89,7 +89,7 @@ def _send(
     context: Context, as_json: bool, send: Callable[[FleetControl], Awaitable[FleetCommandResult]]
 ) -> None:
     """Sends a command and prints its result."""
-    result = context.call(
+    result = context.change(
         lambda queue: send(FleetControl(queue.redis, context.settings, who=context.operator))
     )
     if as_json:

@@ -11,7 +11,8 @@ import click
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import OutputClosed, print_json, print_out
 from previewops.cli.shared_options import combine_options, json_option
-from previewops.errors import PreviewopsError, RedisUnavailable, UsageError
+from previewops.errors import LayoutUnsupported, PreviewopsError, RedisUnavailable, UsageError
+from previewops.formatting import clean
 from previewops.health import (
     CONFINEMENT_VARIABLE,
     RECENT_WINDOW_S,
@@ -20,6 +21,7 @@ from previewops.health import (
     HealthInputs,
     Status,
     evaluate,
+    newer_layout_health,
     option_name,
     parse_thresholds,
     unknown_health,
@@ -95,16 +97,18 @@ def health(context: Context, /, *, acknowledge_loss: bool, as_json: bool, **thre
         print_json(result.as_json())
     else:
         print_out(result.first_line())
-        print_out(_check_lines(result))
+        print_out(_format_check_lines(result))
     return int(result.status)
 
 
-def _check_lines(result: Health) -> Iterator[str]:
+def _format_check_lines(result: Health) -> Iterator[str]:
     """Yields one line per check, followed by its advice unless the check is OK."""
     names = max(len(check.name) for check in result.checks)
     figures = max(len(check.figure) for check in result.checks)
     for check in result.checks:
         yield f"{check.status.name:<8}  {check.name:<{names}}  {check.figure:<{figures}}  {check.message}"
+        if check.silence is not None:
+            yield f"{'':<8}  {'':<{names}}  {'':<{figures}}  {clean(str(check.silence))}"
         if check.status is not Status.OK:
             yield f"{'':<8}  {'':<{names}}  {'':<{figures}}  {check.advice}"
 
@@ -114,9 +118,12 @@ def _check(context: Context, overrides: Mapping[str, str], *, acknowledge_loss: 
         if "" in overrides.values():
             raise UsageError("an option is empty; omit it to use the default")
         thresholds = parse_thresholds({**os.environ, **overrides})
-        return evaluate(context.call(lambda queue: _collect(context, queue, acknowledge_loss)), thresholds)
+        call = context.change if acknowledge_loss else context.call
+        return evaluate(call(lambda queue: _collect(context, queue, acknowledge_loss)), thresholds)
     except RedisUnavailable as error:
         return unreachable_health(error.message)
+    except LayoutUnsupported as error:
+        return newer_layout_health(error)
     except PreviewopsError as error:
         return unknown_health(error.message)
     except OutputClosed:

@@ -41,8 +41,11 @@ COMMANDS = {
     "jobs": LazyCommand("previewops.cli.jobs:jobs", "List jobs, newest first."),
     "cancel": LazyCommand("previewops.cli.cancel:cancel", "Cancel a job that has not ended."),
     "dlq": LazyCommand("previewops.cli.dlq:dlq", "List, show, requeue, discard or export dead letters."),
+    "events": LazyCommand("previewops.cli.events:events", "List events; --operators: what operators did."),
     "webhooks": LazyCommand("previewops.cli.webhooks:webhooks", "List failed webhooks and send them again."),
     "pause": LazyCommand("previewops.cli.pause:pause", "Stop workers from claiming jobs."),
+    "silence": LazyCommand("previewops.cli.silence:silence", "Silence a health check for a time."),
+    "unsilence": LazyCommand("previewops.cli.silence:unsilence", "End the silence of a health check."),
     "resume": LazyCommand("previewops.cli.pause:resume", "Let workers claim jobs again."),
     "stats": LazyCommand("previewops.cli.stats:stats", "Show queue statistics."),
     "workers": LazyCommand("previewops.cli.workers:workers", "List workers and supervisors."),
@@ -189,7 +192,7 @@ def run(args: list[str]) -> int:
         return EXIT_BROKEN_PIPE
     except PreviewopsError as error:  # standard output cannot be written
         discard_output()
-        print_err(_error_lines(error))
+        print_err(_format_error_lines(error))
         return error.exit_code
     finally:
         discard_unwritten_errors()
@@ -208,7 +211,7 @@ def _invoke(context: Context, args: list[str]) -> int:
         print_err(["", "interrupted"])  # the terminal has echoed ^C
         return EXIT_INTERRUPTED
     except PreviewopsError as error:
-        print_err(_error_lines(error))
+        print_err(_format_error_lines(error))
         if context.as_json:
             print_json(error.as_json(), indent=None)
         return error.exit_code
@@ -246,7 +249,7 @@ def _dispatch(context: Context, args: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _error_lines(error: PreviewopsError) -> list[str]:
+def _format_error_lines(error: PreviewopsError) -> list[str]:
     if isinstance(error, InvalidPayload):
         from previewops.contract import explain
 

@@ -11,8 +11,9 @@ import click
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.shared_options import Age, json_option
-from previewops.errors import EXIT_FAILED, JobError, PreviewopsError
+from previewops.errors import EXIT_FAILED, PreviewopsError
 from previewops.formatting import pluralize
+from previewops.job_errors import JobError
 from previewops.queue.asset_references import digests_in_use
 from previewops.stores.assets import AssetStore, StoredAsset
 from previewops.stores.folder.trees import remove

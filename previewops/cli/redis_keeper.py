@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+from previewops.backoff import Backoff
 from previewops.cli.context import open_redis
 from previewops.errors import PreviewopsError
 from previewops.queue.queue import Queue
@@ -13,8 +14,7 @@ from previewops.redis_server.connection import redis_errors
 from previewops.redis_server.embedded import EmbeddedRedis
 from previewops.settings import Settings
 
-FIRST_PAUSE_S = 0.2
-MAX_PAUSE_S = 5.0
+START_BACKOFF_S = Backoff(0.2, 5.0)
 
 
 class RedisKeeper:
@@ -56,8 +56,8 @@ class RedisKeeper:
                     self._report("Redis runs again")
                 self.failure = None
                 return
-            await asyncio.sleep(min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures, 10)))
             failures += 1
+            await asyncio.sleep(START_BACKOFF_S.longest(failures))
 
     async def _record_restart(self, message: str) -> None:
         """Records the restart as a queue event, for operators who did not see the printed line."""

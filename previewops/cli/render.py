@@ -17,7 +17,8 @@ from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.payload_files import read_payload
 from previewops.cli.shared_options import json_option
 from previewops.contract import AssetPolicy, Payload
-from previewops.errors import JobError, PreviewopsError, UsageError
+from previewops.errors import PreviewopsError, UsageError
+from previewops.job_errors import JobError
 from previewops.settings import Settings
 from previewops.worker.assets.opener import AssetOpener, FileAssetOpener
 

@@ -67,10 +67,8 @@ def _lines(snapshot: Snapshot) -> list[str]:
 def _paused(snapshot: Snapshot) -> str | None:
     if not snapshot.paused:
         return None
-    why = f": {snapshot.paused_why}" if snapshot.paused_why else ""
-    return (
-        f"by {snapshot.paused_by or 'unknown'} {format_age(snapshot.paused_since_ms, snapshot.now_ms)}{why}"
-    )
+    reason = f": {snapshot.pause_reason}" if snapshot.pause_reason else ""
+    return f"by {snapshot.paused_by or 'unknown'} {format_age(snapshot.paused_since_ms, snapshot.now_ms)}{reason}"
 
 
 def _hour(snapshot: Snapshot) -> list[str]:

@@ -63,13 +63,13 @@ def format_job(record: JobRecord, now_ms: int) -> list[str]:
     )
     artifacts = result.get("artifacts")
     if isinstance(artifacts, list) and artifacts:
-        lines += ["", *_artifact_lines(artifacts)]
+        lines += ["", *_format_artifact_lines(artifacts)]
     if record.history:
         lines += ["", "Failed attempts"]
         for index, (number, attempt) in enumerate(record.numbered_history):
             if index == 1 and record.attempts_dropped:
                 lines.append(f"  … and {pluralize(record.attempts_dropped, 'earlier attempt')}, not kept")
-            lines += _attempt_lines(number, attempt, now_ms)
+            lines += _format_attempt_lines(number, attempt, now_ms)
     return lines
 
 
@@ -93,7 +93,7 @@ def _counts(record: JobRecord) -> str | None:
     return ", ".join(parts) or None
 
 
-def _artifact_lines(artifacts: list[object]) -> list[str]:
+def _format_artifact_lines(artifacts: list[object]) -> list[str]:
     rows = [
         (artifact.get("path", ""), artifact.get("mediaType", ""), format_bytes(artifact["bytes"]))
         for artifact in artifacts
@@ -102,7 +102,7 @@ def _artifact_lines(artifacts: list[object]) -> list[str]:
     return format_table(("FILE", "TYPE", "SIZE"), rows, right=("SIZE",))
 
 
-def _attempt_lines(number: int, attempt: Attempt, now_ms: int) -> list[str]:
+def _format_attempt_lines(number: int, attempt: Attempt, now_ms: int) -> list[str]:
     age, duration = format_age(attempt.at_ms, now_ms), format_duration(attempt.duration_ms)
     head = f"  {number}. {age}, after {duration}, on {attempt.worker}"
     text = f"{attempt.error_class} / {attempt.code}: {attempt.message}"

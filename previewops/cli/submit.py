@@ -7,18 +7,17 @@ from contextlib import nullcontext
 import click
 from redis.exceptions import RedisError
 
-from previewops.cli.context import Context, pass_context
+from previewops.cli.context import Context, name_default_queue, pass_context, require_queue
 from previewops.cli.output import print_err
 from previewops.cli.payload_files import EXIT_HELP, read_payloads
 from previewops.cli.progress import NoProgress, show_progress
 from previewops.cli.shared_options import json_option, jsonl_option
 from previewops.cli.submitter import SubmitReport, Submitter
 from previewops.cli.waiting import MAX_PROGRESS_BARS, print_wait_warnings, wait_for_jobs
-from previewops.disclosure import redact_url
 from previewops.errors import UsageError
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
-from previewops.settings import DEFAULT_REDIS_URL, Settings
+from previewops.settings import Settings
 from previewops.snapshot.reader import SnapshotReader
 
 
@@ -93,17 +92,12 @@ def submit(
 
 async def _check_default_server(queue: Queue, *, new_queue: bool) -> None:
     """Names the server at the default address. Nothing in the environment says that it is the right one."""
-    where = f"queue {queue.settings.queue_name} at {redact_url(DEFAULT_REDIS_URL)}, the default address"
     try:
-        exists = await queue.redis.exists(queue.keys.meta)
+        if not new_queue:
+            await require_queue(queue, create_hint=", or create the queue with --new-queue")
     except (RedisError, OSError):
         return  # the submit reports it for each job
-    if not exists and not new_queue:
-        raise UsageError(
-            f"found no {where}, allowed an existing one",
-            hint="start `previewops up` in this DATA_DIR, set REDIS_URL, or create the queue with --new-queue",
-        )
-    print_err(f"note: using {where}")
+    print_err(f"note: using {name_default_queue(queue)}")
 
 
 def _check_asset_roots(settings: Settings) -> None:

@@ -233,9 +233,9 @@ def _require_stopped(layout: UnitLayout, prefix: Path | None) -> None:
     active, enabled = _active_units(layout, prefix), enabled_units(layout, prefix)
     units = sorted({*active, *enabled})
     if units:
-        found = ", ".join(f"{unit} {'active' if unit in active else 'enabled'}" for unit in units)
+        states = ", ".join(f"{unit} {'active' if unit in active else 'enabled'}" for unit in units)
         raise PreviewopsError(
-            f"units: found {found}, allowed only stopped and disabled units",
+            f"units: found {states}, allowed only stopped and disabled units",
             hint=f"{'' if layout.user else 'sudo '}{stop_command(layout, units)}",
         )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from previewops.cli.context import Context, pass_context
+from previewops.cli.output import print_err
 from previewops.cli.shared_options import theme_option
 from previewops.errors import UsageError
 
@@ -83,6 +84,10 @@ def _live(
     from previewops.tui.terminal.graphics import prepare_graphics
 
     settings = context.settings
+    missing = context.missing_default_queue()
+    if missing:
+        print_err(f"note: read-only: {missing}")
+        read_only = True
     link = QueueConnection(context.redis_url(), settings, who=context.operator)
     source, executor = LiveSource(link), LiveExecutor(link)
     options = Options(

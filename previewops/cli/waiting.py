@@ -100,7 +100,7 @@ def print_wait_warnings(snapshot: Snapshot) -> None:
     """Warns about conditions that make the wait long."""
     if snapshot.paused:
         by = f" by {snapshot.paused_by}" if snapshot.paused_by else ""
-        why = f" ({snapshot.paused_why})" if snapshot.paused_why else ""
-        print_err(f"note: the queue is paused{by}{why}; resume it with `previewops resume`")
+        reason = f" ({snapshot.pause_reason})" if snapshot.pause_reason else ""
+        print_err(f"note: the queue is paused{by}{reason}; resume it with `previewops resume`")
     if not snapshot.workers:
         print_err("note: no worker is running; start one with `previewops worker` or `previewops up`")

@@ -272,7 +272,7 @@ class AsyncClient:
             )
         return signer
 
-    async def cancel(self, job_id: str, *, who: str | None = None, why: str = "") -> JobState:
+    async def cancel(self, job_id: str, *, who: str | None = None, reason: str = "") -> JobState:
         """Cancels a job that has not ended; returns its previous state. ``who`` is recorded, by default ``name``.
 
         Raises:
@@ -280,11 +280,11 @@ class AsyncClient:
             WrongState: the job has already ended.
         """
         arguments.require_text("job_id", job_id)
-        arguments.require_text("why", why)
+        arguments.require_text("reason", reason)
         if who is not None:
             arguments.require_text("who", who)
         async with self._queue() as queue:
-            return await queue.cancel(job_id, who=who or self.name, why=why)
+            return await queue.cancel(job_id, who=who or self.name, reason=reason)
 
     @asynccontextmanager
     async def _queue(self) -> AsyncIterator[Queue]:

@@ -108,9 +108,9 @@ class Client:
         """Returns a signed address for uploads; see ``AsyncClient.upload_link``."""
         return self._call(self._client.upload_link())
 
-    def cancel(self, job_id: str, *, who: str | None = None, why: str = "") -> JobState:
+    def cancel(self, job_id: str, *, who: str | None = None, reason: str = "") -> JobState:
         """Cancels a job that has not ended; see ``AsyncClient.cancel``."""
-        return self._call(self._client.cancel(job_id, who=who, why=why))
+        return self._call(self._client.cancel(job_id, who=who, reason=reason))
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         with self._lock:

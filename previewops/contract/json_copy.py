@@ -6,6 +6,7 @@ import math
 import re
 
 from previewops.contract.limits import MAX_COUNTED_VIOLATIONS, MAX_DEPTH_LEVELS, MAX_SAFE_INTEGER, MAX_VALUES
+from previewops.contract_maxima import MAX_ASSETS, MAX_STEPS
 from previewops.errors import Violation
 from previewops.message_formatting import (
     PathPart,
@@ -17,6 +18,11 @@ from previewops.message_formatting import (
 )
 
 _SURROGATE = "[\ud800-\udfff]"
+_LONGEST_LISTS: dict[tuple[PathPart, ...], int] = {
+    ("previewRequest", "steps"): MAX_STEPS,
+    ("previewRequest", "assets"): MAX_ASSETS,
+}
+"""Longest lists of the contract. The schema rejects a longer one by its length, so further items are not read."""
 _INTEGERS = f"whole numbers from -{MAX_SAFE_INTEGER} to {MAX_SAFE_INTEGER}"
 
 
@@ -103,7 +109,9 @@ class _Copier:
             self._reject(Violation(json_pointer(path), "too-large", message, found, allowed))
             return None
         if isinstance(value, list):
-            return [self.copy(item, (*path, index)) for index, item in enumerate(value)]
+            longest = min(len(value), _LONGEST_LISTS.get(path, MAX_VALUES))
+            items = [self.copy(value[index], (*path, index)) for index in range(longest)]
+            return items + [0] * (len(value) - longest)
         return self._object(value, path)
 
     def _object(self, value: dict[object, object], path: tuple[PathPart, ...]) -> dict[str, object]:

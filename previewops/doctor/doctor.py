@@ -25,7 +25,7 @@ from previewops.doctor.data_diagnosis import (
 )
 from previewops.doctor.job_diagnosis import Finding, JobObservation, JobRepair, diagnose_job
 from previewops.errors import ForeignKey
-from previewops.queue.keys import SHARED_TYPES, Keys, KeyType
+from previewops.queue.keys import ARQ_GUARD, SHARED_TYPES, Keys, KeyType
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.redis_server.connection import is_wrong_type, stored_data_error
 from previewops.settings import Settings
@@ -179,7 +179,7 @@ class _Examination:
                 ids |= await self._members(key)
         for prefix in (keys.job_prefix, keys.attempts_prefix):
             ids |= {key[len(prefix.encode()) :] for key in self._families[prefix]}
-        return ids
+        return ids - {ARQ_GUARD}
 
     async def _members(self, key: str | bytes) -> set[bytes]:
         """Returns the members of a sorted set; none if the key has another type.

@@ -11,7 +11,7 @@ import re
 from redis.asyncio import Redis
 
 from previewops.errors import PreviewopsError, UsageError
-from previewops.queue.keys import ARQ_JOB_PREFIX, Keys
+from previewops.queue.keys import ARQ_GUARD, ARQ_JOB_PREFIX, Keys
 from previewops.settings import Settings
 
 IN_USE_MS = 60_000
@@ -86,7 +86,7 @@ async def _move_schedule(redis: Redis, old: Keys, new: Keys) -> int:
     members = await redis.zrange(old.schedule, 0, -1, withscores=True)
     for start in range(0, len(members), _BATCH):
         batch = members[start : start + _BATCH]
-        own = [pair for pair in batch if await _is_own(redis, new, pair[0])]
+        own = [pair for pair in batch if pair[0] == ARQ_GUARD or await _is_own(redis, new, pair[0])]
         if own:
             async with redis.pipeline(transaction=True) as pipe:
                 pipe.zadd(new.schedule, dict(own))

@@ -15,7 +15,15 @@ from previewops.health.inputs import (
     RecentOutcomes,
     Thresholds,
 )
-from previewops.health.results import Check, Health, PerfdataValue, Status, unknown_health, unreachable_health
+from previewops.health.results import (
+    Check,
+    Health,
+    PerfdataValue,
+    Status,
+    newer_layout_health,
+    unknown_health,
+    unreachable_health,
+)
 from previewops.health.rules import CHECKS, evaluate
 from previewops.health.thresholds import (
     CONFINEMENT_VARIABLE,
@@ -44,6 +52,7 @@ __all__ = [
     "Status",
     "Thresholds",
     "evaluate",
+    "newer_layout_health",
     "option_name",
     "parse_thresholds",
     "unknown_health",

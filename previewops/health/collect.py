@@ -15,7 +15,7 @@ from previewops.health.from_snapshot import inputs_from_snapshot
 from previewops.server_versions import ServerVersion
 from previewops.settings import Settings
 from previewops.snapshot.model import CounterBucket, Snapshot
-from previewops.stores.verdict import check_store
+from previewops.stores.verdict import check_store, read_store_id
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -43,11 +43,9 @@ async def collect_inputs(
     """
     if buckets is None and snapshot.history_s >= RECENT_WINDOW_S:
         buckets = snapshot.buckets
-    workers = snapshot.workers
     redis_ms, ahead_ms = await _time(redis, clock or SystemClock())
     config = await _server_config(redis, settings.queue_name)
     rejected = config.rejected_commands | ({} if redis_ms is not None else {"redis": "TIME"})
-    clocks_ahead_ms = (*((w.worker_id, w.clock_ahead_ms) for w in workers), ("this host", ahead_ms))
     free_bytes, disk_bytes = await asyncio.to_thread(_disk_space, settings.data_dir)
     return replace(
         inputs_from_snapshot(snapshot, buckets, heartbeat_ms=settings.heartbeat_ms),
@@ -63,10 +61,9 @@ async def collect_inputs(
         disk_bytes=disk_bytes,
         redis_ms=redis_ms,
         queue_max=settings.queue_max,
-        confined_by={worker.worker_id: worker.confined_by for worker in workers if worker.confined_by},
         store=await check_store(settings),
-        confinement_missing={worker.worker_id: worker.confinement_missing for worker in workers},
-        clocks_ahead_ms={name: ahead for name, ahead in clocks_ahead_ms if ahead is not None},
+        store_id=await read_store_id(settings),
+        clock_ahead_ms=ahead_ms,
     )
 
 

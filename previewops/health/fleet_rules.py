@@ -1,4 +1,4 @@
-"""Health rules for workers, supervisors and hosts."""
+"""Health rules for workers and supervisors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from previewops.formatting import pluralize
 from previewops.health.inputs import FATAL_PHASE, SILENT_HEARTBEATS, HealthInputs, Thresholds
-from previewops.health.results import Check, Status, classify, format_seconds, make_check
+from previewops.health.results import Check, Status, format_seconds, make_check
 from previewops.snapshot.fleet import SupervisedWorker
 
 
@@ -66,60 +66,4 @@ def check_supervisors(inputs: HealthInputs) -> Check:
 
 
 def _names(workers: Iterable[SupervisedWorker]) -> str:
-    return ", ".join(worker.worker_id or f"worker {worker.slot}" for worker in workers)
-
-
-def check_versions(inputs: HealthInputs) -> Check:
-    """Checks that all workers run the same version."""
-    versions = ", ".join(sorted(inputs.versions)) or "none"
-    if len(inputs.versions) > 1:
-        advice = "finish the roll-out: `previewops restart` on the hosts with the old version"
-        message = f"workers run different versions: {versions}"
-        return Check("versions", Status.WARNING, message, versions, advice)
-    return Check("versions", Status.OK, "all workers run the same version", versions)
-
-
-def check_confinement(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
-    """Checks that render processes have the required confinement. Workers that do not report it are skipped."""
-    confined_by = inputs.confined_by
-    if not confined_by:
-        return
-    required = thresholds.confinement.layers
-    lacking = {
-        worker: missing
-        for worker, layers in sorted(confined_by.items())
-        if (missing := [name for name in required if not any(layer.startswith(name) for layer in layers)])
-    }
-    if not lacking:
-        count, weakest = min((len(layers), ", ".join(layers)) for layers in confined_by.values())
-        message = f"render processes are confined by {weakest}"
-        yield Check("confinement", Status.OK, message, pluralize(count, "layer"))
-        return
-    worker, missing = next(iter(lacking.items()))
-    others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-    reasons = "; ".join(
-        line for line in inputs.confinement_missing.get(worker, ()) if line.startswith(tuple(missing))
-    )
-    message = f"{worker}{others} render without {' and '.join(missing)}" + (
-        f" ({reasons})" if reasons else ""
-    )
-    advice = (
-        "permit Landlock and seccomp where the worker's kernel, service or container denies them, "
-        "or lower --confinement"
-    )
-    figure = f"{len(lacking)} of {len(confined_by)} lack it"
-    yield Check("confinement", Status.WARNING, message, figure, advice)
-
-
-def check_clocks(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
-    """Checks that all hosts agree on the time, for logs and file times. Leases do not depend on it."""
-    if not inputs.clocks_ahead_ms:
-        return
-    host, ahead = max(inputs.clocks_ahead_ms.items(), key=lambda item: abs(item[1]))
-    status = classify(abs(ahead), thresholds.skew_warning_ms, thresholds.skew_critical_ms)
-    side = "ahead of" if ahead > 0 else "behind"
-    message = f"the clock of {host} is {format_seconds(abs(ahead))} {side} the one of Redis"
-    if status is Status.OK:
-        message = "the clocks of all hosts agree with the one of Redis"
-    advice = "synchronize the hosts' clocks by NTP; `timedatectl` shows their state"
-    yield make_check("clocks", status, message, f"{ahead / 1000:+.1f} s", advice)
+    return ", ".join(worker.worker_id or f"worker {worker.number}" for worker in workers)

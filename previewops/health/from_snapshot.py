@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from previewops.clock import optional_iso
-from previewops.health import RECENT_WINDOW_S, Health, HealthInputs, RecentOutcomes, Thresholds, evaluate
+from previewops.health import (
+    RECENT_WINDOW_S,
+    SILENT_HEARTBEATS,
+    Health,
+    HealthInputs,
+    RecentOutcomes,
+    Thresholds,
+    evaluate,
+)
 from previewops.health.inputs import STOCK_WORKER_WINDOW_MS
 from previewops.snapshot.model import CounterBucket, Snapshot
 
 SNAPSHOT_CHECKS = frozenset(
     {"workers", "accounting", "data-loss", "stored-data", "arq-workers", "oldest-waiting", "dead-letters"}
-    | {"failure-rate", "dead-growth", "paused", "supervisors", "versions"}
+    | {"failure-rate", "dead-growth", "paused", "supervisors", "versions", "confinement"}
 )
 """Checks that need only a snapshot and the last minutes of counters."""
 
@@ -32,7 +40,7 @@ def inputs_from_snapshot(
         oldest_waiting_ms=snapshot.oldest_waiting_ms,
         paused=snapshot.paused,
         paused_by=snapshot.paused_by,
-        paused_why=snapshot.paused_why,
+        pause_reason=snapshot.pause_reason,
         unaccounted=snapshot.unaccounted,
         worker_ages_ms=tuple(snapshot.now_ms - worker.heartbeat_ms for worker in snapshot.workers),
         heartbeat_ms=heartbeat_ms,
@@ -45,7 +53,13 @@ def inputs_from_snapshot(
         unreadable=snapshot.unreadable,
         blocked_by=snapshot.blocked_by,
         quarantined=snapshot.quarantined,
-        versions=frozenset(worker.full_version for worker in snapshot.workers if worker.version),
+        silences=snapshot.silences,
+        workers=tuple(
+            worker
+            for worker in snapshot.workers
+            if snapshot.now_ms - worker.heartbeat_ms <= SILENT_HEARTBEATS * heartbeat_ms
+        ),
+        now_ms=snapshot.now_ms,
     )
 
 

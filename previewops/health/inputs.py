@@ -9,6 +9,9 @@ from enum import StrEnum
 from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisorStatus
+from previewops.snapshot.hosts import group_by_host
+from previewops.snapshot.model import WorkerState
+from previewops.snapshot.silences import Silence
 from previewops.stores.port import StoreVerdict
 
 SILENT_HEARTBEATS = 3
@@ -22,6 +25,9 @@ MIN_JOBS_FOR_RATE = 5
 
 STOCK_WORKER_WINDOW_MS = 2 * 3_600_000
 """Time after which another arq worker counts as gone. It leaves its mark once an hour."""
+
+ROLLOUT_MS = 30 * 60_000
+"""Time that a roll-out of a version may take. Until then, different versions are expected."""
 
 STUCK_AFTER_MS = 30_000
 """A run this far past its deadline should have been killed."""
@@ -94,15 +100,15 @@ class HealthInputs:
     ``worker_ages_ms`` is the time since each worker's last heartbeat; ``persistent`` whether Redis writes its data to
     disk; ``unaccounted`` how many accepted jobs are in no state (below 0: jobs not yet counted as accepted);
     ``lost_at`` when workers detected that Redis had lost the queue's data (RFC 3339), until it is acknowledged;
-    ``run_ages_ms`` the time each running job (by id) has run, ``deadline_ms`` the allowed time; ``versions`` those of
-    the workers; ``disk_free_bytes`` and ``disk_bytes`` of DATA_DIR's file system; ``redis_ms`` the latency of Redis;
-    ``queue_max`` is PREVIEW_QUEUE_MAX; ``confined_by`` the confinement layers by worker, and
-    ``confinement_missing`` the others with their reasons; ``clocks_ahead_ms`` how far the clock of each worker, and
-    of "this host", is ahead of the one of Redis; ``redis_is_private`` whether only a unix socket leads to it;
+    ``run_ages_ms`` the time each running job (by id) has run, ``deadline_ms`` the allowed time; ``workers`` those
+    that are not silent, at ``now_ms`` (server); ``disk_free_bytes`` and ``disk_bytes`` of DATA_DIR's file system;
+    ``redis_ms`` the latency of Redis; ``queue_max`` is PREVIEW_QUEUE_MAX; ``clock_ahead_ms`` how far the clock of
+    this host is ahead of the one of Redis; ``redis_is_private`` whether only a unix socket leads to it;
     ``unreadable`` the damaged keys, ``blocked_by`` those of a wrong type without which no job can be claimed,
     ``quarantined`` how many keys scripts moved aside; ``stock_worker_at`` when another arq worker was last found on
     the queue, within ``STOCK_WORKER_WINDOW_MS``; ``rejected_commands`` the command that Redis rejects, by the check
-    that needs it; ``store`` the object store of bundles.
+    that needs it; ``store`` the object store of bundles; ``store_id`` the id of the store that this process reads;
+    ``silences`` the checks that operators have silenced.
     """
 
     waiting: int
@@ -121,23 +127,32 @@ class HealthInputs:
     stock_worker_at: str | None = None
     bullmq_key: str | None = None
     """A key of a BullMQ queue of this name on the same server; None if there is none."""
-    paused_why: str = ""
+    pause_reason: str = ""
     recent: RecentOutcomes | None = None
     supervisors: tuple[SupervisorStatus, ...] = ()
     run_ages_ms: Mapping[str, int] | None = None
+    silences: tuple[Silence, ...] = ()
     deadline_ms: int = 0
-    versions: frozenset[str] = frozenset()
+    workers: tuple[WorkerState, ...] = ()
+    now_ms: int = 0
     disk_free_bytes: int | None = None
     disk_bytes: int | None = None
     redis_ms: float | None = None
     queue_max: int | None = None
-    confined_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    confinement_missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    clocks_ahead_ms: Mapping[str, int] = field(default_factory=dict)
+    clock_ahead_ms: int | None = None
     redis_version: ServerVersion | None = None
     redis_is_private: bool = False
     unreadable: UnreadableKeys = NO_UNREADABLE_KEYS
     blocked_by: tuple[str, ...] = ()
     quarantined: int = 0
     store: StoreVerdict | None = None
+    store_id: str | None = None
     rejected_commands: Mapping[str, str] = field(default_factory=dict)
+
+    def clocks_ahead_ms(self) -> dict[str, int]:
+        """Returns how far the clock of each host, and of "this host", is ahead of the one of Redis, if known."""
+        hosts = group_by_host(self.workers)
+        clocks = {host.host: host.clock_ahead_ms for host in hosts if host.clock_ahead_ms is not None}
+        if self.clock_ahead_ms is not None:
+            clocks["this host"] = self.clock_ahead_ms
+        return clocks

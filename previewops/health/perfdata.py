@@ -34,9 +34,9 @@ def collect_perfdata(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[P
         late = sum(age > inputs.deadline_ms + STUCK_AFTER_MS for age in inputs.run_ages_ms.values())
         bounds = [str(count - 1) for count in (thresholds.stuck_warning, thresholds.stuck_critical)]
         yield PerfdataValue("stuck", late, "", *bounds)
-    if inputs.clocks_ahead_ms:
+    if clocks := inputs.clocks_ahead_ms():
         skew = [f"{ms / 1000:g}" for ms in (thresholds.skew_warning_ms, thresholds.skew_critical_ms)]
-        yield PerfdataValue("clock_skew", max(map(abs, inputs.clocks_ahead_ms.values())) / 1000, "s", *skew)
+        yield PerfdataValue("clock_skew", max(map(abs, clocks.values())) / 1000, "s", *skew)
     if inputs.redis_ms is not None:
         slow = [f"{ms / 1000:g}" for ms in (thresholds.latency_warning_ms, thresholds.latency_critical_ms)]
         yield PerfdataValue("redis_answer", round(inputs.redis_ms / 1000, 4), "s", *slow)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from previewops.errors import LayoutUnsupported
 from previewops.message_formatting import escape_unprintable
+from previewops.snapshot.silences import Silence
 
 
 class Status(IntEnum):
@@ -33,10 +35,31 @@ class Check:
     message: str
     figure: str = ""
     advice: str = ""
+    silence: Silence | None = None
 
-    def as_json(self) -> dict[str, str]:
+    @property
+    def effective_status(self) -> Status:
+        """The status that counts: OK while an operator has silenced this one."""
+        if self.silence is None or self.status is Status.OK:
+            return self.status
+        loudest = Status[self.silence.level.upper()]
+        return Status.OK if _BY_SEVERITY.index(self.status) <= _BY_SEVERITY.index(loudest) else self.status
+
+    @property
+    def silenced(self) -> bool:
+        """Whether the check fails and does not count."""
+        return self.effective_status is not self.status
+
+    def as_json(self) -> dict[str, Any]:
         """Returns the check as ``health --json`` prints it."""
-        return {**asdict(self), "status": self.status.name}
+        return {
+            "name": self.name,
+            "status": self.status.name,
+            "message": self.message,
+            "figure": self.figure,
+            "advice": self.advice,
+            "silence": self.silence.as_json() if self.silence else None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +85,21 @@ class Health:
 
     @property
     def status(self) -> Status:
-        """The worst status: critical over unknown over warning over OK."""
-        return max((check.status for check in self.checks), key=_BY_SEVERITY.index, default=Status.UNKNOWN)
+        """The worst status that no operator has silenced: critical over unknown over warning over OK."""
+        statuses = (check.effective_status for check in self.checks)
+        return max(statuses, key=_BY_SEVERITY.index, default=Status.UNKNOWN)
 
     def first_line(self) -> str:
         """Returns ``PREVIEWOPS OK - messages of the failed checks | performance data``."""
         failed = sorted(
-            (check for check in self.checks if check.status is not Status.OK),
+            (check for check in self.checks if check.effective_status is not Status.OK),
             key=lambda check: -_BY_SEVERITY.index(check.status),
         )
-        message = "; ".join(check.message for check in (failed or self.checks[:1]))
+        messages = [check.message for check in (failed or self.checks[:1])]
+        silenced = [check.name for check in self.checks if check.silenced]
+        if silenced:
+            messages.append(f"silenced: {', '.join(silenced)}")
+        message = "; ".join(messages)
         data = f" | {' '.join(map(str, self.figures))}" if self.figures else ""
         # A bar or a line break ends the message for programs that parse it.
         shown = escape_unprintable(message).replace("|", "/")
@@ -91,6 +119,12 @@ def unreachable_health(reason: str) -> Health:
     """Returns the health of a queue whose Redis cannot be used."""
     advice = "check that the server runs, and that --redis-url or REDIS_URL names it"
     return Health((Check("redis", Status.CRITICAL, reason, "no reply", advice),))
+
+
+def newer_layout_health(error: LayoutUnsupported) -> Health:
+    """Returns the health of a queue whose data this build does not know: workers of this build cannot start."""
+    figure = f"layout {error.found}, supported {error.supported}"
+    return Health((Check("versions", Status.CRITICAL, error.message, figure, error.hint or ""),))
 
 
 def unknown_health(reason: str) -> Health:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from previewops.formatting import pluralize
-from previewops.health.fleet_rules import (
+from previewops.health.fleet_rules import check_supervisors, check_workers
+from previewops.health.host_rules import (
     check_clocks,
     check_confinement,
-    check_supervisors,
+    check_host_stores,
+    check_shared_store,
     check_versions,
-    check_workers,
 )
 from previewops.health.inputs import (
     MIN_JOBS_FOR_RATE,
@@ -40,6 +42,8 @@ CHECKS = (
     "versions",
     "confinement",
     "clocks",
+    "shared-store",
+    "host-stores",
     "redis",
     "redis-version",
     "eviction",
@@ -69,12 +73,16 @@ def evaluate(inputs: HealthInputs, thresholds: Thresholds) -> Health:
         check_versions(inputs),
         *check_confinement(inputs, thresholds),
         *check_clocks(inputs, thresholds),
+        *check_shared_store(inputs),
+        *check_host_stores(inputs),
         *_redis(inputs, thresholds),
         *_rejected_commands(inputs),
         *_store(inputs),
         *_disk(inputs, thresholds),
     )
-    return Health(checks, tuple(collect_perfdata(inputs, thresholds)))
+    silences = {silence.check: silence for silence in inputs.silences}
+    silenced = tuple(replace(check, silence=silences.get(check.name)) for check in checks)
+    return Health(silenced, tuple(collect_perfdata(inputs, thresholds)))
 
 
 def _accounting(inputs: HealthInputs) -> Check:
@@ -185,9 +193,9 @@ def _paused(inputs: HealthInputs) -> Check:
     if not inputs.paused:
         return Check("paused", Status.OK, "the queue is not paused", "no")
     by = f" by {inputs.paused_by}" if inputs.paused_by else ""
-    why = f": {inputs.paused_why}" if inputs.paused_why else ""
+    reason = f": {inputs.pause_reason}" if inputs.pause_reason else ""
     advice = "`previewops resume` when the reason no longer applies"
-    return Check("paused", Status.WARNING, f"the queue is paused{by}{why}", "yes", advice)
+    return Check("paused", Status.WARNING, f"the queue is paused{by}{reason}", "yes", advice)
 
 
 def _rejected_commands(inputs: HealthInputs) -> Iterable[Check]:

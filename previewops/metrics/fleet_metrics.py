@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client.core import Metric
 
 from previewops.health import FATAL_PHASE, SILENT_HEARTBEATS
 from previewops.metrics.families import FamilyBuilder
 from previewops.settings import Settings
+from previewops.snapshot.hosts import group_by_host
 from previewops.snapshot.model import Snapshot, WorkerState
 
 STATES = ("working", "draining", "silent", "unknown")
 """State a worker reports, or ``silent`` after three missed heartbeats."""
 
 _BY_HOST: tuple[tuple[str, str, Callable[[WorkerState], int]], ...] = (
-    ("preview_worker_slots", "Job slots of the workers of a host.", lambda worker: worker.slots),
+    ("preview_worker_slots", "Job slots of the workers of a host.", lambda worker: worker.job_slots),
     ("preview_worker_busy", "Busy job slots of the workers of a host.", lambda worker: worker.busy),
     (
         "preview_worker_rss_bytes",
@@ -42,6 +43,7 @@ def fleet_metrics(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
         for worker in live:
             totals[_label(worker.host)] += value_of(worker)
         yield gauge(name, text, dict(sorted(totals.items())), "host")
+    yield from _store_metrics(live, gauge)
     reporting = [view for view in snapshot.supervisors if not view.silent]
     supervisors = {"reporting": len(reporting), "silent": len(snapshot.supervisors) - len(reporting)}
     yield gauge("preview_supervisors", "Supervisors.", supervisors, "state")
@@ -49,6 +51,29 @@ def fleet_metrics(snapshot: Snapshot, settings: Settings) -> Iterator[Metric]:
     yield gauge("preview_workers_given_up", "Workers that their supervisors no longer restart.", given_up)
     failing = sum(worker.failing for view in reporting for worker in view.state.workers)
     yield gauge("preview_workers_failing", "Workers whose last starts have all failed.", failing)
+
+
+def _store_metrics(live: Sequence[WorkerState], gauge: Callable[..., Metric]) -> Iterator[Metric]:
+    """Yields stores and clocks, as the workers that are not silent report them."""
+    reports = [(_label(worker.host), worker.store) for worker in live if worker.store is not None]
+    store_ids = {report.store_id for _, report in reports if report.store_id}
+    yield gauge("preview_stores", "Different stores that workers publish bundles to.", len(store_ids))
+    failing: Counter[str] = Counter()
+    for host, report in reports:
+        failing[host] += bool(report.problem)
+    yield gauge(
+        "preview_worker_stores_failing",
+        "Workers of a host that cannot publish bundles.",
+        dict(sorted(failing.items())),
+        "host",
+    )
+    clocks = {
+        _label(host.host): host.clock_ahead_ms / 1000
+        for host in group_by_host(live)
+        if host.clock_ahead_ms is not None
+    }
+    text = "Time by which the clock of a host is ahead of the one of Redis; negative if it is behind."
+    yield gauge("preview_worker_clock_ahead_seconds", text, clocks, "host")
 
 
 def _state(worker: WorkerState, silent_before_ms: int) -> str:

@@ -19,7 +19,7 @@ UNLIMITED_V1_BYTES = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class GroupLimits:
-    """What the control groups allow. None is no limit.
+    """What the control groups allow. None means no limit.
 
     ``processors`` is a number of processors, and may be a fraction; ``cpu_used_s`` the processor time that the group
     with that quota has used. ``free_bytes`` is the memory that the group may still take; memory that only caches

@@ -62,7 +62,7 @@ class DeadLetterFilter:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterGroup:
-    """Dead letters of one cause: count, first and last death (server ms), and the newest as an example."""
+    """Dead letters with one fingerprint: count, first and last death (server ms), and the newest as an example."""
 
     fingerprint: str
     count: int

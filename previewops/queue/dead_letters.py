@@ -14,17 +14,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from previewops.contract.payload import Payload
 from previewops.disclosure import redact
 from previewops.errors import JobIdMismatch, JobNotFound, PayloadChanged, RecordUnreadable, WrongState
 from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter, DeadLetterGroup
+from previewops.queue.dead_letter_search import DeadLetterSearch
 from previewops.queue.keys import Keys
-from previewops.queue.listing import decode_cursor, decode_rows, encode_cursor
+from previewops.queue.listing import decode_rows
 from previewops.queue.pages import Cursor, ListPage
 from previewops.queue.records import RENDER_FUNCTION, JobRecord, record_from_reply
 from previewops.queue.scripts import ScriptName, Scripts
@@ -35,7 +36,6 @@ from previewops.queue.tolerant_values import (
     UnreadableKeys,
     parse_score,
 )
-from previewops.redis_server.connection import is_wrong_type
 from previewops.settings import Settings
 from previewops.states import JobState, Priority, ScriptResult
 from previewops.tasks import shield_until_done
@@ -45,9 +45,6 @@ BATCH_SIZE = 10
 
 _NAMED_MAX = 100
 """Named dead letters that are changed without a search for them."""
-
-_LIST_BUDGET = 500
-"""Dead letters examined per script call."""
 
 ProgressCallback = Callable[[int, int], Awaitable[None]]
 """Called with the number of processed jobs and the total."""
@@ -62,7 +59,7 @@ class _BulkOperation:
     kind: str
     options: tuple[str, ...]
     who: str
-    why: str
+    reason: str
 
 
 @dataclass(slots=True)
@@ -93,29 +90,17 @@ class _BulkTotals:
             self.tried += len(changed)
 
 
-class _MatchPage(NamedTuple):
-    """Reply of one list call. ``items`` are ids, rows or nothing, by mode."""
-
-    cut_off_ms: int
-    examined: int
-    cursor: Cursor | None
-    matching: int
-    items: Sequence[Any]
-    unreadable: UnreadableKeys
-
-
 class DeadLetters:
     """The dead letters of one queue."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.keys = Keys(settings.queue_name)
-        self._redis = redis
         self._scripts = Scripts(redis, self.keys)
+        self._search = DeadLetterSearch(redis, self.keys, self._scripts)
 
     async def now_ms(self) -> int:
         """Returns the server's time in ms, to use as the cut-off of a count and of the following operation."""
-        seconds, microseconds = await self._redis.time()
-        return int(seconds) * 1000 + int(microseconds) // 1000
+        return await self._search.now_ms()
 
     async def count(
         self,
@@ -129,12 +114,14 @@ class DeadLetters:
         ``progress`` receives the number examined and the total.
         """
         if selection.is_indexed:
-            return await self._indexed(selection, cut_off_ms)
+            return await self._search.count_indexed(selection, cut_off_ms)
         total = 0
         if progress is not None:
-            total = await self._indexed(DeadLetterFilter(fingerprint=selection.group), cut_off_ms)
+            total = await self._search.count_indexed(
+                DeadLetterFilter(fingerprint=selection.group), cut_off_ms
+            )
         matching = examined = 0
-        async for page in self._iter_matching(selection, "count", cut_off_ms):
+        async for page in self._search.iter_matching(selection, "count", cut_off_ms):
             matching += page.matching
             examined += page.examined
             if progress is not None:
@@ -154,7 +141,7 @@ class DeadLetters:
         Changes since an earlier page do not shift later pages. A page may be empty and still have a cursor,
         because one call examines a bounded number of ids. ``cut_off_ms`` is as in ``count``.
         """
-        page = await self._fetch_page(selection, "rows", cursor, cut_off_ms, limit)
+        page = await self._search.fetch_page(selection, "rows", cursor, cut_off_ms, limit)
         collector = UnreadableCollector()
         records = decode_rows(self.keys, page.items, collector)
         return ListPage(records, page.cursor, page.examined, collector.result(page.unreadable))
@@ -187,7 +174,7 @@ class DeadLetters:
         return tuple(records)
 
     async def groups(self, *, limit: int = 100) -> tuple[DeadLetterGroup, ...]:
-        """Returns the largest groups of one cause, largest first, in one round trip.
+        """Returns the largest groups, largest first, in one round trip.
 
         A group whose newest dead letter has a damaged record is missing; ``page`` counts that one.
         """
@@ -204,7 +191,7 @@ class DeadLetters:
         selection: DeadLetterFilter,
         *,
         who: str,
-        why: str = "",
+        reason: str = "",
         other_filters: Sequence[DeadLetterFilter] = (),
         priority: Priority | None = None,
         max_jobs: int | None = None,
@@ -219,7 +206,7 @@ class DeadLetters:
         batch; events record what was done and what was left.
         """
         options = ("" if priority is None else priority.value,)
-        operation = _BulkOperation(ScriptName.REQUEUE, "requeued", options, who, redact(why))
+        operation = _BulkOperation(ScriptName.REQUEUE, "requeued", options, who, redact(reason))
         return await self._run_bulk(operation, (selection, *other_filters), max_jobs, cut_off_ms, progress)
 
     async def discard(
@@ -227,14 +214,14 @@ class DeadLetters:
         selection: DeadLetterFilter,
         *,
         who: str,
-        why: str = "",
+        reason: str = "",
         other_filters: Sequence[DeadLetterFilter] = (),
         max_jobs: int | None = None,
         cut_off_ms: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> BulkResult:
         """Deletes matching dead letters permanently, with payload and history. Otherwise like ``requeue``."""
-        operation = _BulkOperation(ScriptName.DISCARD, "discarded", (), who, redact(why))
+        operation = _BulkOperation(ScriptName.DISCARD, "discarded", (), who, redact(reason))
         return await self._run_bulk(operation, (selection, *other_filters), max_jobs, cut_off_ms, progress)
 
     async def requeue_with_payload(
@@ -243,7 +230,7 @@ class DeadLetters:
         payload: Payload,
         *,
         who: str,
-        why: str = "",
+        reason: str = "",
         priority: Priority | None = None,
         expected_digest: str | None = None,
     ) -> None:
@@ -269,7 +256,7 @@ class DeadLetters:
             payload.body,
             RENDER_FUNCTION,
             who,
-            redact(why),
+            redact(reason),
             "" if expected_digest is None else f"={expected_digest}",
         )
         if code == ScriptResult.NOT_FOUND:
@@ -287,7 +274,7 @@ class DeadLetters:
         ``on_unreadable`` receives the keys of records that were skipped, if there are any.
         """
         unreadable = UnreadableCollector()
-        async for page in self._iter_matching(selection, "ids"):
+        async for page in self._search.iter_matching(selection, "ids"):
             for raw_id in page.items:
                 job_id = raw_id.decode("utf-8", "replace")
                 reply = await self._scripts.run(ScriptName.READ_JOB, job_id)
@@ -299,8 +286,8 @@ class DeadLetters:
                     unreadable.add(self.keys.job_prefix + job_id)
                 elif record.state is JobState.DEAD:
                     yield record
-        if on_unreadable is not None and (found := unreadable.result()):
-            on_unreadable(found)
+        if on_unreadable is not None and (keys := unreadable.result()):
+            on_unreadable(keys)
 
     async def _run_bulk(
         self,
@@ -346,7 +333,7 @@ class DeadLetters:
         if direct:
             names = dict.fromkeys(selection.job_ids)
             return _BulkTotals(selection, [job_id.encode() for job_id in names], searched=False)
-        pages = self._iter_matching(selection, "ids", cut_off_ms)
+        pages = self._search.iter_matching(selection, "ids", cut_off_ms)
         return _BulkTotals(selection, [job_id async for page in pages for job_id in page.items])
 
     async def _run_batches(
@@ -368,77 +355,11 @@ class DeadLetters:
             await report()
 
     async def _record(self, operation: _BulkOperation, totals: _BulkTotals) -> None:
-        fields = {"who": operation.who, "why": operation.why}
+        fields = {"who": operation.who, "why": operation.reason}
         fields |= {"done": str(totals.done), "skipped": str(totals.skipped)}
         if totals.left:
             fields["left"] = str(totals.left)
         await self._scripts.record_event(operation.kind, fields | totals.selection.event_fields())
-
-    async def _indexed(self, selection: DeadLetterFilter, cut_off_ms: int | None) -> int:
-        """Returns the size of the index (all, or one group) up to the cut-off minus the minimum age."""
-        index = self.keys.dead if selection.group is None else self.keys.dead_group_prefix + selection.group
-        if cut_off_ms is None and selection.older_than_ms is not None:
-            cut_off_ms = await self.now_ms()
-        latest = "+inf" if cut_off_ms is None else cut_off_ms - (selection.older_than_ms or 0)
-        try:
-            return int(await self._redis.zcount(index, "-inf", latest))
-        except ResponseError as error:
-            if not is_wrong_type(error):
-                raise
-            return 0  # as the list calls do
-
-    async def _iter_matching(
-        self, selection: DeadLetterFilter, mode: str, cut_off_ms: int | None = None
-    ) -> AsyncIterator[_MatchPage]:
-        """Yields the reply of each list call, up to the cut-off (default: the time of the first call)."""
-        cursor: Cursor | None = None
-        while True:
-            page = await self._fetch_page(selection, mode, cursor, cut_off_ms)
-            yield page
-            cursor, cut_off_ms = page.cursor, page.cut_off_ms
-            if cursor is None:
-                return
-
-    async def _fetch_page(
-        self,
-        selection: DeadLetterFilter,
-        mode: str,
-        cursor: Cursor | None,
-        cut_off_ms: int | None,
-        limit: int = _LIST_BUDGET,
-    ) -> _MatchPage:
-        """Runs one list call. The cursor of named ids is the number of ids already seen."""
-        limit = min(limit, _LIST_BUDGET)
-        names = tuple(dict.fromkeys(selection.job_ids))
-        first = int(cursor.score) if names and cursor is not None else 0
-        end = first + max(1, limit)
-        error = selection.error or ""
-        cut_off, examined, position, matching, items, unreadable = await self._scripts.run(
-            ScriptName.LIST_DEAD_LETTERS,
-            mode,
-            selection.group or "",
-            "" if cut_off_ms is None else cut_off_ms,
-            selection.older_than_ms or 0,
-            limit,
-            _LIST_BUDGET,
-            *encode_cursor(None if names else cursor),
-            "" if selection.project is None else f"={selection.project}",
-            error,
-            error.lower(),
-            "" if selection.group and not names else selection.fingerprint or "",
-            len(names[first:end]),
-            *names[first:end],
-            *selection.query.script_arguments(),
-        )
-        following = Cursor("named", str(end).encode(), b"") if end < len(names) else decode_cursor(position)
-        return _MatchPage(
-            int(cut_off),
-            int(examined),
-            following,
-            int(matching),
-            items,
-            UnreadableKeys.from_reply(unreadable),
-        )
 
 
 def _group(

@@ -1,4 +1,4 @@
-"""Failure fingerprints: they group dead letters by cause."""
+"""Failure fingerprints: they group dead letters by error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VARIABLE = re.compile(
 
 
 def fingerprint(error_class: str, code: str, message: str) -> str:
-    """Returns twelve hexadecimal digits that are equal for failures of one cause.
+    """Returns twelve hexadecimal digits that are equal for failures with the same error.
 
     Parts of a message that vary between jobs (quoted names, paths, digests, ids, numbers) are ignored.
     """

@@ -28,6 +28,14 @@ class KeyType(StrEnum):
     STREAM = "stream"
 
 
+ARQ_GUARD = b"\xff previewops"
+"""First member of the sorted set of pending ids. It is not UTF-8 text.
+
+A stock arq worker decodes each id that it reads, in the order of the scores, and ends at this one. Without it, the
+worker would delete the payloads of waiting jobs: it cannot read JSON, and does not know their function.
+"""
+ARQ_GUARD_SCORE = -(2**53 - 1)
+
 SHARED_TYPES = {ARQ_ABORTS: KeyType.SORTED_SET}
 """Types of the keys that all queues of a database share."""
 
@@ -82,6 +90,8 @@ class Keys:
     """List of at most one element; idle workers block on it."""
     events = _Key(":events", KeyType.STREAM)
     """Stream of events: operator commands and notable changes."""
+    actions = _Key(":actions", KeyType.STREAM)
+    """Stream of the events that name an operator, kept longer than the others (PREVIEW_KEEP_ACTIONS)."""
     webhooks = _Key(":webhooks", KeyType.SORTED_SET)
     """Sorted set of unsent webhook messages by the server ms at which the next attempt is due."""
     failed_webhooks = _Key(":webhooks-failed", KeyType.SORTED_SET)
@@ -157,5 +167,7 @@ class Keys:
             "P_ARQ_RESULT": ARQ_RESULT_PREFIX,
             "P_ARQ_IN_PROGRESS": ARQ_IN_PROGRESS_PREFIX,
         }
+        guard = "".join(f"\\{byte}" for byte in ARQ_GUARD)
         # settings.py limits queue names to 1 to 100 of A-Z a-z 0-9 - _ . so nothing needs escaping.
-        return "".join(f"local {name} = '{key}'\n" for name, key in keys.items())
+        locals_ = "".join(f"local {name} = '{key}'\n" for name, key in keys.items())
+        return f"{locals_}local ARQ_GUARD, ARQ_GUARD_SCORE = '{guard}', '{ARQ_GUARD_SCORE}'\n"

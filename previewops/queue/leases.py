@@ -71,12 +71,14 @@ class HeartbeatReply:
     """Reply to a heartbeat: the ids whose lease is lost, and the queue's birth in server µs.
 
     ``previous_born_us`` is the birth that the previous heartbeat saw. It is None if that was the same queue,
-    or if this is the first heartbeat.
+    or if this is the first heartbeat. ``maintained_ms`` is the time since any worker of the queue ran a maintenance
+    step; None if that is not known.
     """
 
     lost_job_ids: tuple[str, ...]
     queue_born_us: int
     previous_born_us: int | None
+    maintained_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,10 @@ class Leases:
         self._queue_born = ""
 
     async def wait_for_work(self, timeout_s: float) -> bool:
-        """Blocks until a wake-up arrives or ``timeout_s`` (minimum 5 ms) has passed. Returns True for a wake-up."""
+        """Blocks until a wake-up arrives or ``timeout_s`` (minimum 5 ms) has passed. Returns False if none arrived.
+
+        While the list of wake-ups is damaged, it returns True after ``timeout_s``: jobs may wait.
+        """
         # Redis before 7.0 rounds the timeout down to whole ms, and 0 blocks forever.
         wait_s = max(timeout_s, 0.005)
         try:
@@ -133,7 +138,7 @@ class Leases:
                 raise
             # Without the list there are no wake-ups; the worker polls.
             await asyncio.sleep(wait_s)
-            return False
+            return True
 
     async def claim(self, max_claims: int) -> ClaimReply:
         """Claims up to ``max_claims`` jobs; none while the queue is paused."""
@@ -231,9 +236,10 @@ class Leases:
         reply = await self.scripts.run(ScriptName.HEARTBEAT, *args)
         knew, self._queue_born = self._queue_born, reply[1].decode()
         return HeartbeatReply(
-            lost_job_ids=tuple(job_id.decode() for job_id in reply[2:]),
+            lost_job_ids=tuple(job_id.decode() for job_id in reply[3:]),
             queue_born_us=int(self._queue_born),
             previous_born_us=int(knew) if knew not in ("", self._queue_born) else None,
+            maintained_ms=_optional(reply[2]),
         )
 
     async def release_unknown_claims(self, held: Iterable[Claim]) -> list[str]:
@@ -256,16 +262,17 @@ class Leases:
             self._settings.result_ttl_s * 1000,
             max(60_000, self._settings.lease_ms * 3),
             self._settings.lease_ms,
+            self._settings.keep_actions,
         )
         return MaintenanceResult(recovered, admitted, _optional(due), _optional(expiry))
 
-    async def deregister_worker(self, worker_id: str, why: str, *, lost: bool) -> list[str]:
+    async def deregister_worker(self, worker_id: str, reason: str, *, lost: bool) -> list[str]:
         """Recovers all leases of an exited worker and removes its registration. Returns the ids."""
         reply = await self.scripts.run(
             ScriptName.DEREGISTER_WORKER,
             worker_id,
             self._settings.max_crashes,
-            why,
+            reason,
             WORKER_LOST_FINGERPRINT,
             "worker-lost" if lost else "worker-stopped",
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -87,7 +86,7 @@ class PauseState:
     changed: bool
     since_ms: int | None = None
     who: str = ""
-    why: str = ""
+    reason: str = ""
 
 
 SubmitResult: TypeAlias = Receipt | JobConflict | QueueFull | RecordUnreadable
@@ -243,7 +242,7 @@ class Queue:
             if isinstance(due_ms, float)
         }
 
-    async def cancel(self, job_id: str, *, who: str, why: str = "") -> JobState:
+    async def cancel(self, job_id: str, *, who: str, reason: str = "") -> JobState:
         """Cancels a pending job and returns its previous state. A heartbeat kills a running render.
 
         Raises:
@@ -251,27 +250,37 @@ class Queue:
             WrongState: the job has already ended.
         """
         ttl_ms = self.settings.result_ttl_s * 1000
-        code, state = await self._scripts.run(ScriptName.CANCEL, job_id, who, redact(why), ttl_ms)
+        code, state = await self._scripts.run(ScriptName.CANCEL, job_id, who, redact(reason), ttl_ms)
         if code == ScriptResult.NOT_FOUND:
             raise JobNotFound(job_id, self.keys.queue)
         if code == ScriptResult.WRONG_STATE:
             raise WrongState(job_id, state.decode("utf-8", "replace"), "cancel", "waiting, delayed or active")
         return JobState(state.decode())
 
-    async def pause(self, *, who: str, why: str = "") -> PauseState:
+    async def pause(self, *, who: str, reason: str = "") -> PauseState:
         """Pauses claims. Running jobs continue, and submits are accepted. A second pause changes nothing."""
-        code, by, reason, since = await self._scripts.run(ScriptName.PAUSE, who, redact(why))
-        texts = ((part or b"").decode("utf-8", "replace") for part in (by, reason))
+        code, by, first_reason, since = await self._scripts.run(ScriptName.PAUSE, who, redact(reason))
+        texts = ((part or b"").decode("utf-8", "replace") for part in (by, first_reason))
         return PauseState(True, code == ScriptResult.OK, int(since) if since.isdigit() else None, *texts)
 
-    async def resume(self, *, who: str, why: str = "") -> PauseState:
+    async def resume(self, *, who: str, reason: str = "") -> PauseState:
         """Resumes claims."""
-        (code,) = await self._scripts.run(ScriptName.RESUME, who, redact(why))
+        (code,) = await self._scripts.run(ScriptName.RESUME, who, redact(reason))
         return PauseState(False, code == ScriptResult.OK)
 
     async def acknowledge_data_loss(self, *, who: str) -> bool:
         """Acknowledges the data-loss alarm. Returns False if there is none."""
         return ScriptResult(await self._scripts.run(ScriptName.ACKNOWLEDGE_DATA_LOSS, who)) is ScriptResult.OK
+
+    async def silence(self, check: str, *, for_ms: int, level: str, who: str, reason: str) -> int:
+        """Silences a health check for ``for_ms``, up to the status ``level``, and returns the end in server ms."""
+        _, until_ms = await self._scripts.run(ScriptName.SILENCE, check, for_ms, level, who, redact(reason))
+        return int(until_ms)
+
+    async def end_silence(self, check: str, *, who: str, reason: str = "") -> bool:
+        """Ends the silence of a health check. Returns False if it was not silenced."""
+        code, _ = await self._scripts.run(ScriptName.SILENCE, check, 0, "", who, redact(reason))
+        return ScriptResult(code) is ScriptResult.OK
 
     async def record_event(self, kind: str, **fields: str) -> None:
         """Adds one event to the queue's stream."""
@@ -308,17 +317,6 @@ class Queue:
                 if not record.state.pending or pause_s <= 0:
                     return
                 ended = await end.wait(pause_s) or ended
-
-    async def wait_until_ended(self, job_id: str, *, poll_interval_s: float = 1.0) -> JobState:
-        """Waits until a job has ended and returns its state. ``poll_interval_s`` is as in ``watch``.
-
-        Raises:
-            JobNotFound: the job has no record.
-        """
-        async with aclosing(self.watch(job_id, poll_interval_s=poll_interval_s)) as records:
-            async for record in records:
-                state = record.state
-        return state
 
 
 def _unadmitted_record(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int]) -> JobRecord:

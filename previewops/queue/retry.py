@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from previewops.backoff import Backoff
 from previewops.clock import Rng
-from previewops.errors import FailureKind
+from previewops.job_errors import FailureKind
 
 
 class FailureCounter(StrEnum):
@@ -53,12 +54,9 @@ class DeadLetter:
 def backoff_ms(failures: int, policy: RetryPolicy, rng: Rng) -> int:
     """Returns the delay in ms after the ``failures``-th failure in a row (1 is the first).
 
-    Capped exponential backoff with full jitter, uniform over [0, min(cap, base · 2^(failures-1))], after M.
-    Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    With full jitter: uniform over [0, min(maximum, base · 2^(failures-1))].
     """
-    # The cap applies long before 2^40, and a float would overflow.
-    bound = min(policy.backoff_max_ms, policy.backoff_base_ms * 2 ** min(failures - 1, 40))
-    return round(rng.uniform(0, bound))
+    return round(Backoff(policy.backoff_base_ms, policy.backoff_max_ms, jitter=1.0).delay(failures, rng))
 
 
 def decide_after_failure(

@@ -63,6 +63,7 @@ class ScriptName(StrEnum):
     REPLACE_PAYLOAD = auto()
     SNAPSHOT = auto()
     ACKNOWLEDGE_DATA_LOSS = auto()
+    SILENCE = auto()
     SUPERVISOR_HEARTBEAT = auto()
     SEND_COMMAND = auto()
     ACKNOWLEDGE_COMMAND = auto()

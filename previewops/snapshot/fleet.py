@@ -49,7 +49,7 @@ class SupervisedWorker:
     """A worker as its supervisor sees it. ``pid`` is None if no process runs; ``reason`` is text for an operator."""
 
     worker_id: str
-    slot: int
+    number: int
     phase: str
     pid: int | None
     rapid_exits: int
@@ -69,7 +69,7 @@ class SupervisedWorker:
         """The worker as published, and as ``workers --json`` prints it."""
         return {
             "id": self.worker_id,
-            "place": self.slot,
+            "place": self.number,
             "phase": self.phase,
             "pid": self.pid,
             "quickDeaths": self.rapid_exits,
@@ -138,7 +138,7 @@ def _parse_worker(value: Any, info: StoredFields) -> SupervisedWorker:
     worker = replace(info, fields=value)
     return SupervisedWorker(
         worker_id=worker.text("id"),
-        slot=worker.integer("place"),
+        number=worker.integer("place"),
         phase=worker.text("phase", "unknown"),
         pid=worker.optional_integer("pid"),
         rapid_exits=worker.integer("quickDeaths"),

@@ -10,6 +10,7 @@ from previewops.clock import iso_from_ms, optional_iso
 from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
 from previewops.snapshot.fleet import SupervisorStatus
 from previewops.snapshot.histogram import merge_histograms, percentile_ms
+from previewops.snapshot.silences import Silence
 from previewops.states import Priority
 
 TEN_SECONDS_MS = 10_000
@@ -17,6 +18,9 @@ TEN_SECONDS_MS = 10_000
 
 MINUTE_MS = 60_000
 """Width of the coarse history buckets."""
+
+SHORT_ID_CHARS = 6
+"""Characters of a store's id that are shown."""
 
 _HOURLY_COUNTS = ("accepted", "completed", "died", "retried", "crashed")
 
@@ -70,6 +74,32 @@ class RunningJob:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreReport:
+    """Where a worker publishes bundles, and whether it can.
+
+    ``store_id`` is the same for all who use one store, "" if unknown; ``location`` is the path or address that the
+    worker uses. ``problem`` is why its last publication or check failed, "" if it succeeded; ``since_ms`` is when
+    such results began, ``checked_ms`` the time of the last one (server).
+    """
+
+    store_id: str
+    location: str
+    problem: str
+    since_ms: int
+    checked_ms: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as ``workers --json`` prints it."""
+        return {
+            "id": self.store_id or None,
+            "location": self.location,
+            "problem": self.problem or None,
+            "since": iso_from_ms(self.since_ms),
+            "checkedAt": iso_from_ms(self.checked_ms),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerState:
     """A worker at its last heartbeat (server ms). ``jobs`` are the ids it is running.
 
@@ -78,14 +108,14 @@ class WorkerState:
     since the previous heartbeat, in percent of one core. ``confined_by`` lists the sandbox layers ("Landlock
     6", "seccomp", "resource limits"), empty if not reported; ``confinement_missing`` the others, each with
     its reason. ``clock_ahead_ms`` is how far its clock is ahead of Redis, minus the heartbeat's latency.
-    ``build`` is "" for a worker that does not report it.
+    ``build`` is "", and ``store`` None, for a worker that does not report it.
     """
 
     worker_id: str
     host: str
     pid: int
     state: str
-    slots: int
+    job_slots: int
     busy: int
     rss_bytes: int
     heartbeat_ms: int
@@ -100,11 +130,17 @@ class WorkerState:
     confinement_missing: tuple[str, ...] = ()
     clock_ahead_ms: int | None = None
     build: str = ""
+    store: StoreReport | None = None
 
     @property
     def full_version(self) -> str:
         """Version and build, "0.1.0+3fa85f6457"; the version alone if it reports no build."""
         return f"{self.version}+{self.build}" if self.build else self.version
+
+    @property
+    def host_label(self) -> str:
+        """Name of its host; its id if it reports no host."""
+        return self.host or self.worker_id
 
     def as_json(self) -> dict[str, Any]:
         """The worker as ``workers --json`` and ``stats --json`` print it."""
@@ -113,7 +149,7 @@ class WorkerState:
             "host": self.host,
             "pid": self.pid,
             "state": self.state,
-            "slots": self.slots,
+            "slots": self.job_slots,
             "busy": self.busy,
             "rssBytes": self.rss_bytes,
             "ownRssBytes": self.own_rss_bytes,
@@ -121,6 +157,7 @@ class WorkerState:
             "confinedBy": list(self.confined_by),
             "confinementMissing": list(self.confinement_missing),
             "clockAheadMs": self.clock_ahead_ms,
+            "store": None if self.store is None else self.store.as_json(),
             "heartbeatAt": iso_from_ms(self.heartbeat_ms),
             "startedAt": iso_from_ms(self.started_ms),
             "completed": self.completed,
@@ -146,7 +183,7 @@ class Snapshot:
     paused: bool
     paused_since_ms: int | None
     paused_by: str
-    paused_why: str
+    pause_reason: str
     waiting: Mapping[Priority, int]
     delayed: int
     active: int
@@ -172,6 +209,8 @@ class Snapshot:
     """Keys that scripts moved aside because another program had replaced them."""
     unreadable: UnreadableKeys = NO_UNREADABLE_KEYS
     """Stored keys that could not be read, in part or at all."""
+    silences: tuple[Silence, ...] = ()
+    """Health checks that operators have silenced."""
     blocked_by: tuple[str, ...] = ()
     """Keys of a wrong type without which no job can be claimed or submitted."""
 
@@ -207,7 +246,7 @@ class Snapshot:
                 "name": self.queue_name,
                 "paused": self.paused,
                 "pausedBy": self.paused_by or None,
-                "pausedWhy": self.paused_why or None,
+                "pausedWhy": self.pause_reason or None,
                 "pausedAt": optional_iso(self.paused_since_ms),
                 "waiting": {priority.value: count for priority, count in self.waiting.items()},
                 "delayed": self.delayed,

@@ -16,16 +16,17 @@ from previewops.queue.tolerant_values import (
     parse_score,
 )
 from previewops.settings import Settings
+from previewops.snapshot.event_log import parse_event
 from previewops.snapshot.fleet import SupervisorStatus, parse_supervisor
 from previewops.snapshot.histogram import parse_bins
 from previewops.snapshot.model import (
     MINUTE_MS,
     TEN_SECONDS_MS,
     CounterBucket,
-    QueueEvent,
     RunningJob,
     Snapshot,
 )
+from previewops.snapshot.silences import parse_silences
 from previewops.snapshot.worker_report import parse_worker
 from previewops.states import Priority
 
@@ -59,7 +60,6 @@ _RUNNING_FIELDS = (
 )
 """Fields of a running job, as lua/snapshot.lua lists them."""
 
-_TIME = re.compile(r"[0-9]{1,15}")
 _EVENT_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
@@ -131,7 +131,7 @@ def _snapshot(queue_name: str, reply: Sequence[Any], history_s: int = 0, history
         paused="paused" in meta.fields,
         paused_since_ms=meta.optional_integer("paused"),
         paused_by=meta.text("paused_by"),
-        paused_why=meta.text("paused_why"),
+        pause_reason=meta.text("paused_why"),
         waiting=dict(zip(Priority, (int(count) for count in reply[2:5]), strict=True)),
         delayed=int(reply[5]),
         active=int(reply[6]),
@@ -143,7 +143,7 @@ def _snapshot(queue_name: str, reply: Sequence[Any], history_s: int = 0, history
         data_lost_ms=_data_lost_ms(meta, now_ms),
         stock_worker_ms=meta.optional_integer("stock_worker"),
         minutes=tuple(_bucket(keys, unreadable, MINUTE_MS, *row) for row in reply[14]),
-        events=tuple(_event(now_ms, *row) for row in reversed(reply[16])),
+        events=tuple(parse_event(now_ms, *row) for row in reversed(reply[16])),
         events_total=meta.integer("events"),
         supervisors=_supervisors(keys, unreadable, reply[15], now_ms),
         running_jobs=tuple(_run(keys, unreadable, *row) for row in reply[17]),
@@ -152,6 +152,7 @@ def _snapshot(queue_name: str, reply: Sequence[Any], history_s: int = 0, history
         history_s=history_s,
         history_min=history_min,
         quarantined=meta.integer("quarantined"),
+        silences=parse_silences(meta, now_ms),
         unreadable=unreadable.result(reported),
         blocked_by=tuple(key for key in reported.keys if key in keys.core()),
     )
@@ -177,14 +178,6 @@ def _bucket(
     counts = {name: value for name, value in fields.items() if not name[1:].isdigit()}
     waits, runs = parse_bins(fields, "w"), parse_bins(fields, "r")
     return CounterBucket(int(number) * width_ms, counts, waits, runs, width_ms)
-
-
-def _event(now_ms: int, raw_id: bytes, flat: Sequence[bytes]) -> QueueEvent:
-    fields, event_id = decode_pairs(flat), raw_id.decode()
-    # An entry that somebody added by hand may lack fields, and have any id.
-    at_ms, id_ms = fields.pop("at", ""), event_id.partition("-")[0]
-    moment_ms = next((int(text) for text in (at_ms, id_ms) if _TIME.fullmatch(text)), now_ms)
-    return QueueEvent(event_id, moment_ms, fields.pop("kind", ""), fields)
 
 
 def _supervisors(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from previewops.queue.keys import Keys
 from previewops.queue.tolerant_values import StoredFields, UnreadableCollector, parse_score
-from previewops.snapshot.model import WorkerState
+from previewops.snapshot.model import StoreReport, WorkerState
 
 
 def parse_worker(
@@ -20,7 +22,7 @@ def parse_worker(
         host=info.text("host"),
         pid=info.integer("pid"),
         state=info.text("state", "unknown"),
-        slots=info.integer("slots"),
+        job_slots=info.integer("slots"),
         busy=info.integer("busy"),
         rss_bytes=info.integer("rssBytes"),
         heartbeat_ms=heartbeat_ms,
@@ -35,4 +37,23 @@ def parse_worker(
         confined_by=tuple(str(layer) for layer in info.items("confinedBy")),
         confinement_missing=tuple(str(layer) for layer in info.items("confinementMissing")),
         clock_ahead_ms=None if clock_ms is None else clock_ms - info.integer("atMs", heartbeat_ms),
+        store=_parse_store(info, heartbeat_ms),
+    )
+
+
+def _parse_store(info: StoredFields, heartbeat_ms: int) -> StoreReport | None:
+    """Parses the report of the store; None from a worker of an earlier version, or if it is damaged."""
+    reported = info.fields.get("store")
+    if reported is None:
+        return None
+    if not isinstance(reported, dict):
+        info.damaged()
+        return None
+    store = replace(info, fields=reported)
+    return StoreReport(
+        store_id=store.text("id"),
+        location=store.text("location"),
+        problem=store.text("problem"),
+        since_ms=max(0, heartbeat_ms - store.integer("forMs")),
+        checked_ms=max(0, heartbeat_ms - store.integer("checkedAgoMs")),
     )

@@ -6,6 +6,7 @@ Every call blocks, on a disk or a network: do not call it in an event loop.
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
 StepObserver = Callable[[str], None]
 """Is called after each step of a publication with its name."""
+
+_STORE_ID = re.compile(rb"([0-9a-f]{32})\n?")
+
+
+def parse_store_id(content: bytes) -> str | None:
+    """Returns the id of a store from the file or object that holds it; None if it is damaged."""
+    match = _STORE_ID.fullmatch(content)
+    return match[1].decode() if match else None
 
 
 class PublishResult(StrEnum):
@@ -183,6 +192,16 @@ class BundleStore(Protocol):
     @property
     def remote(self) -> bool:
         """Whether a publication waits for a network, so that a worker renders the next job meanwhile."""
+
+    def identify(self, *, create: bool) -> str | None:
+        """Returns the id of the store, the same by whatever address it is reached; None if it has none.
+
+        With ``create``, a store that has none is given one.
+
+        Raises:
+            StoreRejected: as ``connect``.
+            StoreUnavailable: it cannot be reached now.
+        """
 
     def connect(self) -> None:
         """Checks that this program can use the store; sends no request.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 
 STAGING_FOLDER = ".staging"
 """Folder of DATA_DIR with the attempts' staging folders."""

@@ -25,8 +25,8 @@ BUSY_CPU = 0.9
 class Load:
     """Inputs of the desired number.
 
-    ``waiting`` and ``active`` count jobs of the whole queue; ``rate`` is its finished jobs per second. ``slots``
-    counts the job slots of one worker here, ``slots_elsewhere`` those of all other workers. ``cpu`` is the busy
+    ``waiting`` and ``active`` count jobs of the whole queue; ``rate`` is its finished jobs per second. ``job_slots``
+    counts the job slots of one worker here, ``job_slots_elsewhere`` those of all other workers. ``cpu`` is the busy
     share (0..1) of this host's processors, ``free_bytes`` its available memory, ``worker_bytes`` the memory that a
     further worker would take.
     """
@@ -34,8 +34,8 @@ class Load:
     waiting: int
     active: int
     rate: float
-    slots: int
-    slots_elsewhere: int
+    job_slots: int
+    job_slots_elsewhere: int
     paused: bool
     cpu: float
     free_bytes: int
@@ -45,7 +45,7 @@ class Load:
 def desired_workers(load: Load, running: int) -> int:
     """Returns the number of workers for a load while ``running`` are there, without minimum and maximum."""
     waiting = 0 if load.paused else load.waiting
-    desired = math.ceil(max(0, waiting + load.active - load.slots_elsewhere) / load.slots)
+    desired = math.ceil(max(0, waiting + load.active - load.job_slots_elsewhere) / load.job_slots)
     if desired <= running:
         return desired
     if waiting <= load.rate * SHORT_BACKLOG_S or load.cpu >= BUSY_CPU:

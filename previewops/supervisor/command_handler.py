@@ -113,7 +113,7 @@ class CommandHandler:
 
 def _drain_reason(command: FleetCommand) -> str:
     who = f"drained by {command.who}" if command.who else "drained by command"
-    return f"{who}: {command.why}" if command.why else who
+    return f"{who}: {command.reason}" if command.reason else who
 
 
 def _phases(slots: list[WorkerSlot]) -> str:

@@ -11,16 +11,18 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from previewops.disclosure import redact
 from previewops.errors import CommandRejected
 from previewops.queue.keys import Keys
 from previewops.queue.scripts import ScriptName, Scripts, decode_pairs
-from previewops.queue.tolerant_values import StoredFields, UnreadableCollector
+from previewops.queue.tolerant_values import StoredFields, UnreadableCollector, UnreadableKeys
 from previewops.settings import Settings
 from previewops.snapshot.fleet import SILENT_AFTER_MS, SupervisorState, SupervisorStatus, WorkerCountRange
+from previewops.snapshot.model import WorkerState
 from previewops.snapshot.reader import SnapshotReader
+from previewops.snapshot.worker_report import parse_worker
 from previewops.states import ScriptResult
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class FleetCommand:
     worker: str = ""
     bounds: WorkerCountRange | None = None
     who: str = ""
-    why: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +66,43 @@ class FleetCommandResult:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueLoad:
+    """What a supervisor needs to know about the queue: jobs, ended attempts since it exists, and all workers.
+
+    ``workers`` is None while their index is damaged: heartbeats succeed, and cannot be read.
+    """
+
+    waiting: int
+    active: int
+    ended: int
+    paused: bool
+    workers: tuple[WorkerState, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class ReportReply:
-    """Reply to a report: commands to execute, and the age in s of each worker's oldest run."""
+    """Reply to a report: commands to execute, the age in s of each worker's oldest run, and the queue's load."""
 
     commands: tuple[FleetCommand, ...]
     oldest_run_s: Mapping[str, float]
+    load: QueueLoad
 
 
 class CommandChannel:
     """The supervisor's side. Calls raise redis-py's errors."""
 
     def __init__(self, redis: Redis, settings: Settings, supervisor_id: str) -> None:
-        self._scripts = Scripts(redis, Keys(settings.queue_name))
+        self._keys = Keys(settings.queue_name)
+        self._scripts = Scripts(redis, self._keys)
         self._id = supervisor_id
 
     async def report(self, state: SupervisorState, worker_ids: Sequence[str]) -> ReportReply:
-        """Publishes the state and returns the commands that are not acknowledged yet. Rejects unknown ones."""
+        """Publishes the state; returns the commands that are not acknowledged yet, and the load. One round trip.
+
+        Rejects unknown commands.
+        """
         info = json.dumps(state.as_json())
-        _, commands, ages = await self._scripts.run(
+        _, commands, ages, *load = await self._scripts.run(
             ScriptName.SUPERVISOR_HEARTBEAT, self._id, info, SUPERVISOR_TTL_MS, *worker_ids
         )
         parsed = [
@@ -92,6 +113,7 @@ class CommandChannel:
         return ReportReply(
             tuple(command for _, command in parsed if command is not None),
             {worker: int(age_ms) / 1000 for worker, age_ms in zip(worker_ids, ages, strict=True)},
+            _parse_load(self._keys, load),
         )
 
     async def acknowledge(self, command: FleetCommand, *, done: bool, message: str) -> None:
@@ -110,7 +132,7 @@ class CommandChannel:
 class FleetControl:
     """The operator's side: lists supervisors and sends them commands. Calls raise redis-py's errors.
 
-    ``who`` and ``why`` are recorded with each command. ``host`` is a supervisor's id or its host's name.
+    ``who`` and ``reason`` are recorded with each command. ``host`` is a supervisor's id or its host's name.
     """
 
     def __init__(self, redis: Redis, settings: Settings, *, who: str) -> None:
@@ -125,7 +147,7 @@ class FleetControl:
         return (await self._snapshots.read()).supervisors
 
     async def scale(
-        self, bounds: WorkerCountRange, *, host: str | None = None, why: str = ""
+        self, bounds: WorkerCountRange, *, host: str | None = None, reason: str = ""
     ) -> FleetCommandResult:
         """Sets the number of workers of one host: fixed, or between a minimum and a maximum by load.
 
@@ -133,10 +155,10 @@ class FleetControl:
             CommandRejected: no such supervisor, or several without ``host``; the command is rejected or times out.
         """
         supervisor = self._only(await self.supervisors(), host)
-        return await self._send(supervisor, FleetCommandKind.SCALE, "", why, bounds)
+        return await self._send(supervisor, FleetCommandKind.SCALE, "", reason, bounds)
 
     async def send(
-        self, kind: FleetCommandKind, *, worker: str | None = None, host: str | None = None, why: str = ""
+        self, kind: FleetCommandKind, *, worker: str | None = None, host: str | None = None, reason: str = ""
     ) -> FleetCommandResult:
         """Drains, restarts or resets one worker, or all workers of one host.
 
@@ -145,7 +167,7 @@ class FleetControl:
         """
         supervisors = await self.supervisors()
         supervisor = self._only(supervisors, host) if worker is None else _supervisor_of(supervisors, worker)
-        return await self._send(supervisor, kind, worker or "", why, None)
+        return await self._send(supervisor, kind, worker or "", reason, None)
 
     def _only(self, supervisors: Sequence[SupervisorStatus], host: str | None) -> SupervisorStatus:
         alive = [supervisor for supervisor in supervisors if not supervisor.silent]
@@ -164,10 +186,10 @@ class FleetControl:
         supervisor: SupervisorStatus,
         kind: FleetCommandKind,
         worker: str,
-        why: str,
+        reason: str,
         bounds: WorkerCountRange | None,
     ) -> FleetCommandResult:
-        fields = {"act": kind.value, "target": worker, "who": self._who, "why": redact(why)}
+        fields = {"act": kind.value, "target": worker, "who": self._who, "why": redact(reason)}
         if bounds is not None:
             fields |= {"min": str(bounds.minimum), "max": str(bounds.maximum)}
         pairs = [part for pair in fields.items() for part in pair]
@@ -204,6 +226,21 @@ def _supervisor_of(supervisors: Iterable[SupervisorStatus], worker_id: str) -> S
     raise CommandRejected(
         f"no supervisor has a worker {worker_id}",
         hint="`previewops workers` lists them; send SIGTERM to one without a supervisor on its host",
+    )
+
+
+def _parse_load(keys: Keys, reply: Sequence[Any]) -> QueueLoad:
+    waiting, active, meta, rows, unreadable = reply
+    paused, *ended = (value.decode("utf-8", "replace") for value in meta)
+    damaged = UnreadableCollector()
+    counters = StoredFields(keys.meta, {str(i): value or "0" for i, value in enumerate(ended)}, damaged)
+    known = keys.workers not in UnreadableKeys.from_reply(unreadable).keys
+    return QueueLoad(
+        waiting=waiting,
+        active=active,
+        ended=sum(counters.integer(name) for name in counters.fields),
+        paused=paused != "",
+        workers=tuple(parse_worker(keys, damaged, *row) for row in rows) if known else None,
     )
 
 

@@ -19,7 +19,6 @@ from previewops.queue.leases import Leases
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.snapshot.fleet import WorkerCountRange
-from previewops.snapshot.reader import SnapshotReader
 from previewops.supervisor.actions import LogAction
 from previewops.supervisor.backend import WorkerBackend
 from previewops.supervisor.commands import CommandChannel
@@ -82,13 +81,13 @@ async def build_supervisor(
         stack.callback(notifier.close)
         host_metrics = HostMetrics()
         name = supervisor_id(settings.data_dir)
-        channel, snapshots = CommandChannel(redis, settings, name), SnapshotReader(redis, settings)
+        channel = CommandChannel(redis, settings, name)
         await asyncio.to_thread(remove_stale_folders, settings.data_dir, time.time())
         yield Supervisor(
             launch,
             backend=_build_backend(backend, settings, build_argv, log_action),
             leases=Leases(redis, settings, name),
-            poller=RedisPoller(channel, snapshots, host_metrics, slots=settings.worker_concurrency),
+            poller=RedisPoller(channel, host_metrics, job_slots=settings.worker_concurrency),
             channel=channel,
             host_metrics=host_metrics,
             bounds=bounds,

@@ -75,5 +75,5 @@ def hang_reason(
         missing = "no heartbeat" if heartbeats.reported else "no first heartbeat"
         return f"hung: {missing} for {heartbeats.silent_s:.0f} s"
     if oldest_run_s >= job_timeout_s + RUN_MARGIN_S:
-        return f"a slot is stuck: a run is {oldest_run_s:.0f} s old, allowed {job_timeout_s:g} s"
+        return f"a job slot is stuck: a run is {oldest_run_s:.0f} s old, allowed {job_timeout_s:g} s"
     return None

@@ -158,7 +158,7 @@ class WorkerPool:
         try:
             worker = await self.start(slot.number, self.launch, now)
         except OSError as error:
-            failure = WorkerExit(None, 0.0, reported=False, cause=f"it cannot be started: {error}")
+            failure = WorkerExit(None, 0.0, reported=False, reason=f"it cannot be started: {error}")
             self._apply_restart_policy(slot, failure, now)
         else:
             slot.worker, slot.last_worker_id, slot.reason = worker, worker.worker_id, ""
@@ -227,12 +227,12 @@ class WorkerPool:
         """Removes a worker that has exited, and returns how it exited."""
         self.workers.discard(worker)
         self._backend.forget(worker.handle)
-        cause = None if worker.kill_reason is None else f"killed: {worker.kill_reason}"
+        reason = None if worker.kill_reason is None else f"killed: {worker.kill_reason}"
         kills = self._oom_kills()
         oom_kill_seen = kills is not None and worker.oom_kills is not None and kills > worker.oom_kills
         for other in self.workers:
             other.oom_kills = kills  # so that this kill is not counted for them
-        return WorkerExit(status, now - worker.started, worker.heartbeats.reported, cause, oom_kill_seen)
+        return WorkerExit(status, now - worker.started, worker.heartbeats.reported, reason, oom_kill_seen)
 
     def on_exit(self, worker: WorkerProcess, worker_exit: WorkerExit, now: float, *, stopping: bool) -> None:
         """Decides about the slot of a worker that has exited, if it was in one."""

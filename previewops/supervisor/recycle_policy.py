@@ -15,7 +15,7 @@ JITTER = 0.2
 
 @dataclass(frozen=True, slots=True)
 class RecycleLimits:
-    """Maximum resident memory in bytes, jobs and age in seconds of a worker. None is no limit."""
+    """Maximum resident memory in bytes, jobs and age in seconds of a worker. None means no limit."""
 
     rss_bytes: float | None = None
     jobs: float | None = None

@@ -7,16 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from previewops.snapshot.fleet import SupervisorState
-from previewops.snapshot.model import Snapshot
-from previewops.snapshot.reader import SnapshotReader
 from previewops.supervisor.autoscaling import Load
-from previewops.supervisor.commands import CommandChannel, FleetCommand
+from previewops.supervisor.commands import CommandChannel, FleetCommand, QueueLoad
 from previewops.supervisor.host import HostMetrics
 
 RATE_WINDOW_S = 10.0
 RENDER_BYTES = 128 * 1024 * 1024
 """Estimated memory of a render process, for the head-room of a further worker."""
-_END_COUNTERS = ("completed", "died", "retried", "crashed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +43,20 @@ class PollResult:
 
 
 class RedisPoller:
-    """Publishes the supervisor's state and reads workers, commands and load, in two round trips."""
+    """Publishes the supervisor's state and reads workers, commands and load, in one round trip."""
 
-    def __init__(
-        self, channel: CommandChannel, snapshots: SnapshotReader, host_metrics: HostMetrics, *, slots: int
-    ) -> None:
+    def __init__(self, channel: CommandChannel, host_metrics: HostMetrics, *, job_slots: int) -> None:
         self._channel = channel
-        self._snapshots = snapshots
         self._host_metrics = host_metrics
-        self._slots = slots
+        self._job_slots = job_slots
         self._ended: deque[tuple[float, int]] = deque()
 
     async def poll(self, state: SupervisorState, worker_ids: Sequence[str], now: float) -> PollResult:
         """Polls once. Raises redis-py's errors."""
         reply = await self._channel.report(state, worker_ids)
-        snapshot = await self._snapshots.read()
-        states = {worker.worker_id: worker for worker in snapshot.workers}
+        states = {worker.worker_id: worker for worker in reply.load.workers or ()}
         workers = {}
-        # Without the index, heartbeats succeed and cannot be read.
-        known = self._snapshots.keys.workers not in snapshot.unreadable.keys
-        for worker_id in worker_ids if known else ():
+        for worker_id in () if reply.load.workers is None else worker_ids:
             worker = states.get(worker_id)
             workers[worker_id] = WorkerObservation(
                 heartbeat_ms=None if worker is None else worker.heartbeat_ms,
@@ -73,24 +64,25 @@ class RedisPoller:
                 jobs=0 if worker is None else worker.completed + worker.failed,
                 oldest_run_s=reply.oldest_run_s[worker_id],
             )
-        return PollResult(now, reply.commands, workers, self._load(snapshot, frozenset(worker_ids), now))
+        return PollResult(now, reply.commands, workers, self._load(reply.load, frozenset(worker_ids), now))
 
-    def _load(self, snapshot: Snapshot, own_ids: frozenset[str], now: float) -> Load:
-        own_rss = [worker.own_rss_bytes for worker in snapshot.workers if worker.worker_id in own_ids]
+    def _load(self, load: QueueLoad, own_ids: frozenset[str], now: float) -> Load:
+        workers = load.workers or ()
+        own_rss = [worker.own_rss_bytes for worker in workers if worker.worker_id in own_ids]
         return Load(
-            waiting=sum(snapshot.waiting.values()),
-            active=snapshot.active,
-            rate=self._rate(sum(snapshot.counters[name] for name in _END_COUNTERS), now),
-            slots=self._slots,
-            slots_elsewhere=sum(
-                worker.slots
-                for worker in snapshot.workers
+            waiting=load.waiting,
+            active=load.active,
+            rate=self._rate(load.ended, now),
+            job_slots=self._job_slots,
+            job_slots_elsewhere=sum(
+                worker.job_slots
+                for worker in workers
                 if worker.worker_id not in own_ids and worker.state != "draining"
             ),
-            paused=snapshot.paused,
+            paused=load.paused,
             cpu=self._host_metrics.cpu(),
             free_bytes=self._host_metrics.free_bytes(),
-            worker_bytes=max(own_rss, default=0) + self._slots * RENDER_BYTES,
+            worker_bytes=max(own_rss, default=0) + self._job_slots * RENDER_BYTES,
         )
 
     def _rate(self, ended: int, now: float) -> float:

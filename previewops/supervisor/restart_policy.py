@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+from previewops.backoff import Backoff
 from previewops.clock import Rng
 from previewops.errors import EXIT_CONFIG, EXIT_USAGE
 from previewops.snapshot.fleet import FAILING_AFTER_EXITS
 
-FIRST_BACKOFF_S = 0.2
-MAX_BACKOFF_S = 30.0
+RESTART_BACKOFF_S = Backoff(0.2, 30.0)
 HEALTHY_UPTIME_S = 10.0
 """An exit after this uptime is not caused by how the worker was started."""
 BOOT_ERRORS = frozenset({EXIT_USAGE, EXIT_CONFIG})
@@ -22,14 +22,14 @@ class WorkerExit:
     """How a worker process exited.
 
     ``status`` is negative for a signal, None if it is unknown. ``reported`` is whether it had sent a heartbeat.
-    ``cause`` is set where the supervisor knows more than the status: why it killed the worker, or could not start it.
-    ``oom_kill_seen`` is whether the kernel has killed any process for memory while the worker ran.
+    ``reason`` is set where the supervisor knows more than the status: why it killed the worker or could not
+    start it. ``oom_kill_seen`` is whether the kernel has killed any process for memory while the worker ran.
     """
 
     status: int | None
     uptime_s: float
     reported: bool
-    cause: str | None = None
+    reason: str | None = None
     oom_kill_seen: bool = False
 
     @property
@@ -40,7 +40,7 @@ class WorkerExit:
     @property
     def probably_out_of_memory(self) -> bool:
         """Whether the kernel has probably killed it for its memory: a SIGKILL that the supervisor did not send."""
-        return self.status == -signal.SIGKILL and self.cause is None and self.oom_kill_seen
+        return self.status == -signal.SIGKILL and self.reason is None and self.oom_kill_seen
 
     @property
     def boot_error(self) -> bool:
@@ -49,8 +49,8 @@ class WorkerExit:
 
     def describe(self) -> str:
         """Returns the exit in words: "status 1", "SIGSEGV", "SIGKILL, probably out of memory"."""
-        if self.cause is not None:
-            return self.cause
+        if self.reason is not None:
+            return self.reason
         if self.status is None:
             return "unknown status"
         if self.status >= 0:
@@ -93,19 +93,10 @@ def decide_restart(worker_exit: WorkerExit, rapid_exits: int, rng: Rng) -> Resta
     """
     if worker_exit.boot_error:
         return Fatal(f"it cannot start ({worker_exit.describe()})")
-    return Restart(backoff_s(rapid_exits, rng))
+    return Restart(RESTART_BACKOFF_S.delay(rapid_exits, rng))
 
 
 def is_failure_logged(rapid_exits: int) -> bool:
     """Whether an exit is logged: each until the worker counts as failing, then at doubling counts."""
     doublings, rest = divmod(rapid_exits, FAILING_AFTER_EXITS)
     return doublings == 0 or (rest == 0 and doublings & (doublings - 1) == 0)
-
-
-def backoff_s(rapid_exits: int, rng: Rng) -> float:
-    """Returns the seconds until the next start: capped exponential backoff, whose upper half is jitter.
-
-    The lower half is fixed, so a worker that exits at once is never started in a hot loop.
-    """
-    bound = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(max(0, rapid_exits - 1), 40))
-    return rng.uniform(bound / 2, bound)

@@ -18,6 +18,7 @@ SOURCES = [
     *sorted((ROOT / "worker").rglob("*.py")),
     *sorted((ROOT / "previewops" / "stores").rglob("*.py")),
     ROOT / "previewops" / "errors.py",
+    ROOT / "previewops" / "job_errors.py",
 ]
 RECOVERY = ROOT / "previewops" / "queue" / "lua" / "include" / "recover_job.lua"
 

@@ -87,7 +87,7 @@ def test_every_alert_has_summary_description_and_runbook() -> None:
 @pytest.mark.redis
 async def test_every_queried_metric_is_exported(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
-        await b.worker().heartbeat(json.dumps({"host": "one", "version": "0.1.0"}), [])
+        await b.worker().heartbeat(json.dumps({"host": "one", "version": "0.1.0", "store": {}}), [])
         text = (await scrape(b.redis, b.settings)).decode()
     parsed = list(text_string_to_metric_families(text))
     families = {family.name for family in parsed}

@@ -42,9 +42,10 @@ def test_the_bounds_are_those_of_the_program() -> None:
     assert f"({MAX_PER_REQUEST:,})" in text
     assert f"within {SHUTDOWN_S} s" in text
     assert (
-        f"one of {backend.REDIS_SLOTS} slots at Redis, or of {backend.LONG_REDIS_SLOTS} for actions" in text
+        f"one of {backend.REDIS_PERMITS} permits for Redis, or of {backend.LONG_REDIS_PERMITS} for actions"
+        in text
     )
-    assert f"actions on dead letters | {backend.SLOT_TIMEOUT_S:g} s |" in text
+    assert f"actions on dead letters | {backend.PERMIT_TIMEOUT_S:g} s |" in text
     assert (
         f"{backend.REPLY_TIMEOUT_S:g} s, {BULK_TIMEOUT_S:g} s for an action on dead letters, "
         f"{submit_batcher.REPLY_TIMEOUT_S:g} s for a batch of submits"

@@ -87,8 +87,8 @@ def test_the_acl_allows_every_command_of_previewops(
             done = program.run(*arguments)
             assert done.code == 0, f"{arguments}: {done.err}"
         assert "PREVIEWOPS UNKNOWN" not in program.run("health").out
-        refused = list(admin.execute_command("ACL", "LOG"))  # type: ignore[no-untyped-call]
-        assert refused == []
+        rejected = list(admin.execute_command("ACL", "LOG"))  # type: ignore[no-untyped-call]
+        assert rejected == []
 
 
 @pytest.mark.redis

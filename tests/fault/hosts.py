@@ -48,6 +48,21 @@ def no_mount_namespaces() -> str | None:
     return None
 
 
+def no_host_names() -> str | None:
+    """Returns why a process cannot get a host name of its own, or None."""
+    if os.geteuid() != 0:
+        return "host names need root"
+    if shutil.which("unshare") is None:
+        return "host names need unshare (Debian: util-linux)"
+    return None if _works(*named("probe"), "true") else "UTS namespaces cannot be created on this machine"
+
+
+def named(host: str) -> Sequence[str]:
+    """Returns the prefix of a command that runs under a host name of its own. Its process id stays."""
+    script = 'echo "$0" > /proc/sys/kernel/hostname && exec "$@"'
+    return (str(shutil.which("unshare")), "--uts", "/bin/sh", "-c", script, host)
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """A host with one link to the server."""

@@ -34,6 +34,7 @@ ELSEWHERE = (
     "tests/integration/test_queue_submit.py::test_thousand_concurrent_submits_of_one_job_accept_one",
     "tests/integration/test_queue_claims.py",
     "tests/integration/test_worker_failures.py",
+    "tests/property/test_stored_data_fuzz.py",
 )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from previewops.errors import PreviewopsError
 from previewops.logs.setup import configure_logging
+from previewops.redis_server.connection import resolve_redis_url
 from previewops.settings import Settings
 from previewops.worker.main import run_worker
 
@@ -30,10 +31,9 @@ def main(name: str) -> None:
     signal.signal(signal.SIGUSR1, block_loop)
     settings = Settings.from_env(os.environ)
     configure_logging(settings)
-    assert settings.redis_url is not None
     run_worker(
         settings,
-        redis_url=settings.redis_url,
+        redis_url=resolve_redis_url(settings, option=None),
         worker_id=name,
         build_task="tests.fault.faulty_render:build",
         confined=False,

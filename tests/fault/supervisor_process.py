@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,21 @@ from tests.fault.cluster import Cluster
 class SupervisorProcess:
     """``previewops supervise`` with workers under test, its log, and its published state."""
 
-    def __init__(self, cluster: Cluster, *arguments: str, **environ: str) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        *arguments: str,
+        prefix: Sequence[str] = (),
+        log: str = "supervisor",
+        **environ: str,
+    ) -> None:
+        """``prefix`` is a command that executes the supervisor, ``log`` the name of its log."""
         self.cluster = cluster
-        self.log = cluster.folder / "supervisor.log"
+        self.log = cluster.folder / f"{log}.log"
         self.control = FleetControl(cluster.redis, cluster.settings, who="test")
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fault.supervisor_under_test", *arguments],
+                [*prefix, sys.executable, "-m", "tests.fault.supervisor_under_test", *arguments],
                 env={**environment(cluster.settings), **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=out,

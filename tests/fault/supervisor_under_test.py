@@ -8,6 +8,7 @@ import os
 import sys
 
 from previewops.cli.program import run
+from previewops.process.init import run_as_init
 from previewops.supervisor import autoscaling, factory, host
 
 
@@ -16,6 +17,7 @@ def build_argv(worker_id: str) -> list[str]:
 
 
 if __name__ == "__main__":
+    run_as_init()
     defaults = factory.build_supervisor.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
     defaults["build_argv"] = build_argv
     if "SCALE_DOWN_WINDOW_S" in os.environ:

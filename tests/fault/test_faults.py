@@ -69,7 +69,7 @@ async def test_row_2_everything_killed_leaves_no_orphan_and_loses_nothing(
         assert (await cluster.until("held", JobState.COMPLETED)).crashes == 1
 
 
-async def test_row_3_a_worker_frozen_past_its_lease_is_refused_when_it_wakes(
+async def test_row_3_a_worker_frozen_past_its_lease_is_rejected_when_it_wakes(
     redis_url: str, tmp_path: Path
 ) -> None:
     gate = Gate(tmp_path / "gate")

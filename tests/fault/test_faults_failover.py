@@ -24,7 +24,7 @@ from previewops.tui.data.live.connection import QueueConnection
 from tests.api_support import JOBS, serve_api
 from tests.failover import ServerPair, connections, server_pair
 from tests.integration.worker_support import JobLog, make_worker, running_worker
-from tests.queue_support import payload
+from tests.queue_support import payload, wait_until_ended
 
 pytestmark = pytest.mark.redis
 
@@ -135,7 +135,7 @@ async def test_row_23_a_demotion_ends_no_worker(pair: ServerPair, tmp_path: Path
             await job_log.wait_for(8)
             booted = make_worker(pair.url, settings, render_preview, worker_id="booted")
             async with running_worker(booted):
-                await queue.wait_until_ended("held")
+                await wait_until_ended(queue, "held")
             assert not busy_task.done()
             assert not idle_task.done()
             record = await queue.status("held")

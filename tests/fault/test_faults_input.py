@@ -57,7 +57,9 @@ def endless_animation(frames: int) -> bytes:
     return encoded(pictures[0], "GIF", save_all=True, append_images=pictures[1:], loop=0, optimize=False)
 
 
-async def test_row_6_bombs_are_refused_or_cost_their_own_process_only(redis_url: str, tmp_path: Path) -> None:
+async def test_row_6_bombs_are_rejected_or_cost_their_own_process_only(
+    redis_url: str, tmp_path: Path
+) -> None:
     roots = tmp_path / "assets"
     roots.mkdir()
     files = {
@@ -286,7 +288,7 @@ async def test_row_21_a_thousand_random_payloads_and_pictures(redis_url: str, tm
         assert {record.state for record in records} == {JobState.DEAD, JobState.COMPLETED}
         assert len(dead) > 400, "too few were rejected for a meaningful test"
         kinds = [entry[b"kind"] for _, entry in await cluster.redis.xrange(cluster.queue.keys.events)]
-        assert kinds.count(b"turned-away") == 1
+        assert kinds.count(b"entry-rejected") == 1
         assert "Traceback" not in worker.log_text
         assert worker.alive
         await cluster.submit(payload("next"))

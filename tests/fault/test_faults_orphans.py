@@ -13,7 +13,7 @@ from previewops.states import JobState
 from tests.fault.cluster import Cluster, Gate, payload
 from tests.fault.supervisor_process import SupervisorProcess, survivors, suspend
 from tests.integration.cli_program import Program
-from tests.integration.up_program import TIMEOUT_S, up
+from tests.integration.up_program import TIMEOUT_S, is_redis, up
 
 pytestmark = [pytest.mark.redis]
 
@@ -78,7 +78,7 @@ async def test_row_2_sigkill_of_up_leaves_no_process(tmp_path: Path, stopped: st
         family = psutil.Process(process.pid).children(recursive=True)
         worker = next(process for process in family if "--name" in process.cmdline())
         if stopped == "Redis":
-            next(process for process in family if "redis" in process.name()).suspend()
+            next(filter(is_redis, family)).suspend()
         else:
             suspend(worker.pid, stopped)
         process.kill()

@@ -228,9 +228,9 @@ async def _work_without_memory(server: RedisProcess, tmp_path: Path) -> None:
         with pytest.raises((OutOfMemoryError, ResponseError), match="maxmemory"):
             await cluster.queue.submit_many([validate(payload(f"late-{n}")) for n in range(3)])
         program = program_for(cluster)
-        refused = program.run("submit", program.write("late.json", payload("late-0")))
-        assert refused.code == 69
-        assert "out of memory" in refused.err
+        rejected = program.run("submit", program.write("late.json", payload("late-0")))
+        assert rejected.code == 69
+        assert "out of memory" in rejected.err
         for n in range(3):
             with pytest.raises(JobNotFound):
                 await cluster.status(f"late-{n}")

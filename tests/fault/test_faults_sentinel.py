@@ -19,7 +19,7 @@ from previewops.states import JobState
 from tests.failover import connections
 from tests.fault.test_faults_failover import Processes
 from tests.integration.worker_support import make_worker, poll_until, running_worker
-from tests.queue_support import payload
+from tests.queue_support import payload, wait_until_ended
 from tests.sentinel import SentinelSet, sentinel_set
 
 pytestmark = pytest.mark.redis
@@ -98,7 +98,7 @@ async def fail_over_twice(servers: SentinelSet, folder: Path, stack: AsyncExitSt
     stack.push_async_callback(redis.aclose)
     queue = Queue(redis, settings)
     for job_id in accepted:
-        await queue.wait_until_ended(job_id)
+        await wait_until_ended(queue, job_id)
         record = await queue.status(job_id)
         assert (record.state, record.crashes, record.attempts) == (JobState.COMPLETED, 0, 0), job_id
     assert not task.done()

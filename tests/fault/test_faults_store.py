@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from previewops.bucket_addresses import parse_bucket_address
-from previewops.errors import BundleNotFound, StaleToken, StoreRejected, TransientJobError
+from previewops.errors import BundleNotFound, StoreRejected
+from previewops.job_errors import StaleToken, TransientJobError
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.dead_letters import DeadLetters
+from previewops.snapshot.model import StoreReport
 from previewops.states import JobState
 from previewops.stores.objects import client as object_client
 from previewops.stores.objects.store import ObjectStore
@@ -109,10 +111,26 @@ async def test_row_25_a_store_that_is_away_when_a_worker_starts(
         proxy.fail(".", Fault.ERROR_500)
         (worker,) = await cluster.start_workers(1)
         assert "store.unavailable" in worker.log_text
+
+        async def report() -> StoreReport:
+            (state,) = (await cluster.snapshot()).workers
+            assert state.store is not None
+            return state.store
+
+        first = await report()
+        assert (first.store_id, bool(first.problem)) == ("", True)
         await cluster.submit(payload("job"))
         await cluster.eventually(lambda: "store-unavailable" in worker.log_text, "an attempt fails")
+        failing = await report()
+        assert abs(failing.since_ms - first.since_ms) < 100, "it fails since its start"
         proxy.heal()
         await cluster.until("job", JobState.COMPLETED)
+        assert "store.available" in worker.log_text
+
+        async def works() -> bool:
+            return not (await report()).problem
+
+        await cluster.eventually(works, "a published bundle ends the failure")
         await cluster.judge()
 
 
@@ -167,7 +185,7 @@ async def test_row_26_a_worker_frozen_between_upload_and_pointer_is_overtaken(
         await cluster.judge()
 
 
-async def test_row_27_a_store_that_ignores_conditions_is_refused_at_start(
+async def test_row_27_a_store_that_ignores_conditions_is_rejected_at_start(
     redis_url: str, tmp_path: Path, ministack: S3Server
 ) -> None:
     async with on_a_bucket(redis_url, tmp_path, ministack) as (cluster, proxy):

@@ -69,7 +69,7 @@ async def test_scaling_from_1_to_8_to_1_by_load_loses_nothing(redis_url: str, tm
 
 async def test_scaling_from_1_to_8_to_1_by_command_loses_nothing(redis_url: str, tmp_path: Path) -> None:
     async with backlog(redis_url, tmp_path, "--workers", "1") as (cluster, supervisor, held):
-        result = await supervisor.control.scale(WorkerCountRange(MOST, MOST), why="rush hour")
+        result = await supervisor.control.scale(WorkerCountRange(MOST, MOST), reason="rush hour")
         assert result.message == f"{MOST} workers"
         await supervisor.running(MOST)
         await every_slot_is_busy(cluster)

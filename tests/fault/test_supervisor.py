@@ -13,10 +13,11 @@ import pytest
 
 from previewops.errors import EXIT_FAILED, EXIT_USAGE, CommandRejected
 from previewops.snapshot.fleet import WorkerCountRange
-from previewops.states import JobState
+from previewops.states import LAYOUT, JobState
 from previewops.supervisor.commands import FleetCommandKind
 from tests.fault.cluster import Cluster, Gate, payload
 from tests.fault.supervisor_process import SupervisorProcess
+from tests.queue_support import QUEUE
 from tests.redis_server import RedisProcess
 
 pytestmark = [pytest.mark.redis]
@@ -112,7 +113,7 @@ async def test_row_17_a_worker_that_cannot_boot_goes_fatal_and_consumes_no_job(
         assert (await cluster.status("waits")).state is JobState.WAITING
         assert supervisor.worker_log(1).read_text().count("boots as") == 1
         # After a reset by an operator it starts again.
-        await supervisor.control.send(FleetCommandKind.RESET, worker=worker.worker_id, why="try again")
+        await supervisor.control.send(FleetCommandKind.RESET, worker=worker.worker_id, reason="try again")
         await supervisor.sees(
             "FATAL again",
             lambda view: (
@@ -138,6 +139,28 @@ async def test_a_worker_whose_start_fails_is_started_again_when_the_cause_is_gon
         await cluster.until("waits", JobState.COMPLETED)
         failing = [line for line in supervisor.log_lines() if line.get("action") == "worker-failing"]
         assert [line["level"] for line in failing] == ["critical"]
+        await cluster.judge()
+
+
+async def test_workers_start_when_a_newer_layout_is_gone(redis_url: str, tmp_path: Path) -> None:
+    """Another host was upgraded, and is rolled back: the layout fits again, and nobody resets the workers."""
+    async with (
+        Cluster(redis_url, tmp_path) as cluster,
+        SupervisorProcess(cluster, "--workers", "1") as supervisor,
+    ):
+        (worker,) = await supervisor.running(1)
+        assert worker.pid is not None
+        await cluster.redis.hset(f"{QUEUE}:meta", "layout", LAYOUT + 1)  # type: ignore[misc]
+        os.kill(worker.pid, signal.SIGKILL)
+
+        async def tried_again() -> bool:
+            rejected = [line for line in supervisor.log_lines() if "(status 75)" in str(line)]
+            return bool(rejected)
+
+        await cluster.eventually(tried_again, "a worker rejects the layout")
+        await cluster.redis.hset(f"{QUEUE}:meta", "layout", LAYOUT)  # type: ignore[misc]
+        await cluster.submit(payload("later"))
+        await cluster.until("later", JobState.COMPLETED)
         await cluster.judge()
 
 
@@ -271,7 +294,7 @@ async def test_sigterm_kills_who_does_not_drain(redis_url: str, tmp_path: Path) 
         await cluster.judge()
 
 
-async def test_a_second_supervisor_is_refused(redis_url: str, tmp_path: Path) -> None:
+async def test_a_second_supervisor_is_rejected(redis_url: str, tmp_path: Path) -> None:
     async with (
         Cluster(redis_url, tmp_path) as cluster,
         SupervisorProcess(cluster, "--workers", "1") as supervisor,
@@ -283,14 +306,14 @@ async def test_a_second_supervisor_is_refused(redis_url: str, tmp_path: Path) ->
         await supervisor.running(1)
 
 
-async def test_orders_are_acknowledged_and_on_record(redis_url: str, tmp_path: Path) -> None:
+async def test_commands_are_acknowledged_and_on_record(redis_url: str, tmp_path: Path) -> None:
     async with (
         Cluster(redis_url, tmp_path) as cluster,
         SupervisorProcess(cluster, "--workers", "2") as supervisor,
     ):
         first, second = await supervisor.running(2)
         control = supervisor.control
-        await control.send(FleetCommandKind.DRAIN, worker=first.worker_id, why="hot")
+        await control.send(FleetCommandKind.DRAIN, worker=first.worker_id, reason="hot")
         await supervisor.sees(
             "one has exited", lambda view: [w.phase for w in view.state.workers] == ["exited", "running"]
         )
@@ -313,10 +336,16 @@ async def test_orders_are_acknowledged_and_on_record(redis_url: str, tmp_path: P
         with pytest.raises(CommandRejected, match="0 supervisors"):
             await control.scale(WorkerCountRange(1, 1), host="elsewhere")
         events = await cluster.redis.xrange(cluster.queue.keys.events)
-        orders = [fields for _, fields in events if fields[b"kind"] == b"order"]
-        assert [fields[b"act"] for fields in orders] == [b"drain", b"drain", b"reset", b"restart", b"restart"]
-        assert [fields[b"outcome"] for fields in orders].count(b"refused") == 1
-        assert (orders[0][b"who"], orders[0][b"why"]) == (b"test", b"hot")
+        commands = [fields for _, fields in events if fields[b"kind"] == b"command"]
+        assert [fields[b"act"] for fields in commands] == [
+            b"drain",
+            b"drain",
+            b"reset",
+            b"restart",
+            b"restart",
+        ]
+        assert [fields[b"outcome"] for fields in commands].count(b"refused") == 1
+        assert (commands[0][b"who"], commands[0][b"why"]) == (b"test", b"hot")
 
 
 async def test_redis_outage_is_not_mistaken_for_hung_workers(redis_process, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -4,10 +4,12 @@ import os
 import sys
 
 from previewops.logs.setup import configure_logging
+from previewops.process.init import run_as_init
 from previewops.settings import Settings
 from previewops.worker.main import run_worker
 
 if __name__ == "__main__":
+    run_as_init()
     settings = Settings.from_env(os.environ)
     configure_logging(settings)
     assert settings.redis_url is not None

@@ -19,11 +19,11 @@ import termios
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from previewops.errors import JobError, PermanentJobError, TransientJobError
+from previewops.job_errors import JobError, PermanentJobError, TransientJobError
 from previewops.worker.sandbox.child import TaskContext
 from previewops.worker.sandbox.framing import HEADER
 
@@ -345,7 +345,7 @@ def _decoded(context: TaskContext, name: str, *, sound: bool) -> str:
 
     ref = AssetRef(name, name)
     try:
-        with RemoteAssets(context).open(ref, max_bytes=1).file as file:
+        with closing(RemoteAssets(context)) as assets, assets.open(ref, max_bytes=1).file as file:
             if sound:
                 for _ in SoundTrack(ref, file, Sound(name, 0, 0.0), 2_000).frames():
                     pass

@@ -18,13 +18,13 @@ CLIENTS = 40
 
 
 class Full(socket.socket):
-    """Socket whose accept() fails ``refusals`` times with EMFILE."""
+    """Socket whose accept() fails ``rejections`` times with EMFILE."""
 
-    refusals = 1
+    rejections = 1
 
     def accept(self) -> tuple[socket.socket, object]:
-        if self.refusals:
-            self.refusals -= 1
+        if self.rejections:
+            self.rejections -= 1
             raise OSError(errno.EMFILE, "too many open files")
         return super().accept()
 
@@ -89,4 +89,4 @@ async def test_accepting_pauses_when_descriptors_run_out(
     acceptor.start()
     await taken.wait()
     acceptor.stop()
-    assert bound.refusals == 0
+    assert bound.rejections == 0

@@ -130,7 +130,7 @@ async def test_job_requeued_between_two_polls_is_followed(
 
     async def requeued_first(job_id: str) -> JobRecord:
         monkeypatch.undo()
-        await api.backend.dead_letters.requeue(DeadLetterFilter((job_id,)), who="ann", why="")
+        await api.backend.dead_letters.requeue(DeadLetterFilter((job_id,)), who="ann", reason="")
         return await status(job_id)
 
     monkeypatch.setattr(api.backend.queue, "status", requeued_first)

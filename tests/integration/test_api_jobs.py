@@ -187,7 +187,7 @@ async def test_batch_of_invalid_lines_ends_early(api: ApiUnderTest) -> None:
     assert {item["status"] for item in results} == {422}
     assert results[-1]["problem"]["type"] == "urn:previewops:problem:batch-stopped"
     assert size < 150_000
-    assert await refusals(api) == {"invalid": MAX_DETAILED_LINES + 1}
+    assert await rejections(api) == {"invalid": MAX_DETAILED_LINES + 1}
 
 
 async def test_batch_with_as_many_valid_lines_is_read_to_its_end(api: ApiUnderTest) -> None:
@@ -267,7 +267,7 @@ async def test_one_payload_is_validated_at_a_time(api: ApiUnderTest, monkeypatch
     assert threading.get_ident() not in threads
 
 
-async def refusals(api: ApiUnderTest) -> dict[str, int]:
+async def rejections(api: ApiUnderTest) -> dict[str, int]:
     """Returns the metrics of rejected submits once no call is in flight."""
     await api.backend.submit_batcher.wait_until_idle()
     totals = LifetimeCounters.parse(await api.backend.redis.hgetall(api.backend.queue.keys.totals))
@@ -277,17 +277,17 @@ async def refusals(api: ApiUnderTest) -> dict[str, int]:
 async def test_rejected_submits_are_counted(redis_url: str, tmp_path: Path) -> None:
     async with serve_api(redis_url, tmp_path, queue_max=1) as api:
         await api.client.post(JOBS, json=payload("a"))
-        assert await refusals(api) == {}
+        assert await rejections(api) == {}
         await api.client.post(JOBS, json=payload("a", dryRun=True))
         await api.client.post(JOBS, json=payload("b"))
-        assert await refusals(api) == {"conflict": 1, "full": 1}
+        assert await rejections(api) == {"conflict": 1, "full": 1}
         await api.client.post(JOBS, json={})
         too_large = b" " * (MAX_PAYLOAD_BYTES + 1)
         await api.client.post(JOBS, content=too_large, headers={"content-type": "application/json"})
-        assert await refusals(api) == {"conflict": 1, "full": 1, "invalid": 2}
+        assert await rejections(api) == {"conflict": 1, "full": 1, "invalid": 2}
         batch = lines(payload("a"), b"{", payload("b"), {})
         await api.client.post(JOBS, content=batch, headers=LINES)
-        assert await refusals(api) == {"conflict": 1, "full": 2, "invalid": 4}
+        assert await rejections(api) == {"conflict": 1, "full": 2, "invalid": 4}
 
 
 async def test_invalid_payload_is_422_without_redis(tmp_path: Path) -> None:

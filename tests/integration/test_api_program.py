@@ -208,7 +208,7 @@ GET = "GET /api/preview/queue/metrics HTTP/1.1"
 POST = f"POST {JOBS} HTTP/1.1"
 LOCAL = "Host: localhost"
 JSON = "Content-Type: application/json"
-REFUSED_HEADS = [
+REJECTED_HEADS = [
     (400, [GET]),
     (400, [GET, LOCAL, LOCAL]),
     (400, [GET, LOCAL, "Host: other.example"]),
@@ -230,11 +230,11 @@ REFUSED_HEADS = [
     (400, [GET, LOCAL, "Folded: a", " b"]),
     (400, [GET, LOCAL, "Space : a"]),
 ]
-"""(status, lines of the request): what RFC 9110 and RFC 9112 demand or allow to refuse."""
+"""(status, lines of the request): what RFC 9110 and RFC 9112 demand or allow to reject."""
 
 
-async def test_heads_are_refused_as_http_demands(api: Running) -> None:
-    for status, request_lines in REFUSED_HEADS:
+async def test_heads_are_rejected_as_http_demands(api: Running) -> None:
+    for status, request_lines in REJECTED_HEADS:
         first, *others = request_lines
         request = "\r\n".join([first, "Connection: close", *others, "", ""]).encode()
         async with raw(api) as (reader, writer):

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from previewops.api import queue_routes
-from previewops.api.backend import LONG_REDIS_SLOTS
+from previewops.api.backend import LONG_REDIS_PERMITS
 from previewops.api.dead_letter_routes import MAX_FILTER_TERMS
 from previewops.api.request_head import MAX_QUERY_PARAMETERS
 from previewops.metrics import CONTENT_TYPE, scrape
@@ -239,7 +239,7 @@ async def test_bulk_command_has_dry_run_limit_and_left_count(
     assert (everything.json()["done"], everything.json()["left"]) == (2, 0)
 
 
-async def test_bulk_commands_leave_redis_slots_to_others(
+async def test_bulk_commands_leave_redis_permits_to_others(
     api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     under_way, go_on = asyncio.Semaphore(0), asyncio.Event()
@@ -253,9 +253,9 @@ async def test_bulk_commands_leave_redis_slots_to_others(
     body = {"all": True, "dryRun": True}
     acts = [
         asyncio.create_task(api.client.post(f"{DEAD}/discard", json=body))
-        for _ in range(LONG_REDIS_SLOTS + 1)
+        for _ in range(LONG_REDIS_PERMITS + 1)
     ]
-    for _ in range(LONG_REDIS_SLOTS):
+    for _ in range(LONG_REDIS_PERMITS):
         await under_way.acquire()
     assert (await api.client.get("/readyz")).status_code == 200
     done, _ = await asyncio.wait(acts, return_when=asyncio.FIRST_COMPLETED)
@@ -263,7 +263,7 @@ async def test_bulk_commands_leave_redis_slots_to_others(
     require_problem(rejected.result(), 503, "overloaded")
     go_on.set()
     responses = await asyncio.gather(*acts)
-    assert sorted(response.status_code for response in responses) == [200] * LONG_REDIS_SLOTS + [503]
+    assert sorted(response.status_code for response in responses) == [200] * LONG_REDIS_PERMITS + [503]
 
 
 async def test_requeue_with_another_priority(api: ApiUnderTest) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from previewops.errors import JobError, PermanentJobError, TransientJobError
+from previewops.job_errors import JobError, PermanentJobError, TransientJobError
 from previewops.worker.assets.mounts import find_place
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener, storage_errors, verify_checksum
 
@@ -232,7 +232,7 @@ def test_the_place_of_a_file_is_the_same_through_every_mount(
 MOUNTED = """
 import ctypes, os, sys
 from pathlib import Path
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener
 
 libc = ctypes.CDLL(None, use_errno=True)

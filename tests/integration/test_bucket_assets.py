@@ -15,7 +15,7 @@ from PIL import Image
 
 from previewops.bucket_addresses import parse_bucket_address
 from previewops.contract import AssetPolicy, BucketUri, UriNotAllowed, parse_uri
-from previewops.errors import JobError, PermanentJobError, TransientJobError
+from previewops.job_errors import JobError, PermanentJobError, TransientJobError
 from previewops.settings import Settings
 from previewops.stores.objects.client import FailureReason, ObjectStoreFailure, ObstoreClient
 from previewops.worker.assets.buckets import BucketFetcher
@@ -82,7 +82,7 @@ def open_error(opener: FileAssetOpener, uri: str) -> JobError:
     return caught.value
 
 
-def test_other_buckets_and_prefixes_are_refused_and_missing_objects_named(opener: FileAssetOpener) -> None:
+def test_other_buckets_and_prefixes_are_rejected_and_missing_objects_named(opener: FileAssetOpener) -> None:
     for uri in (
         "s3://media/secret/a.png",
         "s3://media/lessonsX/a.png",

@@ -104,7 +104,7 @@ async def test_confinement_and_clocks_of_workers_are_checked(program: Program, s
     by_check = statuses(program)
     assert (by_check["confinement"], by_check["clocks"]) == ("WARNING", "CRITICAL")
     line = program.run("health", *PATIENT).out.splitlines()[0]
-    assert "the clock of w-1 is 3600 s behind the one of Redis" in line
+    assert "the clock of h is 3600 s behind the one of Redis" in line
     assert "w-1 render without Landlock" in line
     accepted = statuses(
         program, "--confinement", "seccomp", "--skew-warning", "4e3", "--skew-critical", "1e4"

@@ -158,9 +158,20 @@ async def test_workers(program: Program, redis_url: str) -> None:
     assert program.run("workers", "--json").json["workers"] == []
     async with queue_driver(redis_url) as driver:
         await driver.heartbeat("w-1", jobs=["job-1", f"job{ESCAPES}"])
+        store = {"id": "7" * 32, "location": "/d", "problem": f"full{ESCAPES}", "forMs": 200_000}
+        await driver.heartbeat("w-2", host="render-2", version="1.2", store=store, clockMs=0, busy=0)
     done = program.run("workers")
-    row = done.out.splitlines()[1]
+    titles, old, new, problem, empty, _, row, *_ = done.out.splitlines()
+    assert titles.split() == ["HOST", "WORKERS", "BUSY", "VERSION", "CLOCK", "CONFINEMENT", "STORE"]
+    assert old.split() == ["h", "1", "1/2", "-", "-", "-", "-"], "a worker of an earlier version"
+    assert (new.split()[:4], new.split()[-1]) == (["render-2", "1", "0/2", "1.2"], "fails")
+    assert "render-2 cannot publish for 3 min 2" in problem
+    assert empty == ""
     assert row.split()[:7] == ["w-1", "working", "1/2", "0", "0", "42.9", "MiB"]
     assert "just now" in row or " s ago" in row, "the age of the heartbeat"
     assert "\x1b" not in done.out
-    assert program.run("workers", "--json").json["workers"][0]["state"] == "working"
+    listed = program.run("workers", "--json").json
+    assert listed["workers"][0]["state"] == "working"
+    assert listed["workers"][0]["store"] is None
+    assert [host["host"] for host in listed["hosts"]] == ["h", "render-2"]
+    assert listed["hosts"][1]["store"]["id"] == "7" * 32

@@ -160,7 +160,7 @@ async def test_invalid_payload_is_reported_without_redis(settings: Settings) -> 
         (lambda c: c.wait(b"a"), "job_id: found a value of type bytes"),
         (lambda c: c.artifacts(None), "job_id: found None"),
         (lambda c: c.cancel(7), "job_id: found a value of type int"),
-        (lambda c: c.cancel("a", why=None), "why: found None"),
+        (lambda c: c.cancel("a", reason=None), "reason: found None"),
         (lambda c: c.cancel("a", who=7), "who: found a value of type int"),
         (lambda c: c.wait("a", timeout_s=-1), "timeout_s: found -1, allowed None or a number of seconds"),
         (lambda c: c.wait("a", timeout_s="5"), "timeout_s: found a value of type str"),
@@ -233,7 +233,7 @@ async def test_wait_errors(redis_url: str, settings: Settings) -> None:
             await client.wait("slow", timeout_s=0)
         assert late.value.state is JobState.WAITING
         assert isinstance(late.value, TimeoutError)
-        assert await client.cancel("slow", why="changed my mind") is JobState.WAITING
+        assert await client.cancel("slow", reason="changed my mind") is JobState.WAITING
         with pytest.raises(JobCancelled, match="changed my mind"):
             await client.wait("slow")
         with pytest.raises(WrongState):

@@ -16,7 +16,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from previewops.errors import PermanentJobError, RenderCrashed
+from previewops.job_errors import PermanentJobError, RenderCrashed
 from previewops.worker.assets.download_cache import DownloadCache
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener
 from previewops.worker.bundle_builder import build_bundle
@@ -188,7 +188,7 @@ def test_layers_and_missing_ones_are_described() -> None:
 def test_the_reason_for_missing_landlock_tells_kernel_from_filter(
     number: int, is_filtered: bool, reason: str
 ) -> None:
-    assert landlock.describe_refusal(number, is_filtered=is_filtered) == reason
+    assert landlock.describe_failure(number, is_filtered=is_filtered) == reason
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_the_reason_for_missing_landlock_tells_kernel_from_filter(
     ],
 )
 def test_the_reason_for_missing_namespaces(number: int, is_root: bool, word: str) -> None:
-    assert word in namespaces.describe_refusal(number, is_root=is_root)
+    assert word in namespaces.describe_failure(number, is_root=is_root)
 
 
 def test_the_private_root_has_the_outermost_folders_and_all_links(tmp_path: Path) -> None:
@@ -238,13 +238,13 @@ async def test_assets_and_output_are_passed_as_descriptors(folder: Path) -> None
         try:
             async with pool_of(confined=True) as pool:
                 names = ["file", "inline", "web", "web", "file"]
-                questions = [*({"open": name} for name in names), {"create": ["sub/made.bin"]}]
+                questions = [*({"open": [name]} for name in names), {"create": ["sub/made.bin"]}]
                 result = await pool.run(
                     {"act": "ask", "questions": questions}, deadline_s=60, handle_request=file_server.handle
                 )
                 with pytest.raises(PermanentJobError) as caught:
                     await pool.run(
-                        {"act": "ask", "questions": [{"open": "none"}]},
+                        {"act": "ask", "questions": [{"open": ["none"]}]},
                         deadline_s=60,
                         handle_request=file_server.handle,
                     )
@@ -262,8 +262,11 @@ async def test_assets_and_output_are_passed_as_descriptors(folder: Path) -> None
 @pytest.mark.parametrize(
     ("question", "code"),
     [
-        ({"open": "other"}, None),
-        ({"open": ["file"]}, None),
+        ({"open": ["other"]}, None),
+        ({"open": "file"}, None),
+        ({"open": [1]}, None),
+        ({"open": []}, None),
+        ({"open": ["file"] * 17}, None),
         ({"create": [1]}, None),
         ({"create": "poster.webp"}, None),
         ({"create": []}, None),
@@ -391,11 +394,20 @@ async def test_descriptors_that_are_never_received_end_the_process(folder: Path)
         {"file": AssetRef("file", "secret")}, FileAssetOpener((folder,)), max_bytes=100, output=None
     )
     async with pool_of(confined=False) as pool:
-        spec = {"act": "ask_and_leave", "job": 1, "question": {"open": "file"}, "times": 1_000}
+        spec = {"act": "ask_and_leave", "job": 1, "question": {"open": ["file"]}, "times": 1_000}
         with pytest.raises(RenderCrashed):
             await pool.run(spec, deadline_s=60, handle_request=file_server.handle)
     await asyncio.sleep(0)
     assert len(os.listdir("/proc/self/fd")) <= before + 4  # noqa: PTH208 - the fork server's own
+
+
+@pytest.mark.parametrize("confined", [False, True])
+async def test_renders_yield_to_the_worker(confined: bool) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    async with pool_of(confined=confined, limits=ChildLimits(512 * MIB, nice=7)) as pool:
+        await pool.start()
+        assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in pool.child_pids()] == [min(19, own + 7)]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 @pytest.mark.parametrize("confined", [False, True])

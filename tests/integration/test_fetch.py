@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from previewops.errors import JobError, PermanentJobError, TransientJobError
 from previewops.host_patterns import HostPattern
+from previewops.job_errors import JobError, PermanentJobError, TransientJobError
 from previewops.worker.assets.download_cache import DownloadCache
 from previewops.worker.assets.fetch import MAX_REDIRECTS, WebFetcher
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener

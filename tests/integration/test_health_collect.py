@@ -12,6 +12,7 @@ from previewops.bucket_addresses import parse_bucket_address
 from previewops.health import RecentOutcomes, Status, Thresholds, evaluate
 from previewops.health.collect import collect_inputs
 from previewops.snapshot.history import History
+from previewops.snapshot.model import StoreReport
 from tests.object_servers import S3Server, free_port
 from tests.queue_support import completed_job, payload, queue_fixture
 from tests.redis_server import RedisProcess
@@ -35,7 +36,10 @@ class Slow:
 
 async def test_inputs_of_a_used_queue(redis_url: str, tmp_path: Path) -> None:
     async with queue_fixture(redis_url, data_dir=tmp_path) as b:
-        report = '{"version": "1.2", "confinedBy": ["seccomp"], "clockMs": 0}'
+        report = (
+            '{"version": "1.2", "host": "h1", "confinedBy": ["seccomp"], "clockMs": 0, '
+            '"store": {"id": "7", "location": "/d", "problem": "EIO", "forMs": 2000, "checkedAgoMs": 1000}}'
+        )
         await b.worker().heartbeat(report, [])
         await b.queue.submit(payload("done"))
         await b.worker().finish([completed_job(await b.claim_one())], 0)
@@ -47,11 +51,14 @@ async def test_inputs_of_a_used_queue(redis_url: str, tmp_path: Path) -> None:
         assert facts.recent == RecentOutcomes(completed=1, died=1, removed=0)
         assert facts.run_ages_ms == {"runs": snapshot.now_ms - claim.claimed_ms}
         assert facts.deadline_ms == b.settings.job_timeout_s * 1000
-        assert facts.versions == {"1.2"}
+        (reporting,) = facts.workers
+        assert reporting.version == "1.2"
         assert facts.redis_ms == pytest.approx(40)
-        assert facts.confined_by == {"w1": ("seccomp",)}
-        assert facts.clocks_ahead_ms["w1"] == -snapshot.workers[0].heartbeat_ms
-        assert facts.clocks_ahead_ms["this host"] < -snapshot.now_ms, "this clock stands at the epoch"
+        assert reporting.confined_by == ("seccomp",)
+        beat_ms = reporting.heartbeat_ms
+        assert reporting.store == StoreReport("7", "/d", "EIO", beat_ms - 2_000, beat_ms - 1_000)
+        assert facts.clocks_ahead_ms()["h1"] == -beat_ms
+        assert facts.clocks_ahead_ms()["this host"] < -snapshot.now_ms, "this clock stands at the epoch"
         assert (facts.eviction_policy, facts.persistent) == ("noeviction", False)
         assert facts.disk_free_bytes is not None
         assert facts.disk_bytes is not None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from previewops.contract import validate
-from previewops.errors import JobError, PermanentJobError, TransientJobError
+from previewops.job_errors import JobError, PermanentJobError, TransientJobError
 from previewops.settings import Settings
 from previewops.worker.assets.download_cache import DownloadCache
 from previewops.worker.assets.fetch import WebFetcher

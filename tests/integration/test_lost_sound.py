@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import pytest
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from tests.render_support import payload, render_into
 from tests.sample_sounds import encode_sound, tone
 

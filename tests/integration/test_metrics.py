@@ -185,9 +185,14 @@ async def test_fleet_metrics_by_host_and_state(redis_url: str) -> None:
         return json.dumps({"host": host, "state": state, "slots": 2, "version": "0.1.0", **more})
 
     async with queue_fixture(redis_url) as b:
-        await b.worker("w1").heartbeat(info("one", "working", busy=1, rssBytes=1_000), [])
-        await b.worker("w2").heartbeat(info("one", "draining", busy=2, rssBytes=500), [])
-        await b.worker("w3").heartbeat(info("two", "some day", rssBytes=7), [])
+        first, clock_ms = {"id": "1"}, await b.now_ms() + 50_000
+        await b.worker("w1").heartbeat(info("one", "working", busy=1, rssBytes=1_000, store=first), [])
+        await b.worker("w2").heartbeat(
+            info("one", "draining", busy=2, rssBytes=500, store={"id": "1", "problem": "full"}), []
+        )
+        await b.worker("w3").heartbeat(
+            info("two", "some day", rssBytes=7, store={"id": "2"}, clockMs=clock_ms), []
+        )
         await b.worker("w4").heartbeat(info("three", "working", rssBytes=9), [])
         await b.redis.zadd(b.keys.workers, {"w4": await b.now_ms() - 3_600_000})
         metrics = await scrape_metrics(b)
@@ -196,6 +201,11 @@ async def test_fleet_metrics_by_host_and_state(redis_url: str) -> None:
     assert metrics.nonzero("preview_worker_busy") == {"one": 3}
     assert metrics.nonzero("preview_worker_rss_bytes") == {"one": 1_500, "two": 7}
     assert metrics.nonzero("preview_worker_versions") == {"0.1.0": 4}
+    assert metrics.of("preview_stores") == 2
+    assert metrics.nonzero("preview_worker_stores_failing") == {"one": 1}
+    ahead = metrics.nonzero("preview_worker_clock_ahead_seconds")
+    assert set(ahead) == {"two"}
+    assert 0 < ahead["two"] <= 50
 
 
 async def test_worker_reports_cannot_break_the_exposition(redis_url: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from previewops.contract import validate
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.settings import Settings
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener
 from previewops.worker.render.decode_memory import PictureLayout, bytes_per_pixel, jpeg_bytes

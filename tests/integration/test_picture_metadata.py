@@ -9,7 +9,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetRef
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits

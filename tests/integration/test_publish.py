@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from previewops.errors import StaleToken, TransientJobError
+from previewops.job_errors import StaleToken, TransientJobError
 from previewops.stores.folder import publish as publishing
 from previewops.stores.folder.paths import bundle_path, fence_path
 from previewops.stores.folder.publish import publish
@@ -328,7 +328,7 @@ def test_a_failed_second_rename_undoes_the_first(tmp_path: Path) -> None:
 def test_file_system_errors_are_typed(tmp_path: Path, code: int, expected: str) -> None:
     put(tmp_path, 1, "one")
 
-    def refuse(one: Path, other: Path) -> bool:
+    def reject(one: Path, other: Path) -> bool:
         raise OSError(code, os.strerror(code), str(one))
 
     with pytest.raises(TransientJobError) as caught:
@@ -337,7 +337,7 @@ def test_file_system_errors_are_typed(tmp_path: Path, code: int, expected: str) 
             bundle_path(tmp_path, "p", "j"),
             fence=fence_path(tmp_path, "p", "j"),
             token=2,
-            swap_folders=refuse,
+            swap_folders=reject,
         )
     assert caught.value.code == expected
     assert caught.value.hint

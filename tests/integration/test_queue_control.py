@@ -15,7 +15,14 @@ from previewops.queue.scripts import ScriptName, Scripts
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.states import JobState, ScriptResult
-from tests.queue_support import QueueFixture, attempt_json, completed_job, payload, queue_fixture
+from tests.queue_support import (
+    QueueFixture,
+    attempt_json,
+    completed_job,
+    payload,
+    queue_fixture,
+    wait_until_ended,
+)
 from tests.redis_server import RedisProcess
 
 pytestmark = pytest.mark.redis
@@ -38,7 +45,7 @@ async def test_cancel_pending_job(redis_url: str, state: str) -> None:
                 attempt_json=attempt_json(),
                 message="x",
             )
-        assert await b.queue.cancel("a", who="ann", why="a mistake") == JobState(state)
+        assert await b.queue.cancel("a", who="ann", reason="a mistake") == JobState(state)
         record = await b.queue.status("a")
         assert (record.state, record.reason) == (JobState.CANCELLED, "cancelled by ann: a mistake")
         assert (await b.worker().claim(5)).claims == ()
@@ -81,15 +88,15 @@ async def test_job_end_is_published(redis_url: str) -> None:
             (b"preview-jobs:done:c", b"dead"),
         ]
         await pubsub.aclose()
-        assert await b.queue.wait_until_ended("c") is JobState.DEAD
+        assert await wait_until_ended(b.queue, "c") is JobState.DEAD
         with pytest.raises(JobNotFound):
-            await b.queue.wait_until_ended("unknown")
+            await wait_until_ended(b.queue, "unknown")
 
 
-async def test_wait_until_ended_works_without_a_record(redis_url: str) -> None:
+async def test_the_watch_of_a_job_works_without_a_record(redis_url: str) -> None:
     async with queue_fixture(redis_url, keep_completed=0) as b:
         await b.queue.submit(payload("a"))
-        waiting = asyncio.create_task(b.queue.wait_until_ended("a", poll_interval_s=30))
+        waiting = asyncio.create_task(wait_until_ended(b.queue, "a", poll_interval_s=30))
         channel = f"{b.keys.done_channel_prefix}a"
 
         async def watched() -> bool:
@@ -110,16 +117,16 @@ async def test_pause_stops_only_claims(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit_many([payload("a"), payload("b")])
         held = await b.claim_one()
-        first = await b.queue.pause(who="ann", why="upkeep")
-        again = await b.queue.pause(who="ben", why="other")
+        first = await b.queue.pause(who="ann", reason="upkeep")
+        again = await b.queue.pause(who="ben", reason="other")
         assert (first.changed, again.changed) == (True, False)
-        assert (again.who, again.why, again.since_ms) == ("ann", "upkeep", first.since_ms)
+        assert (again.who, again.reason, again.since_ms) == ("ann", "upkeep", first.since_ms)
         assert (await b.worker().claim(1)).claims == ()
         codes, following = await b.worker().finish([completed_job(held)], 1)
         assert (codes, following) == ([ScriptResult.OK], ())
         assert (await b.queue.submit(payload("c"))).new is True
         snapshot = await b.snapshots.read()
-        assert (snapshot.paused, snapshot.paused_by, snapshot.paused_why) == (True, "ann", "upkeep")
+        assert (snapshot.paused, snapshot.paused_by, snapshot.pause_reason) == (True, "ann", "upkeep")
         await b.redis.delete(b.keys.wake)
         assert (await b.queue.resume(who="ann")).changed is True
         assert await b.redis.llen(b.keys.wake) == 1
@@ -133,7 +140,7 @@ async def test_pause_survives_a_restart(
     server = redis_process(options=("--appendfsync", "always"))
     async with queue_fixture(server.url) as b:
         await b.queue.submit(payload("a"))
-        await b.queue.pause(who="ann", why="upkeep")
+        await b.queue.pause(who="ann", reason="upkeep")
     server.kill()
     server.start()
     async with queue_fixture(server.url) as b:

@@ -28,7 +28,7 @@ from tests.queue_support import (
 
 pytestmark = pytest.mark.redis
 
-WHO = {"who": "ann", "why": "the store is back"}
+WHO = {"who": "ann", "reason": "the store is back"}
 
 
 async def at_one_moment(b: QueueFixture, at_ms: int) -> None:
@@ -46,8 +46,8 @@ def ids_of(records: tuple[Any, ...]) -> set[str]:
 
 async def test_export_includes_payload_and_history(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
-        why = dead_letter_reason("asset-missing", "no file 'a.png'", error_class="AssetMissing")
-        await b.add_dead_letter("a", why, title="kept", project="shop")
+        reason = dead_letter_reason("asset-missing", "no file 'a.png'", error_class="AssetMissing")
+        await b.add_dead_letter("a", reason, title="kept", project="shop")
         (record,) = [record async for record in b.dead.export(DeadLetterFilter())]
         assert record.payload == payload("a", title="kept", project="shop").raw
         assert (record.error_class, record.code, record.reason, record.cause) == (
@@ -56,7 +56,7 @@ async def test_export_includes_payload_and_history(redis_url: str) -> None:
             "no file 'a.png'",
             DeadLetterCause.PERMANENT.value,
         )
-        assert record.fingerprint == why.fingerprint
+        assert record.fingerprint == reason.fingerprint
         (attempt,) = record.history
         assert (attempt.worker, attempt.duration_ms, attempt.traceback) == ("w1", 5, "Traceback: …")
         (listed,) = await b.dead.newest(DeadLetterFilter(), limit=5)
@@ -285,8 +285,8 @@ async def test_requeue_by_two_filters_handles_a_job_once(redis_url: str) -> None
 async def test_cancelled_operation_records_what_is_left(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         causes = [dead_letter_reason(f"code-{n}", f"reason {n}") for n in "abc"]
-        for name, size, why in zip("abc", (3, 150, 7), causes, strict=True):
-            await add_dead_letters(b, [f"{name}-{n}" for n in range(size)], why)
+        for name, size, reason in zip("abc", (3, 150, 7), causes, strict=True):
+            await add_dead_letters(b, [f"{name}-{n}" for n in range(size)], reason)
 
         async def stop_in_the_second(through: int, total: int) -> None:
             assert total == 160
@@ -294,7 +294,7 @@ async def test_cancelled_operation_records_what_is_left(redis_url: str) -> None:
                 task.cancel()
                 await asyncio.sleep(0)
 
-        first, *also = (DeadLetterFilter(fingerprint=why.fingerprint) for why in causes)
+        first, *also = (DeadLetterFilter(fingerprint=reason.fingerprint) for reason in causes)
         task = asyncio.create_task(
             b.dead.discard(first, other_filters=also, progress=stop_in_the_second, **WHO)
         )
@@ -472,7 +472,7 @@ async def test_groups_are_one_round_trip_and_limited(redis_url: str) -> None:
         assert [group.count for group in groups] == [2, 1, 1]
         assert (groups[0].example.job_id, groups[0].example.code) == ("again", "code-c")
         spent = {name: after[name] - before.get(name, 0) for name in ("evalsha", "hmget", "zrange", "zcard")}
-        assert spent == {"evalsha": 1, "hmget": 3, "zrange": 6, "zcard": 3}
+        assert spent == {"evalsha": 1, "hmget": 4, "zrange": 6, "zcard": 3}
 
 
 async def test_cancelled_operation_leaves_complete_batches_and_an_event(redis_url: str) -> None:
@@ -491,7 +491,7 @@ async def test_cancelled_operation_leaves_complete_batches_and_an_event(redis_ur
         assert await b.dead.count(DeadLetterFilter()) == 150
         event = (await b.snapshots.read(events=1)).events[0]
         assert (event.kind, event.fields["done"], event.fields["left"]) == ("requeued", "200", "150")
-        assert (event.fields["who"], event.fields["why"]) == (WHO["who"], WHO["why"])
+        assert (event.fields["who"], event.fields["why"]) == (WHO["who"], WHO["reason"])
 
 
 async def test_current_batch_is_counted_on_cancellation(redis_url: str) -> None:
@@ -518,7 +518,7 @@ async def test_requeue_with_payload_keeps_history(redis_url: str) -> None:
         await b.add_dead_letter("a", project="shop", priority="low")
         before = payload("a", project="shop", priority="low")
         after = payload("a", project="school", priority="high", title="mended")
-        await b.dead.requeue_with_payload("a", after, who="ann", why="a typo")
+        await b.dead.requeue_with_payload("a", after, who="ann", reason="a typo")
         record = await b.queue.status("a")
         assert (record.state, record.project_id, record.priority) == (
             JobState.WAITING,
@@ -591,11 +591,11 @@ async def test_operator_commands_are_events(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await add_dead_letters(b, ["a", "b"])
         await b.dead.requeue(DeadLetterFilter(job_ids=("a",)), **WHO)
-        await b.dead.discard(DeadLetterFilter(), who="ben", why="useless")
+        await b.dead.discard(DeadLetterFilter(), who="ben", reason="useless")
         await b.queue.submit(payload("c"))
-        await b.queue.cancel("c", who="cem", why="not needed")
-        await b.queue.pause(who="dan", why="upkeep")
-        await b.queue.resume(who="eve", why="upkeep is over")
+        await b.queue.cancel("c", who="cem", reason="not needed")
+        await b.queue.pause(who="dan", reason="upkeep")
+        await b.queue.resume(who="eve", reason="upkeep is over")
         raw_events = [fields for _, fields in await b.redis.xrange(b.keys.events)]
         events = [
             {name.decode(): value.decode() for name, value in fields.items() if name != b"at"}

@@ -39,7 +39,7 @@ async def add_one_of_each(b: QueueFixture) -> None:
         await b.queue.submit(payload(state, project=f"of-{state}"))
         claim = await b.claim_one() if state != "cancelled" else None
         if state == "cancelled":
-            await b.queue.cancel("cancelled", who="ann", why="a mistake")
+            await b.queue.cancel("cancelled", who="ann", reason="a mistake")
         elif claim is not None and state == "completed":
             await b.worker().finish([completed_job(claim)], 0)
         elif claim is not None and state == "dead":

@@ -94,7 +94,9 @@ async def test_invalid_id_is_rejected_with_an_event(redis_url: str, bad: bytes) 
         assert claim.job_id == "good"
         assert await b.redis.hget(b.keys.meta, "refused") == b"1"
         (event,) = [
-            fields for _, fields in await b.redis.xrange(b.keys.events) if fields[b"kind"] == b"turned-away"
+            fields
+            for _, fields in await b.redis.xrange(b.keys.events)
+            if fields[b"kind"] == b"entry-rejected"
         ]
         assert b"not plain text" in event[b"message"]
         assert (await b.worker().claim(1)).claims == ()

@@ -117,7 +117,7 @@ async def test_snapshot_has_running_jobs_newest_claim_first(redis_url: str) -> N
 async def test_snapshot_has_events_after_the_known_one(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         for n in range(7):
-            await b.queue.pause(who="ann", why=f"why {n}")
+            await b.queue.pause(who="ann", reason=f"why {n}")
             await b.queue.resume(who="ann")
         snapshot = await b.snapshots.read(events=3)
         assert [event.kind for event in snapshot.events] == ["resumed", "paused", "resumed"]

@@ -11,6 +11,7 @@ from previewops.clock import iso_from_ms
 from previewops.errors import JobConflict, QueueFull
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.dead_letters import DeadLetters
+from previewops.queue.keys import ARQ_GUARD_SCORE
 from previewops.queue.queue import Queue, Receipt
 from previewops.queue.retry import FailureCounter as Spent
 from previewops.redis_server.connection import connect
@@ -54,7 +55,7 @@ async def test_concurrent_producers_stay_within_queue_max(redis_url: str) -> Non
         results: list[Receipt | QueueFull] = []
         for n in range(0, 20, 2):
             results += await queue.submit_many([payload(f"p{number}-{n}"), payload(f"p{number}-{n + 1}")])
-            assert (await queue.redis.zcard("preview-jobs")) <= limit
+            assert (await queue.redis.zcount("preview-jobs", f"({ARQ_GUARD_SCORE}", "+inf")) <= limit
         return results
 
     results = [result for batch in await asyncio.gather(*map(produce, range(8))) for result in batch]
@@ -62,11 +63,11 @@ async def test_concurrent_producers_stay_within_queue_max(redis_url: str) -> Non
         await client.aclose()
     rejected = [result for result in results if isinstance(result, QueueFull)]
     assert len(results) - len(rejected) == limit
-    assert all((refusal.backlog, refusal.limit) == (limit, limit) for refusal in rejected)
+    assert all((rejection.backlog, rejection.limit) == (limit, limit) for rejection in rejected)
     async with queue_fixture(redis_url) as b:
         assert (await b.snapshots.read()).backlog == limit
-        for refusal in rejected:
-            assert not await b.redis.keys(f"*:{refusal.job_id}")
+        for rejection in rejected:
+            assert not await b.redis.keys(f"*:{rejection.job_id}")
 
 
 async def test_queue_max_counts_delayed_but_not_active_jobs(redis_url: str) -> None:

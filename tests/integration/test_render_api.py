@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from previewops.errors import InvalidPayload, PermanentJobError
+from previewops.errors import InvalidPayload
+from previewops.job_errors import PermanentJobError
 from previewops.worker import render
 from previewops.worker.assets.download_cache import DownloadCache
 from previewops.worker.assets.opener import FileAssetOpener

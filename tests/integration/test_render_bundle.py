@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from previewops.contract.limits import TITLE_CARD_MS
-from previewops.errors import JobError, PermanentJobError, TransientJobError
+from previewops.job_errors import JobError, PermanentJobError, TransientJobError
 from previewops.worker.assets.opener import FileAssetOpener
 from previewops.worker.bundle_builder import build_bundle
 from previewops.worker.publish.output import FolderOutput

@@ -21,7 +21,7 @@ import pytest
 
 from previewops import worker
 from previewops.contract import limits, validate
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.settings import Settings
 from previewops.stores.folder.paths import bundle_path
 from previewops.stores.folder.store import FolderStore

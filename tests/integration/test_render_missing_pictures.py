@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from previewops.errors import PermanentJobError, TransientJobError
+from previewops.job_errors import PermanentJobError, TransientJobError
 from previewops.worker.assets.opener import FileAssetOpener
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.artifacts import ArtifactWriter

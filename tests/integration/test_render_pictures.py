@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageChops, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetRef
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.layout.geometry import Size

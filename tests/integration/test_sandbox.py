@@ -23,7 +23,7 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
+from previewops.job_errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
 from previewops.worker.sandbox import children
 from previewops.worker.sandbox.child import MAX_LOG_LINES, ChildLimits
 from previewops.worker.sandbox.children import MAX_MESSAGE_BYTES, MAX_RESULT_BYTES
@@ -147,14 +147,14 @@ async def test_start_makes_every_child(make_pool: MakePool) -> None:
     assert pool.child_pids() == before
 
 
-async def test_more_jobs_than_slots_wait_for_one(make_pool: MakePool) -> None:
+async def test_more_jobs_than_lanes_wait_for_one(make_pool: MakePool) -> None:
     pool = make_pool(size=2)
     results = await asyncio.gather(*(do(pool, "echo", value=number) for number in range(20)))
     assert [result["echo"] for result in results] == list(range(20))
     assert {result["pid"] for result in results} <= set(pool.child_pids())
 
 
-async def test_slots_work_at_the_same_time(make_pool: MakePool, tmp_path: Path) -> None:
+async def test_lanes_work_at_the_same_time(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(size=2)
     one, one_pid = await start_job(pool, "await_file", path=str(tmp_path / "go"))
     two, two_pid = await start_job(pool, "await_file", path=str(tmp_path / "go"))
@@ -173,6 +173,15 @@ async def test_progress_arrives_in_order_and_clamped(make_pool: MakePool) -> Non
     )
     assert seen[:4] == [(0.25, "a"), (1.0, "b"), (1.0, "c"), (0.0, "d")]
     assert len(seen[4][1]) == 200
+
+
+async def test_every_job_of_a_child_gets_the_common_fields(make_pool: MakePool) -> None:
+    pool = make_pool()
+    for generation, value in ((1, "one"), (1, "one"), (2, "two"), (2, "two")):
+        result = await pool.run(
+            {"act": "echo"}, deadline_s=LONG_S, generation=generation, common={"value": value}
+        )
+        assert result["echo"] == value
 
 
 async def test_typed_errors_are_raised_unchanged(make_pool: MakePool) -> None:
@@ -711,7 +720,7 @@ async def test_close_without_kill_lets_the_job_finish(make_pool: MakePool, tmp_p
     "scenario",
     [
         test_results_come_back_from_one_long_lived_child,
-        test_more_jobs_than_slots_wait_for_one,
+        test_more_jobs_than_lanes_wait_for_one,
         test_progress_arrives_in_order_and_clamped,
         test_a_loop_in_c_is_killed_at_its_deadline,
         test_a_child_that_closes_its_socket_and_stays_is_killed,

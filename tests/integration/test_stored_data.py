@@ -18,8 +18,8 @@ from previewops.doctor.data_diagnosis import META_LARGE_NUMBERS, META_NUMBERS
 from previewops.doctor.doctor import Doctor
 from previewops.doctor.rename import QueueInUse, rename_queue
 from previewops.errors import (
-    EXIT_CONFIG,
     EXIT_DAMAGED,
+    EXIT_TRY_AGAIN,
     ForeignKey,
     LayoutUnsupported,
     RecordUnreadable,
@@ -53,6 +53,7 @@ from tests.queue_support import (
     completed_job,
     payload,
     queue_fixture,
+    wait_until_ended,
 )
 
 pytestmark = pytest.mark.redis
@@ -182,7 +183,7 @@ async def test_a_damaged_record_hides_no_other_job_of_a_batch(redis_url: str, st
 async def test_an_unknown_message_ends_no_wait(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
-        waiting = asyncio.create_task(b.queue.wait_until_ended("a", poll_interval_s=30))
+        waiting = asyncio.create_task(wait_until_ended(b.queue, "a", poll_interval_s=30))
         # Redis does not report when a client subscribes.
         while not await b.redis.publish("preview-jobs:done:a", b"\xff"):  # noqa: ASYNC110
             await asyncio.sleep(0)
@@ -285,6 +286,7 @@ async def test_a_foreign_key_stops_no_running_worker(redis_url: str, suffix: str
                     return any(line["event"] == "queue.data-damaged" for line in logs)
 
                 await poll_until(logged)
+                assert not [line for line in logs if line["event"] == "queue.replaced"]
                 assert QUEUE + suffix in next(x for x in logs if x["event"] == "queue.data-damaged")["error"]
                 with pytest.raises(ForeignKey):
                     async with redis_errors(redis_url):
@@ -365,7 +367,7 @@ async def test_a_supervisor_does_not_know_workers_while_their_index_is_damaged(r
         from tests.property.test_stored_data_fuzz import supervisor_state
 
         channel = CommandChannel(b.redis, b.settings, "sup")
-        poller = RedisPoller(channel, b.snapshots, HostMetrics(), slots=1)
+        poller = RedisPoller(channel, HostMetrics(), job_slots=1)
         await b.worker("w").heartbeat("{}", [])
         assert set((await poller.poll(supervisor_state(), ["w", "new"], 1.0)).workers) == {"w", "new"}
         await b.redis.set("preview-jobs:workers", "another program's")
@@ -386,7 +388,7 @@ async def test_an_old_queue_gets_the_layout_with_its_first_change(redis_url: str
         assert await b.redis.hget("preview-jobs:meta", "layout") == str(LAYOUT).encode()
 
 
-async def test_a_newer_layout_is_refused_everywhere(redis_url: str, tmp_path: Path) -> None:
+async def test_a_newer_layout_is_rejected_everywhere(redis_url: str, tmp_path: Path) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
         before = await b.dump()
@@ -409,7 +411,9 @@ async def test_a_newer_layout_is_refused_everywhere(redis_url: str, tmp_path: Pa
         program = Program(tmp_path, redis_url)
         for command in (("stats",), ("jobs",), ("worker", "--burst"), ("supervise",), ("api", "--port", "0")):
             done = await asyncio.to_thread(program.run, *command)
-            assert (done.code, text in done.err) == (EXIT_CONFIG, True), (command, done.err)
+            assert (done.code, text in done.err) == (EXIT_TRY_AGAIN, True), (command, done.err)
+        health = await asyncio.to_thread(program.run, "health")
+        assert (health.code, text in health.out) == (2, True)
         assert await b.dump() == newer, "nothing was changed"
 
 
@@ -436,7 +440,7 @@ async def test_a_queue_with_a_colon_moves_to_another_name(redis_url: str) -> Non
     ):
         await fill(shop, "shop:dead", "a", "b")
         await add_dead_letters(shop, ["d"])  # shares the key shop:dead
-        assert await shop.redis.zcard("shop:dead") == 3
+        assert await shop.redis.zcard("shop:dead") == 4, "with the guard of the queue shop:dead"
         assert await move(shop, "shop:dead", "shop-dead") > 3
         assert {record.job_id for record in await moved.list_all()} == {"a", "b"}
         assert (await Doctor(moved.redis, moved.settings).examine()).findings == []

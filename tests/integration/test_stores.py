@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import json
+import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
+from previewops.bucket_addresses import parse_bucket_address
+from previewops.cli import prune
+from previewops.cli.program import run
 from previewops.errors import (
     ArtifactNotFound,
     ArtifactNotLocal,
     BundleNotFound,
     LinksUnsupported,
-    PermanentJobError,
-    StaleToken,
     StoreUnavailable,
-    TransientJobError,
 )
+from previewops.job_errors import PermanentJobError, StaleToken, TransientJobError
 from previewops.stores.folder.store import FolderStore
-from previewops.stores.objects.client import FailureReason, ObjectStoreFailure
+from previewops.stores.objects.client import FailureReason, Headers, ObjectStoreFailure
 from previewops.stores.objects.store import ObjectStore
 from previewops.stores.port import BundleStore, PublishResult
 from tests.object_servers import S3Server
@@ -57,6 +62,59 @@ def objects(request: pytest.FixtureRequest, make_store: Callable[[str], BundleSt
 
 def test_probe_accepts_the_store(store: BundleStore) -> None:
     store.probe()
+
+
+def test_a_store_has_one_id_whoever_asks_first(store: BundleStore, tmp_path: Path) -> None:
+    assert store.identify(create=False) is None
+    with ThreadPoolExecutor(8) as workers:
+        ids = {future.result() for future in [workers.submit(store.identify, create=True) for _ in range(8)]}
+    (store_id,) = ids
+    assert store_id is not None
+    assert store.identify(create=False) == store_id
+    assert [*tmp_path.glob(".id.*")] == [], "drafts are removed"
+    put(store, tmp_path, 1, "one")
+    assert [bundle.job_id for bundle in store.list_bundles()] == [JOB], "the id is not a bundle"
+
+
+def test_two_addresses_of_a_bucket_are_one_store_and_two_prefixes_are_two(ministack: S3Server) -> None:
+    bucket = ministack.make_bucket()
+    by_name = ministack.endpoint.replace("127.0.0.1", "localhost")
+    addresses = [
+        ministack.address(bucket),
+        ministack.address(bucket, endpoint=by_name),
+        ministack.address(bucket, "other"),
+    ]
+    assert by_name != ministack.endpoint
+    one, same, other = [
+        ObjectStore(parse_bucket_address(address)).identify(create=True) for address in addresses
+    ]
+    assert one == same != other
+
+
+def test_an_id_that_somebody_damaged_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / ".id").write_text("mine\n")
+    assert FolderStore(tmp_path).identify(create=True) is None
+    store = memory_store()
+    store._client().put("id", b"mine", Headers("text/plain", "no-cache"), expected=None)
+    assert store.identify(create=True) is None
+
+
+def test_a_file_system_without_hard_links_has_an_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(_source: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM), str(target))
+
+    monkeypatch.setattr(os, "link", link)
+    store_id = FolderStore(tmp_path).identify(create=True)
+    assert store_id is not None
+    assert FolderStore(tmp_path).identify(create=True) == store_id
+
+
+def test_a_folder_that_cannot_be_written_fails_its_probe(tmp_path: Path) -> None:
+    (tmp_path / ".staging").write_text("in the way")
+    with pytest.raises(StoreUnavailable, match="previews cannot be used"):
+        FolderStore(tmp_path).probe()
+    with pytest.raises(StoreUnavailable, match="No such file"):
+        FolderStore(tmp_path / "absent").identify(create=True)
 
 
 def test_bundles_are_published_and_replaced_in_the_order_of_tokens(
@@ -261,6 +319,42 @@ def test_leftovers_of_dead_attempts_are_found_and_can_no_longer_be_published(
     assert read(objects) == "next"
     assert put(objects, tmp_path, 7, "last").result is PublishResult.REPLACED
     assert read(objects) == "last"
+
+
+def test_replaced_files_of_a_worker_that_ended_are_found_by_the_next_prune(
+    objects: ObjectStore, tmp_path: Path
+) -> None:
+    """Only the worker that replaced them would sweep them, and it has forgotten."""
+    put(objects, tmp_path, 1, "one")
+    put(objects, tmp_path, 2, "two")
+    put(objects, tmp_path, 1, "other", "other")
+    another = ObjectStore(objects._address, make_client=lambda _address: objects._client())
+    assert another.sweep(time.time() + 3_600) == 0
+    assert another.leftovers(before_s=time.time() - 3_600).sizes == {}, "readers have days to finish"
+    leftovers = another.leftovers(before_s=time.time() + 60)
+    (path,) = leftovers.sizes
+    assert path.startswith(f"previews/{PROJECT}/{JOB}/1-")
+    assert leftovers.remove() == 1
+    assert (read(another), read(another, "other")) == ("two", "other")
+    assert another.leftovers(before_s=time.time() + 60).sizes == {}
+
+
+def test_prune_removes_replaced_files_without_being_asked_for_bundles(
+    ministack: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = ministack.address(ministack.make_bucket())
+    store = ObjectStore(parse_bucket_address(address))
+    put(store, tmp_path, 1, "one")
+    put(store, tmp_path, 2, "two")
+    monkeypatch.setenv("PREVIEW_STORE", address)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    assert run(["prune", "--apply", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["leftovers"]["count"] == 0, "they are younger than two days"
+    monkeypatch.setattr(prune, "LEFTOVER_AGE_S", -60)
+    assert run(["prune", "--apply", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["leftovers"]["count"] == 1
+    assert store.leftovers(before_s=time.time() + 60).sizes == {}
+    assert read(store) == "two"
 
 
 def test_a_damaged_bundle_is_repaired_by_the_same_bytes(objects: ObjectStore, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from previewops.contract.limits import TITLE_CARD_MS
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import FileAssetOpener
 from previewops.worker.bundle_builder import build_bundle
 from previewops.worker.publish.output import FolderOutput

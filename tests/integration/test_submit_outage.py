@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from previewops.cli.context import Context
 from previewops.cli.payload_files import ParsedPayload
+from previewops.cli.program import cli
 from previewops.cli.submit import _check_default_server
 from previewops.cli.submitter import SubmitReport, Submitter
 from previewops.contract import AssetPolicy, Payload
@@ -90,3 +94,42 @@ def test_only_an_address_that_nothing_sets_is_the_default(
     assert not Context(redis_option="redis://127.0.0.1:6379").uses_default_address()
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:6379")
     assert not Context().uses_default_address()
+
+
+CHANGES = [
+    ["pause"],
+    ["resume"],
+    ["cancel", "job"],
+    ["scale", "2"],
+    ["drain", "--host", "render-1"],
+    ["restart", "--host", "render-1"],
+    ["reset", "--host", "render-1"],
+    ["dlq", "requeue", "--all", "--yes"],
+    ["dlq", "discard", "--all", "--yes"],
+    ["doctor", "--repair"],
+    ["health", "--acknowledge-loss"],
+]
+
+
+@pytest.mark.parametrize("arguments", CHANGES, ids=" ".join)
+def test_no_command_changes_a_server_without_the_queue(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(Context, "uses_default_address", lambda self: True)
+    with Redis.from_url(redis_url) as redis:
+        redis.flushall()
+        result = CliRunner().invoke(cli, ["--redis-url", redis_url, *arguments], obj=Context())
+        text = result.output + str(result.exception)
+        assert "found no queue preview-jobs at redis://127.0.0.1:6379, the default address" in text
+        assert redis.dbsize() == 0
+
+
+async def test_the_screen_changes_no_server_without_the_queue(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Context, "uses_default_address", lambda self: True)
+    context = Context(redis_option=redis_url)
+    async with queue_fixture(redis_url) as b:
+        assert "found no queue preview-jobs" in await asyncio.to_thread(context.missing_default_queue)
+        await b.worker().heartbeat("{}", [])
+        assert await asyncio.to_thread(context.missing_default_queue) == ""

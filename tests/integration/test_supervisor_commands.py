@@ -61,7 +61,7 @@ async def test_a_command_is_listed_until_it_is_acknowledged_and_acknowledged_onc
     async with queue_fixture(redis_url) as made:
         supervisor = channel(made)
         await supervisor.report(STATE, [])
-        sent = asyncio.create_task(control(made).scale(WorkerCountRange(2, 8), why="rush"))
+        sent = asyncio.create_task(control(made).scale(WorkerCountRange(2, 8), reason="rush"))
         command = await until_listed(supervisor)
         assert command == FleetCommand(
             command.command_id, FleetCommandKind.SCALE, "", WorkerCountRange(2, 8), "alice@ops", "rush"

@@ -56,10 +56,10 @@ class RecordedProgress:
 
 @asynccontextmanager
 async def graves(url: str) -> AsyncIterator[tuple[QueueFixture, QueueConnection]]:
-    """A queue with dead letters of three causes, and a connection to it."""
+    """A queue with dead letters of three groups, and a connection to it."""
     async with queue_fixture(url) as b:
-        for why, count, name in ((MISSING, 130, "m"), (TIMEOUT, 70, "t"), (CRASH, 3, "c")):
-            await add_dead_letters(b, [f"{name}-{number}" for number in range(count)], why)
+        for reason, count, name in ((MISSING, 130, "m"), (TIMEOUT, 70, "t"), (CRASH, 3, "c")):
+            await add_dead_letters(b, [f"{name}-{number}" for number in range(count)], reason)
         link = QueueConnection(url, b.settings, who="ada@ops")
         try:
             yield b, link
@@ -113,7 +113,7 @@ async def test_a_later_death_of_the_same_job_is_left_alone(redis_url: str) -> No
     async with graves(redis_url) as (b, link):
         seen = (await b.queue.status("c-0")).finished_ms
         assert seen is not None
-        await b.dead.requeue(DeadLetterFilter(job_ids=("c-0",)), who="grace", why="")
+        await b.dead.requeue(DeadLetterFilter(job_ids=("c-0",)), who="grace", reason="")
         await b.wait_for_next_ms()
         (claim,) = (await b.worker().claim(1)).claims
         await b.worker().move_to_dead_letters(
@@ -133,10 +133,10 @@ async def test_a_later_death_of_the_same_job_is_left_alone(redis_url: str) -> No
 
 async def test_deaths_after_the_count_are_left_alone(redis_url: str) -> None:
     async with graves(redis_url) as (b, link):
-        source, cause = LiveSource(link), DeadLetterFilter(fingerprint=CRASH.fingerprint)
+        source, group = LiveSource(link), DeadLetterFilter(fingerprint=CRASH.fingerprint)
         marked, terms = ("c-0", "c-1", "c-2"), parse_filter("id:c-")
         choices = [
-            (DeadSelection((cause,), "this cause", (CRASH.fingerprint,)), DeadListQuery()),
+            (DeadSelection((group,), "this group", (CRASH.fingerprint,)), DeadListQuery()),
             (
                 DeadSelection((DeadLetterFilter(job_ids=marked),), "the 3 marked", marked),
                 DeadListQuery(flat=True),
@@ -154,11 +154,11 @@ async def test_deaths_after_the_count_are_left_alone(redis_url: str) -> None:
             assert tally.cut_off_ms is not None
             chosen = choice.filters[0]
             assert await source.dead_count(chosen, tally.cut_off_ms) == 3
-        command = Discard(cause, tallies[0].count, cut_off_ms=tallies[0].cut_off_ms)
+        command = Discard(group, tallies[0].count, cut_off_ms=tallies[0].cut_off_ms)
         assert await LiveExecutor(link).execute(command, RecordedProgress()) == CommandOutcome(
             "discarded 3, skipped 0"
         )
-        assert await b.dead.count(cause) == 50
+        assert await b.dead.count(group) == 50
 
 
 async def test_several_causes_go_into_one_file(redis_url: str, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ async def test_the_screen_filters_counts_and_requeues_matches(redis_url: str) ->
             await until(pilot, lambda: app.view.snapshot is not None)
             await pilot.press("4")
             await until(pilot, lambda: isinstance(app.screen, DeadScreen) and "203 dead" in title())
-            assert "3 causes" in title()
+            assert "3 groups" in title()
             await pilot.press("f")
             await until(pilot, lambda: title() == "dead letters 1-200 of 203")
             await pilot.press("right_square_bracket")
@@ -236,7 +236,7 @@ async def test_the_screen_filters_counts_and_requeues_matches(redis_url: str) ->
             await until(pilot, lambda: title().endswith("all 130 that match selected"))
             await pilot.press("r")
             await until(pilot, lambda: isinstance(app.screen, ConfirmWithReasonDialog))
-            assert "130 dead letters of 1 cause" in screen_text(app)
+            assert "130 dead letters of 1 group" in screen_text(app)
             await pilot.press(*"requeue", "enter")
             await until(pilot, lambda: "requeued 130, skipped 0" in screen_text(app))
             await pilot.press("escape")

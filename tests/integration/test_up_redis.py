@@ -12,11 +12,11 @@ import psutil
 from previewops.redis_server.binary import find_server_binary
 from tests.integration.cli_program import Program, payload
 from tests.integration.test_up import wait_for_log
-from tests.integration.up_program import TIMEOUT_S, up
+from tests.integration.up_program import TIMEOUT_S, is_redis, up
 
 
 def kill_server(pid: int) -> None:
-    (server,) = [child for child in psutil.Process(pid).children() if "redis" in child.name()]
+    (server,) = filter(is_redis, psutil.Process(pid).children())
     server.kill()
 
 

@@ -284,7 +284,7 @@ async def test_a_heartbeat_reports_the_worker_and_its_jobs_progress(redis_url: s
             assert record is not None
             assert worker is not None
             assert record.phase == "held"
-            assert (worker.worker_id, worker.slots, worker.state) == ("w1", 3, "working")
+            assert (worker.worker_id, worker.job_slots, worker.state) == ("w1", 3, "working")
             assert set(worker.jobs) == {"a", "b"}
             assert worker.own_rss_bytes > 1_000_000
             assert worker.rss_bytes == worker.own_rss_bytes, "it has no render processes"

@@ -11,7 +11,7 @@ import pytest
 from arq.worker import Retry, func
 from redis.exceptions import ResponseError
 
-from previewops.errors import PermanentJobError, RenderCrashed
+from previewops.job_errors import PermanentJobError, RenderCrashed
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from tests.integration.worker_support import (

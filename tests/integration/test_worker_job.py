@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from previewops.errors import RenderCrashed
+from previewops.job_errors import RenderCrashed
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.stores.folder.paths import bundle_path, fence_path
@@ -49,6 +49,7 @@ class FakeRenderRunner:
         *,
         deadline_s: float,
         elapsed_s: float = 0.0,
+        common: Mapping[str, Any] | None = None,
         generation: Hashable = None,
         progress: ProgressCallback | None = None,
         handle_request: RequestHandler | None = None,

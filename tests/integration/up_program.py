@@ -43,3 +43,8 @@ def running(program: Program) -> list[str]:
     return [
         worker["id"] for view in supervisors for worker in view["workers"] if worker["phase"] == "running"
     ]
+
+
+def is_redis(process: psutil.Process) -> bool:
+    """Whether a process is a server that speaks Redis' protocol, whichever program that is here."""
+    return process.name().startswith(("redis-server", "valkey-server"))

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from previewops.clock import Rng
 from previewops.queue.keys import Keys
 from previewops.queue.leases import ScriptRunner
 from previewops.queue.records import JobRecord
@@ -21,7 +22,7 @@ from previewops.queue.scripts import ScriptArgument, ScriptName, Scripts
 from previewops.redis_server.connection import connection_pool
 from previewops.settings import Settings
 from previewops.worker.engine.worker import PreviewWorker
-from tests.queue_support import QUEUE, QueueFixture
+from tests.queue_support import QUEUE, QueueFixture, wait_until_ended
 
 T = TypeVar("T")
 
@@ -50,6 +51,13 @@ def make_settings(fixture: QueueFixture, **changes: Any) -> Settings:
     return replace(fixture.settings, **values)
 
 
+class MiddleRng:
+    """An Rng that always returns the middle."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
+
+
 class JobLog:
     """The jobs whose attempts have ended, in order, recorded by the ``after_job_end`` hook."""
 
@@ -76,6 +84,7 @@ def make_worker(
     *functions: Function | Callable[..., Awaitable[Any]],
     worker_id: str = "w1",
     socket_timeout_s: float = 5.0,
+    rng: Rng | None = None,
     **options: Any,
 ) -> PreviewWorker:
     """A worker with its own connection pool; the caller closes it."""
@@ -87,7 +96,7 @@ def make_worker(
         settings=settings,
         pool=connection_pool(url, role="worker", socket_timeout_s=socket_timeout_s),
         worker_id=worker_id,
-        rng=MaxRng(),
+        rng=rng or MaxRng(),
         **options,
     )
 
@@ -126,7 +135,7 @@ async def enqueue(redis: Redis, function: str, *job_ids: str, argument: Any = No
 async def wait_for_end(fixture: QueueFixture, job_id: str) -> JobRecord:
     """Waits until a job is completed, dead or cancelled."""
     async with asyncio.timeout(PATIENCE_S):
-        await fixture.queue.wait_until_ended(job_id, poll_interval_s=0.2)
+        await wait_until_ended(fixture.queue, job_id, poll_interval_s=0.2)
     return await fixture.queue.status(job_id)
 
 

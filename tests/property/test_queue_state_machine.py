@@ -35,6 +35,7 @@ from previewops.metrics.lifetime_counters import (
 )
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.filter_query import FilterQuery, FilterTerm
+from previewops.queue.keys import ARQ_GUARD, ARQ_GUARD_SCORE
 from previewops.queue.leases import WORKER_LOST_FINGERPRINT, Claim, Leases
 from previewops.queue.queue import Receipt
 from previewops.queue.retry import FailureCounter
@@ -63,7 +64,7 @@ WORKERS = ["w1", "w2", "w3"]
 SETTINGS = Settings(queue_name=QUEUE, queue_max=6, keep_completed=3, max_crashes=2, lease_ms=600_000)
 NEVER_AGED_MS, ALWAYS_AGED_MS = 86_400_000, 0
 CAUSES = [dead_letter_reason("one", "first cause"), dead_letter_reason("two", "second cause")]
-CAUSE_OF = {why.code: why for why in CAUSES}
+CAUSE_OF = {reason.code: reason for reason in CAUSES}
 ENDED = {"completed", "cancelled", "dead"}
 
 job_ids = st.sampled_from(IDS)
@@ -284,18 +285,18 @@ class QueueMachine(RuleBasedStateMachine):
             assert self.redis.llen(self.keys.wake) == 1, "an idle worker has to learn of the new due time"
 
     @precondition(lambda self: self.claims)
-    @rule(pick=picks, counter=st.sampled_from(FailureCounter), why=st.sampled_from(CAUSES))
-    def move_to_dead_letters(self, pick: int, counter: FailureCounter, why: Any) -> None:
+    @rule(pick=picks, counter=st.sampled_from(FailureCounter), reason=st.sampled_from(CAUSES))
+    def move_to_dead_letters(self, pick: int, counter: FailureCounter, reason: Any) -> None:
         claim = self.claim_of(pick)
         reply = self.run(
             self.leases("w1").move_to_dead_letters(
-                claim, counter=counter, attempt_json=attempt_json(), reason=why
+                claim, counter=counter, attempt_json=attempt_json(), reason=reason
             )
         )
         job = self.job_of_reply(claim, reply)
         if job is not None:
             self.fail(job, counter)
-            self.model.move_to_dead_letters(job, why.fingerprint)
+            self.model.move_to_dead_letters(job, reason.fingerprint)
             if counter is FailureCounter.CRASHES:
                 self.model.count("crashed")
 
@@ -408,7 +409,7 @@ class QueueMachine(RuleBasedStateMachine):
         job = self.model.jobs.get(job_id)
 
         def call() -> JobState:
-            return self.run(self.fixture.queue.cancel(job_id, who="ann", why="not needed"))
+            return self.run(self.fixture.queue.cancel(job_id, who="ann", reason="not needed"))
 
         if job is None:
             with pytest.raises(JobNotFound):
@@ -426,7 +427,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def pause(self) -> None:
-        result = self.run(self.fixture.queue.pause(who="ann", why="upkeep"))
+        result = self.run(self.fixture.queue.pause(who="ann", reason="upkeep"))
         assert (result.paused, result.changed) == (True, not self.model.paused)
         self.model.paused = True
 
@@ -439,14 +440,14 @@ class QueueMachine(RuleBasedStateMachine):
     dead_filters = st.one_of(
         st.just(DeadLetterFilter()),
         st.builds(
-            lambda why: DeadLetterFilter(query=FilterQuery((FilterTerm(why.code, "error"),))),
+            lambda reason: DeadLetterFilter(query=FilterQuery((FilterTerm(reason.code, "error"),))),
             st.sampled_from(CAUSES),
         ),
         st.builds(
             lambda chosen_picks: DeadLetterFilter(job_ids=tuple(chosen_picks)),
             st.lists(job_ids, min_size=1, max_size=4),
         ),
-        st.builds(lambda why: DeadLetterFilter(fingerprint=why.fingerprint), st.sampled_from(CAUSES)),
+        st.builds(lambda reason: DeadLetterFilter(fingerprint=reason.fingerprint), st.sampled_from(CAUSES)),
     )
 
     def matching(self, chosen: DeadLetterFilter) -> list[ModelJob]:
@@ -462,7 +463,7 @@ class QueueMachine(RuleBasedStateMachine):
     def requeue(self, chosen: DeadLetterFilter, priority: Priority | None) -> None:
         matching = self.matching(chosen)
         assert self.run(self.fixture.dead.count(chosen)) == len(matching)
-        result = self.run(self.fixture.dead.requeue(chosen, who="ann", why="fixed", priority=priority))
+        result = self.run(self.fixture.dead.requeue(chosen, who="ann", reason="fixed", priority=priority))
         assert (result.done, result.skipped) == (len(matching), 0)
         self.model.count("requeued", len(matching))
         orders = {
@@ -481,7 +482,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(chosen=dead_filters)
     def discard(self, chosen: DeadLetterFilter) -> None:
         matching = self.matching(chosen)
-        result = self.run(self.fixture.dead.discard(chosen, who="ann", why="useless"))
+        result = self.run(self.fixture.dead.discard(chosen, who="ann", reason="useless"))
         assert (result.done, result.skipped) == (len(matching), 0)
         for job in matching:
             del self.model.jobs[job.job_id]
@@ -495,7 +496,7 @@ class QueueMachine(RuleBasedStateMachine):
         def call() -> None:
             self.run(
                 self.fixture.dead.requeue_with_payload(
-                    job_id, edited, who="ann", why="a typo", priority=named
+                    job_id, edited, who="ann", reason="a typo", priority=named
                 )
             )
 
@@ -530,6 +531,9 @@ class QueueMachine(RuleBasedStateMachine):
             pipe.zrange(keys.dead_groups, 0, -1, withscores=True)
             pipe.llen(keys.wake)
             schedule, high, normal, low, active, completed, cancelled, dead, groups, wakes = pipe.execute()
+        if any(score < 0 for _, score in schedule):
+            assert schedule[0] == (ARQ_GUARD, ARQ_GUARD_SCORE)
+        schedule = [pair for pair in schedule if pair[0] != ARQ_GUARD]
 
         for priority, members in zip(PRIORITIES, (high, normal, low), strict=True):
             expected = sorted(
@@ -551,7 +555,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert job.fingerprint is not None
             by_cause[job.fingerprint] = by_cause.get(job.fingerprint, 0) + 1
         assert {name.decode(): int(count) for name, count in groups} == by_cause
-        for cause in {why.fingerprint for why in CAUSES} | {WORKER_LOST_FINGERPRINT}:
+        for cause in {reason.fingerprint for reason in CAUSES} | {WORKER_LOST_FINGERPRINT}:
             members = self.redis.zrange(keys.dead_group_prefix + cause, 0, -1)
             expected_ids = sorted(job.job_id for job in model.of("dead") if job.fingerprint == cause)
             assert sorted(raw.decode() for raw in members) == expected_ids

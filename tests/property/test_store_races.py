@@ -17,14 +17,8 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 from previewops.bucket_addresses import parse_bucket_address
-from previewops.errors import (
-    BundleNotFound,
-    BundleReplaced,
-    BundleUnreadable,
-    StaleToken,
-    StoreUnavailable,
-    TransientJobError,
-)
+from previewops.errors import BundleNotFound, BundleReplaced, BundleUnreadable, StoreUnavailable
+from previewops.job_errors import StaleToken, TransientJobError
 from previewops.stores.objects import publisher
 from previewops.stores.objects.client import (
     FailureReason,

@@ -293,7 +293,7 @@ async def states(b: QueueFixture, ids: set[str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
-async def test_damaged_keys(redis_url: str, tmp_path: Path, seed: int) -> None:
+async def test_row_30_stored_keys_are_damaged_at_random(redis_url: str, tmp_path: Path, seed: int) -> None:
     async with queue_fixture(redis_url, data_dir=tmp_path) as b, serve_api(redis_url, tmp_path) as api:
         ids = await populate(b)
         if seed % 2:  # waiting jobs stay where they can be damaged

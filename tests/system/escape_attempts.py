@@ -11,6 +11,7 @@ import mmap
 import os
 import platform
 import resource
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -272,6 +273,15 @@ def _syscall(number: int, *arguments: int) -> None:
 def describe(_spec: dict[str, Any], _progress: object) -> dict[str, Any]:
     """The user of the process, and its real and effective group."""
     return {"user": os.geteuid(), "groups": [os.getgid(), os.getegid()]}
+
+
+def look_for_store(spec: dict[str, Any], _progress: object) -> dict[str, Any]:
+    """The names of the environment, and the errno of a connection to the store at ``spec["address"]``."""
+    host, port = spec["address"]
+    return {
+        "environment": sorted(os.environ),
+        "connect": _errno(lambda: socket.create_connection((host, port), 5).close()),
+    }
 
 
 def spin(_spec: dict[str, Any], progress: Callable[[float, str], None]) -> dict[str, Any]:

@@ -106,9 +106,9 @@ def test_no_secret_is_left_when_supervisor_and_workers_are_killed(supervised: Ma
         supervised.run("kill", "-KILL", str(pid))
     supervised.until(lambda: supervised.show(UNIT, "ActiveState") != "active", "the supervisor has exited")
     # What a supervisor leaves that is killed in the middle of a start, now and in earlier versions.
-    (folder,) = supervised.run("sh", "-c", "echo /run/previewops/*").split()
+    (folder,) = supervised.run("sh", "-c", "echo /run/previewops/*/").split()
     (own,) = supervised.run("sh", "-c", f"echo {DATA_DIR}/supervisor/host-*/queue-*").split()
-    supervised.run("touch", f"{folder}/w.env", f"{own}/w.env")
+    supervised.run("touch", f"{folder}w.env", f"{own}/w.env")
     start(supervised)
     until_running(supervised, without=set())
     assert supervised.run("sh", "-c", f"ls {left_over} 2>/dev/null || true") == ""

@@ -146,10 +146,10 @@ def test_uninstall_waits_for_the_units_to_be_disabled_and_leaves_settings_and_bu
     machine: Machine,
 ) -> None:
     machine.systemctl("enable", "--now", WORKER, TIMER)
-    refused = machine.attempt(str(PREVIEWOPS), "systemd", "uninstall")
-    assert refused.returncode == 1
-    assert f"{WORKER} active" in refused.stderr
-    _, _, stop = refused.stderr.partition("hint: sudo ")
+    rejected = machine.attempt(str(PREVIEWOPS), "systemd", "uninstall")
+    assert rejected.returncode == 1
+    assert f"{WORKER} active" in rejected.stderr
+    _, _, stop = rejected.stderr.partition("hint: sudo ")
     try:
         machine.run(*stop.split())
         output = machine.run(str(PREVIEWOPS), "systemd", "uninstall")

@@ -15,6 +15,7 @@ from previewops.snapshot.model import (
     QueueEvent,
     RunningJob,
     Snapshot,
+    StoreReport,
     WorkerState,
 )
 from previewops.states import JobState, Priority
@@ -71,6 +72,10 @@ def buckets(width_ms: int, count: int, pace: float) -> tuple[CounterBucket, ...]
     return tuple(bucket for bucket in made if bucket.counts)
 
 
+LAYERS = ("Landlock 6", "seccomp", "own user", "namespaces", "private root", "resource limits")
+STORE = StoreReport("3fa85f64" * 4, "/srv/data/previews", "", NOW_MS - 5_400_000, NOW_MS - 9_000)
+
+
 def worker(number: int, host: str, busy: int, **changes: object) -> WorkerState:
     """A worker with two slots and a heartbeat 0.4 s ago."""
     made = WorkerState(
@@ -78,7 +83,7 @@ def worker(number: int, host: str, busy: int, **changes: object) -> WorkerState:
         host=host,
         pid=4000 + number,
         state="running",
-        slots=2,
+        job_slots=2,
         busy=busy,
         rss_bytes=(180 + 7 * number) * MIB,
         heartbeat_ms=NOW_MS - 400,
@@ -89,6 +94,9 @@ def worker(number: int, host: str, busy: int, **changes: object) -> WorkerState:
         jobs=tuple(f"lesson-{number}{slot}" for slot in range(busy)),
         cpu=61.0 * busy,
         own_rss_bytes=44 * MIB,
+        confined_by=LAYERS,
+        clock_ahead_ms=12,
+        store=STORE,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -195,7 +203,7 @@ _EVENT_ROWS = (
     ),
     (
         260_000,
-        "order",
+        "command",
         {
             "act": "scale",
             "host": "render-1-3990",
@@ -217,7 +225,7 @@ BUSY = Snapshot(
     paused=False,
     paused_since_ms=None,
     paused_by="",
-    paused_why="",
+    pause_reason="",
     waiting={Priority.HIGH: 3, Priority.NORMAL: 212, Priority.LOW: 1_204},
     delayed=6,
     active=5,
@@ -274,7 +282,7 @@ PAUSED = replace(
     paused=True,
     paused_since_ms=NOW_MS - 250_000,
     paused_by="root@host7",
-    paused_why="deploying",
+    pause_reason="deploying",
 )
 
 HEALTH = Health(
@@ -486,7 +494,7 @@ DEAD_JOB = record(
 
 # -- dead letters ---------------------------------------------------------------------------------------
 
-CAUSES = (
+GROUPS = (
     # (fingerprint, class, code, cause, reason)
     (
         "9a1c33d0be77",
@@ -529,14 +537,14 @@ SHARES = (41, 22, 11, 6, 2)
 
 
 def dead_records(count: int = 82) -> tuple[JobRecord, ...]:
-    """``count`` dead letters of five causes, newest first."""
+    """``count`` dead letters of five groups, newest first."""
     rng = random.Random(count)
     total = sum(SHARES)
     made: list[JobRecord] = []
     for number in range(count):
         place = number * total // count
         which = next(i for i in range(len(SHARES)) if place < sum(SHARES[: i + 1]))
-        fingerprint, error_class, code, cause, reason = CAUSES[which]
+        fingerprint, error_class, code, cause, reason = GROUPS[which]
         made.append(
             record(
                 f"lesson-{1000 + number}",
@@ -590,7 +598,7 @@ LONE = worker(9, "render-3", 1, worker_id="render-3-4009-0009", version="0.0.9")
 TROUBLED = replace(
     BUSY,
     workers=(
-        replace(WORKERS[0], slots=12, busy=7),
+        replace(WORKERS[0], job_slots=12, busy=7),
         replace(WORKERS[1], heartbeat_ms=NOW_MS - 12_000),
         *WORKERS[2:],
         LONE,
@@ -598,7 +606,13 @@ TROUBLED = replace(
     supervisors=(
         replace(
             SUPERVISORS[0],
-            state=replace(SUPERVISORS[0].state, notice="the reload was refused; the old settings hold"),
+            state=replace(
+                SUPERVISORS[0].state,
+                notice=(
+                    "the reload is rejected: PREVIEW_WORKER_CONCURRENCY: found '0', "
+                    "allowed a whole number from 1 to 256; the old settings remain"
+                ),
+            ),
         ),
         SUPERVISORS[1],
         replace(
@@ -616,6 +630,25 @@ TROUBLED = replace(
     running_jobs=(replace(RUNS[0], attempts=2, crashes=1), *RUNS[1:]),
 )
 """A fleet with problems: a silent worker and supervisor, different versions, a worker without a supervisor."""
+
+UNEQUAL = replace(
+    BUSY,
+    workers=(
+        *WORKERS[:2],
+        *(
+            replace(
+                worker,
+                confined_by=LAYERS[1:],
+                confinement_missing=("Landlock: the kernel is older than 5.13",),
+                clock_ahead_ms=-61_000,
+                store=replace(STORE, problem="No space left on device", since_ms=NOW_MS - 190_000),
+            )
+            for worker in WORKERS[2:]
+        ),
+        replace(LONE, store=replace(STORE, store_id="b07c1d22" * 4)),
+    ),
+)
+"""Hosts that differ: a store that fails, a clock, confinement, another store, another version."""
 
 LOST = replace(BUSY, data_lost_ms=NOW_MS - 300_000)
 

@@ -144,7 +144,7 @@ def test_a_truncated_image_is_rejected(tmp_path: Path) -> None:
         read_pixels(ArtifactFile.at(tmp_path / "a.png"), (10, 10), GROUND)
 
 
-def test_giants_are_refused_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_giants_are_rejected_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("1", (8_000, 8_000)).save(tmp_path / "a.png")
     with pytest.raises(PictureUnreadable, match="found 64,000,000 pixels, allowed 40,000,000"):
         read_pixels(ArtifactFile.at(tmp_path / "a.png"), (10, 10), GROUND)

@@ -1,4 +1,4 @@
-"""The dead-letter screen: causes, jobs, pages, filters, marks and commands."""
+"""The dead-letter screen: groups, jobs, pages, filters, marks and commands."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.tui import scenes
 from tests.tui.screen_support import FakeExecutor, FakeSource, make_app, screen_text, settled, until
 
 SIZE = (120, 40)
-MISSING, DEADLINE, CRASHED, INVALID, PIXELS = (cause[0] for cause in scenes.CAUSES)
+MISSING, DEADLINE, CRASHED, INVALID, PIXELS = (group[0] for group in scenes.GROUPS)
 
 
 def source_of(count: int = 82, *, beyond: int = 0) -> FakeSource:
@@ -107,7 +107,7 @@ class DeadScreenDriver:
 async def at_dead_letters(
     pilot: Pilot[int], app: OperatorApp, source: FakeSource, executor: FakeExecutor | None = None
 ) -> DeadScreenDriver:
-    """Opens the screen, and waits for the causes or the empty state."""
+    """Opens the screen, and waits for the groups or the empty state."""
     await until(pilot, lambda: app.view.snapshot is not None)
     await pilot.press("4")
     await until(pilot, lambda: isinstance(app.screen, DeadScreen) and app.screen.query(Grid))
@@ -131,7 +131,7 @@ async def test_it_opens_with_the_causes_largest_first() -> None:
     async with app.run_test(size=SIZE) as pilot:
         driver = await at_dead_letters(pilot, app, source)
         await driver.until(lambda: "Traceback" in driver.text)
-        assert driver.title == "82 dead letters, 5 causes"
+        assert driver.title == "82 dead letters, 5 groups"
         assert driver.grid.keys == (MISSING, DEADLINE, CRASHED, INVALID, PIXELS)
         for expected in ("asset-missing", "50 %", "41 dead letters, 50 % of all", "group 9a1c33d0be77"):
             assert expected in driver.text
@@ -147,12 +147,12 @@ async def test_enter_opens_a_cause_and_escape_goes_back_to_it() -> None:
         driver = await at_dead_letters(pilot, app, source)
         await opened(driver, "j", "enter")
         assert driver.title == "deadline-exceeded 1-22 of 22"
-        assert driver.subtitle == "esc: back to the causes"
+        assert driver.subtitle == "esc: back to the groups"
         assert source.dead_pages[-1] == DeadLetterFilter(fingerprint=DEADLINE)
         job = driver.grid.cursor_key
         await driver.until(lambda: f"{job}  project" in driver.text and "attempt 3" in driver.text)
         await driver.press("escape")
-        await driver.until(lambda: driver.title == "82 dead letters, 5 causes")
+        await driver.until(lambda: driver.title == "82 dead letters, 5 groups")
         assert driver.grid.cursor_key == DEADLINE
         assert driver.grid.has_focus
 
@@ -179,7 +179,7 @@ async def test_f_changes_between_causes_and_all() -> None:
         assert source.dead_pages[-1] == DeadLetterFilter()
         assert not source.dead_counts, "the number is available without counting"
         await driver.press("f")
-        await driver.until(lambda: driver.title == "82 dead letters, 5 causes")
+        await driver.until(lambda: driver.title == "82 dead letters, 5 groups")
 
 
 async def test_pages_of_a_long_list() -> None:
@@ -370,7 +370,7 @@ async def test_a_filter_narrows_causes_while_one_types() -> None:
         await driver.press("slash")
         await driver.type("deadline")
         await driver.until(lambda: driver.grid.keys == (DEADLINE,))
-        assert driver.title == "1 of 5 causes"
+        assert driver.title == "1 of 5 groups"
         await driver.press("enter")
         await driver.until(
             lambda: driver.grid.has_focus and "filter: deadline" in driver.text
@@ -379,9 +379,9 @@ async def test_a_filter_narrows_causes_while_one_types() -> None:
         assert source.dead_pages[-1] == DeadLetterFilter(fingerprint=DEADLINE)
         assert "filter: deadline" not in driver.text
         await driver.press("escape")
-        await driver.until(lambda: driver.title == "1 of 5 causes")
+        await driver.until(lambda: driver.title == "1 of 5 groups")
         await driver.press("escape")
-        await driver.until(lambda: driver.title == "82 dead letters, 5 causes")
+        await driver.until(lambda: driver.title == "82 dead letters, 5 groups")
 
 
 async def test_a_command_on_a_filtered_cause_affects_matching_jobs() -> None:
@@ -394,7 +394,7 @@ async def test_a_command_on_a_filtered_cause_affects_matching_jobs() -> None:
         assert board is not None
         await driver.press("slash")
         await driver.type(f"asset-missing !{board[0]}.png")
-        await driver.until(lambda: driver.title == "1 of 5 causes")
+        await driver.until(lambda: driver.title == "1 of 5 groups")
         assert driver.subtitle == "commands affect matching jobs only"
         await driver.press("enter", "x")
         await driver.dialog(ConfirmWithReasonDialog)
@@ -413,9 +413,9 @@ async def test_causes_are_not_filtered_by_unsupported_fields() -> None:
         await driver.press("slash")
         await driver.until(lambda: "filter: asset-missing" in driver.text)
         await driver.type("!priority:low")
-        await driver.until(lambda: driver.title == "0 of 5 causes")
-        assert driver.subtitle == "causes are filtered by error text only"
-        assert "Causes are filtered by error text," in driver.text
+        await driver.until(lambda: driver.title == "0 of 5 groups")
+        assert driver.subtitle == "groups are filtered by error text only"
+        assert "Groups are filtered by error text," in driver.text
         assert "not by priority:" in driver.text
         await driver.press("enter", "x", "A", "r")
         await settled(pilot, app)
@@ -439,7 +439,7 @@ async def test_no_command_on_all_matches_while_the_filter_has_errors() -> None:
         assert not executor.commands
         assert "cause:it" in driver.text
         await driver.press("escape")
-        await driver.until(lambda: driver.title == "82 dead letters, 5 causes")
+        await driver.until(lambda: driver.title == "82 dead letters, 5 groups")
         await driver.press("x")
         await driver.dialog(ConfirmWithReasonDialog)
 
@@ -619,13 +619,13 @@ async def test_marks_are_let_go_with_another_filter_and_over_a_trip_into_a_cause
         await driver.until(lambda: driver.grid.marks == (MISSING,))
         await driver.press("slash")
         await driver.type("deadline")
-        await driver.until(lambda: driver.grid.keys == (DEADLINE,) and driver.title == "1 of 5 causes")
+        await driver.until(lambda: driver.grid.keys == (DEADLINE,) and driver.title == "1 of 5 groups")
         assert driver.grid.marks == ()
         await driver.press("enter", "space")
         await driver.until(lambda: driver.grid.marks == (DEADLINE,))
         await opened(driver, "enter")
         await driver.press("escape")
-        await driver.until(lambda: driver.title == "1 of 5 causes")
+        await driver.until(lambda: driver.title == "1 of 5 groups")
         assert driver.grid.marks == ()
         await driver.press("escape")
         await opened(driver, "f")
@@ -705,7 +705,7 @@ async def test_several_jobs_are_confirmed_with_cancel_focused() -> None:
         await driver.dialog(ConfirmWithReasonDialog)
         assert app.focused is app.screen.query_one("#cancel")
         assert "Requeue 3 dead letters" in driver.text
-        assert "3 dead letters of 2 causes" in driver.text
+        assert "3 dead letters of 2 groups" in driver.text
         await driver.press("enter")
         await driver.until(lambda: app.screen is driver.screen)
         assert driver.grid.marks == marked, "jobs that were not requeued are still marked"
@@ -718,7 +718,7 @@ async def test_several_jobs_are_confirmed_with_cancel_focused() -> None:
         assert not executor.commands
         await driver.press("r")
         await driver.dialog(ConfirmWithReasonDialog)
-        app.screen.query_one("#why", Input).value = " the disk is back "
+        app.screen.query_one("#reason", Input).value = " the disk is back "
         await driver.press("right", "enter")
         assert await driver.done() == Requeue(
             DeadLetterFilter(job_ids=marked), 3, None, "the disk is back", cut_off_ms=scenes.NOW_MS
@@ -767,7 +767,7 @@ async def test_marked_causes_are_one_command() -> None:
         driver = await at_dead_letters(pilot, app, source, executor)
         await driver.press("j", "space", "space", "r")
         await driver.dialog(ConfirmWithReasonDialog)
-        for expected in ("Requeue 33 dead letters", "33 dead letters of 2 causes", "22", "11"):
+        for expected in ("Requeue 33 dead letters", "33 dead letters of 2 groups", "22", "11"):
             assert expected in driver.text
         await driver.press("right", "enter")
         command = await driver.done()
@@ -793,7 +793,7 @@ async def test_a_count_shows_progress_and_escape_cancels_it(key: str) -> None:
         source.counts_go_on.set()
         await settled(pilot, app)
         assert app.screen is driver.screen, "no dialog opens any more"
-        assert driver.title == "82 dead letters, 5 causes"
+        assert driver.title == "82 dead letters, 5 groups"
         await driver.press(key)
         await driver.until(
             lambda: "selected" in driver.title or isinstance(app.screen, ConfirmWithReasonDialog)
@@ -834,7 +834,7 @@ async def test_all_of_a_filter_falls_into_its_causes() -> None:
         trials = [record for record in source.dead_letters if record.project_id == "trials"]
         await driver.press("x")
         await driver.dialog(ConfirmWithReasonDialog)
-        assert f"{len(trials)} dead letters of 5 causes" in driver.text
+        assert f"{len(trials)} dead letters of 5 groups" in driver.text
         missing = sum(record.fingerprint == MISSING for record in trials)
         assert any("asset-missing" in line and f" {missing}  " in line for line in driver.text.splitlines())
         await driver.press("right", "enter")
@@ -859,7 +859,7 @@ async def test_discard_always_asks() -> None:
         assert not executor.commands
         await driver.press("x")
         await driver.dialog(ConfirmWithReasonDialog)
-        app.screen.query_one("#why", Input).value = "sent twice"
+        app.screen.query_one("#reason", Input).value = "sent twice"
         await pilot.click("#confirm")
         shown = source.dead_letters[0].finished_ms
         assert await driver.done() == Discard(
@@ -898,7 +898,7 @@ async def test_a_payload_is_edited_and_requeued() -> None:
     app = make_app(source, executor)
     async with app.run_test(size=SIZE) as pilot:
         driver = await at_dead_letters(pilot, app, source, executor)
-        assert "Edit" not in driver.text.splitlines()[-1], "a cause has no payload"
+        assert "Edit" not in driver.text.splitlines()[-1], "a group has no payload"
         await opened(driver, "f")
         job = driver.grid.cursor_key
         await driver.press("e")

@@ -82,7 +82,7 @@ def deliberate(caution: ConfirmationLevel = ConfirmationLevel.DIALOG) -> Confirm
     return ConfirmWithReasonDialog("Discard 3", LINES, verb="discard", level=caution)
 
 
-def refuse_two(text: str) -> str:
+def reject_two(text: str) -> str:
     return "not two" if text == "2" else ""
 
 
@@ -181,7 +181,7 @@ async def test_a_deliberate_yes_has_a_reason() -> None:
     async with open_dialog(deliberate()) as dialog:
         assert dialog.focus == "cancel"
         await dialog.pilot.press("up")
-        assert dialog.focus == "why"
+        assert dialog.focus == "reason"
         await dialog.pilot.press(*"why", "space", *"not", "enter")
         assert dialog.focus == "cancel", "enter in the line leads on and does nothing"
         await dialog.pilot.press("right", "enter")
@@ -201,13 +201,13 @@ async def test_a_reason_and_a_word() -> None:
 
 
 async def test_enter_accepts_a_valid_line() -> None:
-    dialog_ = PromptDialog("Scale", "How many?", "scale", initial="2", check=refuse_two)
+    dialog_ = PromptDialog("Scale", "How many?", "scale", initial="2", check=reject_two)
     async with open_dialog(dialog_) as dialog:
         assert dialog.focus == "text"
         await dialog.pilot.press("enter")
         await dialog.pilot.pause()
         assert not dialog.results
-        assert str(dialog.one("#refused", object).content) == "not two"
+        assert str(dialog.one("#rejected", object).content) == "not two"
         dialog.one("#text", Input).value = " 3 "
         await dialog.pilot.press("down", "down")
         assert dialog.focus == "confirm"

@@ -46,7 +46,7 @@ async def test_an_operator_at_work(session: TerminalSession, tmp_path: Path) -> 
     gate.remove()
     gate.open()
     await screen.shows("0 of 2 slots busy")
-    assert (await cluster.snapshot()).paused_why == "deploying"
+    assert (await cluster.snapshot()).pause_reason == "deploying"
     screen.press("p")
     await screen.shows("Resume the queue", "deploying")
     screen.press("Enter")
@@ -67,7 +67,7 @@ async def test_an_operator_at_work(session: TerminalSession, tmp_path: Path) -> 
     await cluster.submit(*(payload(f"bad-{number}", raises_while=str(cause)) for number in range(3)))
     await screen.shows("3 dead letters")
     screen.press("4")
-    await screen.shows("3 dead letters, 1 cause", "the cause is not fixed")
+    await screen.shows("3 dead letters, 1 group", "the cause is not fixed")
     cause.unlink()
     screen.press("r")
     await screen.shows("Requeue 3")

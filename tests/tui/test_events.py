@@ -118,7 +118,7 @@ async def test_a_filter_narrows_while_it_is_typed_is_kept_by_enter_and_cleared_b
         assert grid.has_focus
 
 
-async def test_a_field_that_there_is_not_is_refused_in_the_line() -> None:
+async def test_a_field_that_there_is_not_is_rejected_in_the_line() -> None:
     app = make_app()
     async with app.run_test(size=SIZE) as pilot:
         grid = await opened(pilot, app)

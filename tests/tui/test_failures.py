@@ -58,7 +58,7 @@ async def test_a_failed_count_is_reported() -> None:
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("4")
-        await until(pilot, lambda: "5 causes" in screen_text(app))
+        await until(pilot, lambda: "5 groups" in screen_text(app))
         source.fault = BUSY
         await pilot.press("r")
         await until(

@@ -96,7 +96,7 @@ async def test_no_screen_shows_control_characters(poison: Callable[[str], str]) 
         await pilot.press("4")
         await until(pilot, lambda: app.current_mode == "dead")
         await pilot.press("enter")
-        await harmless(pilot, app, "esc: back to the causes")
+        await harmless(pilot, app, "esc: back to the groups")
         await pilot.press("c")
         await harmless(pilot, app, "copied")
 
@@ -117,10 +117,10 @@ async def test_why_a_snapshot_has_not_come_is_cleaned_on_every_screen() -> None:
             assert_harmless(app)
 
 
-class Refused(PreviewopsError):
+class Rejected(PreviewopsError):
     """An error with untrusted message and hint."""
 
-    code = "refused"
+    code = "rejected"
 
     def __init__(self) -> None:
         super().__init__(f"no job {EVIL}", hint=f"look for {EVIL}")
@@ -143,7 +143,7 @@ class HostileExecutor(FakeExecutor):
     ("end", "texts"),
     [
         (CommandOutcome(f"{EVIL} runs again"), [f"{SHOWN} runs again"]),
-        (Refused(), [f"no job {SHOWN}", f"look for {SHOWN}"]),
+        (Rejected(), [f"no job {SHOWN}", f"look for {SHOWN}"]),
         (RuntimeError(EVIL), [f"unexpected RuntimeError: {SHOWN}"]),
     ],
 )
@@ -173,10 +173,10 @@ async def test_a_copied_id_and_a_fetch_that_failed_are_cleaned(monkeypatch: pyte
         await harmless(pilot, app, f"Cancel job evil{SHOWN}")
         await pilot.press("escape")
 
-        async def refused(_query: object) -> None:
-            raise Refused
+        async def rejected(_query: object) -> None:
+            raise Rejected
 
-        monkeypatch.setattr(source, "jobs", refused)
+        monkeypatch.setattr(source, "jobs", rejected)
         await pilot.press("r")
         await harmless(pilot, app, f"not updated: no job {SHOWN}")
 
@@ -187,7 +187,7 @@ async def test_the_question_of_a_priority_is_cleaned() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: app.view.snapshot is not None)
         await pilot.press("4")
-        await until(pilot, lambda: app.current_mode == "dead" and "by cause" not in screen_text(app))
+        await until(pilot, lambda: app.current_mode == "dead" and "by group" not in screen_text(app))
         await pilot.press("f")
         await until(pilot, lambda: "dead letters 1-" in screen_text(app))
         await pilot.press("R")

@@ -121,7 +121,7 @@ async def test_a_filter_is_applied_while_one_types_kept_by_enter_and_cleared_by_
         assert "kept" not in screen_text(app)
 
 
-async def test_a_field_that_there_is_not_is_refused_in_the_line_and_the_list_stays() -> None:
+async def test_a_field_that_there_is_not_is_rejected_in_the_line_and_the_list_stays() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 from textual.message import Message
 
-from previewops.errors import EXIT_CONFIG, LayoutUnsupported
+from previewops.errors import EXIT_TRY_AGAIN, LayoutUnsupported
 from previewops.snapshot.model import Snapshot
 from previewops.tui.data import poller as module
-from previewops.tui.data.poller import Poller, SnapshotMissed, SourceRefused
+from previewops.tui.data.poller import Poller, SnapshotMissed, SourceRejected
 from previewops.tui.protocols import SnapshotQuery
 from tests.tui.screen_support import FakeSource
 
@@ -53,7 +53,7 @@ class Impatient:
         return True
 
 
-class RefusingSource(FakeSource):
+class RejectingSource(FakeSource):
     """Holds data of a newer layout."""
 
     async def collect(self, query: SnapshotQuery) -> Snapshot:
@@ -69,10 +69,10 @@ async def test_a_newer_layout_ends_the_polls() -> None:
             return True
 
     async with asyncio.timeout(10):
-        await Poller(RefusingSource(), Receiver(), SnapshotQuery, interval_s=60.0).run()
+        await Poller(RejectingSource(), Receiver(), SnapshotQuery, interval_s=60.0).run()
     (message,) = messages
-    assert isinstance(message, SourceRefused)
-    assert message.error.exit_code == EXIT_CONFIG
+    assert isinstance(message, SourceRejected)
+    assert message.error.exit_code == EXIT_TRY_AGAIN
 
 
 async def test_a_call_without_a_reply_is_cancelled_and_ends_before_the_next(

@@ -22,7 +22,7 @@ from previewops.tui.protocols import JobQuery, NotRecorded
 from previewops.tui.replay_app import ReplayApp
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.state.queue_view import QueueView, ReplayPosition
-from previewops.tui.viewmodel.bars import clock_line, title_line
+from previewops.tui.viewmodel.bars import format_clock_line, format_title_line
 from previewops.tui.viewmodel.spans import plain_text
 from previewops.tui.widgets.grid import Grid
 from tests.recording_support import SimulatedQueue, each_second, write_recording
@@ -145,11 +145,13 @@ def test_a_narrow_title_keeps_the_position_in_a_gap_of_a_frozen_display() -> Non
     picture = QueueView(
         scenes.BUSY, frozen=True, queue_name="preview-jobs", replay=ReplayPosition(1.0, 5_000, 9_000, 0.5)
     )
-    clock = plain_text(clock_line(picture))
+    clock = plain_text(format_clock_line(picture))
     assert clock.endswith(" 2026-11-24 06:03:07Z ")
     assert "FROZEN" in clock
-    assert plain_text(title_line(picture, 80 - len(clock))).startswith(" REPLAY 0.5x 0:00:05 of")
-    assert plain_text(title_line(replace(picture, replay=ReplayPosition(0.4)), 40)).startswith(" REPLAY … ")
+    assert plain_text(format_title_line(picture, 80 - len(clock))).startswith(" REPLAY 0.5x 0:00:05 of")
+    assert plain_text(format_title_line(replace(picture, replay=ReplayPosition(0.4)), 40)).startswith(
+        " REPLAY … "
+    )
 
 
 async def test_a_replay_hides_mutating_keys_and_executes_nothing(night: Night) -> None:
@@ -187,11 +189,11 @@ async def test_jobs_and_dead_letters_are_not_recorded(night: Night) -> None:
         )
 
 
-async def test_a_source_without_jobs_refuses_to_list_them(night: Night) -> None:
+async def test_a_source_without_jobs_rejects_listing_them(night: Night) -> None:
     source = ReplaySource()
-    for refused in (source.jobs(JobQuery()), source.job("a"), source.dead_groups(3)):
+    for rejected in (source.jobs(JobQuery()), source.job("a"), source.dead_groups(3)):
         with pytest.raises(NotRecorded, match="a recording contains no jobs"):
-            await refused
+            await rejected
 
 
 async def test_workers_events_and_health_show_the_moment(night: Night) -> None:

@@ -95,7 +95,8 @@ async def test_the_panels_share_the_room(size: tuple[int, int], wide: bool) -> N
         assert ("done" in lines[0]) == (size[0] > 100)
         # A heading takes the whole width, and is cut before the scroll bar.
         heading = next(line for line in lines if "the reload" in line)
-        assert heading.endswith("hold" if size[0] > 100 else "…")
+        assert heading.endswith("…")
+        assert "PREVIEW_WORKER_CONCURRENCY" in heading
 
 
 async def test_no_workers_differs_from_a_lost_connection() -> None:
@@ -147,7 +148,7 @@ async def test_versions_have_a_column_while_they_differ() -> None:
         await until(pilot, lambda: "version" not in shown(grid))
 
 
-async def test_scale_asks_for_a_number_or_a_range_and_refuses_others() -> None:
+async def test_scale_asks_for_a_number_or_a_range_and_rejects_others() -> None:
     executor = FakeExecutor()
     app = make_app(executor=executor)
     async with app.run_test(size=SIZE) as pilot:
@@ -158,7 +159,7 @@ async def test_scale_asks_for_a_number_or_a_range_and_refuses_others() -> None:
         assert field.value == "1-8"
         field.value = "300"
         await pilot.press("enter")
-        await until(pilot, lambda: "0 to 256" in str(app.screen.query_one("#refused").render()))
+        await until(pilot, lambda: "0 to 256" in str(app.screen.query_one("#rejected").render()))
         field.value = "2-12"
         await pilot.press("enter")
         assert await done(pilot, executor) == [Scale("render-1-3990", WorkerCountRange(2, 12))]

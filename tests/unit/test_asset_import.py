@@ -102,7 +102,7 @@ def test_kinds(base: Path, store: Path, head: bytes, extension: str) -> None:
     assert plan.payload["previewRequest"]["audio"]["uri"].endswith(f".{extension}")
 
 
-def refusal(plan: ImportPlan) -> tuple[str, str]:
+def rejection(plan: ImportPlan) -> tuple[str, str]:
     (violation,) = plan.violations
     assert violation.found
     assert violation.allowed
@@ -112,7 +112,7 @@ def refusal(plan: ImportPlan) -> tuple[str, str]:
 
 def test_a_missing_file(base: Path, store: Path) -> None:
     plan = plan_import(job("never.png"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
-    assert refusal(plan) == ("/previewRequest/assets/0/uri", "import-missing")
+    assert rejection(plan) == ("/previewRequest/assets/0/uri", "import-missing")
 
 
 def test_imported_uris_stay_unchanged(base: Path, store: Path) -> None:
@@ -134,13 +134,13 @@ def test_only_regular_files(base: Path, store: Path, kind: str) -> None:
         case _:
             (base / "x").symlink_to("/dev/zero")
     plan = plan_import(job("x"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
-    assert refusal(plan) == ("/previewRequest/assets/0/uri", "import-not-regular")
+    assert rejection(plan) == ("/previewRequest/assets/0/uri", "import-not-regular")
 
 
 def test_unsupported_files_are_rejected(base: Path, store: Path) -> None:
     (base / "secret").write_text("root:x:0:0")
     plan = plan_import(job("secret"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
-    assert refusal(plan) == ("/previewRequest/assets/0/uri", "import-unknown-kind")
+    assert rejection(plan) == ("/previewRequest/assets/0/uri", "import-unknown-kind")
     (base / "empty.png").touch()
     plan = plan_import(job("empty.png"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
     assert plan.violations[0].found == "an empty file"
@@ -150,7 +150,7 @@ def test_too_large(base: Path, store: Path) -> None:
     with (base / "a.png").open("r+b") as file:
         file.truncate(MAX_BYTES + 1)
     plan = plan_import(job("a.png"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
-    assert refusal(plan) == ("/previewRequest/assets/0/uri", "import-too-large")
+    assert rejection(plan) == ("/previewRequest/assets/0/uri", "import-too-large")
     assert plan.violations[0].allowed == f"{MAX_BYTES} bytes (PREVIEW_ASSET_MAX_MB)"
 
 
@@ -165,7 +165,7 @@ def test_checksum_of_the_payload_is_verified(base: Path, store: Path) -> None:
     plan = plan_import(
         job("a.png", sha256="0" * 64), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES
     )
-    assert refusal(plan) == ("/previewRequest/assets/0/uri", "import-checksum")
+    assert rejection(plan) == ("/previewRequest/assets/0/uri", "import-checksum")
 
 
 @pytest.mark.parametrize(

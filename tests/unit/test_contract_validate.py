@@ -22,6 +22,8 @@ from previewops.contract import (
     parse_payload,
     validate,
 )
+from previewops.contract.json_copy import copy_as_json
+from previewops.contract.limits import MAX_COUNTED_VIOLATIONS
 from previewops.contract.semantics import parse_resolution
 from previewops.contract.timestamps import is_rfc3339
 from previewops.errors import EXIT_INVALID, InvalidPayload, Violation
@@ -396,3 +398,15 @@ def test_value_of_any_type_is_validated_everywhere(path: tuple[str | int, ...]) 
         parent[path[-1]] = value
         for violation in find_violations(document, AssetPolicy(())):
             assert violation.code
+
+
+@pytest.mark.parametrize("name", ["steps", "assets"])
+def test_items_beyond_the_longest_list_are_not_read(name: str) -> None:
+    longest = contract_maxima.MAX_STEPS if name == "steps" else contract_maxima.MAX_ASSETS
+    broken = {"no": "item", "inf": float("inf")}
+    document, violations = copy_as_json({"previewRequest": {name: [broken] * (longest + 1_000)}})
+    assert isinstance(document, dict)
+    assert document["previewRequest"][name] == [{"no": "item", "inf": None}] * longest + [0] * 1_000
+    assert len(violations) == min(longest, MAX_COUNTED_VIOLATIONS + 1)
+    many = find_violations({"previewRequest": {name: [{}] * 100_000}})
+    assert (f"/previewRequest/{name}", "100000 items") in [(item.pointer, item.found) for item in many]

@@ -11,7 +11,6 @@ import pytest
 from previewops import errors
 from previewops.client.arguments import BadArgument
 from previewops.errors import (
-    FailureKind,
     ForeignKey,
     InvalidPayload,
     JobConflict,
@@ -19,18 +18,15 @@ from previewops.errors import (
     JobNotFound,
     LayoutUnsupported,
     PayloadChanged,
-    PermanentJobError,
     PreviewopsError,
     QueueFull,
     RecordUnreadable,
     RedisUnavailable,
-    RenderCrashed,
-    StaleToken,
-    TransientJobError,
     UsageError,
     Violation,
     WrongState,
 )
+from previewops.job_errors import FailureKind, PermanentJobError, RenderCrashed, StaleToken, TransientJobError
 from previewops.recording import errors as recording_errors
 
 VIOLATION = Violation("/jobId", "too-short", "jobId is empty", '""', "1 to 128 characters")
@@ -49,7 +45,7 @@ VIOLATION = Violation("/jobId", "too-short", "jobId is empty", '""', "1 to 128 c
         (QueueFull("a", 20, 20), 75, "queue-full", {"job_id": "a", "backlog": 20, "limit": 20}),
         (RecordUnreadable("a", "q:job:a", "no state"), 76, "record-unreadable", {"key": "q:job:a"}),
         (ForeignKey("q:meta", "list", "hash"), 76, "foreign-key", {"key": "q:meta", "found": "list"}),
-        (LayoutUnsupported("q", 2, 1), 78, "newer-layout", {"found": 2, "supported": 1}),
+        (LayoutUnsupported("q", 2, 1), 75, "newer-layout", {"found": 2, "supported": 1}),
         (RedisUnavailable("redis://h", "refused"), 69, "redis-unavailable", {"address": "redis://h"}),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from previewops.errors import TransientJobError
+from previewops.job_errors import TransientJobError
 from previewops.worker.publish.output import MAX_CREATE_BATCH
 from previewops.worker.sandbox.child import TaskContext
 from previewops.worker.sandbox.file_client import RemoteOutput

@@ -1,4 +1,4 @@
-"""Fingerprints: equal for failures of one cause, different for different causes."""
+"""Fingerprints: equal for failures with the same error, different for different errors."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from previewops.health import Check, Health, PerfdataValue, Status, Thresholds
 from previewops.health.from_snapshot import SNAPSHOT_CHECKS, refresh_health
 from previewops.snapshot.model import Snapshot
 from previewops.tui.state.queue_view import HEARTBEAT_MS, QueueView
-from previewops.tui.viewmodel.bars import tab_line
+from previewops.tui.viewmodel.bars import format_tab_line
 from previewops.tui.viewmodel.overview.panels import headline
 from previewops.tui.viewmodel.queue_status import queue_status
 from previewops.tui.viewmodel.spans import plain_text
@@ -59,7 +59,7 @@ def test_headline_alarms_and_tab_agree(snapshot: Snapshot, status: Status) -> No
     picture = QueueView().with_snapshot(snapshot)
     mark, tab = MARKS[status]
     assert queue_status(picture).mark == mark
-    assert f"Health {tab}" in plain_text(tab_line(picture, "overview", 120))
+    assert f"Health {tab}" in plain_text(format_tab_line(picture, "overview", 120))
     alarms = [plain_text(line) for line in headline(picture, 120)[1:]]
     assert bool(alarms) == (status is not Status.OK)
     if status is Status.WARNING:

@@ -28,9 +28,29 @@ from previewops.health import (
 from previewops.queue.tolerant_values import UnreadableKeys
 from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
+from previewops.snapshot.model import StoreReport, WorkerState
 from previewops.stores.port import StoreVerdict
 
 GB = 1_000_000_000
+NOW_MS = 1_800_000_000_000
+MINUTE_MS = 60_000
+FULL = ("Landlock 6", "seccomp", "resource limits")
+
+
+def store(store_id: str = "a", problem: str = "", age_ms: int = 0) -> StoreReport:
+    """A report of the store ``store_id``, which has had this result for ``age_ms``."""
+    return StoreReport(store_id * 32, "/data/previews", problem, NOW_MS - age_ms, NOW_MS)
+
+
+def worker(host: str = "h1", **changes: Any) -> WorkerState:
+    """A worker that started an hour ago."""
+    made = WorkerState(
+        worker_id=f"{host}-1", host=host, pid=1, state="working", job_slots=2, busy=1, rss_bytes=1,
+        heartbeat_ms=NOW_MS, started_ms=NOW_MS - 60 * MINUTE_MS, completed=0, failed=0, version="0.1.0", jobs=(),
+        confined_by=FULL, clock_ahead_ms=3, store=store(),
+    )  # fmt: skip
+    return replace(made, **changes)
+
 
 WELL = HealthInputs(
     waiting=3,
@@ -49,18 +69,19 @@ WELL = HealthInputs(
     supervisors=(),
     run_ages_ms={"a": 149_999},
     deadline_ms=120_000,
-    versions=frozenset({"0.1.0"}),
+    workers=(worker("h1"), worker("h2")),
+    now_ms=NOW_MS,
     disk_free_bytes=400 * GB,
     disk_bytes=1_000 * GB,
     redis_ms=0.4,
     queue_max=20,
-    confined_by={"w1": ("Landlock 6", "seccomp", "resource limits")},
-    clocks_ahead_ms={"w1": 3, "this host": -40},
+    clock_ahead_ms=-40,
     store=StoreVerdict("s3://bucket"),
-    redis_version=ServerVersion("Redis", (8, 8, 1)),
+    store_id="a" * 32,
+    redis_version=ServerVersion("Redis", (8, 8, 2)),
 )
 UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None,
-    "queue_max": None, "confined_by": {}, "clocks_ahead_ms": {}, "redis_version": None, "store": None,
+    "queue_max": None, "workers": (), "clock_ahead_ms": None, "redis_version": None, "store": None,
 }  # fmt: skip
 
 
@@ -94,12 +115,13 @@ TROUBLED = replace(
     recent=RecentOutcomes(10, 100, 0),
     supervisors=(supervisor("fatal"),),
     run_ages_ms={"a": 150_900},
-    versions=frozenset({"1", "2"}),
+    workers=(
+        worker("h1", confined_by=("resource limits",), store=store("a", "EIO")),
+        worker("h2", version="2", clock_ahead_ms=-61_000, store=store("b", "EIO")),
+    ),
     disk_free_bytes=1,
     redis_ms=900.0,
     queue_max=4,
-    confined_by={"w1": ("resource limits",)},
-    clocks_ahead_ms={"w1": -61_000},
     store=StoreVerdict("s3://bucket", "connection refused"),
     redis_version=ServerVersion("Redis", (6, 2, 14)),
 )
@@ -156,7 +178,6 @@ def test_healthy_queue() -> None:
         ({"supervisors": (supervisor("running", rapid_exits=5),)}, Status.CRITICAL, "supervisors"),
         ({"supervisors": (supervisor(silent=True),)}, Status.WARNING, "supervisors"),
         ({"supervisors": (supervisor(notice="no room"),)}, Status.WARNING, "supervisors"),
-        ({"versions": frozenset({"1", "2"})}, Status.WARNING, "versions"),
         ({"redis_version": ServerVersion("Redis", (6, 2, 14))}, Status.WARNING, "redis-version"),
         (
             {"redis_version": ServerVersion("Redis", (6, 2, 14)), "redis_is_private": True},
@@ -172,11 +193,14 @@ def test_healthy_queue() -> None:
         ({"queue_max": 4}, Status.CRITICAL, "depth"),
         ({"run_ages_ms": dict.fromkeys("abcdefghi", 150_001)}, Status.WARNING, "stuck-jobs"),
         ({"run_ages_ms": dict.fromkeys("abcdefghij", 150_001)}, Status.CRITICAL, "stuck-jobs"),
-        ({"confined_by": {"w1": ("seccomp", "resource limits")}}, Status.WARNING, "confinement"),
-        ({"confined_by": {"w1": ("Landlock 6", "resource limits")}}, Status.WARNING, "confinement"),
-        ({"clocks_ahead_ms": {"w1": 4_999}}, Status.OK, "clocks"),
-        ({"clocks_ahead_ms": {"w1": -5_000}}, Status.WARNING, "clocks"),
-        ({"clocks_ahead_ms": {"w1": 60_000}}, Status.CRITICAL, "clocks"),
+        ({"workers": (worker(confined_by=FULL[1:]),)}, Status.WARNING, "confinement"),
+        ({"workers": (worker(confined_by=FULL[:1]),)}, Status.WARNING, "confinement"),
+        ({"workers": (worker(clock_ahead_ms=4_999),)}, Status.OK, "clocks"),
+        ({"workers": (worker(clock_ahead_ms=-5_000),)}, Status.WARNING, "clocks"),
+        ({"clock_ahead_ms": 60_000}, Status.CRITICAL, "clocks"),
+        ({"store_id": "b" * 32}, Status.WARNING, "shared-store"),
+        ({"store_id": None}, Status.OK, "shared-store"),
+        ({"workers": (worker(store=store("")),)}, Status.OK, "host-stores"),
         ({"disk_free_bytes": 100 * GB}, Status.OK, "disk"),
         ({"disk_free_bytes": 99 * GB}, Status.WARNING, "disk"),
         ({"disk_free_bytes": 29 * GB}, Status.CRITICAL, "disk"),
@@ -205,7 +229,7 @@ def test_checks_without_inputs_are_skipped() -> None:
     assert health.status is Status.OK
     unlearnt = {
         "eviction", "persistence", "failure-rate", "dead-growth", "stuck-jobs", "disk",
-        "depth", "confinement", "clocks",
+        "depth", "confinement", "clocks", "shared-store", "host-stores",
     }  # fmt: skip
     assert unlearnt.isdisjoint(check.name for check in health.checks)
 
@@ -225,21 +249,92 @@ def test_fewer_workers_than_required() -> None:
     assert status(workers_warning=3, workers_critical=3) is Status.CRITICAL
 
 
+def find_check(name: str, workers: tuple[WorkerState, ...], **thresholds: Any) -> Check:
+    """The check ``name`` of a queue that is healthy but for its workers."""
+    health = evaluate(replace(WELL, workers=workers), Thresholds(**thresholds))
+    return next(check for check in health.checks if check.name == name)
+
+
 def test_less_confinement_can_be_accepted() -> None:
-    half = {"a": ("seccomp", "resource limits"), "b": ("resource limits",), "c": WELL.confined_by["w1"]}
-    inputs = replace(WELL, confined_by=half)
+    half = {"a": FULL[1:], "b": FULL[2:], "c": FULL}
+    workers = tuple(worker(host, confined_by=layers) for host, layers in half.items())
 
     def confinement_check(least: Confinement) -> Check:
-        checks = evaluate(inputs, Thresholds(confinement=least)).checks
-        return next(check for check in checks if check.name == "confinement")
+        return find_check("confinement", workers, confinement=least)
 
-    assert confinement_check(Confinement.FULL).message == "a and 1 more render without Landlock"
+    assert confinement_check(Confinement.FULL).message == "a-1 and 1 more render without Landlock"
     reason = "Landlock: denied by a system call filter of the service or container"
-    inputs = replace(inputs, confinement_missing={"a": (reason, "own user: not this one")})
-    assert confinement_check(Confinement.FULL).message == f"a and 1 more render without Landlock ({reason})"
+    missing = (reason, "own user: not this one")
+    workers = (replace(workers[0], confinement_missing=missing), *workers[1:])
+    assert confinement_check(Confinement.FULL).message == f"a-1 and 1 more render without Landlock ({reason})"
     assert confinement_check(Confinement.FULL).figure == "2 of 3 lack it"
-    assert confinement_check(Confinement.SECCOMP).message == "b render without seccomp"
+    assert confinement_check(Confinement.SECCOMP).message == "b-1 render without seccomp"
     assert confinement_check(Confinement.LIMITS).message == "render processes are confined by resource limits"
+
+
+def test_confinement_that_differs_between_hosts_is_a_warning() -> None:
+    layers = (*FULL, "own user")
+    workers = (worker("a", confined_by=("Landlock 4", *layers[1:])), worker("b", confined_by=layers))
+    assert find_check("confinement", workers).status is Status.OK, "versions of Landlock may differ"
+    workers += (worker("c", confined_by=FULL, confinement_missing=("own user: not root",)),)
+    check = find_check("confinement", workers)
+    assert check.status is Status.WARNING
+    assert check.message == "confinement differs: c without own user (own user: not root)"
+    assert find_check("confinement", workers, confinement=Confinement.LIMITS).status is Status.OK
+
+
+def test_versions_may_differ_during_a_rollout() -> None:
+    def check(age_ms: int, **changes: Any) -> Check:
+        newer = [worker(f"n{age}", version="0.2.0", started_ms=NOW_MS - age) for age in (age_ms, 5)]
+        newest = replace(newer[0], **changes)
+        return find_check("versions", (worker("h1"), worker("h2"), newest, newer[1]))
+
+    rolling = check(30 * MINUTE_MS - 10)
+    assert (rolling.status, rolling.figure) == (Status.OK, "0.1.0, 0.2.0")
+    late = check(30 * MINUTE_MS)
+    assert late.status is Status.WARNING
+    assert late.message == (
+        "workers run different versions, the newest for 30 min 0 s: 0.1.0 on h1, h2; 0.2.0 on n1800000, n5"
+    )
+    assert check(30 * MINUTE_MS, clock_ahead_ms=-60_000).status is Status.OK, "its clock is behind"
+    builds = tuple(worker(f"h{build}", build=build) for build in "ab")
+    assert find_check("versions", builds).message.endswith(": 0.1.0+a on ha; 0.1.0+b on hb")
+
+
+def test_a_store_that_hosts_do_not_share_is_named_with_its_hosts() -> None:
+    workers = (worker("h1"), worker("h2"), worker("h3", store=store("b")), worker("old", store=None))
+    check = find_check("shared-store", workers)
+    assert (check.status, check.figure) == (Status.WARNING, "2 stores")
+    assert check.message == (
+        "workers publish to 2 different stores: "
+        "h1, h2 to /data/previews (aaaaaa); h3 to /data/previews (bbbbbb)"
+    )
+    assert "PREVIEW_STORE" in check.advice
+    many = (*workers, *(worker(f"m{n}", store=store("b")) for n in range(5)))
+    assert "h3, m0, m1, m2 and 2 more to" in find_check("shared-store", many).message
+
+
+def test_a_reader_of_another_store_is_named() -> None:
+    check = next(
+        check
+        for check in evaluate(replace(WELL, store_id="c" * 32), Thresholds()).checks
+        if check.name == "shared-store"
+    )
+    assert check.message == (
+        "this process reads the store cccccc, workers publish to /data/previews (aaaaaa)"
+    )
+
+
+def test_a_host_whose_store_fails_alone_is_a_warning_and_all_hosts_are_critical() -> None:
+    failing = worker("h3", store=store("a", "No space left on device", 90_000))
+    check = find_check("host-stores", (worker("h1"), worker("h1"), worker("h2"), failing))
+    assert (check.status, check.figure) == (Status.WARNING, "2 of 3 hosts")
+    assert check.message == "workers of h3 cannot publish for 1 min 30 s: No space left on device"
+    assert "drain --host h3" in check.advice
+    check = find_check("host-stores", (failing, worker("h4", store=store("a", "503", 5_000))))
+    assert (check.status, check.figure) == (Status.CRITICAL, "0 of 2 hosts")
+    assert check.message.endswith(": No space left on device; 1 more")
+    assert "drain" not in check.advice
 
 
 def test_thresholds_come_from_the_environment() -> None:
@@ -348,7 +443,7 @@ def test_large_values_have_no_exponent() -> None:
 
 
 def test_pause_check_names_operator_and_reason() -> None:
-    paused = replace(WELL, paused=True, paused_by="root@host7", paused_why="deploying")
+    paused = replace(WELL, paused=True, paused_by="root@host7", pause_reason="deploying")
     assert "paused by root@host7: deploying" in evaluate(paused, Thresholds()).first_line()
 
 

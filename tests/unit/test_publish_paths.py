@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.stores.folder.paths import bundle_path, fence_path
 from previewops.stores.staging import staging_path, sweep_staging
 
@@ -21,9 +21,9 @@ def test_the_layout(tmp_path: Path) -> None:
 def test_a_name_that_leaves_the_folder_is_rejected(tmp_path: Path, name: str) -> None:
     for path in (bundle_path, fence_path):
         for ids in ((name, "j"), ("p", name)):
-            with pytest.raises(PermanentJobError) as refused:
+            with pytest.raises(PermanentJobError) as rejected:
                 path(tmp_path, *ids)
-            assert refused.value.code == "unsafe-path"
+            assert rejected.value.code == "unsafe-path"
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "/etc", "a\0b"])

@@ -36,7 +36,9 @@ def test_arq_keys_match_arq() -> None:
 @given(queue=queue_names)
 def test_lua_prelude_has_every_key_once(queue: str) -> None:
     keys = prelude_keys_of(queue)
-    assert len(keys) == len(Keys(queue).lua_prelude().splitlines())
+    *keys_of_redis, guard = Keys(queue).lua_prelude().splitlines()
+    assert len(keys) == len(keys_of_redis)
+    assert guard.startswith("local ARQ_GUARD, ARQ_GUARD_SCORE = ")
     assert len(set(keys.values())) == len(keys)
     arqs = {ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, ARQ_IN_PROGRESS_PREFIX, ARQ_ABORTS}
     ours = set(keys.values()) - arqs - {queue}

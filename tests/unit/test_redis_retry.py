@@ -7,8 +7,7 @@ from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from previewops.worker.engine.redis_retry import (
-    MAX_DELAY_S,
-    retry_delay_s,
+    REDIS_BACKOFF_S,
     retry_until_connected,
 )
 
@@ -24,11 +23,11 @@ class MaxRng:
 
 
 def test_delays_double_up_to_a_limit_with_bounded_jitter() -> None:
-    longest = [retry_delay_s(failures, MaxRng()) for failures in range(1, 9)]
-    shortest = [retry_delay_s(failures, MaxRng(upper=False)) for failures in range(1, 9)]
-    assert longest == [0.05, 0.1, 0.2, 0.4, 0.8, MAX_DELAY_S, MAX_DELAY_S, MAX_DELAY_S]
+    longest = [REDIS_BACKOFF_S.delay(failures, MaxRng()) for failures in range(1, 9)]
+    shortest = [REDIS_BACKOFF_S.delay(failures, MaxRng(upper=False)) for failures in range(1, 9)]
+    assert longest == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
     assert shortest == [pause / 2 for pause in longest]
-    assert retry_delay_s(10_000, MaxRng()) == MAX_DELAY_S
+    assert REDIS_BACKOFF_S.delay(10_000, MaxRng()) == 1.0
 
 
 async def test_a_call_is_repeated_until_it_succeeds() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.errors import FailureKind
+from previewops.job_errors import FailureKind
 from previewops.queue.retry import (
     DeadLetter,
     DeadLetterCause,

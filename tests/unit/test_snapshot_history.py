@@ -45,7 +45,7 @@ class Server:
             paused=False,
             paused_since_ms=None,
             paused_by="",
-            paused_why="",
+            pause_reason="",
             waiting=dict.fromkeys(Priority, 0),
             delayed=0,
             active=0,

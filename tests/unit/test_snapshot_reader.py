@@ -110,7 +110,7 @@ def test_pause_has_operator_and_reason() -> None:
             *REPLY[2:],
         ],
     )
-    assert (paused.paused, paused.paused_since_ms, paused.paused_by, paused.paused_why) == (
+    assert (paused.paused, paused.paused_since_ms, paused.paused_by, paused.pause_reason) == (
         True,
         1_699_999_999_999,
         "ann",

@@ -34,8 +34,8 @@ IDLE = Load(
     waiting=0,
     active=0,
     rate=0.0,
-    slots=2,
-    slots_elsewhere=0,
+    job_slots=2,
+    job_slots_elsewhere=0,
     paused=False,
     cpu=0.0,
     free_bytes=2**40,
@@ -146,7 +146,7 @@ class FakeRedis:
     async def deregister(self) -> None:
         pass
 
-    async def deregister_worker(self, worker_id: str, why: str, *, lost: bool) -> list[str]:
+    async def deregister_worker(self, worker_id: str, reason: str, *, lost: bool) -> list[str]:
         self.released.append(worker_id)
         return []
 
@@ -371,12 +371,14 @@ async def test_leases_are_released_as_soon_as_redis_is_there(monkeypatch: pytest
         await made.until(1)
         release, attempts = made.redis.deregister_worker, []
 
-        async def fails_until_the_leases_have_expired(worker_id: str, why: str, *, lost: bool) -> list[str]:
+        async def fails_until_the_leases_have_expired(
+            worker_id: str, reason: str, *, lost: bool
+        ) -> list[str]:
             attempts.append(worker_id)
             made.clock.advance(Settings().lease_ms / 1000)
             if len(attempts) <= 2:
                 raise AuthenticationError("WRONGPASS")
-            return await release(worker_id, why, lost=lost)  # type: ignore[no-any-return]
+            return await release(worker_id, reason, lost=lost)  # type: ignore[no-any-return]
 
         made.redis.deregister_worker = fails_until_the_leases_have_expired
         dead = made.backend.workers[0]
@@ -404,7 +406,7 @@ async def test_a_drained_host_stays_drained_under_the_next_supervisor() -> None:
     records = FakeRecords()
     async with running_loop(WorkerCountRange(2, 2), records) as made:
         await made.until(2)
-        await execute(made, command(FleetCommandKind.DRAIN, why="moving storage"))
+        await execute(made, command(FleetCommandKind.DRAIN, reason="moving storage"))
         drained = [worker.worker_id for worker in made.backend.workers]
     async with running_loop(WorkerCountRange(1, 4), records) as made:
         made.redis.load = RUSH
@@ -480,7 +482,7 @@ async def test_a_bug_in_a_task_ends_the_supervisor_and_its_workers() -> None:
     running = asyncio.create_task(made.supervisor.run())
     await made.until(1)
 
-    async def broken(worker_id: str, why: str, *, lost: bool) -> list[str]:
+    async def broken(worker_id: str, reason: str, *, lost: bool) -> list[str]:
         raise ValueError("a bug")
 
     made.redis.deregister_worker = broken  # type: ignore[method-assign]

@@ -31,13 +31,11 @@ from previewops.supervisor.hang_policy import (
 )
 from previewops.supervisor.recycle_policy import JITTER, RecycleLimits, recycle_reason
 from previewops.supervisor.restart_policy import (
-    FIRST_BACKOFF_S,
     HEALTHY_UPTIME_S,
-    MAX_BACKOFF_S,
+    RESTART_BACKOFF_S,
     Fatal,
     Restart,
     WorkerExit,
-    backoff_s,
     count_rapid_exits,
     decide_restart,
     is_failure_logged,
@@ -102,11 +100,13 @@ def test_a_failing_worker_logs_less_and_less() -> None:
 
 @given(exits=st.integers(0, 10_000), rng=rngs)
 def test_the_backoff_is_capped_never_zero_and_has_jitter(exits: int, rng: random.Random) -> None:
-    delay_s = backoff_s(exits, rng)
-    assert FIRST_BACKOFF_S / 2 <= delay_s <= MAX_BACKOFF_S
-    assert backoff_s(exits, FixedRng(0)) <= delay_s <= backoff_s(exits, FixedRng(1))
-    assert backoff_s(exits, FixedRng(0)) == backoff_s(exits, FixedRng(1)) / 2
-    assert backoff_s(exits, FixedRng(1)) <= backoff_s(exits + 1, FixedRng(1))
+    delay_s = RESTART_BACKOFF_S.delay(exits, rng)
+    assert RESTART_BACKOFF_S.first / 2 <= delay_s <= RESTART_BACKOFF_S.maximum
+    assert (
+        RESTART_BACKOFF_S.delay(exits, FixedRng(0)) <= delay_s <= RESTART_BACKOFF_S.delay(exits, FixedRng(1))
+    )
+    assert RESTART_BACKOFF_S.delay(exits, FixedRng(0)) == RESTART_BACKOFF_S.delay(exits, FixedRng(1)) / 2
+    assert RESTART_BACKOFF_S.delay(exits, FixedRng(1)) <= RESTART_BACKOFF_S.delay(exits + 1, FixedRng(1))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_the_backoff_is_capped_never_zero_and_has_jitter(exits: int, rng: random
             "SIGKILL, probably out of memory",
         ),
         (WorkerExit(-signal.SIGTERM, 1, reported=True, oom_kill_seen=True), "SIGTERM"),
-        (WorkerExit(-signal.SIGKILL, 1, reported=True, cause="killed: hung"), "killed: hung"),
+        (WorkerExit(-signal.SIGKILL, 1, reported=True, reason="killed: hung"), "killed: hung"),
         (WorkerExit(-40, 1, reported=True), "signal 40"),
     ],
 )
@@ -138,8 +138,8 @@ def load(**changes: float) -> Load:
         "waiting": 0,
         "active": 0,
         "rate": 0.0,
-        "slots": 2,
-        "slots_elsewhere": 0,
+        "job_slots": 2,
+        "job_slots_elsewhere": 0,
         "paused": False,
         "cpu": 0.1,
         "free_bytes": 64 * GIB,
@@ -155,7 +155,7 @@ def load(**changes: float) -> Load:
         (load(), 3, 0),
         (load(waiting=7), 1, 4),
         (load(waiting=7, active=2), 1, 5),
-        (load(waiting=7, active=2, slots_elsewhere=6), 1, 2),
+        (load(waiting=7, active=2, job_slots_elsewhere=6), 1, 2),
         (load(waiting=100, paused=True, active=2), 4, 1),
         (load(waiting=100, rate=100 / SHORT_BACKLOG_S), 2, 2),
         (load(waiting=101, rate=100 / SHORT_BACKLOG_S), 2, 51),
@@ -301,4 +301,4 @@ def test_a_run_ages_no_faster_than_the_time_between_polls() -> None:
 def test_a_stuck_slot_is_recognized_by_the_age_of_its_run() -> None:
     heartbeats = HeartbeatTracker().after_poll(5, 0.0)
     assert reason(heartbeats, oldest_run_s=120 + RUN_MARGIN_S - 1) is None
-    assert "a slot is stuck" in str(reason(heartbeats, oldest_run_s=120 + RUN_MARGIN_S))
+    assert "a job slot is stuck" in str(reason(heartbeats, oldest_run_s=120 + RUN_MARGIN_S))

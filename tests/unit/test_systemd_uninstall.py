@@ -96,7 +96,7 @@ def test_changes_of_an_administrator_are_left_and_named(
 
 
 @pytest.mark.parametrize("options", [(), ("--settings", "--data")])
-def test_an_enabled_unit_is_refused_with_the_command_that_disables_it(
+def test_an_enabled_unit_is_rejected_with_the_command_that_disables_it(
     root: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     links = [link(root, SUPERVISOR), link(root, "previewops-worker@1.service", "previewops-worker@.service")]
@@ -191,7 +191,7 @@ def systemctl(folder: Path, script: str) -> None:
     path.chmod(0o755)
 
 
-def test_an_active_unit_is_refused(installed_for_user: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_active_unit_is_rejected(installed_for_user: Path, capsys: pytest.CaptureFixture[str]) -> None:
     systemctl(installed_for_user, f"cat <<'END'\n{ACTIVE}END")
     before = files_in(installed_for_user / "config")
     assert run(["systemd", "uninstall", "--user"]) == 1

@@ -14,14 +14,14 @@ from previewops.states import JobState, Priority
 from previewops.tui.viewmodel.columns import fit_widths
 from previewops.tui.viewmodel.dead.dialog_text import (
     DIALOG_COLUMNS,
-    CauseCount,
     CountPreview,
-    count_lines,
-    discard_lines,
-    requeue_lines,
+    GroupCount,
+    format_count_lines,
+    format_discard_lines,
+    format_requeue_lines,
     requeue_title,
 )
-from previewops.tui.viewmodel.dead.frame import ListExtent, empty_lines, subtitle_of, title_of
+from previewops.tui.viewmodel.dead.frame import ListExtent, format_empty_lines, subtitle_of, title_of
 from previewops.tui.viewmodel.dead.paging import Paging, row_range
 from previewops.tui.viewmodel.dead.rows import (
     ALL_COLUMNS,
@@ -29,10 +29,10 @@ from previewops.tui.viewmodel.dead.rows import (
     ONE_GROUP_COLUMNS,
     ago,
     filter_groups,
-    group_cells,
-    group_lines,
-    job_cells,
-    job_lines,
+    format_group_cells,
+    format_group_lines,
+    format_job_cells,
+    format_job_lines,
     restrict_to_errors,
 )
 from previewops.tui.viewmodel.dead.selection import DeadListQuery, select
@@ -91,7 +91,7 @@ def test_how_much_is_shown(start: int, rows: int, total: int | None, expected: s
 
 
 def test_a_cause_is_its_count_its_share_and_its_newest_reason() -> None:
-    cells = [plain_text(cell) for cell in group_cells(GROUP, 82, scenes.NOW_MS)]
+    cells = [plain_text(cell) for cell in format_group_cells(GROUP, 82, scenes.NOW_MS)]
     assert cells[0] == "41"
     assert cells[1].endswith("50 %")
     assert cells[2:5] == ["asset-missing", "30 s ago", "2 h ago"]
@@ -101,25 +101,25 @@ def test_a_cause_is_its_count_its_share_and_its_newest_reason() -> None:
 
 @pytest.mark.parametrize(("count", "total", "expected"), [(1, 9_000, "<1 %"), (3, 0, "0 %"), (9, 3, "100 %")])
 def test_shares_at_their_ends(count: int, total: int, expected: str) -> None:
-    cells = group_cells(replace(GROUP, count=count), total, scenes.NOW_MS)
+    cells = format_group_cells(replace(GROUP, count=count), total, scenes.NOW_MS)
     assert plain_text(cells[1]).split("·")[-1].strip().endswith(expected)
 
 
 def test_a_job_is_its_id_error_and_reason() -> None:
     letter = replace(MISSING, requeues=2, attempts=1, crashes=2, priority=Priority.LOW)
-    cells = [plain_text(cell) for cell in job_cells(letter, scenes.NOW_MS, with_error=True)]
+    cells = [plain_text(cell) for cell in format_job_cells(letter, scenes.NOW_MS, with_error=True)]
     assert cells[0] == letter.job_id
     assert cells[2] == "asset-missing"
     assert cells[4:7] == ["low", "3", "2"]
     assert len(cells) == len(ALL_COLUMNS)
-    assert len(job_cells(letter, scenes.NOW_MS, with_error=False)) == len(ONE_GROUP_COLUMNS)
+    assert len(format_job_cells(letter, scenes.NOW_MS, with_error=False)) == len(ONE_GROUP_COLUMNS)
 
 
 def test_text_of_jobs_steers_no_terminal() -> None:
     hostile = replace(MISSING, job_id="a\x1b[2Jb", reason="c\x1b]0;x\x07\nd", code="e\u202e", project_id="\r")
-    shown = text(job_cells(hostile, scenes.NOW_MS, with_error=True))
-    shown += text(job_lines(scenes.full_dead_record(hostile), scenes.NOW_MS, 60))
-    shown += text(group_lines(replace(GROUP, example=hostile), 82, scenes.NOW_MS, 60))
+    shown = text(format_job_cells(hostile, scenes.NOW_MS, with_error=True))
+    shown += text(format_job_lines(scenes.full_dead_record(hostile), scenes.NOW_MS, 60))
+    shown += text(format_group_lines(replace(GROUP, example=hostile), 82, scenes.NOW_MS, 60))
     assert shown.replace("\n", "").isprintable()
 
 
@@ -151,7 +151,7 @@ def test_eighty_columns_have_room_for_what_matters(columns: object, titles: set[
 @pytest.mark.parametrize("columns", [38, 60, 120])
 def test_the_panel_shows_all_facts_within_its_width(columns: int) -> None:
     letter = replace(MISSING, reason="a reason that is long " * 20, requeues=2)
-    lines = job_lines(scenes.full_dead_record(letter), scenes.NOW_MS, columns)
+    lines = format_job_lines(scenes.full_dead_record(letter), scenes.NOW_MS, columns)
     assert max(map(width_of, lines)) <= columns
     panel_text = " ".join(text(lines).split())
     assert panel_text.count("a reason that is long") == 20, "nothing is cut"
@@ -166,7 +166,7 @@ def test_the_panel_shows_all_facts_within_its_width(columns: int) -> None:
 
 def test_the_panel_reports_a_changed_state_or_missing_attempts() -> None:
     waiting = replace(MISSING, state=JobState.WAITING, reason=None, code=None, error_class=None)
-    panel_text = text(job_lines(waiting, scenes.NOW_MS, 100))
+    panel_text = text(format_job_lines(waiting, scenes.NOW_MS, 100))
     assert "not a dead letter any more: it is waiting" in panel_text
     assert "no reason was recorded" in panel_text
     assert "No failed attempt was recorded." in panel_text
@@ -192,8 +192,8 @@ def test_causes_are_not_filtered_by_unsupported_fields(typed: str) -> None:
     view = DeadListQuery(terms=parse_filter(typed))
     assert filter_groups((GROUP, OTHER), view.terms) == ()
     subtitle = subtitle_of(view, fetch_error="", examined=None, frozen=False, counting=None)
-    assert subtitle == "causes are filtered by error text only"
-    lines = text(empty_lines(view, ListExtent(0, total=2), fetch_error="", frozen=False))
+    assert subtitle == "groups are filtered by error text only"
+    lines = text(format_empty_lines(view, ListExtent(0, total=2), fetch_error="", frozen=False))
     assert "filtered by error text,\nnot by " in lines
     assert "f lists the jobs, esc clears the filter." in lines
 
@@ -241,10 +241,10 @@ def test_selection_of_causes_is_groups() -> None:
     marked = select(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
     assert marked is not None
     assert marked.filters == (DeadLetterFilter(fingerprint="f1"), DeadLetterFilter(fingerprint="f2"))
-    assert (marked.label, marked.single_job_id) == ("the 2 marked causes", "")
+    assert (marked.label, marked.single_job_id) == ("the 2 marked groups", "")
     under = select(view, everything=False, marks=[], cursor="f3", shown=["f1", "f2", "f3"])
     assert under is not None
-    assert (under.filters, under.label) == ((DeadLetterFilter(fingerprint="f3"),), "this cause")
+    assert (under.filters, under.label) == ((DeadLetterFilter(fingerprint="f3"),), "this group")
 
 
 def test_selection_of_a_filtered_cause_is_matching_jobs() -> None:
@@ -256,7 +256,7 @@ def test_selection_of_a_filtered_cause_is_matching_jobs() -> None:
     under = select(view, everything=False, marks=[], cursor="f3", shown=["f3"])
     assert under is not None
     assert under.filters == (DeadLetterFilter(fingerprint="f3", query=terms),)
-    assert under.label == "matching jobs of this cause"
+    assert under.label == "matching jobs of this group"
     marked = select(view, everything=False, marks=["f1", "f2"], cursor="f3", shown=["f1", "f2", "f3"])
     assert marked is not None
     assert marked.filters == tuple(DeadLetterFilter(fingerprint=key, query=terms) for key in ("f1", "f2"))
@@ -266,9 +266,9 @@ def test_selection_of_a_filtered_cause_is_matching_jobs() -> None:
 
 
 def test_title_of_list_and_selection() -> None:
-    assert title_of(DeadListQuery(), ListExtent(None)) == "dead letters by cause"
-    assert title_of(DeadListQuery(), ListExtent(5, total=5, dead=82)) == "82 dead letters, 5 causes"
-    assert title_of(DeadListQuery(), ListExtent(200, total=200, complete=False)) == "200 largest causes"
+    assert title_of(DeadListQuery(), ListExtent(None)) == "dead letters by group"
+    assert title_of(DeadListQuery(), ListExtent(5, total=5, dead=82)) == "82 dead letters, 5 groups"
+    assert title_of(DeadListQuery(), ListExtent(200, total=200, complete=False)) == "200 largest groups"
     page = ListExtent(200, start=200, total=82_114)
     assert title_of(FLAT, page) == "dead letters 201-400 of 82,114"
     assert title_of(FLAT, replace(page, marked=3)) == "dead letters 201-400 of 82,114 · 3 marked"
@@ -282,14 +282,14 @@ def test_the_title_of_a_filtered_list() -> None:
     assert title_of(narrowed, ListExtent(3, total=3, selected=3)).endswith("all 3 that match selected")
     assert (
         title_of(DeadListQuery(terms=parse_filter("chess")), ListExtent(1, total=5, dead=82))
-        == "1 of 5 causes"
+        == "1 of 5 groups"
     )
 
 
 def test_subtitle_of_freshness() -> None:
     usual = {"fetch_error": "", "examined": None, "frozen": False, "counting": None}
     assert subtitle_of(DeadListQuery(), **usual) == ""  # type: ignore[arg-type]
-    assert subtitle_of(FLAT, **usual) == "esc: back to the causes"  # type: ignore[arg-type]
+    assert subtitle_of(FLAT, **usual) == "esc: back to the groups"  # type: ignore[arg-type]
     assert subtitle_of(DeadListQuery(flat=True, terms=parse_filter("x")), **usual) == ""  # type: ignore[arg-type]
     for change, expected in (
         ({"fetch_error": "gone"}, "not updated: gone"),
@@ -303,47 +303,50 @@ def test_subtitle_of_freshness() -> None:
 
 def test_empty_states() -> None:
     def empty(view: DeadListQuery, shown: int | None, fetch_error: str = "", frozen: bool = False) -> str:
-        return text(empty_lines(view, ListExtent(shown), fetch_error=fetch_error, frozen=frozen))
+        return text(format_empty_lines(view, ListExtent(shown), fetch_error=fetch_error, frozen=frozen))
 
     assert empty(DeadListQuery(), None) == "loading …"
     assert "z unfreezes it" in empty(DeadListQuery(), None, frozen=True)
     assert "no server listens" in empty(DeadListQuery(), None, fetch_error="no server listens")
     assert "There are no dead letters." in empty(DeadListQuery(), 0)
-    assert "No dead letters of this cause are left." in empty(HERE, 0)
+    assert "No dead letters of this group are left." in empty(HERE, 0)
     assert 'No dead letter matches "two words"' in empty(
         DeadListQuery(flat=True, terms=parse_filter('"two words"')), 0
     )
-    assert "No cause matches x" in empty(DeadListQuery(terms=parse_filter("x")), 0)
+    assert "No group matches x" in empty(DeadListQuery(terms=parse_filter("x")), 0)
 
 
 # -- dialogs --------------------------------------------------------------------------------------------
 
-PARTS = tuple(CauseCount(count, f"code-{count}", "reason " * 30) for count in (40, 30, 20, 10, 5, 4, 3))
+PARTS = tuple(GroupCount(count, f"code-{count}", "reason " * 30) for count in (40, 30, 20, 10, 5, 4, 3))
 
 
 def test_count_lines_start_with_the_total() -> None:
-    lines = count_lines(CountPreview(112, PARTS))
+    lines = format_count_lines(CountPreview(112, PARTS))
     counts = text(lines)
-    assert counts.splitlines()[0] == "112 dead letters of 7 causes"
+    assert counts.splitlines()[0] == "112 dead letters of 7 groups"
     assert "code-5" in counts
     assert "code-4 " not in counts
-    assert "  7  of other causes" in counts
+    assert "  7  of other groups" in counts
     assert max(map(width_of, lines)) <= DIALOG_COLUMNS
-    assert "of 1 cause and more" in text(count_lines(CountPreview(50, PARTS[:1])))
-    assert text(count_lines(CountPreview(1, (CauseCount(1, "a", "b"),)))).splitlines()[0] == "1 dead letter"
+    assert "of 1 group and more" in text(format_count_lines(CountPreview(50, PARTS[:1])))
+    assert (
+        text(format_count_lines(CountPreview(1, (GroupCount(1, "a", "b"),)))).splitlines()[0]
+        == "1 dead letter"
+    )
 
 
 def test_dialogs_state_the_consequences() -> None:
-    tally = CountPreview(3, (CauseCount(3, "asset-missing", "no file"),))
-    own = text(requeue_lines(tally, None, paused=False))
+    tally = CountPreview(3, (GroupCount(3, "asset-missing", "no file"),))
+    own = text(format_requeue_lines(tally, None, paused=False))
     assert "with their own priority" in own
     assert "paused" not in own
-    assert "The queue is paused" in text(requeue_lines(tally, Priority.LOW, paused=True))
-    assert "with priority low" in text(requeue_lines(tally, Priority.LOW, paused=True))
+    assert "The queue is paused" in text(format_requeue_lines(tally, Priority.LOW, paused=True))
+    assert "with priority low" in text(format_requeue_lines(tally, Priority.LOW, paused=True))
     assert requeue_title(3, Priority.HIGH) == "Requeue 3 dead letters as high"
     assert requeue_title(1, None) == "Requeue 1 dead letter"
-    assert "They are deleted permanently, with payloads." in text(discard_lines(tally))
-    assert "It is deleted permanently" in text(discard_lines(replace(tally, count=1)))
+    assert "They are deleted permanently, with payloads." in text(format_discard_lines(tally))
+    assert "It is deleted permanently" in text(format_discard_lines(replace(tally, count=1)))
 
 
 def test_a_view_without_terms_is_not_narrowed() -> None:

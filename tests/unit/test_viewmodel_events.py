@@ -6,7 +6,7 @@ import pytest
 
 from previewops.queue.filter_query import parse_filter
 from previewops.snapshot.model import QueueEvent
-from previewops.tui.viewmodel.event_text import event_description, event_line, event_subject
+from previewops.tui.viewmodel.event_text import event_description, event_subject, format_event_line
 from previewops.tui.viewmodel.events import feed as shape
 from previewops.tui.viewmodel.events.feed import EventFeed
 from previewops.tui.viewmodel.spans import plain_text
@@ -45,7 +45,7 @@ def test_a_held_feed_keeps_dropped_events() -> None:
 
 def test_operator_actions_only() -> None:
     shown = EventFeed(operators_only=True).shown(EVENTS)
-    assert kinds(shown) == ["resumed", "paused", "requeued", "order", "cancelled"]
+    assert kinds(shown) == ["resumed", "paused", "requeued", "command", "cancelled"]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_operator_actions_only() -> None:
         ("error:PermanentJobError", ["dead"]),
         ("SIGKILL !lesson", ["worker-exited"]),
         ("! who:@", ["retry", "dead", "recovered", "worker-exited"]),
-        ("scale", ["order"]),
+        ("scale", ["command"]),
     ],
 )
 def test_filters(typed: str, expected: list[str]) -> None:
@@ -77,7 +77,7 @@ def test_subtitle_of_the_feed() -> None:
 
 def test_empty_states_of_the_feed() -> None:
     def empty_text(feed: EventFeed) -> str:
-        return " ".join(plain_text(line) for line in shape.empty_lines(feed))
+        return " ".join(plain_text(line) for line in shape.format_empty_lines(feed))
 
     assert "no events yet" in empty_text(EventFeed())
     assert "esc clears the filter" in empty_text(EventFeed(terms=parse_filter("x")))
@@ -96,31 +96,31 @@ def test_times_have_their_date_only_when_it_is_another_day() -> None:
 def test_event_rows_have_subject_and_description() -> None:
     by_kind = {event.kind: event for event in EVENTS}
     assert event_subject(by_kind["worker-exited"]) == "render-2-3998-00f1"
-    assert event_subject(by_kind["order"]) == "render-1-3990"
+    assert event_subject(by_kind["command"]) == "render-1-3990"
     assert event_subject(by_kind["paused"]) == ""
     assert plain_text(event_description(by_kind["retry"])).strip() == (
         "asset-incomplete: the upload is under way  retry in 1.8 s"
     )
-    assert plain_text(event_description(by_kind["order"])) == "scale 2 workers by ada@ops: evening peak"
+    assert plain_text(event_description(by_kind["command"])) == "scale 2 workers by ada@ops: evening peak"
     assert (
         plain_text(event_description(by_kind["recovered"])).strip()
         == "killed by SIGKILL  on render-2-3998-00f1"
     )
     assert "done 58, skipped 2" in plain_text(event_description(by_kind["requeued"]))
-    assert plain_text(event_line(by_kind["cancelled"])).endswith("trial-8 by grace@ops: sent twice")
+    assert plain_text(format_event_line(by_kind["cancelled"])).endswith("trial-8 by grace@ops: sent twice")
 
 
 def test_a_rejected_command_is_marked() -> None:
-    refused = event(
-        "order", act="drain", target="w-1", host="h", outcome="refused", message="it is stopping", who="a"
+    rejected = event(
+        "command", act="drain", target="w-1", host="h", outcome="refused", message="it is stopping", who="a"
     )
-    assert event_subject(refused) == "w-1"
-    assert plain_text(event_description(refused)) == "drain rejected: it is stopping by a"
+    assert event_subject(rejected) == "w-1"
+    assert plain_text(event_description(rejected)) == "drain rejected: it is stopping by a"
 
 
 def test_a_command_is_not_named_twice() -> None:
     done = event(
-        "order",
+        "command",
         act="drain",
         target="w-1",
         host="h",
@@ -133,7 +133,7 @@ def test_a_command_is_not_named_twice() -> None:
 
 def test_an_event_in_full_has_every_field_and_wraps_long_ones() -> None:
     long = event("dead", job="a", message="word " * 30, stray="x", empty="")
-    lines = [plain_text(line) for line in shape.detail_lines(long, 40)]
+    lines = [plain_text(line) for line in shape.format_detail_lines(long, 40)]
     assert lines[0] == "dead  2026-11-24 06:03:07.250 UTC"
     assert lines[1] == "job         a"
     assert lines[2].startswith("message     word word")
@@ -148,6 +148,10 @@ def test_untrusted_text_has_no_control_sequences() -> None:
     evil = event("\x1b[2J", job="\x9b2J", worker="\r", message="\x07", who="\u202e", **{"\x1b": "\x00"})
     text = "".join(
         plain_text(line)
-        for line in (*shape.detail_lines(evil, 60), *shape.cells(evil, NOW_MS), event_line(evil))
+        for line in (
+            *shape.format_detail_lines(evil, 60),
+            *shape.cells(evil, NOW_MS),
+            format_event_line(evil),
+        )
     )
     assert text.isprintable()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from previewops.snapshot.fleet import SupervisedWorker
+from previewops.snapshot.hosts import Fleet
 from previewops.snapshot.model import Snapshot
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.fleet import detail, table
@@ -20,7 +21,9 @@ from tests.tui.scenes import BUSY, NOW_MS, SUPERVISORS, TROUBLED, WORKERS
 def row(post: FleetRow, snapshot: Snapshot) -> str:
     differ = len(table.versions(snapshot)) > 1
     runs = table.runs_by_id(snapshot.running_jobs)
-    return " | ".join(plain_text(cell) for cell in table.cells(post, snapshot.now_ms, runs, differ=differ))
+    fleet = Fleet.of(snapshot.workers)
+    cells = table.cells(post, snapshot.now_ms, runs, fleet, differ=differ)
+    return " | ".join(plain_text(cell) for cell in cells)
 
 
 def table_rows(snapshot: Snapshot) -> list[str]:
@@ -30,7 +33,7 @@ def table_rows(snapshot: Snapshot) -> list[str]:
 def detail_text(post: FleetRow, snapshot: Snapshot, columns: int = 100) -> str:
     among = table.fleet_rows(snapshot)
     jobs = detail.jobs_of(post, snapshot, among)
-    lines = detail.detail_lines(post, jobs, snapshot, table.runs_by_id(snapshot.running_jobs), columns)
+    lines = detail.format_detail_lines(post, jobs, snapshot, table.runs_by_id(snapshot.running_jobs), columns)
     assert all(width_of(line) <= columns for line in lines)
     return "\n".join(plain_text(line) for line in lines)
 
@@ -38,13 +41,13 @@ def detail_text(post: FleetRow, snapshot: Snapshot, columns: int = 100) -> str:
 def test_hosts_are_headings_over_their_workers() -> None:
     rows = table_rows(BUSY)
     assert [line.split(" | ")[0].strip() for line in rows] == [
-        "● render-1  running  process  2 wanted (1 to 8)  40 MiB",
+        "● render-1  running  2 wanted (1 to 8)  store works  clock ±0 s  6 layers  0.1.0  process  40 MiB",
         "● 4001-0001",
         "● 4002-0002",
-        "● render-2  running  process  3 wanted (1 to 8)  40 MiB",
+        "● render-2  running  3 wanted (1 to 8)  store works  clock ±0 s  6 layers  0.1.0  process  40 MiB",
         "● 4003-0003",
         "◐ 4004-0004",
-        "✖ slot 3",
+        "✖ worker 3",
     ]
 
 
@@ -56,19 +59,43 @@ def test_worker_rows_have_state_slots_figures_and_jobs() -> None:
 
 
 def test_an_empty_slot_shows_the_reason() -> None:
-    assert table_rows(BUSY)[-1] == "  ✖ slot 3 | - | given up | exit status 78: module PIL is missing"
+    assert table_rows(BUSY)[-1] == "  ✖ worker 3 | - | given up | exit status 78: module PIL is missing"
 
 
 def test_summary_of_a_fleet_with_problems() -> None:
     rows = table_rows(TROUBLED)
-    assert rows[0].endswith("the reload was refused; the old settings hold")
+    assert rows[0].startswith("● render-1  running  the reload ")
+    assert "allowed a whole number from 1 to 256; the old settings remain  2 wanted" in rows[0]
     assert "7/12" in rows[1]
     assert "silent 12 s" in rows[2]
     assert rows[7].startswith("▲ render-4  silent 40 s")
     assert "no heartbeat" in rows[8]
     assert "backing off | killed by SIGSEGV" in rows[9]
-    assert rows[10] == "▲ render-3  without a supervisor"
+    assert rows[10] == "▲ render-3  without a supervisor  store works  clock ±0 s  6 layers  0.0.9"
     assert rows[11].startswith("  ● 4009-0009 | 4009 | working | ■□ | 61%")
+
+
+def test_a_host_that_differs_is_marked() -> None:
+    headings = [line for line in table_rows(scenes.UNEQUAL) if "wanted" in line or "without a" in line]
+    assert headings == [
+        "● render-1  running  store 3fa85f  2 wanted (1 to 8)  clock ±0 s  6 layers  0.1.0  process  40 MiB",
+        "● render-2  running  store fails 3 min  store 3fa85f  clock -61 s  no Landlock"
+        "  3 wanted (1 to 8)  0.1.0  process  40 MiB",
+        "▲ render-3  without a supervisor  store b07c1d  clock ±0 s  6 layers  0.0.9",
+    ]
+    text = detail_text(table.fleet_rows(scenes.UNEQUAL)[3], scenes.UNEQUAL)
+    assert "✖ Cannot publish for 3 min: No space left on device" in text
+    assert "store /srv/data/previews (3fa85f)" in text
+    assert "without Landlock: the kernel is older than 5.13" in text
+    well = detail_text(table.fleet_rows(scenes.UNEQUAL)[1], scenes.UNEQUAL)
+    assert "store works: /srv/data/previews (3fa85f)" in well
+
+
+def test_a_worker_that_reports_nothing_of_its_host_shows_nothing() -> None:
+    old = replace(WORKERS[0], confined_by=(), clock_ahead_ms=None, store=None, version="")
+    snapshot = replace(BUSY, workers=(old,), supervisors=(SUPERVISORS[0],))
+    assert table_rows(snapshot)[0] == "● render-1  running  2 wanted (1 to 8)  process  40 MiB"
+    assert "store" not in detail_text(table.fleet_rows(snapshot)[0], snapshot)
 
 
 def test_versions_have_a_column_only_where_they_differ() -> None:
@@ -83,11 +110,11 @@ def test_unsupervised_workers_are_grouped_by_host() -> None:
     unsupervised = tuple(replace(scenes.LONE, worker_id=f"{host}-7", host=host) for host in ("b", "a", "a-1"))
     rows = table_rows(replace(BUSY, supervisors=(), workers=unsupervised))
     assert [line.split(" | ")[0].strip() for line in rows] == [
-        "▲ a  without a supervisor",
+        "▲ a  without a supervisor  store works  clock ±0 s  6 layers  0.0.9",
         "● 7",
-        "▲ a-1  without a supervisor",
+        "▲ a-1  without a supervisor  store works  clock ±0 s  6 layers  0.0.9",
         "● 7",
-        "▲ b  without a supervisor",
+        "▲ b  without a supervisor  store works  clock ±0 s  6 layers  0.0.9",
         "● 7",
     ]
 
@@ -122,12 +149,13 @@ def test_the_summary_counts_problems() -> None:
     assert table.summary(BUSY) == "4 workers · 5 of 8 slots busy · 1 given up"
     expected = "4 workers · 10 of 18 slots busy · 1 silent · 1 given up · versions differ"
     assert table.summary(TROUBLED) == expected
+    assert table.summary(scenes.UNEQUAL).endswith(" · versions differ · stores differ")
 
 
 def test_no_workers_shows_how_to_start_some() -> None:
     assert table.fleet_rows(scenes.EMPTY) == ()
     text_shown = "\n".join(
-        plain_text(line) for line in table.empty_lines(replace(BUSY, workers=(), supervisors=()))
+        plain_text(line) for line in table.format_empty_lines(replace(BUSY, workers=(), supervisors=()))
     )
     assert "1,430 jobs pending, and no worker to claim them." in text_shown
     assert "previewops supervise" in text_shown
@@ -192,12 +220,22 @@ def test_untrusted_text_has_no_control_sequences() -> None:
     state = replace(SUPERVISORS[0].state, host=evil, notice=evil, backend=evil, state=evil, version=evil)
     place = SupervisedWorker(f"w{evil}", 9, "fatal", None, 1, evil)
     state = replace(state, workers=(*state.workers, place))
-    worker = replace(WORKERS[0], jobs=(evil,), version=evil, host=evil)
+    store = replace(scenes.STORE, store_id=evil, location=evil, problem=evil)
+    layers = (evil, *scenes.LAYERS[1:])
+    worker = replace(
+        WORKERS[0],
+        jobs=(evil,),
+        version=evil,
+        host=evil,
+        store=store,
+        confined_by=layers,
+        confinement_missing=(evil,),
+    )
     run = replace(scenes.RUNS[0], job_id=evil, project_id=evil, phase=evil)
     snapshot = replace(
         BUSY,
         supervisors=(replace(SUPERVISORS[0], state=state),),
-        workers=(worker, replace(worker, worker_id=evil)),
+        workers=(worker, replace(worker, worker_id=evil, store=replace(store, store_id="b"))),
         running_jobs=(run,),
     )
     posts = table.fleet_rows(snapshot)

@@ -11,9 +11,9 @@ from previewops.tui.viewmodel.fleet import command_targets, table
 from previewops.tui.viewmodel.fleet.command_targets import (
     CommandTarget,
     check_worker_range,
-    confirmation_lines,
     count_surplus_workers,
     find_target,
+    format_confirmation_lines,
     scalable_supervisor,
 )
 from previewops.tui.viewmodel.spans import plain_text
@@ -69,10 +69,10 @@ def test_confirmation_lines_per_command() -> None:
     many = find_target("restart", HOST_1, POSTS)
     assert one is not None
     assert many is not None
-    assert command_targets.join_text(confirmation_lines(one)) == (
+    assert command_targets.join_text(format_confirmation_lines(one)) == (
         "It finishes its 2 jobs, claims no more, and stays stopped until it is reset."
     )
-    assert [plain_text(line) for line in confirmation_lines(many)] == [
+    assert [plain_text(line) for line in format_confirmation_lines(many)] == [
         "Restart 2 workers of render-1, at 3 jobs now?",
         "One after the other is replaced. Each finishes its jobs first.",
     ]
@@ -90,7 +90,7 @@ def test_fewer_workers_than_run_have_some_go() -> None:
     view = SUPERVISORS[0]
     assert [count_surplus_workers(view, WorkerCountRange(0, most)) for most in (0, 1, 2, 8)] == [2, 1, 0, 0]
     message = "".join(
-        plain_text(line) for line in command_targets.scale_down_lines(view, WorkerCountRange(0, 1))
+        plain_text(line) for line in command_targets.format_scale_down_lines(view, WorkerCountRange(0, 1))
     )
     assert message == "1 worker of render-1 will finish its jobs and exit."
     assert "1 to 8 by load; current target: 2" in command_targets.scale_prompt(view)

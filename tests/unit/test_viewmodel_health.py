@@ -12,11 +12,11 @@ from tests.tui.scenes import FULL_HEALTH, WELL
 
 
 def verdict(picture: QueueView, columns: int = 100) -> list[str]:
-    return [plain_text(line).strip() for line in checks.verdict_lines(picture, columns)]
+    return [plain_text(line).strip() for line in checks.format_verdict_lines(picture, columns)]
 
 
 def rows(health: Health | None, columns: int = 120) -> list[str]:
-    lines = checks.check_lines(health, columns)
+    lines = checks.format_check_lines(health, columns)
     assert all(width_of(line) <= columns for line in lines)
     return [plain_text(line) for line in lines]
 
@@ -67,7 +67,7 @@ def test_long_messages_go_on_under_themselves() -> None:
 
 
 def test_figures_stand_in_a_column_with_the_bounds_that_alarm() -> None:
-    lines = [plain_text(line) for line in checks.figure_lines(FULL_HEALTH.figures, 60)]
+    lines = [plain_text(line) for line in checks.format_figure_lines(FULL_HEALTH.figures, 60)]
     assert lines[3].endswith("82  ▲>0 ✖>99")
     assert lines[4].startswith("oldest waiting")
     assert lines[4].endswith("412 s  ▲>60 s ✖>300 s")
@@ -75,18 +75,18 @@ def test_figures_stand_in_a_column_with_the_bounds_that_alarm() -> None:
     assert lines[9].endswith("0.4 ms  ▲>50 ms ✖>500 ms")
     assert lines[10].rstrip().endswith("85.0 GiB")
     assert lines[0].rstrip().endswith("1,419")
-    assert [plain_text(line) for line in checks.figure_lines((), 40)] == ["no figures"]
+    assert [plain_text(line) for line in checks.format_figure_lines((), 40)] == ["no figures"]
 
 
 def test_figures_stand_side_by_side_where_there_is_room() -> None:
-    lines = [plain_text(line) for line in checks.figure_lines(FULL_HEALTH.figures, 110)]
+    lines = [plain_text(line) for line in checks.format_figure_lines(FULL_HEALTH.figures, 110)]
     assert len(lines) == 6
     assert "waiting" in lines[0]
     assert "unaccounted" in lines[0]
 
 
 def test_small_values_keep_their_digits() -> None:
-    assert "2.25 x" in plain_text(checks.figure_lines([PerfdataValue("wait", 2.25, "x")], 40)[0])
+    assert "2.25 x" in plain_text(checks.format_figure_lines([PerfdataValue("wait", 2.25, "x")], 40)[0])
 
 
 def test_untrusted_text_has_no_control_sequences() -> None:
@@ -94,5 +94,5 @@ def test_untrusted_text_has_no_control_sequences() -> None:
         (Check("\x1b[2J", Status.WARNING, "\x9b", "\r", "\x07"),), (PerfdataValue("\x1b", 1, "\x1b", "\x1b"),)
     )
     assert "".join(
-        [*rows(evil), *(plain_text(line) for line in checks.figure_lines(evil.figures, 40))]
+        [*rows(evil), *(plain_text(line) for line in checks.format_figure_lines(evil.figures, 40))]
     ).isprintable()

@@ -16,8 +16,8 @@ from previewops.states import JobState
 from previewops.tui.viewmodel.event_text import event_description
 from previewops.tui.viewmodel.half_blocks import Pixels, fit_size, half_block_rows
 from previewops.tui.viewmodel.job.artifacts import BundleContents, BundleFile, parse_artifacts, parse_captions
-from previewops.tui.viewmodel.job.facts import fact_lines, preview_placeholder
-from previewops.tui.viewmodel.json_lines import MAX_LINES, json_lines, wrap_json
+from previewops.tui.viewmodel.job.facts import format_fact_lines, preview_placeholder
+from previewops.tui.viewmodel.json_lines import MAX_LINES, format_json_lines, wrap_json
 from previewops.tui.viewmodel.safe_numbers import parse_count, safe_count
 from previewops.tui.viewmodel.spans import Tone, plain_text, width_of
 from tests.tui import scenes
@@ -37,7 +37,7 @@ plain_json = st.recursive(
 
 @given(plain_json)
 def test_joined_json_lines_are_the_json(value: object) -> None:
-    text = "\n".join(plain_text(line) for line in json_lines(value))
+    text = "\n".join(plain_text(line) for line in format_json_lines(value))
     assert text.isprintable() or "\n" in text
     expected = json.dumps(value, ensure_ascii=False, indent=2)
     if expected.replace("\n", "").isprintable():
@@ -46,18 +46,18 @@ def test_joined_json_lines_are_the_json(value: object) -> None:
 
 @given(plain_json, st.integers(min_value=20, max_value=80))
 def test_wrapped_json_loses_nothing_but_blanks(value: object, columns: int) -> None:
-    lines = json_lines(value)
+    lines = format_json_lines(value)
     squeezed = "".join(plain_text(line) for line in lines).replace(" ", "")
     assert "".join(plain_text(line) for line in wrap_json(lines, columns)).replace(" ", "") == squeezed
 
 
 def test_json_has_tones_by_kind_and_long_values_hang() -> None:
-    name, _, value, *_ = json_lines({"a": "b"})[1][1:]
+    name, _, value, *_ = format_json_lines({"a": "b"})[1][1:]
     assert (name.text, name.tone) == ('"a"', Tone.INFO)
     assert (value.text, value.tone) == ('"b"', Tone.TEXT)
-    assert json_lines(7)[0][0].tone is Tone.GOOD
-    assert json_lines(None)[0][0].tone is Tone.HIGH
-    rows = wrap_json(json_lines({"text": "one two three four five six"}), 20)
+    assert format_json_lines(7)[0][0].tone is Tone.GOOD
+    assert format_json_lines(None)[0][0].tone is Tone.HIGH
+    rows = wrap_json(format_json_lines({"text": "one two three four five six"}), 20)
     assert [plain_text(row) for row in rows] == [
         "{",
         '  "text": "one two',
@@ -68,22 +68,22 @@ def test_json_has_tones_by_kind_and_long_values_hang() -> None:
 
 
 def test_json_that_is_endless_or_bottomless_is_cut() -> None:
-    lines = json_lines(list(range(MAX_LINES * 2)))
+    lines = format_json_lines(list(range(MAX_LINES * 2)))
     assert len(lines) == MAX_LINES + 1
     assert "more lines" in plain_text(lines[-1])
     deep: Any = 1
     for _ in range(50_000):
         deep = [deep]
-    assert "too deeply" in plain_text(json_lines(deep)[0])
+    assert "too deeply" in plain_text(format_json_lines(deep)[0])
 
 
 def facts(**changes: object) -> str:
     job = replace(scenes.record("a", JobState.COMPLETED), **changes)  # type: ignore[arg-type]
-    return "\n".join(plain_text(line) for line in fact_lines(job, NOW, 60))
+    return "\n".join(plain_text(line) for line in format_fact_lines(job, NOW, 60))
 
 
 def test_facts_start_with_the_error() -> None:
-    text = "\n".join(plain_text(line) for line in fact_lines(scenes.DEAD_JOB, NOW, 60))
+    text = "\n".join(plain_text(line) for line in format_fact_lines(scenes.DEAD_JOB, NOW, 60))
     first = text.splitlines()
     assert first[0] == "✖ dead letter"
     assert first[1].startswith("reason    no file boards/middle-game.png under the roots")
@@ -106,12 +106,12 @@ def test_facts_have_times_and_results() -> None:
 @pytest.mark.parametrize("columns", [1, 20, 70])
 def test_every_state_fits_any_width(state: JobState, columns: int) -> None:
     job = scenes.record("a", state, history=scenes.ATTEMPTS, progress=0.4, phase="frames")
-    assert fact_lines(job, NOW, columns)
+    assert format_fact_lines(job, NOW, columns)
     assert preview_placeholder(job, columns)
 
 
 def test_facts_are_wrapped_to_their_room() -> None:
-    for line in fact_lines(replace(scenes.DEAD_JOB, reason="word " * 40), NOW, 36):
+    for line in format_fact_lines(replace(scenes.DEAD_JOB, reason="word " * 40), NOW, 36):
         assert width_of(line) <= 36
 
 
@@ -176,7 +176,7 @@ def test_numbers_that_are_none_are_left_out(number: object) -> None:
     }
     result = {"renderMs": number, "width": 1, "height": 1, "durationMs": number}
     done = scenes.record("done", JobState.COMPLETED, result=result)
-    facts = "\n".join(map(plain_text, fact_lines(done, scenes.NOW_MS, 80)))
+    facts = "\n".join(map(plain_text, format_fact_lines(done, scenes.NOW_MS, 80)))
     assert "1x1 pixels" in facts
     assert "rendered" not in facts
     plan = {"estimate": {"bytes": number, "ms": number}}

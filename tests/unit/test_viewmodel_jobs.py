@@ -15,12 +15,12 @@ from previewops.tui.viewmodel.jobs.list_state import (
     MAX_EXAMINED_LIVE,
     JobListState,
     changes_too_fast,
-    empty_lines,
+    format_empty_lines,
     subtitle_of,
     title_of,
 )
 from previewops.tui.viewmodel.jobs.rows import (
-    job_cells,
+    format_job_cells,
     job_columns,
     merge_running_jobs,
     progress_or_reason,
@@ -108,12 +108,14 @@ def test_rows_race_when_most_on_top_are_new() -> None:
 
 def test_empty_states_of_the_job_list() -> None:
     nothing = JobListState(terms=parse_filter("zebra")).with_page(page(0, CURSOR, 40_000))
-    assert [plain_text(line) for line in empty_lines(nothing, "", frozen=False)] == [
+    assert [plain_text(line) for line in format_empty_lines(nothing, "", frozen=False)] == [
         "None of 40,000 examined jobs matches zebra",
         "] continues; esc clears the filter.",
     ]
-    assert plain_text(empty_lines(JobListState(), "no server", frozen=False)[0]) == "no server"
-    assert plain_text(empty_lines(JobListState(), "", frozen=True)[0]).startswith("The display is frozen")
+    assert plain_text(format_empty_lines(JobListState(), "no server", frozen=False)[0]) == "no server"
+    assert plain_text(format_empty_lines(JobListState(), "", frozen=True)[0]).startswith(
+        "The display is frozen"
+    )
 
 
 @pytest.mark.parametrize("columns", [78, 118, 198])
@@ -131,7 +133,7 @@ def test_at_eighty_columns_the_row_fits_and_keeps_what_matters(state: JobState |
     kept = {column.title for column, width in zip(columns, widths, strict=True) if width}
     assert {"pri", "job", "since", "wait/run"} <= kept
     for record in scenes.JOBS[:140]:
-        assert len(job_cells(record, scenes.NOW_MS, state)) == len(columns)
+        assert len(format_job_cells(record, scenes.NOW_MS, state)) == len(columns)
 
 
 def test_running_jobs_are_updated_from_the_snapshot() -> None:
@@ -160,7 +162,7 @@ def test_cells_show_times_and_failures() -> None:
         attempts=2,
         crashes=1,
     )
-    cells = [plain_text(cell) for cell in job_cells(job, scenes.NOW_MS, None)]
+    cells = [plain_text(cell) for cell in format_job_cells(job, scenes.NOW_MS, None)]
     assert cells[:7] == ["completed", "high", "a", "morris", "2/1", "30 s", "2.4 s"]
 
 

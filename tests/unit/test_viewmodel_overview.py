@@ -9,7 +9,13 @@ import pytest
 from previewops.snapshot.history import Period
 from previewops.states import Priority
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.viewmodel.bars import clock_line, key_line, short_count, tab_line, title_line
+from previewops.tui.viewmodel.bars import (
+    format_clock_line,
+    format_key_line,
+    format_tab_line,
+    format_title_line,
+    short_count,
+)
 from previewops.tui.viewmodel.overview import charts, panels
 from previewops.tui.viewmodel.spans import Tone, plain_text, width_of
 from tests.tui.scenes import BUSY, EMPTY, HEALTH, IDLE, PAUSED, WELL
@@ -22,24 +28,24 @@ def text(lines: object) -> str:
 
 
 def test_depth_lines_show_count_and_age_per_priority() -> None:
-    shown = text(panels.depth_lines(BUSY_PICTURE, 60))
+    shown = text(panels.format_depth_lines(BUSY_PICTURE, 60))
     assert "high        3" in shown
     assert "1,204" in shown
     assert "oldest 6 min 52 s" in shown
     assert "delayed 6" in shown
     assert "dead 82" in shown
-    assert "oldest" not in text(panels.depth_lines(QueueView().with_snapshot(IDLE), 60))
+    assert "oldest" not in text(panels.format_depth_lines(QueueView().with_snapshot(IDLE), 60))
 
 
 @pytest.mark.parametrize("columns", [30, 50, 90])
 def test_no_line_is_wider_than_its_panel(columns: int) -> None:
     for lines in (
         panels.headline(BUSY_PICTURE, columns),
-        panels.worker_lines(BUSY_PICTURE, columns, 5),
-        charts.throughput_lines(BUSY_PICTURE, Period.HOUR, columns, 10),
-        charts.latency_lines(BUSY_PICTURE, Period.DAY, columns, 16),
-        charts.latency_lines(BUSY_PICTURE, Period.DAY, columns, 5),
-        panels.event_lines(BUSY_PICTURE, columns, 5),
+        panels.format_worker_lines(BUSY_PICTURE, columns, 5),
+        charts.format_throughput_lines(BUSY_PICTURE, Period.HOUR, columns, 10),
+        charts.format_latency_lines(BUSY_PICTURE, Period.DAY, columns, 16),
+        charts.format_latency_lines(BUSY_PICTURE, Period.DAY, columns, 5),
+        panels.format_event_lines(BUSY_PICTURE, columns, 5),
     ):
         assert max(map(width_of, lines)) <= columns
 
@@ -53,13 +59,13 @@ def test_alarms_come_worst_first_with_advice() -> None:
 
 
 def test_no_workers_shows_how_to_start_some() -> None:
-    shown = text(panels.worker_lines(QueueView().with_snapshot(EMPTY), 60, 5))
+    shown = text(panels.format_worker_lines(QueueView().with_snapshot(EMPTY), 60, 5))
     assert "no workers" in shown
     assert "previewops up" in shown
 
 
 def test_a_host_with_a_worker_that_was_given_up_is_marked() -> None:
-    shown = text(panels.worker_lines(BUSY_PICTURE, 60, 8))
+    shown = text(panels.format_worker_lines(BUSY_PICTURE, 60, 8))
     assert "▲ render-2" in shown
     assert "1 given up" in shown
     assert "● render-1" in shown
@@ -69,14 +75,14 @@ def test_a_single_job_that_waits_fills_no_bar() -> None:
     one = replace(IDLE, waiting={**IDLE.waiting, Priority.HIGH: 1})
     many = replace(IDLE, waiting={**IDLE.waiting, Priority.HIGH: panels.FULL_FROM})
     bars = [
-        plain_text(panels.depth_lines(QueueView().with_snapshot(snapshot), 60)[0]).count("█")
+        plain_text(panels.format_depth_lines(QueueView().with_snapshot(snapshot), 60)[0]).count("█")
         for snapshot in (one, many)
     ]
     assert 0 < bars[0] * 8 <= bars[1]
 
 
 def test_charts_fill_their_room_and_end_now() -> None:
-    lines = charts.throughput_lines(BUSY_PICTURE, Period.HOUR, 70, 12)
+    lines = charts.format_throughput_lines(BUSY_PICTURE, Period.HOUR, 70, 12)
     assert len(lines) == 12
     assert plain_text(lines[-1]).endswith("now")
     counted = BUSY_PICTURE.history.count_within("completed", 60_000, BUSY.now_ms)
@@ -85,27 +91,27 @@ def test_charts_fill_their_room_and_end_now() -> None:
     assert any(Tone.DIED in (span.tone, span.background) for line in lines for span in line), (
         "dead jobs are visible"
     )
-    assert len(charts.latency_lines(BUSY_PICTURE, Period.DAY, 70, 16)) == 16
+    assert len(charts.format_latency_lines(BUSY_PICTURE, Period.DAY, 70, 16)) == 16
 
 
 def test_percentiles_are_those_of_the_period() -> None:
-    shown = text(charts.latency_lines(BUSY_PICTURE, Period.HOUR, 70, 5))
+    shown = text(charts.format_latency_lines(BUSY_PICTURE, Period.HOUR, 70, 5))
     assert "p50" in shown
     assert "ms" in shown.splitlines()[1]
-    nothing = text(charts.latency_lines(QueueView().with_snapshot(EMPTY), Period.HOUR, 70, 5))
+    nothing = text(charts.format_latency_lines(QueueView().with_snapshot(EMPTY), Period.HOUR, 70, 5))
     assert nothing.splitlines()[1].split() == ["wait", "-", "-", "-", *nothing.splitlines()[1].split()[4:]]
 
 
 def test_nothing_is_drawn_before_the_first_snapshot() -> None:
     empty = QueueView()
-    assert panels.depth_lines(empty, 60) == []
-    assert panels.worker_lines(empty, 60, 5) == []
-    assert charts.throughput_lines(empty, Period.HOUR, 60, 10) == []
-    assert plain_text(panels.event_lines(empty, 60, 5)[0]) == "no events yet"
+    assert panels.format_depth_lines(empty, 60) == []
+    assert panels.format_worker_lines(empty, 60, 5) == []
+    assert charts.format_throughput_lines(empty, Period.HOUR, 60, 10) == []
+    assert plain_text(panels.format_event_lines(empty, 60, 5)[0]) == "no events yet"
 
 
 def test_tabs_fit_80_columns_and_are_clicked_by_name() -> None:
-    line = tab_line(BUSY_PICTURE, "dead", 80)
+    line = format_tab_line(BUSY_PICTURE, "dead", 80)
     assert width_of(line) <= 80
     assert "7 Health" in plain_text(line)
     assert {span.action for span in line if span.action} >= {"app.show('dead')", "app.show('health')"}
@@ -115,10 +121,10 @@ def test_tabs_fit_80_columns_and_are_clicked_by_name() -> None:
 def test_a_frozen_display_looks_unlike_a_paused_queue() -> None:
     frozen = replace(BUSY_PICTURE, frozen=True)
     paused = QueueView().with_snapshot(PAUSED)
-    assert "FROZEN" in plain_text(clock_line(frozen))
-    assert "FROZEN" not in plain_text(clock_line(paused))
-    assert "paused" in plain_text(title_line(paused, 120))
-    assert "paused" not in plain_text(title_line(frozen, 120))
+    assert "FROZEN" in plain_text(format_clock_line(frozen))
+    assert "FROZEN" not in plain_text(format_clock_line(paused))
+    assert "paused" in plain_text(format_title_line(paused, 120))
+    assert "paused" not in plain_text(format_title_line(frozen, 120))
 
 
 @pytest.mark.parametrize(
@@ -133,6 +139,6 @@ def test_help_is_among_the_keys_however_little_room_there_is() -> None:
     from previewops.tui.keymap import GLOBAL
 
     for columns in (12, 40, 120):
-        line = key_line(GLOBAL, columns)
+        line = format_key_line(GLOBAL, columns)
         assert width_of(line) <= columns
         assert "? Help" in " ".join(plain_text(line).split())

@@ -11,9 +11,9 @@ from previewops.message_formatting import json_pointer
 from previewops.tui.viewmodel.payload_editor import (
     SHOWN,
     format_editable,
+    format_violation_lines,
     locate_violation,
     parse_edited,
-    violation_lines,
 )
 from previewops.tui.viewmodel.spans import plain_text, width_of
 from tests.tui import scenes
@@ -26,7 +26,7 @@ def at(place: str, code: str = "type") -> Violation:
     return Violation(place, code, "is off", "this", "that")
 
 
-def refused(text: str, job_id: str = JOB) -> list[Violation]:
+def rejected(text: str, job_id: str = JOB) -> list[Violation]:
     with pytest.raises(InvalidPayload) as error:
         parse_edited(text, job_id)
     return list(error.value.violations)
@@ -50,34 +50,34 @@ def test_nothing_hidden_reaches_the_terminal() -> None:
 
 def test_all_violations_are_listed() -> None:
     broken = {**PAYLOAD, "dryRun": "yes", "priority": "urgent"}
-    pointers = {violation.pointer for violation in refused(json.dumps(broken))}
+    pointers = {violation.pointer for violation in rejected(json.dumps(broken))}
     assert {"/dryRun", "/priority"} <= pointers
 
 
 def test_semantics_are_checked_too() -> None:
     text = format_editable(PAYLOAD).replace('"id": "board"', '"id": "bord"')
-    assert any("assetIds" in violation.pointer for violation in refused(text))
+    assert any("assetIds" in violation.pointer for violation in rejected(text))
 
 
 def test_it_stays_the_same_job() -> None:
-    (violation,) = refused(format_editable({**PAYLOAD, "jobId": "another"}))
+    (violation,) = rejected(format_editable({**PAYLOAD, "jobId": "another"}))
     assert (violation.pointer, violation.found, violation.allowed) == ("/jobId", '"another"', f'"{JOB}"')
 
 
-def test_half_a_character_is_refused_and_no_traceback() -> None:
-    assert refused(format_editable(PAYLOAD).replace("nine", "\ud83d"))
+def test_half_a_character_is_rejected_and_no_traceback() -> None:
+    assert rejected(format_editable(PAYLOAD).replace("nine", "\ud83d"))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": NaN}', "[" * 100_000, '{"a": 1, "a": 2}'])
 def test_an_invalid_payload_is_rejected(text: str) -> None:
-    assert refused(text)
+    assert rejected(text)
 
 
 def test_the_position_of_invalid_json() -> None:
     text = '{\n  "a": 1,\n  b\n}'
-    (violation,) = refused(text)
+    (violation,) = rejected(text)
     assert locate_violation(text, violation) == (2, 2)
-    assert locate_violation("", refused("")[0]) == (0, 0)
+    assert locate_violation("", rejected("")[0]) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_every_value_of_a_document_is_found_where_it_is() -> None:
 
 
 def test_violations_are_written_out_within_their_columns() -> None:
-    lines = violation_lines([at(f"/steps/{number}") for number in range(SHOWN + 7)], 50)
+    lines = format_violation_lines([at(f"/steps/{number}") for number in range(SHOWN + 7)], 50)
     report = "\n".join(map(plain_text, lines))
     assert f"{SHOWN + 7} violations: not requeued" in report
     assert "/steps/0" in report
@@ -140,5 +140,5 @@ def test_violations_are_written_out_within_their_columns() -> None:
     assert "allowed  that" in report
     assert "and 7 more" in report
     assert max(map(width_of, lines)) <= 50
-    assert "1 violation:" in plain_text(violation_lines([at("")], 50)[0])
-    assert "(document)" in "".join(map(plain_text, violation_lines([at("")], 50)))
+    assert "1 violation:" in plain_text(format_violation_lines([at("")], 50)[0])
+    assert "(document)" in "".join(map(plain_text, format_violation_lines([at("")], 50)))

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 class Pause:
     """Stop claims. Running jobs continue."""
 
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
     """Allow claims again."""
 
-    why: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Cancel:
     """Cancel pending jobs."""
 
     job_ids: tuple[str, ...]
-    why: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Requeue:
     dead_filter: DeadLetterFilter
     count: int
     priority: Priority | None = None
-    why: str = ""
+    reason: str = ""
     other_filters: tuple[DeadLetterFilter, ...] = ()
     cut_off_ms: int | None = None
 
@@ -60,7 +60,7 @@ class Discard:
 
     dead_filter: DeadLetterFilter
     count: int
-    why: str = ""
+    reason: str = ""
     other_filters: tuple[DeadLetterFilter, ...] = ()
     cut_off_ms: int | None = None
 
@@ -75,7 +75,7 @@ class RequeueWithPayload:
     job_id: str
     payload: Payload
     expected_digest: str
-    why: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Scale:
 
     supervisor_id: str
     bounds: WorkerCountRange
-    why: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class FleetActionCommand:
     kind: str
     supervisor_id: str
     worker_id: str = ""
-    why: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from typing import Protocol
 
 from textual.message import Message
 
+from previewops.backoff import Backoff
 from previewops.errors import LayoutUnsupported, PreviewopsError
 from previewops.snapshot.model import Snapshot
 from previewops.tui.protocols import DataSource, SnapshotQuery
 
 TIMEOUT_S = 4.0
-RETRY_AFTER_S = (0.25, 0.5, 1.0, 2.0)
-"""Delays after the first, second, … failure in a row; the last one repeats."""
+RETRY_BACKOFF_S = Backoff(0.25, 2.0)
 
 
 @dataclass
@@ -35,7 +35,7 @@ class SnapshotMissed(Message):
 
 
 @dataclass
-class SourceRefused(Message):
+class SourceRejected(Message):
     """No later poll can succeed: a newer build wrote the queue's data."""
 
     error: PreviewopsError
@@ -83,12 +83,12 @@ class Poller:
             try:
                 reason = await self._take()
             except LayoutUnsupported as error:
-                self._receiver.post_message(SourceRefused(error))
+                self._receiver.post_message(SourceRejected(error))
                 return
             tries = tries + 1 if reason else 0
             if reason:
                 self._receiver.post_message(SnapshotMissed(reason, tries))
-            pause = RETRY_AFTER_S[min(tries, len(RETRY_AFTER_S)) - 1] if tries else self._interval_s
+            pause = RETRY_BACKOFF_S.longest(tries) if tries else self._interval_s
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
 

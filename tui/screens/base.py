@@ -12,8 +12,18 @@ from textual.screen import Screen
 
 from previewops.tui.keymap import KeyAction, action_name
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.viewmodel.bars import clock_line, key_line, running_command_line, tab_line, title_line
-from previewops.tui.viewmodel.empty_states import is_too_small, not_in_replay_lines, too_small_lines
+from previewops.tui.viewmodel.bars import (
+    format_clock_line,
+    format_key_line,
+    format_running_command_line,
+    format_tab_line,
+    format_title_line,
+)
+from previewops.tui.viewmodel.empty_states import (
+    format_not_in_replay_lines,
+    format_too_small_lines,
+    is_too_small,
+)
 from previewops.tui.viewmodel.spans import width_of
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.panel import Panel
@@ -89,18 +99,20 @@ class OperatorScreen(Screen[None]):
         """Draws the bars and the body."""
         if not self.composed:
             return
-        self.query_one("#title", DiffedLines).draw(lambda columns, _: [title_line(view, columns)])
+        self.query_one("#title", DiffedLines).draw(lambda columns, _: [format_title_line(view, columns)])
         self._draw_clock(view)
-        self.query_one("#tabs", DiffedLines).draw(lambda columns, _: [tab_line(view, self.MODE, columns)])
+        self.query_one("#tabs", DiffedLines).draw(
+            lambda columns, _: [format_tab_line(view, self.MODE, columns)]
+        )
         running_command = self.query_one("#doing", DiffedLines)
         running_command.display = bool(view.running_command)
-        running_command.draw(lambda columns, _: [running_command_line(view, columns)])
+        running_command.draw(lambda columns, _: [format_running_command_line(view, columns)])
         if not self.unavailable_in_replay:
             self.draw_view(view)
 
     def _draw_clock(self, view: QueueView) -> None:
         clock = self.query_one("#clock", DiffedLines)
-        line = clock_line(view)
+        line = format_clock_line(view)
         if self._clock_columns != width_of(line):
             self._clock_columns = width_of(line)
             clock.styles.width = self._clock_columns
@@ -109,9 +121,9 @@ class OperatorScreen(Screen[None]):
     def on_mount(self) -> None:
         self._composed = True
         self.set_class(self.unavailable_in_replay, "-unrecorded")
-        self.query_one("#unrecorded", DiffedLines).draw(not_in_replay_lines)
+        self.query_one("#unrecorded", DiffedLines).draw(format_not_in_replay_lines)
         self.show_view(self.operator_app.view)
-        self.query_one("#too-small", DiffedLines).draw(too_small_lines)
+        self.query_one("#too-small", DiffedLines).draw(format_too_small_lines)
         self.draw_keys()
 
     def on_screen_resume(self) -> None:
@@ -129,7 +141,7 @@ class OperatorScreen(Screen[None]):
         if not self.composed:
             return
         key_actions = self.available_actions()
-        self.query_one("#keys", DiffedLines).draw(lambda columns, _: [key_line(key_actions, columns)])
+        self.query_one("#keys", DiffedLines).draw(lambda columns, _: [format_key_line(key_actions, columns)])
 
     def available_actions(self) -> tuple[KeyAction, ...]:
         """The key actions available now, the screen's own before the global ones."""
@@ -152,5 +164,5 @@ class OperatorScreen(Screen[None]):
         return False if self.operator_app.is_forbidden(action) else super().check_action(action, parameters)
 
     async def show_dialog(self, dialog: Screen[Any]) -> Any:
-        """Opens a dialog and returns its answer. Call it from a worker."""
+        """Opens a dialog and returns its result. Call it from a worker."""
         return await self.operator_app.show_dialog(dialog)

@@ -14,7 +14,7 @@ class DismissOnce(Screen[Result]):
     """Ignores a second dismissal, which would close the screen below."""
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
-        """Closes the screen with an answer, unless it is closed already."""
+        """Closes the screen with a result, unless it is closed already."""
         return super().dismiss(result) if self.is_active else AwaitComplete()
 
 

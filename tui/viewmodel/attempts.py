@@ -22,7 +22,7 @@ ATTEMPT_COLUMNS = (
 _TONES = {"permanent": Tone.BAD, "crash": Tone.BAD}
 
 
-def attempt_cells(number: int, attempt: Attempt, now_ms: int) -> tuple[Line, ...]:
+def format_attempt_cells(number: int, attempt: Attempt, now_ms: int) -> tuple[Line, ...]:
     return (
         (Span(str(number), Tone.DIM),),
         (Span(format_age(attempt.at_ms, now_ms), Tone.DIM),),
@@ -34,7 +34,7 @@ def attempt_cells(number: int, attempt: Attempt, now_ms: int) -> tuple[Line, ...
     )
 
 
-def attempt_lines(attempt: Attempt) -> tuple[Line, ...]:
+def format_attempt_lines(attempt: Attempt) -> tuple[Line, ...]:
     """One attempt with its traceback."""
     facts = (
         ("ended", iso_from_ms(attempt.at_ms)),
@@ -47,13 +47,13 @@ def attempt_lines(attempt: Attempt) -> tuple[Line, ...]:
     lines: list[Line] = [(Span(f"{name:<9}", Tone.DIM), clean_span(value)) for name, value in facts]
     lines.append(())
     if attempt.traceback:
-        lines += traceback_lines(attempt.traceback)
+        lines += format_traceback_lines(attempt.traceback)
     else:
         lines.append((Span("No traceback was recorded.", Tone.DIM),))
     return tuple(lines)
 
 
-def traceback_lines(text: str) -> list[Line]:
+def format_traceback_lines(text: str) -> list[Line]:
     """A traceback, one line each."""
     return [_of_traceback(row) for row in text.expandtabs(4).rstrip("\n").split("\n")]
 

@@ -14,7 +14,7 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, widt
 _LIVE_ENVIRONMENTS = ("prod", "production", "live")
 
 
-def title_line(view: QueueView, columns: int) -> Line:
+def format_title_line(view: QueueView, columns: int) -> Line:
     """The queue's name, environment and status."""
     replay = view.replay
     # The replay position comes first, so that a narrow terminal does not cut it off.
@@ -46,7 +46,7 @@ def _format_position(ms: int) -> str:
     return f"{seconds // 3_600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def clock_line(view: QueueView) -> Line:
+def format_clock_line(view: QueueView) -> Line:
     """Freshness of the view. A stale view looks unlike a live one, a frozen display unlike a paused queue."""
     parts: list[Span] = []
     if view.frozen:
@@ -64,7 +64,7 @@ def clock_line(view: QueueView) -> Line:
     return tuple(parts)
 
 
-def tab_line(view: QueueView, current: str, columns: int) -> Line:
+def format_tab_line(view: QueueView, current: str, columns: int) -> Line:
     """The screens with their number keys, each with its key figure."""
     for full_titles in (True, False):
         spans: list[Span] = []
@@ -96,7 +96,7 @@ def _key_figure(view: QueueView, mode: str) -> list[Span]:
     return []
 
 
-def running_command_line(view: QueueView, columns: int) -> Line:
+def format_running_command_line(view: QueueView, columns: int) -> Line:
     """The running command, and the key that cancels it."""
     stop = (Span(" ctrl+x ", Tone.INFO, "app.cancel_command"), Span("cancels it after this batch ", Tone.DIM))
     return justify((Span(f" ⟳ {clean(view.running_command)}", Tone.WARN),), stop, columns)
@@ -113,7 +113,7 @@ def short_count(number: int) -> str:
     return str(number)
 
 
-def key_line(key_actions: Sequence[KeyAction], columns: int) -> Line:
+def format_key_line(key_actions: Sequence[KeyAction], columns: int) -> Line:
     """As many keys as fit, those of the screen first. Help is always included."""
     labelled = [key_action for key_action in key_actions if key_action.label]
     fixed = [span for key_action in labelled if key_action.action == "help" for span in _key(key_action)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from previewops.formatting import format_age
+
 _COARSE = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"))
 
 
@@ -26,3 +28,8 @@ def short_duration(ms: int) -> str:
         if ms < limit_ms:
             return f"{ms / unit_ms:.1f} {name}"
     return f"{ms / 86_400_000:.1f} d"
+
+
+def elapsed(then_ms: int, now_ms: int) -> str:
+    """An elapsed time, coarse so that it rarely changes: "40 s", "3 min", "2 h"."""
+    return "0 s" if now_ms - then_ms < 1_000 else format_age(then_ms, now_ms).removesuffix(" ago")

@@ -15,7 +15,7 @@ def is_too_small(columns: int, rows: int) -> bool:
     return columns < MIN_COLUMNS or rows < MIN_ROWS
 
 
-def too_small_lines(columns: int, rows: int) -> Sequence[Line]:
+def format_too_small_lines(columns: int, rows: int) -> Sequence[Line]:
     """The text shown in a terminal that is too small. ``rows`` are those between the bars."""
     lines = [
         (Span("This terminal is too small.", Tone.WARN),),
@@ -25,7 +25,7 @@ def too_small_lines(columns: int, rows: int) -> Sequence[Line]:
     return centre(lines, columns, rows)
 
 
-def not_in_replay_lines(columns: int, rows: int) -> Sequence[Line]:
+def format_not_in_replay_lines(columns: int, rows: int) -> Sequence[Line]:
     """The text shown in place of jobs and dead letters during a replay."""
     lines: list[Line] = [
         (Span("a recording contains no jobs", Tone.STRONG),),
@@ -35,7 +35,7 @@ def not_in_replay_lines(columns: int, rows: int) -> Sequence[Line]:
     return centre(lines, columns, rows)
 
 
-def loading_lines(fetch_error: str, *, frozen: bool) -> Sequence[Line]:
+def format_loading_lines(fetch_error: str, *, frozen: bool) -> Sequence[Line]:
     """The text in place of rows that are loading. ``fetch_error`` is the error of the last fetch, "" for none."""
     if fetch_error:
         return [(clean_span(fetch_error, Tone.BAD),), (Span("The next snapshot tries again.", Tone.DIM),)]

@@ -17,7 +17,7 @@ _TONES: Mapping[str, Tone] = {
     "data-lost": Tone.BAD,
     "worker-lost": Tone.BAD,
     "worker-exited": Tone.WARN,
-    "turned-away": Tone.WARN,
+    "entry-rejected": Tone.WARN,
     "recovered": Tone.WARN,
     "retry": Tone.WARN,
     "paused": Tone.WARN,
@@ -25,14 +25,14 @@ _TONES: Mapping[str, Tone] = {
     "cancelled": Tone.WARN,
     "resumed": Tone.GOOD,
     "requeued": Tone.GOOD,
-    "order": Tone.INFO,
+    "command": Tone.INFO,
 }
 
 _SHOWN_BY_ITSELF = ("job", "worker", "message", "who", "why", "class", "cause")
-_SHOWN_OF_ORDERS = (*_SHOWN_BY_ITSELF, "act", "target", "host", "outcome")
+_SHOWN_OF_COMMANDS = (*_SHOWN_BY_ITSELF, "act", "target", "host", "outcome")
 
 
-def event_line(event: QueueEvent) -> Line:
+def format_event_line(event: QueueEvent) -> Line:
     """One line: time (UTC), kind, subject, and description."""
     clock = iso_from_ms(event.at_ms)[11:19]
     return (
@@ -56,18 +56,18 @@ def format_event(event: QueueEvent) -> Line:
 def event_subject(event: QueueEvent) -> str:
     """The job, worker or host of an event, "" for the queue itself."""
     fields = event.fields
-    names = ("target", "host") if event.kind == "order" else ("job", "worker")
+    names = ("target", "host") if event.kind == "command" else ("job", "worker")
     return next((fields[name] for name in names if fields.get(name)), "")
 
 
 def event_description(event: QueueEvent) -> Line:
     """What happened, the operator and the reason."""
     fields = event.fields
-    order = event.kind == "order"
+    is_command = event.kind == "command"
     about = event_subject(event)
-    shown = _SHOWN_OF_ORDERS if order else _SHOWN_BY_ITSELF
+    shown = _SHOWN_OF_COMMANDS if is_command else _SHOWN_BY_ITSELF
     parts: list[Span] = []
-    if order:
+    if is_command:
         act = fields.get("act", "")
         if not fields.get("message", "").startswith(act):
             parts.append(clean_span(f"{act} ", Tone.STRONG))

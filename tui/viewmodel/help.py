@@ -17,7 +17,7 @@ _NAVIGATION = (
 _SHOW_SCREEN = KeyAction("", "1 … 7", "", f"Go to {', '.join(title for _, title in SCREENS)}.")
 
 
-def help_lines(mode: str, key_actions: Sequence[KeyAction], columns: int) -> Sequence[Line]:
+def format_help_lines(mode: str, key_actions: Sequence[KeyAction], columns: int) -> Sequence[Line]:
     """The keys of the screen, of the replay and of all screens."""
     own = [action for action in key_actions if not is_app_action(action)]
     replay = [action for action in key_actions if action in REPLAY]

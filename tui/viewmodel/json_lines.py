@@ -26,7 +26,7 @@ _TONES = {
 _HANGING = 2
 
 
-def json_lines(value: object) -> tuple[Line, ...]:
+def format_json_lines(value: object) -> tuple[Line, ...]:
     """The value as lines. Text is cleaned; very long documents are truncated with a note."""
     try:
         text = json.dumps(value, ensure_ascii=False, indent=2)

@@ -91,7 +91,7 @@ def _offset_of(text: str, pointer: str) -> int | None:
     return None
 
 
-def violation_lines(violations: Sequence[Violation], columns: int) -> list[Line]:
+def format_violation_lines(violations: Sequence[Violation], columns: int) -> list[Line]:
     """Each violation: pointer, message, found and allowed value."""
     lines: list[Line] = [(Span(f"✖ {pluralize(len(violations), 'violation')}: not requeued", Tone.BAD),)]
     for violation in violations[:SHOWN]:

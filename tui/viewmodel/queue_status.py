@@ -56,7 +56,7 @@ def queue_status(view: QueueView) -> QueueStatus:
     return _connected_status(snapshot, view.history, status)
 
 
-def empty_lines(view: QueueView) -> list[Line]:
+def format_empty_lines(view: QueueView) -> list[Line]:
     """The status in place of rows, without a snapshot."""
     status = queue_status(view)
     return [(Span(f"{status.mark} {status.headline}", status.tone),), (Span(status.details),)]
@@ -77,8 +77,8 @@ def _connected_status(snapshot: Snapshot, history: History, status: Status) -> Q
     if snapshot.paused:
         since = format_age(snapshot.paused_since_ms, snapshot.now_ms)
         by = f" by {clean(snapshot.paused_by)}" if snapshot.paused_by else ""
-        why = f": {clean(snapshot.paused_why)}" if snapshot.paused_why else ""
-        return QueueStatus("‖", f"paused {since}{by}{why}", f"{snapshot.active} still running", tone)
+        reason = f": {clean(snapshot.pause_reason)}" if snapshot.pause_reason else ""
+        return QueueStatus("‖", f"paused {since}{by}{reason}", f"{snapshot.active} still running", tone)
     alive = len(alive_workers(snapshot))
     pending = pluralize(snapshot.pending, "job")
     if alive == 0:

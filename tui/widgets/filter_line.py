@@ -39,9 +39,9 @@ class FilterLine(Vertical):
     FilterLine .-typing, FilterLine:focus-within .-kept { display: none; }
     FilterLine:focus-within .-typing { display: block; }
     FilterLine:focus-within Input { color: $foreground; }
-    FilterLine .-refusal { display: none; width: 1fr; max-height: 3; color: $warning; }
-    FilterLine.-refused .-refusal { display: block; }
-    FilterLine.-refused .-kept { display: none; }
+    FilterLine .-rejection { display: none; width: 1fr; max-height: 3; color: $warning; }
+    FilterLine.-rejected .-rejection { display: block; }
+    FilterLine.-rejected .-kept { display: none; }
     """
 
     @dataclass
@@ -70,7 +70,7 @@ class FilterLine(Vertical):
             yield line
             yield Label("enter keeps it, esc clears it", classes="-typing")
             yield Label("/ edits it, ! negates it, esc clears it", classes="-kept")
-        yield Label(classes="-refusal")
+        yield Label(classes="-rejection")
 
     @property
     def text(self) -> str:
@@ -83,7 +83,7 @@ class FilterLine(Vertical):
     @property
     def has_error(self) -> bool:
         """Whether the text contains unknown fields, which are not applied."""
-        return self.has_class("-refused")
+        return self.has_class("-rejected")
 
     @property
     def is_open(self) -> bool:
@@ -142,10 +142,10 @@ class FilterLine(Vertical):
         except UnknownFilterFields as error:
             terms = error.known_part
             message = Content(f"▲ {error.message}; {error.hint}")
-            self.query_one(".-refusal", Label).update(message)
-            self.add_class("-refused")
+            self.query_one(".-rejection", Label).update(message)
+            self.add_class("-rejected")
         else:
-            self.remove_class("-refused")
+            self.remove_class("-rejected")
         if terms != self._terms:
             self._terms = terms
             self.post_message(self.Changed(terms))

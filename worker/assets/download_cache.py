@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from previewops.contract import BucketUri, HttpUri
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.buckets import BucketFetcher, FetchedObject
 from previewops.worker.assets.opener import (
     AssetRef,

@@ -21,8 +21,8 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from previewops.contract import HttpUri, UriNotAllowed, parse_uri
-from previewops.errors import PermanentJobError, TransientJobError
 from previewops.host_patterns import DEFAULT_PORTS, HostPattern, format_hosts
+from previewops.job_errors import PermanentJobError, TransientJobError
 from previewops.worker.assets.ip_policy import rejection_reason
 from previewops.worker.assets.opener import (
     AssetRef,

@@ -19,10 +19,12 @@ from typing import BinaryIO, Protocol
 from previewops.asset_roots import ASSETS_FOLDER, is_private, is_proposable
 from previewops.contract import BucketUri, DataUri, HttpUri, UriNotAllowed, parse_uri
 from previewops.disclosure import hide_query
-from previewops.errors import PermanentJobError, TransientJobError
+from previewops.job_errors import PermanentJobError, TransientJobError
 from previewops.message_formatting import escape_unprintable, format_path
 from previewops.worker.assets.mounts import mount_id, place_of
 
+MAX_OPEN_BATCH = 16
+"""Assets that a render process may request at once."""
 _MAX_URI_CHARS = 120  # characters of a uri in a message
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _KINDS = (

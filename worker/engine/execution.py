@@ -25,7 +25,7 @@ from arq.worker import Function, Retry, RetryJob
 
 from previewops.clock import MAX_DATE_MS
 from previewops.disclosure import redact
-from previewops.errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
+from previewops.job_errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
 from previewops.logs.setup import bind_payload
 from previewops.queue.leases import Claim
 

@@ -16,17 +16,21 @@ from typing import Any
 import structlog
 
 from previewops.clock import Rng, iso_from_ms
-from previewops.queue.leases import Leases
+from previewops.queue.leases import HeartbeatReply, Leases
+from previewops.redis_server.connection import stored_data_error
 from previewops.settings import Settings
 from previewops.tasks import cancel_and_wait
 from previewops.worker.engine.execution import JobRun, StopReason
-from previewops.worker.engine.redis_retry import FailureLog, is_survivable, is_temporary, retry_delay_s
+from previewops.worker.engine.redis_retry import REDIS_BACKOFF_S, FailureLog, is_survivable, is_temporary
 
 log = structlog.get_logger()
 
 
-IDLE_MAINTENANCE = 2
-"""Heartbeats per maintenance step of a worker without runs."""
+IDLE_MAINTENANCE = 1.9
+"""Heartbeat intervals without a maintenance step of any worker, after which a worker without runs does one.
+
+Below 2, so that a worker alone runs it at each second heartbeat although clocks round.
+"""
 
 
 class Heartbeat:
@@ -47,7 +51,6 @@ class Heartbeat:
         self._interval_s = settings.heartbeat_ms / 1000
         self._lease_s = settings.lease_ms / 1000
         self.renewed_at = time.monotonic()
-        self._sent = 0
 
     async def run(self) -> None:
         """Renews leases, maintains the queue and stops lost runs, every PREVIEW_HEARTBEAT_MS.
@@ -57,6 +60,8 @@ class Heartbeat:
         """
         failures = 0
         failed_calls = FailureLog()
+        # Workers that start together would find maintenance due at the same moment, and all run it.
+        await asyncio.sleep(self._rng.uniform(0, self._interval_s))
         while True:
             try:
                 await self._await_maintenance(asyncio.create_task(self._renew_and_maintain()))
@@ -66,15 +71,16 @@ class Heartbeat:
                 if not is_survivable(error):
                     raise
                 failures += 1
-                if not is_temporary(error):
+                # The claim loop logs that Redis is unavailable. While the worker is idle, it reads no damaged key.
+                if not is_temporary(error) or stored_data_error(error) is not None:
                     failed_calls.add(error)
                 self.stop_expired_runs()
             interval_s = self._interval_s
             await asyncio.sleep(
-                min(interval_s, retry_delay_s(failures, self._rng)) if failures else interval_s
+                min(interval_s, REDIS_BACKOFF_S.delay(failures, self._rng)) if failures else interval_s
             )
 
-    async def send(self) -> None:
+    async def send(self) -> HeartbeatReply:
         """Sends one heartbeat with the worker's status, renews its leases, and stops runs whose lease was lost.
 
         Logs when the queue was replaced by another one of the same name.
@@ -100,13 +106,15 @@ class Heartbeat:
         for job_id in reply.lost_job_ids:
             # A run that has ended in between is being recorded, and ignores this.
             by_id[job_id].popleft().stop(StopReason.LEASE_LOST)
+        return reply
 
     async def _renew_and_maintain(self) -> None:
         sent = time.monotonic()
-        await self.send()
+        reply = await self.send()
         self.renewed_at = sent
-        self._sent += 1
-        if self._runs or self._sent % IDLE_MAINTENANCE == 0:
+        # Idle workers share maintenance: its cost does not grow with their number.
+        idle_limit_ms = IDLE_MAINTENANCE * self._interval_s * 1000
+        if self._runs or reply.maintained_ms is None or reply.maintained_ms >= idle_limit_ms:
             await self._leases.maintain()
 
     async def _await_maintenance(self, maintenance: asyncio.Task[None]) -> None:

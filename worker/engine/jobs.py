@@ -12,7 +12,8 @@ import structlog
 
 from previewops.clock import Rng, system_rng
 from previewops.contract import AssetPolicy, Payload, validate
-from previewops.errors import InvalidPayload, PermanentJobError, StaleToken
+from previewops.errors import InvalidPayload
+from previewops.job_errors import PermanentJobError, StaleToken, TransientJobError
 from previewops.queue.leases import Claim, Leases
 from previewops.settings import Settings
 from previewops.states import ScriptResult
@@ -26,6 +27,7 @@ from previewops.worker.engine.execution import JobRun, LeaseLost
 from previewops.worker.engine.redis_retry import retry_until_connected
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.render_task import RenderRunner, RenderTask
+from previewops.worker.store_monitor import StoreMonitor
 
 log = structlog.get_logger()
 
@@ -34,13 +36,18 @@ MIB = 1024 * 1024
 BUILD_TASK = "previewops.worker.bundle_builder:build"
 PRELOAD_MODULES = ("previewops.worker.bundle_builder",)
 
+STORE_FAILURES = frozenset(
+    {"store-unavailable", "store-denied", "store-missing", "disk-full", "data-dir-unusable"}
+)
+"""Codes of publications that failed because of the store, and not because of the job or another attempt."""
+
 
 @dataclass(frozen=True, slots=True)
 class RenderJobs:
     """Job functions of one worker.
 
     ``store`` receives the bundles, ``fetcher`` and ``buckets`` download assets if hosts or
-    buckets are allowed, ``cache`` has old results.
+    buckets are allowed, ``cache`` has old results. ``monitor`` gets the results of publications.
     """
 
     settings: Settings
@@ -52,6 +59,7 @@ class RenderJobs:
     cache: RenderCache | None = None
     rng: Rng = field(default_factory=system_rng)
     buckets: BucketFetcher | None = None
+    monitor: StoreMonitor | None = None
 
     async def render_preview(self, ctx: dict[Any, Any], payload: Any) -> dict[str, Any]:
         """Validates, renders in a child process, and publishes under the claim's fencing token.
@@ -139,7 +147,13 @@ class RenderJobs:
             )
         )
         try:
-            return await _await_publication(publishing)
+            publication = await _await_publication(publishing)
+            self._note_store("")
+            return publication
+        except TransientJobError as error:
+            if error.code in STORE_FAILURES:
+                self._note_store(error.message)
+            raise
         except StaleToken as error:
             newest = error.newest
             await self._check_lease(leases, claim)
@@ -148,6 +162,14 @@ class RenderJobs:
             log.error("fence.token-ahead", token=int(claim.token), newest=newest)
             await retry_until_connected(lambda: leases.bump_fencing_token(newest), self.rng)
             raise
+
+    def _note_store(self, problem: str) -> None:
+        if self.monitor is None:
+            return
+        if problem:
+            self.monitor.record_failure(problem)
+        else:
+            self.monitor.record_success()
 
     async def _check_lease(self, leases: Leases, claim: Claim) -> None:
         code = await retry_until_connected(lambda: leases.renew(claim), self.rng)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from previewops.clock import Rng
-from previewops.errors import FailureKind
+from previewops.job_errors import FailureKind
 from previewops.queue.fingerprint import fingerprint
 from previewops.queue.leases import DeadLetterReason, Leases
 from previewops.queue.records import Attempt

@@ -1,4 +1,4 @@
-"""Repeats calls while Redis is unavailable, with a capped exponential delay."""
+"""Repeats calls while Redis is unavailable, with capped exponential backoff."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 from redis.exceptions import ResponseError
 
+from previewops.backoff import Backoff
 from previewops.clock import Rng
 from previewops.redis_server.connection import FOREIGN_KEY, describe_failure, stored_data_error
 from previewops.redis_server.failures import classify
@@ -16,8 +17,8 @@ from previewops.redis_server.failures import classify
 T = TypeVar("T")
 log = structlog.get_logger()
 
-FIRST_DELAY_S = 0.05
-MAX_DELAY_S = 1.0
+REDIS_BACKOFF_S = Backoff(0.05, 1.0)
+"""Because of its maximum a worker resumes at most two seconds after Redis is back, as documented."""
 
 
 def is_temporary(error: BaseException, *, first_contact: bool = False) -> bool:
@@ -65,15 +66,6 @@ class FailureLog:
         self.failures = 0
 
 
-def retry_delay_s(failures: int, rng: Rng) -> float:
-    """Seconds to wait after the ``failures``-th consecutive failure: doubling, capped, with jitter in the upper half.
-
-    Because of the cap a worker resumes at most two seconds after Redis is back, as documented.
-    """
-    limit_s = min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(failures - 1, 10))
-    return rng.uniform(limit_s / 2, limit_s)
-
-
 async def retry_until_connected(
     call: Callable[[], Awaitable[T]], rng: Rng, *, first_contact: bool = False
 ) -> T:
@@ -92,4 +84,4 @@ async def retry_until_connected(
         else:
             failed.reset()
             return reply
-        await asyncio.sleep(retry_delay_s(failed.failures, rng))
+        await asyncio.sleep(REDIS_BACKOFF_S.delay(failed.failures, rng))

@@ -26,6 +26,7 @@ from previewops import __version__
 from previewops.build import build_id
 from previewops.clock import Clock, Rng, SystemClock, system_rng
 from previewops.logs.setup import JobLogContext, job_log_context
+from previewops.queue.keys import ARQ_GUARD_SCORE
 from previewops.queue.leases import Claim, Leases
 from previewops.queue.retry import RetryPolicy
 from previewops.queue.start_check import check_queue
@@ -40,9 +41,9 @@ from previewops.worker.engine.job_runner import JobRunner, RunEnd
 from previewops.worker.engine.outcome import OutcomeRecorder
 from previewops.worker.engine.process_stats import ProcessStatsReader
 from previewops.worker.engine.redis_retry import (
+    REDIS_BACKOFF_S,
     FailureLog,
     is_temporary,
-    retry_delay_s,
     retry_until_connected,
 )
 
@@ -77,8 +78,8 @@ class PreviewWorker(Worker):
     """One worker process: ``settings.worker_concurrency`` slots, one lease and one task per running job.
 
     ``helper_pids`` returns the ids of other processes whose memory and processor time it reports as its own.
-    ``confinement_fields`` returns how its renders are confined, for its report of itself. ``background`` are further
-    loops beside the claims: an error of one ends the worker.
+    ``report_fields`` returns what it reports of itself besides: confinement, store. ``background`` are further loops
+    beside the claims: an error of one ends the worker.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class PreviewWorker(Worker):
         clock: Clock | None = None,
         rng: Rng | None = None,
         helper_pids: Callable[[], Iterable[int]] = tuple,
-        confinement_fields: Callable[[], dict[str, Any]] = dict,
+        report_fields: Callable[[], dict[str, Any]] = dict,
         background: Sequence[BackgroundLoop] = (),
     ) -> None:
         redis = ArqRedis(pool_or_conn=pool, default_queue_name=settings.queue_name, **_SERIALIZERS)
@@ -127,7 +128,7 @@ class PreviewWorker(Worker):
         self._started_ms = self._clock.now_ms()
         self._process_stats = ProcessStatsReader(helper_pids, self._clock.monotonic)
         self._host = socket.gethostname()
-        self._confinement_fields = confinement_fields
+        self._report_fields = report_fields
         self._background = background
         self._set_up_slots()
         self._connect(redis, pool, Hooks(on_job_start, on_job_end, after_job_end))
@@ -304,30 +305,36 @@ class PreviewWorker(Worker):
                     continue
                 if self.burst and not reply.claims and not self.tasks and await self._nothing_pending():
                     return
-                await self._await_work()
+                while not await self._may_find_work():
+                    pass
             except ResponseError as error:
                 failed_calls.add(error)
-                await asyncio.sleep(retry_delay_s(failed_calls.failures, self._rng))
+                await asyncio.sleep(REDIS_BACKOFF_S.delay(failed_calls.failures, self._rng))
 
     async def _nothing_pending(self) -> bool:
         # As in stock arq: the schedule holds waiting jobs, backoffs, and jobs running elsewhere, which may come back.
         pending: int = await retry_until_connected(
-            lambda: self.pool.zcard(self.leases.keys.schedule), self._rng
+            lambda: self.pool.zcount(self.leases.keys.schedule, f"({ARQ_GUARD_SCORE}", "+inf"), self._rng
         )
         return pending == 0
 
-    async def _await_work(self) -> None:
+    async def _may_find_work(self) -> bool:
+        """Blocks until a claim may find jobs. Returns False after IDLE_WAIT_S without any sign of one.
+
+        Whatever adds work wakes a worker. A wake-up that got lost is repeated by the next maintenance step.
+        """
         timeout_s = (
             IDLE_WAIT_S if self._socket_timeout_s is None else min(IDLE_WAIT_S, 0.8 * self._socket_timeout_s)
         )
         if self._next_due_ms is not None:
             timeout_s = min(timeout_s, self._next_due_ms / 1000)
         try:
-            await self.leases.wait_for_work(timeout_s)
+            woken = await self.leases.wait_for_work(timeout_s)
         except Exception as error:
             if not is_temporary(error):
                 raise
-            # The claim that follows retries with a delay.
+            return True  # the claim that follows retries with a delay
+        return woken or self._next_due_ms is not None or self.burst or not self.allow_pick_jobs
 
     def _start(self, claim: Claim) -> None:
         run = self._hold(claim)
@@ -424,7 +431,7 @@ class PreviewWorker(Worker):
             "failed": self.jobs_failed,
             "version": __version__,
             "build": build_id(),
-            **self._confinement_fields(),
+            **self._report_fields(),
             "clockMs": self._clock.now_ms(),
             "jobs": [run.claim.job_id for run in self.runs.values()],
         }

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import storage_errors
 
 MAX_FILES = 5_000

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import storage_errors
 from previewops.worker.publish.output import Output
 from previewops.worker.render.encode.stills import MEDIA_TYPES

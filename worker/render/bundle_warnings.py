@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePath
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.render.layout.frames import FrameLayout
 from previewops.worker.render.picture_cache import InspectedAsset
 from previewops.worker.render.storyboard import VIDEO_FORMATS, Storyboard

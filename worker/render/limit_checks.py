@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.storyboard import Storyboard
 

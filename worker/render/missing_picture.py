@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.render.layout.frames import Placement
 from previewops.worker.render.layout.geometry import Box, Size
 from previewops.worker.render.layout.type_scale import LayoutMetrics

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetOpener, verify_checksum
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits

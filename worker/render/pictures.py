@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from previewops.errors import JobError, PermanentJobError
+from previewops.job_errors import JobError, PermanentJobError
 from previewops.worker.assets.opener import AssetRef, permanent_asset_error, storage_errors
 from previewops.worker.render.decode_memory import PictureLayout, bytes_per_pixel, jpeg_bytes
 from previewops.worker.render.encode.gif import count_frames

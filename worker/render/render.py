@@ -10,7 +10,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetOpener
 from previewops.worker.render.artifacts import ArtifactWriter, WrittenArtifact
 from previewops.worker.render.bundle_paths import BundlePaths, choose_bundle_paths

@@ -7,7 +7,7 @@ Protocol, over one stream socket, frames as in ``framing``::
 
     worker -> child    {"config": {...}}                      once: see ``ChildConfig``
     child  -> worker   {"ready": {...}} | {"error": {...}}    once: its ``ConfinementReport``, or the failed import
-    worker -> child    {"job": n, "spec": {...}}
+    worker -> child    {"job": n, "spec": {...}, "common": {...}}    fields of every spec come with the first job
     child  -> worker   {"job": n, "progress": [fraction, text]}      any number of times
     child  -> worker   {"job": n, "log": [level, logger, text]}      library log lines, at most MAX_LOG_LINES
     child  -> worker   {"job": n, "request": {...}}                  any number of times, each followed one reply:
@@ -54,15 +54,17 @@ _OOM_SCORE_ADJ = 500  # of 1000: the kernel's out-of-memory killer prefers a ren
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """Limits of one render process; None is no limit.
+    """Limits of one render process; None means no limit.
 
     ``memory_bytes`` limits the address space and ``file_bytes`` the size of each written file, by the kernel.
-    ``cpu_s`` limits the processor time of each job, all threads together; the worker watches it.
+    ``cpu_s`` limits the processor time of each job, all threads together; the worker watches it. ``nice`` is added to
+    the worker's niceness, so that renders yield to everything else on a busy host.
     """
 
     memory_bytes: int
     cpu_s: float | None = None
     file_bytes: int | None = None
+    nice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,7 @@ def isolate(keep_fds: set[int], output: int, parent_pid: int) -> None:
 
 
 def limit_resources(limits: ChildLimits) -> None:
-    """Limits memory, open files and file size, for good.
+    """Limits memory, open files, file size and priority, for good.
 
     The out-of-memory killer takes this process before the worker.
     """
@@ -238,6 +240,7 @@ def limit_resources(limits: ChildLimits) -> None:
     _lower_limit(_RLIMIT_MSGQUEUE, 0)
     _lower_limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _lower_limit(resource.RLIMIT_AS, limits.memory_bytes)
+    os.nice(limits.nice)
     if limits.file_bytes is not None:
         _lower_limit(resource.RLIMIT_FSIZE, limits.file_bytes)
 
@@ -263,8 +266,11 @@ def _serve(
         channel.send({"ready": confinement.as_json()})
         log_forwarder = _LogForwarder(channel)
         logging.getLogger().addHandler(log_forwarder)
+        common: dict[str, Any] = {}
         while True:
             request = channel.receive()
+            common = request.get("common", common)
+            request["spec"] = common | request["spec"]
             _run(channel, log_forwarder, task, request, _Memory(status.fileno(), start.limits.memory_bytes))
 
 

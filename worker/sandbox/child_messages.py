@@ -11,7 +11,8 @@ import math
 import signal
 from typing import Any
 
-from previewops.errors import REINSTALL, JobError, PermanentJobError, RenderCrashed, TransientJobError
+from previewops.errors import REINSTALL
+from previewops.job_errors import JobError, PermanentJobError, RenderCrashed, TransientJobError
 from previewops.worker.sandbox.framing import ProtocolError
 
 _TEXT_LIMIT = 200  # characters of a progress text

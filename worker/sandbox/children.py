@@ -6,13 +6,13 @@ import asyncio
 import contextvars
 import os
 import socket
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
 
-from previewops.errors import JobError, PermanentJobError
+from previewops.job_errors import JobError, PermanentJobError
 from previewops.worker.sandbox.child import MAX_LOG_LINES, ChildConfig
 from previewops.worker.sandbox.child_messages import (
     TaskImportError,
@@ -92,10 +92,15 @@ class Child:
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise ConnectionClosed from error
 
-    def encode_job(self, spec: dict[str, Any]) -> bytes:
-        """The frame of the next job. Raises PermanentJobError when ``spec`` is too large or not JSON."""
+    def encode_job(self, spec: dict[str, Any], common: Mapping[str, Any]) -> bytes:
+        """The frame of the next job; the first one includes ``common``.
+
+        Raises:
+            PermanentJobError: "spec-unsendable", when it is too large or not JSON.
+        """
+        first_only = {} if self.jobs else {"common": common}
         try:
-            frame = encode_frame({"job": self.jobs + 1, "spec": spec})
+            frame = encode_frame({"job": self.jobs + 1, "spec": spec, **first_only})
         except ProtocolError as error:
             raise PermanentJobError(
                 "spec-unsendable",
@@ -223,7 +228,7 @@ class CpuTimeWatch:
     """Kills a process once it has used ``limit_s`` of processor time, all threads together, since its last job began.
 
     Limits of the kernel cannot do this: it sends SIGXCPU at a limit that the process itself sets for each job, so one
-    that was taken over would set another. ``exceeded`` reports the kill. None is no limit.
+    that was taken over would set another. ``exceeded`` reports the kill. None means no limit.
     """
 
     def __init__(self, process: ForkedProcess, limit_s: float | None) -> None:

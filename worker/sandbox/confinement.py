@@ -81,7 +81,8 @@ class ConfinementReport:
     def from_json(cls, value: Any) -> ConfinementReport:
         """Decodes ``as_json``, sent before a process has read anything hostile."""
         return cls(
-            tuple(map(str, value["layers"])), {str(name): str(why) for name, why in value["missing"].items()}
+            tuple(map(str, value["layers"])),
+            {str(name): str(reason) for name, reason in value["missing"].items()},
         )
 
 
@@ -110,7 +111,7 @@ def prepare_surroundings(worker_pid: int) -> Surroundings:
     The next child of this process is the first one in its PID namespace.
     """
     readable = readable_paths()
-    # Names in the folders of the system's fonts are no secret, and may be many.
+    # Names in the folders of the system's fonts are not secret, and may be many.
     fonts = [Path(folder) for folder in _SYSTEM_FONTS if Path(folder).is_dir()]
     layout = RootLayout([*readable, *fonts])
     user = choose_user(worker_pid)

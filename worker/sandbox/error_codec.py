@@ -9,7 +9,7 @@ import re
 import traceback
 from typing import Any
 
-from previewops.errors import FailureKind, JobError, PermanentJobError, TransientJobError
+from previewops.job_errors import FailureKind, JobError, PermanentJobError, TransientJobError
 from previewops.worker.sandbox.framing import ProtocolError
 
 TRACEBACK_LIMIT = 8 * 1024

@@ -13,7 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from previewops.worker.assets.opener import AssetOpener, AssetRef, OpenedAsset, storage_errors
+from previewops.contract import BucketUri, HttpUri, UriNotAllowed, parse_uri
+from previewops.job_errors import JobError
+from previewops.worker.assets.opener import MAX_OPEN_BATCH, AssetOpener, AssetRef, OpenedAsset, storage_errors
 from previewops.worker.cache.render_cache import THUMBNAILS, DigestCache, MissedThumbnail
 from previewops.worker.cache.store import CacheStore
 from previewops.worker.publish.output import MAX_CREATE_BATCH, Output
@@ -49,9 +51,9 @@ class FileServer:
     async def handle(self, request: dict[str, Any]) -> ReplyWithFds:
         """Raises ProtocolError for an unknown request, and the errors of opening and writing."""
         match request:
-            case {"open": str(name)} if name in self.assets:
-                return await _run_in_thread(lambda: self._open(self.assets[name]))
-            case {"create": [*paths]} if self.output is not None and _are_paths(paths):
+            case {"open": [*names]} if _are_texts(names, MAX_OPEN_BATCH) and self.assets.keys() >= set(names):
+                return await _run_in_thread(lambda: self._open_all([self.assets[name] for name in names]))
+            case {"create": [*paths]} if self.output is not None and _are_texts(paths, MAX_CREATE_BATCH):
                 output = self.output
                 created = await _run_in_thread(lambda: ({}, _create_files(output, paths)))
                 self.created_paths.update(paths)
@@ -87,17 +89,42 @@ class FileServer:
         self.missed_thumbnails.append(MissedThumbnail(name, key))
         return {}, ()
 
-    def _open(self, asset: AssetRef) -> ReplyWithFds:
+    def _open_all(self, assets: list[AssetRef]) -> ReplyWithFds:
+        """Opens the first, and those that follow it as long as they are local and none fails."""
+        infos: list[dict[str, Any]] = []
+        fds: list[int] = []
+        try:
+            for asset in assets:
+                if infos and not _is_local(asset):
+                    break
+                info, fd = self._open(asset)
+                infos.append(info)
+                fds.append(fd)
+        except BaseException as error:
+            if not (infos and isinstance(error, JobError)):  # its own request will raise it
+                for fd in fds:
+                    os.close(fd)
+                raise
+        return {"opened": infos}, tuple(fds)
+
+    def _open(self, asset: AssetRef) -> tuple[dict[str, Any], int]:
         opened = self.opener.open(asset, max_bytes=self.max_bytes)
         if self._hashed_identities.get(asset.id, opened.identity) != opened.identity:
             self.asset_changed = True
         info = {"size": opened.size, "identity": list(opened.identity)}
         with storage_errors():
-            return info, (_read_only_fd(opened),)
+            return info, _read_only_fd(opened)
 
 
-def _are_paths(paths: list[Any]) -> bool:
-    return 0 < len(paths) <= MAX_CREATE_BATCH and all(isinstance(path, str) for path in paths)
+def _are_texts(values: list[Any], allowed: int) -> bool:
+    return 0 < len(values) <= allowed and all(isinstance(value, str) for value in values)
+
+
+def _is_local(asset: AssetRef) -> bool:
+    try:
+        return not isinstance(parse_uri(asset.uri), HttpUri | BucketUri)
+    except UriNotAllowed:
+        return False
 
 
 def _create_files(output: Output, paths: list[str]) -> tuple[int, ...]:

@@ -30,10 +30,10 @@ def landlock_version() -> tuple[int, str]:
     try:
         return kernel.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_ONLY), ""
     except OSError as error:
-        return 0, describe_refusal(error.errno or 0, is_filtered=_has_filter())
+        return 0, describe_failure(error.errno or 0, is_filtered=_has_filter())
 
 
-def describe_refusal(number: int, *, is_filtered: bool) -> str:
+def describe_failure(number: int, *, is_filtered: bool) -> str:
     """Why Landlock cannot be used, from the errno of its first call. ``is_filtered``: this process has a filter.
 
     The kernel itself never returns EPERM for this call.

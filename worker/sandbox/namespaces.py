@@ -28,11 +28,11 @@ def enter_namespaces() -> str:
             _try_user_namespace()
             _enter_user_namespace(_NEW_PID | _NEW_IPC | _NEW_NET)
     except OSError as error:
-        return describe_refusal(error.errno or 0, is_root=os.geteuid() == 0)
+        return describe_failure(error.errno or 0, is_root=os.geteuid() == 0)
     return ""
 
 
-def describe_refusal(number: int, *, is_root: bool) -> str:
+def describe_failure(number: int, *, is_root: bool) -> str:
     """Why namespaces cannot be made, from the errno of the attempt."""
     if number == errno.ENOSPC:
         return "the limits user.max_*_namespaces of this host are reached"

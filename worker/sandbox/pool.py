@@ -1,6 +1,6 @@
 """The pool of render processes: child processes that can be killed, driven by asyncio.
 
-A pool has one slot for each concurrent render, and a long-lived child in each slot. A fork server that has loaded
+A pool has one lane for each concurrent render, and a long-lived child in each lane. A fork server that has loaded
 the imaging library forks them; the worker never imports it. A child runs one job after another over a socket. It is
 replaced after a number of jobs, after it ran out of memory, and when it dies. Everything is an event of the worker's
 loop: no threads, no timers except the deadlines of running jobs, no cost when idle.
@@ -13,10 +13,10 @@ child's messages are limited in size, parsed as JSON and checked; a child that v
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Hashable, Sequence
+from collections.abc import Coroutine, Hashable, Mapping, Sequence
 from typing import Any
 
-from previewops.errors import JobError, RenderCrashed, TransientJobError
+from previewops.job_errors import JobError, RenderCrashed, TransientJobError
 from previewops.worker.sandbox.child import ChildConfig, ChildLimits
 from previewops.worker.sandbox.child_messages import cpu_time_error, crash_error, deadline_error
 from previewops.worker.sandbox.children import (
@@ -39,7 +39,7 @@ class RenderPool:
     Args:
         task: "module:function", called in the child as ``function(spec, context)`` with the job's ``spec`` and a
             ``previewops.worker.sandbox.child.TaskContext``; returns a JSON object.
-        size: slots, the number of concurrent jobs.
+        size: lanes, the number of concurrent jobs.
         limits: resource limits of a child.
         confined: whether children are confined before their first job, see ``confinement``.
         readable: files that confined children can read nevertheless: fonts.
@@ -71,9 +71,9 @@ class RenderPool:
         self._server = ForkServer(preload, confined=confined)
         config = ChildConfig(task, limits, tuple(readable))
         self._spawner = ProcessSpawner(config, self._server, generation)
-        self._slots = [_Slot(self._spawner) for _ in range(size)]
-        self._free_slots = list(self._slots)
-        self._slot_semaphore = asyncio.Semaphore(size)
+        self._lanes = [_Lane(self._spawner) for _ in range(size)]
+        self._free_lanes = list(self._lanes)
+        self._lane_semaphore = asyncio.Semaphore(size)
         self._closed = False
 
     async def start(self) -> None:
@@ -84,7 +84,7 @@ class RenderPool:
             TransientJobError: code "render-process-unavailable", a child cannot be started.
         """
         self._check_open()
-        await asyncio.gather(*(slot.ensure_child() for slot in self._slots))
+        await asyncio.gather(*(lane.ensure_child() for lane in self._lanes))
 
     async def run(
         self,
@@ -93,17 +93,19 @@ class RenderPool:
         deadline_s: float,
         elapsed_s: float = 0.0,
         generation: Hashable = None,
+        common: Mapping[str, Any] | None = None,
         progress: ProgressCallback | None = None,
         handle_request: RequestHandler | None = None,
         check_result: ResultCheck | None = None,
     ) -> dict[str, Any]:
-        """Runs the task with ``spec`` in a free slot, for which it waits, and returns its result.
+        """Runs the task with ``spec`` in a free lane, for which it waits, and returns its result.
 
         ``deadline_s`` counts from when a child receives the job, less ``elapsed_s``, which the job has used before.
         ``progress`` receives the task's reports, ``handle_request`` answers its requests, and ``check_result`` raises
         ProtocolError for a malformed result. The child is killed when the caller is cancelled, or one of the three
         raises anything but a job error. A child of another ``generation`` is replaced first: it may read only the
-        files of its start, and may have cached them.
+        files of its start, and may have cached them. ``common`` are further fields of ``spec``, the same for all
+        jobs of a generation: a child gets them with its first job.
 
         Raises:
             PermanentJobError, TransientJobError: the task's error, with ``remote_traceback``; code
@@ -112,21 +114,23 @@ class RenderPool:
             RenderCrashed: the child died or violated the protocol.
         """
         self._check_open()
-        async with self._slot_semaphore:
-            slot = self._free_slots.pop()
+        async with self._lane_semaphore:
+            lane = self._free_lanes.pop()
             self._spawner.generation = generation
             try:
-                child = await slot.ensure_child()
+                child = await lane.ensure_child()
                 if child.jobs + 1 >= self._recycle_jobs:
-                    slot.prepare_successor()
-                job_run = child.run_job(child.encode_job(spec), progress, handle_request, check_result)
-                return await self._run_in(slot, child, job_run, deadline_s, elapsed_s)
+                    lane.prepare_successor()
+                job_run = child.run_job(
+                    child.encode_job(spec, common or {}), progress, handle_request, check_result
+                )
+                return await self._run_in(lane, child, job_run, deadline_s, elapsed_s)
             finally:
-                self._free_slots.append(slot)
+                self._free_lanes.append(lane)
 
     def child_pids(self) -> list[int]:
-        """Process ids of the children in slots."""
-        return [slot.current.pid for slot in self._slots if slot.current is not None]
+        """Process ids of the children in lanes."""
+        return [lane.current.pid for lane in self._lanes if lane.current is not None]
 
     def all_pids(self) -> list[int]:
         """Process ids of the fork server and all children, ready or not."""
@@ -146,11 +150,11 @@ class RenderPool:
         if self._closed:
             return
         if not kill:
-            for _ in self._slots:
-                await self._slot_semaphore.acquire()
+            for _ in self._lanes:
+                await self._lane_semaphore.acquire()
         self._closed = True
-        for slot in self._slots:
-            slot.close()
+        for lane in self._lanes:
+            lane.close()
         await self._spawner.kill_all()
         self._server.close()
 
@@ -160,7 +164,7 @@ class RenderPool:
 
     async def _run_in(
         self,
-        slot: _Slot,
+        lane: _Lane,
         child: Child,
         job_run: Coroutine[Any, Any, dict[str, Any] | JobError],
         deadline_s: float,
@@ -171,10 +175,10 @@ class RenderPool:
             async with deadline:
                 outcome = await job_run
         except BaseException as error:
-            slot.current = None
+            lane.current = None
             code = await child.terminate(grace_s=EXIT_GRACE_S if isinstance(error, ConnectionClosed) else 0)
             if not self._closed:
-                slot.prepare_successor()
+                lane.prepare_successor()
             if deadline.expired() and isinstance(error, TimeoutError):
                 self.deadline_kills += 1
                 raise deadline_error(deadline_s) from None
@@ -185,7 +189,7 @@ class RenderPool:
                 raise self._to_job_error(error, code, killed=child.killed) from None
             raise
         if child.out_of_memory or child.jobs >= self._recycle_jobs:
-            slot.current = None
+            lane.current = None
             child.close()
             self.recycled += 1
         if isinstance(outcome, JobError):
@@ -205,14 +209,14 @@ class RenderPool:
         return crash_error(code)
 
 
-class _Slot:
+class _Lane:
     def __init__(self, spawner: ProcessSpawner) -> None:
         self.current: Child | None = None
         self._spawner = spawner
         self._successor: asyncio.Task[Child] | None = None
 
     async def ensure_child(self) -> Child:
-        """Returns the slot's child; replaces one that is not usable."""
+        """Returns the lane's child; replaces one that is not usable."""
         if self.current is not None and not self.current.usable:
             self._close_current()
         while self.current is None or self.current.generation != self._spawner.generation:

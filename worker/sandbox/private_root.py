@@ -100,11 +100,11 @@ def enter_private_root(layout: RootLayout) -> str:
                     kernel.unmount(_PLACE, _DETACH)
                 raise
     except OSError as error:
-        return describe_refusal(error)
+        return describe_failure(error)
     return ""
 
 
-def describe_refusal(error: OSError) -> str:
+def describe_failure(error: OSError) -> str:
     """Why the root cannot be replaced."""
     if error.errno == errno.EPERM:
         return "mounts are denied by the service, the container or the host"

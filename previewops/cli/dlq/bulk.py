@@ -85,11 +85,11 @@ def requeue(
     single = len(selection.job_ids) == 1
     new_priority = None if priority is None else Priority(priority)
     if file is not None:
-        _requeue_with_payload(context, file, selection, why=reason, priority=new_priority)
+        _requeue_with_payload(context, file, selection, reason=reason, priority=new_priority)
         return 0
 
     async def execute(dead_letters: DeadLetters, **options: Any) -> BulkResult:
-        return await dead_letters.requeue(selection, why=reason, priority=new_priority, **options)
+        return await dead_letters.requeue(selection, reason=reason, priority=new_priority, **options)
 
     return _run(context, selection, _REQUEUE, execute, confirmed=yes or single)
 
@@ -114,21 +114,21 @@ def discard(context: Context, /, reason: str, yes: bool, **options: Any) -> int:
     selection = build_filter(**options, required=True)
 
     async def execute(dead_letters: DeadLetters, **options: Any) -> BulkResult:
-        return await dead_letters.discard(selection, why=reason, **options)
+        return await dead_letters.discard(selection, reason=reason, **options)
 
     return _run(context, selection, _DISCARD, execute, confirmed=yes)
 
 
 def _requeue_with_payload(
-    context: Context, file: str, selection: DeadLetterFilter, *, why: str, priority: Priority | None
+    context: Context, file: str, selection: DeadLetterFilter, *, reason: str, priority: Priority | None
 ) -> None:
     if len(selection.job_ids) != 1 or selection != DeadLetterFilter(job_ids=selection.job_ids):
         raise UsageError("--payload requires exactly one JOB", hint="name one job, without a filter")
     (job_id,) = selection.job_ids
     payload = read_payload(file).validate(context.asset_policy())
-    context.call(
+    context.change(
         lambda queue: DeadLetters(queue.redis, queue.settings).requeue_with_payload(
-            job_id, payload, who=context.operator, why=why, priority=priority
+            job_id, payload, who=context.operator, reason=reason, priority=priority
         )
     )
     print_out(f"requeued {job_id} with the payload of {file}")
@@ -156,7 +156,7 @@ def _run(
         print_out(f"{command.past_tense} {result.done}, skipped {result.skipped + len(missing)}")
         return EXIT_FAILED if missing else 0
 
-    return context.call(run)
+    return context.change(run)
 
 
 async def _preview(

@@ -34,7 +34,7 @@ Examples:
 """,
 )
 @selection_options
-@click.option("--groups", is_flag=True, help="One line per group with the same cause.")
+@click.option("--groups", is_flag=True, help="One line per group with the same error.")
 @limit_option
 @json_option
 @pass_context

@@ -18,6 +18,6 @@ if fields[1] ~= 'sent' then
 end
 call('HSET', command, 'state', ARGV[3], 'message', ARGV[4])
 call('PEXPIRE', command, ARGV[5])
-add_event('order', 'act', fields[2] or '', 'target', fields[3] or '', 'host', ARGV[1], 'who', fields[4] or '',
+add_event('command', 'act', fields[2] or '', 'target', fields[3] or '', 'host', ARGV[1], 'who', fields[4] or '',
   'why', fields[5] or '', 'outcome', ARGV[3], 'message', ARGV[4])
 return OK

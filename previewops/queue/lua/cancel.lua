@@ -1,6 +1,6 @@
 -- Cancels a pending job. Its token is void at once; a running render stops at its worker's next heartbeat.
 --
--- ARGV    1 id   2 who   3 why   4 TTL of the result in ms
+-- ARGV    1 id   2 who   3 reason   4 TTL of the result in ms
 -- Results code (OK, NOT_FOUND, WRONG_STATE), previous state
 -- Transitions waiting -> cancelled, delayed -> cancelled, active -> cancelled
 --
@@ -10,7 +10,7 @@
 -- @include admit
 -- @include cancel_job
 
-local id, who, why, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local id, who, reason, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local state, foreign_state = call('HGET', P_JOB .. id, 'state'), nil
 if not state then
   local due_ms = call('ZSCORE', K_SCHEDULE, id)
@@ -26,6 +26,6 @@ if state ~= 'waiting' and state ~= 'delayed' and state ~= 'active' then
   return { WRONG_STATE, state }
 end
 
-cancel_job(id, who, why, ttl_ms)
+cancel_job(id, who, reason, ttl_ms)
 flush_counters()
 return { OK, foreign_state or state }

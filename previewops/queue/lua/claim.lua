@@ -15,8 +15,8 @@ local STOCK_CLIENT_MS = 24 * 3600 * 1000 -- stock arq clients are in use for tha
 local STOCK_POLL_MS = 250
 
 local reply = { format_int(NOW_MS), '-1' }
-admit_due(tonumber(ARGV[4]) + 8)
-claim_jobs(reply, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
+local admitted = admit_due(tonumber(ARGV[4]) + 8)
+claim_jobs(reply, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), admitted > 0)
 local next_due = call('ZRANGEBYSCORE', K_SCHEDULE, 0, LAST_MS, 'WITHSCORES', 'LIMIT', 0, 1)
 if next_due[2] then
   reply[2] = format_int(math.max(0, tonumber(next_due[2]) - NOW_MS))

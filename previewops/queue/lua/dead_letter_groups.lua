@@ -1,4 +1,4 @@
--- Lists the largest groups of dead letters by cause.
+-- Lists the largest groups of dead letters, which have the same fingerprint.
 --
 -- ARGV    1 maximum groups
 -- Results groups (fingerprint, count, first death in ms, last death in ms, id of the last, its values of RECORD_FIELDS

@@ -65,6 +65,6 @@ if done > 0 then
   -- At most two per new job: this also removes the surplus after PREVIEW_KEEP_COMPLETED was lowered, in small steps.
   trim_completed(math.min(call('ZCARD', K_COMPLETED) - keep, done * 2))
 end
-claim_jobs(reply, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
+claim_jobs(reply, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), false)
 flush_counters()
 return reply

@@ -3,7 +3,8 @@
 --
 -- ARGV    1 worker id   2 worker info as JSON   3 lease in ms   4 birth of the queue at the previous heartbeat, or ''
 --         then four per job: id, token, progress 0..1, phase
--- Results server now in ms, birth of the queue, then the ids whose lease is lost
+-- Results server now in ms, birth of the queue, ms since a worker last ran maintain or -1, then the ids whose lease is
+--         lost
 --
 -- @include maxmemory
 -- @include move_aside
@@ -14,10 +15,11 @@
 
 local worker, lease_ms, known = ARGV[1], tonumber(ARGV[3]), ARGV[4]
 
-local born = call('HGET', K_META, 'born')
+local meta = call('HMGET', K_META, 'born', 'upkept')
+local born, upkept = meta[1], to_int(meta[2])
 if not to_int(born) then
   -- A damaged one is restored; a missing one means that the queue is new.
-  born = born and known ~= '' and known or format_int(NOW_US)
+  born = (born or unreadable[K_META]) and known ~= '' and known or format_int(NOW_US)
   call('HSET', K_META, 'born', born)
 end
 if known ~= '' and known ~= born and call('HSETNX', K_META, 'lost', format_int(NOW_MS)) == 1 then
@@ -26,7 +28,7 @@ end
 
 call('ZADD', K_WORKERS, format_int(NOW_MS), worker)
 store_report(P_WORKER .. worker, ARGV[2])
-local reply = { format_int(NOW_MS), born }
+local reply = { format_int(NOW_MS), born, upkept and upkept <= NOW_MS and format_int(NOW_MS - upkept) or '-1' }
 for i = 5, #ARGV, 4 do
   local id, token = ARGV[i], ARGV[i + 1]
   if check_lease(id, token) == OK then

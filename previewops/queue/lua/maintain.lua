@@ -2,7 +2,7 @@
 -- aged records and silent workers, merges closed 10 s buckets into 1 min buckets.
 --
 -- ARGV    1 maximum crashes   2 fingerprint of a lost worker   3 age limit of finished records in ms
---         4 silence in ms after which a worker is removed   5 lease in ms
+--         4 silence in ms after which a worker is removed   5 lease in ms   6 actions of operators to keep
 -- Results recovered, admitted, ms until the next delayed job is due or -1, ms until the next lease expires or -1
 -- Transitions active -> waiting, active -> dead, delayed -> waiting,
 --             completed -> deleted, cancelled -> deleted,
@@ -21,6 +21,7 @@ local ARQ_HEALTH_MARK = 'by=previewops'
 local ADMIT_STEP = 500 -- finish.lua admits nothing: on a busy worker all due jobs are admitted here
 local MINUTE_TTL = 48 * 3600 + 120
 local MINUTES_BEHIND = 65 * 6
+local ACTIONS_STEP = 1000
 
 local lease_ms = tonumber(ARGV[5])
 local upkept = to_int(call('HGET', K_META, 'upkept'))
@@ -58,6 +59,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', K_SCHEDULE, '(' .. format_int(LAST_MS)
 end
 local admitted = admit_due(ADMIT_STEP)
 -- Idle workers sleep long: the one that was woken may have died before its claim.
+guard_schedule() -- also for jobs that an earlier version or a stock client has added
 if (admitted > 0 or waiting_count() > 0) and call('HEXISTS', K_META, 'paused') == 0 then
   wake_worker()
 end
@@ -87,7 +89,7 @@ local function record_arq_health()
   end
   local counters = call('HMGET', K_META, 'completed', 'died', 'retried')
   call('SET', K_ARQ_HEALTH, string.format('j_complete=%s j_failed=%s j_retried=%s j_ongoing=%d queued=%d %s',
-    counters[1] or 0, counters[2] or 0, counters[3] or 0, call('ZCARD', K_ACTIVE), call('ZCARD', K_SCHEDULE),
+    counters[1] or 0, counters[2] or 0, counters[3] or 0, call('ZCARD', K_ACTIVE), pending_count(),
     ARQ_HEALTH_MARK), 'PX', ARQ_HEALTH_TTL_MS)
 end
 record_arq_health()
@@ -106,6 +108,11 @@ for _, worker in ipairs(call('ZRANGEBYSCORE', K_WORKERS, '-inf', NOW_MS - tonumb
   call('ZREM', K_WORKERS, worker)
   call('DEL', P_WORKER .. worker)
   add_event('worker-lost', 'worker', worker, 'message', 'no heartbeat', 'jobs', '0')
+end
+
+local actions_kept = tonumber(ARGV[6])
+if call('XLEN', K_ACTIONS) > actions_kept then
+  call('XTRIM', K_ACTIONS, 'MAXLEN', '~', actions_kept, 'LIMIT', ACTIONS_STEP)
 end
 
 local function merge_bucket(from_key, to_key)

@@ -1,7 +1,7 @@
 -- Pauses claims; running jobs continue. The pause is a field in Redis and so survives restarts.
 --
--- ARGV    1 who   2 why
--- Results OK or ALREADY, then who, why and since when (server ms)
+-- ARGV    1 who   2 reason
+-- Results OK or ALREADY, then who, reason and since when (server ms)
 --
 -- @include maxmemory
 -- @include core_keys

@@ -1,7 +1,7 @@
 -- Replaces the payload of one dead letter and requeues it.
 --
 -- ARGV    1 id   2 priority   3 project   4 digest of the body   5 payload as JSON   6 arq function name
---         7 who   8 why   9 '=' and the expected digest of the stored body, or '' to skip the check
+--         7 who   8 reason   9 '=' and the expected digest of the stored body, or '' to skip the check
 -- Results code (OK, NOT_FOUND, WRONG_STATE, CONFLICT: another digest), previous state
 -- Transitions dead -> waiting
 --

@@ -1,6 +1,6 @@
 -- Resumes claims and wakes a worker.
 --
--- ARGV    1 who   2 why
+-- ARGV    1 who   2 reason
 -- Results OK, or ALREADY if it was not paused
 --
 -- @include maxmemory

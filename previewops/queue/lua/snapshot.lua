@@ -10,7 +10,7 @@
 --         unreadable keys (include/keys.lua)
 --
 -- @include layout
--- @include time
+-- @include report
 -- @include record
 
 local RUNNING_FIELDS = { 'state', 'token', 'project', 'priority', 'worker', 'claimed', 'progress', 'phase', 'attempts',
@@ -18,15 +18,6 @@ local RUNNING_FIELDS = { 'state', 'token', 'project', 'priority', 'worker', 'cla
 
 local function head_us(key)
   return call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or ''
-end
-
-local function read_infos(heartbeats, prefix)
-  local infos = {}
-  for i = 1, #heartbeats, 2 do
-    local id = heartbeats[i]
-    infos[#infos + 1] = { id, heartbeats[i + 1], call('HGET', prefix .. id, 'info') or '{}' }
-  end
-  return infos
 end
 
 local function read_buckets(width, last, limit)
@@ -85,10 +76,10 @@ local reply = {
   call('ZCARD', K_HIGH), call('ZCARD', K_NORMAL), call('ZCARD', K_LOW),
   call('ZCOUNT', K_SCHEDULE, 0, '+inf'), call('ZCARD', K_ACTIVE), call('ZCARD', K_COMPLETED),
   call('ZCARD', K_DEAD), head_us(K_HIGH), head_us(K_NORMAL), head_us(K_LOW),
-  read_infos(call('ZRANGE', K_WORKERS, 0, -1, 'WITHSCORES'), P_WORKER),
+  read_reports(call('ZRANGE', K_WORKERS, 0, -1, 'WITHSCORES'), P_WORKER),
   read_buckets('10s:', math.floor(NOW_MS / 10000), tonumber(ARGV[1])),
   read_buckets('1m:', math.floor(NOW_MS / 60000) - 1, tonumber(ARGV[2])),
-  read_infos(call('ZREVRANGE', K_SUPERVISORS, 0, tonumber(ARGV[6]) - 1, 'WITHSCORES'), P_SUPERVISOR),
+  read_reports(call('ZREVRANGE', K_SUPERVISORS, 0, tonumber(ARGV[6]) - 1, 'WITHSCORES'), P_SUPERVISOR),
   latest_events(tonumber(ARGV[3]), ARGV[4]),
   read_running_jobs(tonumber(ARGV[5])),
 }

@@ -1,17 +1,20 @@
--- A supervisor's heartbeat: publishes its state, returns its commands and the age of its workers' runs.
+-- A supervisor's heartbeat: publishes its state, returns its commands, the age of its workers' runs and the queue's load.
 -- Commands stay listed until they are acknowledged. Expired commands are skipped and removed here.
 --
 -- ARGV    1 supervisor id   2 supervisor state as JSON   3 silence in ms after which a supervisor is removed
 --         then its workers' ids
--- Results server now in ms, commands (id, fields)*, the age in ms of the oldest run of each worker, 0 without one
+-- Results server now in ms, commands (id, fields)*, the age in ms of the oldest run of each worker, 0 without one,
+--         waiting jobs, running jobs, meta fields (LOAD_FIELDS), workers (id, heartbeat ms, info JSON)*,
+--         unreadable keys (include/keys.lua)
 --
 -- @include maxmemory
 -- @include move_aside
 -- @include layout
 -- @include report
--- @include time
+-- @include waiting
 
 local STEP = 100
+local LOAD_FIELDS = { 'paused', 'completed', 'died', 'retried', 'crashed' }
 
 local id = ARGV[1]
 for _, gone in ipairs(call('ZRANGEBYSCORE', K_SUPERVISORS, '-inf', NOW_MS - tonumber(ARGV[3]), 'LIMIT', 0, STEP)) do
@@ -50,4 +53,9 @@ local ages = {}
 for i = 4, #ARGV do
   ages[#ages + 1] = format_int(oldest_run_age(ARGV[i]))
 end
-return { format_int(NOW_MS), commands, ages }
+local workers = read_reports(call('ZRANGE', K_WORKERS, 0, -1, 'WITHSCORES'), P_WORKER)
+local load = call('HMGET', K_META, unpack(LOAD_FIELDS))
+for i = 1, #LOAD_FIELDS do
+  load[i] = load[i] or '' -- a nil would end the list
+end
+return { format_int(NOW_MS), commands, ages, waiting_count(), call('ZCARD', K_ACTIVE), load, workers, unreadable_reply() }

@@ -29,7 +29,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from previewops.errors import StaleToken, TransientJobError
+from previewops.job_errors import StaleToken, TransientJobError
+from previewops.stores.folder.flush import flush, flush_one, walk_tree
 from previewops.stores.manifest import MANIFEST_FILE, VOLATILE_FILES
 from previewops.stores.port import Publication, PublishResult, StepObserver
 from previewops.stores.staging import REPLACED_SUFFIX
@@ -83,7 +84,8 @@ def publish(
                 raise StaleToken(token, newest)
             if token == newest and not staging.exists() and target.is_dir():
                 return Publication(str(target), token, PublishResult.ALREADY_PUBLISHED)
-            _flush_tree(staging)
+            # A durable rename is worth no more than the files that it names, and than the fence's own name.
+            flush([*walk_tree(staging), fence.parent])
             notify("flushed")
             _write_fence(fence_fd, token)
             notify("fenced")
@@ -112,7 +114,7 @@ def _place(staging: Path, target: Path, swap: SwapFolders, on_step: StepObserver
     if not target.exists():
         staging.rename(target)
         on_step("renamed")
-        _flush(target.parent, staging.parent)
+        flush([target.parent, staging.parent])
         on_step("durable")
         return PublishResult.FIRST
     if _same_bundle(staging, target):
@@ -126,7 +128,7 @@ def _place(staging: Path, target: Path, swap: SwapFolders, on_step: StepObserver
     if not swap(staging, target):
         old = _swap_by_two_renames(staging, target, on_step)
     on_step("exchanged")
-    _flush(target.parent, staging.parent)
+    flush([target.parent, staging.parent])
     on_step("durable")
     shutil.rmtree(old, ignore_errors=True)
     on_step("removed")
@@ -177,7 +179,6 @@ def _locked_fence(fence: Path, staging: Path) -> Iterator[int]:
         flags |= os.O_CREAT
     fd = os.open(fence, flags, 0o644)
     try:
-        _flush(fence.parent)
         _lock(fd)
         yield fd
     finally:
@@ -226,21 +227,6 @@ def _write_fence(fd: int, token: int) -> None:
     os.fsync(fd)
 
 
-def _flush_tree(folder: Path) -> None:
-    """Flushes ``folder`` recursively: a durable rename is worth no more than the files it names."""
-    for parent, _, names in os.walk(folder, topdown=False, onerror=_raise_error):
-        _flush(*(Path(parent, name) for name in names), Path(parent))
-
-
-def _flush(*paths: Path) -> None:
-    for path in paths:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-
 def _make_folders(folder: Path) -> None:
     """mkdir -p that survives a power failure."""
     missing = []
@@ -249,7 +235,7 @@ def _make_folders(folder: Path) -> None:
         folder = folder.parent
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
-        _flush(path.parent)
+        flush_one(path.parent)
 
 
 @contextmanager
@@ -272,7 +258,3 @@ def _typed_os_errors(target: Path) -> Iterator[None]:
             found=error.strerror,
             allowed="a writable folder on one file system",
         ) from error
-
-
-def _raise_error(error: OSError) -> None:
-    raise error

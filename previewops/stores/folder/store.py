@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from previewops.errors import BundleUnreadable, LinksUnsupported
+from previewops.errors import BundleUnreadable, LinksUnsupported, StoreUnavailable
 from previewops.stores.folder import reader
+from previewops.stores.folder.identity import identify_folder
 from previewops.stores.folder.paths import PREVIEWS_FOLDER, bundle_path, fence_path
 from previewops.stores.folder.retention import list_bundles, remove_bundle
 from previewops.stores.port import (
@@ -21,6 +23,7 @@ from previewops.stores.port import (
     StoredBundle,
     StoredLeftovers,
 )
+from previewops.stores.staging import STAGING_FOLDER
 
 if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
@@ -45,8 +48,24 @@ class FolderStore:
     def connect(self) -> None:
         """See ``BundleStore.connect``."""
 
+    def identify(self, *, create: bool) -> str | None:
+        """See ``BundleStore.identify``."""
+        return identify_folder(self.data_dir, create=create)
+
     def probe(self) -> None:
-        """See ``BundleStore.probe``. A worker checks DATA_DIR itself when it starts."""
+        """See ``BundleStore.probe``. Writes a file where attempts render, and removes it."""
+        path = self.data_dir / STAGING_FOLDER / f"probe.{token_hex(8)}"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with path.open("xb") as file:
+                    file.write(b"1")
+                    file.flush()
+                    os.fsync(file.fileno())
+            finally:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(self.location, error.strerror or type(error).__name__) from error
 
     def publish(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from previewops.errors import PermanentJobError, TransientJobError
+from previewops.job_errors import PermanentJobError, TransientJobError
 from previewops.stores.manifest import OCTETS, SAFE_MEDIA_TYPES, UNLISTED_FILES, ManifestEntry
 from previewops.stores.objects.client import FailureReason, Headers, ObjectStoreFailure
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from previewops.clock import Rng, system_rng
-from previewops.errors import StaleToken, TransientJobError
+from previewops.job_errors import StaleToken, TransientJobError
 from previewops.stores.manifest import MANIFEST_FILE, VOLATILE_FILES, ManifestEntry, parse_manifest
 from previewops.stores.objects.client import (
     ConditionFailed,

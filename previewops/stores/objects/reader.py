@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-from previewops.errors import ArtifactNotFound, BundleNotFound, BundleReplaced, BundleUnreadable, JobError
+from previewops.errors import ArtifactNotFound, BundleNotFound, BundleReplaced, BundleUnreadable
+from previewops.job_errors import JobError
 from previewops.stores.manifest import (
     MANIFEST_FILE,
     MAX_MANIFEST_BYTES,

@@ -24,6 +24,7 @@ from previewops.stores.objects.client import (
     ObjectStoreFailure,
     connect,
 )
+from previewops.stores.objects.identity import read_store_id
 from previewops.stores.objects.layout import PREVIEWS, job_error, job_folder
 from previewops.stores.objects.leftovers import Leftovers
 from previewops.stores.objects.probe import probe
@@ -90,6 +91,13 @@ class ObjectStore:
     def remote(self) -> bool:
         """True."""
         return True
+
+    def identify(self, *, create: bool) -> str | None:
+        """See ``BundleStore.identify``. One request, unless the store has no id yet."""
+        try:
+            return read_store_id(self._client(), create=create)
+        except ObjectStoreFailure as failure:
+            raise StoreUnavailable(self.location, str(failure)) from failure
 
     def connect(self) -> None:
         """See ``BundleStore.connect``."""

@@ -62,9 +62,9 @@ class LiveExecutor:
             ended = await queue.acknowledge_data_loss(who=self._who)
             return CommandOutcome("The alarm is acknowledged." if ended else "There was no alarm.")
         if isinstance(command, Resume):
-            state = await queue.resume(who=self._who, why=command.why)
+            state = await queue.resume(who=self._who, reason=command.reason)
             return CommandOutcome("The queue is resumed." if state.changed else "The queue was not paused.")
-        state = await queue.pause(who=self._who, why=command.why)
+        state = await queue.pause(who=self._who, reason=command.reason)
         return CommandOutcome(
             "The queue is paused." if state.changed else f"The queue was paused already, by {state.who}."
         )
@@ -75,7 +75,7 @@ class LiveExecutor:
         total = len(command.job_ids)
         for done, job_id in enumerate(command.job_ids, 1):
             try:
-                await queue.cancel(job_id, who=self._who, why=command.why)
+                await queue.cancel(job_id, who=self._who, reason=command.reason)
             except PreviewopsError as error:
                 errors.append(error.message)
             await progress(done, total)
@@ -93,7 +93,7 @@ class LiveExecutor:
             command.dead_filter,
             other_filters=command.other_filters,
             who=self._who,
-            why=command.why,
+            reason=command.reason,
             cut_off_ms=command.cut_off_ms,
             progress=progress,
             **options,
@@ -108,7 +108,7 @@ class LiveExecutor:
             command.job_id,
             command.payload,
             who=self._who,
-            why=command.why,
+            reason=command.reason,
             expected_digest=command.expected_digest,
         )
         return CommandOutcome(f"{command.job_id} is requeued with its new payload.")
@@ -131,13 +131,13 @@ class LiveExecutor:
 
         fleet = FleetControl(redis, self._settings, who=self._who)
         if isinstance(command, Scale):
-            result = await fleet.scale(command.bounds, host=command.supervisor_id, why=command.why)
+            result = await fleet.scale(command.bounds, host=command.supervisor_id, reason=command.reason)
         else:
             result = await fleet.send(
                 FleetCommandKind(command.kind),
                 worker=command.worker_id or None,
                 host=None if command.worker_id else command.supervisor_id,
-                why=command.why,
+                reason=command.reason,
             )
         return CommandOutcome(f"{result.supervisor_id}: {result.message}")
 

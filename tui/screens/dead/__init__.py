@@ -1,1 +1,1 @@
-"""The dead-letter screen: causes and jobs, and commands on them."""
+"""The dead-letter screen: groups and jobs, and commands on them."""

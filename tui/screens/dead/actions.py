@@ -24,9 +24,9 @@ from previewops.tui.screens.dialogs.prompt import PromptDialog
 from previewops.tui.viewmodel.confirmation import ConfirmationLevel, confirmation_level
 from previewops.tui.viewmodel.dead.dialog_text import (
     CountPreview,
-    count_lines,
-    discard_lines,
-    requeue_lines,
+    format_count_lines,
+    format_discard_lines,
+    format_requeue_lines,
     requeue_title,
 )
 from previewops.tui.viewmodel.dead.selection import DeadSelection
@@ -71,14 +71,14 @@ class DeadLetterActions:
         if preview is None:
             return
         level = confirmation_level(preview.count, reversible=True)
-        why: str | None = ""
+        reason: str | None = ""
         if level is not ConfirmationLevel.NONE or selection.hidden_count:
             snapshot = self._screen.operator_app.view.snapshot
-            lines = requeue_lines(preview, priority, paused=snapshot is not None and snapshot.paused)
-            why = await self._confirm(requeue_title(preview.count, priority), lines, "requeue", level)
-        if why is not None:
+            lines = format_requeue_lines(preview, priority, paused=snapshot is not None and snapshot.paused)
+            reason = await self._confirm(requeue_title(preview.count, priority), lines, "requeue", level)
+        if reason is not None:
             first, *others = selection.filters
-            command = Requeue(first, preview.count, priority, why, tuple(others), preview.cut_off_ms)
+            command = Requeue(first, preview.count, priority, reason, tuple(others), preview.cut_off_ms)
             self._start(command, selection)
 
     async def requeue_as(self, selection: DeadSelection) -> None:
@@ -98,10 +98,10 @@ class DeadLetterActions:
             return
         title = f"Discard {pluralize(preview.count, 'dead letter')}"
         level = confirmation_level(preview.count, reversible=False)
-        why = await self._confirm(title, discard_lines(preview), "discard", level, dangerous=True)
-        if why is not None:
+        reason = await self._confirm(title, format_discard_lines(preview), "discard", level, dangerous=True)
+        if reason is not None:
             first, *others = selection.filters
-            self._start(Discard(first, preview.count, why, tuple(others), preview.cut_off_ms), selection)
+            self._start(Discard(first, preview.count, reason, tuple(others), preview.cut_off_ms), selection)
 
     async def export(self, selection: DeadSelection) -> None:
         """Writes the selection to a file, whose path a dialog asks for."""
@@ -109,7 +109,7 @@ class DeadLetterActions:
         if preview is None:
             return
         question = Span("Write to which file? It includes payloads and attempts.")
-        lines = [*count_lines(preview), (), (question,)]
+        lines = [*format_count_lines(preview), (), (question,)]
         title = f"Export {pluralize(preview.count, 'dead letter')}"
         dialog = PromptDialog(title, lines, "export", initial=self._default_path(), check=path_problem)
         path = await self._screen.show_dialog(dialog)

@@ -11,7 +11,7 @@ from previewops.queue.pages import Cursor
 from previewops.queue.records import JobRecord
 from previewops.tui.protocols import DataSource, ExaminedCallback
 from previewops.tui.screens.dead.data import MAX_GROUPS
-from previewops.tui.viewmodel.dead.dialog_text import CauseCount, CountPreview
+from previewops.tui.viewmodel.dead.dialog_text import CountPreview, GroupCount
 from previewops.tui.viewmodel.dead.rows import error_of
 from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection
 
@@ -28,7 +28,7 @@ async def count_selection(
     groups: Sequence[DeadLetterGroup],
     on_examined: ExaminedCallback | None = None,
 ) -> CountPreview:
-    """The number of selected dead letters and their causes at this moment.
+    """The number of selected dead letters and their groups at this moment.
 
     ``on_examined`` receives the number examined so far by a slow count.
 
@@ -37,17 +37,19 @@ async def count_selection(
     """
     cut_off_ms = await source.now_ms() if selection.seen_ms is None else selection.seen_ms
     counter = _Counter(source, cut_off_ms, on_examined)
-    if selection.keys and query.by_cause:
-        causes = await _count_groups(counter, selection, groups)
-        return CountPreview(sum(cause.count for cause in causes), causes, cut_off_ms)
+    if selection.keys and query.by_group:
+        counts = await _count_groups(counter, selection, groups)
+        return CountPreview(sum(part.count for part in counts), counts, cut_off_ms)
     selected = selection.filters[0]
     if selection.keys:
         rows = await _fetch_rows(source, selected, cut_off_ms)
-        return CountPreview(len(rows), _count_causes(rows), cut_off_ms)
+        return CountPreview(len(rows), _count_rows(rows), cut_off_ms)
     count = await counter.count(selected)
     if query.group is not None:
-        return CountPreview(count, (_cause(count, query.group.example),), cut_off_ms)
-    largest = await _largest_causes(counter, selected, count, await source.dead_groups(MAX_GROUPS), query)
+        return CountPreview(count, (_group_count(count, query.group.example),), cut_off_ms)
+    largest = await _count_largest_groups(
+        counter, selected, count, await source.dead_groups(MAX_GROUPS), query
+    )
     return CountPreview(count, largest, cut_off_ms)
 
 
@@ -73,15 +75,17 @@ class _Counter:
 
 async def _count_groups(
     counter: _Counter, selection: DeadSelection, groups: Sequence[DeadLetterGroup]
-) -> tuple[CauseCount, ...]:
+) -> tuple[GroupCount, ...]:
     examples = {group.fingerprint: group.example for group in groups}
-    causes: list[CauseCount] = []
+    counts: list[GroupCount] = []
     for selected in selection.filters:
         count = await counter.count(selected)
         example = examples.get(selected.fingerprint or "")
         if count:
-            causes.append(CauseCount(count, "unknown", "") if example is None else _cause(count, example))
-    return _largest_first(causes)
+            counts.append(
+                GroupCount(count, "unknown", "") if example is None else _group_count(count, example)
+            )
+    return _largest_first(counts)
 
 
 async def _fetch_rows(source: DataSource, selected: DeadLetterFilter, cut_off_ms: int) -> list[JobRecord]:
@@ -95,21 +99,23 @@ async def _fetch_rows(source: DataSource, selected: DeadLetterFilter, cut_off_ms
             return rows
 
 
-def _count_causes(rows: Sequence[JobRecord]) -> tuple[CauseCount, ...]:
+def _count_rows(rows: Sequence[JobRecord]) -> tuple[GroupCount, ...]:
     counts = Counter(row.fingerprint for row in rows)
     examples = {row.fingerprint: row for row in reversed(rows)}
-    return _largest_first([_cause(count, examples[fingerprint]) for fingerprint, count in counts.items()])
+    return _largest_first(
+        [_group_count(count, examples[fingerprint]) for fingerprint, count in counts.items()]
+    )
 
 
-async def _largest_causes(
+async def _count_largest_groups(
     counter: _Counter,
     selected: DeadLetterFilter,
     total: int,
     groups: Sequence[DeadLetterGroup],
     query: DeadListQuery,
-) -> tuple[CauseCount, ...]:
+) -> tuple[GroupCount, ...]:
     """The matching jobs of the largest groups, until they add up to ``total``."""
-    causes: list[CauseCount] = []
+    counts: list[GroupCount] = []
     for group in groups[:_COUNTED_GROUPS] if query.is_filtered else groups:
         if total <= 0:
             break
@@ -117,14 +123,14 @@ async def _largest_causes(
         if query.is_filtered:
             count = await counter.count(replace(selected, fingerprint=group.fingerprint))
         if count:
-            causes.append(_cause(count, group.example))
+            counts.append(_group_count(count, group.example))
             total -= count
-    return _largest_first(causes)
+    return _largest_first(counts)
 
 
-def _cause(count: int, example: JobRecord) -> CauseCount:
-    return CauseCount(count, error_of(example), example.reason or "")
+def _group_count(count: int, example: JobRecord) -> GroupCount:
+    return GroupCount(count, error_of(example), example.reason or "")
 
 
-def _largest_first(causes: Sequence[CauseCount]) -> tuple[CauseCount, ...]:
-    return tuple(sorted(causes, key=lambda cause: -cause.count))
+def _largest_first(counts: Sequence[GroupCount]) -> tuple[GroupCount, ...]:
+    return tuple(sorted(counts, key=lambda part: -part.count))

@@ -26,7 +26,7 @@ _COUNTERS = ("died", "requeued", "discarded")
 
 
 class DeadLetterData:
-    """The causes, and a page of jobs. ``changed`` is called after each change.
+    """The groups, and a page of jobs. ``changed`` is called after each change.
 
     ``groups`` and ``rows`` are None until they are fetched. ``next_cursor`` is the start of the next page, None at
     the end. ``total`` is the number of jobs in the list, None while unknown. ``examined`` is the progress of a slow
@@ -78,7 +78,7 @@ class DeadLetterData:
             return True
         if self._fetched[-1] == self._state:
             return False
-        costly = self.query.is_filtered and not self.query.by_cause
+        costly = self.query.is_filtered and not self.query.by_group
         return not costly or snapshot.now_ms - self._fetched_ms >= FILTERED_EVERY_MS
 
     async def fetch(self) -> None:
@@ -86,7 +86,7 @@ class DeadLetterData:
         query, paging, state = self.query, self.paging, self._state
         self._failed_with = self._latest
         try:
-            if query.by_cause:
+            if query.by_group:
                 self.groups = await self._source.dead_groups(MAX_GROUPS)
             else:
                 await self._fetch_page(query, paging)

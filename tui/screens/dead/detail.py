@@ -1,4 +1,4 @@
-"""The panel with the details of the dead letter or cause at the cursor."""
+"""The panel with the details of the dead letter or group at the cursor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from previewops.errors import PreviewopsError
 from previewops.tui.screens.coalesced_fetch import CoalescedFetch
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.viewmodel.dead.rows import group_lines, job_lines
+from previewops.tui.viewmodel.dead.rows import format_group_lines, format_job_lines
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 from previewops.tui.viewmodel.wrap import wrap_lines
 from previewops.tui.widgets.panel import Panel
@@ -88,11 +88,11 @@ class DeadDetailPanel(Panel):
         waits = bool(self._job_id) and record is None and not fetch_error
 
         def lines(columns: int) -> Sequence[Line]:
-            rows = [] if group is None else group_lines(group, dead, now_ms, columns)
+            rows = [] if group is None else format_group_lines(group, dead, now_ms, columns)
             if fetch_error:
                 rows += wrap_lines([(clean_span(f"not updated: {fetch_error}", Tone.WARN),)], columns)
             if record is not None:
-                rows += job_lines(record, now_ms, columns)
+                rows += format_job_lines(record, now_ms, columns)
             return [*rows, (Span("loading …", Tone.DIM),)] if waits else rows
 
         self.query_one(ScrollText).write(lines)

@@ -1,4 +1,4 @@
-"""The list of dead letters in one panel: the causes or the jobs, each with its own filter."""
+"""The list of dead letters in one panel: the groups or the jobs, each with its own filter."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from textual.containers import Container
 from previewops.queue.dead_letter_filter import DeadLetterGroup
 from previewops.tui.screens.dead.data import MAX_GROUPS, DeadLetterData
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.viewmodel.dead.frame import ListExtent, empty_lines, subtitle_of, title_of
+from previewops.tui.viewmodel.dead.frame import ListExtent, format_empty_lines, subtitle_of, title_of
 from previewops.tui.viewmodel.dead.rows import (
     ALL_COLUMNS,
     GROUP_COLUMNS,
     ONE_GROUP_COLUMNS,
     filter_groups,
-    group_cells,
-    job_cells,
+    format_group_cells,
+    format_job_cells,
 )
 from previewops.tui.viewmodel.dead.selection import DeadListQuery
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 
-CAUSES_EXAMPLE = 'asset-missing "no file" !timeout'
-"""Placeholder of the causes' filter, which matches error text only."""
+GROUPS_EXAMPLE = 'asset-missing "no file" !timeout'
+"""Placeholder of the groups' filter, which matches error text only."""
 
 _MINUTE_MS = 60_000
 
 
 class DeadListPanel(Panel):
-    """Draws the fetched causes or jobs."""
+    """Draws the fetched groups or jobs."""
 
     def __init__(self, data: DeadLetterData, *, id: str) -> None:
         super().__init__(
             "dead letters",
-            Container(Grid(GROUP_COLUMNS, marking=True), FilterLine(CAUSES_EXAMPLE), id="by-cause"),
+            Container(Grid(GROUP_COLUMNS, marking=True), FilterLine(GROUPS_EXAMPLE), id="by-group"),
             Container(Grid(ALL_COLUMNS, marking=True), FilterLine(), id="by-job"),
             id=id,
         )
@@ -46,8 +46,8 @@ class DeadListPanel(Panel):
         self.query_one("#by-job").display = False
 
     @property
-    def causes(self) -> Grid:
-        return self.query_one("#by-cause Grid", Grid)
+    def group_grid(self) -> Grid:
+        return self.query_one("#by-group Grid", Grid)
 
     @property
     def jobs(self) -> Grid:
@@ -55,20 +55,20 @@ class DeadListPanel(Panel):
 
     @property
     def grid(self) -> Grid:
-        return self.causes if self._data.query.by_cause else self.jobs
+        return self.group_grid if self._data.query.by_group else self.jobs
 
     @property
     def filter(self) -> FilterLine:
         return self.filter_of(self._data.query)
 
     def filter_of(self, query: DeadListQuery) -> FilterLine:
-        side = "#by-cause" if query.by_cause else "#by-job"
+        side = "#by-group" if query.by_group else "#by-job"
         return self.query_one(f"{side} FilterLine", FilterLine)
 
     @property
     def group(self) -> DeadLetterGroup | None:
-        """The cause at the cursor, if causes are listed."""
-        return self.group_of(self.causes.cursor_key) if self._data.query.by_cause else None
+        """The group at the cursor, if groups are listed."""
+        return self.group_of(self.group_grid.cursor_key) if self._data.query.by_group else None
 
     def group_of(self, fingerprint: str) -> DeadLetterGroup | None:
         groups = self._data.groups or ()
@@ -76,37 +76,39 @@ class DeadListPanel(Panel):
 
     @property
     def job_id(self) -> str:
-        """The job at the cursor, or the newest job of the cause at the cursor; "" for none."""
-        if not self._data.query.by_cause:
+        """The job at the cursor, or the newest job of the group at the cursor; "" for none."""
+        if not self._data.query.by_group:
             return self.jobs.cursor_key
         return self.group.example.job_id if self.group is not None else ""
 
     def change_level(self, query: DeadListQuery) -> None:
-        """Shows the table of causes, of one cause's jobs, or of all jobs."""
-        if not query.by_cause:
+        """Shows the table of groups, of one group's jobs, or of all jobs."""
+        if not query.by_group:
             self.jobs.set_columns(ALL_COLUMNS if query.group is None else ONE_GROUP_COLUMNS)
-        self.query_one("#by-cause").display = query.by_cause
-        self.query_one("#by-job").display = not query.by_cause
+        self.query_one("#by-group").display = query.by_group
+        self.query_one("#by-job").display = not query.by_group
         self.grid.focus()
 
     def draw_rows(self, view: QueueView) -> None:
         """Draws the rows if anything has changed. Ages change once a minute."""
         data, query = self._data, self._data.query
         now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
-        content = data.groups if query.by_cause else data.rows
+        content = data.groups if query.by_group else data.rows
         fetch_error = data.fetch_error or view.connection_error
         drawn = (query, content, fetch_error, view.frozen, now_ms // _MINUTE_MS)
         if drawn == self._drawn:
             return
         self._drawn = drawn
-        if query.by_cause:
+        if query.by_group:
             dead = view.snapshot.dead if view.snapshot is not None else 0
             total = max(dead, sum(group.count for group in data.groups or ()))
-            rows = [Row(group.fingerprint, group_cells(group, total, now_ms)) for group in self._groups]
+            rows = [
+                Row(group.fingerprint, format_group_cells(group, total, now_ms)) for group in self._groups
+            ]
         else:
-            cells = partial(job_cells, now_ms=now_ms, with_error=query.group is None)
+            cells = partial(format_job_cells, now_ms=now_ms, with_error=query.group is None)
             rows = [Row(record.job_id, cells(record)) for record in data.rows or ()]
-        empty = empty_lines(query, self._extent(view), fetch_error=fetch_error, frozen=view.frozen)
+        empty = format_empty_lines(query, self._extent(view), fetch_error=fetch_error, frozen=view.frozen)
         self.grid.show(rows, empty=empty)
 
     def draw_frame(self, view: QueueView, *, selected: int | None, counting: int | None) -> None:
@@ -129,7 +131,7 @@ class DeadListPanel(Panel):
         data, query = self._data, self._data.query
         dead = view.snapshot.dead if view.snapshot is not None else None
         marked = len(self.grid.marks)
-        if query.by_cause:
+        if query.by_group:
             groups = data.groups
             return ListExtent(
                 shown=None if groups is None else len(self._groups),

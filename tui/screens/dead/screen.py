@@ -1,4 +1,4 @@
-"""The dead-letter screen: causes or jobs, with a detail panel."""
+"""The dead-letter screen: groups or jobs, with a detail panel."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COUNT_STEP = 5_000
 
 
 class DeadScreen(OperatorScreen):
-    """Lists dead letters by cause or one by one, and starts commands on them."""
+    """Lists dead letters by group or one by one, and starts commands on them."""
 
     MODE = "dead"
     AVAILABLE_IN_REPLAY = False
@@ -59,7 +59,7 @@ class DeadScreen(OperatorScreen):
             yield DeadDetailPanel(id="detail-panel")
 
     def on_mount(self) -> None:
-        self._list_panel.causes.focus()
+        self._list_panel.group_grid.focus()
 
     def on_resize(self) -> None:
         self._arrange()
@@ -151,7 +151,7 @@ class DeadScreen(OperatorScreen):
             self._list.request()
 
     def on_grid_row_selected(self, event: Grid.RowSelected) -> None:
-        if not self._query.by_cause:
+        if not self._query.by_group:
             self.operator_app.open_job(event.key)
         elif (group := self._list_panel.group_of(event.key)) is not None:
             self._show(DeadListQuery(group=group))
@@ -176,7 +176,7 @@ class DeadScreen(OperatorScreen):
             self._clear_selection()
         elif self._filter.is_open:
             self._filter.clear()
-        elif not self._query.by_cause:
+        elif not self._query.by_group:
             self._to_causes()
         else:
             return False
@@ -189,7 +189,7 @@ class DeadScreen(OperatorScreen):
             self._redraw()
 
     def on_grid_past_edge(self, event: Grid.PastEdge) -> None:
-        if not self._query.by_cause:
+        if not self._query.by_group:
             self.action_page(event.step)
 
     def action_details(self) -> None:
@@ -270,7 +270,7 @@ class DeadScreen(OperatorScreen):
             return bool(self._grid.cursor_key)
         if action == "page":
             data = self._data
-            return not self._query.by_cause and (data.next_cursor is not None or not data.paging.is_first)
+            return not self._query.by_group and (data.next_cursor is not None or not data.paging.is_first)
         return True
 
     @work(group="ask", exclusive=True)

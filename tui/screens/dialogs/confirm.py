@@ -69,12 +69,12 @@ class ConfirmWithReasonDialog(BaseConfirmDialog[str]):
     """Returns a reason, which may be empty and is stored with the event, or None."""
 
     def compose_fields(self) -> ComposeResult:
-        widget = Input(id="why", placeholder="stored with the event", compact=True, max_length=500)
+        widget = Input(id="reason", placeholder="stored with the event", compact=True, max_length=500)
         yield from compose_labelled_input("reason", widget)
         yield from super().compose_fields()
 
     def submit(self) -> None:
-        self.dismiss(self.query_one("#why", Input).value.strip())
+        self.dismiss(self.query_one("#reason", Input).value.strip())
 
 
 def compose_labelled_input(name: str, widget: Input) -> ComposeResult:

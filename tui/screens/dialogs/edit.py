@@ -15,9 +15,9 @@ from previewops.errors import InvalidPayload, Violation
 from previewops.tui.screens.dialogs.dialog import Dialog
 from previewops.tui.viewmodel.payload_editor import (
     format_editable,
+    format_violation_lines,
     locate_violation,
     parse_edited,
-    violation_lines,
 )
 from previewops.tui.viewmodel.spans import Span, Tone
 from previewops.tui.widgets.diffed_lines import DiffedLines
@@ -95,7 +95,7 @@ class EditPayloadDialog(Dialog[Payload]):
         box.display = True
         box.scroll_home(animate=False)
         lines = self.query_one("#violation-lines", DiffedLines)
-        lines.draw(lambda columns, _: violation_lines(violations, columns))
+        lines.draw(lambda columns, _: format_violation_lines(violations, columns))
         self._show_hint(_HINT_INVALID)
         self.action_next_violation()
 

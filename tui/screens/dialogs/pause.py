@@ -21,7 +21,7 @@ class ResumeDialog(Dialog[bool]):
     """Asks whether to resume a paused queue. Enter resumes, as it is easily undone."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        super().__init__("Resume the queue", resume_lines(snapshot), verb="resume")
+        super().__init__("Resume the queue", format_resume_lines(snapshot), verb="resume")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -31,14 +31,16 @@ class ResumeDialog(Dialog[bool]):
         self.dismiss(True)
 
 
-def resume_lines(snapshot: Snapshot) -> list[Line]:
+def format_resume_lines(snapshot: Snapshot) -> list[Line]:
     """The operator, time and reason of the pause, and the number of waiting jobs."""
     by = (Span(" by "), clean_span(snapshot.paused_by)) if snapshot.paused_by else ()
-    why = clean_span(snapshot.paused_why) if snapshot.paused_why else Span("no reason was given", Tone.DIM)
+    reason = (
+        clean_span(snapshot.pause_reason) if snapshot.pause_reason else Span("no reason was given", Tone.DIM)
+    )
     since = Span(format_age(snapshot.paused_since_ms, snapshot.now_ms), Tone.STRONG)
     return [
         (Span("Paused "), since, *by, Span(":")),
-        (Span("  "), why),
+        (Span("  "), reason),
         (),
         (Span(f"{pluralize(snapshot.backlog, 'job')} will be claimed."),),
     ]
@@ -48,7 +50,7 @@ async def ask_to_pause(app: OperatorApp, snapshot: Snapshot) -> Pause | Resume |
     """The command to pause or resume the queue; None if the operator cancels."""
     if snapshot.paused:
         return Resume() if await app.show_dialog(ResumeDialog(snapshot)) else None
-    why: str | None = await app.show_dialog(
+    reason: str | None = await app.show_dialog(
         PromptDialog("Pause the queue", "Workers claim no more jobs. Running jobs continue. Why?", "pause")
     )
-    return None if why is None else Pause(why)
+    return None if reason is None else Pause(reason)

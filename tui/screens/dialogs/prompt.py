@@ -40,7 +40,7 @@ class PromptDialog(Dialog[str]):
 
     def compose_fields(self) -> ComposeResult:
         yield Input(self._initial, id="text", placeholder=self._hint, max_length=500, compact=True)
-        yield Label("", id="refused", markup=False)
+        yield Label("", id="rejected", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#text", Input).focus()
@@ -52,6 +52,6 @@ class PromptDialog(Dialog[str]):
         text = self.query_one("#text", Input).value.strip()
         error = self._check(text)
         if error:
-            self.query_one("#refused", Label).update(error)
+            self.query_one("#rejected", Label).update(error)
         else:
             self.dismiss(text)

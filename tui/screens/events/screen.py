@@ -16,7 +16,7 @@ from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.event_text import event_subject
 from previewops.tui.viewmodel.events import feed as feed_lines
 from previewops.tui.viewmodel.events.feed import EventFeed
-from previewops.tui.viewmodel.queue_status import empty_lines
+from previewops.tui.viewmodel.queue_status import format_empty_lines
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
@@ -62,7 +62,7 @@ class EventsScreen(OperatorScreen):
         snapshot, feed = view.snapshot, self._feed
         grid = self.query_one("#events", Grid)
         if snapshot is None:
-            grid.show((), empty=empty_lines(view))
+            grid.show((), empty=format_empty_lines(view))
             return
         last = view.events[-1].event_id if view.events else ""
         # The feed changes when an event arrives, and at midnight, when times get a date.
@@ -77,7 +77,7 @@ class EventsScreen(OperatorScreen):
             self._dated = dated
             grid.set_columns(feed_lines.columns(dated=dated))
         rows = [Row(event.event_id, feed_lines.cells(event, snapshot.now_ms)) for event in shown]
-        grid.show(rows, empty=feed_lines.empty_lines(feed))
+        grid.show(rows, empty=feed_lines.format_empty_lines(feed))
         if feed.following and shown:
             grid.go_to(shown[0].event_id)
         waiting = feed.waiting(view.events)
@@ -90,7 +90,7 @@ class EventsScreen(OperatorScreen):
         if event is None:
             pane.write(lambda _columns: ())
         else:
-            pane.write(lambda columns: feed_lines.detail_lines(event, columns))
+            pane.write(lambda columns: feed_lines.format_detail_lines(event, columns))
         self.draw_keys()
 
     @property

@@ -47,9 +47,15 @@ class HealthScreen(OperatorScreen):
     def draw_view(self, view: QueueView) -> None:
         health = view.health
         figures = health.figures if health is not None else ()
-        self.query_one("#verdict", DiffedLines).draw(lambda columns, _: checks.verdict_lines(view, columns))
-        self.query_one("#checks", ScrollText).write(lambda columns: checks.check_lines(health, columns))
-        self.query_one("#figures", ScrollText).write(lambda columns: checks.figure_lines(figures, columns))
+        self.query_one("#verdict", DiffedLines).draw(
+            lambda columns, _: checks.format_verdict_lines(view, columns)
+        )
+        self.query_one("#checks", ScrollText).write(
+            lambda columns: checks.format_check_lines(health, columns)
+        )
+        self.query_one("#figures", ScrollText).write(
+            lambda columns: checks.format_figure_lines(figures, columns)
+        )
         self.draw_keys()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

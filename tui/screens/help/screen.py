@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 
 from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.modal import Modal
-from previewops.tui.viewmodel.help import help_lines
+from previewops.tui.viewmodel.help import format_help_lines
 from previewops.tui.widgets.diffed_lines import DiffedLines
 
 
@@ -34,5 +34,5 @@ class HelpScreen(Modal[None]):
 
     def on_mount(self) -> None:
         self.query_one("#lines", DiffedLines).draw(
-            lambda columns, _: help_lines(self._mode, self._key_actions, columns)
+            lambda columns, _: format_help_lines(self._mode, self._key_actions, columns)
         )

@@ -7,9 +7,14 @@ from textual.containers import Container, Horizontal
 
 from previewops.disclosure import payload_for_display
 from previewops.queue.records import JobRecord
-from previewops.tui.viewmodel.attempts import ATTEMPT_COLUMNS, attempt_cells
-from previewops.tui.viewmodel.job.artifacts import ARTIFACT_COLUMNS, BundleFile, artifact_cells, format_total
-from previewops.tui.viewmodel.json_lines import json_lines, wrap_json
+from previewops.tui.viewmodel.attempts import ATTEMPT_COLUMNS, format_attempt_cells
+from previewops.tui.viewmodel.job.artifacts import (
+    ARTIFACT_COLUMNS,
+    BundleFile,
+    format_artifact_cells,
+    format_total,
+)
+from previewops.tui.viewmodel.json_lines import format_json_lines, wrap_json
 from previewops.tui.viewmodel.spans import Line, Span, Tone
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
@@ -38,12 +43,12 @@ class DetailPanels(Horizontal):
         self._artifacts = artifacts
         self._write_payload(record)
         attempts = [
-            Row(str(number), attempt_cells(number, attempt, now_ms))
+            Row(str(number), format_attempt_cells(number, attempt, now_ms))
             for number, attempt in record.numbered_history
         ]
         empty_text = "No attempt has failed." if not record.attempts else "The failed attempts were not kept."
         self.query_one("#attempts", Grid).show(attempts, empty=[(Span(empty_text, Tone.DIM),)])
-        files = [Row(file.path, artifact_cells(file)) for file in artifacts]
+        files = [Row(file.path, format_artifact_cells(file)) for file in artifacts]
         self.query_one("#artifacts", Grid).show(files, empty=[(Span("There are no artifacts.", Tone.DIM),)])
         self._label(len(attempts))
         present = {"attempts": bool(attempts), "artifacts": bool(artifacts)}
@@ -75,7 +80,7 @@ class DetailPanels(Horizontal):
         elif self._payload and record.payload == self._of:
             return
         else:
-            lines = json_lines(payload_for_display(record.payload))
+            lines = format_json_lines(payload_for_display(record.payload))
         self._of, self._payload = record.payload, lines
         self.query_one("#payload", ScrollText).write(lambda columns: wrap_json(lines, columns))
 

@@ -28,9 +28,9 @@ from previewops.tui.screens.job.traceback import TracebackScreen
 from previewops.tui.screens.jobs.cancel_dialog import ask_to_cancel
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.terminal.bundle_images import find_bundle, read_bundle
-from previewops.tui.viewmodel.attempts import attempt_lines
+from previewops.tui.viewmodel.attempts import format_attempt_lines
 from previewops.tui.viewmodel.job.artifacts import BundleContents, parse_artifacts
-from previewops.tui.viewmodel.job.facts import fact_lines, no_job_lines, preview_placeholder
+from previewops.tui.viewmodel.job.facts import format_fact_lines, format_no_job_lines, preview_placeholder
 from previewops.tui.viewmodel.jobs.rows import merge_running_job
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 from previewops.tui.viewmodel.wrap import wrap_lines
@@ -177,11 +177,11 @@ class JobScreen(OperatorScreen):
             return
         self.set_class(self._record is None, "-nothing")
         if self._record is None:
-            lines = self._placeholder_lines()
+            lines = self._format_placeholder_lines()
             self.query_one("#nothing", ScrollText).write(lambda columns: wrap_lines(lines, columns))
             return
         record, now_ms = self._with_progress(self._record), self._now_ms()
-        self.query_one("#facts", ScrollText).write(lambda columns: fact_lines(record, now_ms, columns))
+        self.query_one("#facts", ScrollText).write(lambda columns: format_fact_lines(record, now_ms, columns))
         self.query_one("#facts-panel", Panel).label(record.job_id, self._freshness_text(record))
         self.query_one(DetailPanels).show(record, self._bundle.artifacts, now_ms)
         self._draw_preview()
@@ -199,7 +199,7 @@ class JobScreen(OperatorScreen):
         if record is None:
             return
         if self._bundle_error is not None:
-            panel.show_text(_error_lines(self._bundle_error))
+            panel.show_text(_format_error_lines(self._bundle_error))
         elif not self._bundle.pictures:
             latest, width = self._with_progress(record), max(20, panel.content_size.width)
             panel.show_text(preview_placeholder(latest, width))
@@ -214,11 +214,11 @@ class JobScreen(OperatorScreen):
             return "frozen"
         return "live" if pending else ""
 
-    def _placeholder_lines(self) -> list[Line]:
+    def _format_placeholder_lines(self) -> list[Line]:
         if not self._job_id:
-            return no_job_lines()
+            return format_no_job_lines()
         if self._error is not None:
-            return [*_error_lines(self._error), (), *no_job_lines()[2:]]
+            return [*_format_error_lines(self._error), (), *format_no_job_lines()[2:]]
         return _LOADING
 
     # -- navigation -------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ class JobScreen(OperatorScreen):
             self.query_one(PreviewPanel).show_file(message.key)
         elif self._record is not None:
             number = int(message.key)
-            lines = attempt_lines(dict(self._record.numbered_history)[number])
+            lines = format_attempt_lines(dict(self._record.numbered_history)[number])
             self.app.push_screen(TracebackScreen(f"attempt {number} of {self._record.job_id}", lines))
 
     def action_copy(self) -> None:
@@ -266,9 +266,9 @@ class JobScreen(OperatorScreen):
         if record is None:
             return
         active = self._with_progress(record).state is JobState.ACTIVE
-        why = await ask_to_cancel(self, (record.job_id,), active=int(active))
-        if why is not None:
-            await self._execute(Cancel((record.job_id,), why))
+        reason = await ask_to_cancel(self, (record.job_id,), active=int(active))
+        if reason is not None:
+            await self._execute(Cancel((record.job_id,), reason))
 
     @work(group="ask")
     async def action_requeue(self) -> None:
@@ -313,5 +313,5 @@ def _run_key(record: JobRecord) -> tuple[str, int, int | None]:
     return record.job_id, record.requeues, record.finished_ms
 
 
-def _error_lines(error: PreviewopsError) -> list[Line]:
+def _format_error_lines(error: PreviewopsError) -> list[Line]:
     return [(clean_span(error.message, Tone.WARN),), (clean_span(error.hint or "", Tone.DIM),)]

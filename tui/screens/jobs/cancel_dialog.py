@@ -27,9 +27,9 @@ async def ask_to_cancel(
     if active and count == 1:
         ends = "It is running: its render process is killed."
     verb = "cancel job" if count == 1 else "cancel jobs"
-    why = await screen.show_dialog(PromptDialog(f"Cancel {jobs_text}", f"{ends} Why?", verb))
-    if why is None or count == 1:
-        return None if why is None else str(why)
+    reason = await screen.show_dialog(PromptDialog(f"Cancel {jobs_text}", f"{ends} Why?", verb))
+    if reason is None or count == 1:
+        return None if reason is None else str(reason)
     cancelled = Span(" jobs are cancelled and will not be rendered.")
     lines: list[Line] = [(Span(f"{count:,}", Tone.STRONG), cancelled)]
     if active:
@@ -43,4 +43,4 @@ async def ask_to_cancel(
         lines.append((Span(f"  and {count - _NAMED:,} more", Tone.DIM),))
     level = confirmation_level(count, reversible=False)
     sure = await screen.show_dialog(ConfirmDialog(f"Cancel {jobs_text}", lines, verb=verb, level=level))
-    return str(why) if sure else None
+    return str(reason) if sure else None

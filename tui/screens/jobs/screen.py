@@ -29,11 +29,11 @@ from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection
 from previewops.tui.viewmodel.jobs.list_state import (
     JobListState,
     changes_too_fast,
-    empty_lines,
+    format_empty_lines,
     subtitle_of,
     title_of,
 )
-from previewops.tui.viewmodel.jobs.rows import job_cells, job_columns, merge_running_jobs, state_tabs
+from previewops.tui.viewmodel.jobs.rows import format_job_cells, job_columns, merge_running_jobs, state_tabs
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
@@ -176,9 +176,9 @@ class JobsScreen(OperatorScreen):
             self._shown = ()  # the old rows belong to another list
         now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
         state = listing.state
-        rows = [Row(record.job_id, job_cells(record, now_ms, state)) for record in self._shown]
+        rows = [Row(record.job_id, format_job_cells(record, now_ms, state)) for record in self._shown]
         self._grid.set_columns(job_columns(state))
-        self._grid.show(rows, empty=empty_lines(listing, fetch_error, frozen=view.frozen))
+        self._grid.show(rows, empty=format_empty_lines(listing, fetch_error, frozen=view.frozen))
         snapshot = view.snapshot
         self.query_one("#states", DiffedLines).draw(lambda columns, _: [state_tabs(snapshot, state, columns)])
         self._draw_labels()
@@ -308,12 +308,12 @@ class JobsScreen(OperatorScreen):
     async def action_cancel(self) -> None:
         selected, pending = self._selected_ids(), self._cancellable_ids()
         active = sum(record.state is JobState.ACTIVE for record in self._shown if record.job_id in pending)
-        why = await ask_to_cancel(self, pending, active=active, ended=len(selected) - len(pending))
-        if why is None:
+        reason = await ask_to_cancel(self, pending, active=active, ended=len(selected) - len(pending))
+        if reason is None:
             return
         self._grid.mark(())
         with suppress(WorkerError):  # the command runner reports errors
-            await self.operator_app.start_command(Cancel(pending, why)).wait()
+            await self.operator_app.start_command(Cancel(pending, reason)).wait()
         self._request_page()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -51,17 +51,21 @@ class OverviewScreen(OperatorScreen):
 
     def draw_view(self, view: QueueView) -> None:
         self.query_one("#headline", DiffedLines).draw(lambda columns, _: panels.headline(view, columns))
-        self.query_one("#depth", DiffedLines).draw(lambda columns, _: panels.depth_lines(view, columns))
-        self.query_one("#fleet", DiffedLines).draw(partial(panels.worker_lines, view))
+        self.query_one("#depth", DiffedLines).draw(
+            lambda columns, _: panels.format_depth_lines(view, columns)
+        )
+        self.query_one("#fleet", DiffedLines).draw(partial(panels.format_worker_lines, view))
         for period in Period:
             if period is self._period or self._tall:
                 self._draw_charts(view, period)
-        self.query_one("#events", DiffedLines).draw(partial(panels.event_lines, view))
+        self.query_one("#events", DiffedLines).draw(partial(panels.format_event_lines, view))
 
     def _draw_charts(self, view: QueueView, period: Period) -> None:
-        throughput = partial(charts.throughput_lines, view, period)
+        throughput = partial(charts.format_throughput_lines, view, period)
         self.query_one(f"#throughput-{period}", DiffedLines).draw(throughput)
-        self.query_one(f"#latency-{period}", DiffedLines).draw(partial(charts.latency_lines, view, period))
+        self.query_one(f"#latency-{period}", DiffedLines).draw(
+            partial(charts.format_latency_lines, view, period)
+        )
 
     def on_mount(self) -> None:
         for period in Period:

@@ -10,6 +10,7 @@ from textual.binding import BindingType
 from textual.containers import Container
 
 from previewops.snapshot.fleet import WorkerCountRange
+from previewops.snapshot.hosts import Fleet
 from previewops.tui.commands.commands import FleetActionCommand, Scale
 from previewops.tui.keymap import KeyAction
 from previewops.tui.screens.base import OperatorScreen, bindings
@@ -19,7 +20,7 @@ from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.confirmation import ConfirmationLevel, confirmation_level
 from previewops.tui.viewmodel.fleet import command_targets, detail, table
 from previewops.tui.viewmodel.fleet.table import FleetRow
-from previewops.tui.viewmodel.queue_status import empty_lines
+from previewops.tui.viewmodel.queue_status import format_empty_lines
 from previewops.tui.viewmodel.spans import Line
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
@@ -68,7 +69,7 @@ class WorkersScreen(OperatorScreen):
         snapshot = view.snapshot
         grid = self.query_one("#table", Grid)
         if snapshot is None:
-            grid.show((), empty=empty_lines(view))
+            grid.show((), empty=format_empty_lines(view))
             return
         rows = table.fleet_rows(snapshot)
         self._rows = {row.key: row for row in rows}
@@ -78,8 +79,9 @@ class WorkersScreen(OperatorScreen):
             grid.set_columns(table.columns(differ=differ))
         runs = table.runs_by_id(snapshot.running_jobs)
         now_ms = snapshot.now_ms
-        shown = [Row(row.key, table.cells(row, now_ms, runs, differ=differ)) for row in rows]
-        grid.show(shown, empty=table.empty_lines(snapshot))
+        fleet = Fleet.of(snapshot.workers)
+        shown = [Row(row.key, table.cells(row, now_ms, runs, fleet, differ=differ)) for row in rows]
+        grid.show(shown, empty=table.format_empty_lines(snapshot))
         self.query_one("#table-panel", Panel).label(subtitle=table.summary(snapshot) if rows else "")
         self.query_one("#detail-panel", Panel).display = bool(rows)
         self._draw_detail()
@@ -94,7 +96,7 @@ class WorkersScreen(OperatorScreen):
         else:
             jobs = self._jobs()
             runs = table.runs_by_id(snapshot.running_jobs)
-            pane.write(lambda columns: detail.detail_lines(row, jobs, snapshot, runs, columns))
+            pane.write(lambda columns: detail.format_detail_lines(row, jobs, snapshot, runs, columns))
         self.draw_keys()
 
     @property
@@ -167,7 +169,7 @@ class WorkersScreen(OperatorScreen):
         if worker_range is None:
             return
         surplus = command_targets.count_surplus_workers(supervisor, worker_range)
-        lines = command_targets.scale_down_lines(supervisor, worker_range)
+        lines = command_targets.format_scale_down_lines(supervisor, worker_range)
         if surplus and not await self._confirm("Scale down", lines, "scale", surplus):
             return
         self.operator_app.start_command(Scale(supervisor.supervisor_id, worker_range))
@@ -187,17 +189,17 @@ class WorkersScreen(OperatorScreen):
         if target is None:
             return
         title = f"{kind.capitalize()} {target.label}"
-        lines = command_targets.confirmation_lines(target)
+        lines = command_targets.format_confirmation_lines(target)
         if not await self._confirm(title, lines, kind, target.affected):
             return
-        why = ""
+        reason = ""
         if kind != "reset":
             question = f"{command_targets.join_text(lines)} Why?"
             if target.affected > 1:
                 question = "Why? The reason is recorded."
-            why = await self.show_dialog(PromptDialog(title, question, kind))
-        if why is not None:
-            command = FleetActionCommand(kind, target.supervisor_id, target.worker_id, why)
+            reason = await self.show_dialog(PromptDialog(title, question, kind))
+        if reason is not None:
+            command = FleetActionCommand(kind, target.supervisor_id, target.worker_id, reason)
             self.operator_app.start_command(command)
 
     async def _confirm(self, title: str, lines: list[Line], verb: str, hits: int) -> bool:

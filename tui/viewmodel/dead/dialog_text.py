@@ -1,4 +1,4 @@
-"""Text of the dialogs before a command on dead letters: the count, the causes and the consequences."""
+"""Text of the dialogs before a command on dead letters: the count, the groups and the consequences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from previewops.states import Priority
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, clip, pad
 
 MOST_PARTS = 5
-"""Maximum of causes listed one by one."""
+"""Maximum of groups listed one by one."""
 
 DIALOG_COLUMNS = 64
 """Width of a dialog's text without line breaks."""
@@ -19,8 +19,8 @@ _ERROR = 24
 
 
 @dataclass(frozen=True, slots=True)
-class CauseCount:
-    """The number of affected dead letters of one cause."""
+class GroupCount:
+    """The number of affected dead letters of one group."""
 
     count: int
     error: str
@@ -29,19 +29,19 @@ class CauseCount:
 
 @dataclass(frozen=True, slots=True)
 class CountPreview:
-    """The number of affected dead letters, with their causes, largest first, as far as they are known.
+    """The number of affected dead letters, with their groups, largest first, as far as they are known.
 
     ``cut_off_ms`` is the time of the count (server): later deaths are not included.
     """
 
     count: int
-    causes: tuple[CauseCount, ...] = ()
+    groups: tuple[GroupCount, ...] = ()
     cut_off_ms: int | None = None
 
     @property
     def rest(self) -> int:
-        """The number of dead letters beyond the ``MOST_PARTS`` causes that are listed."""
-        return max(0, self.count - sum(part.count for part in self.causes[:MOST_PARTS]))
+        """The number of dead letters beyond the ``MOST_PARTS`` groups that are listed."""
+        return max(0, self.count - sum(part.count for part in self.groups[:MOST_PARTS]))
 
 
 def requeue_title(count: int, priority: Priority | None) -> str:
@@ -49,30 +49,30 @@ def requeue_title(count: int, priority: Priority | None) -> str:
     return f"Requeue {pluralize(count, 'dead letter')}{as_what}"
 
 
-def requeue_lines(tally: CountPreview, priority: Priority | None, *, paused: bool) -> list[Line]:
+def format_requeue_lines(tally: CountPreview, priority: Priority | None, *, paused: bool) -> list[Line]:
     """The dialog's text before a requeue."""
     how = "with their own priority" if priority is None else f"with priority {priority.value}"
-    lines = [*count_lines(tally), (), (Span(f"They run again {how}. Attempts start from 0."),)]
+    lines = [*format_count_lines(tally), (), (Span(f"They run again {how}. Attempts start from 0."),)]
     if paused:
         lines.append((Span("The queue is paused: they wait until it is resumed.", Tone.WARN),))
     return lines
 
 
-def discard_lines(tally: CountPreview) -> list[Line]:
+def format_discard_lines(tally: CountPreview) -> list[Line]:
     """The dialog's text before a discard."""
     them = "It is" if tally.count == 1 else "They are"
     return [
-        *count_lines(tally),
+        *format_count_lines(tally),
         (),
         (Span(f"{them} deleted permanently, with payloads.", Tone.BAD),),
         (Span("To keep them in a file, cancel and press w on Dead letters first.", Tone.DIM),),
     ]
 
 
-def count_lines(tally: CountPreview) -> list[Line]:
-    """The total, then one line per cause."""
+def format_count_lines(tally: CountPreview) -> list[Line]:
+    """The total, then one line per group."""
     lines: list[Line] = [(Span(pluralize(tally.count, "dead letter"), Tone.STRONG), *_spread(tally))]
-    named = tally.causes[:MOST_PARTS]
+    named = tally.groups[:MOST_PARTS]
     rest = tally.rest
     width = max((len(f"{number:,}") for number in (*(part.count for part in named), rest)), default=1)
     errors = max((len(clean(part.error)) for part in named), default=0)
@@ -83,13 +83,13 @@ def count_lines(tally: CountPreview) -> list[Line]:
         lines.append(clip(row, DIALOG_COLUMNS))
     if rest and named:
         count = pad((Span(f"{rest:,}", Tone.STRONG),), width, right=True)
-        lines.append((Span(_INDENT), *count, Span("  of other causes", Tone.DIM)))
+        lines.append((Span(_INDENT), *count, Span("  of other groups", Tone.DIM)))
     return lines
 
 
 def _spread(tally: CountPreview) -> Line:
-    causes = len(tally.causes)
-    if not causes or (tally.count == 1 and causes == 1):
+    groups = len(tally.groups)
+    if not groups or (tally.count == 1 and groups == 1):
         return ()
-    known = sum(part.count for part in tally.causes) >= tally.count
-    return (Span(f" of {pluralize(causes, 'cause')}{'' if known else ' and more'}"),)
+    known = sum(part.count for part in tally.groups) >= tally.count
+    return (Span(f" of {pluralize(groups, 'group')}{'' if known else ' and more'}"),)

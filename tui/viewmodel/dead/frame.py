@@ -9,7 +9,7 @@ from previewops.formatting import pluralize
 from previewops.tui.viewmodel.dead.paging import row_range
 from previewops.tui.viewmodel.dead.rows import error_of, unsupported_fields
 from previewops.tui.viewmodel.dead.selection import DeadListQuery
-from previewops.tui.viewmodel.empty_states import loading_lines
+from previewops.tui.viewmodel.empty_states import format_loading_lines
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
 
@@ -19,7 +19,7 @@ class ListExtent:
 
     ``shown`` is the number of rows on the page, None while it is loading; ``start`` the number of rows before it.
     ``total`` is the number of rows of the list, None while unknown. ``complete`` is False if there may be more
-    causes. ``dead`` is the number of dead letters, ``marked`` the number of marked rows. ``selected`` is the number
+    groups. ``dead`` is the number of dead letters, ``marked`` the number of marked rows. ``selected`` is the number
     of selected jobs if the selection extends beyond the page, else None.
     """
 
@@ -34,7 +34,7 @@ class ListExtent:
 
 def title_of(query: DeadListQuery, extent: ListExtent) -> str:
     """What is listed, how much of it, and the selection."""
-    parts = [_causes(query, extent) if query.by_cause else _jobs(query, extent)]
+    parts = [_groups(query, extent) if query.by_group else _jobs(query, extent)]
     if extent.selected is not None:
         matching = " that match" if query.is_filtered else ""
         parts.append(f"all {extent.selected:,}{matching} selected")
@@ -43,15 +43,15 @@ def title_of(query: DeadListQuery, extent: ListExtent) -> str:
     return " · ".join(parts)
 
 
-def _causes(query: DeadListQuery, extent: ListExtent) -> str:
+def _groups(query: DeadListQuery, extent: ListExtent) -> str:
     if extent.shown is None or extent.total is None:
-        return "dead letters by cause"
+        return "dead letters by group"
     most = "" if extent.complete else " largest"
-    causes = f"{extent.total:,}{most} {'cause' if extent.total == 1 else 'causes'}"
+    groups = f"{extent.total:,}{most} {'group' if extent.total == 1 else 'groups'}"
     if query.is_filtered:
-        return f"{extent.shown:,} of {causes}"
+        return f"{extent.shown:,} of {groups}"
     of = "" if extent.dead is None else f"{pluralize(extent.dead, 'dead letter')}, "
-    return f"{of}{causes}"
+    return f"{of}{groups}"
 
 
 def _jobs(query: DeadListQuery, extent: ListExtent) -> str:
@@ -74,39 +74,39 @@ def subtitle_of(
     if frozen:
         return "frozen"
     if query.is_filtered:  # escape clears the filter first, which the filter line shows
-        return _describe_cause_filter(query) if query.by_cause else ""
-    return "" if query.by_cause else "esc: back to the causes"
+        return _describe_group_filter(query) if query.by_group else ""
+    return "" if query.by_group else "esc: back to the groups"
 
 
-def _describe_cause_filter(query: DeadListQuery) -> str:
+def _describe_group_filter(query: DeadListQuery) -> str:
     if unsupported_fields(query.terms):
-        return "causes are filtered by error text only"
+        return "groups are filtered by error text only"
     return "commands affect matching jobs only"
 
 
-def empty_lines(
+def format_empty_lines(
     query: DeadListQuery, extent: ListExtent, *, fetch_error: str, frozen: bool
 ) -> Sequence[Line]:
     """The text in place of rows."""
     if extent.shown is None:
-        return loading_lines(fetch_error, frozen=frozen)
-    unsupported = unsupported_fields(query.terms) if query.by_cause else ()
+        return format_loading_lines(fetch_error, frozen=frozen)
+    unsupported = unsupported_fields(query.terms) if query.by_group else ()
     if unsupported:
         names = ", ".join(f"{name}:" for name in unsupported)
         return [
-            (Span("Causes are filtered by error text,", Tone.DIM),),
+            (Span("Groups are filtered by error text,", Tone.DIM),),
             (Span(f"not by {names}", Tone.DIM),),
             (Span("f", Tone.INFO), Span(" lists the jobs, ", Tone.DIM), Span("esc", Tone.INFO), *_clears),
         ]
     if query.is_filtered:
-        noun = "cause" if query.by_cause else "dead letter"
+        noun = "group" if query.by_group else "dead letter"
         return [
             (Span(f"No {noun} matches ", Tone.DIM), clean_span(query.terms)),
             (Span("esc", Tone.INFO), *_clears),
         ]
-    if not query.by_cause and query.group is not None:
+    if not query.by_group and query.group is not None:
         return [
-            (Span("No dead letters of this cause are left.", Tone.GOOD),),
+            (Span("No dead letters of this group are left.", Tone.GOOD),),
             (Span("esc", Tone.INFO), *_goes_back),
         ]
     return [
@@ -116,4 +116,4 @@ def empty_lines(
 
 
 _clears = (Span(" clears the filter.", Tone.DIM),)
-_goes_back = (Span(" goes back to the causes.", Tone.DIM),)
+_goes_back = (Span(" goes back to the groups.", Tone.DIM),)

@@ -1,4 +1,4 @@
-"""Dead letters: table rows of causes and jobs, and the detail panel."""
+"""Dead letters: table rows of groups and jobs, and the detail panel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from previewops.queue.dead_letter_filter import DeadLetterGroup
 from previewops.queue.filter_query import FilterQuery
 from previewops.queue.records import Attempt, JobRecord
 from previewops.states import JobState
-from previewops.tui.viewmodel.attempts import traceback_lines
+from previewops.tui.viewmodel.attempts import format_traceback_lines
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
@@ -45,7 +45,7 @@ _SHARE_BAR = 5
 _INDENT = "  "
 
 
-# -- causes ---------------------------------------------------------------------------------------------
+# -- groups ---------------------------------------------------------------------------------------------
 
 
 def error_of(record: JobRecord) -> str:
@@ -54,7 +54,7 @@ def error_of(record: JobRecord) -> str:
 
 
 def filter_groups(groups: Sequence[DeadLetterGroup], terms: FilterQuery) -> tuple[DeadLetterGroup, ...]:
-    """The groups whose newest job's error matches; none if the filter has fields that causes lack."""
+    """The groups whose newest job's error matches; none if the filter has fields that groups lack."""
     if unsupported_fields(terms):
         return ()
     return tuple(group for group in groups if terms.matches({"error": _error_text(group.example)}))
@@ -66,19 +66,19 @@ def _error_text(record: JobRecord) -> str:
 
 
 def unsupported_fields(terms: FilterQuery) -> tuple[str, ...]:
-    """Fields of a filter that causes lack: one cause may have jobs of many projects and priorities."""
+    """Fields of a filter that groups lack: one group may have jobs of many projects and priorities."""
     named = (term.field for term in terms if term.text and term.field is not None)
     return tuple(dict.fromkeys(name for name in named if name != "error"))
 
 
 def restrict_to_errors(terms: FilterQuery) -> FilterQuery:
-    """A filter of causes as a filter of jobs: its words are matched with the error only, not with ids or projects."""
+    """A filter of groups as a filter of jobs: its words are matched with the error only, not with ids or projects."""
     limited = tuple(replace(term, field=term.field or "error") for term in terms.terms)
     return FilterQuery(limited, terms.inverted)
 
 
-def group_cells(group: DeadLetterGroup, total: int, now_ms: int) -> tuple[Line, ...]:
-    """One cause as a row; ``total`` is the number of dead letters."""
+def format_group_cells(group: DeadLetterGroup, total: int, now_ms: int) -> tuple[Line, ...]:
+    """One group as a row; ``total`` is the number of dead letters."""
     share = min(1.0, group.count / total) if total else 0.0
     return (
         (Span(f"{group.count:,}", Tone.STRONG),),
@@ -102,7 +102,7 @@ def ago(then_ms: int | None, now_ms: int) -> str:
 # -- jobs -----------------------------------------------------------------------------------------------
 
 
-def job_cells(record: JobRecord, now_ms: int, *, with_error: bool) -> tuple[Line, ...]:
+def format_job_cells(record: JobRecord, now_ms: int, *, with_error: bool) -> tuple[Line, ...]:
     """One dead letter as a row of ``ALL_COLUMNS``, or without its error of ``ONE_GROUP_COLUMNS``."""
     error: tuple[Line, ...] = ((Span(error_of(record), Tone.BAD),),) if with_error else ()
     return (
@@ -120,8 +120,8 @@ def job_cells(record: JobRecord, now_ms: int, *, with_error: bool) -> tuple[Line
 # -- detail panel ---------------------------------------------------------------------------------------
 
 
-def group_lines(group: DeadLetterGroup, total: int, now_ms: int, columns: int) -> list[Line]:
-    """Summary of a cause: count, period and fingerprint. Its newest job follows."""
+def format_group_lines(group: DeadLetterGroup, total: int, now_ms: int, columns: int) -> list[Line]:
+    """Summary of a group: count, period and fingerprint. Its newest job follows."""
     share = f", {_percent(min(1.0, group.count / total))} of all" if total else ""
     period = f", first {ago(group.first_ms, now_ms)}, last {ago(group.last_ms, now_ms)}"
     lines: list[Line] = [
@@ -133,7 +133,7 @@ def group_lines(group: DeadLetterGroup, total: int, now_ms: int, columns: int) -
     return wrap_lines(lines, columns)
 
 
-def job_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
+def format_job_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
     """Details of a dead letter: reason, origin, and each attempt with its traceback."""
     lines: list[Line] = [
         (clean_span(record.job_id, Tone.STRONG), clean_span(f"  project {record.project_id}", Tone.DIM))
@@ -148,7 +148,7 @@ def job_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
     ]
     rows = wrap_lines(lines, columns)
     for number, attempt in reversed(record.numbered_history):
-        rows += [(), *_attempt_lines(number, attempt, columns)]
+        rows += [(), *_format_attempt_lines(number, attempt, columns)]
     if not record.history:
         rows += [(), *wrap((Span("No failed attempt was recorded.", Tone.DIM),), columns)]
     return rows
@@ -171,7 +171,7 @@ def _story(record: JobRecord, now_ms: int) -> str:
     return ", ".join(parts)
 
 
-def _attempt_lines(number: int, attempt: Attempt, columns: int) -> list[Line]:
+def _format_attempt_lines(number: int, attempt: Attempt, columns: int) -> list[Line]:
     clock = iso_from_ms(attempt.at_ms)[11:19]
     head: Line = (
         Span(f"attempt {number}", Tone.STRONG),
@@ -180,7 +180,7 @@ def _attempt_lines(number: int, attempt: Attempt, columns: int) -> list[Line]:
     )
     error: Line = (clean_span(f"{attempt.code}: ", Tone.WARN), clean_span(attempt.message))
     rows = [*wrap(head, columns), *_indented(error, columns)]
-    for line in traceback_lines(attempt.traceback) if attempt.traceback else ():
+    for line in format_traceback_lines(attempt.traceback) if attempt.traceback else ():
         rows += _indented(line, columns)
     return rows
 

@@ -14,21 +14,21 @@ from previewops.tui.viewmodel.dead.rows import restrict_to_errors
 
 @dataclass(frozen=True, slots=True)
 class DeadListQuery:
-    """The listed rows: the causes, the jobs of one ``group``, or with ``flat`` all jobs; filtered by ``terms``."""
+    """The listed rows: the groups, the jobs of one ``group``, or with ``flat`` all jobs; filtered by ``terms``."""
 
     flat: bool = False
     group: DeadLetterGroup | None = None
     terms: FilterQuery = field(default_factory=FilterQuery)
 
     @property
-    def by_cause(self) -> bool:
-        """Whether the rows are causes rather than jobs."""
+    def by_group(self) -> bool:
+        """Whether the rows are groups rather than jobs."""
         return not self.flat and self.group is None
 
     @property
     def filter(self) -> DeadLetterFilter:
         """The filter of all listed dead letters, including those beyond the page."""
-        if self.by_cause:
+        if self.by_group:
             return DeadLetterFilter(query=restrict_to_errors(self.terms))
         fingerprint = None if self.group is None else self.group.fingerprint
         return DeadLetterFilter(fingerprint=fingerprint, query=self.terms)
@@ -71,7 +71,7 @@ def select(
 ) -> DeadSelection | None:
     """Everything that matches if ``everything``, else the marked rows, else the row at the cursor; None without rows.
 
-    ``shown`` are the visible rows. Of a cause, only jobs that match the filter are selected.
+    ``shown`` are the visible rows. Of a group, only jobs that match the filter are selected.
     """
     if everything:
         return DeadSelection((query.filter,), "all that match" if query.is_filtered else "all of them")
@@ -79,8 +79,8 @@ def select(
     if not keys:
         return None
     unseen = len(set(keys) - set(shown))
-    if query.by_cause:
-        description = "this cause" if not marks else f"the {pluralize(len(keys), 'marked cause')}"
+    if query.by_group:
+        description = "this group" if not marks else f"the {pluralize(len(keys), 'marked group')}"
         if query.is_filtered:
             description = f"matching jobs of {description}"
         terms = restrict_to_errors(query.terms)

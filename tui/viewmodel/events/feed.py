@@ -103,7 +103,7 @@ def _clock(at_ms: int, now_ms: int) -> str:
     return at[11:19] if at[:10] == now[:10] else f"{at[5:10]} {at[11:16]}"
 
 
-def empty_lines(feed: EventFeed) -> tuple[Line, ...]:
+def format_empty_lines(feed: EventFeed) -> tuple[Line, ...]:
     if feed.terms:
         return (
             (Span("no event matches ", Tone.DIM), clean_span(feed.terms)),
@@ -130,7 +130,7 @@ def subtitle(feed: EventFeed, shown: int, waiting: int) -> str:
     return " · ".join(parts)
 
 
-def detail_lines(event: QueueEvent, columns: int) -> list[Line]:
+def format_detail_lines(event: QueueEvent, columns: int) -> list[Line]:
     """All fields of an event, the most important first."""
     when = iso_from_ms(event.at_ms)
     fields = {name: value for name, value in event.fields.items() if value}

@@ -53,8 +53,8 @@ class CommandTarget:
 def find_target(act: str, row: FleetRow | None, rows: Sequence[FleetRow]) -> CommandTarget | None:
     """The target of a command at the cursor's row; None if no supervisor accepts it or no worker would change.
 
-    A slot without a worker yet has no worker id. Its reset goes to the host, whose supervisor restarts only workers
-    that are not running.
+    A worker slot that is still empty has no worker id. Its reset goes to the host, whose supervisor restarts only
+    workers that are not running.
     """
     if row is None or row.supervisor is None or not row.accepts_commands:
         return None
@@ -66,7 +66,9 @@ def find_target(act: str, row: FleetRow | None, rows: Sequence[FleetRow]) -> Com
     supervisor = row.supervisor
     targets = [other for other in rows if other.supervisor is supervisor] if is_host else [row]
     affected = [
-        target for target in targets if target.slot is not None and target.slot.phase in _AFFECTED_PHASES[act]
+        target
+        for target in targets
+        if target.supervised is not None and target.supervised.phase in _AFFECTED_PHASES[act]
     ]
     if not affected or (not row.is_heading and row not in affected):
         return None
@@ -75,7 +77,7 @@ def find_target(act: str, row: FleetRow | None, rows: Sequence[FleetRow]) -> Com
     return CommandTarget(act, supervisor.supervisor_id, host, worker_id, len(affected), jobs)
 
 
-def confirmation_lines(target: CommandTarget) -> list[Line]:
+def format_confirmation_lines(target: CommandTarget) -> list[Line]:
     """The dialog's text before a command."""
     jobs = pluralize(target.jobs, "job") if target.jobs else "no job"
     if target.affected == 1:
@@ -121,7 +123,7 @@ def scale_prompt(supervisor: SupervisorStatus) -> str:
     )
 
 
-def scale_down_lines(supervisor: SupervisorStatus, worker_range: WorkerCountRange) -> list[Line]:
+def format_scale_down_lines(supervisor: SupervisorStatus, worker_range: WorkerCountRange) -> list[Line]:
     """The dialog's text before workers are stopped."""
     count = count_surplus_workers(supervisor, worker_range)
     host = clean_span(supervisor.state.host, Tone.STRONG)

@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from previewops.formatting import clean, pluralize
+from previewops.snapshot.hosts import Fleet, group_by_host
 from previewops.snapshot.model import RunningJob, Snapshot
 from previewops.tui.state.queue_view import SILENT_MS
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.columns import GAP, TableColumn, fit_widths
+from previewops.tui.viewmodel.durations import elapsed
+from previewops.tui.viewmodel.fleet.host_report import report_lines
 from previewops.tui.viewmodel.fleet.table import (
     FleetRow,
     cpu_text,
-    elapsed,
     memory_text,
     row_state,
     target_count,
@@ -42,7 +44,7 @@ def title_of(row: FleetRow | None) -> str:
     if row.supervisor is None:
         return f"{row.host}, without a supervisor"
     name = row.supervisor.supervisor_id
-    return f"{name}, slot {row.slot.slot}" if row.slot is not None else name
+    return f"{name}, worker {row.supervised.number}" if row.supervised is not None else name
 
 
 def jobs_of(row: FleetRow, snapshot: Snapshot, rows: Sequence[FleetRow]) -> tuple[str, ...]:
@@ -57,7 +59,7 @@ def jobs_of(row: FleetRow, snapshot: Snapshot, rows: Sequence[FleetRow]) -> tupl
     )
 
 
-def detail_lines(
+def format_detail_lines(
     row: FleetRow, job_ids: Sequence[str], snapshot: Snapshot, runs: Mapping[str, RunningJob], columns: int
 ) -> list[Line]:
     """All lines of the panel. A click on a job opens it by its index in ``job_ids``."""
@@ -66,7 +68,7 @@ def detail_lines(
     rest = [row for rows in more for row in rows]
     if job_ids:
         # Jobs come before rarely needed facts: a low panel shows the top only.
-        return [*first, *_job_lines(row, job_ids, runs, snapshot.now_ms, columns), (), *rest]
+        return [*first, *_format_job_lines(row, job_ids, runs, snapshot.now_ms, columns), (), *rest]
     if row.worker is not None or row.is_heading:
         return [*first, (Span("no running jobs", Tone.DIM),), (), *rest]
     return [*first, *rest]
@@ -80,9 +82,10 @@ def _of_host(row: FleetRow, snapshot: Snapshot) -> list[Line]:
         return [
             (Span(started), Span("previewops worker", Tone.STRONG), Span(".")),
             (Span(orphaned, Tone.DIM),),
+            *_host_lines(row, snapshot),
         ]
     state, now_ms = supervisor.state, snapshot.now_ms
-    phases = Counter(slot.phase for slot in state.workers)
+    phases = Counter(supervised.phase for supervised in state.workers)
     phase_counts = ", ".join(f"{count} {phase}" for phase, count in phases.items()) or "no workers"
     lines: list[Line] = [
         (clean_span(target_count(supervisor), Tone.STRONG), clean_span(f"  {phase_counts}")),
@@ -99,16 +102,21 @@ def _of_host(row: FleetRow, snapshot: Snapshot) -> list[Line]:
         lines.append((Span(text, Tone.BAD),))
     if state.notice:
         lines.append((clean_span(f"▲ {state.notice}", Tone.WARN),))
-    return lines
+    return [*lines, *_host_lines(row, snapshot)]
+
+
+def _host_lines(row: FleetRow, snapshot: Snapshot) -> list[Line]:
+    report = Fleet.of(snapshot.workers).find(row.host)
+    return report_lines(report, snapshot.now_ms) if report is not None else []
 
 
 def _of_worker(row: FleetRow, snapshot: Snapshot) -> list[Line]:
     mark, text, tone = row_state(row, snapshot.now_ms)
     first: list[Span] = [Span(f"{mark} {text}", tone)]
-    worker, slot, now_ms = row.worker, row.slot, snapshot.now_ms
+    worker, supervised, now_ms = row.worker, row.supervised, snapshot.now_ms
     lines: list[Line] = []
     if worker is not None:
-        first.append(Span(f"  {worker.busy} of {pluralize(worker.slots, 'slot')} busy"))
+        first.append(Span(f"  {worker.busy} of {pluralize(worker.job_slots, 'slot')} busy"))
         if now_ms - worker.heartbeat_ms > SILENT_MS:
             first.append(Span("; values are those of the last heartbeat", Tone.DIM))
         lines.append(
@@ -118,30 +126,35 @@ def _of_worker(row: FleetRow, snapshot: Snapshot) -> list[Line]:
                 Span(f"  {memory_text(worker.rss_bytes)} ({memory_text(worker.own_rss_bytes)} its own)"),
             )
         )
-        where = f"pid {worker.pid} on {worker.host}, version {worker.version or '-'}"
+        where = f"pid {worker.pid} on {worker.host}, version {worker.full_version or '-'}"
         lines.append((clean_span(where, Tone.DIM),))
-    if slot is not None:
-        if slot.reason:
-            first += [Span(": "), clean_span(slot.reason)]
+        lines += report_lines(group_by_host([worker])[0], now_ms)
+    if supervised is not None:
+        if supervised.reason:
+            first += [Span(": "), clean_span(supervised.reason)]
         if row.is_stopped:
             lines.append((Span(_describe_absence(row), Tone.DIM),))
     return [tuple(first), *lines]
 
 
 def _describe_absence(row: FleetRow) -> str:
-    slot = row.slot
-    assert slot is not None
-    deaths = f"It exited {slot.rapid_exits} times soon after its start. " if slot.rapid_exits > 1 else ""
+    supervised = row.supervised
+    assert supervised is not None
+    deaths = (
+        f"It exited {supervised.rapid_exits} times soon after its start. "
+        if supervised.rapid_exits > 1
+        else ""
+    )
     if not row.accepts_commands:
         return f"{deaths}Its supervisor is silent and accepts no commands."
-    if slot.phase == "backoff":
+    if supervised.phase == "backoff":
         return f"{deaths}It is restarted after a backoff; a reset restarts it immediately."
-    if slot.phase == "exited":
+    if supervised.phase == "exited":
         return f"{deaths}It stays stopped until it is reset."
     return f"{deaths}It is not restarted: fix the cause, then reset it."
 
 
-def _job_lines(
+def _format_job_lines(
     row: FleetRow, job_ids: Sequence[str], runs: Mapping[str, RunningJob], now_ms: int, columns: int
 ) -> list[Line]:
     failed = any(run.attempts or run.crashes for run in map(runs.get, job_ids) if run is not None)
@@ -151,12 +164,12 @@ def _job_lines(
     for index, job_id in enumerate(job_ids):
         name = (Span(clean(job_id), Tone.INFO, f"screen.open_run({index})"),)
         run = runs.get(job_id)
-        known = _run_cells(run, row.host, now_ms, widths[_REST[3]]) if run is not None else {}
+        known = _format_run_cells(run, row.host, now_ms, widths[_REST[3]]) if run is not None else {}
         lines.append(_row({**known, _JOB: name}, widths))
     return lines
 
 
-def _run_cells(run: RunningJob, host: str, now_ms: int, room: int) -> dict[TableColumn, Line]:
+def _format_run_cells(run: RunningJob, host: str, now_ms: int, room: int) -> dict[TableColumn, Line]:
     project, priority, phase, progress, lasted = _REST
     before = [pluralize(run.attempts, "failure")] * bool(run.attempts)
     before += [pluralize(run.crashes, "crash", "crashes")] * bool(run.crashes)

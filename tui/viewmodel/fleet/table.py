@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from previewops.formatting import clean, format_age, pluralize
+from previewops.formatting import clean, pluralize
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorStatus
+from previewops.snapshot.hosts import Fleet
 from previewops.snapshot.model import RunningJob, Snapshot, WorkerState
 from previewops.tui.state.queue_view import SILENT_MS
 from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.columns import TableColumn
+from previewops.tui.viewmodel.durations import elapsed
+from previewops.tui.viewmodel.fleet.host_report import host_facts, host_warnings
 from previewops.tui.viewmodel.queue_status import alive_workers
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
@@ -23,7 +26,7 @@ _STOPPED_STATES = {
 _FAILING = ("✖", "failing", Tone.BAD)
 
 STOPPED_PHASES = tuple(_STOPPED_STATES)
-"""Phases of a slot in which no worker runs."""
+"""Phases of a worker slot in which no worker runs."""
 
 _MAX_BLOCKS = 5
 _BAR = 4
@@ -34,31 +37,32 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class FleetRow:
-    """One row. A heading has neither ``slot`` nor ``worker``; a worker without a supervisor has no ``supervisor``.
+    """One row. A heading has neither ``supervised`` nor ``worker``.
 
-    ``slot`` is the worker as its supervisor reports it, ``worker`` as it reports itself; either may be missing.
+    ``supervised`` is the worker as its supervisor reports it, ``worker`` as it reports itself; either may be
+    missing. A worker without a supervisor has no ``supervisor``.
     """
 
     key: str
     host: str
     supervisor: SupervisorStatus | None
-    slot: SupervisedWorker | None = None
+    supervised: SupervisedWorker | None = None
     worker: WorkerState | None = None
 
     @property
     def is_heading(self) -> bool:
-        return self.slot is None and self.worker is None
+        return self.supervised is None and self.worker is None
 
     @property
     def worker_id(self) -> str:
-        """The worker's id, "" for a heading and for a slot without a worker yet."""
-        if self.slot is not None:
-            return self.slot.worker_id
+        """The worker's id, "" for a heading and for a worker slot that is still empty."""
+        if self.supervised is not None:
+            return self.supervised.worker_id
         return self.worker.worker_id if self.worker is not None else ""
 
     @property
     def is_stopped(self) -> bool:
-        return self.slot is not None and self.slot.phase in STOPPED_PHASES
+        return self.supervised is not None and self.supervised.phase in STOPPED_PHASES
 
     @property
     def accepts_commands(self) -> bool:
@@ -67,26 +71,26 @@ class FleetRow:
 
 
 def fleet_rows(snapshot: Snapshot) -> tuple[FleetRow, ...]:
-    """All rows: supervisors by host, their workers by slot, then workers without a supervisor."""
+    """All rows: supervisors by host, their workers by number, then workers without a supervisor."""
     views = {worker.worker_id: worker for worker in snapshot.workers}
-    supervised = {
-        slot.worker_id
+    supervised_ids = {
+        supervised.worker_id
         for supervisor in snapshot.supervisors
         if not supervisor.silent
-        for slot in supervisor.state.workers
+        for supervised in supervisor.state.workers
     }
     rows: list[FleetRow] = []
     by_host = sorted(snapshot.supervisors, key=lambda status: (status.state.host, status.supervisor_id))
     for supervisor in by_host:
         host = supervisor.state.host
         rows.append(FleetRow(f"host {supervisor.supervisor_id}", host, supervisor))
-        for slot in sorted(supervisor.state.workers, key=lambda worker: worker.slot):
-            if supervisor.silent and slot.worker_id in supervised:
+        for supervised in sorted(supervisor.state.workers, key=lambda worker: worker.number):
+            if supervisor.silent and supervised.worker_id in supervised_ids:
                 continue  # another supervisor has adopted it
-            key = f"{supervisor.supervisor_id} {slot.slot} {slot.worker_id}"
-            worker = None if slot.phase in STOPPED_PHASES else views.get(slot.worker_id)
-            rows.append(FleetRow(key, host, supervisor, slot, worker))
-    known = {row.worker_id for row in rows} | supervised
+            key = f"{supervisor.supervisor_id} {supervised.number} {supervised.worker_id}"
+            worker = None if supervised.phase in STOPPED_PHASES else views.get(supervised.worker_id)
+            rows.append(FleetRow(key, host, supervisor, supervised, worker))
+    known = {row.worker_id for row in rows} | supervised_ids
     alone = [worker for worker in snapshot.workers if worker.worker_id not in known]
     for worker in sorted(alone, key=lambda worker: (worker.host, worker.worker_id)):
         heading = FleetRow(f"alone on {worker.host}", worker.host, None)
@@ -118,48 +122,57 @@ def versions(snapshot: Snapshot) -> frozenset[str]:
     return frozenset(version for version in (*views, *(w.version for w in snapshot.workers)) if version)
 
 
-def cells(row: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], *, differ: bool) -> tuple[Line, ...]:
-    """The cells of a row. Headings and empty slots have fewer: their last cell takes the remaining width."""
+def cells(
+    row: FleetRow, now_ms: int, runs: Mapping[str, RunningJob], fleet: Fleet, *, differ: bool
+) -> tuple[Line, ...]:
+    """The cells of a row. Headings and empty worker slots have fewer: their last cell takes the remaining width."""
     if row.is_heading:
-        return (heading_line(row, now_ms),)
+        return (format_heading_line(row, now_ms, fleet),)
     mark, text, tone = row_state(row, now_ms)
     name = (Span(f"  {mark} ", tone), clean_span(short_id(row), Tone.TEXT if row.worker else Tone.DIM))
     state = (Span(text, tone),)
     worker = row.worker
     if worker is None:
-        pid = row.slot.pid if row.slot is not None else None
+        pid = row.supervised.pid if row.supervised is not None else None
         return (name, (Span(str(pid or "-"), Tone.DIM),), state, (reason_span(row),))
     return (
         name,
         (Span(str(worker.pid), Tone.DIM),),
         state,
-        slots_line(worker),
+        format_job_slots_line(worker),
         (Span(cpu_text(worker.cpu)),),
         (Span(memory_text(worker.rss_bytes)),),
         (Span(elapsed(worker.started_ms, now_ms), Tone.DIM),),
         (Span(short_count(worker.completed)),),
         (Span(short_count(worker.failed), Tone.TEXT if worker.failed else Tone.DIM),),
         *(((clean_span(worker.version or "-", Tone.WARN),),) if differ else ()),
-        jobs_line(worker.jobs, runs),
+        format_jobs_line(worker.jobs, runs),
     )
 
 
-def heading_line(row: FleetRow, now_ms: int) -> Line:
-    """The heading of a host: the supervisor's state, target and notice."""
-    supervisor = row.supervisor
+def format_heading_line(row: FleetRow, now_ms: int, fleet: Fleet) -> Line:
+    """The heading of a host: the supervisor's state, what is wrong on the host, target, and facts of its workers."""
+    supervisor, report = row.supervisor, fleet.find(row.host)
+    warnings = [] if report is None else host_warnings(report, fleet, now_ms)
+    facts = [] if report is None else host_facts(report, fleet)
     if supervisor is None:
-        alone = Span("  without a supervisor", Tone.WARN)
-        return (Span("▲ ", Tone.WARN), clean_span(row.host, Tone.STRONG), alone)
+        start = [Span("▲ ", Tone.WARN), clean_span(row.host, Tone.STRONG)]
+        start.append(Span("  without a supervisor", Tone.WARN))
+        return (*start, *warnings, *_dim(facts))
     state = supervisor.state
     well = not supervisor.silent and state.state == "running"
     text = f"silent {elapsed(supervisor.heartbeat_ms, now_ms)}" if supervisor.silent else clean(state.state)
     mark = Span("● ", Tone.GOOD) if well else Span("▲ ", Tone.WARN)
     parts = [mark, clean_span(state.host, Tone.STRONG), Span(f"  {text}", Tone.DIM if well else Tone.WARN)]
-    facts = (clean(state.backend), target_count(supervisor), memory_text(state.rss_bytes))
-    parts.append(Span("".join(f"  {fact}" for fact in facts), Tone.DIM))
     if state.notice:
-        parts.append(clean_span(f"  {state.notice}", Tone.WARN))
-    return tuple(parts)
+        warnings.append(clean_span(f"  {state.notice}", Tone.WARN))
+    rest = (clean(state.backend), memory_text(state.rss_bytes))
+    return (*parts, *warnings, *_dim([target_count(supervisor), *facts, *rest]))
+
+
+def _dim(facts: Iterable[str]) -> list[Span]:
+    text = "".join(f"  {fact}" for fact in facts if fact)
+    return [Span(text, Tone.DIM)] if text else []
 
 
 def target_count(supervisor: SupervisorStatus) -> str:
@@ -171,8 +184,8 @@ def target_count(supervisor: SupervisorStatus) -> str:
 
 def row_state(row: FleetRow, now_ms: int) -> tuple[str, str, Tone]:
     """(mark, text, tone) of a worker's state."""
-    phase = row.slot.phase if row.slot is not None else "running"
-    if phase == "backoff" and row.slot is not None and row.slot.failing:
+    phase = row.supervised.phase if row.supervised is not None else "running"
+    if phase == "backoff" and row.supervised is not None and row.supervised.failing:
         return _FAILING
     if phase in STOPPED_PHASES:
         return _STOPPED_STATES[phase]
@@ -187,30 +200,30 @@ def row_state(row: FleetRow, now_ms: int) -> tuple[str, str, Tone]:
 
 
 def reason_span(row: FleetRow) -> Span:
-    """The reason why a slot has no running worker."""
-    slot = row.slot
-    if slot is None or not slot.reason:
+    """The reason why a worker slot has no running worker."""
+    supervised = row.supervised
+    if supervised is None or not supervised.reason:
         return Span("")
-    return clean_span(slot.reason, Tone.TEXT if slot.phase == "fatal" else Tone.DIM)
+    return clean_span(supervised.reason, Tone.TEXT if supervised.phase == "fatal" else Tone.DIM)
 
 
 def short_id(row: FleetRow) -> str:
-    """The worker's id without the host, which the heading shows; or its slot."""
+    """The worker's id without the host, which the heading shows; or its number."""
     worker_id = row.worker_id
     if not worker_id:
-        return f"slot {row.slot.slot}" if row.slot is not None else ""
+        return f"worker {row.supervised.number}" if row.supervised is not None else ""
     return worker_id.removeprefix(f"{row.host}-") if row.host else worker_id
 
 
-def slots_line(worker: WorkerState) -> Line:
-    """One block per slot, filled if busy; numbers if there are many."""
-    if worker.slots > _MAX_BLOCKS:
-        return (Span(f"{worker.busy}/{worker.slots}", Tone.GOOD if worker.busy else Tone.DIM),)
-    free = max(0, worker.slots - worker.busy)
-    return (Span("■" * min(worker.busy, worker.slots), Tone.GOOD), Span("□" * free, Tone.DIM))
+def format_job_slots_line(worker: WorkerState) -> Line:
+    """One block per job slot, filled if busy; numbers if there are many."""
+    if worker.job_slots > _MAX_BLOCKS:
+        return (Span(f"{worker.busy}/{worker.job_slots}", Tone.GOOD if worker.busy else Tone.DIM),)
+    free = max(0, worker.job_slots - worker.busy)
+    return (Span("■" * min(worker.busy, worker.job_slots), Tone.GOOD), Span("□" * free, Tone.DIM))
 
 
-def jobs_line(job_ids: Sequence[str], runs: Mapping[str, RunningJob]) -> Line:
+def format_jobs_line(job_ids: Sequence[str], runs: Mapping[str, RunningJob]) -> Line:
     """The running jobs, each with its progress."""
     spans: list[Span] = []
     for job_id in job_ids:
@@ -228,18 +241,20 @@ def summary(snapshot: Snapshot) -> str:
     running = [worker for worker in snapshot.workers if worker.worker_id in alive]
     parts = [pluralize(len(running), "worker")]
     if running:
-        parts.append(f"{sum(w.busy for w in running)} of {sum(w.slots for w in running)} slots busy")
+        parts.append(f"{sum(w.busy for w in running)} of {sum(w.job_slots for w in running)} slots busy")
     silent = len(snapshot.workers) - len(running)
     given_up = sum(
-        slot.phase == "fatal" for supervisor in snapshot.supervisors for slot in supervisor.state.workers
+        supervised.phase == "fatal"
+        for supervisor in snapshot.supervisors
+        for supervised in supervisor.state.workers
     )
     parts += [f"{silent} silent"] * bool(silent) + [f"{given_up} given up"] * bool(given_up)
-    if len(versions(snapshot)) > 1:
-        parts.append("versions differ")
+    parts += ["versions differ"] * (len(versions(snapshot)) > 1)
+    parts += ["stores differ"] * (len(Fleet.of(snapshot.workers).store_ids) > 1)
     return " · ".join(parts)
 
 
-def empty_lines(snapshot: Snapshot) -> tuple[Line, ...]:
+def format_empty_lines(snapshot: Snapshot) -> tuple[Line, ...]:
     """The text shown without workers and supervisors."""
     pending = snapshot.pending
     pending_text = "No jobs are pending."
@@ -260,11 +275,6 @@ def empty_lines(snapshot: Snapshot) -> tuple[Line, ...]:
             for command, description in commands
         ),
     )
-
-
-def elapsed(then_ms: int, now_ms: int) -> str:
-    """An elapsed time, coarse so that it rarely changes: "40 s", "3 min", "2 h"."""
-    return "0 s" if now_ms - then_ms < 1_000 else format_age(then_ms, now_ms).removesuffix(" ago")
 
 
 def cpu_text(percent: float) -> str:

@@ -33,7 +33,7 @@ _WIDE_COLUMNS = 60
 """From this width on, advice is aligned with the message, otherwise further left."""
 
 
-def verdict_lines(view: QueueView, columns: int) -> list[Line]:
+def format_verdict_lines(view: QueueView, columns: int) -> list[Line]:
     """The overall result. A connection loss comes first."""
     lines: list[Line] = []
     if view.connection_loss is not None:
@@ -63,7 +63,7 @@ def _status_counts(health: Health) -> str:
     return ", ".join(text[status] for status, count in counts.items() if count)
 
 
-def check_lines(health: Health | None, columns: int) -> list[Line]:
+def format_check_lines(health: Health | None, columns: int) -> list[Line]:
     """All checks, the worst first, each failed one with its advice."""
     if health is None:
         return [(Span("no results yet", Tone.DIM),)]
@@ -89,7 +89,7 @@ def _check(check: Check, columns: int) -> list[Line]:
     return lines
 
 
-def figure_lines(figures: Sequence[PerfdataValue], columns: int) -> list[Line]:
+def format_figure_lines(figures: Sequence[PerfdataValue], columns: int) -> list[Line]:
     """The measured figures with their thresholds."""
     if not figures:
         return [(Span("no figures", Tone.DIM),)]

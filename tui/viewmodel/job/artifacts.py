@@ -114,7 +114,7 @@ def format_pixels(pixels: tuple[int, int]) -> str:
     return f"{pixels[0]}x{pixels[1]}"
 
 
-def artifact_cells(artifact: BundleFile) -> tuple[Line, ...]:
+def format_artifact_cells(artifact: BundleFile) -> tuple[Line, ...]:
     """The cells of ``ARTIFACT_COLUMNS``."""
     pixels = format_pixels(artifact.pixels) if artifact.pixels is not None else ""
     return (

@@ -9,11 +9,11 @@ from previewops.clock import iso_from_ms
 from previewops.formatting import format_age, format_bytes, pluralize
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
-from previewops.tui.viewmodel.attempts import attempt_lines
+from previewops.tui.viewmodel.attempts import format_attempt_lines
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
 from previewops.tui.viewmodel.jobs.rows import STATE_TONES
-from previewops.tui.viewmodel.json_lines import json_lines
+from previewops.tui.viewmodel.json_lines import format_json_lines
 from previewops.tui.viewmodel.safe_numbers import safe_count
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 from previewops.tui.viewmodel.wrap import hang
@@ -39,7 +39,7 @@ def is_dry_run(record: JobRecord) -> bool:
     return bool((record.result or {}).get("dryRun"))
 
 
-def fact_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
+def format_fact_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line]:
     """The facts in the order in which operators need them: state, error, times, place."""
     mark, _ = _STATES[record.state]
     lines: list[Line] = [(Span(f"{mark} {describe_state(record)}", STATE_TONES[record.state]),)]
@@ -119,7 +119,7 @@ def preview_placeholder(record: JobRecord, columns: int) -> list[Line]:
     """The text in place of a preview."""
     if record.state is JobState.COMPLETED and is_dry_run(record):
         plan = (record.result or {}).get("plan")
-        return [(Span("The plan of a dry run", Tone.STRONG), *_estimate(plan)), (), *json_lines(plan)]
+        return [(Span("The plan of a dry run", Tone.STRONG), *_estimate(plan)), (), *format_json_lines(plan)]
     if record.state is JobState.ACTIVE:
         return [(Span("Rendering.", Tone.TEXT),), _progress(record, min(columns, 40))]
     text = {
@@ -131,7 +131,7 @@ def preview_placeholder(record: JobRecord, columns: int) -> list[Line]:
     }
     lines: list[Line] = [(Span(text[record.state], Tone.DIM),)]
     if record.history and record.state in (JobState.DEAD, JobState.DELAYED):
-        lines += [(), (Span("Latest failure", Tone.STRONG),), *attempt_lines(record.history[-1])]
+        lines += [(), (Span("Latest failure", Tone.STRONG),), *format_attempt_lines(record.history[-1])]
     return lines
 
 
@@ -145,7 +145,7 @@ def _estimate(plan: object) -> Line:
     return (Span("  " + " ".join(filter(None, (size, time))), Tone.DIM),)
 
 
-def no_job_lines() -> list[Line]:
+def format_no_job_lines() -> list[Line]:
     """The text shown while no job is open."""
     return [
         (Span("No job is open.", Tone.TEXT),),

@@ -11,7 +11,7 @@ from previewops.queue.records import JobRecord
 from previewops.snapshot.model import Snapshot
 from previewops.states import JobState
 from previewops.tui.protocols import JobQuery
-from previewops.tui.viewmodel.empty_states import loading_lines
+from previewops.tui.viewmodel.empty_states import format_loading_lines
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
 PAGE_ROWS = 200
@@ -188,10 +188,10 @@ def subtitle_of(
     return " · ".join(parts)
 
 
-def empty_lines(listing: JobListState, fetch_error: str, *, frozen: bool) -> Sequence[Line]:
+def format_empty_lines(listing: JobListState, fetch_error: str, *, frozen: bool) -> Sequence[Line]:
     """The text in place of rows."""
     if listing.rows is None:
-        return loading_lines(fetch_error, frozen=frozen)
+        return format_loading_lines(fetch_error, frozen=frozen)
     if listing.terms:
         return _nothing_matches(listing)
     if listing.number > 1:

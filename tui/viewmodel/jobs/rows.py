@@ -90,7 +90,7 @@ def merge_running_jobs(rows: Sequence[JobRecord], snapshot: Snapshot | None) -> 
     return tuple(merge_running_job(record, runs.get(record.job_id)) for record in rows)
 
 
-def job_cells(record: JobRecord, now_ms: int, state: JobState | None) -> tuple[Line, ...]:
+def format_job_cells(record: JobRecord, now_ms: int, state: JobState | None) -> tuple[Line, ...]:
     """The cells of ``job_columns(state)``."""
     ended = not record.state.pending
     quiet = Tone.DIM if ended and record.state is not JobState.DEAD else Tone.TEXT

@@ -21,7 +21,7 @@ from previewops.tui.viewmodel.chart_drawing import (
 from previewops.tui.viewmodel.spans import Line, Span, Tone, width_of
 
 
-def throughput_lines(view: QueueView, period: Period, columns: int, rows: int) -> list[Line]:
+def format_throughput_lines(view: QueueView, period: Period, columns: int, rows: int) -> list[Line]:
     """The throughput chart: completed and dead jobs a minute over the last hour or day."""
     snapshot = view.snapshot
     if snapshot is None or rows < 3:
@@ -68,7 +68,7 @@ def _per_minute(column: HistoryColumn, name: str) -> float:
     return column.counts.get(name, 0) * 60_000 / column.width_ms
 
 
-def latency_lines(view: QueueView, period: Period, columns: int, rows: int) -> list[Line]:
+def format_latency_lines(view: QueueView, period: Period, columns: int, rows: int) -> list[Line]:
     """Percentiles of wait and render time as numbers, with charts if there is room."""
     snapshot = view.snapshot
     if snapshot is None:

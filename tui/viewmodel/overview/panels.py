@@ -9,7 +9,7 @@ from previewops.states import Priority
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.chart_drawing import bar
-from previewops.tui.viewmodel.event_text import event_line
+from previewops.tui.viewmodel.event_text import format_event_line
 from previewops.tui.viewmodel.queue_status import (
     STATUS_MARKS,
     alive_workers,
@@ -43,13 +43,13 @@ def headline(view: QueueView, columns: int) -> list[Line]:
     return lines
 
 
-def depth_lines(view: QueueView, columns: int) -> list[Line]:
+def format_depth_lines(view: QueueView, columns: int) -> list[Line]:
     """Waiting jobs by priority with the oldest wait; then delayed, running, dead and completed jobs."""
     snapshot = view.snapshot
     if snapshot is None:
         return []
     maximum = max(FULL_FROM, *snapshot.waiting.values())
-    lines = [_class_line(snapshot, priority, maximum, columns) for priority in Priority]
+    lines = [_format_class_line(snapshot, priority, maximum, columns) for priority in Priority]
     incoming, finished = flow_rates(view.history, snapshot.now_ms)
     remaining = drain_ms(snapshot, view.history)
     trend = "drained in " + format_duration(remaining) if snapshot.backlog and remaining is not None else ""
@@ -66,7 +66,7 @@ def depth_lines(view: QueueView, columns: int) -> list[Line]:
     return lines
 
 
-def _class_line(snapshot: Snapshot, priority: Priority, maximum: int, columns: int) -> Line:
+def _format_class_line(snapshot: Snapshot, priority: Priority, maximum: int, columns: int) -> Line:
     count = snapshot.waiting.get(priority, 0)
     since = f"oldest {format_duration(snapshot.oldest_wait_ms.get(priority, 0))}" if count else ""
     left = (
@@ -83,7 +83,7 @@ def _count(name: str, count: int, tone: Tone) -> Line:
     return (Span(f"{name} ", Tone.DIM), Span(f"{short_count(count)}  ", tone))
 
 
-def worker_lines(view: QueueView, columns: int, rows: int) -> list[Line]:
+def format_worker_lines(view: QueueView, columns: int, rows: int) -> list[Line]:
     """Busy slots, and one line per host."""
     snapshot = view.snapshot
     if snapshot is None:
@@ -96,16 +96,16 @@ def worker_lines(view: QueueView, columns: int, rows: int) -> list[Line]:
             (Span("no worker claims jobs; start some with", Tone.DIM),),
             (Span("previewops up"), Span(" or ", Tone.DIM), Span("previewops supervise")),
         ]
-    slots = sum(worker.slots for worker in workers)
+    slots = sum(worker.job_slots for worker in workers)
     busy = sum(worker.busy for worker in workers)
     share = busy / slots if slots else 0.0
     count = (Span(pluralize(len(workers), "worker"), Tone.STRONG),)
     usage = (Span(f"{busy} of {slots} slots busy", Tone.TEXT if busy else Tone.DIM),)
     load = bar(share, columns, Tone.GOOD if share < 0.9 else Tone.WARN)
-    return [justify(count, usage, columns), load, *_host_lines(snapshot, alive, columns)][:rows]
+    return [justify(count, usage, columns), load, *_format_host_lines(snapshot, alive, columns)][:rows]
 
 
-def _host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> list[Line]:
+def _format_host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> list[Line]:
     hosts: dict[str, list[int]] = {}
     for worker in snapshot.workers:
         alive_count, silent, busy = hosts.setdefault(worker.host, [0, 0, 0])
@@ -127,8 +127,8 @@ def _host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> list[Line]
     return lines
 
 
-def event_lines(view: QueueView, columns: int, rows: int) -> list[Line]:
+def format_event_lines(view: QueueView, columns: int, rows: int) -> list[Line]:
     """The latest events, newest first."""
     if not view.events:
         return [(Span("no events yet", Tone.DIM),)]
-    return [clip(event_line(event), columns) for event in reversed(view.events[-rows:])]
+    return [clip(format_event_line(event), columns) for event in reversed(view.events[-rows:])]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from previewops.errors import PermanentJobError
+from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetOpener, AssetRef, permanent_asset_error, storage_errors
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.picture_cache import InspectedAsset

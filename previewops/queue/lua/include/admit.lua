@@ -22,10 +22,10 @@ local function admit_foreign(id, due_ms)
   end
 end
 
-local function reject(id, why)
+local function reject(id, reason)
   call('ZREM', K_SCHEDULE, id)
   count('refused')
-  add_event('turned-away', 'message', 'somebody put an entry with ' .. why .. ' into the queue by hand')
+  add_event('entry-rejected', 'message', 'somebody put an entry with ' .. reason .. ' into the queue by hand')
 end
 
 -- arq's Job.abort gives a deferred job this score, so that a worker of arq takes it and finds its id in the set of aborts.

@@ -4,9 +4,9 @@
 -- @include webhooks
 
 -- Cancels a pending job. Its token is void at once; a running render stops at its worker's next heartbeat.
-local function cancel_job(id, who, why, ttl_ms)
+local function cancel_job(id, who, reason, ttl_ms)
   local job = call('HMGET', P_JOB .. id, 'priority', 'attempts', 'crashes', 'claimed', 'accepted', 'project')
-  local message = 'cancelled by ' .. who .. (why ~= '' and ': ' .. why or '')
+  local message = 'cancelled by ' .. who .. (reason ~= '' and ': ' .. reason or '')
   local body = get_string(P_ARQ_JOB .. id)
   call('SET', P_ARQ_RESULT .. id, build_arq_result(id, body, false, cjson.encode(message),
     to_int(job[2], 0) + to_int(job[3], 0), format_int(to_int(job[4], NOW_MS)), format_int(to_int(job[5], NOW_MS))),
@@ -21,7 +21,7 @@ local function cancel_job(id, who, why, ttl_ms)
   call('HSET', P_JOB .. id, 'state', 'cancelled', 'finished', format_int(NOW_MS), 'reason', message)
   call('ZADD', K_CANCELLED, format_int(NOW_MS), id)
   count('cancelled')
-  add_event('cancelled', 'job', id, 'who', who, 'why', why)
+  add_event('cancelled', 'job', id, 'who', who, 'why', reason)
   queue_webhooks(id, job[6], 'cancelled', body)
   redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'cancelled')
 end

@@ -7,9 +7,12 @@
 -- the ageing limit gets every fourth claim: no job starves, and many old low jobs cannot hold back high ones.
 local AGED_SHARE = 4
 
-local function oldest_waiting(priority)
-  local head = redis.call('ZRANGE', WAITING[priority], 0, 0, 'WITHSCORES')
+local function parse_head(priority, head)
   return head[1] and { id = head[1], priority = priority, since = to_int(head[2], NOW_US) } or nil
+end
+
+local function oldest_waiting(priority)
+  return parse_head(priority, redis.call('ZRANGE', WAITING[priority], 0, 0, 'WITHSCORES'))
 end
 
 local function choose_head(heads, ageing_us)
@@ -57,15 +60,21 @@ end
 
 -- Appends up to `max_claims` claims to `reply`, eight elements each:
 -- id, body or false, token, accepted ms, attempts, crashes, wait ms, priority.
-local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims)
+-- `heads_changed`: the script has added waiting jobs.
+local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims, heads_changed)
   if max_claims == 0 then
     return
   end
-  local meta = redis.call('HMGET', K_META, 'paused', 'sequence')
-  if meta[1] then
+  if stored_meta[2] then -- paused
     return
   end
-  local heads = { high = oldest_waiting('high'), normal = oldest_waiting('normal'), low = oldest_waiting('low') }
+  local heads = {}
+  if heads_changed then
+    read_first_heads()
+  end
+  for i, priority in ipairs({ 'high', 'normal', 'low' }) do
+    heads[priority] = parse_head(priority, first_heads[i])
+  end
   local first_token = nil
   local n = #reply
   for i = 0, max_claims - 1 do
@@ -78,7 +87,7 @@ local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims)
     heads[head.priority] = oldest_waiting(head.priority)
     local job = read_claimable(id, head)
     if job then
-      first_token = first_token or sequence_after(meta[2], max_claims)
+      first_token = first_token or sequence_after(stored_meta[3], max_claims)
       local token = format_int(first_token + i)
       -- A retry waits since its order (its due time), which is later than when it was put back.
       local wait_ms = math.max(0, (NOW_US - math.max(head.since, to_int(job[4], 0))) / 1000)

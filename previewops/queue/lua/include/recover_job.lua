@@ -5,7 +5,7 @@
 
 -- Recovers a job whose worker is gone: counts a crash, then requeues the job, or moves it to the dead letters if it has
 -- reached the maximum. An entry of the active set that contradicts its record, or is not a job, is removed.
-local function recover_job(id, max_crashes, why, fingerprint)
+local function recover_job(id, max_crashes, reason, fingerprint)
   local job = call('HMGET', P_JOB .. id, 'priority', 'order', 'worker', 'claimed', 'state')
   if is_invalid_id(id) or (job[5] ~= 'active' and STATES[job[5]]) then
     call('ZREM', K_ACTIVE, id)
@@ -17,16 +17,16 @@ local function recover_job(id, max_crashes, why, fingerprint)
   local crashes = call('HINCRBY', P_JOB .. id, 'crashes', 1)
   add_attempt(id, cjson.encode({
     at = claimed, durationMs = math.max(0, NOW_MS - claimed), worker = worker, kind = 'crash', class = 'WorkerLost',
-    code = 'worker-lost', message = why,
+    code = 'worker-lost', message = reason,
   }), '')
   revoke_lease(id)
   count('crashed')
   count_by_priority('failed', job[1], 'worker-lost')
   if crashes >= max_crashes then
-    move_to_dead_letters(id, 'crashes', 'WorkerLost', 'worker-lost', why, fingerprint)
+    move_to_dead_letters(id, 'crashes', 'WorkerLost', 'worker-lost', reason, fingerprint)
   else
     count_by_priority('retried', job[1], 'worker-lost')
     return_to_waiting(id, job[1], job[2])
-    add_event('recovered', 'job', id, 'worker', worker, 'message', why)
+    add_event('recovered', 'job', id, 'worker', worker, 'message', reason)
   end
 end

@@ -11,6 +11,16 @@ local function without_measurements(info)
   end))
 end
 
+-- The stored reports of an index: (id, heartbeat ms, info JSON)*.
+local function read_reports(heartbeats, prefix)
+  local reports = {}
+  for i = 1, #heartbeats, 2 do
+    local id = heartbeats[i]
+    reports[#reports + 1] = { id, heartbeats[i + 1], call('HGET', prefix .. id, 'info') or '{}' }
+  end
+  return reports
+end
+
 local function store_report(key, info)
   local members = string.sub(info, 2)
   info = '{"atMs":' .. format_int(NOW_MS) .. (members == '}' and '' or ',') .. members

@@ -30,9 +30,19 @@ local function create_record(id, state, priority, project, since_ms)
     'accepted', format_int(since_ms), 'order', format_int(since_ms * 1000), 'attempts', 0, 'crashes', 0)
 end
 
+-- Keeps stock arq workers from this queue (queue/keys.py). Not written again, so it costs nothing in the append-only file.
+local function guard_schedule()
+  call('ZADD', K_SCHEDULE, 'NX', ARQ_GUARD_SCORE, ARQ_GUARD)
+end
+
 local function add_waiting(id, priority, score, due_ms)
+  guard_schedule()
   call('ZADD', WAITING[priority], format_int(score), id)
   call('ZADD', K_SCHEDULE, format_int(-due_ms), id)
+end
+
+local function pending_count()
+  return call('ZCOUNT', K_SCHEDULE, '(' .. ARQ_GUARD_SCORE, '+inf')
 end
 
 local function waiting_count()
