@@ -18,6 +18,7 @@ from previewops.api.cors import CROSS_ORIGIN, CorsPolicy, send_preflight
 from previewops.api.dead_letter_routes import DeadLetterRoutes
 from previewops.api.errors import ApiError, MethodNotAllowed
 from previewops.api.event_routes import HEARTBEAT_S, EventRoutes
+from previewops.api.job_list_routes import JobListRoutes
 from previewops.api.job_routes import JobRoutes
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.legacy_routes import LegacyRoutes
@@ -51,6 +52,7 @@ def build_routes(
 ) -> list[Route]:
     """Returns every route; with ``legacy`` those of the predecessor too."""
     jobs = JobRoutes(backend)
+    job_list = JobListRoutes(backend)
     artifacts = ArtifactRoutes(backend)
     events = EventRoutes(backend, watcher, clients, heartbeat_s=heartbeat_s)
     queue = QueueRoutes(backend, thresholds)
@@ -63,6 +65,7 @@ def build_routes(
 
     return [
         route(JOBS, jobs.submit, "POST"),
+        Route(JOBS, job_list.list, methods=["GET"]),
         route(JOBS + "/{jobId}/status", jobs.status),
         route(JOBS + "/{jobId}/events", events.stream),
         route(JOBS + "/{jobId}/artifacts", artifacts.manifest),
