@@ -65,7 +65,9 @@ async def test_invalid_queries_are_rejected(api: ApiUnderTest, query: dict[str, 
     require_problem(await api.client.get(JOBS, params=query), 400, "bad-parameter")
 
 
-@pytest.mark.parametrize("parts", [["99", "1", "y"], ["0", "nan", "y"], ["2", "inf", "y"], ["3", "-1e999", ""]])
+@pytest.mark.parametrize(
+    "parts", [["99", "1", "y"], ["0", "nan", "y"], ["2", "inf", "y"], ["3", "-1e999", ""]]
+)
 async def test_an_invented_cursor_does_no_harm(api: ApiUnderTest, parts: list[str]) -> None:
     await api.queue_driver.submit(*(payload(f"w{number}") for number in range(3)))
     cursor = base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
