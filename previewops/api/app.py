@@ -17,6 +17,7 @@ from previewops.api.client_address import ClientAddresses
 from previewops.api.cors import CROSS_ORIGIN, CorsPolicy, send_preflight
 from previewops.api.dead_letter_routes import DeadLetterRoutes
 from previewops.api.errors import ApiError, MethodNotAllowed
+from previewops.api.event_log_routes import EventLogRoutes
 from previewops.api.event_routes import HEARTBEAT_S, EventRoutes
 from previewops.api.job_list_routes import JobListRoutes
 from previewops.api.job_routes import JobRoutes
@@ -59,6 +60,7 @@ def build_routes(
     dead_letters = DeadLetterRoutes(backend)
     uploads = UploadRoutes(backend, clients)
     webhooks = WebhookRoutes(backend)
+    event_log = EventLogRoutes(backend)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
         return Route(path, reject_query(endpoint), methods=[method])
@@ -83,6 +85,7 @@ def build_routes(
         route(DEAD + "/discard", dead_letters.discard, "POST"),
         Route(WEBHOOKS, webhooks.list, methods=["GET"]),
         route(WEBHOOKS + "/resend", webhooks.resend, "POST"),
+        Route("/api/preview/events", event_log.list),
         route("/api/preview/worker/health", queue.health),
         route("/metrics", queue.metrics),
         route("/livez", queue.alive),

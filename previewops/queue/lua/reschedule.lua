@@ -2,7 +2,7 @@
 --
 -- ARGV    1 id   2 priority, or '' for the same   3 1 to let it run now, or else 0   4 who   5 reason
 -- Results code (OK, NOT_FOUND, WRONG_STATE), state before
--- Transitions delayed -> waiting
+-- Transitions delayed -> waiting, delayed -> delayed
 --
 -- @include maxmemory
 -- @include core_keys
