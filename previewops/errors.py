@@ -19,6 +19,12 @@ EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL
 EXIT_DAMAGED = 76  # EX_PROTOCOL
 EXIT_CONFIG = 78  # EX_CONFIG
 
+START_WORKERS_HINT = (
+    "start workers: `systemctl start previewops-supervisor.service`, or without units `previewops supervise` "
+    "or `previewops up`"
+)
+"""What to do when no worker runs. A unit comes first: on its host, other ways use another user and DATA_DIR."""
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:

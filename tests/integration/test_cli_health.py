@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from previewops.errors import START_WORKERS_HINT
 from tests.integration.cli_program import Program, payload, queue_driver
 from tests.redis_server import RedisProcess
 from tests.strange_redis import strange_redis
@@ -64,7 +65,7 @@ def test_advice_is_below_the_failed_check(program: Program) -> None:
     lines = program.run("health", *PATIENT).out.splitlines()
     place = next(n for n, line in enumerate(lines) if line.startswith("CRITICAL  workers"))
     assert lines[place].split()[2] == "0"
-    assert lines[place + 1].strip() == "start workers: `previewops supervise`, or `previewops up`"
+    assert lines[place + 1].strip() == START_WORKERS_HINT
     assert lines[place].index("no worker") == lines[place + 1].index("start workers")
     (check,) = (
         item for item in program.run("health", "--json", *PATIENT).json["checks"] if item["name"] == "workers"
