@@ -151,6 +151,7 @@ def test_tokens_come_from_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="16 to 512") as caught:
         with_tokens_from_files(settings)
     assert "short" not in str(caught.value)
+    assert str(token) in str(caught.value.hint)
     token.unlink()
     with pytest.raises(UsageError, match=r"PREVIEW_API_TOKEN_FILE: the file .* cannot be used: No such file"):
         with_tokens_from_files(settings)
