@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import sys
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -59,19 +61,26 @@ def format_table(
     """Formats an aligned table, one string per line.
 
     ``right`` names the right-aligned columns. ``flexible`` names the column to truncate so that lines fit ``columns``
-    (None: the terminal's width, or 80). Other columns, such as identifiers, are never truncated.
+    (None: COLUMNS, else the terminal's width). Other columns, such as identifiers, are never truncated, and no column
+    is in a pipe or a file.
     """
     cells = [[clean(cell) for cell in row] for row in rows]
     columns_of_cells = zip(headers, *cells, strict=True)
     widths = [max(map(display_width, column)) for column in columns_of_cells]
-    if flexible is not None:
+    total = columns or _table_columns()
+    if flexible is not None and total is not None:
         index = list(headers).index(flexible)
-        total = columns or terminal_columns()
         others = sum(widths) - widths[index] + len(_GAP) * (len(widths) - 1)
         widths[index] = min(widths[index], max(_MIN_FLEXIBLE, total - others))
         for row in cells:
             row[index] = truncate(row[index], widths[index])
     return [_line(headers, widths, headers, right)] + [_line(row, widths, headers, right) for row in cells]
+
+
+def _table_columns() -> int | None:
+    """Returns the width of a table, or None if it is not for a terminal: a program or a pager reads all of it."""
+    for_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return terminal_columns() if for_terminal or os.environ.get("COLUMNS") else None
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], headers: Sequence[str], right: Sequence[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from previewops.cli.acting_operator import acting_operator, format_operator_name
@@ -97,6 +99,16 @@ def test_invalid_ages(text: str) -> None:
 def test_a_table_is_aligned_by_columns_not_characters() -> None:
     lines = format_table(("NAME", "N"), [("二人", 1), ("abc", 20)], right=("N",))
     assert lines == ["NAME   N", "二人   1", "abc   20"]
+
+
+@pytest.mark.parametrize(("columns", "width"), [("", 105), ("40", 40)])
+def test_a_table_for_a_pipe_is_whole_unless_columns_is_set(
+    columns: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    _, row = format_table(("JOB", "REASON"), [("a", "r" * 100)], flexible="REASON")
+    assert display_width(row) == width
 
 
 def test_only_the_flexible_column_is_truncated() -> None:
