@@ -16,6 +16,7 @@ from previewops.api.backend import ApiBackend
 from previewops.api.client_address import ClientAddresses
 from previewops.api.dead_letter_routes import DeadLetterRoutes
 from previewops.api.errors import ApiError, MethodNotAllowed
+from previewops.api.event_log_routes import EventLogRoutes
 from previewops.api.event_routes import HEARTBEAT_S, EventRoutes
 from previewops.api.job_routes import JobRoutes
 from previewops.api.job_watcher import JobWatcher
@@ -46,6 +47,7 @@ def build_routes(
     events = EventRoutes(backend, watcher, clients, heartbeat_s=heartbeat_s)
     queue = QueueRoutes(backend, thresholds)
     dead_letters = DeadLetterRoutes(backend)
+    event_log = EventLogRoutes(backend)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
         return Route(path, reject_query(endpoint), methods=[method])
@@ -63,6 +65,7 @@ def build_routes(
         Route(DEAD, dead_letters.list),
         route(DEAD + "/requeue", dead_letters.requeue, "POST"),
         route(DEAD + "/discard", dead_letters.discard, "POST"),
+        Route("/api/preview/events", event_log.list),
         route("/api/preview/worker/health", queue.health),
         route("/metrics", queue.metrics),
         route("/livez", queue.alive),

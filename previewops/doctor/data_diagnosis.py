@@ -17,7 +17,17 @@ FUTURE_MS = 60_000
 
 META_NUMBERS = (
     *("accepted", "completed", "died", "cancelled", "discarded", "retried", "crashed", "requeued", "refused"),
-    *("events", "quarantined", "passed_over", "paused", "lost", "loss_acknowledged", "upkept", "rolled"),
+    *(
+        "events",
+        "quarantined",
+        "passed_over",
+        "paused",
+        "lost",
+        "loss_acknowledged",
+        "upkept",
+        "rolled",
+        "regrouped",
+    ),
     *("layout", "stock_enqueue", "stock_worker"),
 )
 """Fields of the meta hash that are counters or times in ms."""

@@ -51,6 +51,7 @@ class ScriptName(StrEnum):
     RELEASE_UNKNOWN_CLAIMS = auto()
     BUMP_FENCING_TOKEN = auto()
     CANCEL = auto()
+    RESCHEDULE = auto()
     PAUSE = auto()
     RESUME = auto()
     REQUEUE = auto()
@@ -75,6 +76,7 @@ class ScriptName(StrEnum):
     REPAIR_GROUP = auto()
     REPAIR_MEMBER = auto()
     REPAIR_ACCOUNTING = auto()
+    REGROUP = auto()
 
 
 @cache

@@ -1,6 +1,6 @@
 """Draws the pictures of README.md and docs/rendering-options.md: ``python -m tests.docs.pictures``.
 
-Look at them before they are committed. Those of Japanese and emoji need Debian's fonts-droid-fallback and
+Look at them before they are committed. Those of Japanese, Chinese and emoji need the extra fonts and Debian's
 fonts-noto-color-emoji.
 """
 
@@ -23,6 +23,7 @@ from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.artifacts import ArtifactWriter
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.render import render
+from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.render.text.fontconfig import find_fonts
 from tests.docs.documents import ROOT
 
@@ -173,6 +174,14 @@ PICTURES: dict[str, Shot] = {
         },
         {"theme": "dark"},
     ),
+    "language": Shot(
+        {
+            "title": "三子成線",
+            "text": "三顆棋子排成一線，便可取走對方一顆棋子：“骨、直、角”的寫法隨語言而不同。",
+            "assetIds": ONE,
+        },
+        {"language": "zh-Hant"},
+    ),
 }
 MOVING = "animation"
 """The one picture that moves: each card for its ``durationMs``."""
@@ -226,7 +235,7 @@ def _job(request: dict[str, Any]) -> dict[str, Any]:
 def rendered(made: dict[str, Any], root: Path, out: Path) -> Path:
     """Renders a job with the fonts of this machine; returns the folder of the bundle."""
     render(
-        made,
+        read_storyboard(made),
         opener=FileAssetOpener((root,)),
         writer=ArtifactWriter(FolderOutput(out), RenderLimits().output_bytes),
         limits=RenderLimits(),

@@ -1,6 +1,6 @@
 """Draws the pictures of the screen from the snapshots of its tests: ``python -m tests.docs.screen_pictures``.
 
-Chromium draws them (Debian's chromium). Each picture has the digest of its snapshot, so that a test detects one that is
+Chromium draws them (Debian's chromium). Each has the digest of its snapshot, so that a test detects one that is
 out of date.
 """
 

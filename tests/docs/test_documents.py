@@ -94,7 +94,9 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
 
 def test_each_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    declared = [re.split(r"[^a-z.-]", requirement, maxsplit=1)[0] for requirement in project["dependencies"]]
+    declared = [
+        re.split(r"[^a-z0-9.-]", requirement, maxsplit=1)[0] for requirement in project["dependencies"]
+    ]
     documented = table(ARCHITECTURE, "## Dependencies")
     assert [name for name, _ in documented] == declared
     assert all(reason for _, reason in documented)
@@ -165,10 +167,14 @@ def test_json_is_json(document: Path) -> None:
         json.loads(block.text)
 
 
+CONFIGURATION = {"several-hosts.md": ("ini",)}
+"""Languages of blocks that the test of one page runs: test_the_page_brings_up_two_hosts."""
+
+
 @EACH
 def test_code_block_languages_are_tested_or_drawn(document: Path) -> None:
     drawn = ("text", "mermaid")
-    tested = (*SHELL, "python", "json")
+    tested = (*SHELL, "python", "json", *CONFIGURATION.get(document.name, ()))
     fences = re.findall(r"^ *```(\w*)$", document.read_text("utf-8"), re.MULTILINE)
     assert set(fences[::2]) <= {*drawn, *tested}
 

@@ -205,6 +205,8 @@ def test_a_dry_run_lists_the_files_of_the_render(
             assert entry["frames"] == getattr(image, "n_frames", 1)
     assert dry_run["plan"]["durationMs"] == summary["durationMs"]
     assert dry_run["plan"]["estimate"]["bytes"] > 0
+    assert dry_run["plan"]["text"]["maxCharactersPerText"] == 4_000
+    assert dry_run["plan"]["text"]["characters"] > 0
     assert dry_run["plan"]["assets"][0] == {
         "id": "wide",
         "uri": "wide.jpg",

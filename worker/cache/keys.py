@@ -2,7 +2,7 @@
 
 Equal keys mean equal bytes. A key ignores addresses, metadata that is not drawn, and ids except the project's, which
 is on the title card. It covers everything that changes a pixel: the renderer's files, the fonts, and the libraries
-that decode and encode.
+that decode, break lines and encode.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from previewops.contract import limits as contract
 from previewops.contract.payload import canonical_json
 from previewops.worker.render.storyboard import Storyboard
 
-_LIBRARIES = ("pillow", "av")
+_LIBRARIES = ("pillow", "icu4py", "av")
 _WORKER = Path(__file__).resolve().parents[1]
 _RENDERER_PATHS = ("render", "fonts", "bundle_builder.py")
 _NOT_DRAWN = "metadata"

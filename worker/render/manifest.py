@@ -17,7 +17,7 @@ from previewops.worker.render.render import RenderResult
 
 CONTAINER = "container.json"
 PREVIEW = "preview.json"
-RENDERER_VERSION = "5"  # increment when the pictures of an unchanged payload change
+RENDERER_VERSION = "6"  # increment when the pictures of an unchanged payload change
 
 
 def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mapping[str, Any]) -> None:
@@ -41,6 +41,7 @@ def _build_preview(result: RenderResult, payload: Mapping[str, Any], container_s
         "projectId": payload["projectId"],
         "requestId": payload["requestId"],
         "title": storyboard.title,
+        "language": storyboard.language,
         "width": storyboard.size.width,
         "height": storyboard.size.height,
         "durationMs": storyboard.duration_ms,

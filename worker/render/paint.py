@@ -76,7 +76,10 @@ class Painter:
         picture = self.pictures.get(placement.asset)
         if picture is None:
             reason = self.pictures.asset_errors[placement.asset.ref.id]
-            draw_missing_picture(image, placement, reason, self.storyboard.theme, self.typesetter)
+            theme, labels = self.storyboard.theme, self.storyboard.labels
+            draw_missing_picture(
+                image, placement, reason, theme=theme, labels=labels, typesetter=self.typesetter
+            )
             return
         drawn = _crop_to_cover(picture, placement) if placement.crops else resize(picture, placement.box.size)
         if drawn.size != placement.cell.size or drawn.mode != "RGB":

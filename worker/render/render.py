@@ -35,7 +35,7 @@ from previewops.worker.render.pictures import resize
 from previewops.worker.render.placeholder import Placeholder, make_placeholder
 from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
-from previewops.worker.render.text.typesetting import Typesetter, detect_language
+from previewops.worker.render.text.typesetting import Typesetter
 from previewops.worker.render.timings import PhaseTimer
 
 Progress = Callable[[float, str], None]
@@ -93,7 +93,7 @@ def render(
             storyboard.assets.values(), opener, limits, allow_gaps=storyboard.allow_gaps
         )
         check_sound(storyboard, inspected, opener, limits, decode=True)
-    typesetter = Typesetter(fonts, detect_language(storyboard.texts))
+    typesetter = Typesetter(fonts, storyboard.shaping_language)
     with timer.phase("layout"):
         layouts = lay_out_cards(storyboard, inspected, typesetter)
     session = _RenderSession(
@@ -221,7 +221,7 @@ class _RenderSession:
                 with self.timer.phase("placeholders"):
                     self.poster_placeholder = make_placeholder(image, self.storyboard.theme.background)
             with self.timer.phase("sheet"):
-                heading = step.heading if step else self.storyboard.title
+                heading = self.storyboard.step_heading(step) if step else self.storyboard.heading
                 self.sheet.add(index, image, heading, layout.duration_ms)
             self._report_progress("frames")
             yield RenderedFrame(image, layout.duration_ms, still)

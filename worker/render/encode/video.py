@@ -109,7 +109,7 @@ class VideoWriter:
         options = {"fflags": "bitexact"}  # no random ids, dates or library version
         if self.kind == "mp4":
             # Reserve space for the index before the data, so that players can start at once.
-            fades = (self.storyboard.fps if self.storyboard.fades else 0) * _FADE_MS // 1000 + 1
+            fades = (self.storyboard.fps if self.storyboard.fades else 0) * _FADE_MS // 1000 + 2
             packets = self.storyboard.duration_ms * SAMPLES_PER_S // 1000 // 1024
             options["moov_size"] = str(
                 8_192 + 64 * (len(self.storyboard.steps) + 1) * (1 + fades) + 8 * packets
@@ -122,7 +122,7 @@ class VideoWriter:
         for image, duration_ms in frames:
             held_from = start_ms
             if before is not None:
-                for share, at, until in _fade(start_ms, duration_ms, self.storyboard.fps):
+                for share, at, until in fade_frames(start_ms, duration_ms, self.storyboard.fps):
                     yield Image.blend(before, image, share), at, until - at
                     held_from = until
             before = image if self.storyboard.fades else None
@@ -131,9 +131,15 @@ class VideoWriter:
             start_ms = until_ms
 
 
-def _fade(start_ms: int, duration_ms: int, fps: int) -> Iterator[tuple[float, int, int]]:
-    """Yields (share of the new picture, start, end) of each frame of a fade; it lasts at most half of its card."""
-    steps = min(_FADE_MS, duration_ms // 2) * fps // 1000
+def fade_frames(start_ms: int, duration_ms: int, fps: int) -> Iterator[tuple[float, int, int]]:
+    """Yields (share of the new picture, start, end) of each frame of a fade; it lasts at most half of its card.
+
+    A frame rate too low for the fade gives one frame for its whole length.
+    """
+    length_ms = min(_FADE_MS, duration_ms // 2)
+    steps = length_ms * fps // 1000
+    if not steps:
+        yield 0.5, start_ms, start_ms + length_ms
     for step in range(steps):
         yield (step + 1) / (steps + 1), start_ms + step * 1000 // fps, start_ms + (step + 1) * 1000 // fps
 
