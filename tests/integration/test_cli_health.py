@@ -222,6 +222,13 @@ def test_a_foreign_key_is_critical(program: Program, server: RedisProcess) -> No
     assert "the key preview-jobs:meta has a wrong type" in done.out
 
 
+def test_a_missing_module_is_named_with_its_remedy(program: Program) -> None:
+    program.write("redis.py", b"import no_such_module")
+    done = program.run_under((), "health", PYTHONPATH=str(program.folder))
+    assert done.code == 3
+    assert "UNKNOWN - the module no_such_module is missing; reinstall previewops" in done.out
+
+
 def test_invalid_settings_and_bugs_are_unknown(program: Program) -> None:
     assert program.run("health", PREVIEW_QUEUE_MAX="many").code == 3
     with strange_redis() as url:
