@@ -2,8 +2,9 @@
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim-bookworm AS build
-# Optional dependencies, separated by commas: objects stores bundles in a bucket, fonts draws Chinese, Japanese, Korean.
-ARG EXTRAS=objects,fonts
+# Optional dependencies, separated by commas: objects stores bundles in a bucket, fonts draws Chinese, Japanese, Korean,
+# formats reads HEIF, JPEG XL, SVG and PDF.
+ARG EXTRAS=objects,fonts,formats
 WORKDIR /source
 COPY . .
 RUN python -m venv /venv \

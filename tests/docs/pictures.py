@@ -25,6 +25,7 @@ from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.render import render
 from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.render.text.fontconfig import find_fonts
+from tests.docs.asset_kinds import write_kinds
 from tests.docs.documents import ROOT
 
 IMAGES = ROOT / "docs" / "images"
@@ -36,8 +37,23 @@ FILES = {
     "flying": "flying.jpg",
     "men": "men.webp",
     "lost": "nobody-has-this.png",
+    "drawing": "drawing.svg",
+    "art": "art.svg",
+    "rules": "rules.pdf",
+    "heic": "photo.heic",
+    "jxl": "photo.jxl",
+    "clip": "clip.mp4",
 }
-TITLES = {"board": "Before the first move", "mill": "The mill", "lost": "Left out"}
+TITLES = {
+    "board": "Before the first move",
+    "mill": "The mill",
+    "lost": "Left out",
+    "drawing": "SVG",
+    "rules": "PDF",
+    "heic": "HEIF",
+    "jxl": "JPEG XL",
+    "clip": "MP4",
+}
 TITLE, TEXT = "Making a mill", "Three men in a row are a mill: take one man from the other side."
 STILL = {"resolution": "1280x720", "format": "png", "imageFormat": "png"}
 DETAIL = (640, 120, 880, 255)  # of a frame of 1280x720: men, wood and the lines of the board
@@ -146,6 +162,10 @@ PICTURES: dict[str, Shot] = {
     "fit-focus": Shot({"assetIds": ONE}, assets={"fit": "cover", "focus": {"x": 0.5, "y": 0.1}}),
     "asset-title": Shot({"assetIds": ["board", "mill"]}, titled=True),
     "asset-gap": Shot({"assetIds": ["mill", "lost"]}, {"onAssetError": "gap"}, titled=True),
+    "asset-kinds": Shot(
+        {"assetIds": ["drawing", "rules", "heic", "jxl", "clip"], "layout": "grid"}, titled=True
+    ),
+    "asset-backing": Shot({"assetIds": ["art", "drawing"]}, {"theme": "dark"}),
     "portrait": Shot({"assetIds": TWO}, {"resolution": "720x1280"}),
     "square": Shot({"assetIds": TWO}, {"resolution": "720x720"}),
     "small": Shot({"assetIds": TWO}, {"resolution": "320x180"}),
@@ -196,7 +216,7 @@ def payload(shot: Shot) -> dict[str, Any]:
             "id": name,
             "uri": f"{FOLDER}/{file}",
             **shot.assets,
-            **({"title": TITLES[name]} if shot.titled else {}),
+            **({"title": TITLES[name]} if shot.titled and name in TITLES else {}),
         }
         for name, file in FILES.items()
         if name in used
@@ -252,6 +272,7 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_assets(root / FOLDER)
+        write_kinds(root / FOLDER)
         for name, shot in PICTURES.items():
             if not names or name in names:
                 image = shot.take(rendered(payload(shot), root, root / name))

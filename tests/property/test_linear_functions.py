@@ -31,6 +31,7 @@ from tests.patterns import source_files
 READERS = (
     "previewops.api",
     "previewops.contract",
+    "previewops.file_kinds",
     "previewops.formatting",
     "previewops.host_patterns",
     "previewops.logs.redaction",
@@ -39,6 +40,7 @@ READERS = (
     "previewops.recording.format",
     "previewops.redis_server.connection",
     "previewops.worker.assets.ip_policy",
+    "previewops.worker.render.decode",
     "previewops.worker.render.text.bidi",
     "previewops.worker.render.text.characters",
     "previewops.worker.render.text.languages",

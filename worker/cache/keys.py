@@ -19,10 +19,10 @@ from previewops.contract import limits as contract
 from previewops.contract.payload import canonical_json
 from previewops.worker.render.storyboard import Storyboard
 
-_LIBRARIES = ("pillow", "icu4py", "av")
+_LIBRARIES = ("pillow", "icu4py", "av", "pillow-heif", "pillow-jxl-plugin", "resvg-py", "pypdfium2")
 _WORKER = Path(__file__).resolve().parents[1]
 _RENDERER_PATHS = ("render", "fonts", "bundle_builder.py")
-_NOT_DRAWN = "metadata"
+_NOT_DRAWN = ("metadata", "webhook", "chapterId")
 
 
 @cache
@@ -61,7 +61,7 @@ def bundle_key(
     inputs = {
         "renderer": renderer_fingerprint(),
         "project": project,
-        "request": _without(request, "uri", _NOT_DRAWN),
+        "request": _without(request, "uri", *_NOT_DRAWN),
         "assets": digests,
         "limits": limits,
         "fonts": fonts,
@@ -69,14 +69,18 @@ def bundle_key(
     return hashlib.sha256(canonical_json(inputs)).hexdigest()
 
 
-def thumbnail_key(storyboard: Storyboard, digest: str, decoded: tuple[int, int]) -> str:
+def thumbnail_key(
+    storyboard: Storyboard, digest: str, decoded: tuple[int, int], *, page: int | None = None
+) -> str:
     """The cache key of the thumbnail of an asset whose content has the hex SHA-256 ``digest``.
 
-    ``decoded`` is the size in pixels at which the job decodes the picture; the thumbnail is made from that.
+    ``decoded`` is the size in pixels at which the job decodes the picture; the thumbnail is made from that. ``page``
+    is the asset's.
     """
     inputs = {
         "renderer": renderer_fingerprint(),
         "asset": digest,
+        "page": page,
         "decoded": decoded,
         "box": list(storyboard.thumbnail) if storyboard.thumbnail else None,
         "format": storyboard.image_format,

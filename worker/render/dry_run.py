@@ -67,7 +67,11 @@ def plan_render(
             "maxCharactersPerText": MAX_CHARACTERS,
         },
         "undrawn": list(typesetter.undrawn),
-        "warnings": list(collect_warnings(storyboard, inspected, layouts, typesetter, asset_errors)),
+        "warnings": list(
+            collect_warnings(
+                storyboard, inspected, layouts, typesetter, asset_errors=asset_errors, asset_notes={}
+            )
+        ),
     }
 
 

@@ -29,13 +29,17 @@ VIDEO_FORMATS = ("webm", "mp4")  # formats with sound and fades
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One asset of the payload. ``focus`` is the point to keep in view when cropping, as fractions of the picture."""
+    """One asset of the payload. ``focus`` is the point to keep in view when cropping, as fractions of the picture.
+
+    ``page`` is that of a document, from 1; None: the first one.
+    """
 
     ref: AssetRef
     is_image: bool
     title: str
     cover: bool
     focus: tuple[float, float]
+    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,7 @@ def _asset(entry: Mapping[str, Any]) -> Asset:
         title=_visible(entry, "title"),
         cover=entry.get("fit") == "cover",
         focus=(float(focus.get("x", 0.5)), float(focus.get("y", 0.5))),
+        page=entry.get("page"),
     )
 
 

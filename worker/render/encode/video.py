@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from PIL import Image
 
-from previewops.worker.render.encode.sound import SAMPLES_PER_S, silence_ffmpeg
+from previewops.worker.render.decode.sound_file import SAMPLES_PER_S, silence_ffmpeg
+from previewops.worker.render.encode.mp4_index import move_index_to_front
 from previewops.worker.render.storyboard import Storyboard
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _NOMINAL_FPS = 25  # for rate control only; timestamps are exact
 _KEY_FRAME_EVERY = 12
 _FADE_MS = 400
 _STEREO_BITS_PER_S = 96_000
+_REPRODUCIBLE = {"fflags": "bitexact"}  # no random ids, dates or library version
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class VideoWriter:
         import av  # noqa: PLC0415 - slow to import, and most jobs need none
 
         silence_ffmpeg()
-        with av.open(target, "w", format=self.kind, container_options=self._container_options()) as container:
+        with av.open(target, "w", format=self.kind, container_options=_REPRODUCIBLE) as container:
             video = self._video_stream(container)
             track = _SoundWriter(container, _CODECS[self.kind].audio, sound) if sound is not None else None
             durations: dict[int, int] = {}
@@ -89,6 +91,8 @@ class VideoWriter:
             _mux(container, video.encode(), durations)
             if track is not None:
                 track.close()
+        if self.kind == "mp4":
+            move_index_to_front(target)
 
     def _video_stream(self, container: Any) -> Any:
         codec = _CODECS[self.kind]
@@ -104,17 +108,6 @@ class VideoWriter:
         # BT.709 (1), limited range (1): what players assume for this size.
         context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
         return stream
-
-    def _container_options(self) -> dict[str, str]:
-        options = {"fflags": "bitexact"}  # no random ids, dates or library version
-        if self.kind == "mp4":
-            # Reserve space for the index before the data, so that players can start at once.
-            fades = (self.storyboard.fps if self.storyboard.fades else 0) * _FADE_MS // 1000 + 2
-            packets = self.storyboard.duration_ms * SAMPLES_PER_S // 1000 // 1024
-            options["moov_size"] = str(
-                8_192 + 64 * (len(self.storyboard.steps) + 1) * (1 + fades) + 8 * packets
-            )
-        return options
 
     def _timed(self, frames: Iterable[tuple[Image.Image, int]]) -> Iterator[tuple[Image.Image, int, int]]:
         """Yields (picture, start, duration), including fades, which are part of the duration of their card."""
