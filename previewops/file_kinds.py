@@ -50,6 +50,11 @@ PICTURES = (JPEG, PNG, WEBP, GIF, AVIF, HEIF, JXL, SVG, PDF, TIFF, BMP, ICO, MP4
 SOUNDS = (WAV, MP3, OGG, FLAC, AAC, M4A, MP4, MOV, WEBM)
 
 
+ASSET_KINDS = tuple(dict.fromkeys(PICTURES + SOUNDS))
+EXTENSIONS = tuple(kind.extension for kind in ASSET_KINDS)
+"""Extensions of stored assets."""
+
+
 def _unsupported(name: str) -> FileKind:
     return FileKind(name, "")
 
@@ -106,6 +111,20 @@ def detect_kind(head: bytes) -> FileKind | None:
         return _kind_by_markup(text)
     sound = find_sound(head)
     return sound.kind if sound else None
+
+
+def describe_head(head: bytes) -> str:
+    """What a file is by its first HEAD_BYTES, for the "found" of a message."""
+    if not head:
+        return "an empty file"
+    kind = detect_kind(head)
+    return kind.name if kind else f"a file that starts with the bytes {head[:8].hex(' ')}"
+
+
+def detect_asset_kind(head: bytes) -> FileKind | None:
+    """Returns the kind of a file that can be an asset; None for every other file."""
+    kind = detect_kind(head)
+    return kind if kind in ASSET_KINDS else None
 
 
 def _kind_by_brands(head: bytes) -> FileKind:

@@ -43,6 +43,7 @@ COMMANDS = {
         "previewops.cli.reschedule:reschedule", "Change a job's priority, or run it now."
     ),
     "events": LazyCommand("previewops.cli.events:events", "List events; --operators: what operators did."),
+    "webhooks": LazyCommand("previewops.cli.webhooks:webhooks", "List failed webhooks and send them again."),
     "pause": LazyCommand("previewops.cli.pause:pause", "Stop workers from claiming jobs."),
     "silence": LazyCommand("previewops.cli.silence:silence", "Silence a health check for a time."),
     "unsilence": LazyCommand("previewops.cli.silence:unsilence", "End the silence of a health check."),

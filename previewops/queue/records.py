@@ -228,7 +228,7 @@ def record_from_redis(
         history=parse_history(attempts, key=key, unreadable=collector),
         attempts_dropped=row.integer("attempts_dropped"),
         digest=row.text("digest"),
-        queued_ms=max(row.optional_integer("order") or 0, row.optional_integer("since") or 0) // 1000 or None,
+        queued_ms=max(row.optional_us("order") or 0, row.optional_us("since") or 0) // 1000 or None,
     )
 
 

@@ -21,7 +21,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from previewops.contract import HttpUri, UriNotAllowed, parse_uri
-from previewops.host_patterns import DEFAULT_PORTS, HostPattern, format_hosts
+from previewops.host_patterns import DEFAULT_PORTS, HostPattern, format_hosts, is_in_named_network
 from previewops.job_errors import PermanentJobError, TransientJobError
 from previewops.worker.assets.ip_policy import rejection_reason
 from previewops.worker.assets.opener import (
@@ -115,7 +115,7 @@ class WebFetcher:
         verify = self.make_ssl_context() if address.scheme == "https" else True
         async with httpx.AsyncHTTPTransport(verify=verify, trust_env=False) as transport:
             try:
-                response = await _first_response(transport, requests)
+                response = await first_response(transport, requests)
                 try:
                     if response.status_code in _REDIRECTS:
                         return str(response.headers.get("location", ""))
@@ -137,19 +137,22 @@ class WebFetcher:
                 hint=f"add {address.host} to PREVIEW_ASSET_HOSTS, or submit with --import",
             )
         try:
-            ips = await _run_in_daemon_thread(lambda: self.resolve(address.host, address.port))
+            ips = await run_in_daemon_thread(lambda: self.resolve(address.host, address.port))
         except (OSError, UnicodeError) as failure:
             raise _unreachable_error(asset, address, f"its name cannot be resolved: {failure}") from failure
         for ip in ips:
             reason = self.address_policy(ip)
-            if reason is not None:
+            if reason is not None and not is_in_named_network(
+                self.hosts, address.scheme, address.host, address.port, ip
+            ):
                 raise permanent_asset_error(
                     "asset-address-refused",
                     asset,
                     f"{address.host} resolves to {ip}, which is {reason}",
                     found=ip,
                     allowed="public addresses",
-                    hint="serve the file from a public address, or put it under an asset root",
+                    hint="serve the file from a public address, put it under an asset root, or name the network "
+                    "of the host: PREVIEW_ASSET_HOSTS=host=network",
                 )
         if not ips:
             raise _unreachable_error(asset, address, "its name does not resolve to an address")
@@ -162,7 +165,7 @@ def _run_in_new_loop(work: Coroutine[Any, Any, _T]) -> _T:
         return threads.submit(asyncio.run, work).result()
 
 
-async def _run_in_daemon_thread(work: Callable[[], _T]) -> _T:
+async def run_in_daemon_thread(work: Callable[[], _T]) -> _T:
     """The result of ``work``. Runs it in a daemon thread, which a cancelled caller leaves: it has no timeout."""
     done: Future[_T] = Future()
     done.set_running_or_notify_cancel()
@@ -177,7 +180,7 @@ async def _run_in_daemon_thread(work: Callable[[], _T]) -> _T:
     return await asyncio.wrap_future(done)
 
 
-async def _first_response(
+async def first_response(
     transport: httpx.AsyncHTTPTransport, requests: Sequence[httpx.Request]
 ) -> httpx.Response:
     """Tries the addresses of a server in order until one connects. Raises httpx.TransportError."""
@@ -196,8 +199,8 @@ def _request(asset: AssetRef, address: HttpUri, ip: str, connect_s: float) -> ht
     try:
         return httpx.Request(
             "GET",
-            urlsplit(address.url)._replace(netloc=_url_host(ip) + ports).geturl(),
-            headers={**_HEADERS, "Host": _url_host(address.host) + ports},
+            urlsplit(address.url)._replace(netloc=url_host(ip) + ports).geturl(),
+            headers={**_HEADERS, "Host": url_host(address.host) + ports},
             extensions={"sni_hostname": address.host, "timeout": {"connect": connect_s}},
         )
     except (httpx.InvalidURL, UnicodeError) as failure:
@@ -211,7 +214,8 @@ def _request(asset: AssetRef, address: HttpUri, ip: str, connect_s: float) -> ht
         ) from failure
 
 
-def _url_host(host: str) -> str:
+def url_host(host: str) -> str:
+    """``host`` as it is written in an address: IPv6 in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
