@@ -16,10 +16,10 @@ FAST := tests/unit tests/contract tests/property/test_contract_properties.py tes
 # Without Python's compiled files every test process compiles everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check fast test lint format style types layers docs bench soak clean help
+.PHONY: demo check fast test lint format style types layers docs bench bench-compare soak clean help
 
 help:  ## what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV): some minutes, about 600 MB"
@@ -60,11 +60,11 @@ docs: $(STAMP)  ## build the documents as a site in site/
 soak: $(STAMP)  ## random faults under load, SECONDS=60 SEED=any
 	SOAK_SECONDS=$(SECONDS) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -s tests/fault/test_soak.py
 
-bench: $(STAMP)  ## what the README's figures come from
-	$(BIN)/python -m benchmarks.queue
-	$(BIN)/python -m benchmarks.metrics
-	$(BIN)/python -m benchmarks.screen
-	$(BIN)/python -m benchmarks.pipeline
+bench: $(STAMP)  ## measure, in under 15 minutes, and write bench.json
+	$(BIN)/python -m benchmarks.suite
+
+bench-compare: $(STAMP)  ## ratios of bench.json to benchmarks/baseline.json
+	$(BIN)/python -m benchmarks.compare
 
 clean:  ## remove what make made
 	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,7 +1,7 @@
 """No-op jobs per second through one worker process, and the time from submit to start in an idle worker.
 
-Compared with stock arq, and with BullMQ if node and npm are installed, in one run on one private Redis without
-persistence. Each figure is the median of several rounds in which the peers take turns; read the ratios.
+Compared with stock arq, with SAQ if it is installed, and with BullMQ if node and npm are, in one run on one private
+Redis without persistence. Each figure is the median of several rounds in which the peers take turns; read the ratios.
 
     python -m benchmarks.queue [--rounds N] [--jobs N] [--no-bullmq] [--json FILE]
 """
@@ -9,6 +9,7 @@ persistence. Each figure is the median of several rounds in which the peers take
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -29,9 +30,10 @@ import redis
 from previewops.redis_server.binary import find_server_binary
 
 PEERS = Path(__file__).parent / "peers"
-CONCURRENCIES = (2, 10, 50)
-ARQ_JOBS = {2: 12, 10: 400, 50: 1_000}
+CONCURRENCIES = (1, 2, 10, 50)
+ARQ_JOBS = {1: 6, 2: 12, 10: 400, 50: 1_000}
 """Stock arq is so slow that fewer jobs are enough."""
+SAQ_JOBS = 2_000
 LATENCY_SAMPLES = 300
 ARQ_LATENCY_SAMPLES = 20
 
@@ -78,6 +80,20 @@ def measure(command: list[str], socket: str, *args: object) -> dict[str, Any]:
     return dict(json.loads(run.stdout.strip().splitlines()[-1]))
 
 
+def available_peers(*, bullmq: bool = True) -> dict[str, list[str]]:
+    """Commands that measure previewops and each peer that runs here, by name."""
+    peers = {
+        "previewops": [sys.executable, str(PEERS / "previewops_peer.py")],
+        "arq": [sys.executable, str(PEERS / "arq_peer.py")],
+    }
+    if importlib.util.find_spec("saq") is not None:
+        peers["SAQ"] = [sys.executable, str(PEERS / "saq_peer.py")]
+    command = bullmq_command() if bullmq else None
+    if command is not None:
+        peers["BullMQ"] = command
+    return peers
+
+
 def percentile(samples: list[float], fraction: float) -> float:
     """Returns the percentile of the samples at ``fraction``."""
     return sorted(samples)[min(len(samples) - 1, int(len(samples) * fraction))]
@@ -85,20 +101,30 @@ def percentile(samples: list[float], fraction: float) -> float:
 
 def throughput(
     peers: dict[str, list[str]], socket: str, rounds: int, jobs: int
-) -> dict[str, dict[int, float]]:
-    """Jobs per second by peer and concurrency: medians over rounds in which the peers take turns."""
+) -> tuple[dict[str, dict[int, float]], dict[str, dict[int, float]]]:
+    """Jobs per second, and processor ms of the worker a job, by peer and concurrency.
+
+    Medians over rounds in which the peers take turns.
+    """
     per_second: dict[str, dict[int, list[float]]] = {name: {} for name in peers}
+    cpu_ms: dict[str, dict[int, list[float]]] = {name: {} for name in peers}
     for concurrency in CONCURRENCIES:
         for number in range(rounds):
             for name, command in peers.items():
                 if name == "arq" and number > 0:
                     continue
-                count = ARQ_JOBS[concurrency] if name == "arq" else jobs
+                count = {"arq": ARQ_JOBS[concurrency], "SAQ": min(jobs, SAQ_JOBS)}.get(name, jobs)
                 report = measure(command, socket, "throughput", concurrency, count)
                 per_second[name].setdefault(concurrency, []).append(report["perSecond"])
+                cpu_ms[name].setdefault(concurrency, []).append(report["cpuMs"])
+    return medians(per_second), medians(cpu_ms)
+
+
+def medians(samples: dict[str, dict[int, list[float]]]) -> dict[str, dict[int, float]]:
+    """The median of the samples of each peer and concurrency."""
     return {
-        name: {concurrency: statistics.median(rates) for concurrency, rates in by.items()}
-        for name, by in per_second.items()
+        name: {concurrency: statistics.median(values) for concurrency, values in by.items()}
+        for name, by in samples.items()
     }
 
 
@@ -123,32 +149,36 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     options = parser.parse_args()
 
-    peers = {
-        "previewops": [sys.executable, str(PEERS / "previewops_peer.py")],
-        "arq": [sys.executable, str(PEERS / "arq_peer.py")],
-    }
-    bullmq = None if options.no_bullmq else bullmq_command()
-    if bullmq is not None:
-        peers["BullMQ"] = bullmq
+    peers = available_peers(bullmq=not options.no_bullmq)
     with private_redis() as socket:
-        rates = throughput(peers, socket, options.rounds, options.jobs)
+        rates, cpu_ms = throughput(peers, socket, options.rounds, options.jobs)
         delays = latency(peers, socket)
 
     load = os.getloadavg()
     when = f"{datetime.now(tz=UTC):%Y-%m-%d}"
     print(f"{when}, {os.cpu_count()} processors, Python {platform.python_version()}, load {load[0]:.1f}")
-    print(f"{'':<12}{'jobs/s at 2':>12}{'10':>10}{'50':>10}{'start p50':>12}{'p99':>10}")
+    print(f"{'':<12}{'jobs/s at 1':>12}{'2':>10}{'10':>10}{'50':>10}{'start p50':>12}{'p99':>10}")
     for name in peers:
-        row = "".join(f"{rates[name][c]:>{w},.0f}" for c, w in zip(CONCURRENCIES, (12, 10, 10), strict=True))
+        row = "".join(
+            f"{rates[name][c]:>{w},.0f}" for c, w in zip(CONCURRENCIES, (12, 10, 10, 10), strict=True)
+        )
         print(f"{name:<12}{row}{delays[name][0]:>9.2f} ms{delays[name][1]:>7.2f} ms")
     for name in list(peers)[1:]:
         ratios = "".join(
             f"{rates['previewops'][c] / rates[name][c]:>{w - 1},.2f}x"
-            for c, w in zip(CONCURRENCIES, (12, 10, 10), strict=True)
+            for c, w in zip(CONCURRENCIES, (12, 10, 10, 10), strict=True)
         )
         print(f"{'÷ ' + name:<12}{ratios}")
+    print("processor ms of the worker a job")
+    for name, by in cpu_ms.items():
+        print(
+            f"{name:<12}"
+            + "".join(f"{by[c]:>{w}.3f}" for c, w in zip(CONCURRENCIES, (12, 10, 10, 10), strict=True))
+        )
     if options.json is not None:
-        options.json.write_text(json.dumps({"when": when, "load": load, "rates": rates, "latencyMs": delays}))
+        options.json.write_text(
+            json.dumps({"when": when, "load": load, "rates": rates, "cpuMs": cpu_ms, "latencyMs": delays})
+        )
 
 
 if __name__ == "__main__":

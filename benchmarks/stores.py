@@ -24,7 +24,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.pipeline import MIX, mixed, photograph, private_redis, queue, worker
+from benchmarks.pipeline import MIX, make_pictures, mixed, private_redis, queue, worker
 from previewops.bucket_addresses import parse_bucket_address
 from previewops.settings import Settings
 from previewops.stores.objects.client import connect
@@ -111,10 +111,7 @@ def main() -> None:
     folder_rounds, bucket_rounds = Rounds(), Rounds()
     with tempfile.TemporaryDirectory() as name, private_redis() as socket:
         folder = Path(name)
-        pictures = folder / "pictures"
-        pictures.mkdir()
-        for number in range(4):
-            photograph(1600, 1000, number).save(pictures / f"p{number}.jpg", quality=88)
+        pictures = make_pictures(folder)
         url = f"unix://{socket}"
         settings = replace(
             Settings(),

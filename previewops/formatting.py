@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 import textwrap
 import unicodedata
@@ -125,6 +124,8 @@ def output_columns() -> int | None:
 
 def terminal_columns() -> int:
     """Returns the width of the terminal, from COLUMNS, or 80."""
+    import shutil  # noqa: PLC0415 - imports compression libraries
+
     return shutil.get_terminal_size((DEFAULT_COLUMNS, 24)).columns
 
 

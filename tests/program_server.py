@@ -34,6 +34,7 @@ _IMPORTED_LATE = (
     "previewops.snapshot.reader",
     "redis.asyncio",
     "jsonschema.validators",
+    "jsonschema_rs",
 )
 
 

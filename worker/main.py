@@ -18,7 +18,8 @@ from arq.worker import func
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-import previewops.contract.schema_validation  # noqa: F401 - imported now, or the first job would import it and could fail
+import previewops.contract.schema_check
+import previewops.contract.schema_validation  # noqa: F401 - both imported now, or the first job would import them and could fail
 from previewops.clock import SystemClock, system_rng
 from previewops.disclosure import redact_url
 from previewops.errors import REINSTALL, PreviewopsError, StartupFailed, StoreUnavailable, data_dir_error

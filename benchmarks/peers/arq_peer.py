@@ -45,11 +45,11 @@ async def throughput(url: str, concurrency: int, jobs: int) -> dict[str, Any]:
         return None
 
     worker = worker_of(redis, no_op, concurrency, burst=True)
-    started = time.perf_counter()
+    started, before = time.perf_counter(), time.process_time()
     await worker.async_run()
-    seconds = time.perf_counter() - started
+    seconds, used = time.perf_counter() - started, time.process_time() - before
     await pool.aclose()
-    return {"perSecond": jobs / seconds}
+    return {"perSecond": jobs / seconds, "cpuMs": used * 1000 / jobs}
 
 
 async def latency(url: str, concurrency: int, jobs: int) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-// BullMQ doing no-op jobs: node bullmq_peer.js SOCKET throughput|latency CONCURRENCY JOBS
+// BullMQ doing no-op jobs: node bullmq_peer.js SOCKET throughput|latency|waiting|completed|dead CONCURRENCY JOBS
+// The last three leave as many jobs in that state.
 // Prints one JSON object. Keeps as many completed jobs as previewops does by default.
 const { Queue, Worker, QueueEvents } = require('bullmq');
 
@@ -7,14 +8,37 @@ const connection = { path: socket, maxRetriesPerRequest: null };
 const options = { removeOnComplete: { count: 10000 } };
 const name = 'bench';
 
-async function throughput() {
+async function add(data) {
   const queue = new Queue(name, { connection });
   for (let i = 0; i < jobs; i += 500) {
     const batch = Array.from({ length: Math.min(500, jobs - i) }, (_, j) => ({
-      name: 'render_preview', data: { jobId: `job-${i + j}` }, opts: options,
+      name: 'render_preview', data: data(`job-${i + j}`), opts: options,
     }));
     await queue.addBulk(batch);
   }
+}
+
+// The payload of the other peer's jobs.
+const payload = (jobId) => ({
+  jobId, projectId: 'bench', requestId: 'bench', dryRun: false, previewRequest: { steps: [], assets: [], audio: {} },
+});
+
+async function fill() {
+  await add(payload);
+  if (what === 'waiting') return console.log('{}');
+  await new Promise((resolve) => {
+    let ended = 0;
+    const worker = new Worker(name, async () => {
+      if (what === 'dead') throw new Error('asset picture.jpg: the file does not exist');
+    }, { connection, concurrency });
+    worker.on(what === 'dead' ? 'failed' : 'completed', () => { if (++ended === jobs) resolve(); });
+  });
+  console.log('{}');
+}
+
+async function throughput() {
+  await add((jobId) => ({ jobId }));
+  const before = process.cpuUsage();
   const seconds = await new Promise((resolve) => {
     let done = 0;
     const started = process.hrtime.bigint();
@@ -23,7 +47,8 @@ async function throughput() {
       if (++done === jobs) resolve(Number(process.hrtime.bigint() - started) / 1e9);
     });
   });
-  console.log(JSON.stringify({ perSecond: jobs / seconds }));
+  const used = process.cpuUsage(before);
+  console.log(JSON.stringify({ perSecond: jobs / seconds, cpuMs: (used.user + used.system) / 1000 / jobs }));
 }
 
 async function latency() {
@@ -42,4 +67,4 @@ async function latency() {
   console.log(JSON.stringify({ ms: samples }));
 }
 
-(what === 'throughput' ? throughput() : latency()).then(() => process.exit(0));
+({ throughput, latency }[what] || fill)().then(() => process.exit(0));

@@ -88,12 +88,13 @@ def main() -> None:
     pipeline, picture, kind, folder, rounds = sys.argv[1:6]
     run = {"ours": ours, "naive": naive, "libvips": libvips}[pipeline]()
     before = peak_kib()
-    spent = []
+    spent, used = [], []
     for _ in range(int(rounds) + 1):
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         run(Path(picture), kind, Path(folder))
         spent.append((time.perf_counter() - started) * 1000)
-    print(json.dumps({"ms": spent[1:], "extraMiB": (peak_kib() - before) / 1024}))
+        used.append((time.process_time() - cpu) * 1000)
+    print(json.dumps({"ms": spent[1:], "cpuMs": used[1:], "extraMiB": (peak_kib() - before) / 1024}))
 
 
 def peak_kib() -> int:

@@ -1,5 +1,6 @@
-"""previewops doing no-op jobs, all bookkeeping on: previewops_peer.py URL throughput|latency CONCURRENCY JOBS
+"""previewops doing no-op jobs, all bookkeeping on: previewops_peer.py URL MEASUREMENT CONCURRENCY JOBS
 
+MEASUREMENT is throughput, latency, submit_many, or waiting, completed or dead, which leave jobs in that state.
 Prints one JSON object. Only the render is left out: claim, lease, heartbeat, counters, results and retention are
 those of a real worker.
 """
@@ -14,7 +15,9 @@ import structlog
 import uvloop
 from arq.worker import func
 
+from previewops import AsyncClient
 from previewops.contract import Payload, validate
+from previewops.job_errors import PermanentJobError
 from previewops.queue.queue import Queue
 from previewops.queue.records import RENDER_FUNCTION
 from previewops.redis_server.connection import connect, connection_pool
@@ -51,12 +54,12 @@ async def throughput(url: str, settings: Settings, jobs: int) -> dict[str, Any]:
         worker_id="bench",
         burst=True,
     )
-    started = time.perf_counter()
+    started, before = time.perf_counter(), time.process_time()
     await worker.main()
-    seconds = time.perf_counter() - started
+    seconds, used = time.perf_counter() - started, time.process_time() - before
     assert worker.jobs_complete == jobs
     await worker.close()
-    return {"perSecond": jobs / seconds}
+    return {"perSecond": jobs / seconds, "cpuMs": used * 1000 / jobs}
 
 
 async def latency(url: str, settings: Settings, jobs: int) -> dict[str, Any]:
@@ -90,13 +93,54 @@ async def latency(url: str, settings: Settings, jobs: int) -> dict[str, Any]:
     return {"ms": samples}
 
 
+async def submit_many(url: str, settings: Settings, jobs: int) -> dict[str, Any]:
+    """The Python client's submit_many, and the time that Redis spent in its scripts; in ms."""
+    documents = [payload(number).raw for number in range(jobs)]
+    redis = connect(url, role="bench")
+    async with AsyncClient(url, settings=settings) as client:
+        await client.submit_many(documents[:1])  # loads the scripts
+        await redis.config_resetstat()
+        began = time.perf_counter()
+        await client.submit_many(documents)
+        spent_ms = (time.perf_counter() - began) * 1000
+    stats = await redis.info("commandstats")
+    await redis.aclose()
+    script_ms = sum(row["usec"] for name, row in stats.items() if "eval" in name or "fcall" in name) / 1000
+    return {"ms": spent_ms, "scriptMs": script_ms}
+
+
+async def fill(url: str, settings: Settings, jobs: int, state: str) -> dict[str, Any]:
+    """Leaves ``jobs`` jobs in ``state``."""
+    redis = connect(url, role="bench")
+    await Queue(redis, settings).submit_many([payload(number) for number in range(jobs)])
+    await redis.aclose()
+    if state == "waiting":
+        return {}
+
+    async def end(_ctx: dict[Any, Any], _payload: Any) -> None:
+        if state == "dead":
+            raise PermanentJobError("asset-missing", "asset picture.jpg: the file does not exist")
+
+    worker = PreviewWorker(
+        [func(end, name=RENDER_FUNCTION)],
+        settings=settings,
+        pool=connection_pool(url, role="bench"),
+        worker_id="bench",
+        burst=True,
+    )
+    await worker.main()
+    await worker.close()
+    return {}
+
+
 def main() -> None:
     """Runs the measurement that the arguments select."""
     url, what, concurrency, jobs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     settings = Settings(queue_max=10_000_000, worker_concurrency=concurrency)
-    measured = {"throughput": throughput, "latency": latency}[what]
-    print(json.dumps(uvloop.run(measured(url, settings, jobs))))
+    measured = {"throughput": throughput, "latency": latency, "submit_many": submit_many}.get(what)
+    running = measured(url, settings, jobs) if measured is not None else fill(url, settings, jobs, what)
+    print(json.dumps(uvloop.run(running)))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-import previewops.contract.schema_validation  # noqa: F401 - imported early, so that the first request does not wait for it
+import previewops.contract.schema_check
+import previewops.contract.schema_validation  # noqa: F401 - both imported early, so that no request waits for them
 from previewops.api.accept_loop import AcceptLoop
 from previewops.api.app import build_app, build_error_app, build_routes
 from previewops.api.auth import AccessPolicy

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -178,8 +176,11 @@ def _open_standard_descriptors() -> None:
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
-    # Do not log asyncio's messages about the interrupted task.
-    logging.getLogger("asyncio").disabled = True
+    # Do not log asyncio's messages about the interrupted task. asyncio has imported logging, which is slow to import.
+    if "asyncio" in sys.modules:
+        import logging
+
+        logging.getLogger("asyncio").disabled = True
     raise KeyboardInterrupt
 
 
@@ -263,6 +264,8 @@ def _format_error_lines(error: PreviewopsError) -> list[str]:
 
 def _print_unexpected(context: Context, error: Exception) -> None:
     if context.verbose:
+        import traceback
+
         print_err("".join(traceback.format_exception(error)).rstrip())
     message = str(error).strip().partition("\n")[0] or "no message"
     print_err(f"previewops: unexpected {type(error).__name__}: {message}")

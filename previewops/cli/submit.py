@@ -10,16 +10,13 @@ from redis.exceptions import RedisError
 from previewops.cli.context import Context, name_default_queue, pass_context, require_queue
 from previewops.cli.output import print_err
 from previewops.cli.payload_files import EXIT_HELP, read_payloads
-from previewops.cli.progress import NoProgress, show_progress
 from previewops.cli.shared_options import json_option, jsonl_option
 from previewops.cli.submitter import SubmitReport, Submitter
-from previewops.cli.waiting import MAX_PROGRESS_BARS, print_wait_warnings, wait_for_jobs
 from previewops.errors import UsageError
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
 from previewops.redis_server.connection import socket_path, socket_url
 from previewops.settings import DEFAULT_DATA_DIR, Settings
-from previewops.snapshot.reader import SnapshotReader
 
 
 @click.command(
@@ -123,6 +120,10 @@ def _note_default_folder(context: Context) -> None:
 
 
 async def _wait(queue: Queue, report: SubmitReport, timeout_s: float | None) -> None:
+    from previewops.cli.progress import NoProgress, show_progress
+    from previewops.cli.waiting import MAX_PROGRESS_BARS, print_wait_warnings, wait_for_jobs
+    from previewops.snapshot.reader import SnapshotReader
+
     if any(receipt.state.pending for _, receipt in report.accepted.values()):
         print_wait_warnings(await SnapshotReader(queue.redis, queue.settings).read())
     at_once = report.as_json or len(report.accepted) > MAX_PROGRESS_BARS

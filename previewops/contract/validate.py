@@ -43,11 +43,14 @@ def _validated(payload: object, policy: AssetPolicy | None) -> tuple[object, byt
 def _violations(
     document: object, size: int, not_json: list[Violation], policy: AssetPolicy | None
 ) -> Iterator[Violation]:
-    from previewops.contract.schema_validation import schema_violations  # noqa: PLC0415 - imports jsonschema
+    from previewops.contract.schema_check import fits_schema  # noqa: PLC0415 - imports jsonschema-rs
 
     yield from not_json
     reported = {violation.pointer for violation in not_json}
-    yield from (item for item in schema_violations(document) if item.pointer not in reported)
+    if not_json or not fits_schema(document):
+        from previewops.contract.schema_validation import schema_violations  # noqa: PLC0415 - imports jsonschema
+
+        yield from (item for item in schema_violations(document) if item.pointer not in reported)
     yield from (item for item in semantic_violations(document, policy) if item.pointer not in reported)
     if size > MAX_PAYLOAD_BYTES:
         found, allowed = f"{size} bytes as compact JSON", f"{MAX_PAYLOAD_BYTES} bytes"

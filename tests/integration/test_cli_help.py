@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +14,22 @@ from previewops import __version__
 from previewops.build import build_id
 from previewops.cli.dlq import COMMANDS as DLQ_COMMANDS
 from previewops.cli.program import COMMANDS
+from previewops.schemas import example
 from tests.integration.cli_program import Program, aligned
 
-HEAVY = ("redis", "arq", "jsonschema", "PIL", "rich", "asyncio", "structlog", "textual", "uvloop")
-HEAVY += ("starlette", "uvicorn", "prometheus_client")
+HEAVY = (
+    "redis",
+    "arq",
+    "jsonschema",
+    "jsonschema_rs",
+    "PIL",
+    "rich",
+    "asyncio",
+    "structlog",
+    "textual",
+    "uvloop",
+)
+HEAVY += ("starlette", "uvicorn", "prometheus_client", "logging", "traceback")
 NAMES = [(name,) for name in COMMANDS] + [("dlq", name) for name in DLQ_COMMANDS]
 
 
@@ -74,15 +88,25 @@ def test_help_and_version_import_no_heavy_modules(arguments: tuple[str, ...]) ->
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
-def test_health_imports_neither_jsonschema_nor_pillow(program: Program) -> None:
+@pytest.mark.parametrize(("command", "code"), [("health", 2), ("submit", 69)])
+def test_commands_that_monitors_and_scripts_call_often_import_little(
+    tmp_path: Path, command: str, code: int
+) -> None:
+    payload = tmp_path / "job.json"
+    payload.write_text(json.dumps(example("full")))
+    files = [str(payload)] if command == "submit" else []
+    unused = ("jsonschema", "PIL", "rich", "arq", "structlog", "httpx", "psutil", "textual", "uvloop")
     script = (
-        "import sys; sys.argv = ['previewops', '--redis-url', 'unix:///nonexistent/s', 'health']\n"
+        "import sys; sys.argv = ['previewops', '--redis-url', 'unix:///nonexistent/s', *sys.argv[1:]]\n"
         "from previewops.cli import main\n"
         "try: main()\n"
-        "finally: print('HEAVY', [name for name in ('jsonschema', 'PIL', 'rich', 'arq') if name in sys.modules])"
+        f"finally: print('HEAVY', [name for name in {unused!r} if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
+    env = {**os.environ, "PREVIEW_ASSET_ROOTS": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, command, *files], capture_output=True, text=True, check=False, env=env
+    )
+    assert done.returncode == code, done.stderr
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 

@@ -26,6 +26,7 @@ ABSENCE = str(Path(__file__).parents[1] / "missing_module")
         "PIL",
         "previewops.worker.bundle_builder",
         "jsonschema",
+        "jsonschema_rs",
         "arq",
         "redis",
         "hiredis",

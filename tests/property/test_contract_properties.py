@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import previewops.schemas
 from previewops.contract import (
     AssetPolicy,
     FileUri,
@@ -19,6 +21,9 @@ from previewops.contract import (
     parse_uri,
     validate,
 )
+from previewops.contract.json_copy import copy_as_json
+from previewops.contract.schema_check import fits_schema
+from previewops.contract.schema_validation import schema_violations
 from previewops.errors import InvalidPayload, Violation
 from previewops.schemas import example
 
@@ -51,6 +56,7 @@ def places(value: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, 
 
 
 PLACES = places(example("full"))
+EXAMPLES = Path(previewops.schemas.__file__).parent / "examples"
 
 
 @st.composite
@@ -78,6 +84,110 @@ def mutate(draw: st.DrawFn, parent: Any, last: str | int) -> None:
         parent.append(parent[last])
     elif act == "add" and isinstance(parent, dict):
         parent[draw(st.text(max_size=8))] = draw(documents)
+
+
+_ODD_TEXTS = (
+    *(
+        "",
+        " ",
+        "a\n",
+        "a\r\n",
+        "\n",
+        "a..b",
+        "a.",
+        ".a",
+        "A-0_.z",
+        "\u2028",
+        "\x85",
+        "\x7f",
+        "\U0001f600",
+        "a" * 128,
+    ),
+    *(
+        "a" * 129,
+        "a" * 200,
+        "\U0001f600" * 128,
+        "\U0001f600" * 129,
+        "\u00e9" * 500,
+        "\u00e9" * 501,
+        "x" * 10_001,
+    ),
+    *(
+        "2025-01-31T09:30:00Z",
+        "2025-01-31T09:30:00Z\n",
+        "2025-01-31t09:30:60.5+23:59",
+        "2025-02-30T00:00:00Z",
+    ),
+    *("2025-01-31T09:30:00", "0000-01-01T00:00:00Z", "\u0662025-01-31T09:30:00Z", "f" * 64, "F" * 64 + "\n"),
+    *(
+        "1280x720",
+        "1280x720\n",
+        "\u0661280x720",
+        "0x1",
+        "99999x99999",
+        "100000x1",
+        "#a0B1c2",
+        "#a0b1c2\n",
+        "Dark",
+    ),
+)
+_ODD_NUMBERS = (
+    0,
+    1,
+    -1,
+    1.0,
+    1.5,
+    -0.0,
+    0.1,
+    99,
+    100,
+    101,
+    1000,
+    1001,
+    600_000,
+    600_001,
+    2**53 - 1,
+    1e300,
+    True,
+)
+_ODD_NAMES = (
+    "x-",
+    "x-a",
+    "X-a",
+    " x-a",
+    "a\nx-b",
+    "x-\n",
+    "x",
+    "",
+    "title",
+    "steps",
+    "__proto__",
+    "$ref",
+    "id",
+)
+odd_values = (
+    st.sampled_from(_ODD_TEXTS)
+    | st.sampled_from(_ODD_NUMBERS)
+    | st.sampled_from([None, [], {}, [0], {"x-a": 0}])
+)
+
+
+@st.composite
+def odd_mutations(draw: st.DrawFn) -> dict[str, Any]:
+    """full.json with up to three values at or around a bound, or further members with names like those allowed."""
+    document = example("full")
+    for path in draw(st.lists(st.sampled_from(PLACES), min_size=1, max_size=3)):
+        parent: Any = document
+        try:
+            for part in path[:-1]:
+                parent = parent[part]
+            if isinstance(parent, dict) and draw(st.booleans()):
+                parent[draw(st.sampled_from(_ODD_NAMES))] = draw(odd_values)
+            else:
+                parent[path[-1]] = draw(odd_values)
+        except (KeyError, IndexError, TypeError):
+            continue  # an earlier mutation removed the place
+    return document
 
 
 def resolves(document: object, pointer: str) -> bool:
@@ -123,6 +233,20 @@ def test_pointers_of_any_mutation_resolve(document: dict[str, Any]) -> None:
     if not violations:
         payload = validate(document, policy=POLICY)
         assert validate(parse_payload(payload.body), policy=POLICY) == payload
+
+
+@settings(max_examples=300)
+@given(documents | mutations() | odd_mutations())
+def test_both_schema_validators_accept_the_same_documents(document: object) -> None:
+    copied, not_json = copy_as_json(document)
+    assume(not not_json)
+    assert fits_schema(copied) == (next(schema_violations(copied), None) is None)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.json")), ids=lambda path: path.stem)
+def test_both_schema_validators_accept_the_same_examples(path: Path) -> None:
+    document, not_json = copy_as_json(json.loads(path.read_text("utf-8")))
+    assert not_json or fits_schema(document) == (next(schema_violations(document), None) is None)
 
 
 @given(mutations())

@@ -17,7 +17,17 @@ from previewops.process.alive import AliveFile, Role, alive_prefix, read_signs
 from previewops.process.sd_notify import SystemdNotifier
 from previewops.settings import Settings
 
-HEAVY = ("redis", "arq", "asyncio", "structlog", "jsonschema", "psutil", "socket", "tempfile")
+HEAVY = (
+    "redis",
+    "arq",
+    "asyncio",
+    "structlog",
+    "jsonschema",
+    "jsonschema_rs",
+    "psutil",
+    "socket",
+    "tempfile",
+)
 
 
 @pytest.fixture

@@ -50,11 +50,20 @@ def codes(payload: object) -> list[tuple[str, str]]:
 def test_importing_the_contract_loads_no_engine_and_no_schema_library() -> None:
     probe = (
         "import sys, previewops.contract; "
-        "print([m for m in ('jsonschema', 'redis', 'arq', 'PIL', 'click', 'hashlib', 'importlib.resources') "
-        "if m in sys.modules])"
+        "print([m for m in ('jsonschema', 'jsonschema_rs', 'redis', 'arq', 'PIL', 'click', 'hashlib', "
+        "'importlib.resources') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_valid_payload_is_accepted_without_the_slow_schema_library() -> None:
+    probe = (
+        "import sys; from previewops.contract import validate; from previewops.schemas import example; "
+        "validate(example('full')); print('jsonschema' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_a_valid_payload_gives_typed_access() -> None:

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -88,7 +89,8 @@ class WebAssetOpener(Protocol):
 class FileAssetOpener:
     """Opens files under ``roots``, ``data:`` uris, and with ``web`` http and https uris.
 
-    Of ``data_dir``, only the folder for assets is opened, whatever root contains it and whatever leads there.
+    Of ``data_dir``, only the folder for assets is opened, whatever root contains it and whatever leads there. Real
+    paths of ``roots`` and ``data_dir`` are those of the first use: create an opener for each job.
     """
 
     def __init__(
@@ -138,7 +140,7 @@ class FileAssetOpener:
         return self.web.open(asset, address, max_bytes=max_bytes)
 
     def _resolve(self, asset: AssetRef, path: str) -> str:
-        roots = self._real_roots()
+        roots = self._real_roots
         if path.startswith(os.sep) and not _under(path, [*roots, *map(os.path.abspath, self.roots)]):
             # Before the path is looked up: whether it exists is not the producer's to learn.
             raise self._outside_roots_error(asset, path, is_link=False)
@@ -201,6 +203,7 @@ class FileAssetOpener:
             hint=hint,
         )
 
+    @cached_property
     def _real_roots(self) -> list[str]:
         return [os.path.realpath(root) for root in self.roots]
 
@@ -209,7 +212,11 @@ class FileAssetOpener:
 
     def _is_private(self, path: str) -> bool:
         """Whether a real path is in DATA_DIR, outside of its folder for assets."""
-        return self.data_dir is not None and is_private(Path(path), Path(os.path.realpath(self.data_dir)))
+        return self._real_data_dir is not None and is_private(Path(path), self._real_data_dir)
+
+    @cached_property
+    def _real_data_dir(self) -> Path | None:
+        return None if self.data_dir is None else Path(os.path.realpath(self.data_dir))
 
     def _is_mounted_from_data(self, handle: int) -> bool:
         """Whether an open file is such a one, reached through another mount of DATA_DIR or of a folder in it."""
@@ -249,7 +256,7 @@ class FileAssetOpener:
             status = os.fstat(handle)
             _check_regular(asset, status)
             opened_at = _real_path(handle, path)
-            if not self._is_inside(opened_at, self._real_roots()):
+            if not self._is_inside(opened_at, self._real_roots):
                 raise self._outside_roots_error(asset, opened_at, is_link=opened_at != path)
             if self._is_mounted_from_data(handle):
                 raise self._private_error(asset)

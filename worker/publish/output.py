@@ -39,7 +39,8 @@ class FolderOutput:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._made = 0
+        self._created = 0
+        self._folders: set[Path] = set()
 
     def create(self, path: str) -> BinaryIO:
         """See ``Output.create``.
@@ -48,11 +49,15 @@ class FolderOutput:
             PermanentJobError: unsafe-output, a path that could leave the folder, or too many files.
             TransientJobError: io-error, disk-full.
         """
-        self._made += 1
-        if _PATH.fullmatch(path) is None or self._made > MAX_FILES:
+        return os.fdopen(self.create_descriptor(path), "w+b")
+
+    def create_descriptor(self, path: str) -> int:
+        """As ``create``, but returns a descriptor: a Python file costs five system calls, which a worker saves."""
+        self._created += 1
+        if _PATH.fullmatch(path) is None or self._created > MAX_FILES:
             raise PermanentJobError(
                 "unsafe-output",
-                f"output file: found {path[:100]!r}, the {self._made}th",
+                f"output file: found {path[:100]!r}, the {self._created}th",
                 hint="report this: a payload cannot cause it",
                 found=path[:100],
                 allowed=f"a plain name in at most one folder; {MAX_FILES} files",
@@ -60,11 +65,13 @@ class FolderOutput:
         with storage_errors():
             target = self.folder / path
             for folder in (self.folder, target.parent):
-                self._make(folder)
+                if folder not in self._folders:
+                    self._make(folder)
+                    self._folders.add(folder)
             flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             handle = os.open(target, flags, _MODE)
             os.fchmod(handle, _MODE)
-            return os.fdopen(handle, "w+b")
+            return handle
 
     def expect(self, paths: Iterable[str]) -> None:
         """See ``Output.expect``. Does nothing: creating files in advance saves no time here."""

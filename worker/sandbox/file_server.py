@@ -18,7 +18,7 @@ from previewops.job_errors import JobError
 from previewops.worker.assets.opener import MAX_OPEN_BATCH, AssetOpener, AssetRef, OpenedAsset, storage_errors
 from previewops.worker.cache.render_cache import THUMBNAILS, DigestCache, MissedThumbnail
 from previewops.worker.cache.store import CacheStore
-from previewops.worker.publish.output import MAX_CREATE_BATCH, Output
+from previewops.worker.publish.output import MAX_CREATE_BATCH, FolderOutput
 from previewops.worker.sandbox.framing import ProtocolError
 
 _THUMBNAIL_REQUESTS = 2  # of each asset: before and after it is decoded
@@ -40,7 +40,7 @@ class FileServer:
     assets: Mapping[str, AssetRef]
     opener: AssetOpener
     max_bytes: int
-    output: Output | None
+    output: FolderOutput | None
     store: CacheStore | None = None
     thumbnail_key: Callable[[str, tuple[int, int]], str] | None = None
     missed_thumbnails: list[MissedThumbnail] = field(default_factory=list)
@@ -127,12 +127,12 @@ def _is_local(asset: AssetRef) -> bool:
         return False
 
 
-def _create_files(output: Output, paths: list[str]) -> tuple[int, ...]:
+def _create_files(output: FolderOutput, paths: list[str]) -> tuple[int, ...]:
     """Descriptors of new files: all or none."""
     fds: list[int] = []
     try:
         for path in paths:
-            fds.append(_detach_fd(output.create(path)))
+            fds.append(output.create_descriptor(path))
     except BaseException:
         for fd in fds:
             os.close(fd)

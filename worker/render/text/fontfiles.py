@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 MAX_FONT_BYTES = 256 * 1024 * 1024
@@ -44,8 +45,9 @@ class FontSources:
         return cls(preferred, system)
 
     def with_stamps(self) -> FontSources:
-        """Returns the same files with current stamps. Calls stat(2) on each: use a thread."""
-        return FontSources(*(tuple(map(_stamped, files)) for files in (self.preferred, self.system)))
+        """Returns the files with current stamps, or itself if all are. Calls stat(2) on each: use a thread."""
+        stamped = FontSources(*(tuple(map(_stamped, files)) for files in (self.preferred, self.system)))
+        return self if stamped == self else stamped
 
     def as_json(self) -> dict[str, list[list[Any]]]:
         """Encodes the sources as JSON values."""
@@ -59,17 +61,27 @@ class FontSources:
 
         Inodes are not part of it, as they differ between hosts with the same fonts.
         """
-        digest = hashlib.sha256()
-        for file in (*self.preferred, None, *self.system):
-            digest.update(repr(file and (file.path, file.face, *file.stamp[:2])).encode())
-        return digest.hexdigest()
+        return _fingerprint(self)
+
+
+@lru_cache(maxsize=2)
+def _fingerprint(sources: FontSources) -> str:
+    digest = hashlib.sha256()
+    for file in (*sources.preferred, None, *sources.system):
+        digest.update(repr(file and (file.path, file.face, *file.stamp[:2])).encode())
+    return digest.hexdigest()
 
 
 def _stamped(file: FontFile) -> FontFile:
+    stamp = _read_stamp(file.path)
+    return file if stamp == file.stamp else file._replace(stamp=stamp)
+
+
+def _read_stamp(path: str) -> tuple[int, int, int]:
     try:
-        status = os.stat(file.path)  # noqa: PTH116 - each job calls it for hundreds of files
+        status = os.stat(path)  # noqa: PTH116 - each job calls it for hundreds of files
     except OSError:
-        return file._replace(stamp=(-1, -1, -1))
+        return -1, -1, -1
     if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FONT_BYTES:
-        return file._replace(stamp=(-1, -1, -1))
-    return file._replace(stamp=(status.st_size, status.st_mtime_ns, status.st_ino))
+        return -1, -1, -1
+    return status.st_size, status.st_mtime_ns, status.st_ino
