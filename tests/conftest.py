@@ -32,6 +32,9 @@ start_guard()
 # Fork servers of the tests' own pools inherit the guard's variable, so that it finds them and their processes.
 fork_server.INHERITED_PREFIXES = (*fork_server.INHERITED_PREFIXES, VARIABLE)
 
+# Renders of one test would starve behind the other tests of a busy machine. Tests of the setting set it themselves.
+os.environ.setdefault("PREVIEW_RENDER_NICE", "0")
+
 # A shell starts what it runs in the background with SIGINT ignored, and programs under test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

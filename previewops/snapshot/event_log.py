@@ -42,6 +42,8 @@ class EventLog:
             since_ms: only events of this server time, in ms since the epoch, or later.
             limit: maximum number of events.
         """
+        if before is not None and not before.strip("0-"):
+            return EventPage((), None)  # Redis rejects the range before the smallest id
         key = self.keys.actions if operators else self.keys.events
         newest, oldest = "+" if before is None else f"({before}", str(since_ms)
         count = max(1, min(limit, MAX_PAGE_SIZE))
