@@ -46,6 +46,6 @@ def parse_host_pattern(text: str) -> HostPattern | None:
     return HostPattern(host.removeprefix("*."), host.startswith("*."), port)
 
 
-def format_hosts(hosts: Sequence[HostPattern]) -> str:
-    """Lists the hosts for a message."""
-    return ", ".join(str(host) for host in hosts) or "no host (PREVIEW_ASSET_HOSTS is empty)"
+def format_hosts(hosts: Sequence[HostPattern], variable: str = "PREVIEW_ASSET_HOSTS") -> str:
+    """Lists the hosts of a setting for a message."""
+    return ", ".join(str(host) for host in hosts) or f"no host ({variable} is empty)"

@@ -106,6 +106,73 @@ def _token(raw: str) -> str:
     return raw
 
 
+def _webhook_url(raw: str) -> str:
+    if re.fullmatch(r"https?://[^\s\x00-\x20]{1,2000}", raw) is None:
+        raise _InvalidValue("an address that starts with https:// or http://")
+    return raw
+
+
+def _webhook_secret(raw: str) -> str:
+    if re.fullmatch(r"whsec_[A-Za-z0-9+/]{32,88}={0,2}", raw) is None:
+        raise _InvalidValue("whsec_ and 24 to 64 bytes in base64, as `openssl rand -base64 32` makes them")
+    return raw
+
+
+def parse_webhook_secret(variable: str, raw: str) -> str:
+    """Returns the secret in the text of the file that ``variable`` names.
+
+    Raises:
+        UsageError: it is not one. The message does not contain it.
+    """
+    try:
+        return _webhook_secret(raw)
+    except _InvalidValue as allowed:
+        raise UsageError(f"{variable}: found another value, allowed {allowed}") from None
+
+
+_LINK_KEY = re.compile(r"[A-Za-z0-9._~+/=-]{32,512}")
+_LINK_KEYS_ALLOWED = "one key or two, separated by ',', each of 32 to 512 of A-Z a-z 0-9 . _ ~ + / = -"
+_MAX_LINK_KEYS = 2
+
+
+def _link_keys(raw: str) -> tuple[str, ...]:
+    keys = tuple(part.strip() for part in raw.split(","))
+    if len(keys) > _MAX_LINK_KEYS or not all(map(_LINK_KEY.fullmatch, keys)):
+        raise _InvalidValue(_LINK_KEYS_ALLOWED)
+    return keys
+
+
+def parse_link_keys(variable: str, raw: str) -> tuple[str, ...]:
+    """Returns the keys in the text of the file that ``variable`` names.
+
+    Raises:
+        UsageError: the text has no valid keys. The message does not contain it.
+    """
+    try:
+        return _link_keys(raw)
+    except _InvalidValue as allowed:
+        raise UsageError(f"{variable}: found another value, allowed {allowed}") from None
+
+
+def _origins(raw: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().lower() for part in raw.split(",") if part.strip())
+    if not all(re.fullmatch(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?", origin) for origin in origins):
+        raise _InvalidValue("origins such as https://app.example or http://localhost:3000, separated by ','")
+    return origins
+
+
+def _public_url(raw: str) -> str:
+    if re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]{1,260}(/[A-Za-z0-9._~-]{1,100}){0,10}/?", raw) is None:
+        raise _InvalidValue("an address such as https://previews.example, without a query")
+    return raw.rstrip("/")
+
+
+def _sendfile(raw: str) -> str:
+    if raw != "x-sendfile" and re.fullmatch(r"x-accel-redirect:/[A-Za-z0-9._~/-]{0,200}", raw) is None:
+        raise _InvalidValue("x-sendfile, or x-accel-redirect:/internal/path")
+    return raw
+
+
 def _bucket(raw: str) -> BucketAddress:
     try:
         return parse_bucket_address(raw)
@@ -118,7 +185,7 @@ def _buckets(raw: str) -> tuple[BucketAddress, ...]:
 
 
 # Messages omit these values: an address may contain a password.
-_SECRETS = (_url, _token, _bucket, _buckets)
+_SECRETS = (_url, _token, _bucket, _buckets, _link_keys, _webhook_url, _webhook_secret)
 
 
 def _folder(raw: str) -> Path:
@@ -218,6 +285,15 @@ class Settings:
     asset_max_mb: int = _integer(100, 1, 1_048_576, "Maximum size of one asset file, MiB.")
     fetch_timeout_s: int = _integer(20, 1, 3_600, "Timeout for fetching one asset, s.")
     fetch_max_mb: int = _integer(500, 1, 1_048_576, "Maximum that one job may fetch in total, MiB.")
+    uploads_max_mb: int = _integer(
+        10_240,
+        0,
+        1_073_741_824,
+        "Maximum size of all stored assets for further uploads over REST, MiB; 0: no uploads.",
+    )
+    uploads_max_files: int = _integer(
+        100_000, 1, 100_000_000, "Maximum number of all stored assets for further uploads over REST."
+    )
     frame_max_mp: int = _integer(100, 1, 10_000, "Maximum pixels of one picture frame, millions.")
     frames_max: int = _integer(1_000, 1, 1_000_000, "Maximum frames of one animated picture.")
     picture_max_mp: int = _integer(
@@ -272,6 +348,24 @@ class Settings:
     result_ttl_s: int = _integer(
         604_800, 60, 315_360_000, "Age at which records of completed jobs are removed, s."
     )
+    webhook_url: str | None = _setting(
+        None,
+        _webhook_url,
+        "Address that workers send the end of every job to (Standard Webhooks).",
+        shown="no receiver",
+    )
+    webhook_hosts: tuple[HostPattern, ...] = _setting(
+        (),
+        _hosts,
+        "Hosts that jobs may name as receivers in options.webhook, separated by ','; *.name allows all subdomains.",
+        shown="no host",
+    )
+    webhook_secret: str | None = _setting(
+        None, _webhook_secret, "Secret that signs webhooks: whsec_ and base64.", shown="no secret"
+    )
+    webhook_secret_file: Path | None = _setting(
+        None, _file, "File with the secret of webhooks, instead of PREVIEW_WEBHOOK_SECRET.", shown="no file"
+    )
     log_level: LogLevel = _setting(
         LogLevel.INFO, _one_of(LogLevel), "Minimum log level: debug, info, warning or error."
     )
@@ -302,6 +396,34 @@ class Settings:
     api_read_token_file: Path | None = _setting(
         None, _file, "File with the token with read-only access.", shown="no file"
     )
+    link_key: tuple[str, ...] = _setting(
+        (),
+        _link_keys,
+        "Key that signs links, for browsers without a token; after a comma an older key that is still accepted.",
+        shown="no links",
+    )
+    link_key_file: Path | None = _setting(
+        None, _file, "File with the key of links, instead of PREVIEW_LINK_KEY.", shown="no file"
+    )
+    link_ttl_s: int = _integer(3_600, 60, 604_800, "Validity of signed links, s; up to a quarter longer.")
+    api_url: str | None = _setting(
+        None,
+        _public_url,
+        "Public address of the REST API, which signed links begin with.",
+        shown="links begin with /api",
+    )
+    api_origins: tuple[str, ...] = _setting(
+        (),
+        _origins,
+        "Origins of pages that may use the REST API from a browser (CORS), separated by ','.",
+        shown="only its own",
+    )
+    api_sendfile: str | None = _setting(
+        None,
+        _sendfile,
+        "Let a proxy of PREVIEW_API_PROXIES send files: x-accel-redirect:/path (nginx) or x-sendfile.",
+        shown="the REST API sends them",
+    )
     api_hosts: tuple[str, ...] = _setting(
         (),
         _names,
@@ -324,7 +446,10 @@ class Settings:
     )
     api_max_body_mb: int = _integer(16, 1, 256, "Maximum size of one batch of jobs, MiB.")
     api_client_timeout_s: int = _integer(
-        30, 1, 3_600, "Time a client has to send its request, or to accept the next part of a response, s."
+        30,
+        1,
+        3_600,
+        "Time a client has to send its request or the next MiB of it, or to accept the next part of a response, s.",
     )
 
     def __post_init__(self) -> None:
@@ -359,13 +484,17 @@ class Settings:
         return settings
 
     def _conflicts(self) -> list[str]:
-        problems = []
+        problems = self._api_conflicts()
         if self.heartbeat_ms * 3 > self.lease_ms:
             allowed = f"at most a third of PREVIEW_LEASE_MS ({self.lease_ms})"
             problems.append(f"PREVIEW_HEARTBEAT_MS: found {self.heartbeat_ms}, allowed {allowed}")
         if self.artifact_links and self.store is None:
             allowed = "only together with PREVIEW_STORE"
             problems.append(f"PREVIEW_ARTIFACT_LINKS: found {self.artifact_links}, allowed {allowed}")
+        if self.webhook_secret and self.webhook_secret_file is not None:
+            problems.append(
+                "PREVIEW_WEBHOOK_SECRET: found a secret and PREVIEW_WEBHOOK_SECRET_FILE, allowed one of them"
+            )
         if self.backoff_base_ms > self.backoff_max_ms:
             allowed = f"at most PREVIEW_BACKOFF_MAX_MS ({self.backoff_max_ms})"
             problems.append(f"PREVIEW_BACKOFF_BASE_MS: found {self.backoff_base_ms}, allowed {allowed}")
@@ -373,14 +502,6 @@ class Settings:
             # Otherwise a decoder that never ends meets the deadline first, and its job is retried.
             allowed = f"less than PREVIEW_JOB_TIMEOUT_S ({self.job_timeout_s})"
             problems.append(f"PREVIEW_CPU_LIMIT_S: found {self.cpu_limit_s}, allowed {allowed}")
-        has_token = self.api_token is not None or self.api_token_file is not None
-        if (self.api_read_token is not None or self.api_read_token_file is not None) and not has_token:
-            allowed = "only together with PREVIEW_API_TOKEN"
-            problems.append(f"PREVIEW_API_READ_TOKEN: found a token, allowed {allowed}")
-        for name in ("api_token", "api_read_token"):
-            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
-                variable = variable_of(name)
-                problems.append(f"{variable}: found a token and {variable}_FILE, allowed one of them")
         if (
             self.redis_password_file is not None
             and self.redis_url is not None
@@ -389,15 +510,38 @@ class Settings:
             problems.append(
                 "REDIS_URL: found a password and PREVIEW_REDIS_PASSWORD_FILE, allowed one of them"
             )
-        if self.api_token is not None and self.api_read_token == self.api_token:
-            found = "the value of PREVIEW_API_TOKEN"
-            problems.append(f"PREVIEW_API_READ_TOKEN: found {found}, allowed another token")
         data_dir = self.data_dir.absolute()
         for root in self.asset_roots or ():
             if root.absolute() != data_dir and is_private(root.absolute(), data_dir):
                 allowed = f"{self.data_dir / 'assets'}, or folders outside of DATA_DIR"
                 problems.append(f"PREVIEW_ASSET_ROOTS: found {str(root)!r}, allowed {allowed}")
         return problems
+
+    def _api_conflicts(self) -> list[str]:
+        problems = []
+        if self.api_sendfile and self.store is not None:
+            problems.append(
+                f"PREVIEW_API_SENDFILE: found {self.api_sendfile}, allowed only without PREVIEW_STORE"
+            )
+        if self.link_key and self.link_key_file is not None:
+            problems.append("PREVIEW_LINK_KEY: found a key and PREVIEW_LINK_KEY_FILE, allowed one of them")
+        has_token = self.api_token is not None or self.api_token_file is not None
+        if (self.api_read_token is not None or self.api_read_token_file is not None) and not has_token:
+            allowed = "only together with PREVIEW_API_TOKEN"
+            problems.append(f"PREVIEW_API_READ_TOKEN: found a token, allowed {allowed}")
+        for name in ("api_token", "api_read_token"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                variable = variable_of(name)
+                problems.append(f"{variable}: found a token and {variable}_FILE, allowed one of them")
+        if self.api_token is not None and self.api_read_token == self.api_token:
+            found = "the value of PREVIEW_API_TOKEN"
+            problems.append(f"PREVIEW_API_READ_TOKEN: found {found}, allowed another token")
+        return problems
+
+    @property
+    def sends_webhooks(self) -> bool:
+        """Whether workers send webhooks: for all jobs, or for those that name a receiver."""
+        return self.webhook_url is not None or bool(self.webhook_hosts)
 
     @property
     def effective_cpu_limit_s(self) -> float:

@@ -21,6 +21,7 @@ from previewops.api.app import build_app, build_routes
 from previewops.api.auth import AccessPolicy
 from previewops.api.backend import ApiBackend
 from previewops.api.client_address import ClientAddresses
+from previewops.api.cors import CorsPolicy
 from previewops.api.job_watcher import JobWatcher
 from previewops.clock import SystemClock
 from previewops.health import Thresholds
@@ -34,6 +35,8 @@ JOBS = "/api/preview/jobs"
 QUEUE = "/api/preview/queue"
 DEAD = "/api/preview/dlq"
 BASE = "http://localhost"
+LEGACY = ("/api/preview/job/", "/api/preview/job", "/api/render", "/previews/")
+"""Beginnings of the predecessor's paths, which the document does not describe."""
 
 
 @cache
@@ -64,7 +67,7 @@ def operations() -> dict[tuple[str, str], dict[str, Any]]:
 def operation_of(method: str, path: str) -> dict[str, Any] | None:
     method = "GET" if method == "HEAD" else method
     for (known, template), operation in operations().items():
-        pattern = template.replace("{name}", ".+").replace("{jobId}", "[^/]+")
+        pattern = re.sub(r"{\w+}", "[^/]+", template.replace("{name}", ".+"))
         if known == method and re.fullmatch(pattern, path):
             return operation
     return None
@@ -76,7 +79,11 @@ def check_response(method: str, path: str, response: httpx.Response, body: bytes
     assert response.headers["x-request-id"]
     operation = operation_of(method, path)
     if operation is None:
-        assert response.status_code in (404, 405)
+        if path.startswith(LEGACY) or path.endswith("/artifact"):
+            return
+        if method == "OPTIONS" and response.status_code == 204:
+            return  # a browser's question, which is part of HTTP and not of the API
+        assert response.status_code in (401, 403, 404, 405)
         validate(body, {"$ref": "#/components/schemas/Problem"})
         return
     described = operation["responses"].get(str(response.status_code))
@@ -123,6 +130,7 @@ async def serve_api(
     heartbeat_s: float = 15.0,
     poll_interval_s: float = 0.01,
     store: BundleStore | None = None,
+    legacy: bool = False,
     **changes: Any,
 ) -> AsyncIterator[ApiUnderTest]:
     """Serves the queue at ``url``, with bundles in ``store`` or under ``folder``. ``changes`` are settings."""
@@ -136,7 +144,7 @@ async def serve_api(
         per_holder=settings.api_share(settings.api_streams),
         poll_interval_s=poll_interval_s,
     )
-    made = build_routes(backend, watch, Thresholds(), clients=clients, heartbeat_s=heartbeat_s)
+    made = build_routes(backend, watch, Thresholds(), clients=clients, heartbeat_s=heartbeat_s, legacy=legacy)
     number = ids()
     app = build_app(
         made,
@@ -145,6 +153,8 @@ async def serve_api(
         rate=settings.api_rate,
         clock=SystemClock(),
         new_id=lambda: f"made-{next(number)}",
+        signer=backend.signer,
+        cors=CorsPolicy(frozenset(settings.api_origins)),
     )
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(

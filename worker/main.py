@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from previewops.worker.cache.render_cache import DigestCache, RenderCache
 from previewops.worker.cache.store import CacheStore
 from previewops.worker.engine.jobs import BUILD_TASK, PRELOAD_MODULES, RenderJobs
 from previewops.worker.engine.redis_retry import retry_until_connected
-from previewops.worker.engine.worker import PreviewWorker
+from previewops.worker.engine.worker import BackgroundLoop, PreviewWorker
 from previewops.worker.prune import cache_dir, prune_cache
 from previewops.worker.render.text.fontconfig import find_fonts
 from previewops.worker.render.text.fontfiles import FontSources
@@ -69,7 +70,7 @@ def run_worker(
     ``previewops.worker.bundle_builder:build``. A task that opens files itself needs ``confined`` False.
 
     Raises:
-        UsageError: DATA_DIR is not a folder that this user can write to.
+        UsageError: DATA_DIR is not a folder that this user can write to, or webhooks have no secret.
         DataDirUnavailable: DATA_DIR cannot be used now.
         StartupFailed: a render process cannot import its task.
         PreviewopsError: no render process can be started.
@@ -82,10 +83,13 @@ def run_worker(
         worker_id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
     structlog.contextvars.bind_contextvars(worker=worker_id)
     _prepare_data_dir(settings)
+    background = _webhook_loops(settings)
     fonts = find_fonts(settings.fonts).with_stamps()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         render_pool = _make_pool(settings, build_task, fonts, confined=confined)
-        runner.run(_run(settings, redis_url, worker_id, burst, render_pool, fonts=fonts))
+        runner.run(
+            _run(settings, redis_url, worker_id, burst, render_pool, background=background, fonts=fonts)
+        )
 
 
 def _prepare_data_dir(settings: Settings) -> None:
@@ -129,6 +133,29 @@ def _make_bucket_fetcher(settings: Settings) -> BucketFetcher | None:
     return BucketFetcher(buckets) if buckets else None
 
 
+def _webhook_loops(settings: Settings) -> list[BackgroundLoop]:
+    """The loop that sends webhooks; none if no receiver is allowed, so that the HTTP client is not imported.
+
+    Raises:
+        UsageError: there is no valid secret.
+    """
+    if not settings.sends_webhooks:
+        return []
+    from previewops.queue.queue import Queue  # noqa: PLC0415 - start-up time
+    from previewops.queue.webhooks import Webhooks, read_webhook_secret  # noqa: PLC0415
+    from previewops.worker.webhooks.delivery import Delivery  # noqa: PLC0415
+    from previewops.worker.webhooks.sender import WebhookSender  # noqa: PLC0415
+
+    delivery = Delivery(read_webhook_secret(settings), settings.webhook_url, settings.webhook_hosts)
+
+    async def send(redis: Redis) -> None:
+        webhooks, queue = Webhooks(redis, settings), Queue(redis, settings)
+        all_jobs = settings.webhook_url is not None
+        await WebhookSender(webhooks, queue, delivery, system_rng(), all_jobs=all_jobs).run()
+
+    return [send]
+
+
 async def _run(
     settings: Settings,
     redis_url: str,
@@ -136,6 +163,7 @@ async def _run(
     burst: bool,
     render_pool: RenderPool,
     *,
+    background: Sequence[BackgroundLoop],
     fonts: FontSources,
 ) -> None:
     pool = connection_pool(redis_url, role="worker")
@@ -166,6 +194,7 @@ async def _run(
         on_startup=_make_startup_hook(settings, store, notifier),
         helper_pids=render_pool.all_pids,
         report_fields=lambda: {**render_pool.confinement_fields(), **monitor.report()},
+        background=background,
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):

@@ -14,22 +14,30 @@ from previewops.api.artifact_routes import ArtifactRoutes
 from previewops.api.auth import READ_ONLY, AccessPolicy
 from previewops.api.backend import ApiBackend
 from previewops.api.client_address import ClientAddresses
+from previewops.api.cors import CROSS_ORIGIN, CorsPolicy, send_preflight
 from previewops.api.dead_letter_routes import DeadLetterRoutes
 from previewops.api.errors import ApiError, MethodNotAllowed
 from previewops.api.event_routes import HEARTBEAT_S, EventRoutes
 from previewops.api.job_routes import JobRoutes
 from previewops.api.job_watcher import JobWatcher
+from previewops.api.legacy_routes import LegacyRoutes
+from previewops.api.link_access import accept_link
 from previewops.api.queue_routes import QueueRoutes
 from previewops.api.rate_limit import RateLimitMiddleware, TokenBuckets
 from previewops.api.request_head import check_head
 from previewops.api.request_middleware import RequestMiddleware
 from previewops.api.request_params import Endpoint, reject_query
+from previewops.api.upload_routes import UploadRoutes
+from previewops.api.webhook_routes import WebhookRoutes
 from previewops.clock import Clock
 from previewops.health import Thresholds
+from previewops.queue.job_links import ASSETS_PATH as ASSETS
+from previewops.queue.job_links import JOBS_PATH as JOBS
+from previewops.signed_links import LinkSigner
 
-JOBS = "/api/preview/jobs"
 QUEUE = "/api/preview/queue"
 DEAD = "/api/preview/dlq"
+WEBHOOKS = "/api/preview/webhooks"
 
 
 def build_routes(
@@ -39,13 +47,16 @@ def build_routes(
     *,
     clients: ClientAddresses,
     heartbeat_s: float = HEARTBEAT_S,
+    legacy: bool = False,
 ) -> list[Route]:
-    """Returns every route."""
+    """Returns every route; with ``legacy`` those of the predecessor too."""
     jobs = JobRoutes(backend)
     artifacts = ArtifactRoutes(backend)
     events = EventRoutes(backend, watcher, clients, heartbeat_s=heartbeat_s)
     queue = QueueRoutes(backend, thresholds)
     dead_letters = DeadLetterRoutes(backend)
+    uploads = UploadRoutes(backend, clients)
+    webhooks = WebhookRoutes(backend)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
         return Route(path, reject_query(endpoint), methods=[method])
@@ -55,20 +66,27 @@ def build_routes(
         route(JOBS + "/{jobId}/status", jobs.status),
         route(JOBS + "/{jobId}/events", events.stream),
         route(JOBS + "/{jobId}/artifacts", artifacts.manifest),
-        route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file),
+        Route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file, methods=["GET"]),
         Route(JOBS + "/{jobId}", jobs.cancel, methods=["DELETE"]),
+        route("/api/preview/upload-links", uploads.link, "POST"),
+        route(ASSETS, uploads.post, "POST"),
+        route(ASSETS + "/{sha256}", uploads.put, "PUT"),
+        route(ASSETS + "/{sha256}", uploads.find),
         route(QUEUE + "/metrics", queue.stats),
         route(QUEUE + "/pause", queue.pause, "POST"),
         route(QUEUE + "/resume", queue.resume, "POST"),
         Route(DEAD, dead_letters.list),
         route(DEAD + "/requeue", dead_letters.requeue, "POST"),
         route(DEAD + "/discard", dead_letters.discard, "POST"),
+        Route(WEBHOOKS, webhooks.list, methods=["GET"]),
+        route(WEBHOOKS + "/resend", webhooks.resend, "POST"),
         route("/api/preview/worker/health", queue.health),
         route("/metrics", queue.metrics),
         route("/livez", queue.alive),
         route("/readyz", queue.ready),
         route("/openapi.json", schema_routes.openapi),
         route("/preview-job.schema.json", schema_routes.payload_schema),
+        *(LegacyRoutes(backend, artifacts).routes() if legacy else ()),
     ]
 
 
@@ -80,13 +98,28 @@ def build_app(
     rate: int,
     clock: Clock,
     new_id: Callable[[], str],
+    signer: LinkSigner | None = None,
+    cors: CorsPolicy = CorsPolicy(),  # noqa: B008 - immutable
 ) -> ASGIApp:
     """Returns the application. ``rate`` is requests per second and client, 0 for no limit."""
     router = Router(routes, redirect_slashes=False)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         check_head(scope)
-        scope[READ_ONLY] = access.check(scope["method"], scope["path"], Headers(scope=scope))
+        headers = Headers(scope=scope)
+        if cors.is_preflight(scope["method"], headers):
+            await send_preflight(send)
+            return
+        link = accept_link(signer, scope, clock.now_ms() / 1000)
+        allows_origin = cors.allows(headers)
+        scope[CROSS_ORIGIN] = link is not None or allows_origin
+        scope[READ_ONLY] = access.check(
+            scope["method"],
+            scope["path"],
+            headers,
+            has_link=link is not None,
+            allows_origin=allows_origin,
+        )
         scope["app"] = app  # the router then raises its errors instead of sending plain text
         try:
             await router(scope, receive, send)
@@ -99,7 +132,7 @@ def build_app(
     if rate:
         # Outside of authentication, so that guessing tokens is limited too.
         app = RateLimitMiddleware(app, TokenBuckets(rate), clock=clock)
-    return RequestMiddleware(app, clients=clients, clock=clock, new_id=new_id)
+    return RequestMiddleware(app, clients=clients, clock=clock, new_id=new_id, cors=cors)
 
 
 def _method_not_allowed(routes: list[Route], scope: Scope) -> MethodNotAllowed:

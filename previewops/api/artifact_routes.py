@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 
@@ -12,8 +13,12 @@ from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
 from previewops.api.errors import ArtifactNotServed, RangeNotSatisfiable
+from previewops.api.link_access import LINK, VerifiedLink
 from previewops.api.ranges import RangeSelection, SelectionKind, select_range
+from previewops.api.request_middleware import FROM_PROXY
+from previewops.api.request_params import RequestParams
 from previewops.api.responses import ClosingResponse, json_response
+from previewops.api.sendfile import sendfile_header
 from previewops.errors import ArtifactNotFound, BundleNotFound, BundleReplaced
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
@@ -48,11 +53,22 @@ class ArtifactRoutes:
         return await _repeat(lambda: self._send(request, record, MANIFEST_FILE))
 
     async def file(self, request: Request) -> Response:
-        """``GET /api/preview/jobs/{jobId}/artifacts/{name}``: one file of the bundle, or a redirection to it."""
+        """``GET /api/preview/jobs/{jobId}/artifacts/{name}``: one file of the bundle, or a redirection to it.
+
+        ``?sha256=`` names the content: caches may keep it, and another content is not found.
+        """
+        query = RequestParams.from_query(request.query_params)
+        digest = query.text("sha256", max_length=64)
+        query.raise_violations()
         record, name = await self._completed(request), request.path_params["name"]
+        if digest is not None:
+            _check_digest(record, name, digest)
         if self._links_s and request.method == "GET":  # a link is signed for one method
-            return await _repeat(lambda: asyncio.to_thread(self._redirect, record, name))
-        return await _repeat(lambda: self._send(request, record, name))
+            link: VerifiedLink | None = request.scope.get(LINK)
+            left_s = self._links_s if link is None else max(1, link.expires_s - int(time.time()))
+            seconds = min(self._links_s, left_s)
+            return await _repeat(lambda: asyncio.to_thread(self._redirect, record, name, seconds))
+        return await _repeat(lambda: self._send(request, record, name, digest))
 
     @property
     def _links_s(self) -> int:
@@ -66,8 +82,8 @@ class ArtifactRoutes:
             raise ArtifactNotServed(f"job {record.job_id} was a dry run, which has no artifacts")
         return record
 
-    def _redirect(self, record: JobRecord, name: str) -> Response:
-        url = self._urls(record, [name])[name]
+    def _redirect(self, record: JobRecord, name: str, seconds: int) -> Response:
+        url = self._urls(record, [name], seconds)[name]
         # The link expires, and is a permission to download the file: no cache may keep it.
         return Response(status_code=307, headers={"Location": url, "Cache-Control": "private, no-store"})
 
@@ -77,17 +93,22 @@ class ArtifactRoutes:
             manifest = json.loads(b"".join(file.stream(0, file.size)))
         finally:
             file.close()
-        urls = self._urls(record, [entry["path"] for entry in manifest["files"]])
+        urls = self._urls(record, [entry["path"] for entry in manifest["files"]], self._links_s)
         for entry in manifest["files"]:
             entry["url"] = urls[entry["path"]]
         return json_response(manifest, headers={"Cache-Control": "private, no-store"})
 
-    def _urls(self, record: JobRecord, names: list[str]) -> dict[str, str]:
+    def _urls(self, record: JobRecord, names: list[str], seconds: int) -> dict[str, str]:
         with _undisclosed(record):
-            return self._backend.store.signed_urls(record, names, seconds=self._links_s)
+            return self._backend.store.signed_urls(record, names, seconds=seconds)
 
-    async def _send(self, request: Request, record: JobRecord, name: str) -> Response:
+    async def _send(
+        self, request: Request, record: JobRecord, name: str, digest: str | None = None
+    ) -> Response:
         file = await asyncio.to_thread(_open, self._backend.store, record, name)
+        if digest is not None and file.sha256 != digest:
+            file.close()
+            raise _other_content(record)
         selection = select_range(request.method, request.headers, f'"{file.sha256}"', file.size)
         if selection.kind is SelectionKind.NOT_SATISFIABLE:
             file.close()
@@ -95,6 +116,14 @@ class ArtifactRoutes:
                 f"range outside the file of {file.size} bytes",
                 headers=(("Content-Range", f"bytes */{file.size}"),),
             )
+        if selection.kind is not SelectionKind.NOT_MODIFIED and request.scope.get(FROM_PROXY):
+            sendfile = sendfile_header(
+                self._backend.settings.api_sendfile, self._backend.settings.data_dir, record, name
+            )
+            if sendfile is not None:
+                file.close()
+                headers = {**_headers(file, digest), **sendfile}
+                return Response(headers=headers, media_type=_media_type(file))
         parts: Iterator[bytes] = iter(())
         if request.method != "HEAD" and selection.length:
             try:
@@ -102,7 +131,21 @@ class ArtifactRoutes:
             except BaseException:
                 file.close()
                 raise
-        return _respond(file, selection, parts)
+        return _respond(file, selection, parts, digest)
+
+
+def _check_digest(record: JobRecord, name: str, digest: str) -> None:
+    """Rejects a digest that the record of the job contradicts. Saves a redirection to other content."""
+    for entry in (record.result or {}).get("artifacts") or ():
+        if isinstance(entry, dict) and entry.get("path") == name and entry.get("sha256") != digest:
+            raise _other_content(record)
+
+
+def _other_content(record: JobRecord) -> ArtifactNotServed:
+    return ArtifactNotServed(
+        f"the file of job {record.job_id} has another SHA-256: the bundle was replaced",
+        hint="GET …/status has the current files",
+    )
 
 
 def _not_completed(record: JobRecord) -> ArtifactNotServed:
@@ -149,15 +192,25 @@ def _undisclosed(record: JobRecord) -> Iterator[None]:
         ) from error
 
 
-def _respond(file: OpenArtifact, selection: RangeSelection, parts: Iterator[bytes]) -> Response:
-    status = {SelectionKind.FULL: 200, SelectionKind.PARTIAL: 206, SelectionKind.NOT_MODIFIED: 304}
-    headers = {
+def _headers(file: OpenArtifact, digest: str | None) -> dict[str, str]:
+    return {
         "ETag": f'"{file.sha256}"',
         "Accept-Ranges": "bytes",
         "Content-Security-Policy": _PLAYABLE,
-        # A requeued job may publish other bytes under the same name.
-        "Cache-Control": "private, no-cache",
+        # A requeued job may publish other bytes under the same name, but not under the same digest.
+        "Cache-Control": "private, no-cache" if digest is None else "private, max-age=31536000, immutable",
     }
+
+
+def _media_type(file: OpenArtifact) -> str:
+    return file.media_type if file.media_type in SAFE_MEDIA_TYPES else OCTETS
+
+
+def _respond(
+    file: OpenArtifact, selection: RangeSelection, parts: Iterator[bytes], digest: str | None
+) -> Response:
+    status = {SelectionKind.FULL: 200, SelectionKind.PARTIAL: 206, SelectionKind.NOT_MODIFIED: 304}
+    headers = _headers(file, digest)
     if selection.kind is not SelectionKind.NOT_MODIFIED:
         headers["Content-Length"] = str(selection.length)
     if selection.kind is SelectionKind.PARTIAL:
@@ -169,7 +222,7 @@ def _respond(file: OpenArtifact, selection: RangeSelection, parts: Iterator[byte
         resources,
         status_code=status[selection.kind],
         headers=headers,
-        media_type=file.media_type if file.media_type in SAFE_MEDIA_TYPES else OCTETS,
+        media_type=_media_type(file),
     )
 
 

@@ -41,8 +41,19 @@ class AccessPolicy:
             settings.api_token, settings.api_read_token, allowed_hosts if allowed_hosts or loopback else None
         )
 
-    def check(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
+    def check(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        *,
+        has_link: bool = False,
+        allows_origin: bool = False,
+    ) -> bool:
         """Checks one request. Returns whether its token is read-only.
+
+        ``has_link``: a signed link permits it, from a page of any site. ``allows_origin``: it comes from a page of an
+        origin that may use the API.
 
         Raises:
             HostNotAllowed: the Host header is not accepted.
@@ -56,7 +67,10 @@ class AccessPolicy:
                 "the Host header is not an accepted host name",
                 hint="add the host name to PREVIEW_API_HOSTS",
             )
-        self._check_site(method, headers)
+        if has_link:
+            return True
+        if not allows_origin:
+            self._check_site(method, headers)
         if self.token is not None and not is_public:
             return self._check_token(method, headers.get("authorization", ""))
         return False

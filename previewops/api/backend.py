@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 from starlette.requests import Request
 
 from previewops.api.body_reader import MAX_TOTAL_BODY_BYTES, BodyReader
 from previewops.api.errors import Overloaded
+from previewops.api.link_access import LINK, VerifiedLink
 from previewops.api.request_params import acting_operator
 from previewops.api.submit_batcher import SubmitBatcher
 from previewops.contract import AssetPolicy
+from previewops.disclosure import for_rest
 from previewops.queue.dead_letters import DeadLetters
+from previewops.queue.job_links import job_links, open_signer
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
 from previewops.redis_server.connection import redis_errors
@@ -70,6 +74,7 @@ class ApiBackend:
         self.url = url
         self.settings = settings
         self.store = store or open_store(settings)
+        self.signer = open_signer(settings)
         self.queue = Queue(redis, settings)
         self.submit_batcher = SubmitBatcher(self.queue, url)
         self.dead_letters = DeadLetters(redis, settings)
@@ -80,6 +85,7 @@ class ApiBackend:
             settings.data_dir,
             shows_roots=False,
             buckets=settings.effective_asset_buckets,
+            webhook_hosts=settings.webhook_hosts,
         )
         self.bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, settings.api_max_body_mb * MIB))
         self._default_operator = default_operator
@@ -96,6 +102,24 @@ class ApiBackend:
     def close(self) -> None:
         """Ends the thread of validations."""
         self._validation_thread.shutdown(wait=False, cancel_futures=True)
+
+    def describe_job(self, request: Request, record: JobRecord) -> dict[str, Any]:
+        """Returns a job as JSON for clients; with ``links`` if PREVIEW_LINK_KEY is set.
+
+        Whoever has a link gets links that end with it.
+        """
+        job: dict[str, Any] = for_rest(record.as_json())
+        if self.signer is not None:
+            link: VerifiedLink | None = request.scope.get(LINK)
+            links = job_links(
+                self.signer,
+                record,
+                now_s=time.time(),
+                lifetime_s=self.settings.link_ttl_s,
+                until_s=None if link is None else link.expires_s,
+            )
+            job["links"] = links.as_json()
+        return job
 
     async def job_record(self, request: Request) -> JobRecord:
         """Returns the record of the job that the path names.

@@ -51,14 +51,14 @@ class BodyReader:
         """
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > max_bytes:
-            raise _too_large(f"{int(declared)} bytes", max_bytes)
+            raise too_large(f"{int(declared)} bytes", max_bytes)
         size = 0
         # Joining a list of chunks would hold the body twice. BytesIO.getvalue does not copy.
         buffer = BytesIO()
         try:
             async for chunk in request.stream():
                 if size + len(chunk) > max_bytes:
-                    raise _too_large("more", max_bytes)
+                    raise too_large("more", max_bytes)
                 if self._held_bytes + len(chunk) > self._max_total_bytes and self._held_bytes > size:
                     raise Overloaded("too many large request bodies", retry_after_s=2)
                 size += len(chunk)
@@ -71,7 +71,8 @@ class BodyReader:
             self._held_bytes -= size
 
 
-def _too_large(found: str, max_bytes: int) -> BodyTooLarge:
+def too_large(found: str, max_bytes: int) -> BodyTooLarge:
+    """Returns the error for a body of more than ``max_bytes``; it closes the connection."""
     return BodyTooLarge(
         f"body: found {found}, allowed {max_bytes} bytes",
         hint="split a batch; in a job, name files instead of data: URIs",

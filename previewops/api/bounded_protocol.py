@@ -23,6 +23,9 @@ from previewops.api.request_head import replace_host
 MAX_HEAD_BYTES = 65_536
 """Bytes of a request except its body: request line, headers and trailers."""
 
+RENEWING_BODY_BYTES = 1_048_576
+"""Bytes of a body after which a client has the whole time again: an upload may take long, but not stand still."""
+
 _FIELD_BYTES = 4
 """Bytes of the separators of one header."""
 
@@ -54,7 +57,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     Args:
         limits: all connections of the process.
-        client_timeout_s: time in seconds to receive a complete request, and for the client to read what was sent.
+        client_timeout_s: time in seconds to receive a complete request, or the next ``RENEWING_BODY_BYTES`` of its
+            body, and for the client to read what was sent.
         build_error_app: returns the application that responds with an error, in the usual middleware.
     """
 
@@ -82,6 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         self._head_bytes = 0
         self._unparsed_bytes = 0
+        self._body_bytes = 0
         self._head_error: _HeadTooLarge | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -136,11 +141,17 @@ class BoundedProtocol(HttpToolsProtocol):
         while self._open_cycles and self._open_cycles[0].response_complete:
             self._open_cycles.popleft()
         self._open_cycles.append(self.cycle)
-        self._in_head, self._in_body, self._unparsed_bytes = False, True, 0
+        self._in_head, self._in_body, self._unparsed_bytes, self._body_bytes = False, True, 0, 0
         self._limits.set_busy(self)
 
     def on_body(self, body: bytes) -> None:
         self._unparsed_bytes = 0
+        self._body_bytes += len(body)
+        stalls = self.cycle.response_complete  # the rest of a rejected body is not awaited for longer
+        if self._body_bytes >= RENEWING_BODY_BYTES and self._request_timer is not None and not stalls:
+            self._body_bytes = 0
+            self._stop_timer()
+            self._start_timer()
         super().on_body(body)
 
     def on_message_complete(self) -> None:

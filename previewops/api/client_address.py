@@ -27,7 +27,7 @@ class ClientAddresses:
         client = peer
         hops = reversed(forwarded_for.rsplit(",", MAX_HOPS)[-MAX_HOPS:]) if self.proxies else ()
         for hop in hops:
-            if not self._is_proxy(client):
+            if not self.is_proxy(client):
                 break
             address = _parse(_without_port(hop.strip()))
             if address is None:
@@ -38,9 +38,10 @@ class ClientAddresses:
     def is_shared(self, address: str) -> bool:
         """Whether several clients connect from ``address``: it is a proxy, or on this machine."""
         parsed = _parse(address)
-        return parsed is not None and (parsed.is_loopback or self._is_proxy(address))
+        return parsed is not None and (parsed.is_loopback or self.is_proxy(address))
 
-    def _is_proxy(self, address: str) -> bool:
+    def is_proxy(self, address: str) -> bool:
+        """Whether ``address`` is that of a trusted proxy."""
         parsed = _parse(address)
         return parsed is not None and any(
             parsed.version == network.version and parsed in network for network in self.proxies

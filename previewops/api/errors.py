@@ -90,6 +90,44 @@ class ArtifactNotServed(ApiError):
     code = "no-such-artifact"
 
 
+class AssetNotStored(ApiError):
+    """No asset with this digest is stored."""
+
+    status = 404
+    code = "no-such-asset"
+
+
+class UploadsDisabled(ApiError):
+    """The settings allow no uploads."""
+
+    status = 501
+    code = "uploads-disabled"
+
+
+class LinksDisabled(ApiError):
+    """No key is set that could sign links."""
+
+    status = 501
+    code = "links-disabled"
+
+    def __init__(self) -> None:
+        super().__init__("PREVIEW_LINK_KEY: found no key, allowed one that signs links")
+
+
+class AssetsFull(ApiError):
+    """The stored assets take what they may."""
+
+    status = 507
+    code = "assets-full"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message,
+            hint="remove unused assets with `previewops prune --assets AGE --apply`, "
+            "or raise PREVIEW_UPLOADS_MAX_MB or PREVIEW_UPLOADS_MAX_FILES",
+        )
+
+
 class MethodNotAllowed(ApiError):
     """The path does not support the method. ``others`` are paths below it that do."""
 

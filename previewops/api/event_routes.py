@@ -15,7 +15,6 @@ from previewops.api.backend import ApiBackend
 from previewops.api.client_address import ClientAddresses, client_key
 from previewops.api.job_watcher import JobListener, JobWatcher
 from previewops.api.responses import ClosingResponse, encode_json
-from previewops.disclosure import for_rest
 from previewops.errors import JobNotFound
 from previewops.queue.records import JobRecord
 
@@ -53,7 +52,7 @@ class EventRoutes:
         resources = AsyncExitStack()
         listener = resources.enter_context(self._watcher.subscribe(record, self._holders(request)))
         return ClosingResponse(
-            self._events(listener),
+            self._events(request, listener),
             resources,
             headers={"X-Accel-Buffering": "no"},
             media_type="text/event-stream",
@@ -67,7 +66,7 @@ class EventRoutes:
             holders.append(f"the client {client_key(address)}")
         return tuple(holders)
 
-    async def _events(self, listener: JobListener) -> AsyncIterator[bytes]:
+    async def _events(self, request: Request, listener: JobListener) -> AsyncIterator[bytes]:
         yield f"retry: {RECONNECT_MS}\n\n".encode()
         while True:
             while listener.record is not None and listener.record.state.pending:
@@ -86,7 +85,7 @@ class EventRoutes:
                 yield _event("gone", {"jobId": listener.job_id}, LAST_EVENT_ID)
                 return
             if not record.state.pending:
-                yield _event("end", for_rest(record.as_json()), LAST_EVENT_ID)
+                yield _event("end", self._backend.describe_job(request, record), LAST_EVENT_ID)
                 return
             # The job was requeued between the two reads.
             listener.record = record

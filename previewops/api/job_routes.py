@@ -15,7 +15,6 @@ from previewops.api.request_params import RequestParams
 from previewops.api.responses import json_response
 from previewops.contract import Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
-from previewops.disclosure import for_rest
 from previewops.errors import InvalidPayload
 
 _THREAD_FROM_BYTES = 16_384
@@ -54,7 +53,7 @@ class JobRoutes:
     async def status(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/status``: as ``status --json``, without paths of a host."""
         record = await self._backend.job_record(request)
-        return json_response(for_rest(record.as_json()))
+        return json_response(self._backend.describe_job(request, record))
 
     async def cancel(self, request: Request) -> Response:
         """``DELETE /api/preview/jobs/{jobId}``: cancels a job that has not ended."""

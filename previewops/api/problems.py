@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from previewops import errors
 from previewops.api.errors import ApiError, PathNotFound
 from previewops.errors import PreviewopsError, Violation
+from previewops.stores.asset_drafts import AssetDigestMismatch, AssetKindUnsupported, AssetTooLarge
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:previewops:problem:"
@@ -34,6 +35,9 @@ STATUS_BY_ERROR: dict[type[PreviewopsError], int] = {
     errors.StoreRejected: 503,
     errors.ArtifactNotLocal: 500,
     errors.LinksUnsupported: 500,
+    AssetTooLarge: 413,
+    AssetKindUnsupported: 415,
+    AssetDigestMismatch: 422,
     errors.JobConflict: 409,
     errors.WrongState: 409,
     errors.PayloadChanged: 409,
@@ -74,6 +78,14 @@ _TITLES = {
     "batch-stopped": "Most lines of the batch are invalid",
     "no-such-path": "Unknown path",
     "no-such-artifact": "The file is not available",
+    "no-such-asset": "The asset is not stored",
+    "links-disabled": "Signed links are disabled",
+    "link-rejected": "The link is not valid",
+    "uploads-disabled": "Uploads are disabled",
+    "assets-full": "The assets take what they may",
+    "asset-too-large": "The file is too large",
+    "asset-kind-unsupported": "The file is not a supported picture or sound",
+    "asset-digest-mismatch": "The content has another digest",
     "storage-fails": "The files cannot be read now",
     "method-not-allowed": "Method not allowed",
     "too-large": "The body is too large",

@@ -20,6 +20,7 @@ MAX_DEBT_S = 60
 MAX_CLIENTS = 10_000
 
 BYTES_PER_TOKEN = 8_192
+UPLOADED_BYTES_PER_TOKEN = 1_048_576
 LINES_PER_TOKEN = 10
 VIOLATIONS_PER_TOKEN = 10
 """Work that costs as much as one small request."""
@@ -74,6 +75,14 @@ class Bill:
         """
         beyond = max(0, size_bytes - BYTES_PER_TOKEN)
         self._take(beyond / BYTES_PER_TOKEN + lines / LINES_PER_TOKEN, least=0.0)
+
+    def charge_upload(self, size_bytes: int) -> None:
+        """Charges an upload, before its body is read.
+
+        Raises:
+            TooManyRequests: the client has not paid for earlier work.
+        """
+        self._take(size_bytes / UPLOADED_BYTES_PER_TOKEN, least=0.0)
 
     def charge_violations(self, count: int) -> None:
         """Charges the violations that were found and sent."""

@@ -11,11 +11,15 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from previewops.api.client_address import ClientAddresses
+from previewops.api.cors import CROSS_ORIGIN, CorsPolicy
 from previewops.api.problems import MEDIA_TYPE, Problem, build_problem, encode_headers
 from previewops.clock import Clock
 from previewops.message_formatting import escape_unprintable, shorten
 
 log = structlog.get_logger()
+
+FROM_PROXY = "previewops.from-proxy"
+"""Key of a request's scope: whether a trusted proxy has sent it."""
 
 CLIENT_GONE = 499
 """Logged status of a request whose client disconnected before a response was sent."""
@@ -27,7 +31,6 @@ _PATH_CHARACTERS = 300
 _SECURITY_HEADERS = encode_headers(
     [
         ("X-Content-Type-Options", "nosniff"),
-        ("Cross-Origin-Resource-Policy", "same-origin"),
         ("Referrer-Policy", "no-referrer"),
     ]
 )
@@ -47,9 +50,16 @@ class RequestMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, *, clients: ClientAddresses, clock: Clock, new_id: Callable[[], str]
+        self,
+        app: ASGIApp,
+        *,
+        clients: ClientAddresses,
+        clock: Clock,
+        new_id: Callable[[], str],
+        cors: CorsPolicy = CorsPolicy(),  # noqa: B008 - immutable
     ) -> None:
         self._app = app
+        self._cors = cors
         self._clients = clients
         self._clock = clock
         self._new_id = new_id
@@ -66,7 +76,10 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _headers(message.get("headers", ()), request_id)
+                message["headers"] = [
+                    *_headers(message.get("headers", ()), request_id, cross_origin=scope.get(CROSS_ORIGIN)),
+                    *self._cors.response_headers(scope["headers"]),
+                ]
             await send(message)
 
         try:
@@ -95,6 +108,7 @@ class RequestMiddleware:
         peer = scope.get("client")
         if peer:
             forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+            scope[FROM_PROXY] = self._clients.is_proxy(peer[0])
             scope["client"] = (self._clients.resolve(peer[0], forwarded.decode("latin-1")), peer[1])
 
 
@@ -118,7 +132,13 @@ def _client_request_id(scope: Scope) -> str | None:
     return values[0].decode() if len(values) == 1 and _REQUEST_ID.fullmatch(values[0]) else None
 
 
-def _headers(own: Any, request_id: str) -> list[tuple[bytes, bytes]]:
-    headers = [*own, *_SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
+def _headers(own: Any, request_id: str, *, cross_origin: Any) -> list[tuple[bytes, bytes]]:
+    policy = b"cross-origin" if cross_origin else b"same-origin"
+    headers = [
+        *own,
+        *_SECURITY_HEADERS,
+        (b"cross-origin-resource-policy", policy),
+        (b"x-request-id", request_id.encode()),
+    ]
     names = {name for name, _ in headers}
     return headers + [(name, value) for name, value in _DEFAULTS if name not in names]

@@ -28,6 +28,7 @@ from previewops.api.backend import CONNECT_TIMEOUT_S, REDIS_PERMITS, SOCKET_TIME
 from previewops.api.bounded_protocol import BoundedProtocol
 from previewops.api.client_address import ClientAddresses
 from previewops.api.connection_limits import RESERVED_CONNECTIONS, ConnectionLimits
+from previewops.api.cors import CorsPolicy
 from previewops.api.errors import TokenRequired
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.sockets import bind_sockets, is_loopback, resolve_addresses
@@ -54,10 +55,12 @@ _OTHER_OPEN_FILES = 256
 log = structlog.get_logger()
 
 
-def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host: str, port: int) -> None:
+def run_api(
+    settings: Settings, thresholds: Thresholds, *, redis_url: str, host: str, port: int, legacy: bool = False
+) -> None:
     """Serves until SIGTERM or SIGINT, then closes event streams and finishes open requests.
 
-    ``thresholds`` are those of the health checks.
+    ``thresholds`` are those of the health checks. ``legacy`` adds the paths of the predecessor.
 
     Raises:
         TokenRequired: other machines can reach ``host``, and no token is set.
@@ -73,7 +76,7 @@ def run_api(settings: Settings, thresholds: Thresholds, *, redis_url: str, host:
         _raise_file_limit(settings.api_connections)
         access = AccessPolicy.from_settings(settings, loopback=loopback)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, redis_url, access, thresholds, sockets))
+            runner.run(_serve(settings, redis_url, access, thresholds, sockets, legacy=legacy))
     finally:
         for bound in sockets:
             bound.close()
@@ -95,6 +98,8 @@ async def _serve(
     access: AccessPolicy,
     thresholds: Thresholds,
     sockets: list[socket.socket],
+    *,
+    legacy: bool,
 ) -> None:
     redis = connect(
         redis_url,
@@ -119,12 +124,14 @@ async def _serve(
     )
     clock = SystemClock()
     app = build_app(
-        build_routes(backend, watcher, thresholds, clients=clients),
+        build_routes(backend, watcher, thresholds, clients=clients, legacy=legacy),
         access,
         clients=clients,
         rate=settings.api_rate,
         clock=clock,
         new_id=_generate_request_id,
+        signer=backend.signer,
+        cors=CorsPolicy(frozenset(settings.api_origins)),
     )
     protocol = partial(
         BoundedProtocol,

@@ -17,6 +17,7 @@ Examples:
   previewops api
   previewops api --port 9000
   PREVIEW_API_TOKEN=... previewops api --host 0.0.0.0
+  previewops api --legacy-routes
 
 \b
 Signals: SIGTERM and SIGINT close event streams, finish open requests and
@@ -31,8 +32,13 @@ exit. A second signal exits at once.
     show_default=True,
     help="Port to listen on. 0 picks a free port and logs it.",
 )
+@click.option(
+    "--legacy-routes",
+    is_flag=True,
+    help="Also serve the paths of the predecessor; docs/migrate.md lists them.",
+)
 @pass_context
-def api(context: Context, host: str, port: int) -> None:
+def api(context: Context, *, host: str, port: int, legacy_routes: bool) -> None:
     """Serve the queue over HTTP: submit jobs, read status, download bundles, manage the queue.
 
     GET /openapi.json describes the API. A non-loopback address requires PREVIEW_API_TOKEN; clients send it as a
@@ -45,4 +51,11 @@ def api(context: Context, host: str, port: int) -> None:
 
     settings, redis_url = with_tokens_from_files(context.settings), context.redis_url()
     configure_logging(settings, verbose=context.verbose)
-    run_api(settings, parse_thresholds(os.environ), redis_url=redis_url, host=host, port=port)
+    run_api(
+        settings,
+        parse_thresholds(os.environ),
+        redis_url=redis_url,
+        host=host,
+        port=port,
+        legacy=legacy_routes,
+    )

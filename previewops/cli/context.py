@@ -62,6 +62,7 @@ class Context:
             self.settings.asset_hosts,
             self.settings.data_dir,
             buckets=self.settings.effective_asset_buckets,
+            webhook_hosts=self.settings.webhook_hosts or None,
         )
 
     def redis_url(self) -> str:

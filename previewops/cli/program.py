@@ -42,6 +42,7 @@ COMMANDS = {
     "cancel": LazyCommand("previewops.cli.cancel:cancel", "Cancel a job that has not ended."),
     "dlq": LazyCommand("previewops.cli.dlq:dlq", "List, show, requeue, discard or export dead letters."),
     "events": LazyCommand("previewops.cli.events:events", "List events; --operators: what operators did."),
+    "webhooks": LazyCommand("previewops.cli.webhooks:webhooks", "List failed webhooks and send them again."),
     "pause": LazyCommand("previewops.cli.pause:pause", "Stop workers from claiming jobs."),
     "silence": LazyCommand("previewops.cli.silence:silence", "Silence a health check for a time."),
     "unsilence": LazyCommand("previewops.cli.silence:unsilence", "End the silence of a health check."),

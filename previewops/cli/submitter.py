@@ -8,8 +8,6 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from previewops.bucket_addresses import BucketAddress
-from previewops.cli.asset_import import ImportPlan, Upload, plan_import
 from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.payload_files import ParsedPayload, worst_exit_code
 from previewops.cli.waiting import retry_during_outage
@@ -28,6 +26,9 @@ from previewops.queue.records import JobRecord
 from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
 from previewops.states import JobState
+from previewops.stores.asset_import import ImportPlan, plan_import
+from previewops.stores.assets import AssetStore
+from previewops.stores.selection import open_assets
 
 BATCH_SIZE = 100
 
@@ -126,7 +127,7 @@ class Submitter:
     policy: AssetPolicy
     _outage: RedisUnavailable | None = None
     _invalid: int = 0
-    _uploader: Upload | None = None
+    _assets: AssetStore | None = None
     _has_submitted: bool = False
 
     @property
@@ -181,30 +182,18 @@ class Submitter:
             self.report.add_rejected(parsed.source, error)
             return None
 
-    def _upload(self) -> Upload | None:
-        address = self.settings.store_assets
-        if address is not None and self._uploader is None:
-            self._uploader = _bucket_upload(address)
-        return self._uploader
-
     def _import(self, parsed: ParsedPayload) -> Payload:
+        if self._assets is None:
+            self._assets = open_assets(self.settings)
         plan = plan_import(
             parsed.payload or {},
             base=parsed.base,
-            store=self.settings.data_dir / "assets",
+            assets=self._assets,
             max_bytes=self.settings.asset_max_mb * 1024 * 1024,
-            uri_prefix="" if self.settings.store_assets is None else f"{self.settings.store_assets}/",
         )
         payload = _validate_plan(plan, self.policy, parsed.source)
-        plan.execute(self._upload())
+        plan.execute(self._assets)
         return payload
-
-
-def _bucket_upload(address: BucketAddress) -> Upload:
-    """Returns what writes imported assets to a bucket."""
-    from previewops.stores.objects.assets import AssetUploader
-
-    return AssetUploader(address).upload
 
 
 def _validate_plan(plan: ImportPlan, policy: AssetPolicy, source: str) -> Payload:

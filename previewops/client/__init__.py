@@ -8,6 +8,7 @@ from previewops.client.async_client import AsyncClient
 from previewops.client.client import Client
 from previewops.client.errors import ClientClosed, JobCancelled, JobFailed, WaitTimeout
 from previewops.client.results import JobResult, Progress
+from previewops.queue.job_links import JobLinks
 from previewops.queue.queue import Receipt
 from previewops.stores.port import Artifact
 
@@ -19,6 +20,7 @@ __all__ = [
     "ClientClosed",
     "JobCancelled",
     "JobFailed",
+    "JobLinks",
     "JobResult",
     "Progress",
     "Receipt",

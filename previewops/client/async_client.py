@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from redis.exceptions import RedisError
 
@@ -17,6 +18,7 @@ from previewops.client import arguments
 from previewops.client.errors import JobCancelled, JobFailed, WaitTimeout
 from previewops.client.payload_source import PayloadSource, load_payload
 from previewops.client.results import JobResult, Progress
+from previewops.client.uploads import upload_asset
 from previewops.disclosure import redact_url
 from previewops.errors import (
     InvalidPayload,
@@ -28,6 +30,7 @@ from previewops.errors import (
     UsageError,
     WrongState,
 )
+from previewops.queue.job_links import JobLinks, job_links, open_signer, upload_link
 from previewops.queue.queue import Queue, Receipt
 from previewops.queue.records import JobRecord
 from previewops.redis_server.connection import (
@@ -37,6 +40,7 @@ from previewops.redis_server.connection import (
 )
 from previewops.redis_server.failures import unavailable_reason
 from previewops.settings import Settings
+from previewops.signed_links import LinkSigner
 from previewops.states import JobState
 from previewops.stores.port import Artifact
 from previewops.stores.selection import open_store
@@ -115,8 +119,24 @@ class AsyncClient:
         if connection is not None:
             await connection.queue.redis.aclose()
 
-    async def submit(self, payload: PayloadSource) -> Receipt:
+    async def upload(self, source: os.PathLike[str] | BinaryIO) -> str:
+        """Stores a picture or a sound where workers find it, and returns its uri for payloads.
+
+        ``source`` is a path, or a file that is open in binary mode, which is read from where it is. The same content
+        has the same uri, and is stored once.
+
+        Raises:
+            AssetKindUnsupported, AssetTooLarge: it is neither a picture nor a sound, or exceeds PREVIEW_ASSET_MAX_MB.
+            UsageError: the file cannot be read.
+            ImportFailed, StoreUnavailable, StoreRejected: it cannot be stored.
+        """
+        return await asyncio.to_thread(upload_asset, source, self.settings)
+
+    async def submit(self, payload: PayloadSource, *, upload: bool = False) -> Receipt:
         """Submits one job. ``new`` of the receipt is False if the same job already existed.
+
+        With ``upload``, files that the payload names by path are stored first, and the job names the stored ones.
+        Paths are relative to the payload's file, or to the current folder.
 
         Raises:
             InvalidPayload: the payload violates the contract; ``violations`` has a JSON pointer for each.
@@ -124,20 +144,23 @@ class AsyncClient:
             QueueFull: PREVIEW_QUEUE_MAX jobs are waiting; try again later.
             RecordUnreadable: the stored record of the same job is damaged.
             UsageError: the file cannot be read.
+            ImportFailed, StoreUnavailable, StoreRejected: with ``upload``, a file cannot be stored.
         """
-        (result,) = await self.submit_many([payload])
+        (result,) = await self.submit_many([payload], upload=upload)
         if isinstance(result, PreviewopsError):
             raise result
         return result
 
-    async def submit_many(self, payloads: Iterable[PayloadSource]) -> list[Receipt | SubmitError]:
+    async def submit_many(
+        self, payloads: Iterable[PayloadSource], *, upload: bool = False
+    ) -> list[Receipt | SubmitError]:
         """Submits jobs in batches of hundreds. Returns one receipt or error per payload, in order."""
         arguments.require_list("payloads", payloads)
         results: list[Receipt | SubmitError | None] = []
         valid = []
         for source in payloads:
             try:
-                valid.append(await load_payload(source, self.settings))
+                valid.append(await load_payload(source, self.settings, upload=upload))
                 results.append(None)
             except (InvalidPayload, UsageError) as error:
                 results.append(error)
@@ -218,6 +241,36 @@ class AsyncClient:
             state = "a dry run" if record.state is JobState.COMPLETED else record.state.value
             raise WrongState(job_id, state, "list the artifacts of", "completed and not a dry run")
         return await asyncio.to_thread(self._store.manifest, record)
+
+    async def links(self, job_id: str) -> JobLinks:
+        """Returns addresses of a job's status, events and files in the REST API, for a browser without a token.
+
+        They are valid for PREVIEW_LINK_TTL_S and begin with PREVIEW_API_URL. Anybody who has one can use it.
+
+        Raises:
+            JobNotFound: the job has no record.
+            UsageError: PREVIEW_LINK_KEY is not set, or its file cannot be read.
+        """
+        signer = self._signer()
+        record = await self.status(job_id)
+        return job_links(signer, record, now_s=time.time(), lifetime_s=self.settings.link_ttl_s)
+
+    async def upload_link(self) -> str:
+        """Returns an address of the REST API to which a browser can upload files for ten minutes without a token.
+
+        Raises:
+            UsageError: PREVIEW_LINK_KEY is not set, or its file cannot be read.
+        """
+        return upload_link(self._signer(), now_s=time.time())[0]
+
+    def _signer(self) -> LinkSigner:
+        signer = open_signer(self.settings)
+        if signer is None:
+            raise UsageError(
+                "PREVIEW_LINK_KEY: found no key, allowed the key of the REST API",
+                hint="set PREVIEW_LINK_KEY or PREVIEW_LINK_KEY_FILE here and for `previewops api`",
+            )
+        return signer
 
     async def cancel(self, job_id: str, *, who: str | None = None, reason: str = "") -> JobState:
         """Cancels a job that has not ended; returns its previous state. ``who`` is recorded, by default ``name``.

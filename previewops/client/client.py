@@ -12,13 +12,14 @@ from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable
 from concurrent.futures import CancelledError
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from previewops.client.async_client import AsyncClient, SubmitError
 from previewops.client.background_loop import BackgroundLoop
 from previewops.client.errors import ClientClosed
 from previewops.client.payload_source import PayloadSource
 from previewops.client.results import JobResult, Progress
+from previewops.queue.job_links import JobLinks
 from previewops.queue.queue import Receipt
 from previewops.queue.records import JobRecord
 from previewops.settings import Settings
@@ -61,13 +62,19 @@ class Client:
         if thread is not None:
             thread.close()
 
-    def submit(self, payload: PayloadSource) -> Receipt:
-        """Submits one job; see ``AsyncClient.submit``."""
-        return self._call(self._client.submit(payload))
+    def upload(self, source: os.PathLike[str] | BinaryIO) -> str:
+        """Stores a picture or a sound and returns its uri; see ``AsyncClient.upload``."""
+        return self._call(self._client.upload(source))
 
-    def submit_many(self, payloads: Iterable[PayloadSource]) -> list[Receipt | SubmitError]:
+    def submit(self, payload: PayloadSource, *, upload: bool = False) -> Receipt:
+        """Submits one job; see ``AsyncClient.submit``."""
+        return self._call(self._client.submit(payload, upload=upload))
+
+    def submit_many(
+        self, payloads: Iterable[PayloadSource], *, upload: bool = False
+    ) -> list[Receipt | SubmitError]:
         """Submits jobs; one receipt or error per payload, in order; see ``AsyncClient.submit_many``."""
-        return self._call(self._client.submit_many(payloads))
+        return self._call(self._client.submit_many(payloads, upload=upload))
 
     def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobResult:
         """Waits until a job has ended and returns its result; see ``AsyncClient.wait``."""
@@ -92,6 +99,14 @@ class Client:
     def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
         """Returns the files of a completed job's bundle; see ``AsyncClient.artifacts``."""
         return self._call(self._client.artifacts(job_id))
+
+    def links(self, job_id: str) -> JobLinks:
+        """Returns signed addresses of a job in the REST API; see ``AsyncClient.links``."""
+        return self._call(self._client.links(job_id))
+
+    def upload_link(self) -> str:
+        """Returns a signed address for uploads; see ``AsyncClient.upload_link``."""
+        return self._call(self._client.upload_link())
 
     def cancel(self, job_id: str, *, who: str | None = None, reason: str = "") -> JobState:
         """Cancels a job that has not ended; see ``AsyncClient.cancel``."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from previewops.client.arguments import payload_error
+from previewops.client.uploads import upload_named_files
 from previewops.contract import AssetPolicy, Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.errors import UsageError
@@ -19,8 +21,8 @@ PayloadSource: TypeAlias = Mapping[str, object] | os.PathLike[str]
 """A payload, or the path of a JSON file with one. Text is rejected, as it could be either."""
 
 
-async def load_payload(source: PayloadSource, settings: Settings) -> Payload:
-    """Returns the valid payload of ``source``.
+async def load_payload(source: PayloadSource, settings: Settings, *, upload: bool = False) -> Payload:
+    """Returns the valid payload of ``source``; with ``upload``, of stored copies of the files that it names by path.
 
     If PREVIEW_ASSET_ROOTS is set, asset files and hosts are checked against it and PREVIEW_ASSET_HOSTS. Otherwise
     the workers check them.
@@ -37,14 +39,22 @@ async def load_payload(source: PayloadSource, settings: Settings) -> Payload:
             settings.asset_hosts,
             settings.data_dir,
             buckets=settings.effective_asset_buckets,
+            webhook_hosts=settings.webhook_hosts or None,
         )
+    name, base = None, Path()
     if isinstance(source, Mapping):
-        return validate(dict(source), policy=policy)
-    if not isinstance(source, os.PathLike):
+        payload = dict(source)
+    elif isinstance(source, os.PathLike):
+        path = Path(source)
+        name, base = str(path), path.parent
+        payload = parse_payload(await asyncio.to_thread(_read, path), source=name)
+    else:
         raise payload_error(source)
-    path = Path(source)
-    raw = await asyncio.to_thread(_read, path)
-    return validate(parse_payload(raw, source=str(path)), policy=policy, source=str(path))
+    if upload:
+        payload = await asyncio.to_thread(
+            partial(upload_named_files, payload, settings, base=base, source=name)
+        )
+    return validate(payload, policy=policy, source=name)
 
 
 def _read(path: Path) -> bytes:

@@ -21,8 +21,10 @@ from previewops.contract.limits import (
     TITLE_CARD_MS,
 )
 from previewops.contract.uris import AssetPolicy, DataUri, UriNotAllowed, format_roots, parse_uri
+from previewops.contract.url import InvalidUrl, parse_url
 from previewops.contract_maxima import MAX_ASSETS, MAX_STEPS
 from previewops.errors import Violation
+from previewops.host_patterns import format_hosts
 from previewops.message_formatting import join_names, json_pointer, quote
 
 _RESOLUTION = r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})"
@@ -52,6 +54,7 @@ def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator
     if isinstance(audio, dict):
         yield from _audio(audio, types, policy)
     yield from _options(request.get("options"))
+    yield from _webhook(request.get("options"), policy)
 
 
 def parse_resolution(text: str) -> tuple[int, int] | None:
@@ -165,6 +168,28 @@ def _media_type(uri: DataUri, type_: object, path: Path) -> Iterator[Violation]:
     if type_ in ("image", "audio") and not uri.media_type.startswith(f"{type_}/"):
         message, allowed = f"has a media type other than {type_}", f"data:{type_}/…;base64,…"
         yield Violation(json_pointer(path), "uri-media-type", message, quote(uri.media_type), allowed)
+
+
+def _webhook(options: object, policy: AssetPolicy | None) -> Iterator[Violation]:
+    url = options.get("webhook") if isinstance(options, dict) else None
+    if not isinstance(url, str) or policy is None or policy.webhook_hosts is None:
+        return
+    if not url.startswith(("https://", "http://")):
+        return  # the schema reports it
+    try:
+        address = parse_url(url)
+        found = f"{address.host}:{address.port}"
+        if any(host.allows(address.scheme, address.host, address.port) for host in policy.webhook_hosts):
+            return
+    except InvalidUrl as error:
+        found = error.found
+    yield Violation(
+        json_pointer((_REQUEST, "options", "webhook")),
+        "webhook-host",
+        "is not an address at an allowed host",
+        found,
+        format_hosts(policy.webhook_hosts, "PREVIEW_WEBHOOK_HOSTS"),
+    )
 
 
 def _options(options: object) -> Iterator[Violation]:

@@ -74,6 +74,7 @@ class AssetPolicy:
     """Roots and hosts that assets may be read from. Relative roots are resolved against the current folder.
 
     Of ``data_dir``, only its folder for assets may be read. ``shows_roots``: violations list the roots.
+    ``webhook_hosts`` are those that a job may name as its receiver; None: whoever sends the webhook checks it.
     """
 
     roots: tuple[Path, ...]
@@ -81,6 +82,7 @@ class AssetPolicy:
     data_dir: Path | None = None
     shows_roots: bool = True
     buckets: tuple[BucketAddress, ...] = ()
+    webhook_hosts: tuple[HostPattern, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "roots", tuple(map(_absolute, self.roots)))

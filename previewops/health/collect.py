@@ -44,7 +44,7 @@ async def collect_inputs(
     if buckets is None and snapshot.history_s >= RECENT_WINDOW_S:
         buckets = snapshot.buckets
     redis_ms, ahead_ms = await _time(redis, clock or SystemClock())
-    config = await _server_config(redis)
+    config = await _server_config(redis, settings.queue_name)
     rejected = config.rejected_commands | ({} if redis_ms is not None else {"redis": "TIME"})
     free_bytes, disk_bytes = await asyncio.to_thread(_disk_space, settings.data_dir)
     return replace(
@@ -52,6 +52,7 @@ async def collect_inputs(
         eviction_policy=config.eviction_policy,
         persistent=config.persistent,
         redis_version=config.version,
+        bullmq_key=config.bullmq_key,
         redis_is_private=config.is_private,
         rejected_commands=rejected,
         run_ages_ms=_run_ages_ms(snapshot),
@@ -96,6 +97,10 @@ async def _time(redis: Redis, clock: Clock) -> tuple[float | None, int | None]:
     return took_ms, round(clock.now_ms() - took_ms / 2) - server_ms
 
 
+_BULLMQ_PARTS = ("wait", "prioritized", "delayed", "meta", "id")
+"""Keys of a BullMQ queue: jobs that nobody takes first. An access-control list may forbid them."""
+
+
 class _ServerConfig(NamedTuple):
     """What a server reports about itself. A hosted server may forbid a command: None, and the command by check."""
 
@@ -104,17 +109,21 @@ class _ServerConfig(NamedTuple):
     version: ServerVersion | None
     is_private: bool
     rejected_commands: dict[str, str]
+    bullmq_key: str | None
 
 
-async def _server_config(redis: Redis) -> _ServerConfig:
+async def _server_config(redis: Redis, queue_name: str) -> _ServerConfig:
     from redis.exceptions import ResponseError  # noqa: PLC0415 - as above
 
+    bullmq_keys = [f"bull:{queue_name}:{part}" for part in _BULLMQ_PARTS]
     async with redis.pipeline(transaction=False) as pipe:
         pipe.info("memory")
         pipe.info("persistence")
         pipe.config_get("save")
         pipe.info("server")
-        memory, persistence, save, server = await pipe.execute(raise_on_error=False)
+        for key in bullmq_keys:
+            pipe.exists(key)
+        memory, persistence, save, server, *found = await pipe.execute(raise_on_error=False)
     policy = None if isinstance(memory, ResponseError) else memory.get("maxmemory_policy")
     info = {} if isinstance(server, ResponseError) else server
     persistent: bool | None = None
@@ -132,6 +141,7 @@ async def _server_config(redis: Redis) -> _ServerConfig:
         ServerVersion.from_info(info),
         info.get("tcp_port") == 0,
         {name: command for name, command in rejected.items() if command is not None},
+        next((key for key, exists in zip(bullmq_keys, found, strict=True) if exists == 1), None),
     )
 
 

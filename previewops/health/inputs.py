@@ -125,6 +125,8 @@ class HealthInputs:
     persistent: bool | None
     lost_at: str | None = None
     stock_worker_at: str | None = None
+    bullmq_key: str | None = None
+    """A key of a BullMQ queue of this name on the same server; None if there is none."""
     pause_reason: str = ""
     recent: RecentOutcomes | None = None
     supervisors: tuple[SupervisorStatus, ...] = ()

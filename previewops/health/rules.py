@@ -30,6 +30,7 @@ CHECKS = (
     "data-loss",
     "stored-data",
     "arq-workers",
+    "bullmq",
     "depth",
     "oldest-waiting",
     "dead-letters",
@@ -61,6 +62,7 @@ def evaluate(inputs: HealthInputs, thresholds: Thresholds) -> Health:
         _loss(inputs),
         _stored_data(inputs),
         _arq_workers(inputs),
+        *_bullmq(inputs),
         *_depth(inputs, thresholds),
         _oldest(inputs, thresholds),
         _dead(inputs, thresholds),
@@ -120,6 +122,13 @@ def _arq_workers(inputs: HealthInputs) -> Check:
     message = f"another arq worker ran on this queue at {inputs.stock_worker_at}; it deletes waiting payloads"
     advice = "stop it, or give it another queue name; then submit the jobs that died as payload-lost again"
     return Check("arq-workers", Status.CRITICAL, message, inputs.stock_worker_at, advice)
+
+
+def _bullmq(inputs: HealthInputs) -> Iterable[Check]:
+    if inputs.bullmq_key is not None:
+        message = f"a BullMQ queue of this name exists ({inputs.bullmq_key}); no worker of previewops takes its jobs"
+        advice = "move its producers as docs/migrate.md says, then delete the keys of BullMQ"
+        yield Check("bullmq", Status.WARNING, message, inputs.bullmq_key, advice)
 
 
 def _depth(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:

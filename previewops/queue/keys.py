@@ -92,6 +92,12 @@ class Keys:
     """Stream of events: operator commands and notable changes."""
     actions = _Key(":actions", KeyType.STREAM)
     """Stream of the events that name an operator, kept longer than the others (PREVIEW_KEEP_ACTIONS)."""
+    webhooks = _Key(":webhooks", KeyType.SORTED_SET)
+    """Sorted set of unsent webhook messages by the server ms at which the next attempt is due."""
+    failed_webhooks = _Key(":webhooks-failed", KeyType.SORTED_SET)
+    """Sorted set of webhook messages that failed for good, by time in server ms; the last 10,000."""
+    webhook_prefix = _Key(":webhook:", KeyType.HASH)
+    """Prefix of a hash per webhook message: job, state, receiver, attempts, last error."""
     workers = _Key(":workers", KeyType.SORTED_SET)
     """Sorted set of worker ids by last heartbeat in server ms."""
     worker_prefix = _Key(":worker:", KeyType.HASH)

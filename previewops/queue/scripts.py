@@ -74,6 +74,10 @@ class ScriptName(StrEnum):
     REPAIR_FIELDS = auto()
     REPAIR_GROUP = auto()
     REPAIR_MEMBER = auto()
+    CLAIM_WEBHOOKS = auto()
+    FINISH_WEBHOOK = auto()
+    LIST_WEBHOOKS = auto()
+    RESEND_WEBHOOKS = auto()
     REPAIR_ACCOUNTING = auto()
 
 

@@ -17,6 +17,8 @@ _NOT_FOR_WORKERS = (
     "PREVIEW_API_TOKEN",
     "PREVIEW_API_READ_TOKEN",
     "PREVIEW_API_TOKEN_FILE",
+    "PREVIEW_LINK_KEY",
+    "PREVIEW_LINK_KEY_FILE",
     "PREVIEW_API_READ_TOKEN_FILE",
 )
 _FIXED = ("redis_url", "queue_name", "data_dir", "store")

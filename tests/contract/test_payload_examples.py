@@ -18,10 +18,11 @@ from previewops.contract import json_copy as plain_module
 from previewops.contract import semantics as semantics_module
 from previewops.contract import uris as uris_module
 from previewops.contract.schema_validation import _ANNOTATIONS, _DESCRIPTIONS
+from previewops.host_patterns import HostPattern
 from previewops.schemas import example, schema, schema_text
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
-POLICY = AssetPolicy((Path("/srv/previews/assets"),))
+POLICY = AssetPolicy((Path("/srv/previews/assets"),), webhook_hosts=(HostPattern("app.example"),))
 VALID = sorted(path.stem for path in EXAMPLES.glob("*.json"))
 INVALID = sorted(
     f"invalid/{path.stem}" for path in EXAMPLES.glob("invalid/*.json") if ".errors" not in path.name

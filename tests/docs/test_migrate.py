@@ -22,7 +22,7 @@ def accepted_there(**changes: Any) -> dict[str, Any]:
 
 
 DIFFERENCES: dict[str, list[dict[str, Any]]] = {
-    "unknown fields of previewRequest": [accepted_there(request__chapterId="chapter-1")],
+    "unknown fields of previewRequest": [accepted_there(request__chapter="one")],
     "unknown fields at the top level": [accepted_there(chapter="one")],
     "jobId, projectId": [accepted_there(jobId="proj:chapter-1"), accepted_there(projectId="my project")],
     "steps, assets, audio, options": [
@@ -39,6 +39,7 @@ DIFFERENCES: dict[str, list[dict[str, Any]]] = {
 }
 CHANGED = [
     accepted_there(request__metadata={"chapterId": "chapter-1"}),
+    accepted_there(request__chapterId="chapter-1"),
     accepted_there(**{"request__x-chapterId": "chapter-1"}),
     accepted_there(jobId="proj-chapter-1"),
     accepted_there(request__steps=[{"id": "s", "title": "One", "text": "Text"}]),

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from previewops import contract
-from previewops.cli import asset_import, program
+from previewops.cli import program
 from previewops.contract import explain, semantics, uris
 from previewops.errors import EXIT_INVALID
+from previewops.stores import asset_import
 from tests.contract.test_payload_examples import CODE_OF_KEYWORD
 from tests.docs.documents import blocks, table
-from tests.docs.write_payload_reference import DOCUMENT, ROOTS, Example, examples, rewrite
+from tests.docs.write_payload_reference import DOCUMENT, ROOTS, WEBHOOK_HOST, Example, examples, rewrite
 
 TEXT = DOCUMENT.read_text("utf-8")
 EXAMPLES = {example.code: example for example in examples(TEXT)}
@@ -75,6 +76,7 @@ def test_each_command_prints_the_documented_output(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PREVIEW_ASSET_ROOTS", ROOTS)
+    monkeypatch.setenv("PREVIEW_WEBHOOK_HOSTS", WEBHOOK_HOST)
     monkeypatch.delenv("PREVIEW_ASSET_HOSTS", raising=False)
     # No server listens there: the program rejects the payload without a request.
     monkeypatch.setenv("REDIS_URL", f"unix://{tmp_path}/nobody.sock")

@@ -16,6 +16,7 @@ from typing import Any
 
 from previewops.contract import AssetPolicy, explain, parse_payload, validate
 from previewops.errors import InvalidPayload, Violation
+from previewops.host_patterns import HostPattern
 from previewops.schemas import example
 from tests.docs.documents import ROOT
 from tests.docs.fields import objects
@@ -70,7 +71,8 @@ class Example:
         raise AssertionError(f"the example of {self.code} is valid")
 
 
-POLICY = AssetPolicy((Path(ROOTS),))
+WEBHOOK_HOST = "app.example"
+POLICY = AssetPolicy((Path(ROOTS),), webhook_hosts=(HostPattern(WEBHOOK_HOST),))
 
 
 def merged(base: Mapping[str, Any], fragment: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,9 +35,13 @@ include-operation-id = "submitJobs"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "409", "422"]
 
 [[operations]]
+include-operation-id = ["uploadAsset", "putAsset"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "403", "404", "415", "422"]
+
+[[operations]]
 include-operation-id = ["getManifest", "getArtifact"]
 parameters = { jobId = "done", name = "poster.webp" }
-checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", "404", "416"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", "403", "404", "416"]
 """
 
 
@@ -51,6 +55,7 @@ async def test_schemathesis_finds_nothing(redis_url: str, tmp_path: Path) -> Non
     # A single heartbeat must last: an unhealthy queue is a 503.
     env = {"PREVIEW_HEARTBEAT_MS": "60000", "PREVIEW_LEASE_MS": "600000"}
     env |= {"PREVIEW_API_TOKEN": TOKEN, "PREVIEW_API_RATE": "0", "PREVIEW_QUEUE_MAX": "1000000"}
+    env |= {"PREVIEW_LINK_KEY": "k" * 40}
     async with queue_driver(redis_url) as driver:
         await driver.complete("done", result={"bundle": str(bundle)})
         await driver.add_dead_letters("dead")

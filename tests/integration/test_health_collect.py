@@ -126,3 +126,16 @@ async def test_a_check_that_redis_does_not_permit_is_unknown(
             name: f"{name} is unknown: Redis rejects {command}" for name, command in unreadable.items()
         }
         assert health.status in (Status.UNKNOWN, Status.CRITICAL)
+
+
+async def test_a_bullmq_queue_of_this_name_is_found(redis_url: str, tmp_path: Path) -> None:
+    async with queue_fixture(redis_url, data_dir=tmp_path) as b:
+        snapshot = await b.snapshots.read()
+        await b.redis.rpush("bull:another:wait", "1")
+        assert (await collect_inputs(b.redis, b.settings, snapshot)).bullmq_key is None
+        key = f"bull:{b.settings.queue_name}:wait"
+        await b.redis.rpush(key, "1")
+        inputs = await collect_inputs(b.redis, b.settings, snapshot)
+        assert inputs.bullmq_key == key
+        (check,) = (item for item in evaluate(inputs, Thresholds()).checks if item.name == "bullmq")
+        assert check.status is Status.WARNING

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from previewops.cli.asset_import import _SIGNATURES
+from previewops.stores.asset_signatures import SIGNATURES
 from tests.growth import superlinear_size
 from tests.patterns import ROOT, UsedPattern, attacks, collect_patterns, unusual_imports
 
@@ -43,9 +43,9 @@ LOCAL_PATTERNS = {
         UsedPattern("schemas", re.compile(text.replace("$", r"\Z")), frozenset({"search"}))
         for text in sorted(set(schema_patterns()))
     ],
-    ("previewops/cli/asset_import.py", "signature"): [
+    ("previewops/stores/asset_signatures.py", "signature"): [
         UsedPattern("signatures", re.compile(signature, re.DOTALL), frozenset({"match"}))
-        for signature, _ in _SIGNATURES
+        for signature, _ in SIGNATURES
     ],
 }
 """The values of patterns that exist inside of functions only."""

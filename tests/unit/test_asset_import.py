@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from previewops.cli.asset_import import ImportFailed, ImportPlan, plan_import
+from previewops.stores.asset_import import ImportFailed, ImportPlan, plan_import
+from previewops.stores.folder.assets import FolderAssets
 
 MAX_BYTES = 1_000_000
 
@@ -44,9 +45,11 @@ def sha256(path: Path) -> str:
 
 
 def test_files_are_stored_by_their_hash(base: Path, store: Path) -> None:
-    plan = plan_import(job("a.png", str(base / "b.jpg")), base=base, store=store, max_bytes=MAX_BYTES)
+    plan = plan_import(
+        job("a.png", str(base / "b.jpg")), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES
+    )
     assert not store.exists(), "planning writes nothing"
-    plan.execute()
+    plan.execute(FolderAssets(store))
     png, jpg = sha256(base / "a.png"), sha256(base / "b.jpg")
     assert uris(plan) == [f"{png[:2]}/{png}.png", f"{jpg[:2]}/{jpg}.jpg"]
     assert (store / uris(plan)[0]).read_bytes() == (base / "a.png").read_bytes()
@@ -56,20 +59,22 @@ def test_files_are_stored_by_their_hash(base: Path, store: Path) -> None:
 
 def test_given_payload_is_not_changed(base: Path, store: Path) -> None:
     original = job("a.png")
-    plan_import(original, base=base, store=store, max_bytes=MAX_BYTES)
+    plan_import(original, base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
     assert original == job("a.png")
 
 
 def test_file_uri_and_symlink_are_imported(base: Path, store: Path) -> None:
     (base / "link.png").symlink_to(base / "a.png")
-    plan = plan_import(job(f"file://{base}/a.png", "link.png"), base=base, store=store, max_bytes=MAX_BYTES)
+    plan = plan_import(
+        job(f"file://{base}/a.png", "link.png"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES
+    )
     assert uris(plan)[0] == uris(plan)[1]
     assert len(plan.copies) == 1
 
 
 def test_extension_comes_from_the_content(base: Path, store: Path) -> None:
     (base / "a.png").rename(base / "picture.txt")
-    (uri,) = uris(plan_import(job("picture.txt"), base=base, store=store, max_bytes=MAX_BYTES))
+    (uri,) = uris(plan_import(job("picture.txt"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES))
     assert uri.endswith(".png")
 
 
@@ -90,7 +95,9 @@ def test_extension_comes_from_the_content(base: Path, store: Path) -> None:
 )
 def test_kinds(base: Path, store: Path, head: bytes, extension: str) -> None:
     (base / "sound").write_bytes(head)
-    plan = plan_import(job(audio={"uri": "sound"}), base=base, store=store, max_bytes=MAX_BYTES)
+    plan = plan_import(
+        job(audio={"uri": "sound"}), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES
+    )
     assert plan.violations == ()
     assert plan.payload["previewRequest"]["audio"]["uri"].endswith(f".{extension}")
 
@@ -104,14 +111,16 @@ def rejection(plan: ImportPlan) -> tuple[str, str]:
 
 
 def test_a_missing_file(base: Path, store: Path) -> None:
-    plan = plan_import(job("never.png"), base=base, store=store, max_bytes=MAX_BYTES)
+    plan = plan_import(job("never.png"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
     assert rejection(plan) == ("/previewRequest/assets/0/uri", "import-missing")
 
 
 def test_imported_uris_stay_unchanged(base: Path, store: Path) -> None:
-    first = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
-    first.execute()
-    again = plan_import(first.payload, base=base / "elsewhere", store=store, max_bytes=MAX_BYTES)
+    first = plan_import(job("a.png"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
+    first.execute(FolderAssets(store))
+    again = plan_import(
+        first.payload, base=base / "elsewhere", assets=FolderAssets(store), max_bytes=MAX_BYTES
+    )
     assert (again.payload, again.copies, again.violations) == (first.payload, (), ())
 
 
@@ -124,23 +133,23 @@ def test_only_regular_files(base: Path, store: Path, kind: str) -> None:
             os.mkfifo(base / "x")
         case _:
             (base / "x").symlink_to("/dev/zero")
-    plan = plan_import(job("x"), base=base, store=store, max_bytes=MAX_BYTES)
+    plan = plan_import(job("x"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
     assert rejection(plan) == ("/previewRequest/assets/0/uri", "import-not-regular")
 
 
 def test_unsupported_files_are_rejected(base: Path, store: Path) -> None:
     (base / "secret").write_text("root:x:0:0")
-    plan = plan_import(job("secret"), base=base, store=store, max_bytes=MAX_BYTES)
+    plan = plan_import(job("secret"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
     assert rejection(plan) == ("/previewRequest/assets/0/uri", "import-unknown-kind")
     (base / "empty.png").touch()
-    plan = plan_import(job("empty.png"), base=base, store=store, max_bytes=MAX_BYTES)
+    plan = plan_import(job("empty.png"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
     assert plan.violations[0].found == "an empty file"
 
 
 def test_too_large(base: Path, store: Path) -> None:
     with (base / "a.png").open("r+b") as file:
         file.truncate(MAX_BYTES + 1)
-    plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
+    plan = plan_import(job("a.png"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
     assert rejection(plan) == ("/previewRequest/assets/0/uri", "import-too-large")
     assert plan.violations[0].allowed == f"{MAX_BYTES} bytes (PREVIEW_ASSET_MAX_MB)"
 
@@ -148,9 +157,14 @@ def test_too_large(base: Path, store: Path) -> None:
 def test_checksum_of_the_payload_is_verified(base: Path, store: Path) -> None:
     right = sha256(base / "a.png").upper()
     assert (
-        plan_import(job("a.png", sha256=right), base=base, store=store, max_bytes=MAX_BYTES).violations == ()
+        plan_import(
+            job("a.png", sha256=right), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES
+        ).violations
+        == ()
     )
-    plan = plan_import(job("a.png", sha256="0" * 64), base=base, store=store, max_bytes=MAX_BYTES)
+    plan = plan_import(
+        job("a.png", sha256="0" * 64), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES
+    )
     assert rejection(plan) == ("/previewRequest/assets/0/uri", "import-checksum")
 
 
@@ -168,12 +182,14 @@ def test_checksum_of_the_payload_is_verified(base: Path, store: Path) -> None:
     ],
 )
 def test_other_uris_are_left_to_validation(base: Path, store: Path, left: dict[str, Any]) -> None:
-    plan = plan_import(left, base=base, store=store, max_bytes=MAX_BYTES)
+    plan = plan_import(left, base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
     assert (plan.payload, plan.copies, plan.violations) == (left, (), ())
 
 
 def test_every_violation_is_reported(base: Path, store: Path) -> None:
-    plan = plan_import(job("never.png", "a.png", "neither.png"), base=base, store=store, max_bytes=MAX_BYTES)
+    plan = plan_import(
+        job("never.png", "a.png", "neither.png"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES
+    )
     assert [violation.pointer for violation in plan.violations] == [
         "/previewRequest/assets/0/uri",
         "/previewRequest/assets/2/uri",
@@ -181,35 +197,37 @@ def test_every_violation_is_reported(base: Path, store: Path) -> None:
 
 
 def test_file_that_changes_during_import_leaves_nothing(base: Path, store: Path) -> None:
-    plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
+    plan = plan_import(job("a.png"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
     Image.new("RGB", (4, 3), "green").save(base / "a.png")
     with pytest.raises(ImportFailed, match="changed during the import"):
-        plan.execute()
+        plan.execute(FolderAssets(store))
     assert [path for path in store.rglob("*") if path.is_file()] == []
 
 
 def test_unwritable_store(base: Path, store: Path) -> None:
-    plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
+    plan = plan_import(job("a.png"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
     store.parent.write_text("a file where DATA_DIR should be")
     with pytest.raises(ImportFailed, match="Not a directory"):
-        plan.execute()
+        plan.execute(FolderAssets(store))
 
 
 def test_mode_of_the_copy_follows_the_umask(base: Path, store: Path) -> None:
     (base / "a.png").chmod(0o600)
     before = os.umask(0o022)
     try:
-        plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
-        plan.execute()
+        plan = plan_import(job("a.png"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
+        plan.execute(FolderAssets(store))
     finally:
         os.umask(before)
     assert (store / uris(plan)[0]).stat().st_mode & 0o777 == 0o644
 
 
-def test_existing_copy_is_not_rewritten(base: Path, store: Path) -> None:
-    plan = plan_import(job("a.png"), base=base, store=store, max_bytes=MAX_BYTES)
-    plan.execute()
+def test_existing_copy_is_kept_and_counts_as_used(base: Path, store: Path) -> None:
+    plan = plan_import(job("a.png"), base=base, assets=FolderAssets(store), max_bytes=MAX_BYTES)
+    plan.execute(FolderAssets(store))
+    os.utime(store / uris(plan)[0], (1, 1))
     before = (store / uris(plan)[0]).stat()
-    plan.execute()
+    plan.execute(FolderAssets(store))
     after = (store / uris(plan)[0]).stat()
-    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert before.st_ino == after.st_ino
+    assert after.st_mtime > before.st_mtime == 1

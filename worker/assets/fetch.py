@@ -111,7 +111,7 @@ class WebFetcher:
         verify = self.make_ssl_context() if address.scheme == "https" else True
         async with httpx.AsyncHTTPTransport(verify=verify, trust_env=False) as transport:
             try:
-                response = await _first_response(transport, requests)
+                response = await first_response(transport, requests)
                 try:
                     if response.status_code in _REDIRECTS:
                         return str(response.headers.get("location", ""))
@@ -133,7 +133,7 @@ class WebFetcher:
                 hint=f"add {address.host} to PREVIEW_ASSET_HOSTS, or submit with --import",
             )
         try:
-            ips = await _run_in_daemon_thread(lambda: self.resolve(address.host, address.port))
+            ips = await run_in_daemon_thread(lambda: self.resolve(address.host, address.port))
         except (OSError, UnicodeError) as failure:
             raise _unreachable_error(asset, address, f"its name cannot be resolved: {failure}") from failure
         for ip in ips:
@@ -158,7 +158,7 @@ def _run_in_new_loop(work: Coroutine[Any, Any, _T]) -> _T:
         return threads.submit(asyncio.run, work).result()
 
 
-async def _run_in_daemon_thread(work: Callable[[], _T]) -> _T:
+async def run_in_daemon_thread(work: Callable[[], _T]) -> _T:
     """The result of ``work``. Runs it in a daemon thread, which a cancelled caller leaves: it has no timeout."""
     done: Future[_T] = Future()
     done.set_running_or_notify_cancel()
@@ -173,7 +173,7 @@ async def _run_in_daemon_thread(work: Callable[[], _T]) -> _T:
     return await asyncio.wrap_future(done)
 
 
-async def _first_response(
+async def first_response(
     transport: httpx.AsyncHTTPTransport, requests: Sequence[httpx.Request]
 ) -> httpx.Response:
     """Tries the addresses of a server in order until one connects. Raises httpx.TransportError."""
@@ -192,8 +192,8 @@ def _request(asset: AssetRef, address: HttpUri, ip: str, connect_s: float) -> ht
     try:
         return httpx.Request(
             "GET",
-            urlsplit(address.url)._replace(netloc=_url_host(ip) + ports).geturl(),
-            headers={**_HEADERS, "Host": _url_host(address.host) + ports},
+            urlsplit(address.url)._replace(netloc=url_host(ip) + ports).geturl(),
+            headers={**_HEADERS, "Host": url_host(address.host) + ports},
             extensions={"sni_hostname": address.host, "timeout": {"connect": connect_s}},
         )
     except (httpx.InvalidURL, UnicodeError) as failure:
@@ -207,7 +207,8 @@ def _request(asset: AssetRef, address: HttpUri, ip: str, connect_s: float) -> ht
         ) from failure
 
 
-def _url_host(host: str) -> str:
+def url_host(host: str) -> str:
+    """``host`` as it is written in an address: IPv6 in brackets."""
     return f"[{host}]" if ":" in host else host
 
 

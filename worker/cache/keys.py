@@ -22,7 +22,7 @@ from previewops.worker.render.storyboard import Storyboard
 _LIBRARIES = ("pillow", "av")
 _WORKER = Path(__file__).resolve().parents[1]
 _RENDERER_PATHS = ("render", "fonts", "bundle_builder.py")
-_NOT_DRAWN = "metadata"
+_NOT_DRAWN = ("metadata", "webhook", "chapterId")
 
 
 @cache
@@ -61,7 +61,7 @@ def bundle_key(
     inputs = {
         "renderer": renderer_fingerprint(),
         "project": project,
-        "request": _without(request, "uri", _NOT_DRAWN),
+        "request": _without(request, "uri", *_NOT_DRAWN),
         "assets": digests,
         "limits": limits,
         "fonts": fonts,

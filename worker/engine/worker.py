@@ -12,9 +12,9 @@ import os
 import signal
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from signal import Signals
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from arq.connections import ArqRedis
@@ -70,11 +70,16 @@ def serialize_job(record: dict[str, Any]) -> bytes:
 _SERIALIZERS: dict[str, Any] = {"job_serializer": serialize_job, "job_deserializer": json.loads}
 
 
+BackgroundLoop: TypeAlias = Callable[[ArqRedis], Coroutine[Any, Any, None]]
+"""A loop that runs beside the claims, on the worker's connections, until it is cancelled."""
+
+
 class PreviewWorker(Worker):
     """One worker process: ``settings.worker_concurrency`` slots, one lease and one task per running job.
 
     ``helper_pids`` returns the ids of other processes whose memory and processor time it reports as its own.
-    ``report_fields`` returns what it reports of itself besides: confinement, store.
+    ``report_fields`` returns what it reports of itself besides: confinement, store. ``background`` are further loops
+    beside the claims: an error of one ends the worker.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class PreviewWorker(Worker):
         rng: Rng | None = None,
         helper_pids: Callable[[], Iterable[int]] = tuple,
         report_fields: Callable[[], dict[str, Any]] = dict,
+        background: Sequence[BackgroundLoop] = (),
     ) -> None:
         redis = ArqRedis(pool_or_conn=pool, default_queue_name=settings.queue_name, **_SERIALIZERS)
         super().__init__(
@@ -123,6 +129,7 @@ class PreviewWorker(Worker):
         self._process_stats = ProcessStatsReader(helper_pids, self._clock.monotonic)
         self._host = socket.gethostname()
         self._report_fields = report_fields
+        self._background = background
         self._set_up_slots()
         self._connect(redis, pool, Hooks(on_job_start, on_job_end, after_job_end))
         self._loops: list[asyncio.Task[None]] = []
@@ -200,6 +207,7 @@ class PreviewWorker(Worker):
         self._loops = [
             asyncio.create_task(self.heartbeat.run(), name="heartbeat"),
             asyncio.create_task(self._claim_loop(), name="claims"),
+            *(asyncio.create_task(loop(self.pool), name="background") for loop in self._background),
         ]
         done, _ = await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
         for ended in done:

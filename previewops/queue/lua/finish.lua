@@ -11,6 +11,7 @@
 -- @include move_aside
 -- @include claim
 -- @include result
+-- @include webhooks
 
 local keep, ttl_ms, n = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 local reply = { format_int(NOW_MS) }
@@ -28,14 +29,15 @@ end
 -- Reads and writes the record once, because this is the hottest path.
 local function complete_job(id, token, result_json, run_ms, dry)
   local job = call('HMGET', P_JOB .. id, 'state', 'token', 'attempts', 'crashes', 'claimed', 'accepted',
-    'priority')
+    'priority', 'project')
   if job[2] ~= token then
     return STALE
   elseif job[1] ~= 'active' then
     return ALREADY
   end
   local failed = to_int(job[3], 0) + to_int(job[4], 0)
-  local result = build_arq_result(id, get_string(P_ARQ_JOB .. id), true, result_json, failed + 1,
+  local body = get_string(P_ARQ_JOB .. id)
+  local result = build_arq_result(id, body, true, result_json, failed + 1,
     format_int(to_int(job[5], NOW_MS)), format_int(to_int(job[6], NOW_MS)))
   redis.call('ZREM', K_ACTIVE, id)
   redis.call('DEL', P_ARQ_IN_PROGRESS .. id, P_ARQ_JOB .. id)
@@ -47,6 +49,7 @@ local function complete_job(id, token, result_json, run_ms, dry)
   if dry == '1' then
     count_by_priority('dryrun', job[7])
   end
+  queue_webhooks(id, job[8], 'completed', body)
   redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'completed')
   done = done + 1
   return OK

@@ -192,6 +192,13 @@ class ObstoreClient:
             result = obstore.get(self._store, path, options={"range": (start, end)})
         return _parts(path, result.stream(min_chunk_size=STREAM_CHUNK_BYTES))
 
+    def head(self, path: str) -> ListedObject:
+        """Describes an object. Raises ObjectMissing."""
+        import obstore  # noqa: PLC0415
+
+        with _typed_errors(path):
+            return _listed(obstore.head(self._store, path))
+
     def open_object(self, path: str) -> tuple[ListedObject, Iterator[bytes]]:
         """Requests an object; returns what it is and its content in parts. Raises ObjectMissing."""
         import obstore  # noqa: PLC0415

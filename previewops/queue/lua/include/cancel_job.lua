@@ -1,10 +1,11 @@
 -- @include counters
 -- @include events
 -- @include result
+-- @include webhooks
 
 -- Cancels a pending job. Its token is void at once; a running render stops at its worker's next heartbeat.
 local function cancel_job(id, who, reason, ttl_ms)
-  local job = call('HMGET', P_JOB .. id, 'priority', 'attempts', 'crashes', 'claimed', 'accepted')
+  local job = call('HMGET', P_JOB .. id, 'priority', 'attempts', 'crashes', 'claimed', 'accepted', 'project')
   local message = 'cancelled by ' .. who .. (reason ~= '' and ': ' .. reason or '')
   local body = get_string(P_ARQ_JOB .. id)
   call('SET', P_ARQ_RESULT .. id, build_arq_result(id, body, false, cjson.encode(message),
@@ -21,5 +22,6 @@ local function cancel_job(id, who, reason, ttl_ms)
   call('ZADD', K_CANCELLED, format_int(NOW_MS), id)
   count('cancelled')
   add_event('cancelled', 'job', id, 'who', who, 'why', reason)
+  queue_webhooks(id, job[6], 'cancelled', body)
   redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'cancelled')
 end

@@ -2,6 +2,7 @@
 -- @include events
 -- @include move_aside
 -- @include result
+-- @include webhooks
 
 -- Stores how many dead letters a group has.
 local function count_group(fingerprint)
@@ -22,7 +23,7 @@ end
 -- Makes a job a dead letter. The body stays under arq's job key: nothing is copied, and a stock arq client cannot
 -- enqueue the same id. The result key reports the failure to stock arq clients. Neither key expires.
 local function move_to_dead_letters(id, cause, error_class, code, message, fingerprint)
-  local job = call('HMGET', P_JOB .. id, 'attempts', 'crashes', 'claimed', 'accepted', 'priority')
+  local job = call('HMGET', P_JOB .. id, 'attempts', 'crashes', 'claimed', 'accepted', 'priority', 'project')
   local body = get_string(P_ARQ_JOB .. id)
   local tries = to_int(job[1], 0) + to_int(job[2], 0)
   call('SET', P_ARQ_RESULT .. id, build_arq_result(id, body, false, cjson.encode(error_class .. ': ' .. message),
@@ -37,6 +38,7 @@ local function move_to_dead_letters(id, cause, error_class, code, message, finge
     count_by_priority('invalid', job[5])
   end
   add_event('dead', 'job', id, 'class', error_class, 'code', code, 'cause', cause, 'message', message)
+  queue_webhooks(id, job[6], 'dead', body)
   redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'dead')
 end
 

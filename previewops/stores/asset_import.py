@@ -10,25 +10,21 @@ import copy
 import errno
 import hashlib
 import os
-import re
-import secrets
 import stat
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from previewops.contract import FileUri, UriNotAllowed, parse_uri
 from previewops.contract_maxima import MAX_ASSETS
 from previewops.errors import PreviewopsError, Violation
 from previewops.message_formatting import escape_unprintable, quote
-
-SUPPORTED_KINDS = "JPEG, PNG, WebP, GIF, AVIF, WAV, MP3, Ogg, FLAC, AAC or M4A"
+from previewops.stores.asset_drafts import AssetDigestMismatch, AssetDraft, AssetTooLarge
+from previewops.stores.asset_signatures import SIGNATURE_BYTES, SUPPORTED_KINDS, detect_extension
+from previewops.stores.assets import AssetStore, asset_name
 
 _CHUNK = 1024 * 1024
-_HEAD = 16
-_MODE = 0o666  # minus the umask: workers may run as another user
 _FILE_TYPES = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -37,23 +33,6 @@ _FILE_TYPES = (
     (stat.S_ISBLK, "a block device"),
 )
 
-_SIGNATURES = (
-    ("png", rb"\x89PNG\r\n\x1a\n"),
-    ("jpg", rb"\xff\xd8\xff"),
-    ("gif", rb"GIF8[79]a"),
-    ("webp", rb"RIFF....WEBP"),
-    ("avif", rb"....ftypavi[fs]"),
-    ("wav", rb"RIFF....WAVE"),
-    ("ogg", rb"OggS"),
-    ("flac", rb"fLaC"),
-    ("m4a", rb"....ftyp(M4A |M4B |mp42|isom|dash)"),
-    ("mp3", rb"ID3"),
-    # MPEG audio or ADTS frame headers: eleven set bits, two of the version, two of the layer, which is 0 in ADTS.
-    ("aac", rb"\xff[\xe0\xe1\xe8\xe9\xf0\xf1\xf8\xf9]"),
-    ("mp3", rb"\xff[\xe0-\xff]"),
-)
-"""Extensions, and patterns of the start of a file."""
-
 
 class ImportFailed(PreviewopsError):
     """A file could not be copied into the store, for example because the disk is full or the file changed."""
@@ -61,16 +40,12 @@ class ImportFailed(PreviewopsError):
     code = "import-failed"
 
 
-Upload = Callable[[str, bytes], None]
-"""Writes a file of that name and content into a bucket, unless it is there."""
-
-
 @dataclass(frozen=True, slots=True)
 class AssetCopy:
-    """One file to copy, its expected ``sha256``, and the maximum of bytes to read."""
+    """One file to copy, its name in the store, its expected ``sha256``, and the maximum of bytes to read."""
 
     source: Path
-    target: Path
+    name: str
     sha256: str
     max_bytes: int
 
@@ -83,51 +58,45 @@ class ImportPlan:
     copies: tuple[AssetCopy, ...]
     violations: tuple[Violation, ...]
 
-    def execute(self, upload: Upload | None = None) -> None:
-        """Copies the files atomically, or uploads them; existing files are kept.
+    def execute(self, assets: AssetStore) -> None:
+        """Copies the files atomically into ``assets``; existing files are kept.
 
         Raises:
             ImportFailed: a copy failed. Earlier copies stay, because another job may use them already.
-            StoreUnavailable, StoreRejected: from ``upload``.
+            StoreUnavailable, StoreRejected: the store cannot be used.
         """
         for planned in self.copies:
             try:
-                if upload is None:
-                    _copy(planned)
-                else:
-                    upload(f"{planned.sha256[:2]}/{planned.target.name}", _read_unchanged(planned))
+                _copy(planned, assets)
             except OSError as error:
                 raise ImportFailed(
-                    f"cannot import {escape_unprintable(str(planned.source))} into {planned.target.parent.parent}: "
+                    f"cannot import {escape_unprintable(str(planned.source))} into {assets.location}: "
                     f"{error.strerror or error}",
                     hint="check the permissions of DATA_DIR and its free space, then submit again",
                 ) from error
 
 
-def plan_import(
-    payload: Mapping[str, Any], *, base: Path, store: Path, max_bytes: int, uri_prefix: str = ""
-) -> ImportPlan:
-    """Finds the files that ``payload`` names and plans their copies into ``store``.
+def plan_import(payload: Mapping[str, Any], *, base: Path, assets: AssetStore, max_bytes: int) -> ImportPlan:
+    """Finds the files that ``payload`` names and plans their copies into ``assets``.
 
-    Relative uris are resolved against ``base``; one that exists only under ``store`` stays unchanged. Uris of other
+    Relative uris are resolved against ``base``; one that exists only in ``assets`` stays unchanged. Uris of other
     schemes and invalid parts of the payload are left to validation. A file of more than ``max_bytes``, which no
-    worker would open, is a violation. New uris are ``<first two digits>/<sha256>.<ext>`` after ``uri_prefix``,
-    the address of a folder in a bucket.
+    worker would open, is a violation.
     """
     rewritten = copy.deepcopy(dict(payload))
-    copies: dict[Path, AssetCopy] = {}
+    copies: dict[str, AssetCopy] = {}
     violations: list[Violation] = []
     for pointer, holder in _iter_uri_holders(rewritten):
         try:
-            planned = _plan_copy(holder["uri"], base, store, max_bytes)
+            planned = _plan_copy(holder["uri"], base, assets, max_bytes)
             if planned is None:
                 continue
             _check_sha256(holder, planned)
         except _ImportProblem as problem:
             violations.append(problem.with_pointer(pointer))
             continue
-        copies[planned.target] = planned
-        holder["uri"] = uri_prefix + planned.target.relative_to(store).as_posix()
+        copies[planned.name] = planned
+        holder["uri"] = assets.uri(planned.name)
     return ImportPlan(rewritten, tuple(copies.values()), tuple(violations))
 
 
@@ -155,7 +124,7 @@ def _iter_uri_holders(payload: dict[str, Any]) -> Iterator[tuple[str, dict[str, 
             yield f"{pointer}/uri", holder
 
 
-def _plan_copy(uri: str, base: Path, store: Path, max_bytes: int) -> AssetCopy | None:
+def _plan_copy(uri: str, base: Path, assets: AssetStore, max_bytes: int) -> AssetCopy | None:
     """Returns the copy that ``uri`` needs, or None if it needs none."""
     try:
         address = parse_uri(uri)
@@ -165,9 +134,9 @@ def _plan_copy(uri: str, base: Path, store: Path, max_bytes: int) -> AssetCopy |
         return None
     source = base / address.path
     try:
-        descriptor = _open_regular_file(source)
+        descriptor = _open_source(source)
     except FileNotFoundError:
-        if not address.path.is_absolute() and (store / address.path).is_file():
+        if not address.path.is_absolute() and assets.contains(address.path):
             return None
         raise _ImportProblem(
             "import-missing", "does not exist", quote(str(source)), "an existing file"
@@ -181,13 +150,13 @@ def _plan_copy(uri: str, base: Path, store: Path, max_bytes: int) -> AssetCopy |
         ) from None
     with os.fdopen(descriptor, "rb") as file:
         _check_size(os.fstat(descriptor).st_size, max_bytes)
-        extension = _detect_extension(file.read(_HEAD))
+        extension = _require_extension(file.read(SIGNATURE_BYTES))
         file.seek(0)
-        digest = _hash_chunks(file.read, max_bytes)
-    return AssetCopy(source, store / digest[:2] / f"{digest}.{extension}", digest, max_bytes)
+        digest = _hash_file(file, max_bytes)
+    return AssetCopy(source, asset_name(digest, extension), digest, max_bytes)
 
 
-def _open_regular_file(source: Path) -> int:
+def _open_source(source: Path) -> int:
     # Non-blocking, because opening a named pipe waits for a writer. Checked after opening, because the name may be
     # replaced in between.
     descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -213,62 +182,36 @@ def _check_sha256(holder: Mapping[str, Any], planned: AssetCopy) -> None:
         )
 
 
-def _hash_chunks(
-    read: Callable[[int], bytes], max_bytes: int, write: Callable[[bytes], object] | None = None
-) -> str:
-    """Returns the hex SHA-256 of at most ``max_bytes`` from ``read``, which are also passed to ``write``."""
+def _hash_file(file: BinaryIO, max_bytes: int) -> str:
+    """Returns the hex SHA-256 of at most ``max_bytes``."""
     digest, size = hashlib.sha256(), 0
-    while chunk := read(_CHUNK):
+    while chunk := file.read(_CHUNK):
         size += len(chunk)
         _check_size(size, max_bytes)  # the file may grow while it is read
         digest.update(chunk)
-        if write is not None:
-            write(chunk)
     return digest.hexdigest()
 
 
-def _read_unchanged(planned: AssetCopy) -> bytes:
-    parts: list[bytes] = []
-    try:
-        with os.fdopen(_open_regular_file(planned.source), "rb") as source:
-            if _hash_chunks(source.read, planned.max_bytes, parts.append) != planned.sha256:
-                raise OSError(errno.ESTALE, "the file changed during the import")
-    except _ImportProblem as problem:
-        raise OSError(errno.ESTALE, f"the file changed during the import: it {problem}") from None
-    return b"".join(parts)
-
-
-def _copy(planned: AssetCopy) -> None:
-    if planned.target.is_file():
-        return  # content-addressed and renamed into place, so it is complete and identical
-    planned.target.parent.mkdir(parents=True, exist_ok=True)
-    draft = planned.target.parent / f".{secrets.token_hex(8)}.part"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+def _copy(planned: AssetCopy, assets: AssetStore) -> None:
     try:
         with (
-            os.fdopen(descriptor, "wb") as out,
-            os.fdopen(_open_regular_file(planned.source), "rb") as source,
+            os.fdopen(_open_source(planned.source), "rb") as source,
+            AssetDraft(assets.drafts, planned.max_bytes) as draft,
         ):
-            if _hash_chunks(source.read, planned.max_bytes, out.write) != planned.sha256:
-                raise OSError(errno.ESTALE, "the file changed during the import")
-            out.flush()
-            os.fsync(out.fileno())
-        draft.rename(planned.target)
-    except _ImportProblem as problem:
-        raise OSError(errno.ESTALE, f"the file changed during the import: it {problem}") from None
-    finally:
-        with suppress(FileNotFoundError):
-            draft.unlink()
+            while chunk := source.read(_CHUNK):
+                draft.write(chunk)
+            draft.commit(assets, sha256=planned.sha256)
+    except (_ImportProblem, AssetDigestMismatch, AssetTooLarge) as problem:
+        raise OSError(errno.ESTALE, f"the file changed during the import: {problem}") from None
 
 
-def _detect_extension(head: bytes) -> str:
-    """Returns the file extension for the signature at the start of ``head``."""
-    for extension, signature in _SIGNATURES:
-        if re.match(signature, head, re.DOTALL):
-            return extension
-    raise _ImportProblem(
-        "import-unknown-kind",
-        "is not a supported picture or sound",
-        "an empty file" if not head else f"a file that starts with the bytes {head[:8].hex(' ')}",
-        SUPPORTED_KINDS,
-    )
+def _require_extension(head: bytes) -> str:
+    extension = detect_extension(head)
+    if extension is None:
+        raise _ImportProblem(
+            "import-unknown-kind",
+            "is not a supported picture or sound",
+            "an empty file" if not head else f"a file that starts with the bytes {head[:8].hex(' ')}",
+            SUPPORTED_KINDS,
+        )
+    return extension

@@ -1,0 +1,38 @@
+-- @include time
+
+-- Messages about the end of a job, for the receivers of webhooks. The transition that ends the job queues them, so none
+-- is lost. Workers with a receiver renew `webhooks_until`; without them nothing is queued that nobody would send.
+local webhook_settings = nil
+
+-- The receiver that a job names for itself, or '' if it names none.
+local function url_of_job(body)
+  if not body or not string.find(body, '"webhook"', 1, true) then
+    return ''
+  end
+  local decoded, value = pcall(cjson.decode, body)
+  for _, name in ipairs({ 'a', 1, 'previewRequest', 'options', 'webhook' }) do
+    value = decoded and type(value) == 'table' and value[name]
+  end
+  return type(value) == 'string' and value or ''
+end
+
+local function queue_message(id, project, state, url)
+  local message = 'msg_' .. format_int(next_sequence(1))
+  call('HSET', P_WEBHOOK .. message, 'job', id, 'project', project or '', 'state', state, 'url', url,
+    'ended', format_int(NOW_MS), 'since', format_int(NOW_MS), 'attempts', 0)
+  call('ZADD', K_WEBHOOKS, format_int(NOW_MS), message)
+end
+
+local function queue_webhooks(id, project, state, body)
+  webhook_settings = webhook_settings or call('HMGET', K_META, 'webhooks_until', 'webhook_all')
+  if to_int(webhook_settings[1], 0) < NOW_MS then
+    return
+  end
+  if webhook_settings[2] == '1' then
+    queue_message(id, project, state, '')
+  end
+  local url = url_of_job(body)
+  if url ~= '' then
+    queue_message(id, project, state, url)
+  end
+end

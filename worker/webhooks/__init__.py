@@ -1,0 +1,1 @@
+"""Sends messages about the end of jobs, as Standard Webhooks."""
