@@ -223,7 +223,9 @@ def _networks(raw: str) -> tuple[IPv4Network | IPv6Network, ...]:
 def _hosts(raw: str) -> tuple[HostPattern, ...]:
     hosts = [parse_host_pattern(part.strip()) for part in raw.split(",") if part.strip()]
     if None in hosts:
-        raise _InvalidValue("host names separated by ',', each optionally *.name or name:port")
+        raise _InvalidValue(
+            "host names separated by ',', each optionally *.name, name:port or name=10.1.0.0/16"
+        )
     return tuple(filter(None, hosts))
 
 
@@ -273,7 +275,8 @@ class Settings:
     asset_hosts: tuple[HostPattern, ...] = _setting(
         (),
         _hosts,
-        "Hosts that assets may be fetched from, separated by ','; *.name allows all subdomains.",
+        "Hosts that assets may be fetched from, separated by ','; *.name allows all subdomains, "
+        "name=10.1.0.0/16 addresses in that private network.",
         shown="no host",
     )
     asset_buckets: tuple[BucketAddress, ...] = _setting(

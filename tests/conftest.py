@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,9 +16,11 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from previewops.worker.sandbox import fork_server
-from tests.object_servers import S3Server, run_ministack, run_radosgw
+from tests.azure_server import AZURE_CREDENTIALS, AzureServer, run_azurite
+from tests.object_servers import CREDENTIALS, S3Server, run_ministack, run_radosgw
 from tests.process_guard import VARIABLE, start_guard
 from tests.redis_server import RedisProcess
+from tests.shared_servers import RunServer, ServerMissing, shared_server
 
 T = TypeVar("T")
 
@@ -134,14 +137,45 @@ def redis_process() -> Iterator[Callable[..., RedisProcess]]:
 
 
 @pytest.fixture(scope="session")
-def ministack(pytestconfig: pytest.Config) -> Iterator[S3Server]:
-    """The session's small S3 server."""
-    with run_ministack(Path(pytestconfig.cache.mkdir("object-servers"))) as server:  # type: ignore[union-attr]
-        yield server
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run share."""
+    folder = tmp_path_factory.getbasetemp()
+    # Each xdist process has a folder of its own in that of the run.
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(scope="session")
-def radosgw() -> Iterator[S3Server]:
-    """The session's Ceph with its S3 gateway."""
-    with run_radosgw() as server:
-        yield server
+def ministack(pytestconfig: pytest.Config, run_folder: Path) -> Iterator[S3Server]:
+    """The run's small S3 server."""
+    assert pytestconfig.cache is not None
+    cache = pytestconfig.cache.mkdir("object-servers")
+    os.environ.update(CREDENTIALS)
+    with shared_endpoint(run_ministack, run_folder / "ministack", str(cache)) as endpoint:
+        yield S3Server(endpoint)
+
+
+@pytest.fixture(scope="session")
+def radosgw(run_folder: Path) -> Iterator[S3Server]:
+    """The run's Ceph with its S3 gateway."""
+    os.environ.update(CREDENTIALS)
+    with shared_endpoint(run_radosgw, run_folder / "radosgw") as endpoint:
+        yield S3Server(endpoint)
+
+
+@pytest.fixture(scope="session")
+def azurite(run_folder: Path) -> Iterator[AzureServer]:
+    """The run's small Azure Blob Storage."""
+    os.environ.update(AZURE_CREDENTIALS)
+    with shared_endpoint(run_azurite, run_folder / "azurite") as endpoint:
+        yield AzureServer(endpoint)
+
+
+@contextmanager
+def shared_endpoint(run: RunServer, folder: Path, *arguments: str) -> Iterator[str]:
+    """Uses a server of this run. Skips where it cannot be had."""
+    with ExitStack() as stack:
+        try:
+            endpoint = stack.enter_context(shared_server(run, folder, *arguments))
+        except ServerMissing as missing:
+            pytest.skip(str(missing))
+        yield endpoint

@@ -64,6 +64,12 @@ async def connections(server: RedisProcess) -> list[str]:
     return [entry["name"] for entry in clients if entry["name"].startswith("previewops-")]
 
 
+async def commands(server: RedisProcess) -> list[str]:
+    """Returns the last command of each client of a server."""
+    async with Redis.from_url(server.url) as client:
+        return [entry["cmd"] for entry in await client.client_list()]
+
+
 async def replicate(server: RedisProcess, port: int) -> None:
     """Makes ``server`` a replica of the one at ``port``, and waits until it is."""
     async with Redis.from_url(server.url) as client:

@@ -1,6 +1,6 @@
-"""Object stores for tests: in memory; ministack, a small S3 server from PyPI; the S3 gateway of a one-node Ceph.
+"""Object stores for tests: ministack, a small S3 server from PyPI, and the S3 gateway of a one-node Ceph.
 
-A server that cannot be had here is skipped, with the reason.
+All pytest processes of a run share one of each (tests/shared_servers.py), with a bucket for each test.
 """
 
 from __future__ import annotations
@@ -15,23 +15,20 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import time
-import urllib.error
+import threading
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import pytest
-
 from previewops.bucket_addresses import parse_bucket_address
 from previewops.process.parent_death import die_with_parent_argv
 from previewops.stores.objects.store import ObjectStore
 from tests.process_guard import guarded_environ
+from tests.shared_servers import ServerMissing
 
 MINISTACK = "ministack==1.5.33"
 ACCESS_KEY, SECRET_KEY, REGION = "test", "test", "us-east-1"
@@ -92,51 +89,52 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Waits until a process listens."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert process.poll() is None, log.read_text(errors="replace")[-3000:]
-        assert time.monotonic() < deadline, log.read_text(errors="replace")[-3000:]
-        time.sleep(0.05)  # a process that starts sends no signal
-
-
 def install_ministack(folder: Path) -> Path:
-    """Installs ministack into a virtual environment of its own, once; returns the program. Skips if it cannot."""
-    program = folder / "venv" / "bin" / "ministack"
+    """Installs ministack below ``folder``, once; returns the folder of its modules.
+
+    Raises:
+        ServerMissing: pip cannot install it.
+    """
+    modules = folder / "modules"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not program.exists():
-            shutil.rmtree(folder / "venv", ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True, capture_output=True)
-            pip = [folder / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", MINISTACK]
+        if not modules.exists():
+            partial = folder / "partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(partial), MINISTACK]
             done = subprocess.run(pip, check=False, capture_output=True, text=True)
             if done.returncode:
-                pytest.skip(f"{MINISTACK} cannot be installed: {done.stderr.strip().splitlines()[-1:]}")
-    return program
+                raise ServerMissing(
+                    f"{MINISTACK} cannot be installed: {done.stderr.strip().splitlines()[-1:]}"
+                )
+            partial.rename(modules)
+    return modules
 
 
 @contextmanager
-def run_ministack(cache: Path) -> Iterator[S3Server]:
-    """Runs ministack. It compares no signatures."""
-    os.environ.update(CREDENTIALS)
-    program, port = install_ministack(cache / MINISTACK), free_port()
-    with tempfile.TemporaryDirectory(prefix="pvm-") as folder:
-        log = Path(folder) / "log"
-        environ = {
-            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-            **guarded_environ(),
-            "GATEWAY_PORT": str(port),
-            "MINISTACK_HOST": "127.0.0.1",
-            "SERVICES": "s3",
-        }
-        with _running([str(program)], log, environ, Path(folder)) as process:
-            wait_for_port(port, process, log)
-            yield S3Server(f"http://127.0.0.1:{port}")
+def run_ministack(
+    folder: Path, cache: str, *, prefix: Sequence[str] = (), host: str = "127.0.0.1"
+) -> Iterator[str]:
+    """Runs ministack, installed below ``cache``, under the command ``prefix``; ``host`` is its address.
+
+    It compares no signatures. Returns its address.
+
+    Raises:
+        ServerMissing: pip cannot install it.
+    """
+    modules, port = install_ministack(Path(cache, MINISTACK)), free_port()
+    environ = {
+        **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        **guarded_environ(),
+        "PYTHONPATH": str(modules),
+        "TMPDIR": str(folder),
+        "GATEWAY_PORT": str(port),
+        "SERVICES": "s3",
+    }
+    argv = [*prefix, sys.executable, "-u", "-m", "ministack"]
+    with run_server(argv, folder / "ministack.log", environ, folder, ready="Running on"):
+        yield f"http://{host}:{port}"
 
 
 @dataclass(slots=True)
@@ -144,6 +142,7 @@ class _Ceph:
     """A Ceph of one monitor, one OSD in memory and one gateway."""
 
     folder: Path
+    prefix: Sequence[str]
     port: int = field(default_factory=free_port)
     monitor_port: int = field(default_factory=free_port)
 
@@ -151,16 +150,24 @@ class _Ceph:
     def keyring(self) -> Path:
         return self.folder / "keyring"
 
+    @property
+    def environ(self) -> dict[str, str]:
+        return {**os.environ, "CEPH_CONF": str(self.folder / "ceph.conf")}
+
     def run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [program, *arguments],
+            [*self.prefix, program, *arguments],
             check=False,
-            env={**os.environ, "CEPH_CONF": str(self.folder / "ceph.conf")},
+            env=self.environ,
             capture_output=True,
             text=True,
             timeout=60,
         )
         assert done.returncode == 0, f"{program}: {done.stderr[-2000:]}"
+
+    def daemon(self, program: str, *arguments: str, ready: str = "") -> AbstractContextManager[object]:
+        argv = [*self.prefix, program, *arguments, "-f"]
+        return run_server(argv, self.folder / f"{program}.log", self.environ, self.folder, ready=ready)
 
     def write_config(self) -> None:
         folder, port = self.folder, self.monitor_port
@@ -175,15 +182,17 @@ keyring = {self.keyring}
 public network = 127.0.0.0/8
 ms bind ipv6 = false
 run dir = {folder}
-admin socket = {folder}/$name.asok
-pid file = {folder}/$name.pid
-log file = {folder}/$name.log
+admin socket =
+log file =
+log to stderr = true
 osd pool default size = 1
 osd pool default min size = 1
 osd pool default pg num = 4
 osd pool default pgp num = 4
 osd crush chooseleaf type = 0
 mon allow pool size one = true
+paxos propose interval = 0.02
+paxos min wait = 0.01
 mon max pg per osd = 1000
 mon data avail crit = 1
 mon data avail warn = 2
@@ -196,9 +205,10 @@ mon addr = 127.0.0.1
 [osd.0]
 osd data = {folder}/osd
 [client.rgw]
-rgw frontends = beast endpoint=127.0.0.1:{self.port}
+rgw frontends = beast port={self.port}
 rgw data = {folder}/rgw
 rgw enable usage log = false
+debug rgw = 0
 rgw thread pool size = 32
 """)
 
@@ -225,56 +235,70 @@ rgw thread pool size = 32
 
 
 @contextmanager
-def run_radosgw() -> Iterator[S3Server]:
-    """Runs Ceph's S3 gateway, which compares signatures. Takes about 15 s to start. Skips without its packages."""
-    os.environ.update(CREDENTIALS)
+def run_radosgw(folder: Path, *, prefix: Sequence[str] = (), host: str = "127.0.0.1") -> Iterator[str]:
+    """Runs Ceph's S3 gateway, which compares signatures; as ``run_ministack``. Takes about 3 s to start.
+
+    Raises:
+        ServerMissing: its packages are not installed.
+    """
     missing = [program for program in CEPH_PROGRAMS if shutil.which(program) is None]
     if missing:
-        pytest.skip(
+        raise ServerMissing(
             f"not installed: {', '.join(missing)} (packages radosgw, ceph-mon, ceph-osd, ceph-common)"
         )
-    with tempfile.TemporaryDirectory(prefix="pvc-") as name:
-        ceph = _Ceph(Path(name))
-        ceph.write_config()
-        ceph.prepare_monitor()
-        environ = {**os.environ, "CEPH_CONF": f"{name}/ceph.conf"}
-        with _running(
-            ["ceph-mon", "-i", "a", "-f"], ceph.folder / "mon.out", environ, ceph.folder
-        ) as monitor:
-            wait_for_port(ceph.monitor_port, monitor, ceph.folder / "mon.out")
-            secret = str(uuid4())
-            ceph.run("ceph", "osd", "new", secret)
-            ceph.run("ceph-osd", "-i", "0", "--mkfs", "--keyring", str(ceph.keyring), "--osd-uuid", secret)
-            gateway = ["radosgw", "-n", "client.rgw", "-f"]
-            with (
-                _running(["ceph-osd", "-i", "0", "-f"], ceph.folder / "osd.out", environ, ceph.folder),
-                _running(gateway, ceph.folder / "rgw.out", environ, ceph.folder) as process,
-            ):
-                wait_for_port(ceph.port, process, ceph.folder / "rgw.out")
-                ceph.run(
-                    "radosgw-admin",
-                    *("-n", "client.rgw", "user", "create", "--uid=t", "--display-name=t"),
-                    *(f"--access-key={ACCESS_KEY}", f"--secret={SECRET_KEY}"),
-                )
-                yield S3Server(f"http://127.0.0.1:{ceph.port}")
+    ceph = _Ceph(folder, prefix)
+    ceph.write_config()
+    ceph.prepare_monitor()
+    with ceph.daemon("ceph-mon", "-i", "a", ready="is new leader"):
+        secret = str(uuid4())
+        ceph.run("ceph", "osd", "new", secret)
+        ceph.run("ceph-osd", "-i", "0", "--mkfs", "--keyring", str(ceph.keyring), "--osd-uuid", secret)
+        with (
+            ceph.daemon("ceph-osd", "-i", "0"),
+            ceph.daemon("radosgw", "-n", "client.rgw", ready="starting handler"),
+        ):
+            ceph.run(
+                "radosgw-admin",
+                *("-n", "client.rgw", "user", "create", "--uid=t", "--display-name=t"),
+                *(f"--access-key={ACCESS_KEY}", f"--secret={SECRET_KEY}"),
+            )
+            yield f"http://{host}:{ceph.port}"
 
 
 @contextmanager
-def _running(
-    argv: list[str], log: Path, environ: dict[str, str], folder: Path
+def run_server(
+    argv: Sequence[str], log: Path, environ: dict[str, str], folder: Path, *, ready: str = ""
 ) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            die_with_parent_argv([shutil.which(argv[0]) or argv[0], *argv[1:]], signal.SIGKILL),
-            env=environ,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
+    """Runs a program, whose output goes to ``log``; waits until it prints ``ready``."""
+    process = subprocess.Popen(
+        die_with_parent_argv([shutil.which(argv[0]) or argv[0], *argv[1:]], signal.SIGKILL),
+        env=environ,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    is_ready, has_ended = threading.Event(), threading.Event()
+
+    def copy_output() -> None:
+        assert process.stdout is not None
+        with process.stdout, log.open("ab", buffering=0) as out:
+            for line in process.stdout:
+                out.write(line)
+                if ready.encode() in line:
+                    is_ready.set()
+        has_ended.set()
+        is_ready.set()
+
+    copier = threading.Thread(target=copy_output, daemon=True)
+    copier.start()
     try:
+        if ready:
+            in_time = is_ready.wait(START_TIMEOUT_S) and not has_ended.is_set()
+            assert in_time, f"{argv[0]} did not start:\n{log.read_text(errors='replace')[-3000:]}"
         yield process
     finally:
         process.kill()
         process.wait()
+        copier.join()

@@ -61,6 +61,10 @@ class SentinelSet:
         await self._promote(old)
         return self._servers[old]
 
+    async def primary(self) -> RedisProcess:
+        """The server that the Sentinel names."""
+        return self._servers[await self._primary()]
+
     async def kill_primary(self) -> None:
         """Ends the primary by SIGKILL and waits until the Sentinel names another server."""
         old = await self._primary()

@@ -38,17 +38,17 @@ def record(job_id: str = JOB, project_id: str = PROJECT) -> JobRecord:
     return scenes.replace(job, project_id=project_id)
 
 
-def contents(text: str) -> dict[str, bytes]:
+def contents(text: str, files: int = FILES) -> dict[str, bytes]:
     """The listed files of the bundle ``text``; all contain it."""
-    return {f"frames/{number}.webp": f"{text} {number}".encode() * 50 for number in range(FILES)}
+    return {f"frames/{number}.webp": f"{text} {number}".encode() * 50 for number in range(files)}
 
 
-def stage(folder: Path, token: int, text: str, job_id: str = JOB) -> Path:
+def stage(folder: Path, token: int, text: str, job_id: str = JOB, *, files: int = FILES) -> Path:
     """A rendered bundle in a staging folder."""
     staging = staging_path(folder, job_id, token)
     (staging / "frames").mkdir(parents=True)
     entries = []
-    for name, content in contents(text).items():
+    for name, content in contents(text, files).items():
         (staging / name).write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
         entries.append({"path": name, "bytes": len(content), "sha256": digest, "mediaType": "image/webp"})

@@ -17,7 +17,9 @@ from previewops.api.client_address import ClientAddresses
 from previewops.api.cors import CROSS_ORIGIN, CorsPolicy, send_preflight
 from previewops.api.dead_letter_routes import DeadLetterRoutes
 from previewops.api.errors import ApiError, MethodNotAllowed
+from previewops.api.event_log_routes import EventLogRoutes
 from previewops.api.event_routes import HEARTBEAT_S, EventRoutes
+from previewops.api.job_list_routes import JobListRoutes
 from previewops.api.job_routes import JobRoutes
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.legacy_routes import LegacyRoutes
@@ -51,18 +53,21 @@ def build_routes(
 ) -> list[Route]:
     """Returns every route; with ``legacy`` those of the predecessor too."""
     jobs = JobRoutes(backend)
+    job_list = JobListRoutes(backend)
     artifacts = ArtifactRoutes(backend)
     events = EventRoutes(backend, watcher, clients, heartbeat_s=heartbeat_s)
     queue = QueueRoutes(backend, thresholds)
     dead_letters = DeadLetterRoutes(backend)
     uploads = UploadRoutes(backend, clients)
     webhooks = WebhookRoutes(backend)
+    event_log = EventLogRoutes(backend)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
         return Route(path, reject_query(endpoint), methods=[method])
 
     return [
         route(JOBS, jobs.submit, "POST"),
+        Route(JOBS, job_list.list, methods=["GET"]),
         route(JOBS + "/{jobId}/status", jobs.status),
         route(JOBS + "/{jobId}/events", events.stream),
         route(JOBS + "/{jobId}/artifacts", artifacts.manifest),
@@ -80,6 +85,7 @@ def build_routes(
         route(DEAD + "/discard", dead_letters.discard, "POST"),
         Route(WEBHOOKS, webhooks.list, methods=["GET"]),
         route(WEBHOOKS + "/resend", webhooks.resend, "POST"),
+        Route("/api/preview/events", event_log.list),
         route("/api/preview/worker/health", queue.health),
         route("/metrics", queue.metrics),
         route("/livez", queue.alive),

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
-from previewops.api.errors import ArtifactNotServed, RangeNotSatisfiable
+from previewops.api.errors import ApiError, ArtifactNotServed, NotCompleted, RangeNotSatisfiable
 from previewops.api.link_access import LINK, VerifiedLink
 from previewops.api.ranges import RangeSelection, SelectionKind, select_range
 from previewops.api.request_middleware import FROM_PROXY
@@ -148,10 +148,10 @@ def _other_content(record: JobRecord) -> ArtifactNotServed:
     )
 
 
-def _not_completed(record: JobRecord) -> ArtifactNotServed:
+def _not_completed(record: JobRecord) -> ApiError:
     state = f"found a job that is {record.state.value}, allowed a completed one"
     if record.state.pending:
-        return ArtifactNotServed(
+        return NotCompleted(
             f"artifacts of job {record.job_id} do not exist yet: {state}",
             hint="try again when the job is completed; GET …/events reports its end",
         )

@@ -26,6 +26,7 @@ from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
 from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
+from previewops.snapshot.event_log import EventLog
 from previewops.snapshot.reader import SnapshotReader
 from previewops.stores.port import BundleStore
 from previewops.stores.selection import open_store
@@ -79,6 +80,7 @@ class ApiBackend:
         self.submit_batcher = SubmitBatcher(self.queue, url)
         self.dead_letters = DeadLetters(redis, settings)
         self.snapshots = SnapshotReader(redis, settings)
+        self.events = EventLog(redis, settings)
         self.asset_policy = AssetPolicy(
             settings.effective_asset_roots(working_dir),
             settings.asset_hosts,

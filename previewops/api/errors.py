@@ -90,6 +90,13 @@ class ArtifactNotServed(ApiError):
     code = "no-such-artifact"
 
 
+class NotCompleted(ApiError):
+    """The job has not ended yet."""
+
+    status = 409
+    code = "not-completed"
+
+
 class AssetNotStored(ApiError):
     """No asset with this digest is stored."""
 

@@ -78,6 +78,7 @@ _TITLES = {
     "batch-stopped": "Most lines of the batch are invalid",
     "no-such-path": "Unknown path",
     "no-such-artifact": "The file is not available",
+    "not-completed": "The job is not completed yet",
     "no-such-asset": "The asset is not stored",
     "links-disabled": "Signed links are disabled",
     "link-rejected": "The link is not valid",

@@ -41,6 +41,9 @@ COMMANDS = {
     "jobs": LazyCommand("previewops.cli.jobs:jobs", "List jobs, newest first."),
     "cancel": LazyCommand("previewops.cli.cancel:cancel", "Cancel a job that has not ended."),
     "dlq": LazyCommand("previewops.cli.dlq:dlq", "List, show, requeue, discard or export dead letters."),
+    "reschedule": LazyCommand(
+        "previewops.cli.reschedule:reschedule", "Change a job's priority, or run it now."
+    ),
     "events": LazyCommand("previewops.cli.events:events", "List events; --operators: what operators did."),
     "webhooks": LazyCommand("previewops.cli.webhooks:webhooks", "List failed webhooks and send them again."),
     "pause": LazyCommand("previewops.cli.pause:pause", "Stop workers from claiming jobs."),

@@ -98,7 +98,7 @@ async def _time(redis: Redis, clock: Clock) -> tuple[float | None, int | None]:
 
 
 _BULLMQ_PARTS = ("wait", "prioritized", "delayed", "meta", "id")
-"""Keys of a BullMQ queue: jobs that nobody takes first. An access-control list may forbid them."""
+"""Keys of a BullMQ queue, waiting jobs first. If an access-control list forbids to look, none is reported."""
 
 
 class _ServerConfig(NamedTuple):

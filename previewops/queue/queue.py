@@ -257,6 +257,27 @@ class Queue:
             raise WrongState(job_id, state.decode("utf-8", "replace"), "cancel", "waiting, delayed or active")
         return JobState(state.decode())
 
+    async def reschedule(
+        self, job_id: str, *, priority: Priority | None = None, now: bool = False, who: str, reason: str = ""
+    ) -> JobState:
+        """Changes the priority of a waiting or delayed job; ``now`` ends its delay. Returns the state before.
+
+        A waiting job keeps its place by age in its new priority.
+
+        Raises:
+            JobNotFound: the job has no record.
+            WrongState: the job runs or has ended.
+        """
+        new = "" if priority is None else priority.value
+        code, state = await self._scripts.run(
+            ScriptName.RESCHEDULE, job_id, new, int(now), who, redact(reason)
+        )
+        if code == ScriptResult.NOT_FOUND:
+            raise JobNotFound(job_id, self.keys.queue)
+        if code == ScriptResult.WRONG_STATE:
+            raise WrongState(job_id, state.decode("utf-8", "replace"), "reschedule", "waiting or delayed")
+        return JobState(state.decode())
+
     async def pause(self, *, who: str, reason: str = "") -> PauseState:
         """Pauses claims. Running jobs continue, and submits are accepted. A second pause changes nothing."""
         code, by, first_reason, since = await self._scripts.run(ScriptName.PAUSE, who, redact(reason))

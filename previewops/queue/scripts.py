@@ -51,6 +51,7 @@ class ScriptName(StrEnum):
     RELEASE_UNKNOWN_CLAIMS = auto()
     BUMP_FENCING_TOKEN = auto()
     CANCEL = auto()
+    RESCHEDULE = auto()
     PAUSE = auto()
     RESUME = auto()
     REQUEUE = auto()

@@ -7,7 +7,9 @@ resolves the server's name again, or asks the Sentinels, which leads to the new 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
@@ -16,6 +18,9 @@ from redis.exceptions import RedisError, ResponseError
 from previewops.redis_server.failures import needs_new_connection
 from previewops.redis_server.sentinel import SentinelLocator
 from previewops.redis_server.sentinel_address import SentinelAddress
+from previewops.tasks import cancel_and_wait
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     _Base = AbstractConnection
@@ -54,10 +59,17 @@ class StaticLocator:
 
 
 class PrimaryGeneration:
-    """Counts how often a pool has lost its primary."""
+    """Counts how often a pool has lost its primary, and cancels the calls that then have nothing to wait for."""
 
     def __init__(self) -> None:
         self.number = 0
+        self.blocked_calls: set[asyncio.Task[Any]] = set()
+
+    def end(self) -> None:
+        """Notes the loss of the primary."""
+        self.number += 1
+        for call in self.blocked_calls:
+            call.cancel()
 
 
 class PrimaryConnection(_Base):
@@ -101,7 +113,7 @@ class PrimaryConnection(_Base):
             return await super().read_response(*args, **options)
         except ResponseError as error:
             if not self.is_stale and needs_new_connection(error):
-                self._generation.number += 1
+                self._generation.end()
                 self._doubt_primary()
             raise
 
@@ -162,8 +174,22 @@ class PrimaryPool(ConnectionPool):
 
     async def _replace_connections(self) -> None:
         """Closes the connections to an old primary: idle ones now, used ones when they are released."""
-        self._generation.number += 1
+        self._generation.end()
         await self._close_stale()
+
+    async def wait_while_primary(self, call: Coroutine[Any, Any, T]) -> T | None:
+        """Awaits a call that blocks on the server; returns None at once when that is no longer the primary.
+
+        After a planned hand-over the old primary lives on, and nothing that the call waits for comes there.
+        """
+        task = asyncio.create_task(call)
+        self._generation.blocked_calls.add(task)
+        try:
+            await asyncio.wait([task])
+        finally:
+            self._generation.blocked_calls.discard(task)
+            await cancel_and_wait([task])
+        return None if task.cancelled() else task.result()
 
     async def _close_stale(self) -> None:
         stale = [idle for idle in self._available_connections if _is_stale(idle)]

@@ -165,10 +165,14 @@ def test_json_is_json(document: Path) -> None:
         json.loads(block.text)
 
 
+CONFIGURATION = {"several-hosts.md": ("ini",)}
+"""Languages of blocks that the test of one page runs: test_the_page_brings_up_two_hosts."""
+
+
 @EACH
 def test_code_block_languages_are_tested_or_drawn(document: Path) -> None:
     drawn = ("text", "mermaid")
-    tested = (*SHELL, "python", "json")
+    tested = (*SHELL, "python", "json", *CONFIGURATION.get(document.name, ()))
     fences = re.findall(r"^ *```(\w*)$", document.read_text("utf-8"), re.MULTILINE)
     assert set(fences[::2]) <= {*drawn, *tested}
 

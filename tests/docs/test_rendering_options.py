@@ -64,7 +64,9 @@ def test_every_option_is_shown_where_the_table_says() -> None:
         assert heading
         text = section(DOCUMENT, f"## {heading[1][0].upper()}{heading[1][1:]}")
         assert name.partition(".")[2] in text, name
-        assert "](images/" in text or name.startswith("audio."), f"{name} is shown in no picture"
+        assert "](images/" in text or name.startswith(("audio.", "options.webhook")), (
+            f"{name} is shown in no picture"
+        )
 
 
 def test_every_value_that_can_be_chosen_is_described() -> None:

@@ -16,9 +16,11 @@ import pytest
 
 from tests.fault.cluster import Cluster
 from tests.integration.cli_program import Program
+from tests.integration.idle_server import run_nothing
 from tests.integration.up_program import up
 from tests.process_guard import VARIABLE
 from tests.redis_server import RedisProcess
+from tests.shared_servers import shared_server
 from tests.terminal import Terminal
 
 REPORT = "ABANDONED_RUN_REPORT"
@@ -38,9 +40,13 @@ async def test_that_is_interrupted(
         await cluster.start_workers(1)
         terminal = Terminal(tmp_path / "terminal", ["sleep", "600"], {}, columns=80, rows=24)
         request.addfinalizer(terminal.drop)
-        with up(Program(tmp_path / "up"), "--workers", "1"):
+        with (
+            up(Program(tmp_path / "up"), "--workers", "1"),
+            shared_server(run_nothing, tmp_path / "server") as host,
+        ):
             processes = psutil.Process().children(recursive=True)
             program = psutil.Process(terminal.pid)
+            processes.append(psutil.Process(int(host)))
             processes += [program, *program.parents()[:2]]  # its shell, and the tmux server
             own.freeze()
             report = Path(os.environ[REPORT])

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PORT = 6379
+SERVER = "192.0.2.254"
+"""Address of the server in a routed network."""
 
 
 def run(*command: str) -> None:
@@ -35,6 +37,22 @@ def no_network_namespaces() -> str | None:
     has_veth = _works("ip", "-n", probe, "link", "add", "name", "v0", "type", "veth", "peer", "name", "v1")
     run("ip", "netns", "del", probe)
     return None if has_veth else "this machine has no veth devices"
+
+
+def no_routed_network() -> str | None:
+    """Returns why hosts that reach each other cannot be created here, or None."""
+    reason = no_network_namespaces()
+    if reason is not None:
+        return reason
+    probe = f"pvprobe{os.getpid()}"
+    run("ip", "netns", "add", probe)
+    forwards = _works(*_forwarding(probe))
+    run("ip", "netns", "del", probe)
+    return None if forwards else "network namespaces cannot forward packets on this machine"
+
+
+def _forwarding(namespace: str) -> Sequence[str]:
+    return (*_inside(namespace), "/bin/sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
 
 
 def no_mount_namespaces() -> str | None:
@@ -70,6 +88,7 @@ class Host:
     namespace: str
     server: str
     server_port: str
+    server_address: str
     address: str
 
     @property
@@ -78,9 +97,15 @@ class Host:
         return _inside(self.namespace)
 
     @property
+    def named_prefix(self) -> Sequence[str]:
+        """Prefix of a command on this host that sees a host name of its own, the name of the namespace."""
+        script = 'hostname "$0" && exec "$@"'
+        return (*self.prefix, str(shutil.which("unshare")), "--uts", "/bin/sh", "-c", script, self.namespace)
+
+    @property
     def url(self) -> str:
-        """Address of Redis for this host."""
-        return f"redis://{self.address}:{PORT}"
+        """Address of Redis on the server for this host."""
+        return f"redis://{self.server_address}:{PORT}"
 
     def cut(self) -> None:
         """Takes down the link at the server: packets are lost without an error."""
@@ -109,8 +134,11 @@ def _inside(namespace: str) -> Sequence[str]:
 
 
 @contextmanager
-def network(hosts: int) -> Iterator[Network]:
-    """Creates a star of hosts, and removes the namespaces with their links at the end."""
+def network(hosts: int, *, routed: bool = False) -> Iterator[Network]:
+    """Creates a star of hosts, and removes the namespaces with their links at the end.
+
+    In a ``routed`` one hosts reach each other too, and the server at ``SERVER``.
+    """
     namespaces: list[str] = []
 
     def namespace(name: str) -> str:
@@ -122,7 +150,16 @@ def network(hosts: int) -> Iterator[Network]:
 
     try:
         server = namespace("s")
-        yield Network(server, tuple(_plugged(server, namespace(f"h{n}"), n) for n in range(hosts)))
+        plugged = tuple(_plugged(server, namespace(f"h{n}"), n) for n in range(hosts))
+        if routed:
+            run("ip", "-n", server, "address", "add", f"{SERVER}/32", "dev", "lo")
+            run(*_forwarding(server))
+            for number, host in enumerate(plugged):
+                run("ip", "-n", host.namespace, "route", "add", "default", "via", host.server_address)
+                # Used while the link is down: packets are lost without an error.
+                subnet = f"192.0.2.{number * 4}/30"
+                run("ip", "-n", server, "route", "add", "blackhole", subnet, "metric", "9999")
+        yield Network(server, plugged)
     finally:
         for name in namespaces:
             run("ip", "netns", "del", name)
@@ -150,7 +187,7 @@ def _plugged(server: str, namespace: str, number: int) -> Host:
     for where, device, last in ((server, port, 1), (namespace, "eth0", 2)):
         run("ip", "-n", where, "address", "add", f"192.0.2.{number * 4 + last}/30", "dev", device)
         run("ip", "-n", where, "link", "set", device, "up")
-    return Host(namespace, server, port, f"192.0.2.{number * 4 + 1}")
+    return Host(namespace, server, port, f"192.0.2.{number * 4 + 1}", f"192.0.2.{number * 4 + 2}")
 
 
 def with_small_disk(folder: Path, mebibytes: int) -> Sequence[str]:

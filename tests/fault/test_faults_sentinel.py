@@ -16,9 +16,10 @@ from previewops.queue.queue import Queue
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.states import JobState
-from tests.failover import connections
+from previewops.worker.engine import worker as worker_module
+from tests.failover import commands, connections
 from tests.fault.test_faults_failover import Processes
-from tests.integration.worker_support import make_worker, poll_until, running_worker
+from tests.integration.worker_support import PATIENCE_S, make_worker, poll_until, running_worker
 from tests.queue_support import payload, wait_until_ended
 from tests.sentinel import SentinelSet, sentinel_set
 
@@ -57,6 +58,31 @@ async def test_row_24_connections_leave_an_old_primary_that_lives_on(tmp_path: P
             async with AsyncClient(servers.url, settings=Settings(data_dir=tmp_path)) as client:
                 for name in ("client", "async-client", "api"):
                     assert (await client.status(f"{name}-after")).state is JobState.WAITING
+
+
+async def test_row_24_an_idle_worker_leaves_an_old_primary_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "IDLE_WAIT_S", 600)
+    settings = Settings(queue_max=1000, data_dir=tmp_path, lease_ms=600_000, heartbeat_ms=60_000)
+
+    async def render_preview(_ctx: dict[str, Any], _body: dict[str, Any]) -> None:
+        pass
+
+    with tempfile.TemporaryDirectory(prefix="pvs-", dir="/tmp") as folder:
+        async with sentinel_set(Path(folder)) as servers:
+            url = f"{servers.url}&socket_timeout=600"
+            worker = make_worker(url, settings, render_preview, worker_id="idle")
+            async with running_worker(worker), AsyncClient(servers.url, settings=settings) as client:
+                primary = await servers.primary()
+
+                async def waits() -> bool:
+                    return "blpop" in await commands(primary)
+
+                await poll_until(waits)
+                await servers.promote()
+                job = await submit(client, "job")
+                await client.wait(job.job_id, timeout_s=PATIENCE_S)
 
 
 async def fail_over_twice(servers: SentinelSet, folder: Path, stack: AsyncExitStack) -> None:

@@ -34,6 +34,7 @@ PROGRAMS = (
     "fork_server",
     "tmux",
     "sleep 600",
+    "tests.shared_servers",
 )
 
 

@@ -266,7 +266,7 @@ async def test_job_without_artifacts_is_404_with_the_reason(api: ApiUnderTest) -
     response = require_problem(await api.client.get(f"{JOBS}/dry/artifacts"), 404, "no-such-artifact")
     assert "dry run" in response["detail"]
     response = require_problem(
-        await api.client.get(f"{JOBS}/waits/artifacts/poster.webp"), 404, "no-such-artifact"
+        await api.client.get(f"{JOBS}/waits/artifacts/poster.webp"), 409, "not-completed"
     )
     assert response["detail"] == (
         "artifacts of job waits do not exist yet: found a job that is waiting, allowed a completed one"

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.settings import Settings
 from previewops.snapshot.event_log import EventLog, EventPage
+from tests.api_support import serve_api
 from tests.integration.cli_program import Program
 from tests.queue_support import QueueFixture, payload, queue_fixture
 
@@ -110,3 +111,17 @@ async def test_a_key_of_another_type_is_an_empty_log(redis_url: str) -> None:
         assert (await log_of(b).page(operators=True)).events == ()
         await b.queue.pause(who="ana", reason="")
         assert await b.worker().maintain()
+
+
+async def test_events_over_rest(redis_url: str, tmp_path: Path) -> None:
+    async with serve_api(redis_url, tmp_path) as api:
+        for number in range(3):
+            await api.backend.queue.pause(who="ana", reason=f"reason {number}")
+            await api.backend.queue.resume(who="ben", reason="")
+        first = (await api.client.get("/api/preview/events?only=operators&limit=4")).json()
+        rest = (await api.client.get(f"/api/preview/events?only=operators&before={first['next']}")).json()
+        invalid = await api.client.get("/api/preview/events?before=x&only=me")
+    assert [event["kind"] for event in first["events"]] == ["resumed", "paused"] * 2
+    assert [event["fields"]["who"] for event in rest["events"]] == ["ben", "ana"]
+    assert rest["next"] is None
+    assert (invalid.status_code, len(invalid.json()["errors"])) == (400, 2)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from previewops.host_patterns import HostPattern
+from previewops.host_patterns import HostPattern, parse_host_pattern
 from previewops.job_errors import JobError, PermanentJobError, TransientJobError
 from previewops.worker.assets.download_cache import DownloadCache
 from previewops.worker.assets.fetch import MAX_REDIRECTS, WebFetcher
@@ -69,6 +69,48 @@ def test_a_loopback_server_is_rejected_before_a_request_is_sent() -> None:
         assert error.code == "asset-address-refused"
         assert "loopback" in error.message
         assert server.requests == []
+
+
+def test_a_named_network_permits_its_host_alone() -> None:
+    with serving(complete_response(CONTENT)) as server:
+        named = parse_host_pattern(f"localhost:{server.port}=127.0.0.0/8")
+        other = parse_host_pattern(f"localhost:{server.port}=10.0.0.0/8")
+        elsewhere = parse_host_pattern(f"another.test:{server.port}=127.0.0.0/8")
+        assert named is not None
+        assert other is not None
+        assert elsewhere is not None
+
+        def fetcher(*hosts: HostPattern) -> WebFetcher:
+            return WebFetcher(hosts, timeout_s=10, resolve=lambda _host, _port: [LOOPBACK])
+
+        assert read(server.url(host="localhost"), fetcher(named)) == CONTENT
+        plain = HostPattern("localhost", port=server.port)
+        for hosts in ((other,), (plain, elsewhere)):
+            error = rejection(server.url(host="localhost"), fetcher(*hosts))
+            assert error.code == "asset-address-refused"
+            assert "PREVIEW_ASSET_HOSTS=host=network" in str(error.hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        ("media.internal=10.1.0.0/16", True),
+        ("*.internal:8080=fd00::/8", True),
+        ("media.internal=10.1.2.3", True),
+        ("media.internal=", False),
+        ("media.internal=10.1.2.3/8", False),
+        ("media.internal=0.0.0.0/0", False),
+        ("media.internal=169.254.169.254", False),
+        ("media.internal=fe80::/10", False),
+        ("=10.0.0.0/8", False),
+        ("media.internal=10.0.0.0/8=10.0.0.0/8", False),
+    ],
+)
+def test_networks_in_patterns(text: str, *, valid: bool) -> None:
+    pattern = parse_host_pattern(text)
+    assert (pattern is not None) is valid
+    if pattern is not None:
+        assert parse_host_pattern(str(pattern)) == pattern
 
 
 def test_one_private_address_among_public_ones_is_rejected() -> None:

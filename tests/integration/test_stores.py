@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 import json
@@ -29,10 +30,12 @@ from previewops.stores.folder.store import FolderStore
 from previewops.stores.objects.client import FailureReason, Headers, ObjectStoreFailure
 from previewops.stores.objects.store import ObjectStore
 from previewops.stores.port import BundleStore, PublishResult
+from tests.azure_server import AzureServer
+from tests.fault.object_store_proxy import store_proxy
 from tests.object_servers import S3Server
 from tests.store_support import FILES, JOB, PROJECT, contents, memory_store, put, read, record, stage
 
-OBJECTS = ("memory", "ministack", pytest.param("radosgw", marks=pytest.mark.slow))
+OBJECTS = ("memory", "ministack", pytest.param("radosgw", marks=pytest.mark.slow), "azurite")
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str]
             return FolderStore(tmp_path)
         if kind == "memory":
             return memory_store()
-        server: S3Server = request.getfixturevalue(kind)
+        server: S3Server | AzureServer = request.getfixturevalue(kind)
         return server.make_store()
 
     return make
@@ -369,7 +372,8 @@ def test_a_damaged_bundle_is_repaired_by_the_same_bytes(objects: ObjectStore, tm
     client.delete([f"previews/{PROJECT}/{JOB}/nothing"])
 
 
-def test_a_first_bundle_takes_two_requests_more_than_it_has_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("files", [FILES, 1_000])
+def test_a_first_bundle_takes_two_requests_more_than_it_has_files(tmp_path: Path, files: int) -> None:
     store = memory_store()
     store.probe()
     requests: list[str] = []
@@ -388,8 +392,28 @@ def test_a_first_bundle_takes_two_requests_more_than_it_has_files(tmp_path: Path
             return call
 
     store._connected = Counting()  # type: ignore[assignment]
-    put(store, tmp_path, 1, "one")
-    assert len(requests) == (FILES + 2) + 2
+    store.publish(stage(tmp_path, 1, "one", files=files), PROJECT, JOB, token=1)
+    assert len(requests) == (files + 2) + 2
     requests.clear()
-    assert len(store.manifest(record())) == FILES
+    assert len(store.manifest(record())) == files
     assert len(requests) == 2
+
+
+async def test_requests_of_publication_listing_and_links_on_the_wire(
+    tmp_path: Path, ministack: S3Server
+) -> None:
+    async with store_proxy(ministack.endpoint) as proxy:
+        address = ministack.address(ministack.make_bucket(), endpoint=proxy.endpoint)
+        store = ObjectStore(parse_bucket_address(address))
+        await asyncio.to_thread(store.probe)
+        proxy.requests.clear()
+        await asyncio.to_thread(put, store, tmp_path, 1, "one")
+        assert proxy.count() == {"PUT": FILES + 2 + 1, "GET": 1}
+        reader = ObjectStore(parse_bucket_address(address))
+        proxy.requests.clear()
+        listed = await asyncio.to_thread(reader.manifest, record())
+        assert proxy.count() == {"GET": 2}
+        proxy.requests.clear()
+        names = [artifact.name for artifact in listed]
+        await asyncio.to_thread(reader.signed_urls, record(), names, seconds=60)
+        assert proxy.count() == {"GET": 1}, "only the pointer is read again"

@@ -26,7 +26,7 @@ from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.tasks import cancel_and_wait
 from previewops.worker.webhooks.delivery import Delivery, DeliveryFailed, DeliveryRejected
-from previewops.worker.webhooks.sender import WebhookSender, build_body, retry_ms
+from previewops.worker.webhooks.sender import RETRY_MS, WebhookSender, build_body
 from tests.api_support import require_problem, serve_api
 from tests.integration.cli_program import Program, QueueDriver, payload
 
@@ -256,8 +256,8 @@ async def test_a_receiver_that_is_gone_is_not_asked_again() -> None:
 
 
 def test_delays_grow_to_two_hours() -> None:
-    delays = [retry_ms(attempt) for attempt in range(1, 30)]
-    assert delays[:3] == [5_000, 15_000, 45_000]
+    delays = [RETRY_MS.longest(attempt) for attempt in range(1, 40)]
+    assert delays[:3] == [5_000, 10_000, 20_000]
     assert delays == sorted(delays)
     assert max(delays) == 7_200_000
     assert sum(delays) > MAX_AGE_MS

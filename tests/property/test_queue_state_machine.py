@@ -425,6 +425,31 @@ class QueueMachine(RuleBasedStateMachine):
             job.state, job.token, job.lease_expired = "cancelled", None, False
             self.model.count("cancelled")
 
+    @precondition(lambda self: self.model.of("waiting", "delayed", "unadmitted"))
+    @rule(pick=picks, places=st.integers(0, 2), now=st.booleans())
+    def reschedule(self, pick: int, places: int, now: bool) -> None:
+        pending = self.model.of("waiting", "delayed", "unadmitted")
+        job = pending[pick % len(pending)]
+        if job.state == "unadmitted":
+            job.state = "delayed" if job.due_ms > self.now_ms() else "waiting"
+            job.order = job.due_ms * 1000
+            self.model.count("accepted")
+        job.priority = PRIORITIES[(PRIORITIES.index(job.priority) + places) % 3]
+        call = self.fixture.queue.reschedule(
+            job.job_id, priority=Priority(job.priority) if places else None, now=now, who="ann"
+        )
+        assert self.run(call).value == job.state
+        if now and job.state == "delayed":
+            job.state = "waiting"
+            self.read_order(job)
+
+    @rule(job_id=job_ids)
+    def reschedule_another(self, job_id: str) -> None:
+        job = self.model.jobs.get(job_id)
+        assume(job is None or job.state in ENDED or job.state == "active")
+        with pytest.raises(JobNotFound if job is None else WrongState):
+            self.run(self.fixture.queue.reschedule(job_id, now=True, who="ann"))
+
     @rule()
     def pause(self) -> None:
         result = self.run(self.fixture.queue.pause(who="ann", reason="upkeep"))

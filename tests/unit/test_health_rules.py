@@ -235,7 +235,9 @@ def test_checks_without_inputs_are_skipped() -> None:
 
 
 def test_all_checks_are_listed_in_their_order() -> None:
-    assert tuple(check.name for check in evaluate(WELL, Thresholds()).checks) == CHECKS
+    # The check of BullMQ exists only where there is such a queue.
+    always = tuple(name for name in CHECKS if name != "bullmq")
+    assert tuple(check.name for check in evaluate(WELL, Thresholds()).checks) == always
 
 
 def test_fewer_workers_than_required() -> None:

@@ -21,7 +21,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from previewops.contract import HttpUri, UriNotAllowed, parse_uri
-from previewops.host_patterns import DEFAULT_PORTS, HostPattern, format_hosts
+from previewops.host_patterns import DEFAULT_PORTS, HostPattern, format_hosts, is_in_named_network
 from previewops.job_errors import PermanentJobError, TransientJobError
 from previewops.worker.assets.ip_policy import rejection_reason
 from previewops.worker.assets.opener import (
@@ -138,14 +138,17 @@ class WebFetcher:
             raise _unreachable_error(asset, address, f"its name cannot be resolved: {failure}") from failure
         for ip in ips:
             reason = self.address_policy(ip)
-            if reason is not None:
+            if reason is not None and not is_in_named_network(
+                self.hosts, address.scheme, address.host, address.port, ip
+            ):
                 raise permanent_asset_error(
                     "asset-address-refused",
                     asset,
                     f"{address.host} resolves to {ip}, which is {reason}",
                     found=ip,
                     allowed="public addresses",
-                    hint="serve the file from a public address, or put it under an asset root",
+                    hint="serve the file from a public address, put it under an asset root, or name the network "
+                    "of the host: PREVIEW_ASSET_HOSTS=host=network",
                 )
         if not ips:
             raise _unreachable_error(asset, address, "its name does not resolve to an address")

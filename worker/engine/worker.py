@@ -151,6 +151,7 @@ class PreviewWorker(Worker):
 
     def _connect(self, redis: ArqRedis, pool: PrimaryPool, hooks: Hooks) -> None:
         settings = self.settings
+        self._primary_pool = pool
         self.leases = Leases(redis, settings, self.worker_id)
         self._fast_scripts = FastScriptRunner(pool, self.leases.scripts)
         self.leases.fast_runner = self._fast_scripts
@@ -329,11 +330,13 @@ class PreviewWorker(Worker):
         if self._next_due_ms is not None:
             timeout_s = min(timeout_s, self._next_due_ms / 1000)
         try:
-            woken = await self.leases.wait_for_work(timeout_s)
+            woken = await self._primary_pool.wait_while_primary(self.leases.wait_for_work(timeout_s))
         except Exception as error:
             if not is_temporary(error):
                 raise
             return True  # the claim that follows retries with a delay
+        if woken is None:
+            return True  # the primary is another one
         return woken or self._next_due_ms is not None or self.burst or not self.allow_pick_jobs
 
     def _start(self, claim: Claim) -> None:

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 
 from previewops.contract import HttpUri
 from previewops.contract.url import InvalidUrl, parse_url
-from previewops.host_patterns import DEFAULT_PORTS, HostPattern, format_hosts
+from previewops.host_patterns import DEFAULT_PORTS, HostPattern, format_hosts, is_in_named_network
 from previewops.worker.assets.fetch import (
     AddressPolicy,
     Resolver,
@@ -113,7 +113,9 @@ class Delivery:
             raise DeliveryFailed(f"{address.host} does not resolve to an address")
         for ip in () if is_operators else ips:
             reason = self.address_policy(ip)
-            if reason is not None:
+            if reason is not None and not is_in_named_network(
+                self.hosts, address.scheme, address.host, address.port, ip
+            ):
                 raise DeliveryRejected(
                     f"{address.host} resolves to {ip}, which is {reason}, allowed public addresses"
                 )

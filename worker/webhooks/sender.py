@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from typing import Any, Protocol
 
 import structlog
 
+from previewops.backoff import Backoff
 from previewops.clock import Rng, iso_from_ms
 from previewops.disclosure import for_rest
 from previewops.errors import JobNotFound, RecordUnreadable
@@ -25,9 +25,8 @@ POLL_S = 1.0
 """Interval in seconds of looking for messages that are due."""
 
 MAX_CONCURRENT = 8
-FIRST_RETRY_MS = 5_000
-RETRY_FACTOR = 3
-MAX_RETRY_MS = 2 * 3_600_000
+RETRY_MS = Backoff(5_000, 2 * 3_600_000)
+"""Delays in ms of the next attempt."""
 
 _OMITTED = ("history", "attemptsDropped", "phase", "progress", "worker")
 """Fields of a status that a message does not have: large, or about a running job."""
@@ -82,7 +81,9 @@ class WebhookSender:
                     if not is_temporary(error):
                         failed_calls.add(error)
                 await asyncio.sleep(
-                    max(self._poll_s, REDIS_BACKOFF_S.delay(failures, self._rng)) if failures else self._poll_s
+                    max(self._poll_s, REDIS_BACKOFF_S.delay(failures, self._rng))
+                    if failures
+                    else self._poll_s
                 )
         finally:
             await cancel_and_wait(self._sending)
@@ -125,7 +126,7 @@ class WebhookSender:
                 attempt=message.attempts,
                 error=str(error),
             )
-            delay_ms = round(self._rng.uniform(0.5, 1) * retry_ms(message.attempts))
+            delay_ms = round(RETRY_MS.delay(message.attempts, self._rng))
             await self._webhooks.record_retry(message, str(error), delay_ms)
         else:
             log.info("webhook.sent", jobId=message.job_id, webhookId=message.id, attempt=message.attempts)
@@ -136,11 +137,6 @@ class WebhookSender:
             return await self._queue.status(message.job_id)
         except (JobNotFound, RecordUnreadable):
             return None
-
-
-def retry_ms(attempts: int) -> int:
-    """Returns the longest delay in ms after so many failed attempts: 5 s, 15 s, 45 s … 2 h."""
-    return min(MAX_RETRY_MS, FIRST_RETRY_MS * int(math.pow(RETRY_FACTOR, min(max(attempts, 1) - 1, 20))))
 
 
 def build_body(message: WebhookMessage, record: JobRecord | None) -> dict[str, Any]:

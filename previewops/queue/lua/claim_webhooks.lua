@@ -9,9 +9,8 @@
 -- @include webhooks
 
 local lease_ms, most, all, kept_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-local settings = call('HMGET', K_META, 'webhooks_until', 'webhook_all')
 -- Not at every claim: each write goes to the append-only file.
-if settings[2] ~= all or to_int(settings[1], 0) < NOW_MS + kept_ms / 2 then
+if stored_meta[5] ~= all or to_int(stored_meta[4], 0) < NOW_MS + kept_ms / 2 then
   call('HSET', K_META, 'webhooks_until', format_int(NOW_MS + kept_ms), 'webhook_all', all)
 end
 local reply = {}

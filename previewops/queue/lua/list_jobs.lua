@@ -108,8 +108,8 @@ local function list_others(cursor)
       sources[#sources + 1] = source
     end
   end
-  if #sources == 0 then
-    return nil
+  if #sources == 0 or (cursor and cursor.source > #sources) then
+    return nil -- a cursor of another listing
   end
   return merge_scan(sources, cursor, descending, function(member, source)
     return visit(member.id, source.state)

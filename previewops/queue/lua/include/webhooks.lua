@@ -1,8 +1,8 @@
+-- @include layout
 -- @include time
 
 -- Messages about the end of a job, for the receivers of webhooks. The transition that ends the job queues them, so none
 -- is lost. Workers with a receiver renew `webhooks_until`; without them nothing is queued that nobody would send.
-local webhook_settings = nil
 
 -- The receiver that a job names for itself, or '' if it names none.
 local function url_of_job(body)
@@ -24,11 +24,10 @@ local function queue_message(id, project, state, url)
 end
 
 local function queue_webhooks(id, project, state, body)
-  webhook_settings = webhook_settings or call('HMGET', K_META, 'webhooks_until', 'webhook_all')
-  if to_int(webhook_settings[1], 0) < NOW_MS then
+  if to_int(stored_meta[4], 0) < NOW_MS then
     return
   end
-  if webhook_settings[2] == '1' then
+  if stored_meta[5] == '1' then
     queue_message(id, project, state, '')
   end
   local url = url_of_job(body)
