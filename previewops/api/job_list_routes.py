@@ -10,11 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
+from previewops.api.caller import caller_of
 from previewops.api.request_params import RequestParams
 from previewops.api.responses import json_response
 from previewops.queue.filter_query import FilterQuery, FilterTerm
 from previewops.queue.listing import JobList
 from previewops.queue.pages import Cursor
+from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS
 from previewops.states import JobState
 
 MAX_PAGE_SIZE = 500
@@ -39,10 +41,12 @@ class JobListRoutes:
         cursor = _decode_cursor(query)
         query.raise_violations()
         terms = () if project is None else (FilterTerm(project, "project"),)
+        projects = caller_of(request).projects
         async with self._backend.redis_permit():
             page = await self._jobs.page(
                 state=None if state is None else JobState(state),
                 query=FilterQuery(terms),
+                projects=projects,
                 cursor=cursor,
                 limit=limit,
             )
@@ -52,7 +56,8 @@ class JobListRoutes:
             {
                 "jobs": [self._backend.describe_job(request, replace(row, history=())) for row in rows],
                 "next": None if page.cursor is None else _encode_cursor(page.cursor),
-                "unreadable": page.unreadable.as_json(),
+                # The keys of damaged records contain jobIds, and nobody knows of which project.
+                "unreadable": (page.unreadable if projects is None else NO_UNREADABLE_KEYS).as_json(),
             }
         )
 
