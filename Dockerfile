@@ -2,8 +2,9 @@
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim-bookworm AS build
-# Optional dependencies, separated by commas: objects stores bundles in a bucket.
-ARG EXTRAS=objects
+# Optional dependencies, separated by commas: objects stores bundles in a bucket, fonts draws Chinese, Japanese, Korean,
+# formats reads HEIF, JPEG XL, SVG and PDF.
+ARG EXTRAS=objects,fonts,formats
 WORKDIR /source
 COPY . .
 RUN python -m venv /venv \
@@ -11,9 +12,9 @@ RUN python -m venv /venv \
  && /venv/bin/pip uninstall --yes --quiet pip
 
 FROM python:${PYTHON}-slim-bookworm
-# Fonts for all scripts, and fontconfig to find them. The package bundles fonts for Latin, Greek and Cyrillic.
+# Fonts for other scripts and emoji, and fontconfig to find them. The package bundles Latin, Greek and Cyrillic.
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends fontconfig fonts-droid-fallback fonts-noto-core fonts-noto-color-emoji \
+ && apt-get install --yes --no-install-recommends fontconfig fonts-noto-core fonts-noto-color-emoji \
  && rm -rf /var/lib/apt/lists/* \
  && fc-cache --system-only \
  && groupadd --system --gid 10001 previewops \

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import sys
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -59,16 +61,17 @@ def format_table(
     """Formats an aligned table, one string per line.
 
     ``right`` names the right-aligned columns. ``flexible`` names the column to truncate so that lines fit ``columns``
-    (None: the terminal's width, or 80). Other columns, such as identifiers, are never truncated.
+    (None: the terminal's width; nothing is truncated in a pipe or a file, where nobody could see the rest). Other
+    columns, such as identifiers, are never truncated.
     """
     cells = [[clean(cell) for cell in row] for row in rows]
     columns_of_cells = zip(headers, *cells, strict=True)
     widths = [max(map(display_width, column)) for column in columns_of_cells]
-    if flexible is not None:
+    columns = columns or output_columns()
+    if flexible is not None and columns is not None:
         index = list(headers).index(flexible)
-        total = columns or terminal_columns()
         others = sum(widths) - widths[index] + len(_GAP) * (len(widths) - 1)
-        widths[index] = min(widths[index], max(_MIN_FLEXIBLE, total - others))
+        widths[index] = min(widths[index], max(_MIN_FLEXIBLE, columns - others))
         for row in cells:
             row[index] = truncate(row[index], widths[index])
     return [_line(headers, widths, headers, right)] + [_line(row, widths, headers, right) for row in cells]
@@ -111,6 +114,13 @@ def wrap_text(text: str, *, first: str, rest: str, columns: int | None = None) -
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def output_columns() -> int | None:
+    """Returns the columns that standard output has: COLUMNS, the terminal's width, or None for a pipe or a file."""
+    if os.environ.get("COLUMNS") or (sys.stdout is not None and sys.stdout.isatty()):
+        return terminal_columns()
+    return None
 
 
 def terminal_columns() -> int:

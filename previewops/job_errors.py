@@ -18,20 +18,25 @@ class FailureKind(StrEnum):
 class JobError(PicklableError):
     """Why one attempt at a job failed.
 
-    ``code`` is a stable kebab-case word, part of the fingerprint that groups dead letters. ``data`` holds the found
-    and allowed values as JSON values. ``error_class`` names the original exception if it is not a JobError;
-    ``remote_traceback`` is the traceback's text if it was raised in a render process.
+    ``code`` is a stable kebab-case word. ``template`` tells errors of one code apart where they need different
+    remedies: the message without values of one job, or a word. Both, with the class, make the fingerprint that groups
+    dead letters. ``data`` holds the found and allowed values as JSON values. ``error_class`` names the original
+    exception if it is not a JobError; ``remote_traceback`` is the traceback's text if it was raised in a render
+    process.
     """
 
     kind: ClassVar[FailureKind] = FailureKind.TRANSIENT
     error_class: str | None = None
     remote_traceback: str | None = None
 
-    def __init__(self, code: str, message: str, *, hint: str | None = None, **data: Any) -> None:
+    def __init__(
+        self, code: str, message: str, *, hint: str | None = None, template: str = "", **data: Any
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.hint = hint
+        self.template = template
         self.data = data
 
 
@@ -48,20 +53,22 @@ class TransientJobError(JobError):
 class RenderCrashed(JobError):
     """The render process died, or violated its protocol, during a job. Counted separately from exceptions.
 
-    ``signal_name`` is "SIGSEGV" or the like; ``exit_status`` is the status it exited with. Both are None if unknown:
-    the fork server, which reports them, has died too.
+    ``template`` tells crashes apart, as ``queue.fingerprint.stored_template`` does. ``signal_name`` is "SIGSEGV" or
+    the like; ``exit_status`` is the status it exited with. Both are None if unknown: the fork server, which reports
+    them, has died too.
     """
 
     def __init__(
         self,
         reason: str,
         *,
+        template: str = "",
         signal_name: str | None = None,
         exit_status: int | None = None,
         hint: str | None = None,
     ) -> None:
         message, data = f"the render process {reason}", {"signal": signal_name, "exitStatus": exit_status}
-        super().__init__("render-crashed", message, hint=hint, **data)
+        super().__init__("render-crashed", message, hint=hint, template=template, **data)
         self.signal_name = signal_name
         self.exit_status = exit_status
 

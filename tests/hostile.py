@@ -105,22 +105,33 @@ def corpus() -> dict[str, tuple[bytes, str]]:
         "many-large.gif": (gif(2_000, 2_000, 900), "asset-too-many-frames"),
         "no-size.png": (png(0, 0, b""), "asset-corrupt"),
         "nothing": (b"", "asset-corrupt"),
-        "svg.png": (
-            b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
-            "asset-unsupported",
-        ),
         "eps.jpg": (
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/etc/passwd) run\n",
             "asset-unsupported",
         ),
         "photoshop.png": (b"8BPS\0\1" + bytes(200), "asset-unsupported"),
-        "pdf.jpg": (b"%PDF-1.7\n1 0 obj\n", "asset-unsupported"),
-        "tiff.png": (saved(quarters((9, 9)), "TIFF"), "asset-unsupported"),
-        "icon.png": (saved(quarters((16, 16)), "ICO"), "asset-unsupported"),
+        "pdf.jpg": (b"%PDF-1.7\n1 0 obj\n", "asset-corrupt"),
+        "xml.svg": (b"<?xml version='1.0'?><rss/>", "asset-unsupported"),
+        "laughs.svg": (laughs(), "asset-corrupt"),
+        "deep.svg": (b"<svg>" + b"<g>" * 5_000, "asset-too-many-pixels"),
+        "crowd.svg": (b"<svg>" + b"<g/>" * 60_000 + b"</svg>", "asset-too-many-pixels"),
+        "claims.jxl": (
+            b"\xff\x0a" + ((0b11 << 1) | (0x3FFFFFFF << 3) | (0b001 << 33)).to_bytes(8, "little") + bytes(40),
+            "asset-too-many-pixels",
+        ),
+        "claims.bmp": (
+            b"BM" + struct.pack("<IIIIiiHHIIiiII", 60, 0, 54, 40, 60_000, 60_000, 1, 24, 0, 0, 0, 0, 0, 0),
+            "asset-too-many-pixels",
+        ),
+        "claims.tiff": (tiff(60_000, 60_000), "asset-too-many-pixels"),
+        "empty.mp4": (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(300), "asset-corrupt"),
+        "empty.mov": (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "asset-corrupt"),
+        "empty.webm": (b"\x1a\x45\xdf\xa3" + bytes(300), "asset-corrupt"),
+        "empty.heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(300), "asset-corrupt"),
+        "empty.ico": (b"\0\0\1\0\1\0" + bytes(300), "asset-corrupt"),
         "script.png": (b"#!/bin/sh\nrm -rf /\n" * 5, "asset-unsupported"),
         "zip.png": (b"PK\x03\x04" + bytes(100), "asset-unsupported"),
         "after-html.jpg": (b"<html><script>" + images["JPEG"], "asset-unsupported"),
-        "text-bomb.png": (text_bomb(), "asset-corrupt"),
     }
     for kind, content in images.items():
         files[f"half.{kind.lower()}"] = (content[: len(content) // 2], "asset-corrupt")
@@ -128,8 +139,34 @@ def corpus() -> dict[str, tuple[bytes, str]]:
     return files
 
 
+def laughs() -> bytes:
+    """An SVG whose entities expand to gigabytes."""
+    entities = b"".join(
+        b'<!ENTITY e%d "%s">' % (n, b"&e%d;" % (n - 1) * 10 if n else b"ha" * 50) for n in range(12)
+    )
+    return (
+        b"<!DOCTYPE svg [" + entities + b"]><svg xmlns='http://www.w3.org/2000/svg'><text>&e11;</text></svg>"
+    )
+
+
+def tiff(width: int, height: int) -> bytes:
+    """A TIFF file whose header claims a size."""
+    tags = [
+        (256, 4, width),
+        (257, 4, height),
+        (258, 3, 8),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 8),
+        (278, 4, height),
+        (279, 4, 9),
+    ]
+    table = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + table + bytes(20)
+
+
 def text_bomb() -> bytes:
-    """A PNG file with a colour profile of a few bytes that unpacks to 300 MB."""
+    """A PNG file without end whose colour profile of some kilobytes unpacks to 300 MB."""
     packed = zlib.compressobj(9)
     profile = b"".join(packed.compress(bytes(1_000_000)) for _ in range(300)) + packed.flush()
     png = saved(quarters((8, 8)), "PNG")
@@ -147,6 +184,9 @@ def harmless() -> dict[str, bytes]:
         "named-otherwise.jpg": images["AVIF"],
         "without-extension": images["WEBP"],
         "tall.png": saved(Image.new("RGB", (1, 9_000)), "PNG"),
+        "text-bomb.png": text_bomb(),
+        "outside.svg": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
+        "wide.svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="1e9" height="1"><rect width="9"/></svg>',
         "one-pixel.gif": saved(Image.new("P", (1, 1)), "GIF"),
     }
 
@@ -180,11 +220,15 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
     damaged_content = bytearray(content)
     for _ in range(rng.randint(1, 6)):
         at = rng.randrange(len(damaged_content) or 1)
-        act = rng.choice(("flip", "flip", "cut", "insert", "blank", "copy"))
+        act = rng.choice(("flip", "flip", "cut", "insert", "blank", "copy", "end", "hole"))
         if act == "flip" and damaged_content:
             damaged_content[at] ^= 1 << rng.randrange(8)
         elif act == "cut":
             del damaged_content[at : at + rng.choice((1, 4, 100))]
+        elif act == "end":
+            del damaged_content[max(at, len(damaged_content) // 2) :]
+        elif act == "hole":
+            del damaged_content[at : at + len(damaged_content) // 8]
         elif act == "insert":
             damaged_content[at:at] = rng.randbytes(rng.choice((1, 4, 50)))
         elif act == "blank":

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from previewops.contract import Payload, validate
 from previewops.queue.dead_letters import DeadLetters
 from previewops.queue.filter_query import parse_filter
-from previewops.queue.fingerprint import fingerprint
+from previewops.queue.fingerprint import fingerprint, stored_template
 from previewops.queue.keys import Keys
 from previewops.queue.leases import Claim, CompletedJob, DeadLetterReason, Leases
 from previewops.queue.listing import JobList
@@ -63,7 +63,8 @@ def dead_letter_reason(
     error_class: str = "BrokenError",
 ) -> DeadLetterReason:
     """Reason of a dead letter, with the fingerprint that the worker would compute."""
-    return DeadLetterReason(cause, error_class, code, message, fingerprint(error_class, code, message))
+    template = stored_template(code, message, None)
+    return DeadLetterReason(cause, error_class, code, message, fingerprint(error_class, code, template))
 
 
 def attempt_json(worker: str = "w1", message: str = "it broke", at: int = 0) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageDraw
 
 from previewops.contract import validate
-from previewops.worker.assets.opener import FileAssetOpener
+from previewops.worker.assets.opener import AssetRef, FileAssetOpener
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.artifacts import ArtifactWriter
+from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limit_checks import check_limits
 from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.pictures import decode_picture
 from previewops.worker.render.render import RenderResult, render
 from previewops.worker.render.storyboard import read_storyboard
 
@@ -89,3 +91,8 @@ def open_picture(path: Path) -> Image.Image:
     image = Image.open(path)
     image.load()
     return image
+
+
+def decode_image(ref: AssetRef, file: BinaryIO, limits: RenderLimits, needed: Size) -> Image.Image:
+    """Decodes a picture without a look at its notes."""
+    return decode_picture(ref, file, limits, needed).image

@@ -17,6 +17,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.events import Event, Key, Paste
+from textual.filter import Monochrome, NoColor
 from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 from textual.worker import Worker, get_current_worker
@@ -31,15 +32,16 @@ from previewops.tui.commands.commands import CommandExecutor, OperatorCommand
 from previewops.tui.data.error_boundary import with_error_boundary, wrap_errors
 from previewops.tui.data.health_poller import HealthPoller
 from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed, SourceRejected
+from previewops.tui.key_bindings import bindings
 from previewops.tui.keymap import GLOBAL, SCREENS, KeyAction, action_name
 from previewops.tui.options import Options
 from previewops.tui.protocols import DataSource, HealthSource
-from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.state.display_state import DisplayState
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.terminal.hangup import hang_up, terminal_is_gone
 from previewops.tui.terminal.key_queue import KeyQueue
-from previewops.tui.terminal.palette import themes
+from previewops.tui.terminal.palette import NO_COLOR_THEME, themes
 from previewops.tui.viewmodel.confirmation import ConfirmationLevel
 from previewops.tui.viewmodel.spans import Span
 
@@ -67,6 +69,7 @@ class OperatorApp(App[int]):
 
     CSS_PATH = "app.tcss"
     TITLE = "previewops"
+    ALLOW_SELECT = False  # a selection would take ctrl+c, which quits; terminals select with shift
     ENABLE_COMMAND_PALETTE = False  # its entries come from the keymap
     BINDINGS: ClassVar[list[BindingType]] = bindings(GLOBAL)
     LEADING_ACTIONS: ClassVar[tuple[KeyAction, ...]] = ()
@@ -89,6 +92,10 @@ class OperatorApp(App[int]):
         for theme in themes():
             self.register_theme(theme)
         self.theme = options.theme
+        if self.no_color:
+            # Textual would turn colours into 24-bit greys, and the terminal's own colours into black on black.
+            self.theme = NO_COLOR_THEME
+            self._filters = [kept for kept in self._filters if not isinstance(kept, Monochrome)] + [NoColor()]
         self.source = with_error_boundary(source)
         self.options = options
         self.job_id = ""
@@ -226,7 +233,9 @@ class OperatorApp(App[int]):
     # -- which actions are available --------------------------------------------------------------------
 
     def is_forbidden(self, action: str) -> bool:
-        """Whether a read-only screen hides the action."""
+        """Whether the action is hidden: it changes something on a read-only screen, or colours under NO_COLOR."""
+        if action == "next_theme" and self.no_color:
+            return True
         return self.options.read_only and action in self.mutating_actions()
 
     def is_allowed(self, screen: Screen[Any], action: str) -> bool:
@@ -338,8 +347,8 @@ class OperatorApp(App[int]):
             self.front_screen.back()
 
     def action_enlarge(self) -> None:
-        if not self._restored() and self.front_screen is not None:
-            self.front_screen.maximize_panel()
+        if self.front_screen is not None:
+            self.front_screen.maximize_next_panel()
 
     def _restored(self) -> bool:
         front = self.front_screen
@@ -353,7 +362,7 @@ class OperatorApp(App[int]):
 
         front = self.front_screen
         if front is not None and self.screen is front:
-            self.push_screen(HelpScreen(front.MODE, front.available_actions()))
+            self.push_screen(HelpScreen(front.MODE, front.all_actions(), front.available_actions()))
 
     def action_commands(self) -> None:
         from previewops.tui.screens.command_palette import open_action_palette

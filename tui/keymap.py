@@ -1,10 +1,12 @@
 """All key bindings: action, keys, where they are shown and whether they change anything.
 
-Bindings, footer, command palette and help are built from these tables, so they always list the same actions.
+Bindings, footer, command palette, help and hints are built from these tables, so they always name the same keys. Text
+that names a key gets it from ``key_of`` or ``key_span``: a key written by hand may act when the operator follows it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -24,10 +26,21 @@ class KeyAction:
     mutates: bool = False
 
     @property
+    def name(self) -> str:
+        """The name that palette and documents use: the footer's text, else the action in words."""
+        return self.label or parse_action_name(self.action).replace("_", " ").capitalize()
+
+    @property
     def key_label(self) -> str:
         """The first key as the footer and the help name it."""
         key = self.keys.partition(",")[0]
         return {"escape": "esc", "ctrl+x": "^x", "f5": "F5", "comma": ","}.get(key, key)
+
+    @property
+    def key_word(self) -> str:
+        """The first key as a sentence names it: "ctrl+x" where the footer has no room for more than "^x"."""
+        key = self.keys.partition(",")[0]
+        return key if key.startswith("ctrl+") else self.key_label
 
 
 SCREENS: tuple[tuple[str, str], ...] = (
@@ -47,17 +60,143 @@ GLOBAL: tuple[KeyAction, ...] = (
         for number, (mode, title) in enumerate(SCREENS, 1)
     ),
     KeyAction("help", "?", "Help", "Show the keys of this screen."),
-    KeyAction("commands", ":,ctrl+p", "Commands", "Find an action by name."),
+    KeyAction("commands", ":,ctrl+p", "Commands", "Find an action by name, or open a job by its id."),
     KeyAction("pause", "p", "Pause", "Pause the queue, or resume it.", mutates=True),
     KeyAction("freeze", "z", "Freeze", "Freeze the display, or unfreeze it. The queue is not affected."),
     KeyAction("faster", "+,=", "", "Poll the queue more often."),
     KeyAction("slower", "-", "", "Poll the queue less often."),
-    KeyAction("enlarge", "m", "", "Maximize one panel, or restore it."),
+    KeyAction("enlarge", "m", "", "Maximize the focused panel, or each panel in turn; again, restore it."),
     KeyAction("cancel_command", "ctrl+x", "", "Cancel the running command after its current batch."),
     KeyAction("next_theme", "t", "", "Switch to the next theme."),
     KeyAction("back", "escape", "", "Go back: clear the filter or close what is open."),
     KeyAction("quit", "q,ctrl+q,ctrl+c", "Quit", "Quit the screen."),
 )
+
+SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
+    "overview": (
+        KeyAction("period", "d", "Hour/day", "Switch the charts between the last hour and the last day."),
+        KeyAction(
+            "local_time", "u", "UTC/local", "Switch the charts' clock times between UTC and local time."
+        ),
+    ),
+    "jobs": (
+        KeyAction("filter(False)", "/", "Filter", "Show matching jobs."),
+        KeyAction("filter(True)", "!", "", "Show jobs that do not match."),
+        KeyAction("step_state(1)", "s", "State", "Show the jobs of the next state."),
+        KeyAction("step_state(-1)", "S", "", "Show the jobs of the previous state."),
+        KeyAction("turn_page(1)", "]", "", "Go to the next page."),
+        KeyAction("turn_page(-1)", "[", "", "Go to the previous page."),
+        KeyAction("cancel", "x", "Cancel", "Cancel the marked jobs, or the job at the cursor.", mutates=True),
+        KeyAction(
+            "discard",
+            "x",
+            "Discard",
+            "Delete the marked dead letters permanently, or the one at the cursor.",
+            mutates=True,
+        ),
+        KeyAction(
+            "requeue",
+            "r",
+            "Requeue",
+            "Requeue the marked dead letters, or the one at the cursor.",
+            mutates=True,
+        ),
+        KeyAction("mark", "space", "Mark", "Mark or unmark the job at the cursor."),
+        KeyAction("order", "o", "Order", "Show the oldest jobs first, or the newest."),
+        KeyAction("copy", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."),
+        KeyAction("refresh_page", "f5", "", "Refresh this page."),
+    ),
+    "job": (
+        KeyAction("picture(1)", "n", "Next", "Show the next image."),
+        KeyAction("picture(-1)", "N", "", "Show the previous image."),
+        KeyAction("switch", "v", "View", "Switch between payload, failed attempts and artifacts."),
+        KeyAction("requeue", "r", "Requeue", "Requeue this dead letter.", mutates=True),
+        KeyAction("edit", "e", "Edit", "Edit the payload and requeue the job.", mutates=True),
+        KeyAction("cancel", "x", "Cancel", "Cancel this job.", mutates=True),
+        KeyAction("copy", "c", "Copy id", "Copy the job's id to the clipboard."),
+        KeyAction("copy_path", "C", "Copy path", "Copy the path of the job's bundle to the clipboard."),
+    ),
+    "dead": (
+        KeyAction("requeue", "r", "Requeue", "Requeue the selection.", mutates=True),
+        KeyAction(
+            "discard", "x", "Discard", "Delete the selection permanently, after a confirmation.", mutates=True
+        ),
+        KeyAction("mark", "space", "Mark", "Mark or unmark the row at the cursor."),
+        KeyAction(
+            "filter(False)", "/", "Filter", "Filter by words, error:…, !excluded; jobs by project:… too."
+        ),
+        KeyAction("flat", "f", "All/groups", "Switch between the groups and the list of all dead letters."),
+        KeyAction("edit", "e", "Edit", "Edit the payload of the job and requeue it.", mutates=True),
+        KeyAction(
+            "requeue_as", "R", "Requeue as", "Requeue the selection with another priority.", mutates=True
+        ),
+        KeyAction("mark_all", "a", "Mark page", "Mark or unmark all rows of the page."),
+        KeyAction(
+            "choose_all", "A", "Select all", "Select all matching jobs, including those beyond the page."
+        ),
+        KeyAction("export", "w", "Export", "Write the selection to a file, one JSON object per line."),
+        KeyAction("details", "v", "Details", "Show or hide the detail panel."),
+        KeyAction("filter(True)", "!", "", "Show only rows that do not match."),
+        KeyAction("copy", "c", "", "Copy the id of the job, or the fingerprint of the group."),
+        KeyAction("page(1)", "]", "", "Go to the next page."),
+        KeyAction("page(-1)", "[", "", "Go to the previous page."),
+    ),
+    "workers": (
+        KeyAction("scale", "S", "Scale", "Change the number of workers of the host.", mutates=True),
+        KeyAction(
+            "drain", "d", "Drain", "Finish the jobs of the worker or host, then stop claiming.", mutates=True
+        ),
+        KeyAction(
+            "restart",
+            "r",
+            "Restart",
+            "Replace the worker, or all workers of the host one by one.",
+            mutates=True,
+        ),
+        KeyAction(
+            "reset", "u", "Reset", "Restart workers that have stopped, back off or are drained.", mutates=True
+        ),
+        KeyAction("open_run(0)", "enter", "Job", "Open the first running job."),
+        KeyAction("copy_id", "c", "Copy id", "Copy the id of the worker or supervisor."),
+    ),
+    "events": (
+        KeyAction("filter(False)", "/", "Filter", "Show matching events: kind:dead who:ada timeout."),
+        KeyAction("filter(True)", "!", "Inverse", "Show events that do not match."),
+        KeyAction("follow", "f", "Follow", "Follow new events, or stop at the current rows."),
+        KeyAction("operators_only", "o", "Operators", "Show only operator actions, or all events."),
+        KeyAction("open", "enter", "Job", "Open the event's job."),
+        KeyAction("copy_id", "c", "Copy id", "Copy the id of the event's job, worker or host."),
+    ),
+    "health": (
+        KeyAction(
+            "acknowledge",
+            "a",
+            "Acknowledge",
+            "End the alarm about lost data, after submitting the pending jobs again.",
+            mutates=True,
+        ),
+    ),
+}
+"""Key actions of each screen, by mode."""
+
+SELECTION_ACTIONS = frozenset({"requeue", "requeue_as", "discard", "export"})
+"""Actions on the selection of the dead-letter screen."""
+
+PART_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
+    "grid": (KeyAction("choose", "enter", "", "Open the row at the cursor."),),
+    "filter": (
+        KeyAction("keep", "enter", "", "Keep the filter."),
+        KeyAction("clear", "escape", "", "Clear the filter."),
+    ),
+    "dialog": (KeyAction("leave", "escape", "", "Close the dialog without an effect."),),
+    "viewer": (KeyAction("leave", "escape,q,enter", "", "Close the text."),),
+    "help": (KeyAction("leave", "escape,question_mark,q,enter", "", "Close the help."),),
+    "editor": (
+        KeyAction("send", "ctrl+s", "", "Validate the payload and requeue the job."),
+        KeyAction("next_violation", "ctrl+n,f8", "", "Go to the next violation."),
+    ),
+}
+"""Keys of parts of a screen and of dialogs. They are named in hints, and are not in footer and palette."""
 
 REPLAY: tuple[KeyAction, ...] = (
     KeyAction("hold", "h", "Hold", "Pause the replay, or continue it."),
@@ -91,3 +230,23 @@ def action_name(key_action: KeyAction) -> str:
 def parse_action_name(action: str) -> str:
     """The name of an action without its parameters and namespace."""
     return action.partition("(")[0].rpartition(".")[2]
+
+
+def find_key_action(action: str, where: str = "") -> KeyAction:
+    """The key action with exactly this action (with its parameters).
+
+    ``where`` is a screen's mode or a part of ``PART_KEYS``; "" searches what is available everywhere.
+
+    Raises:
+        KeyError: there is none.
+    """
+    tables = {"": (*GLOBAL, *REPLAY), **SCREEN_KEYS, **PART_KEYS}
+    for key_action in tables[where]:
+        if key_action.action == action:
+            return key_action
+    raise KeyError(f"key action: found {action!r} on {where or 'every screen'!r}, allowed one of the key map")
+
+
+def key_of(action: str, where: str = "") -> str:
+    """The key of an action for a sentence; arguments and errors as for ``find_key_action``."""
+    return find_key_action(action, where).key_word

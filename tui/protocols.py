@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.records import JobRecord
     from previewops.snapshot.history import History
-    from previewops.snapshot.model import Snapshot
+    from previewops.snapshot.model import EventPage, Snapshot
     from previewops.states import JobState
     from previewops.stores.port import ArtifactFile
 
@@ -72,6 +72,10 @@ class DataSource(Protocol):
 
     async def dead_groups(self, limit: int) -> tuple[DeadLetterGroup, ...]:
         """The largest groups of dead letters, largest first."""
+        ...
+
+    async def actions(self, before: str | None, limit: int) -> EventPage:
+        """A page of what operators did, newest first; ``before`` is the ``next_id`` of an earlier page."""
         ...
 
     async def now_ms(self) -> int:

@@ -89,7 +89,9 @@ class RenderTask:
             max_bytes=limits.asset_bytes,
             output=None if request.dry_run else FolderOutput(staging),
             store=cache.store if cache else None,
-            thumbnail_key=lambda name, decoded: thumbnail_key(storyboard, digests[name], decoded),
+            thumbnail_key=lambda name, decoded: thumbnail_key(
+                storyboard, digests[name], decoded, page=storyboard.assets[name].page
+            ),
         )
         return cls(
             request,

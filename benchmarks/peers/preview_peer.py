@@ -25,17 +25,18 @@ Pipeline = Callable[[Path, str, Path], None]
 def ours() -> Pipeline:
     """The renderer: decodes once, no larger than needed, and makes each size from the previous one."""
     from previewops.worker.assets.opener import AssetRef
+    from previewops.worker.render.decode.srgb import resize
     from previewops.worker.render.encode.stills import encode_still
     from previewops.worker.render.layout.geometry import Size
     from previewops.worker.render.limits import RenderLimits
-    from previewops.worker.render.pictures import decode_picture, read_header, resize
+    from previewops.worker.render.pictures import decode_picture, read_header
 
     ref, limits = AssetRef("it", "it"), RenderLimits()
 
     def run(picture: Path, kind: str, folder: Path) -> None:
         with picture.open("rb") as file:
             full_size = read_header(ref, file, limits).size
-            image = decode_picture(ref, file, limits, full_size.shrunk(Size(*SIZES[0])))
+            image = decode_picture(ref, file, limits, full_size.shrunk(Size(*SIZES[0]))).image
         for name, size in zip(NAMES, SIZES, strict=True):
             image = resize(image, full_size.shrunk(Size(*size)))
             (folder / f"{name}.{kind}").write_bytes(encode_still(image, kind, QUALITY, (255, 255, 255)))

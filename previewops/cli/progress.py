@@ -34,9 +34,12 @@ class ProgressDisplay(Protocol):
         ...
 
 
-def show_progress() -> AbstractContextManager[ProgressDisplay]:
-    """Shows bars if standard output is a terminal, lines otherwise."""
-    return _show_bars() if sys.stdout.isatty() else nullcontext(_LineProgress())
+def show_progress(*, ended_reasons: bool = True) -> AbstractContextManager[ProgressDisplay]:
+    """Shows bars if standard output is a terminal, lines otherwise.
+
+    Without ``ended_reasons`` lines do not say why a job ended: the caller reports it.
+    """
+    return _show_bars() if sys.stdout.isatty() else nullcontext(_LineProgress(ended_reasons=ended_reasons))
 
 
 class NoProgress:
@@ -50,7 +53,8 @@ class NoProgress:
 
 
 class _LineProgress:
-    def __init__(self) -> None:
+    def __init__(self, *, ended_reasons: bool) -> None:
+        self._ended_reasons = ended_reasons
         self._shown: dict[str, tuple[JobState, int]] = {}
 
     def update(self, records: Iterable[JobRecord]) -> None:
@@ -58,15 +62,16 @@ class _LineProgress:
             state = (record.state, record.attempts + record.crashes)
             if self._shown.get(record.job_id) != state:
                 self._shown[record.job_id] = state
-                print_status(f"{clean(record.job_id)}: {_describe(record)}")
+                print_status(f"{clean(record.job_id)}: {_describe(record, self._ended_reasons)}")
 
     def note(self, line: str) -> None:
         print_status(line)
 
 
-def _describe(record: JobRecord) -> str:
+def _describe(record: JobRecord, ended_reasons: bool) -> str:
     text = _STATE_TEXT[record.state]
-    if record.state in (JobState.DELAYED, JobState.DEAD, JobState.CANCELLED) and record.reason:
+    ended = (JobState.DEAD, JobState.CANCELLED) if ended_reasons else ()
+    if record.state in (JobState.DELAYED, *ended) and record.reason:
         return f"{text}: {clean(record.reason)}"
     return text
 

@@ -115,7 +115,7 @@ async def _wait(queue: Queue, report: SubmitReport, timeout_s: float | None) -> 
         print_wait_warnings(await SnapshotReader(queue.redis, queue.settings).read())
     at_once = report.as_json or len(report.accepted) > MAX_PROGRESS_BARS
     finished: list[tuple[str, JobRecord | None]] = []
-    with nullcontext(NoProgress()) if at_once else show_progress() as display:
+    with nullcontext(NoProgress()) if at_once else show_progress(ended_reasons=False) as display:
         pending = await wait_for_jobs(
             queue,
             report.accepted,

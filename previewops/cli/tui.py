@@ -13,7 +13,7 @@ import click
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err
 from previewops.cli.shared_options import theme_option
-from previewops.errors import UsageError
+from previewops.cli.terminal_check import check_terminal
 
 if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
@@ -58,11 +58,7 @@ def tui(
     PREVIEW_ENV is shown in the title, in red for production. NO_COLOR disables colours. PREVIEW_IMAGES selects
     how previews are drawn: auto (the default), blocks, kitty, sixel or off.
     """
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(
-            "the TUI needs a terminal",
-            hint="use `previewops stats --json` or `previewops health` in scripts",
-        )
+    check_terminal(os.environ, sys.stdin, sys.stderr)
     # Milliseconds that Textual waits after an escape for the rest of a key sequence. The default, 100, is noticeable.
     os.environ.setdefault("ESCDELAY", "25")
     if replay is not None:

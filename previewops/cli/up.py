@@ -18,6 +18,7 @@ from previewops.cli.deferred_output import DeferredOutput
 from previewops.cli.output import print_status
 from previewops.cli.shared_options import theme_option
 from previewops.cli.supervise import default_worker_count
+from previewops.cli.terminal_check import can_show_screen
 from previewops.disclosure import redact_url
 from previewops.errors import PreviewopsError, RedisUnavailable
 from previewops.formatting import pluralize
@@ -62,7 +63,9 @@ def up(context: Context, demo: bool, workers: int | None, no_tui: bool, theme: s
     under DATA_DIR and listens only on a socket there. Ctrl-C drains the workers and stops everything that was
     started; a second Ctrl-C releases running jobs at once. Quitting the TUI stops everything too.
     """
-    terminal = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    terminal = (
+        sys.stdout is not None and sys.stdout.isatty() and can_show_screen(os.environ, sys.stdin, sys.stderr)
+    )
     options = UpOptions(demo=demo, tui=terminal and not no_tui, theme=theme)
     asyncio.run(_up(context, options, count=workers or default_worker_count(context.settings)))
 

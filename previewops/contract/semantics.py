@@ -164,9 +164,15 @@ def _address(uri: object, type_: object, path: Path, policy: AssetPolicy | None)
         yield Violation(json_pointer(path), error.code, error.message, error.found, allowed)
 
 
+_DATA_TYPES = {"image": ("image/", "video/", "application/pdf"), "audio": ("audio/", "video/")}
+"""Media types of data: uris, by an asset's type. A video is shown, or heard."""
+
+
 def _media_type(uri: DataUri, type_: object, path: Path) -> Iterator[Violation]:
-    if type_ in ("image", "audio") and not uri.media_type.startswith(f"{type_}/"):
-        message, allowed = f"has a media type other than {type_}", f"data:{type_}/…;base64,…"
+    prefixes = _DATA_TYPES.get(type_) if isinstance(type_, str) else None
+    if prefixes is not None and not uri.media_type.startswith(prefixes):
+        message = f"has a media type other than {type_}"
+        allowed = " or ".join(f"data:{prefix}{'…' if prefix.endswith('/') else ''}" for prefix in prefixes)
         yield Violation(json_pointer(path), "uri-media-type", message, quote(uri.media_type), allowed)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from previewops.asset_roots import is_private
 from previewops.bucket_addresses import SCHEMES, BucketAddress
@@ -25,10 +26,15 @@ ALLOWED_ADDRESSES = (
     "a file path, a file:// uri, a data: uri, a web address or an s3://, gs:// or az:// address"
 )
 
+ALLOWED_DATA = (
+    "data:image/…, data:audio/…, data:video/… or data:application/pdf, with ;base64 or percent-encoded"
+)
+
 # Compiled on first use and cached by re, so that importing this package is cheap.
 _SCHEME = r"([A-Za-z][A-Za-z0-9+.-]*):"
 _FILE_URI = r"(?is:file://(?:localhost)?(/.*))"
-_DATA_HEAD = r"(?ia:data:(?P<type>(?:image|audio)/[a-z0-9][a-z0-9.+-]*)(?:;[\w.+-]+=[\w.+-]*+)*+;base64,)"
+_MEDIA_TYPE = r"(?:(?:image|audio|video)/[a-z0-9][a-z0-9.+-]{0,99}|application/pdf)"
+_MAX_DATA_HEAD_CHARS = 1_000  # of the media type and its parameters
 _BUCKET_URI = r"[a-zA-Z0-9]+://([a-z0-9][a-z0-9._-]{1,254})/([^\x00-\x1f\x7f]{1,1024})"
 _CONTROL = r"[\x00-\x1f\x7f]"
 _INVALID_ESCAPE = r"(?s:%(?![0-9A-Fa-f]{2}).{0,2})"
@@ -133,8 +139,8 @@ def parse_uri(uri: str) -> FileUri | DataUri | HttpUri | BucketUri:
     """Parses an asset's uri.
 
     A plain path is used unchanged; a file:// uri (RFC 8089) is percent-decoded; a data: uri (RFC 2397) must
-    be base64 of an image or a sound; an http or https uri must have neither user nor fragment; an s3, gs or az
-    uri names a bucket and a key, which is used unchanged.
+    be of an image, a sound, a video or a PDF document; an http or https uri must have neither user nor
+    fragment; an s3, gs or az uri names a bucket and a key, which is used unchanged.
 
     Raises:
         UriNotAllowed: another scheme, a '..' in the path, a forbidden character, or a malformed or oversized
@@ -212,21 +218,37 @@ def _file(path: str, uri: str) -> FileUri:
 
 
 def _data(uri: str) -> DataUri:
-    head = re.match(_DATA_HEAD, uri)
-    if head is None:
+    """Reads a data: uri as browsers do (Fetch Standard, "data: URLs"; base64 is "forgiving")."""
+    head, comma, body = uri[len("data:") :].partition(",")
+    media_type, *parameters = head[:_MAX_DATA_HEAD_CHARS].split(";")
+    media_type = media_type.strip().lower()
+    if not comma or len(head) > _MAX_DATA_HEAD_CHARS or not re.fullmatch(_MEDIA_TYPE, media_type):
         message = "is a data: uri of an unsupported media type"
-        allowed = "data:image/…;base64,… or data:audio/…;base64,…"
-        raise UriNotAllowed("uri-media-type", message, quote(shorten(uri, 60)), allowed)
-    encoded = uri[head.end() :]
+        raise UriNotAllowed("uri-media-type", message, quote(shorten(uri, 60)), ALLOWED_DATA)
     try:
-        content = binascii.a2b_base64(encoded, strict_mode=True)
-    except (binascii.Error, ValueError):
-        message = "is a data: uri whose content is not base64"
-        raise UriNotAllowed("uri-malformed", message, quote(encoded), "base64 with padding") from None
+        content = unquote_to_bytes(body)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        content = b""
+    if parameters and parameters[-1].strip(" ").lower() == "base64":
+        content = _forgiving_base64(content, body)
     if len(content) > MAX_INLINE_BYTES:
         found, allowed = f"{len(content)} bytes", f"{MAX_INLINE_BYTES} bytes"
         raise UriNotAllowed("uri-too-long", "has too much content for a data: uri", found, allowed)
     if not content:
         message = "is a data: uri without content"
         raise UriNotAllowed("uri-malformed", message, quote_uri(uri), "at least one byte")
-    return DataUri(head["type"].lower(), content)
+    return DataUri(media_type, content)
+
+
+def _forgiving_base64(encoded: bytes, text: str) -> bytes:
+    """Decodes base64 with or without padding, and with blanks and line breaks anywhere (Infra Standard)."""
+    plain = encoded.translate(None, b"\t\n\f\r ")
+    if len(plain) % 4 == 0:
+        plain = plain.removesuffix(b"=").removesuffix(b"=")
+    try:
+        if b"=" in plain:
+            raise binascii.Error("padding inside")
+        return binascii.a2b_base64(plain + b"=" * (-len(plain) % 4), strict_mode=True)
+    except (binascii.Error, ValueError):
+        message = "is a data: uri whose content is not base64"
+        raise UriNotAllowed("uri-malformed", message, quote(text), "base64") from None

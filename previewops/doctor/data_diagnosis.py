@@ -18,7 +18,7 @@ FUTURE_MS = 60_000
 META_NUMBERS = (
     *("accepted", "completed", "died", "cancelled", "discarded", "retried", "crashed", "requeued", "refused"),
     *("events", "quarantined", "passed_over", "paused", "lost", "loss_acknowledged", "upkept", "rolled"),
-    *("layout", "stock_enqueue", "stock_worker", "webhooks_until", "webhook_all"),
+    *("regrouped", "layout", "stock_enqueue", "stock_worker", "webhooks_until", "webhook_all"),
 )
 """Fields of the meta hash that are counters or times in ms."""
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from previewops.queue.fingerprint import FINGERPRINT_DIGITS, fingerprint
+from previewops.queue.fingerprint import FINGERPRINT_DIGITS, fingerprint, stored_template
 from previewops.queue.keys import ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, Keys, KeyType
 from previewops.states import JobState, Priority
 
@@ -366,13 +366,14 @@ class _Diagnosis:
         if state is not JobState.DEAD:
             return ""
         if died_now:
-            return fingerprint(DAMAGED_CLASS, DAMAGED_CODE, DAMAGED_MESSAGE)
+            return fingerprint(DAMAGED_CLASS, DAMAGED_CODE, "")
         fields = self._seen.fields
         stored = fields.get("fingerprint", "")
         if re.fullmatch(rf"[0-9a-f]{{{FINGERPRINT_DIGITS}}}", stored) is None:
             defaults = {"class": DAMAGED_CLASS, "code": DAMAGED_CODE, "reason": DAMAGED_MESSAGE}
             texts = {name: fields.get(name) or default for name, default in defaults.items()}
-            stored = fingerprint(texts["class"], texts["code"], texts["reason"])
+            template = stored_template(texts["code"], texts["reason"], None)
+            stored = fingerprint(texts["class"], texts["code"], template)
             for name, text in texts.items():
                 if not fields.get(name):
                     self._set(name, text, "a text")

@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 
 from previewops.queue.fingerprint import fingerprint
 from previewops.queue.keys import Keys
+from previewops.queue.regrouping import Regrouping
 from previewops.queue.retry import DeadLetterCause, FailureCounter
 from previewops.queue.scripts import ScriptArgument, ScriptName, Scripts
 from previewops.redis_server.connection import is_wrong_type
@@ -122,6 +123,7 @@ class Leases:
         self._settings = settings
         self._worker = worker_id
         self._queue_born = ""
+        self._regrouping = Regrouping(redis, self.keys, self.scripts)
 
     async def wait_for_work(self, timeout_s: float) -> bool:
         """Blocks until a wake-up arrives or ``timeout_s`` (minimum 5 ms) has passed. Returns False if none arrived.
@@ -265,6 +267,13 @@ class Leases:
             self._settings.keep_actions,
         )
         return MaintenanceResult(recovered, admitted, _optional(due), _optional(expiry))
+
+    async def regroup(self) -> int:
+        """Compares a bounded number of stored dead letters with today's fingerprints, until all have been compared.
+
+        Returns how many moved to another group.
+        """
+        return 0 if self._regrouping.done else await self._regrouping.step()
 
     async def deregister_worker(self, worker_id: str, reason: str, *, lost: bool) -> list[str]:
         """Recovers all leases of an exited worker and removes its registration. Returns the ids."""

@@ -18,6 +18,7 @@ RENDER_FUNCTION = "render_preview"
 RECORD_FIELDS = (
     *(b"state", b"priority", b"project", b"accepted", b"claimed", b"finished", b"attempts", b"crashes"),
     *(b"requeues", b"progress", b"phase", b"worker", b"reason", b"class", b"code", b"cause", b"fingerprint"),
+    *(b"order", b"since"),
 )
 """Hash fields that make a record, as lua/include/record.lua lists them."""
 
@@ -85,8 +86,9 @@ class JobRecord:
     """One job as stored. Times are server ms since the epoch; None means "not yet".
 
     ``history`` has the first and the last attempts of all lives; ``attempts_dropped`` in between are not kept.
-    ``digest`` identifies the payload. It is "" for a job of a stock arq client, and in listings, which have
-    no payload.
+    ``queued_ms`` is when it last entered the queue: by its submit, a requeue, the end of a backoff or of a lost
+    lease; None if unknown. ``digest`` identifies the payload. It is "" for a job of a stock arq client, and in
+    listings, which have no payload.
     """
 
     job_id: str
@@ -112,6 +114,7 @@ class JobRecord:
     history: tuple[Attempt, ...] = ()
     attempts_dropped: int = 0
     digest: str = ""
+    queued_ms: int | None = None
 
     @property
     def fraction(self) -> float:
@@ -225,6 +228,7 @@ def record_from_redis(
         history=parse_history(attempts, key=key, unreadable=collector),
         attempts_dropped=row.integer("attempts_dropped"),
         digest=row.text("digest"),
+        queued_ms=max(row.optional_us("order") or 0, row.optional_us("since") or 0) // 1000 or None,
     )
 
 

@@ -80,6 +80,7 @@ class ScriptName(StrEnum):
     LIST_WEBHOOKS = auto()
     RESEND_WEBHOOKS = auto()
     REPAIR_ACCOUNTING = auto()
+    REGROUP = auto()
 
 
 @cache

@@ -22,6 +22,7 @@ MAX_KEYS = 20
 """Unreadable keys that are named; the others are only counted."""
 
 _INTEGER = re.compile(r"[0-9]{1,15}")
+_MICROSECONDS = re.compile(r"[0-9]{1,16}")
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?")
 
 
@@ -110,6 +111,15 @@ class StoredFields:
     def optional_integer(self, name: str) -> int | None:
         """Returns a whole number; None if the field is missing or damaged."""
         return parse_integer(self.fields.get(name), self)
+
+    def optional_us(self, name: str) -> int | None:
+        """Returns a time in µs, which has one digit more than other numbers; None if it is missing or damaged."""
+        value = self.fields.get(name)
+        if isinstance(value, str) and _MICROSECONDS.fullmatch(value):
+            return int(value)
+        if value is not None:
+            self.damaged()
+        return None
 
     def required_integer(self, name: str) -> int:
         """Returns a whole number. A missing field counts as damaged, and is 0."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
@@ -14,7 +13,7 @@ from previewops.queue.keys import Keys
 from previewops.queue.scripts import decode_pairs
 from previewops.redis_server.connection import is_wrong_type
 from previewops.settings import Settings
-from previewops.snapshot.model import QueueEvent
+from previewops.snapshot.model import EventPage, QueueEvent
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -23,14 +22,6 @@ MAX_PAGE_SIZE = 1_000
 
 EVENT_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
 _TIME = re.compile(r"[0-9]{1,15}")
-
-
-@dataclass(frozen=True, slots=True)
-class EventPage:
-    """Events, newest first. ``next_id`` continues the page; None at the beginning of the stream."""
-
-    events: tuple[QueueEvent, ...]
-    next_id: str | None
 
 
 class EventLog:

@@ -59,6 +59,14 @@ class QueueEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events, newest first. ``next_id`` continues the page; None at the beginning of the stream."""
+
+    events: tuple[QueueEvent, ...]
+    next_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunningJob:
     """A running job: claim time (server ms), progress (0..1), and earlier failures."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from previewops.errors import EXIT_INVALID, PreviewopsError
-from previewops.stores.asset_signatures import SIGNATURE_BYTES, SUPPORTED_KINDS, detect_extension
+from previewops.file_kinds import ASSET_KINDS, HEAD_BYTES, describe_head, detect_asset_kind, list_names
 from previewops.stores.assets import AssetStore, StoredAsset
 
 DRAFT_AGE_S = 86_400.0
@@ -42,8 +42,8 @@ class AssetKindUnsupported(PreviewopsError):
     code = "asset-kind-unsupported"
 
     def __init__(self, head: bytes) -> None:
-        found = f"a file that starts with the bytes {head[:8].hex(' ')}" if head else "an empty file"
-        super().__init__(f"asset: found {found}, allowed {SUPPORTED_KINDS}", hint="convert the file")
+        message = f"asset: found {describe_head(head)}, allowed {list_names(ASSET_KINDS)}"
+        super().__init__(message, hint="convert the file")
 
 
 class AssetDigestMismatch(PreviewopsError):
@@ -103,9 +103,9 @@ class AssetDraft:
         self.size += len(content)
         if self.size > self._max_bytes:
             raise AssetTooLarge(self._max_bytes)
-        if len(self._head) < SIGNATURE_BYTES:
-            self._head += bytes(content[: SIGNATURE_BYTES - len(self._head)])
-            if len(self._head) == SIGNATURE_BYTES:
+        if len(self._head) < HEAD_BYTES:
+            self._head += bytes(content[: HEAD_BYTES - len(self._head)])
+            if len(self._head) == HEAD_BYTES:
                 self._extension()
         self._digest.update(content)
         view = memoryview(content)
@@ -132,10 +132,10 @@ class AssetDraft:
         return assets.add(self._path, digest, extension)
 
     def _extension(self) -> str:
-        extension = detect_extension(self._head)
-        if extension is None:
+        kind = detect_asset_kind(self._head)
+        if kind is None:
             raise AssetKindUnsupported(self._head)
-        return extension
+        return kind.extension
 
 
 def sweep_drafts(folder: Path, now_s: float | None = None) -> int:

@@ -19,9 +19,9 @@ from typing import Any, BinaryIO
 from previewops.contract import FileUri, UriNotAllowed, parse_uri
 from previewops.contract_maxima import MAX_ASSETS
 from previewops.errors import PreviewopsError, Violation
+from previewops.file_kinds import ASSET_KINDS, HEAD_BYTES, describe_head, detect_asset_kind, list_names
 from previewops.message_formatting import escape_unprintable, quote
 from previewops.stores.asset_drafts import AssetDigestMismatch, AssetDraft, AssetTooLarge
-from previewops.stores.asset_signatures import SIGNATURE_BYTES, SUPPORTED_KINDS, detect_extension
 from previewops.stores.assets import AssetStore, asset_name
 
 _CHUNK = 1024 * 1024
@@ -150,7 +150,7 @@ def _plan_copy(uri: str, base: Path, assets: AssetStore, max_bytes: int) -> Asse
         ) from None
     with os.fdopen(descriptor, "rb") as file:
         _check_size(os.fstat(descriptor).st_size, max_bytes)
-        extension = _require_extension(file.read(SIGNATURE_BYTES))
+        extension = _require_extension(file.read(HEAD_BYTES))
         file.seek(0)
         digest = _hash_file(file, max_bytes)
     return AssetCopy(source, asset_name(digest, extension), digest, max_bytes)
@@ -206,12 +206,12 @@ def _copy(planned: AssetCopy, assets: AssetStore) -> None:
 
 
 def _require_extension(head: bytes) -> str:
-    extension = detect_extension(head)
-    if extension is None:
+    kind = detect_asset_kind(head)
+    if kind is None:
         raise _ImportProblem(
             "import-unknown-kind",
             "is not a supported picture or sound",
-            "an empty file" if not head else f"a file that starts with the bytes {head[:8].hex(' ')}",
-            SUPPORTED_KINDS,
+            describe_head(head),
+            list_names(ASSET_KINDS),
         )
-    return extension
+    return kind.extension

@@ -1,6 +1,6 @@
 """Draws the pictures of README.md and docs/rendering-options.md: ``python -m tests.docs.pictures``.
 
-Look at them before they are committed. Those of Japanese and emoji need Debian's fonts-droid-fallback and
+Look at them before they are committed. Those of Japanese, Chinese and emoji need the extra fonts and Debian's
 fonts-noto-color-emoji.
 """
 
@@ -23,7 +23,9 @@ from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.artifacts import ArtifactWriter
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.render import render
+from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.render.text.fontconfig import find_fonts
+from tests.docs.asset_kinds import write_kinds
 from tests.docs.documents import ROOT
 
 IMAGES = ROOT / "docs" / "images"
@@ -35,8 +37,23 @@ FILES = {
     "flying": "flying.jpg",
     "men": "men.webp",
     "lost": "nobody-has-this.png",
+    "drawing": "drawing.svg",
+    "art": "art.svg",
+    "rules": "rules.pdf",
+    "heic": "photo.heic",
+    "jxl": "photo.jxl",
+    "clip": "clip.mp4",
 }
-TITLES = {"board": "Before the first move", "mill": "The mill", "lost": "Left out"}
+TITLES = {
+    "board": "Before the first move",
+    "mill": "The mill",
+    "lost": "Left out",
+    "drawing": "SVG",
+    "rules": "PDF",
+    "heic": "HEIF",
+    "jxl": "JPEG XL",
+    "clip": "MP4",
+}
 TITLE, TEXT = "Making a mill", "Three men in a row are a mill: take one man from the other side."
 STILL = {"resolution": "1280x720", "format": "png", "imageFormat": "png"}
 DETAIL = (640, 120, 880, 255)  # of a frame of 1280x720: men, wood and the lines of the board
@@ -145,6 +162,10 @@ PICTURES: dict[str, Shot] = {
     "fit-focus": Shot({"assetIds": ONE}, assets={"fit": "cover", "focus": {"x": 0.5, "y": 0.1}}),
     "asset-title": Shot({"assetIds": ["board", "mill"]}, titled=True),
     "asset-gap": Shot({"assetIds": ["mill", "lost"]}, {"onAssetError": "gap"}, titled=True),
+    "asset-kinds": Shot(
+        {"assetIds": ["drawing", "rules", "heic", "jxl", "clip"], "layout": "grid"}, titled=True
+    ),
+    "asset-backing": Shot({"assetIds": ["art", "drawing"]}, {"theme": "dark"}),
     "portrait": Shot({"assetIds": TWO}, {"resolution": "720x1280"}),
     "square": Shot({"assetIds": TWO}, {"resolution": "720x720"}),
     "small": Shot({"assetIds": TWO}, {"resolution": "320x180"}),
@@ -173,6 +194,14 @@ PICTURES: dict[str, Shot] = {
         },
         {"theme": "dark"},
     ),
+    "language": Shot(
+        {
+            "title": "三子成線",
+            "text": "三顆棋子排成一線，便可取走對方一顆棋子：“骨、直、角”的寫法隨語言而不同。",
+            "assetIds": ONE,
+        },
+        {"language": "zh-Hant"},
+    ),
 }
 MOVING = "animation"
 """The one picture that moves: each card for its ``durationMs``."""
@@ -187,7 +216,7 @@ def payload(shot: Shot) -> dict[str, Any]:
             "id": name,
             "uri": f"{FOLDER}/{file}",
             **shot.assets,
-            **({"title": TITLES[name]} if shot.titled else {}),
+            **({"title": TITLES[name]} if shot.titled and name in TITLES else {}),
         }
         for name, file in FILES.items()
         if name in used
@@ -226,7 +255,7 @@ def _job(request: dict[str, Any]) -> dict[str, Any]:
 def rendered(made: dict[str, Any], root: Path, out: Path) -> Path:
     """Renders a job with the fonts of this machine; returns the folder of the bundle."""
     render(
-        made,
+        read_storyboard(made),
         opener=FileAssetOpener((root,)),
         writer=ArtifactWriter(FolderOutput(out), RenderLimits().output_bytes),
         limits=RenderLimits(),
@@ -243,6 +272,7 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_assets(root / FOLDER)
+        write_kinds(root / FOLDER)
         for name, shot in PICTURES.items():
             if not names or name in names:
                 image = shot.take(rendered(payload(shot), root, root / name))

@@ -94,7 +94,9 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
 
 def test_each_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    declared = [re.split(r"[^a-z.-]", requirement, maxsplit=1)[0] for requirement in project["dependencies"]]
+    declared = [
+        re.split(r"[^a-z0-9.-]", requirement, maxsplit=1)[0] for requirement in project["dependencies"]
+    ]
     documented = table(ARCHITECTURE, "## Dependencies")
     assert [name for name, _ in documented] == declared
     assert all(reason for _, reason in documented)

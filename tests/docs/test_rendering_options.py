@@ -14,7 +14,12 @@ from previewops.contract import limits as contract_limits
 from previewops.contract.url import MAX_URL_CHARACTERS
 from previewops.settings import Settings, variable_of
 from previewops.worker.assets.fetch import MAX_REDIRECTS
-from previewops.worker.render.decode_memory import PictureLayout, bytes_per_pixel, jpeg_bytes
+from previewops.worker.render.decode.memory import (
+    CLIP_BYTES_PER_PIXEL,
+    PictureLayout,
+    bytes_per_pixel,
+    jpeg_bytes,
+)
 from previewops.worker.render.limits import MIB, RenderLimits
 from tests.docs.codes import codes_of_the_program, uses_of
 from tests.docs.documents import ROOT, links, section, spans, table
@@ -132,6 +137,10 @@ _LAYOUTS = {
     "WebP, still or animated": PictureLayout("WEBP", "RGBA", frames=100),
     "AVIF, opaque, 8 bits": PictureLayout("AVIF", "RGB"),
     "AVIF, transparent, 10 bits": PictureLayout("AVIF", "RGBA", sample_bytes=2),
+    "HEIF": PictureLayout("HEIF", "RGB"),
+    "JPEG XL": PictureLayout("JXL", "RGB"),
+    "TIFF": PictureLayout("TIFF", "RGB"),
+    "BMP": PictureLayout("BMP", "RGB"),
     "GIF, animated": PictureLayout("GIF", "RGBA", frames=2),
     "PNG, animated": PictureLayout("PNG", "RGBA", frames=2),
     "AVIF, animated, 8 frames or more, opaque, 8 bits": PictureLayout("AVIF", "RGB", frames=99),
@@ -145,6 +154,7 @@ def test_the_pixels_that_fit_into_memory_are_listed_by_format() -> None:
     costs = {name: bytes_per_pixel(layout) for name, layout in _LAYOUTS.items()}
     opaque = max(bytes_per_pixel(PictureLayout(kind, "RGB")) for kind in ("PNG", "GIF"))
     costs["JPEG, PNG, GIF, opaque"] = max(opaque, jpeg_bytes(0, 1, 1))
+    costs["video"] = CLIP_BYTES_PER_PIXEL
     costs["JPEG, progressive, full colour, at 3840x2160"] = jpeg_bytes(3, 1, 1)
     for name, cost in costs.items():
         limits = (RenderLimits(), RenderLimits(memory_bytes=2_048 * MIB))

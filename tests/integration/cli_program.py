@@ -175,7 +175,7 @@ class QueueDriver:
             counter=FailureCounter.ATTEMPTS,
             attempt_json=json.dumps(attempt.as_json()),
             reason=DeadLetterReason(
-                DeadLetterCause.PERMANENT, error_class, code, message, fingerprint(error_class, code, message)
+                DeadLetterCause.PERMANENT, error_class, code, message, fingerprint(error_class, code, "")
             ),
         )
 

@@ -330,11 +330,13 @@ def act_write_much(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]
 
 
 def act_decode_all(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
-    """Decodes every named asset. Returns the error code of each, "" for success."""
-    return {"codes": [_decoded(context, name, sound=spec["sound"]) for name in spec["names"]]}
+    """Decodes every named asset. Returns the error code of each, "" for success, and what differs of messages."""
+    results = [_decoded(context, name, sound=spec["sound"]) for name in spec["names"]]
+    messages = {message.partition("): ")[2] for _, message in results if message}
+    return {"codes": [code for code, _ in results], "messages": sorted(messages)}
 
 
-def _decoded(context: TaskContext, name: str, *, sound: bool) -> str:
+def _decoded(context: TaskContext, name: str, *, sound: bool) -> tuple[str, str]:
     from previewops.worker.assets.opener import AssetRef
     from previewops.worker.render.encode.sound import SoundTrack
     from previewops.worker.render.layout.geometry import Size
@@ -352,7 +354,7 @@ def _decoded(context: TaskContext, name: str, *, sound: bool) -> str:
             else:
                 decode_picture(ref, file, RenderLimits(), Size(20, 20))
     except JobError as error:
-        return error.code
+        return error.code, error.message
     except MemoryError:  # an allowed size that exceeds this process's memory
-        return "out-of-memory"
-    return ""
+        return "out-of-memory", ""
+    return "", ""

@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.settings import Settings
-from previewops.snapshot.event_log import EventLog, EventPage
+from previewops.snapshot.event_log import EventLog
+from previewops.snapshot.model import EventPage
 from tests.api_support import serve_api
 from tests.integration.cli_program import Program
 from tests.queue_support import QueueFixture, payload, queue_fixture

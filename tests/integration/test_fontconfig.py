@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from previewops.worker.render.storyboard import read_storyboard
+from previewops.worker.render.text import fontconfig
 from previewops.worker.render.text.fontconfig import find_fonts
-from previewops.worker.render.text.fontfiles import FontFile
+from previewops.worker.render.text.fontfiles import FontFile, FontSources
+from previewops.worker.render.text.fonts import FontWeight
+from previewops.worker.render.text.typesetting import Typesetter
+from tests.render_support import payload
 
 FC_MATCH = r"""#!/bin/sh
 case "$3" in
@@ -20,12 +25,18 @@ esac
 
 
 @pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_packages: None) -> Path:
     """Returns a fake fc-match, alone on the PATH with the shell tools."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
     return folder / "fc-match"
+
+
+@pytest.fixture
+def without_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hides the font packages of the extra `fonts`."""
+    monkeypatch.setattr(fontconfig, "_FONT_PACKAGES", ("previewops_absent_fonts",))
 
 
 def make(program: Path, script: str) -> None:
@@ -46,6 +57,7 @@ def test_a_failing_fontconfig_gives_no_fonts(program: Path, script: str) -> None
     assert find_fonts([]).system == ()
 
 
+@pytest.mark.usefixtures("without_packages")
 def test_without_fontconfig_there_are_no_host_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_fonts([]).system == ()
@@ -66,3 +78,49 @@ def test_fontconfig_of_the_host_lists_files() -> None:
     fonts = find_fonts([])
     assert all(Path(file.path).is_file() for file in fonts.system)
     assert len(set(fonts.system)) == len(fonts.system)
+
+
+STORYBOARDS = {
+    "Chinese": ("骨直角门：这个国家", "zh-Hans"),
+    "Japanese": ("骨直角門：ひらがな", "ja"),
+    "Korean": ("한국어 미리보기", "ko"),
+    "Hindi": ("नमस्ते क्षत्रिय", "hi"),
+    "Thai": ("วางหมากของคุณเก้าตัว", "th"),
+    "Arabic": ("صباح فوق الضباب", "ar"),
+    "Urdu": ("ہر کھلاڑی کے پاس نو مہرے ہیں۔", "ur"),
+    "Bengali": ("বাংলা ভাষা", None),
+    "Tamil": ("தமிழ் மொழி", None),
+    "Khmer": ("ភាសាខ្មែរ", None),
+    "Burmese": ("မြန်မာဘာသာ", None),
+    "Lao": ("ພາສາລາວ", None),
+}
+
+
+@pytest.mark.parametrize("language", STORYBOARDS)
+def test_the_extra_draws_every_script_on_a_host_without_fonts(
+    language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    text, tag = STORYBOARDS[language]
+    board = read_storyboard(payload(title=text, description=""))
+    assert board.language == tag
+    typesetter = Typesetter(find_fonts([]), board.shaping_language)
+    words = [
+        typesetter.fit_line(text, weight, 40, 2_000).lines[0]
+        for weight in (FontWeight.REGULAR, FontWeight.BOLD)
+    ]
+    assert typesetter.undrawn == ()
+    regular, bold = ([run for run in line.runs if not run.text.isspace()] for line in words)
+    assert len({run.face.file for run in regular}) == 1, "one font for all words of a script"
+    assert {run.face.weight for run in regular} == {400}
+    assert {run.face.weight for run in bold} == {700}
+
+
+def test_upright_faces_precede_italic_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (folder,) = (path for path in fontconfig._package_folders() if path.name == "manimgx_fonts")
+    assert any("Italic" in path.name for path in folder.iterdir())
+    run = Typesetter(FontSources(preferred=find_fonts([folder]).preferred)).fit_line(
+        "a", FontWeight.REGULAR, 40, 90
+    )
+    assert not run.lines[0].runs[0].face.info.italic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from previewops.worker.render_task import RenderTask
 from previewops.worker.sandbox.child import ChildLimits
 from previewops.worker.sandbox.file_server import FileServer
 from previewops.worker.sandbox.pool import RenderPool
+from tests import extra_kinds
 from tests.hostile import corpus, damaged, harmless, no_files, pictures
 from tests.render_support import payload
 from tests.sample_sounds import KINDS, encode_sound, tone
@@ -29,6 +31,17 @@ from tests.web_server import complete_response, redirect_to, serving, slow_respo
 MIB = 1024 * 1024
 SEED = 20261124
 CORPUS = corpus()
+EXTRA_FILES = extra_kinds.files()
+WORDS = re.compile(
+    r"found (?:"
+    r"[A-Za-z0-9 ]+ data that (?:is damaged|ends in the middle)|an empty file|an unknown file format"
+    r"|[A-Z][A-Za-z0-9 ]+|[0-9]+ pixels|[0-9]+x[0-9]+(?:, [0-9]+ pixels| in [A-Za-z0-9 ]+)"
+    r"|(?:over )?[0-9]+ frames? of [0-9]+x[0-9]+|an SVG of more than [a-z0-9, ]+"
+    r"|[A-Za-z0-9]+ sound (?:that cannot be decoded|without (?:a whole frame|a sound stream))"
+    r"|[A-Za-z0-9]+ with the codec [a-z0-9_]+|a file that starts with the bytes [0-9a-f ]+"
+    r"), allowed [a-zA-Z0-9, ]+"
+)
+"""Everything that messages about damaged files say."""
 
 
 class Renderer:
@@ -160,6 +173,8 @@ async def fuzzed(renderer: Renderer, originals: list[bytes], count: int, *, soun
             spec = {"act": "decode_all", "names": names, "sound": sound}
             result = await pool.run(spec, deadline_s=120, handle_request=file_server.handle)
             results.update(result["codes"])
+            for message in result["messages"]:
+                assert WORDS.fullmatch(message), f"not in words of this program: {message!r}"
         assert pool.child_pids() == pids, "a process was lost"
         assert (pool.crashes, pool.deadline_kills) == (0, 0)
     finally:
@@ -174,6 +189,22 @@ async def test_two_thousand_mutated_pictures_crash_no_process(renderer: Renderer
     assert set(results) <= {"", "asset-corrupt", "asset-unsupported"} | sizes
     assert results["asset-corrupt"] > 300, "the mutations prove little"
     assert results[""] > 100
+
+
+async def test_mutated_documents_drawings_and_videos_crash_no_process(renderer: Renderer) -> None:
+    originals = list(extra_kinds.files().values())
+    results = await fuzzed(renderer, originals, 60 * len(originals), sound=False)
+    sizes = {"asset-too-many-pixels", "out-of-memory", "asset-page-missing"}
+    assert set(results) <= {"", "asset-corrupt", "asset-unsupported"} | sizes
+    assert results["asset-corrupt"] > 100
+    assert results[""] > 50
+
+
+@pytest.mark.parametrize("name", EXTRA_FILES)
+async def test_each_kind_of_an_extra_is_rendered_in_a_confined_process(renderer: Renderer, name: str) -> None:
+    (renderer.folder / "assets" / name).write_bytes(EXTRA_FILES[name])
+    summary = await renderer.render(name)
+    assert any(entry["path"] == "poster.png" for entry in summary["artifacts"])
 
 
 async def test_mutated_sounds_crash_no_process(renderer: Renderer) -> None:

@@ -9,6 +9,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pillow_heif
+import pillow_jxl  # noqa: F401 - registers the format
 import pytest
 from PIL import Image, ImageDraw
 
@@ -16,16 +18,16 @@ from previewops.contract import validate
 from previewops.job_errors import PermanentJobError
 from previewops.settings import Settings
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener
-from previewops.worker.render.decode_memory import PictureLayout, bytes_per_pixel, jpeg_bytes
+from previewops.worker.render.decode.memory import PictureLayout, bytes_per_pixel, jpeg_bytes
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import MIB, RenderLimits
-from previewops.worker.render.pictures import decode_picture
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.render_task import RenderTask
 from previewops.worker.sandbox.child import ChildLimits
 from previewops.worker.sandbox.pool import RenderPool
-from tests.render_support import payload
+from tests.render_support import decode_image, payload
 
+pillow_heif.register_heif_opener()
 SMALL_MB = 256  # the least that the setting allows
 WIDTH = 2_000
 
@@ -85,6 +87,14 @@ CASES: dict[str, tuple[float, Callable[[Path, int], None]]] = {
         bytes_per_pixel(PictureLayout("AVIF", "RGBA")),
         still("RGBA", "AVIF", speed=10, subsampling="4:4:4"),
     ),
+    "HEIF": (bytes_per_pixel(PictureLayout("HEIF", "RGB")), still("RGB", "HEIF", quality=20)),
+    "HEIF transparent": (bytes_per_pixel(PictureLayout("HEIF", "RGBA")), still("RGBA", "HEIF", quality=20)),
+    "JPEG XL": (bytes_per_pixel(PictureLayout("JXL", "RGB")), still("RGB", "JXL", effort=1)),
+    "JPEG XL transparent": (bytes_per_pixel(PictureLayout("JXL", "RGBA")), still("RGBA", "JXL", effort=1)),
+    "TIFF": (bytes_per_pixel(PictureLayout("TIFF", "RGB")), still("RGB", "TIFF", compression="tiff_lzw")),
+    "TIFF transparent": (bytes_per_pixel(PictureLayout("TIFF", "RGBA")), still("RGBA", "TIFF")),
+    "TIFF 16 bits": (bytes_per_pixel(PictureLayout("TIFF", "I;16")), still("I;16", "TIFF")),
+    "BMP": (bytes_per_pixel(PictureLayout("BMP", "RGB")), still("RGB", "BMP")),
     "AVIF animated": (
         bytes_per_pixel(PictureLayout("AVIF", "RGB", 8)),
         moving("RGB", "AVIF", 8, speed=10, subsampling="4:4:4"),
@@ -160,7 +170,7 @@ async def test_a_jpeg_is_limited_by_its_coefficients_and_not_by_its_pixels(tmp_p
         await render("progressive")
     limits = RenderLimits(memory_bytes=SMALL_MB * MIB)
     with pytest.raises(PermanentJobError) as caught:
-        decode_picture(AssetRef("it", "it"), BytesIO(progressive(fits + 80)), limits, Size(1280, 720))
+        decode_image(AssetRef("it", "it"), BytesIO(progressive(fits + 80)), limits, Size(1280, 720))
     assert caught.value.code == "asset-too-many-pixels"
     assert "PREVIEW_MEMORY_LIMIT_MB" in str(caught.value.hint)
 

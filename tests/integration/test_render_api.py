@@ -157,11 +157,11 @@ def test_a_plan_is_printed(program: Program, job: Path) -> None:
 
 
 def test_failures_are_reported_without_a_traceback_and_leave_no_files(program: Program, job: Path) -> None:
-    (job.parent / "picture.png").write_bytes(b"%PDF-1.4")
+    (job.parent / "picture.png").write_bytes(b"%!PS-Adobe-3.0")
     out = job.parent / "out"
     done = program.run("render", str(job), "-o", str(out))
     assert done.code == 1
-    assert "found PDF, allowed JPEG, PNG, WebP, GIF or AVIF" in done.err
+    assert "found PostScript, allowed JPEG, PNG, WebP, GIF, AVIF" in done.err
     assert "hint: convert the picture" in done.err
     as_json = program.run("render", str(job), "-o", str(out), "--json")
     assert json.loads(as_json.out)["error"] == "asset-unsupported"

@@ -205,6 +205,8 @@ def test_a_dry_run_lists_the_files_of_the_render(
             assert entry["frames"] == getattr(image, "n_frames", 1)
     assert dry_run["plan"]["durationMs"] == summary["durationMs"]
     assert dry_run["plan"]["estimate"]["bytes"] > 0
+    assert dry_run["plan"]["text"]["maxCharactersPerText"] == 4_000
+    assert dry_run["plan"]["text"]["characters"] > 0
     assert dry_run["plan"]["assets"][0] == {
         "id": "wide",
         "uri": "wide.jpg",
@@ -318,9 +320,9 @@ def test_each_asset_is_decoded_once(tmp_path: Path, root: Path, monkeypatch: pyt
     decoded: list[str] = []
     original = picture_cache.decode_picture
 
-    def counting(ref: Any, *rest: Any) -> Image.Image:
+    def counting(ref: Any, *rest: Any, **options: Any) -> Any:
         decoded.append(ref.id)
-        return original(ref, *rest)
+        return original(ref, *rest, **options)
 
     monkeypatch.setattr(picture_cache, "decode_picture", counting)
     render_into(tmp_path / "out", payload(STEPS * 3, assets()), root)
@@ -346,7 +348,7 @@ def test_progress_grows_to_one(tmp_path: Path, root: Path) -> None:
         (lambda root: (root / "wide.jpg").rename(root / "wide.jpg.part"), "asset-incomplete"),
         (lambda root: (root / "wide.jpg").write_bytes(b"\xff\xd8\xff invalid"), "asset-corrupt"),
         (lambda root: os.truncate(root / "wide.jpg", 3_000), "asset-corrupt"),
-        (lambda root: (root / "wide.jpg").write_bytes(b"%PDF-1.4"), "asset-unsupported"),
+        (lambda root: (root / "wide.jpg").write_bytes(b"%!PS-Adobe-3.0"), "asset-unsupported"),
     ],
 )
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -487,12 +489,12 @@ def test_an_unwritable_staging_folder_is_transient(tmp_path: Path, root: Path) -
 
 
 def test_memory_errors_are_raised(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from previewops.worker.render import pictures
+    from previewops.worker.render.decode import pillow_picture
 
     def exhausted(*_args: Any) -> Image.Image:
         raise MemoryError
 
-    monkeypatch.setattr(pictures, "resize", exhausted)
+    monkeypatch.setattr(pillow_picture, "resize", exhausted)
     with pytest.raises(MemoryError):
         build(tmp_path / "out", payload(STEPS, assets()), root)
 

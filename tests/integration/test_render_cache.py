@@ -182,7 +182,7 @@ async def test_a_bundle_with_gaps_is_rendered_each_time(harness: CacheHarness) -
         summary = await harness.render(job, name)
         assert "reused" not in summary
         assert "shown as a gap (asset-missing)" in summary["warnings"][0]
-    lost.write_bytes(b"%PDF-1.4")  # the file exists; only the render process notices that it is broken
+    lost.write_bytes(b"%!PS-Adobe-3.0")  # the file exists; only the render process notices that it is broken
     for name in ("three", "four"):
         summary = await harness.render(job, name)
         assert "reused" not in summary

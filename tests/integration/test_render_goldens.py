@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from previewops.worker.render.layout.sheet import ContactSheet
 from previewops.worker.render.paint import Painter
 from previewops.worker.render.storyboard import Asset, read_storyboard
 from previewops.worker.render.text.fontfiles import FontFile, FontSources
-from previewops.worker.render.text.typesetting import Typesetter, detect_language
+from previewops.worker.render.text.typesetting import Typesetter
 from tests.render_support import payload
 from tests.sample_pictures import landscape, mark
 
@@ -41,7 +42,33 @@ RESOLUTIONS = ("320x180", "1280x720", "3840x2160", "1080x1920", "1080x1080")
 LARGEST = "3840x2160"  # slow: only for some scripts
 CJK = ("/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf", "fonts-droid-fallback", "acb6440a713d")
 EMOJI = ("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf", "fonts-noto-color-emoji", "e5899ed38b8e")
-FONTS = {"japanese": CJK, "emoji": EMOJI}
+
+
+def site_packages(path: str) -> str:
+    """Returns the path of a file of an installed package; it may not exist."""
+    package, _, name = path.partition("/")
+    spec = find_spec(package)
+    folders = (spec and spec.submodule_search_locations) or ["/absent"]
+    return str(Path(folders[0]) / name)
+
+
+FONTS = {
+    "japanese": CJK,
+    "emoji": EMOJI,
+    "hindi": (
+        site_packages("manimgx_fonts/NotoSansDevanagari[wght].ttf"),
+        "previewops[fonts]",
+        "bf99bf762743",
+    ),
+    "thai": (site_packages("manimgx_fonts/NotoSansThai[wght].ttf"), "previewops[fonts]", "13f52f79b04f"),
+    "urdu": (site_packages("manimgx_fonts/NotoSansArabic[wght].ttf"), "previewops[fonts]", "3fae4d7239d1"),
+    "chinese": (
+        site_packages("manimgx_fonts_cjk/NotoSansCJK-VF.otf.ttc"),
+        "previewops[fonts]",
+        "d3d8256cdec8",
+    ),
+}
+EXTRA = ("hindi", "thai", "urdu", "chinese")  # scripts of the extra fonts: at one resolution
 
 WORDS = {
     "latin": (
@@ -74,6 +101,30 @@ WORDS = {
         ["Climb 🧗🏽‍♀️ early", "Wait ⏳", "Three 📷📷📷"],
         "Drink 💧 before 🌅, and ★★★☆☆ ✓ 1️⃣ 🇨🇭.",
     ),
+    "hindi": (
+        "कोहरे के ऊपर सुबह",
+        "रोशनी बदलने पर कहाँ खड़े हों।",
+        ["उजाले से पहले चढ़ें", "घाटी में रुकें", "तीन लेंस"],
+        "पहले घंटे में रास्ता कठिन है: धीरे चलें, और जल्दी पानी पिएँ (0.5 l)।",
+    ),
+    "thai": (
+        "เช้าเหนือหมอก",
+        "ควรยืนตรงไหนเมื่อแสงเปลี่ยน",
+        ["ปีนก่อนฟ้าสาง", "รอที่ช่องเขา", "เลนส์สามตัว"],
+        "ชั่วโมงแรกทางชันมากจึงควรเดินช้าๆและดื่มน้ำแต่เนิ่นๆ (0.5 l)",
+    ),
+    "urdu": (
+        "دھند کے اوپر صبح",
+        "روشنی بدلے تو کہاں کھڑے ہوں۔",
+        ["اجالے سے پہلے چڑھیں", "درے پر ٹھہریں", "تین عدسے"],
+        "پہلے گھنٹے راستہ ڈھلوان ہے: 4:30 پر نکلیں (25 منٹ)، Nikon 70-200mm کے ساتھ۔",
+    ),
+    "chinese": (
+        "雾上的早晨",
+        "光线变化时，应该站在“哪里”。",
+        ["天亮之前登山", "在鞍部等待", "三个镜头"],
+        "第一个小时的路很陡：请慢慢走，并且早点喝水（0.5 升），直角门骨。",
+    ),
 }
 FRAMES: tuple[tuple[int, str, list[str]], ...] = (
     (0, "full", ["dawn"]),
@@ -95,7 +146,8 @@ CASES = [
     (resolution, script)
     for resolution in RESOLUTIONS
     for script in WORDS
-    if resolution != LARGEST or script in ("latin", "arabic", "japanese")
+    if (resolution != LARGEST or script in ("latin", "arabic", "japanese"))
+    and (resolution == "1280x720" or script not in EXTRA)
 ]
 
 
@@ -137,13 +189,15 @@ def drawn(resolution: str, script: str) -> Image.Image:
     board = read_storyboard(
         payload(steps, assets, title=title, description=description, **{"resolution": resolution, **theme})
     )
-    typesetter = Typesetter(sources(script), detect_language(board.texts))
+    typesetter = Typesetter(sources(script), board.shaping_language)
     shapes = {name: Size(*picture.size) for name, picture in PICTURES.items()}
     painter, sheet = Painter(board, ReadyPictures(), typesetter), ContactSheet(board, typesetter)  # type: ignore[arg-type]
     small = []
     for index, layout in enumerate(lay_out_frames(board, shapes, typesetter)):
         image = painter.draw_frame(layout)
-        sheet.add(index, image, board.steps[index - 1].heading if index else title, layout.duration_ms)
+        sheet.add(
+            index, image, board.step_heading(board.steps[index - 1]) if index else title, layout.duration_ms
+        )
         small.append(image.resize(Size(*image.size).fitted(Size(CELL, CELL)), Image.Resampling.BOX))
     assert typesetter.undrawn == ()
     width, height = small[0].size

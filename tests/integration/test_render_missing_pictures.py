@@ -45,11 +45,11 @@ def truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
-def replace_with_pdf(path: Path) -> None:
-    path.write_bytes(b"%PDF-1.4")
+def replace_with_postscript(path: Path) -> None:
+    path.write_bytes(b"%!PS-Adobe-3.0")
 
 
-BREAKAGES = {"asset-missing": remove, "asset-corrupt": truncate, "asset-unsupported": replace_with_pdf}
+BREAKAGES = {"asset-missing": remove, "asset-corrupt": truncate, "asset-unsupported": replace_with_postscript}
 
 
 def job(*steps: list[str], layout: str = "auto", **options: Any) -> dict[str, Any]:

@@ -26,7 +26,9 @@ from previewops.errors import (
     WrongState,
 )
 from previewops.queue.dead_letter_filter import DeadLetterFilter
+from previewops.queue.filter_query import parse_filter
 from previewops.queue.keys import Keys
+from previewops.queue.listing import JobList
 from previewops.queue.queue import Receipt
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.queue.start_check import check_queue
@@ -461,3 +463,16 @@ async def test_a_queue_in_use_is_not_moved(redis_url: str) -> None:
         await b.queue.submit(payload("x"))
         with pytest.raises(QueueInUse, match="queue preview-jobs: found data"):
             await move(b, "old:name", QUEUE)
+
+
+async def test_a_healthy_job_is_readable_in_every_list(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload("a"))
+        listing = JobList(b.queue.redis, b.queue.settings)
+        page = await listing.page(state=None, query=parse_filter(""))
+        assert ([record.job_id for record in page.rows], page.unreadable.count) == (["a"], 0)
+        assert page.rows[0].queued_ms == page.rows[0].accepted_ms
+        claim = await b.claim_one()
+        await b.worker().release([claim])
+        page = await listing.page(state=None, query=parse_filter(""))
+        assert page.unreadable.count == 0

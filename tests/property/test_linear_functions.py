@@ -18,13 +18,20 @@ from previewops.api.request_params import RequestParams, acting_operator
 from previewops.contract import find_violations, parse_payload
 from previewops.errors import PreviewopsError
 from previewops.logs.redaction import sanitize
-from previewops.queue.fingerprint import fingerprint
+from previewops.queue.fingerprint import foreign_template, stored_template
+from previewops.worker.render.text.bidi import embedding_levels
+from previewops.worker.render.text.fontfiles import FontSources
+from previewops.worker.render.text.fonts import FontWeight, get_font_chain
+from previewops.worker.render.text.line_breaking import LineBreaker
+from previewops.worker.render.text.paragraphs import TextAnalyser, normalise
+from previewops.worker.render.text.shaping import Shaper
 from tests.growth import superlinear_size
 from tests.patterns import source_files
 
 READERS = (
     "previewops.api",
     "previewops.contract",
+    "previewops.file_kinds",
     "previewops.formatting",
     "previewops.host_patterns",
     "previewops.logs.redaction",
@@ -33,7 +40,11 @@ READERS = (
     "previewops.recording.format",
     "previewops.redis_server.connection",
     "previewops.worker.assets.ip_policy",
+    "previewops.worker.render.decode",
     "previewops.worker.render.text.bidi",
+    "previewops.worker.render.text.characters",
+    "previewops.worker.render.text.languages",
+    "previewops.worker.render.text.paragraphs",
     "previewops.worker.render.text.segmentation",
     "previewops.tui.viewmodel",
 )
@@ -49,6 +60,7 @@ UNITS = (
     *("a ", "a.", "a/", "a:", "a,", "a=", "a@", "a-", "'a", ' "a', '\\"', "%41", "../", "&a=1", "1e", "!a"),
     *("[{", '{"a":'),
     *("\u202e", "\u0301", "\u05d0", "\U0001f469\u200d", "日", "\ud800", "\u00ad"),
+    *("a\u05d0", "\u2067\u05d0", "\u2068", "(\u05d0)", "(a", "\u0e01", "\u00a0a"),
 )  # fmt: skip
 
 Work = Callable[[Any], object]
@@ -78,15 +90,24 @@ def query_of(text: str) -> QueryParams:
     return QueryParams(text.encode("utf-8", "replace"))
 
 
+def break_into_lines(text: str) -> object:
+    chain, weight = get_font_chain(FontSources()), FontWeight.REGULAR
+    paragraphs = [TextAnalyser(chain).paragraph(part, weight) for part in normalise(text).split("\n")]
+    return LineBreaker(Shaper(chain), paragraphs, weight, size=20, width=800).lines(stop=10_000)
+
+
 ADAPTERS: dict[str, Work] = {
     "Range": lambda text: select_range("GET", {"range": "bytes=" + text}, '"x"', 100),
     "If-None-Match": lambda text: select_range("GET", {"if-none-match": text}, '"x"', 100),
     "If-Range": lambda text: select_range("GET", {"if-range": text, "range": "bytes=0-1"}, '"x"', 100),
     "X-Preview-User": lambda text: acting_operator({"x-preview-user": text}),
     "Origin": lambda text: is_same_origin(text, text),
+    "levels": lambda text: embedding_levels(text, 1),
+    "line breaks": break_into_lines,
     "query": lambda text: RequestParams.from_query(query_of(text)).raise_violations(),
     "cursor": lambda text: _decode_cursor(RequestParams.from_query(query_of("cursor=1~" + text))),
-    "fingerprint": lambda text: fingerprint("Error", "code", text),
+    "foreign_template": lambda text: foreign_template(text, text),
+    "stored_template": lambda text: stored_template("render-crashed", text, text),
     "log line": lambda text: sanitize({"event": text, "error": [text] * 3, "exception": text}),
 }
 """Functions of several arguments, each by the argument that comes from outside."""

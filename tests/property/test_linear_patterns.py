@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from previewops.stores.asset_signatures import SIGNATURES
+from previewops.file_kinds import _SIGNATURES
 from tests.growth import superlinear_size
 from tests.patterns import ROOT, UsedPattern, attacks, collect_patterns, unusual_imports
 
@@ -43,9 +43,8 @@ LOCAL_PATTERNS = {
         UsedPattern("schemas", re.compile(text.replace("$", r"\Z")), frozenset({"search"}))
         for text in sorted(set(schema_patterns()))
     ],
-    ("previewops/stores/asset_signatures.py", "signature"): [
-        UsedPattern("signatures", re.compile(signature, re.DOTALL), frozenset({"match"}))
-        for signature, _ in SIGNATURES
+    ("previewops/file_kinds.py", "pattern"): [
+        UsedPattern("signatures", pattern, frozenset({"match"})) for pattern, _ in _SIGNATURES
     ],
 }
 """The values of patterns that exist inside of functions only."""

@@ -18,7 +18,7 @@ from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGrou
 from previewops.queue.pages import Cursor, ListPage
 from previewops.queue.records import JobRecord
 from previewops.snapshot.history import History
-from previewops.snapshot.model import Snapshot
+from previewops.snapshot.model import EventPage, QueueEvent, Snapshot
 from previewops.stores.folder.store import FolderStore
 from previewops.stores.port import ArtifactFile, BundleStore
 from previewops.tui.app import OperatorApp
@@ -83,6 +83,17 @@ class FakeSource:
     async def health(self, snapshot: Snapshot, history: History) -> Health:
         self._up()
         return self.verdict
+
+    # -- actions of operators, oldest first
+
+    acts: tuple[QueueEvent, ...] = tuple(event for event in scenes.BUSY.events if event.fields.get("who"))
+
+    async def actions(self, before: str | None, limit: int) -> EventPage:
+        self._up()
+        ids = [event.event_id for event in self.acts]
+        end = len(ids) if before is None else ids.index(before)
+        page = self.acts[max(0, end - limit) : end][::-1]
+        return EventPage(page, page[-1].event_id if end > limit else None)
 
     # -- jobs: one call examines ``page_budget`` jobs; ``bundles`` is the folder of their files
 

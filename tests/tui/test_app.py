@@ -6,11 +6,13 @@ import pytest
 from rich.console import RenderableType
 from textual.app import App
 from textual.screen import Screen
+from textual.widgets import Input, OptionList
 
 from previewops.tui.app import INTERVALS_S, SWITCH_S
 from previewops.tui.commands.commands import Pause, ReadOnly, ReadOnlyExecutor, Resume
 from previewops.tui.keymap import GLOBAL, SCREENS, action_name
 from previewops.tui.screens.base import OperatorScreen
+from previewops.tui.screens.command_palette import ActionPalette
 from previewops.tui.terminal.palette import themes
 from tests.tui import scenes
 from tests.tui.screen_support import (
@@ -99,6 +101,9 @@ async def test_pause_asks_for_a_reason_and_resume_shows_it() -> None:
         assert executor.commands == []
         await pilot.press("p")
         await until(pilot, lambda: "Pause the queue" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "Enter a reason." in screen_text(app))
+        assert executor.commands == [], "a pause tells everybody why"
         await pilot.press(*"disks", "enter")
         await until(pilot, lambda: executor.commands == [Pause("disks")])
         source.snapshot = scenes.PAUSED
@@ -202,7 +207,7 @@ async def test_the_line_of_keys_can_be_clicked() -> None:
         await pilot.click(offset=(line.index("Freeze") + 2, SIZE[1] - 1))
         await until(pilot, lambda: app.view.frozen)
         await pilot.click(offset=(line.index("Hour/day") + 2, SIZE[1] - 1))
-        await until(pilot, lambda: "last day" in screen_text(app))
+        await until(pilot, lambda: "about a day" in screen_text(app))
 
 
 async def test_help_has_every_key() -> None:
@@ -264,6 +269,7 @@ async def test_a_small_terminal_shows_the_minimum_size_and_keeps_its_keys() -> N
         await pilot.press("p")  # nothing is executed that is not visible
         await until(pilot, lambda: "Not executed" in screen_text(app))
         assert app.screen is app.front_screen
+        assert "Pause" not in screen_text(app).splitlines()[-1]
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: "Latest events" in screen_text(app))
 
@@ -292,7 +298,9 @@ async def test_alarms_are_below_the_headline_with_advice() -> None:
     source = FakeSource()
     app = make_app(source)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await until(pilot, lambda: "a job has waited 412 s  `previewops stats`, then" in screen_text(app))
+        await until(
+            pilot, lambda: "a job has waited 412 s  5 opens Workers  `previewops stats`" in screen_text(app)
+        )
         # the snapshot itself ends the alarm, without a health reading
         await renew(pilot, app, source, scenes.IDLE)
         await until(pilot, lambda: "a job has waited" not in screen_text(app))
@@ -350,3 +358,103 @@ def test_mutating_global_actions() -> None:
 def test_global_actions_have_unique_keys() -> None:
     keys = [key for key_action in GLOBAL for key in key_action.keys.split(",")]
     assert len(keys) == len(set(keys))
+
+
+async def test_the_palette_finds_actions_of_other_screens_by_name_and_goes_there() -> None:
+    executor = FakeExecutor()
+    app = make_app(FakeSource(), executor)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.view.snapshot is not None)
+        for name in ("drain", "export", "requeue as", "maximize", "theme", "enlarge"):
+            await pilot.press("colon")
+            await until(pilot, lambda: isinstance(app.screen, ActionPalette))
+            app.screen.query_one(Input).value = name
+            await until(pilot, lambda name=name: name in _palette_entries(app).lower())
+            await pilot.press("escape")
+            await until(pilot, lambda: app.screen is app.front_screen)
+        await pilot.press("colon")
+        await until(pilot, lambda: isinstance(app.screen, ActionPalette))
+        app.screen.query_one(Input).value = "Drain"
+        await until(pilot, lambda: "Drain: Finish the jobs" in _palette_entries(app).splitlines()[0])
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: app.front_screen is not None and app.front_screen.MODE == "workers")
+        assert executor.commands == [], "what it would affect was not visible"
+
+
+def _palette_entries(app: App[object]) -> str:
+    lists = app.screen.query(OptionList)
+    options = (lists[0].get_option_at_index(place) for place in range(lists[0].option_count)) if lists else ()
+    return "\n".join(str(getattr(option, "prompt", "")) for option in options)
+
+
+async def test_each_panel_of_the_overview_is_maximized_in_turn() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "Latest events" in screen_text(app))
+        titles = []
+        for _ in range(8):
+            await pilot.press("m")
+            await pilot.pause()
+            shown = app.screen.maximized
+            if shown is None:
+                break
+            titles.append(str(shown.border_title))
+        assert titles == ["Waiting", "Workers", "Jobs a minute", "Wait and render time", "Latest events"]
+        await pilot.press("m", "escape")
+        await until(pilot, lambda: app.screen.maximized is None)
+
+
+async def test_ctrl_c_quits_after_a_mouse_drag() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "Latest events" in screen_text(app))
+        await pilot.mouse_down(offset=(4, 8))
+        await pilot.hover(offset=(40, 12))
+        await pilot.mouse_up(offset=(40, 12))
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: app.exiting)
+
+
+async def test_a_dialog_does_not_act_while_the_terminal_is_too_small() -> None:
+    executor = FakeExecutor()
+    app = make_app(FakeSource(), executor)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.view.snapshot is not None)
+        await pilot.press("p")
+        await until(pilot, lambda: "Pause the queue" in screen_text(app))
+        await pilot.press("x")
+        await pilot.resize_terminal(60, 15)
+        await pilot.press("enter")
+        await until(pilot, lambda: "Not executed" in screen_text(app))
+        assert executor.commands == []
+        await pilot.resize_terminal(*SIZE)
+        await pilot.press("enter")
+        await until(pilot, lambda: executor.commands == [Pause("x")])
+
+
+async def test_help_lists_keys_that_do_not_fit_the_row() -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 60)) as pilot:
+        await until(pilot, lambda: app.view.snapshot is not None)
+        await pilot.press("2")
+        await until(pilot, lambda: "lesson-10" in screen_text(app))
+        assert not app.is_allowed(app.screen, "requeue"), "the row is a running job"
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "Requeue the marked dead letters" in screen_text(app))
+        assert "(not now)" in screen_text(app)
+
+
+async def test_a_job_is_opened_by_its_exact_id_in_one_call() -> None:
+    source = FakeSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: app.view.snapshot is not None)
+        await pilot.press("colon")
+        await until(pilot, lambda: isinstance(app.screen, ActionPalette))
+        app.screen.query_one(Input).value = "lesson-500"
+        await until(pilot, lambda: "Open job lesson-500" in _palette_entries(app))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: app.front_screen is not None and app.front_screen.MODE == "job")
+        await until(pilot, lambda: set(source.opened) == {"lesson-500"})
+        await until(pilot, lambda: "no file" in screen_text(app) and "lesson-500" in screen_text(app))
+        assert not source.queries, "no list was searched"

@@ -159,7 +159,7 @@ async def test_commands_are_rejected_while_disconnected() -> None:
         source.down = True
         app.poller.poll_now()
         await until(pilot, lambda: app.view.connection_loss is not None)
-        await pilot.press("enter")  # a command confirmed after the connection loss is rejected
+        await pilot.press("x", "enter")  # a command confirmed after the connection loss is rejected
         await until(pilot, lambda: "Failed: pausing the queue" in screen_text(app))
         app.clear_notifications()
         await until(pilot, lambda: "Not executed" not in screen_text(app))

@@ -1061,3 +1061,45 @@ async def test_a_read_only_screen_has_no_mutating_keys() -> None:
         await driver.press("w")
         await driver.dialog(PromptDialog)
         assert not executor.commands
+
+
+async def test_a_dialog_on_all_matches_shows_filter_count_and_sample_at_80x24() -> None:
+    chosen = "error:asset !project:kids !project:trial !error:deadline-exceeded !error:too-many"
+    source, executor = source_of(600), FakeExecutor()
+    source.snapshot = replace(source.snapshot, paused=True)
+    app = make_app(source, executor)
+    async with app.run_test(size=(80, 24)) as pilot:
+        driver = await at_dead_letters(pilot, app, source, executor)
+        await opened(driver, "f")
+        await driver.press("slash")
+        await driver.type(chosen)
+        await driver.press("enter")
+        await driver.until(lambda: driver.grid.has_focus)
+        await driver.until(lambda: chosen in _unwrapped(driver.text))
+        assert "active filter: " in driver.text
+        await driver.press("A")
+        await driver.until(lambda: "selected" in driver.title)
+        matching = sum(parse_filter(chosen).matches(_fields(letter)) for letter in source.dead_letters)
+        assert matching > 100
+        await driver.press("r")
+        await driver.dialog(ConfirmWithReasonDialog)
+        box = app.screen.query_one("#box").region
+        text = _unwrapped(
+            "\n".join(row[box.x : box.right] for row in driver.text.splitlines()[box.y : box.bottom])
+        )
+        assert f"Filter: {chosen}" in text
+        assert f"{matching} dead letters" in text
+        newest = next(each for each in source.dead_letters if parse_filter(chosen).matches(_fields(each)))
+        assert f"For example: {newest.job_id}" in text
+        for word in ("reason", "type requeue", "Cancel", "Requeue", "The queue is paused"):
+            assert word in text, "without scrolling"
+
+
+def _fields(letter: JobRecord) -> dict[str, str]:
+    error = f"{letter.error_class} {letter.code} {letter.reason}"
+    return {"id": letter.job_id, "project": letter.project_id, "priority": letter.priority, "error": error}
+
+
+def _unwrapped(text: str) -> str:
+    """The screen's text without frames, with single blanks."""
+    return " ".join(re.sub(r"[│╭╮╰╯─▏▕]+", " ", text).split())

@@ -8,6 +8,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from previewops.errors import PreviewopsError
 from previewops.snapshot.model import QueueEvent
 from previewops.tui.app import OperatorApp
 from previewops.tui.screens.events.screen import EventsScreen
@@ -220,3 +221,47 @@ async def test_a_read_only_screen_shows_and_filters_all_the_same() -> None:
         assert all(word in keys(app) for word in ("Filter", "Follow", "Operators"))
         await pilot.press("slash", *"kind:dead", "enter")
         await until(pilot, lambda: "1 event" in subtitle(app))
+
+
+async def test_actions_of_operators_reach_back_to_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("previewops.tui.screens.events.screen.ACTIONS_PER_PAGE", 50)
+    source = FakeSource()
+    source.acts = tuple(
+        QueueEvent(
+            f"{number}-0",
+            scenes.NOW_MS - 60_000 + number,
+            "paused",
+            {"who": "ana", "why": f"reason {number}"},
+        )
+        for number in range(1, 121)
+    )
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await opened(pilot, app)
+        await pilot.press("o")
+        await until(pilot, lambda: "reason 120" in shown(grid))
+        assert "50 events" in subtitle(app)
+        assert "older ones below" in subtitle(app)
+        for rows in (100, 120):
+            await pilot.press("end")
+            await until(pilot, lambda rows=rows: f"{rows} events" in subtitle(app))
+        await pilot.press("end")
+        await until(pilot, lambda: "reason 1" in shown(grid).splitlines()[-1])
+        assert "older" not in subtitle(app)
+
+
+async def test_new_actions_appear_on_top_and_a_failed_fetch_is_named() -> None:
+    source = FakeSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await opened(pilot, app)
+        await pilot.press("o")
+        await until(pilot, lambda: "operator actions" in subtitle(app))
+        act = fresh(1, "paused", who="zoe", why="a new one")
+        source.acts = (*source.acts, act)
+        await renew(pilot, app, source, replace(source.snapshot, events=(*source.snapshot.events, act)))
+        await until(pilot, lambda: "a new one" in shown(grid).splitlines()[1])
+        source.fault = PreviewopsError("no permission to read the stream")
+        later = (*source.snapshot.events, fresh(2, "paused", who="zoe"))
+        await renew(pilot, app, source, replace(source.snapshot, events=later))
+        await until(pilot, lambda: "no permission" in subtitle(app))

@@ -14,6 +14,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from previewops.bucket_addresses import parse_bucket_address
+from previewops.file_kinds import HEAD_BYTES
 from previewops.stores import asset_drafts
 from previewops.stores.asset_drafts import (
     AssetDigestMismatch,
@@ -93,8 +94,11 @@ def test_other_content_leaves_nothing(
 
 
 def test_an_unsupported_file_is_rejected_at_its_start(assets: AssetStore) -> None:
-    with AssetDraft(assets.drafts, 10_000) as draft, pytest.raises(AssetKindUnsupported):
-        draft.write(b"%PDF-1.7 and many more bytes")
+    with (
+        AssetDraft(assets.drafts, 10 * HEAD_BYTES) as draft,
+        pytest.raises(AssetKindUnsupported, match="found ZIP"),
+    ):
+        draft.write(b"PK\x03\x04".ljust(HEAD_BYTES, b"x"))
 
 
 def test_removal_spares_what_was_used_since_it_was_listed(assets: AssetStore) -> None:

@@ -82,7 +82,35 @@ def test_data_is_decoded() -> None:
     assert parse_uri(f"Data:audio/ogg;codecs=opus;base64,{encoded}") == DataUri("audio/ogg", b"\x89PNG")
 
 
-@pytest.mark.parametrize("content", ["iVBORw", "iVBO Rw==", "iVBORw==\n", "iVBORw==iVBO", "iVBORé=="])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "iVBORw==",
+        "iVBORw",
+        "iVBO Rw==",
+        "iVBORw==\n",
+        "iVBO\r\nRw==",
+        "\tiV\fBORw",
+        "iVBORw%3D%3D",
+        "iVBO%0ARw",
+        "iVBORx==",
+    ],
+)
+def test_base64_is_read_as_browsers_read_it(content: str) -> None:
+    for head in ("data:image/png;base64,", "data:image/png;name=a%20b;base64,", "data:image/png; BASE64 ,"):
+        assert parse_uri(head + content) == DataUri("image/png", b"\x89PNG")
+
+
+def test_percent_encoded_signs_of_base64_are_read() -> None:
+    assert parse_uri("data:image/png;base64,%2B%2F%2b/") == DataUri("image/png", b"\xfb\xff\xbf")
+
+
+def test_data_without_base64_is_percent_encoded() -> None:
+    svg = parse_uri("data:image/svg+xml;charset=utf-8,%3Csvg xmlns='x'%3E%3C/svg%3E")
+    assert svg == DataUri("image/svg+xml", b"<svg xmlns='x'></svg>")
+
+
+@pytest.mark.parametrize("content", ["iVBORw==iVBO", "iVBORé==", "iVBOR", "iVBORw=", "-_-_", "iV=B"])
 def test_invalid_base64_is_rejected(content: str) -> None:
     assert code(f"data:image/png;base64,{content}") == "uri-malformed"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from previewops.cli.acting_operator import acting_operator, format_operator_name
@@ -156,3 +158,12 @@ def test_this_process_has_an_operator() -> None:
     user, _, host = acting_operator().partition("@")
     assert user
     assert host
+
+
+def test_a_table_in_a_pipe_is_not_truncated(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = "the file does not exist " * 10
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert reason.strip() in format_table(("JOB", "REASON"), [("a", reason.strip())], flexible="REASON")[1]
+    monkeypatch.setenv("COLUMNS", "40")
+    assert max(map(len, format_table(("JOB", "REASON"), [("a", reason)], flexible="REASON"))) <= 40

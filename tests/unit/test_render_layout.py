@@ -165,3 +165,11 @@ def test_the_hero_is_an_available_picture() -> None:
         "wide",
         None,
     ]
+
+
+@pytest.mark.parametrize("name", ["wide", "tall"])
+def test_a_full_picture_without_captions_is_alone(name: str) -> None:
+    board = board_of("1280x720", "full", "short", [name], includeCaptions=False)
+    frame = lay_out_frames(board, SHAPES, Typesetter())[1]
+    assert len(frame.placements) == 1
+    assert (frame.texts, frame.badge, frame.scrim, frame.position) == ((), None, None, 0)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from previewops.worker.render.text.characters import is_emoji
 from previewops.worker.render.text.fonts import FontWeight
+from previewops.worker.render.text.languages import guess_letterforms
 from previewops.worker.render.text.segmentation import (
     grapheme_clusters,
-    is_emoji,
-    resolve_soft_hyphens,
-    split_segments,
+    line_breaks,
 )
-from previewops.worker.render.text.typesetting import Typesetter, detect_language
+from previewops.worker.render.text.typesetting import Typesetter
 
 
 @pytest.mark.parametrize(
@@ -54,10 +56,18 @@ def test_clusters_join_to_the_text(text: str) -> None:
         ("⌚︎", False),
         ("1️⃣", True),
         ("1", False),
+        ("☝🏽", True),
+        ("👁\u200d🗨", False),
+        ("❤\u200d🔥", True),
     ],
 )
 def test_emoji_presentation(text: str, emoji: bool) -> None:
     assert is_emoji(text) is emoji
+
+
+def split(text: str) -> list[str]:
+    places = [0, *line_breaks(text), len(text)]
+    return [text[start:end].rstrip(" \u200b") for start, end in pairwise(places) if start < end]
 
 
 @pytest.mark.parametrize(
@@ -78,18 +88,10 @@ def test_emoji_presentation(text: str, emoji: bool) -> None:
     ],
 )
 def test_segments_end_at_line_break_opportunities(text: str, pieces: list[str]) -> None:
-    assert [piece for piece, _ in split_segments(text)] == pieces
-
-
-@given(st.text("ab -/「」。漢字\u00ad\u3000", max_size=40))
-def test_segments_and_separators_join_to_the_text(text: str) -> None:
-    joined = "".join(piece + separator for piece, separator in split_segments(text))
-    assert joined.split() == text.split()
+    assert split(text) == pieces
 
 
 def test_a_soft_hyphen_is_visible_only_at_the_end_of_a_line() -> None:
-    assert resolve_soft_hyphens("soft\u00adhyphen") == "softhyphen"
-    assert resolve_soft_hyphens("soft\u00ad") == "soft-"
     block = Typesetter().fit(
         "Donau\u00addampf\u00adschiff", FontWeight.REGULAR, width=120, height=200, size=20, min_size=20
     )
@@ -105,7 +107,14 @@ def test_each_line_has_the_direction_of_its_paragraph() -> None:
 
 @pytest.mark.parametrize(
     ("texts", "language"),
-    [(["漢字かな"], "ja"), (["漢字"], None), (["漢字 한국어"], "ko"), (["plain", "한국어"], None)],
+    [
+        (["漢字かな"], "ja"),
+        (["汉字"], "zh-Hans"),
+        (["漢字 한국어"], "ko"),
+        (["plain", "这个国家"], "zh-Hans"),
+        (["plain", "這個國家"], "zh-Hant"),
+        (["plain"], None),
+    ],
 )
-def test_the_script_identifies_the_language(texts: list[str], language: str | None) -> None:
-    assert detect_language(texts) == language
+def test_the_texts_identify_the_forms_of_chinese_characters(texts: list[str], language: str | None) -> None:
+    assert guess_letterforms(texts) == language

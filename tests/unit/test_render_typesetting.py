@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from previewops.worker.render.text.fonts import FontWeight
+from previewops.worker.render.text.paragraphs import ELLIPSIS, REPLACEMENT
 from previewops.worker.render.text.sfnt import read_font_info
-from previewops.worker.render.text.shaping import REPLACEMENT
-from previewops.worker.render.text.typesetting import ELLIPSIS, TextBlock, Typesetter
+from previewops.worker.render.text.typesetting import TextBlock, Typesetter
 
 PANGRAMS = {
     "latin": "Sphinx of black quartz, judge my vow — “yes” → ½ €",
@@ -48,14 +48,14 @@ def test_characters_without_a_glyph_are_replaced_and_listed() -> None:
 
 
 def test_a_mark_after_a_space_is_kept() -> None:
-    typesetter = Typesetter()
-    assert typesetter.clean("a \u0301\u00a0\u0300", FontWeight.REGULAR) == "a \u0301\u00a0\u0300"
+    block = Typesetter().fit_line("a \u0301\u00a0\u0300", FontWeight.REGULAR, 20, 1_000)
+    assert texts(block) == ("a \u0301\u00a0\u0300",)
 
 
 def test_the_replacement_character_has_a_glyph() -> None:
     typesetter = Typesetter()
     assert typesetter.measure(REPLACEMENT, FontWeight.REGULAR, 20) > 5
-    assert typesetter.clean(REPLACEMENT, FontWeight.BOLD) == REPLACEMENT
+    assert texts(typesetter.fit_line(REPLACEMENT, FontWeight.BOLD, 20, 100)) == (REPLACEMENT,)
     assert typesetter.undrawn == ()
 
 

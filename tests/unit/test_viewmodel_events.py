@@ -106,7 +106,7 @@ def test_event_rows_have_subject_and_description() -> None:
         plain_text(event_description(by_kind["recovered"])).strip()
         == "killed by SIGKILL  on render-2-3998-00f1"
     )
-    assert "done 58, skipped 2" in plain_text(event_description(by_kind["requeued"]))
+    assert "58 jobs, 2 skipped" in plain_text(event_description(by_kind["requeued"]))
     assert plain_text(format_event_line(by_kind["cancelled"])).endswith("trial-8 by grace@ops: sent twice")
 
 

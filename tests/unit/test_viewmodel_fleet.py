@@ -12,10 +12,11 @@ from previewops.snapshot.model import Snapshot
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.fleet import detail, table
 from previewops.tui.viewmodel.fleet.table import FleetRow
+from previewops.tui.viewmodel.overview.panels import format_worker_lines
 from previewops.tui.viewmodel.queue_status import queue_status
 from previewops.tui.viewmodel.spans import plain_text, width_of
 from tests.tui import scenes
-from tests.tui.scenes import BUSY, NOW_MS, SUPERVISORS, TROUBLED, WORKERS
+from tests.tui.scenes import BUSY, IDLE, NOW_MS, SUPERVISORS, TROUBLED, WORKERS
 
 
 def row(post: FleetRow, snapshot: Snapshot) -> str:
@@ -241,3 +242,25 @@ def test_untrusted_text_has_no_control_sequences() -> None:
     posts = table.fleet_rows(snapshot)
     text = "".join(row(post, snapshot) + detail_text(post, snapshot).replace("\n", "") for post in posts)
     assert text.isprintable()
+
+
+def test_a_drained_host_looks_unlike_an_idle_one() -> None:
+    slots = tuple(
+        replace(slot, phase="exited", reason="drained by ada: disks") for slot in SUPERVISORS[0].state.workers
+    )
+    drained = replace(SUPERVISORS[0], state=replace(SUPERVISORS[0].state, workers=slots))
+    snapshot = replace(BUSY, supervisors=(drained,), workers=())
+    heading, *rows = table.fleet_rows(snapshot)
+    assert plain_text(
+        table.format_heading_line(heading, snapshot.now_ms, Fleet.of(snapshot.workers))
+    ).startswith("▲ render-1  drained")
+    idle = table.row_state(table.fleet_rows(IDLE)[1], IDLE.now_ms)
+    assert {table.row_state(row, snapshot.now_ms)[1] for row in rows} == {"drained"}
+    assert table.row_state(rows[0], snapshot.now_ms)[0] != idle[0], "the glyphs differ"
+    overview = "\n".join(
+        map(
+            plain_text,
+            format_worker_lines(QueueView().with_snapshot(replace(BUSY, supervisors=(drained,))), 60, 8),
+        )
+    )
+    assert "2 drained" in overview

@@ -23,9 +23,9 @@ def rows(health: Health | None, columns: int = 120) -> list[str]:
 
 def test_verdict_lines_start_with_the_result() -> None:
     assert verdict(QueueView(health=FULL_HEALTH)) == [
-        "✖ CRITICAL: the queue needs help now  1 critical, 1 unknown, 2 warnings, 7 OK"
+        "✖ CRITICAL: the queue needs help now  1 critical, 1 unknown, 2 warnings, 9 OK"
     ]
-    assert verdict(QueueView(health=WELL)) == ["✓ OK: the queue is healthy  7 OK"]
+    assert verdict(QueueView(health=WELL)) == ["✓ OK: the queue is healthy  9 OK"]
 
 
 def test_verdict_lines_without_a_result() -> None:
@@ -43,7 +43,7 @@ def test_a_lost_connection_comes_before_older_results() -> None:
 
 def test_failed_checks_come_first_with_advice() -> None:
     lines = rows(FULL_HEALTH)
-    assert [line[:2] for line in lines if line[0] != " "] == ["✖ ", "? ", "▲ ", "▲ ", *["✓ "] * 7]
+    assert [line[:2] for line in lines if line[0] != " "] == ["✖ ", "? ", "▲ ", "▲ ", *["✓ "] * 9]
     assert "oldest-waiting" in lines[0]
     assert "412 s" in lines[0]
     assert lines[1].strip() == "→ add workers or slots"

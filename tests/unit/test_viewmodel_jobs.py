@@ -9,7 +9,7 @@ import pytest
 from previewops.queue.filter_query import parse_filter
 from previewops.queue.pages import Cursor, ListPage
 from previewops.states import JobState, Priority
-from previewops.tui.viewmodel.columns import fit_widths
+from previewops.tui.viewmodel.columns import fit_widths, lay_out_row
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
 from previewops.tui.viewmodel.jobs.list_state import (
     MAX_EXAMINED_LIVE,
@@ -28,6 +28,7 @@ from previewops.tui.viewmodel.jobs.rows import (
 )
 from previewops.tui.viewmodel.spans import plain_text, width_of
 from tests.tui import scenes
+from tests.tui.scenes import NOW_MS, record
 
 CURSOR = Cursor("1", b"5", b"a")
 MANY = replace(scenes.BUSY, completed_kept=1_204_331)
@@ -132,8 +133,8 @@ def test_at_eighty_columns_the_row_fits_and_keeps_what_matters(state: JobState |
     assert sum(widths) + 2 * (sum(1 for width in widths if width) - 1) <= 73
     kept = {column.title for column, width in zip(columns, widths, strict=True) if width}
     assert {"pri", "job", "since", "wait/run"} <= kept
-    for record in scenes.JOBS[:140]:
-        assert len(format_job_cells(record, scenes.NOW_MS, state)) == len(columns)
+    for job in scenes.JOBS[:140]:
+        assert len(format_job_cells(job, scenes.NOW_MS, state)) == len(columns)
 
 
 def test_running_jobs_are_updated_from_the_snapshot() -> None:
@@ -196,3 +197,39 @@ def test_lengths_that_grow_are_coarse(ms: int, expected: str) -> None:
 def test_lengths_that_are_over_are_brief(ms: int, expected: str) -> None:
     assert short_duration(ms) == expected
     assert len(expected) <= 8
+
+
+def test_a_requeued_job_waits_since_its_requeue() -> None:
+    waiting = record("a", JobState.WAITING, accepted_ms=NOW_MS - 540_000, queued_ms=NOW_MS - 15_000)
+    cells = dict(
+        zip(
+            (column.title for column in job_columns(None)),
+            format_job_cells(waiting, NOW_MS, None),
+            strict=True,
+        )
+    )
+    assert plain_text(cells["wait/run"]) == plain_text(cells["since"]) == "10 s"
+
+
+def test_since_is_how_long_a_job_has_been_in_its_state() -> None:
+    times = {"accepted_ms": NOW_MS - 7_200_000, "claimed_ms": NOW_MS - 60_000}
+    since = {
+        state: plain_text(format_job_cells(record("a", state, **times), NOW_MS, None)[5])
+        for state in (JobState.WAITING, JobState.ACTIVE, JobState.COMPLETED, JobState.DEAD)
+    }
+    assert since == {
+        JobState.WAITING: "2 h",
+        JobState.ACTIVE: "1 min",
+        JobState.COMPLETED: "30 s",
+        JobState.DEAD: "30 s",
+    }
+
+
+def test_a_worker_keeps_its_host() -> None:
+    for width in (80, 120, 200):
+        columns = job_columns(None)
+        widths = fit_widths(columns, width - 7)
+        row = record("a", JobState.ACTIVE, worker="render-host-7-4711-9f0c2a")
+        line = plain_text(lay_out_row(format_job_cells(row, NOW_MS, None), columns, widths))
+        place = [column.title for column in columns].index("worker")
+        assert not widths[place] or "render-host-" in line

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.screen import Screen
 
@@ -32,11 +30,6 @@ if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
 
 
-def bindings(key_actions: Iterable[KeyAction]) -> list[BindingType]:
-    """Textual bindings of key actions."""
-    return [Binding(key.keys, key.action, key.label or key.help, show=bool(key.label)) for key in key_actions]
-
-
 class OperatorScreen(Screen[None]):
     """One of the seven screens. Subclasses set ``MODE`` and ``KEY_ACTIONS``, and implement ``compose_body`` and
     ``draw_view``."""
@@ -52,7 +45,6 @@ class OperatorScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._enlarged = 0
         self._composed = False
         self._clock_columns = 0
 
@@ -135,6 +127,7 @@ class OperatorScreen(Screen[None]):
         self.set_class(is_too_small(*size), "-too-small")
         if self.WIDE_COLUMNS:
             self.set_class(size.width >= self.WIDE_COLUMNS, "-wide")
+        self.draw_keys()
 
     def draw_keys(self) -> None:
         """Draws the available keys in the last line."""
@@ -147,18 +140,33 @@ class OperatorScreen(Screen[None]):
         """The key actions available now, the screen's own before the global ones."""
         operator = self.operator_app
         key_actions = (*operator.LEADING_ACTIONS, *self.KEY_ACTIONS, *operator.TRAILING_ACTIONS)
-        return tuple(key for key in key_actions if operator.is_allowed(self, action_name(key)))
+        # A dialog or a list that nobody sees must not act: check_action_guards rejects these keys as well.
+        small = is_too_small(*operator.size)
+        return tuple(
+            key
+            for key in key_actions
+            if operator.is_allowed(self, action_name(key)) and not (small and key.mutates)
+        )
 
-    def maximize_panel(self) -> None:
-        """Maximizes the focused panel, or without a focus each panel in turn."""
-        panels = [panel for panel in self.query(Panel) if panel.display]
-        if not panels:
+    def all_actions(self) -> tuple[KeyAction, ...]:
+        """All key actions of the screen, also those that do not apply to the row at the cursor."""
+        operator = self.operator_app
+        key_actions = (*operator.LEADING_ACTIONS, *self.KEY_ACTIONS, *operator.TRAILING_ACTIONS)
+        return tuple(key for key in key_actions if not operator.is_forbidden(action_name(key)))
+
+    def maximize_next_panel(self) -> None:
+        """Maximizes the focused panel, or restores it. Without a focus each panel in turn, then all of them again."""
+        panels = [panel for panel in self.query(Panel) if panel.display and panel.is_among_shown]
+        shown = self.maximized
+        if shown is not None and (shown.has_focus_within or shown not in panels[:-1]):
+            self.minimize()
             return
         focused = next((panel for panel in panels if panel.has_focus_within), None)
-        if focused is None:
-            focused = panels[self._enlarged % len(panels)]
-            self._enlarged += 1
-        self.maximize(focused, container=False)
+        if shown is not None:
+            focused = panels[panels.index(shown) + 1]
+            self.minimize()
+        if panels:
+            self.maximize(focused or panels[0], container=False)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return False if self.operator_app.is_forbidden(action) else super().check_action(action, parameters)

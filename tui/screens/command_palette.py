@@ -1,43 +1,107 @@
-"""The command palette: finds the visible screen's actions by name."""
+"""The command palette: finds the actions of every screen by name."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 
-from previewops.tui.keymap import KeyAction, action_name, namespaced_action
+from previewops.formatting import clean
+from previewops.tui.keymap import (
+    SCREEN_KEYS,
+    SCREENS,
+    KeyAction,
+    action_name,
+    namespaced_action,
+    parse_action_name,
+)
 from previewops.tui.screens.modal import DismissOnce
 
 if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
 
 
-class KeyActionProvider(Provider):
-    """The key actions available now."""
+_LOWEST_SCORE = 0.001
 
-    def _key_actions(self) -> list[KeyAction]:
-        front = cast("OperatorApp", self.app).front_screen
-        actions = front.available_actions() if front is not None else ()
+
+@dataclass(frozen=True, slots=True)
+class PaletteEntry:
+    """One action of the palette. ``mode`` is the screen that has it, "" if it can run where the operator is."""
+
+    key_action: KeyAction
+    mode: str = ""
+
+    @property
+    def text(self) -> str:
+        """The name before the sentence, as operators search for names."""
+        return f"{self.key_action.name}: {self.key_action.help}"
+
+    @property
+    def note(self) -> str:
+        """The key, and the screen to which the palette goes first."""
+        return f"key {self.key_action.key_label}" + (f" on {dict(SCREENS)[self.mode]}" if self.mode else "")
+
+    @property
+    def searched(self) -> str:
+        return f"{self.text} {parse_action_name(self.key_action.action).replace('_', ' ')}"
+
+
+class KeyActionProvider(Provider):
+    """The key actions of all screens: those available now, then the others."""
+
+    def _entries(self) -> list[PaletteEntry]:
+        app = cast("OperatorApp", self.app)
+        front = app.front_screen
+        if front is None:
+            return []
+        available = front.available_actions()
         # Nobody searches for the screens, which have number keys: they come last.
-        return sorted(actions, key=lambda key_action: action_name(key_action) == "show")
+        here = sorted(available, key=lambda key_action: action_name(key_action) == "show")
+        others = [
+            PaletteEntry(key_action, mode)
+            for mode, key_actions in SCREEN_KEYS.items()
+            for key_action in key_actions
+            if key_action not in available and not (key_action.mutates and app.options.read_only)
+        ]
+        return [*map(PaletteEntry, here), *others]
 
     async def discover(self) -> Hits:
-        for key_action in self._key_actions():
-            yield DiscoveryHit(key_action.help, self._do(key_action), help=f"key {key_action.key_label}")
+        for entry in self._entries():
+            yield DiscoveryHit(entry.text, self._do(entry), help=entry.note)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for key_action in self._key_actions():
-            score = matcher.match(f"{key_action.help} {key_action.label}")
+        for entry in self._entries():
+            score = matcher.match(entry.searched)
+            if query.lower() in entry.key_action.name.lower():
+                score += 1  # names before sentences
             if score > 0:
-                shown = matcher.highlight(key_action.help)
-                yield Hit(score, shown, self._do(key_action), help=f"key {key_action.key_label}")
+                yield Hit(score, matcher.highlight(entry.text), self._do(entry), help=entry.note)
+        job_id = query.strip()
+        if job_id and len(job_id.split()) == 1 and cast("OperatorApp", self.app).view.replay is None:
+            # Below all actions: any word could be an id. One call reads the job, however deep the queue is.
+            opens = partial(self._open_job, job_id)
+            yield Hit(_LOWEST_SCORE, Content(f"Open job {clean(job_id)}"), opens, help="by its exact id")
 
-    def _do(self, key_action: KeyAction) -> Callable[[], Awaitable[bool]]:
-        return partial(self.app.run_action, namespaced_action(key_action))
+    async def _open_job(self, job_id: str) -> bool:
+        cast("OperatorApp", self.app).open_job(job_id)
+        return True
+
+    def _do(self, entry: PaletteEntry) -> Callable[[], Awaitable[bool]]:
+        if not entry.mode:
+            return partial(self.app.run_action, namespaced_action(entry.key_action))
+        return partial(self._go_to, entry)
+
+    async def _go_to(self, entry: PaletteEntry) -> bool:
+        """Opens the screen that has the action. It does not run: what it would affect is not visible yet."""
+        app = cast("OperatorApp", self.app)
+        app.action_show(entry.mode)
+        app.notify(f"{entry.key_action.key_label}: {entry.key_action.help}", title=entry.key_action.name)
+        return True
 
 
 class ActionPalette(CommandPalette, DismissOnce[None]):
@@ -46,4 +110,8 @@ class ActionPalette(CommandPalette, DismissOnce[None]):
 
 def open_action_palette(app: OperatorApp) -> None:
     """Opens the command palette over the visible screen."""
-    app.push_screen(ActionPalette(providers=[KeyActionProvider], placeholder="Search for an action"))
+    app.push_screen(
+        ActionPalette(
+            providers=[KeyActionProvider], placeholder="Search for an action, or for a job by its id"
+        )
+    )

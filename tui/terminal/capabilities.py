@@ -8,14 +8,21 @@ from enum import StrEnum
 from previewops.errors import UsageError
 
 _COLOURFUL = ("256", "direct", "kitty", "alacritty", "ghostty", "foot", "wezterm")
-_THEMES = {"dark": "previewops-dark", "light": "previewops-light", "16": "previewops-16-dark"}
+_THEMES = {"dark": "previewops-dark", "light": "previewops-light"}
+_LIGHT_BACKGROUNDS = ("7", "15")
+"""White and bright white, as COLORFGBG names them."""
 
 
 def select_theme(name: str | None, environ: Mapping[str, str]) -> str:
-    """The theme's name: the requested one, or the best one for the terminal's colours."""
-    if name is not None:
-        return _THEMES[name]
-    return _THEMES["16"] if few_colours(environ) else _THEMES["dark"]
+    """The theme's name: the requested one, or the best one for the terminal's colours and background.
+
+    Few terminals describe their background (COLORFGBG); the others are taken for dark ones.
+    """
+    light = environ.get("COLORFGBG", "").rpartition(";")[2] in _LIGHT_BACKGROUNDS
+    side = "light" if light else "dark"
+    if name == "16" or (name is None and few_colours(environ)):
+        return f"previewops-16-{side}"
+    return _THEMES[name or side]
 
 
 def few_colours(environ: Mapping[str, str]) -> bool:

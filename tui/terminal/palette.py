@@ -9,6 +9,7 @@ from textual.app import App
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
+from previewops.tui.viewmodel.chart_drawing import EIGHTHS
 from previewops.tui.viewmodel.spans import Span, Tone
 
 DARK = Theme(
@@ -36,9 +37,11 @@ DARK = Theme(
         "slow": "#34689c",
         "slowest": "#264a6d",
         "border": "#2f3a47",
+        "thumb": "#2f3a47",
         "block-cursor-background": "#27405c",
         "block-cursor-foreground": "#ffffff",
         "block-cursor-text-style": "none",
+        "focus-text-style": "bold",
         "footer-key-foreground": "#6cb6ff",
     },
 )
@@ -68,36 +71,53 @@ LIGHT = Theme(
         "slow": "#7db4e4",
         "slowest": "#bcd7ef",
         "border": "#cfd1cc",
+        "thumb": "#cfd1cc",
         "block-cursor-background": "#cfe3f7",
         "block-cursor-foreground": "#0a0c0e",
         "block-cursor-text-style": "none",
+        "focus-text-style": "bold",
         "footer-key-foreground": "#0b5cad",
     },
 )
 
 _ANSI = {
-    "dim": "ansi_bright_black",
-    "faint": "ansi_bright_black",
-    "high": "ansi_yellow",
-    "normal": "ansi_blue",
-    "low": "ansi_magenta",
+    "dim": "ansi_default",
+    "faint": "ansi_default",
+    "normal": "ansi_default",
+    "low": "ansi_default",
     "done": "ansi_green",
     "died": "ansi_red",
-    "fast": "ansi_blue",
+    "fast": "ansi_cyan",
     "slow": "ansi_cyan",
-    "slowest": "ansi_bright_black",
-    "border": "ansi_bright_black",
+    "slowest": "ansi_cyan",
+    "border": "ansi_default",
+    "thumb": "ansi_cyan",
+    "block-cursor-background": "ansi_default",
+    "block-cursor-foreground": "ansi_default",
     "block-cursor-text-style": "reverse",
+    "focus-text-style": "bold reverse",
+    "scrollbar": "ansi_cyan",
+    "scrollbar-background": "ansi_default",
+    "input-cursor-background": "ansi_default",
+    "input-cursor-foreground": "ansi_default",
+    "input-cursor-text-style": "reverse",
+    "input-selection-background": "ansi_cyan",
+    "input-selection-foreground": "ansi_default",
 }
 
 
 def ansi_theme(dark: bool) -> Theme:
-    """A theme of the terminal's own 16 colours, for terminals with no more."""
+    """A theme of the terminal's own colours, for terminals with no more than 16 and for NO_COLOR.
+
+    It uses the default foreground and background, bold, reverse and the six hues. Bright black and black are
+    invisible in some palettes, blue in most dark ones and yellow in most light ones.
+    """
+    warning, hue = ("ansi_yellow", "ansi_cyan") if dark else ("ansi_magenta", "ansi_blue")
     return Theme(
         name=f"previewops-16-{'dark' if dark else 'light'}",
         dark=dark,
         ansi=True,
-        primary="ansi_cyan" if dark else "ansi_blue",
+        primary=hue,
         secondary="ansi_green",
         accent="ansi_magenta",
         foreground="ansi_default",
@@ -106,16 +126,18 @@ def ansi_theme(dark: bool) -> Theme:
         panel="ansi_default",
         boost="ansi_default",
         success="ansi_green",
-        warning="ansi_yellow",
+        warning=warning,
         error="ansi_red",
         variables={
             **BUILTIN_THEMES["ansi-dark" if dark else "ansi-light"].variables,
             **_ANSI,
-            "block-cursor-background": "ansi_cyan",
-            "block-cursor-foreground": "ansi_black",
-            "footer-key-foreground": "ansi_cyan" if dark else "ansi_blue",
+            "high": warning,
+            "footer-key-foreground": hue,
         },
     )
+
+
+NO_COLOR_THEME = ansi_theme(True).name
 
 
 def themes() -> tuple[Theme, ...]:
@@ -149,25 +171,49 @@ _VARIABLE = {
 _BOLD = {Tone.STRONG, Tone.BADGE, Tone.BADGE_GOOD, Tone.BADGE_WARN, Tone.BADGE_BAD, Tone.BADGE_INFO, Tone.BAD}
 
 
+_TEXTURES: Mapping[Tone, str] = {Tone.DIED: "▒", Tone.SLOW: "▒", Tone.SLOWEST: "░"}
+"""Fills of a chart where colours cannot tell its series apart, in place of full blocks."""
+
+
 class Palette:
-    """Rich styles of one theme, by tone and click action."""
+    """Rich styles of one theme, by tone and click action. ``textured``: fills of charts differ by glyph."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         background = Color.parse(variables.get("background", "#000000"))
+        self.textured = background.ansi is not None
         self._tones = {
             tone: _style(tone, Color.parse(variables.get(name, "ansi_default")), background)
             for tone, name in _VARIABLE.items()
         }
 
-        self._spans: dict[tuple[Tone, str, Tone | None], Style] = {}
+        self._spans: dict[tuple[Tone, str, Tone | None, Tone | None], Style] = {}
+
+    def text(self, span: Span) -> str:
+        """The span's text, with the fill of its tone."""
+        upper = self._upper_series(span)
+        if upper is not None:
+            return _TEXTURES[upper] * len(span.text)
+        texture = _TEXTURES.get(span.tone) if self.textured else None
+        if texture is None:
+            return span.text
+        partial = span.text.strip() and not span.text.strip(EIGHTHS)
+        return texture * len(span.text) if partial else span.text.replace("█", texture).replace("■", texture)
+
+    def _upper_series(self, span: Span) -> Tone | None:
+        """The upper one of two series in a cell, which has a texture: one failure among thousands is visible."""
+        mixed = self.textured and span.background in _TEXTURES and not span.text.strip(EIGHTHS)
+        return span.background if mixed else None
 
     def style(self, span: Span) -> Style:
         """The style of a span, including its click action."""
-        key = (span.tone, span.action, span.background)
+        key = (span.tone, span.action, span.background, self._upper_series(span))
         style = self._spans.get(key)
         if style is None:
             style = self._tones[span.tone]
-            if span.background is not None:
+            upper = self._upper_series(span)
+            if upper is not None:
+                style = self._tones[upper]
+            if span.background is not None and not self.textured:
                 style += Style(bgcolor=self._tones[span.background].color)
             if span.action:
                 style += Style.from_meta({"@click": span.action})

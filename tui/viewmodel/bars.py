@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from previewops.clock import iso_from_ms
 from previewops.formatting import clean
-from previewops.tui.keymap import SCREENS, KeyAction, namespaced_action
+from previewops.tui.keymap import SCREENS, KeyAction, key_of, namespaced_action
 from previewops.tui.state.queue_view import QueueView, ReplayPosition
-from previewops.tui.viewmodel.queue_status import STATUS_MARKS, alive_workers, queue_status
+from previewops.tui.viewmodel.alarms import alive_workers
+from previewops.tui.viewmodel.hints import key_hint, screen_key
+from previewops.tui.viewmodel.queue_status import STATUS_MARKS, queue_status
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, width_of
 
 _LIVE_ENVIRONMENTS = ("prod", "production", "live")
@@ -28,6 +30,8 @@ def format_title_line(view: QueueView, columns: int) -> Line:
     if view.read_only and replay is None:
         left.append(Span(" READ-ONLY ", Tone.BADGE))
     state = queue_status(view)
+    if view.snapshot is not None and view.snapshot.paused and state.mark != "‖":
+        left.append(Span(" ‖ PAUSED ", Tone.BADGE_WARN))
     return clip((*left, Span(f"  {state.mark} {state.headline}", state.tone)), columns)
 
 
@@ -50,7 +54,7 @@ def format_clock_line(view: QueueView) -> Line:
     """Freshness of the view. A stale view looks unlike a live one, a frozen display unlike a paused queue."""
     parts: list[Span] = []
     if view.frozen:
-        parts.append(Span(" ❄ DISPLAY FROZEN · z ", Tone.BADGE_INFO))
+        parts.append(Span(f" ❄ DISPLAY FROZEN · {key_of('freeze')} ", Tone.BADGE_INFO))
     if view.connection_loss is not None:
         tries = f" · try {view.connection_loss.tries}" if view.connection_loss.tries else ""
         parts.append(Span(f" STALE {view.age_s} s{tries} ", Tone.BADGE_BAD))
@@ -65,19 +69,29 @@ def format_clock_line(view: QueueView) -> Line:
 
 
 def format_tab_line(view: QueueView, current: str, columns: int) -> Line:
-    """The screens with their number keys, each with its key figure."""
-    for full_titles in (True, False):
-        spans: list[Span] = []
-        for number, (mode, title) in enumerate(SCREENS, 1):
-            tone = Tone.BADGE if mode == current else Tone.DIM
-            name = title if full_titles else title.split()[0]
-            spans.append(Span(f" {number} {name} ", tone, f"app.show('{mode}')"))
-            spans += _key_figure(view, mode)
-            if full_titles:
-                spans.append(Span(" "))
-        if width_of(tuple(spans)) <= columns:
+    """The screens with their keys, each with its figure if all fit; at last those that fit whole."""
+    tabs: list[Line] = []
+    for full_titles, figures in ((True, True), (False, True), (False, False)):
+        tabs = [_tab(view, mode, current, full_titles, figures) for mode, _ in SCREENS]
+        if sum(map(width_of, tabs)) <= columns:
             break
-    return clip(tuple(spans), columns)
+    spans: list[Span] = []
+    for tab in tabs:
+        if width_of((*spans, *tab)) > columns:
+            break
+        spans += tab
+    return tuple(spans)
+
+
+def _tab(view: QueueView, mode: str, current: str, full_titles: bool, figures: bool) -> Line:
+    title = dict(SCREENS)[mode]
+    name = title if full_titles else title.split()[0]
+    tone = Tone.BADGE if mode == current else Tone.DIM
+    return (
+        Span(f" {screen_key(mode)} {name} ", tone, f"app.show('{mode}')"),
+        *(_key_figure(view, mode) if figures else ()),
+        Span(" " if full_titles else ""),
+    )
 
 
 def _key_figure(view: QueueView, mode: str) -> list[Span]:
@@ -98,19 +112,21 @@ def _key_figure(view: QueueView, mode: str) -> list[Span]:
 
 def format_running_command_line(view: QueueView, columns: int) -> Line:
     """The running command, and the key that cancels it."""
-    stop = (Span(" ctrl+x ", Tone.INFO, "app.cancel_command"), Span("cancels it after this batch ", Tone.DIM))
+    stop = (Span(" "), *key_hint("cancel_command", "cancels it after this batch "))
     return justify((Span(f" ⟳ {clean(view.running_command)}", Tone.WARN),), stop, columns)
 
 
 def short_count(number: int) -> str:
-    """A count in at most five characters: 950, 12.3k, 1.2M."""
+    """A count in at most five characters: 950, 12.3k, 1.2M. Counts from 10¹⁵ on have an exponent: 1e15."""
     if number < 10_000:
         return f"{number:,}"
-    for factor, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
-        if number >= factor:
-            value = number / factor
-            return f"{value:.1f}{unit}" if value < 100 else f"{value:.0f}{unit}"
-    return str(number)
+    for factor, unit in ((1_000, "k"), (1_000_000, "M"), (1_000_000_000, "G"), (1_000_000_000_000, "T")):
+        value = number / factor
+        if value < 99.95:
+            return f"{value:.1f}{unit}"
+        if value < 999.5:
+            return f"{value:.0f}{unit}"
+    return f"{number:.0e}".replace("e+", "e")
 
 
 def format_key_line(key_actions: Sequence[KeyAction], columns: int) -> Line:

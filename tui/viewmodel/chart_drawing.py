@@ -58,19 +58,39 @@ def column_chart(
     rows: int,
     scale: ValueAxis,
     label: Callable[[float], str],
+    marks: Sequence[float] = (),
 ) -> list[Line]:
     """A chart with one column per stack, ``rows`` cells high, with the value axis on its left.
 
     A stack is a series of heights in ascending order, each with the tone at its index. A column ends at the last
-    height; the part up to each height has that height's tone.
+    height; the part up to each height has that height's tone. ``marks`` are values of another series, one per column,
+    drawn as ``MARK`` over the columns; 0 is not drawn.
     """
     eighths = [_eighths(stack, scale, rows * 8) for stack in stacks]
-    lines: list[Line] = []
-    for row in range(rows):
-        floor = (rows - 1 - row) * 8
-        cells = (_cell(stack, tones, floor) for stack in eighths)
-        lines.append((*_axis(row, rows, scale, label), *cells))
-    return lines
+    grid = [[_cell(stack, tones, (rows - 1 - row) * 8) for stack in eighths] for row in range(rows)]
+    for column, value in enumerate(marks):
+        _draw_mark(grid, column, value, scale)
+    return [(*_axis(row, rows, scale, label), *cells) for row, cells in enumerate(grid)]
+
+
+MARK, MARK_TONE = "─", Tone.STRONG
+"""Glyph and tone of a series that is drawn over the columns."""
+
+
+def _draw_mark(grid: list[list[Span]], column: int, value: float, scale: ValueAxis) -> None:
+    """Draws a mark into its cell. In front of a full cell the column's tone stays visible behind it.
+
+    A cell of two series is not covered, because its upper one may be in no other cell: the mark is one row higher.
+    """
+    if value <= 0:
+        return
+    rows = len(grid)
+    row = rows - 1 - min(rows - 1, int(scale.fraction(value) * rows))
+    while row and grid[row][column].background is not None:
+        row -= 1
+    cell = grid[row][column]
+    if cell.background is None:
+        grid[row][column] = Span(MARK, MARK_TONE, background=cell.tone if cell.text == "█" else None)
 
 
 def _eighths(stack: Sequence[float], scale: ValueAxis, maximum: int) -> list[int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from previewops.tui.viewmodel.spans import Line, Span, clip_middle, pad
+
 GAP = 2
 """Blank columns between two columns of a table."""
 
@@ -49,3 +51,22 @@ def total_width(widths: Sequence[int]) -> int:
     """The width of the columns that are not dropped, with the gaps between them."""
     kept = [width for width in widths if width]
     return sum(kept) + GAP * max(0, len(kept) - 1)
+
+
+def lay_out_row(cells: Sequence[Line], columns: Sequence[TableColumn], widths: Sequence[int]) -> Line:
+    """The cells of one row at the widths of ``fit_widths``.
+
+    With fewer cells than columns, the last cell takes the remaining width.
+    """
+    spans: list[Span] = []
+    short = len(cells) < len(widths)
+    for place, (cell, column) in enumerate(zip(cells, columns, strict=False)):
+        last = short and place == len(cells) - 1
+        width = total_width(widths[place:]) if last else widths[place]
+        if not width:
+            continue
+        if spans:
+            spans.append(Span(" " * GAP))
+        cut = clip_middle(cell, width) if column.middle else cell
+        spans += pad(cut, width, right=column.right and not last)
+    return tuple(spans)

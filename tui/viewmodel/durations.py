@@ -16,6 +16,19 @@ def coarse_duration(ms: int) -> str:
     return f"{tens} s" if tens > 0 else "<10 s"
 
 
+_AGE_STEP_MS = 10_000
+
+
+def age_step(now_ms: int, newest_ms: int | None) -> int:
+    """A number that changes when ages of ``coarse_duration`` are drawn again: no text lags more than 10 s.
+
+    Below a minute, where ages are told in tens of seconds, it changes every second. ``newest_ms`` is the time of the
+    newest event shown, None for none.
+    """
+    young = newest_ms is not None and now_ms - newest_ms <= 60_000
+    return now_ms // 1_000 if young else now_ms // _AGE_STEP_MS
+
+
 def short_duration(ms: int) -> str:
     """A finished duration: "830 ms", "2.4 s", "3.3 min", "2.1 h". At most eight columns."""
     if ms < 1_000:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from previewops.tui.keymap import SCREENS
+from previewops.tui.viewmodel.hints import key_hint, key_span
 from previewops.tui.viewmodel.spans import Line, Span, Tone, centre, clean_span
+
+_RECORDED = ("overview", "workers", "events", "health")
 
 MIN_COLUMNS = 80
 MIN_ROWS = 24
@@ -20,7 +24,7 @@ def format_too_small_lines(columns: int, rows: int) -> Sequence[Line]:
     lines = [
         (Span("This terminal is too small.", Tone.WARN),),
         (Span(f"The screen needs {MIN_COLUMNS} columns and {MIN_ROWS} rows.", Tone.TEXT),),
-        (Span("Until then no key changes anything; q quits.", Tone.DIM),),
+        (Span("Until then no key changes anything; ", Tone.DIM), *key_hint("quit", "quits.")),
     ]
     return centre(lines, columns, rows)
 
@@ -29,9 +33,8 @@ def format_not_in_replay_lines(columns: int, rows: int) -> Sequence[Line]:
     """The text shown in place of jobs and dead letters during a replay."""
     lines: list[Line] = [
         (Span("a recording contains no jobs", Tone.STRONG),),
-        (Span("It contains the data of: ", Tone.DIM), *_go_to("1", "overview"), *_go_to("5", "workers"),
-         *_go_to("6", "events"), *_go_to("7", "health")),
-    ]  # fmt: skip
+        (Span("It contains the data of: ", Tone.DIM), *(span for mode in _RECORDED for span in _go_to(mode))),
+    ]
     return centre(lines, columns, rows)
 
 
@@ -40,11 +43,10 @@ def format_loading_lines(fetch_error: str, *, frozen: bool) -> Sequence[Line]:
     if fetch_error:
         return [(clean_span(fetch_error, Tone.BAD),), (Span("The next snapshot tries again.", Tone.DIM),)]
     if frozen:
-        parts = (("The display is frozen; ", Tone.DIM), ("z", Tone.INFO), (" unfreezes it.", Tone.DIM))
-        return [tuple(Span(*part) for part in parts)]
+        return [(Span("The display is frozen; ", Tone.DIM), *key_hint("freeze", "unfreezes it."))]
     return [(Span("loading …", Tone.DIM),)]
 
 
-def _go_to(key: str, mode: str) -> Line:
-    action = f"app.show('{mode}')"
-    return (Span(f" {key}", Tone.INFO, action), Span(f" {mode.capitalize()} ", Tone.DIM, action))
+def _go_to(mode: str) -> Line:
+    action = f"show('{mode}')"
+    return (Span(" "), key_span(action), Span(f" {dict(SCREENS)[mode]} ", Tone.DIM, f"app.{action}"))

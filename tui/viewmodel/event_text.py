@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from previewops.clock import iso_from_ms
-from previewops.formatting import clean, format_duration
+from previewops.formatting import clean, format_duration, pluralize
 from previewops.snapshot.model import QueueEvent
 from previewops.tui.viewmodel.safe_numbers import parse_count
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
@@ -28,8 +28,27 @@ _TONES: Mapping[str, Tone] = {
     "command": Tone.INFO,
 }
 
-_SHOWN_BY_ITSELF = ("job", "worker", "message", "who", "why", "class", "cause")
+_SHOWN_BY_ITSELF = ("job", "worker", "message", "who", "why", "class", "cause", "code")
 _SHOWN_OF_COMMANDS = (*_SHOWN_BY_ITSELF, "act", "target", "host", "outcome")
+
+
+_PHRASES: Mapping[str, str] = {
+    "left": "{} left",
+    "skipped": "{} skipped",
+    "fingerprint": "of group {}",
+    "priority": "with priority {}",
+    "edited": "with an edited payload",
+    "errors": "errors {}",
+    "project": "of project {}",
+    "filter": "filter {}",
+    "key": "key {}",
+    "field": "field {}",
+    "outcome": "{}",
+}
+"""Fields of events in words."""
+
+_COUNTED: Mapping[str, str] = {"done": "job", "jobs": "running job"}
+"""Fields that count something."""
 
 
 def format_event_line(event: QueueEvent) -> Line:
@@ -75,7 +94,11 @@ def event_description(event: QueueEvent) -> Line:
             parts.append(Span("rejected: ", Tone.BAD))
     if fields.get("message"):
         parts.append(clean_span(f"{fields['message']} "))
-    extra = [_extra(name, value) for name, value in fields.items() if value and name not in shown]
+    extra = [
+        _extra(name, value)
+        for name, value in fields.items()
+        if value and name not in shown and (name, value) != ("skipped", "0")
+    ]
     if fields.get("worker") and fields["worker"] != about:
         extra.insert(0, f"on {fields['worker']}")
     if extra:
@@ -91,4 +114,8 @@ def _extra(name: str, value: str) -> str:
     delay_ms = parse_count(value) if name == "delayMs" else None
     if delay_ms is not None:
         return f"retry in {format_duration(delay_ms)}"
-    return f"{name} {value}"
+    number = parse_count(value) if name in _COUNTED else None
+    if number is not None:
+        return pluralize(number, _COUNTED[name])
+    words = _PHRASES.get(name)
+    return f"{name} {value}" if words is None else words.format(value)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from previewops.formatting import clean, format_age, format_duration, pluralize
+from previewops.formatting import clean, format_duration, pluralize
 from previewops.health import Status
 from previewops.snapshot.history import History
 from previewops.snapshot.model import Snapshot
-from previewops.tui.state.queue_view import SILENT_MS, ConnectionLoss, QueueView
+from previewops.tui.state.queue_view import ConnectionLoss, QueueView
+from previewops.tui.viewmodel.alarms import Alarm, alarms_of, alive_workers
 from previewops.tui.viewmodel.spans import Line, Span, Tone
 
-WINDOW_MS = 300_000
+WINDOW_MS = 60_000
+"""Window of all counts of arrivals and ends on the screen."""
+
+WINDOW_TEXT = "in 60 s"
+
+DETAILS_GAP = "; "
+"""Between two details of a status."""
 
 STATUS_MARKS: dict[Status, tuple[str, Tone]] = {
     Status.OK: ("✓", Tone.GOOD),
@@ -26,21 +33,20 @@ _HEALTH_STATUS = {
     Status.UNKNOWN: ("?", "health unknown", Tone.WARN),
 }
 
-_SMALL_BACKLOG = 3
-
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """The queue's status: mark, headline and details."""
+    """The queue's status: mark, headline and details, and the alarm that the headline is about."""
 
     mark: str
     headline: str
     details: str
     tone: Tone
+    alarm: Alarm | None = None
 
 
 def queue_status(view: QueueView) -> QueueStatus:
-    """The most serious status."""
+    """The worst alarm, or what the queue does. Mark, tone and headline belong to the same alarm."""
     snapshot = view.snapshot
     if snapshot is None:
         if view.connection_loss is not None:
@@ -52,8 +58,14 @@ def queue_status(view: QueueView) -> QueueStatus:
     if view.connection_loss is not None:
         more = f"{connection_loss_text(view.connection_loss)}; data is {view.age_s} s old"
         return QueueStatus("✖", "connection lost", more, Tone.BAD)
-    status = view.health.status if view.health is not None else Status.UNKNOWN
-    return _connected_status(snapshot, view.history, status)
+    alarms = alarms_of(view)
+    worst = alarms[0] if alarms and not alarms[0].silenced else None
+    known = view.health is not None
+    status = worst.status if worst is not None else Status.OK if known else Status.UNKNOWN
+    mark, headline, tone = _HEALTH_STATUS[status]
+    if worst is not None:
+        mark, headline = ("‖" if worst.check.name == "paused" else mark), worst.headline
+    return QueueStatus(mark, headline, _details(snapshot, view.history), tone, worst)
 
 
 def format_empty_lines(view: QueueView) -> list[Line]:
@@ -68,66 +80,36 @@ def connection_loss_text(connection_loss: ConnectionLoss) -> str:
     return f"{clean(connection_loss.reason)}{tries}"
 
 
-def _connected_status(snapshot: Snapshot, history: History, status: Status) -> QueueStatus:
-    """Mark and tone are those of the overall health, whatever the text is about."""
-    mark, word, tone = _HEALTH_STATUS[status]
-    if snapshot.data_lost_ms is not None:
-        more = f"detected {format_age(snapshot.data_lost_ms, snapshot.now_ms)}; bundles are kept"
-        return QueueStatus(mark, "Redis lost the queue's data", more, tone)
-    if snapshot.paused:
-        since = format_age(snapshot.paused_since_ms, snapshot.now_ms)
-        by = f" by {clean(snapshot.paused_by)}" if snapshot.paused_by else ""
-        reason = f": {clean(snapshot.pause_reason)}" if snapshot.pause_reason else ""
-        return QueueStatus("‖", f"paused {since}{by}{reason}", f"{snapshot.active} still running", tone)
+def _details(snapshot: Snapshot, history: History) -> str:
+    """The workload: pending jobs, what came and went, how long the backlog lasts, and the workers."""
     alive = len(alive_workers(snapshot))
-    pending = pluralize(snapshot.pending, "job")
-    if alive == 0:
-        silent = len(snapshot.workers)
-        headline = "no workers" if not silent else f"no live workers ({silent} silent)"
-        more = f"{pending} waiting" if snapshot.pending else "nothing is waiting"
-        return QueueStatus(mark, headline, more, tone)
-    fatal = sum(worker.phase == "fatal" for view in snapshot.supervisors for worker in view.state.workers)
-    if fatal:
-        headline = f"{pluralize(fatal, 'worker')} given up"
-        return QueueStatus(mark, headline, "see Workers; reset them after fixing the cause", tone)
-    failing = sum(worker.failing for view in snapshot.supervisors for worker in view.state.workers)
-    if failing:
-        headline = f"{pluralize(failing, 'worker')} failing"
-        return QueueStatus(mark, headline, "see Workers; they are started again until they work", tone)
-    growing, more = _workload(snapshot, history, pluralize(alive, "worker"))
-    return QueueStatus(mark, "backlog growing" if growing else word, more, tone)
+    parts = [f"{pluralize(snapshot.pending, 'job')} pending" if snapshot.pending else "nothing is pending"]
+    arrived, ended = flow_counts(history, snapshot.now_ms)
+    if arrived or ended:
+        parts.append(f"{arrived:,} arrived, {ended:,} ended {WINDOW_TEXT}")
+    parts.append(trend_text(snapshot, history))
+    parts.append(pluralize(alive, "worker") if alive else "")
+    return DETAILS_GAP.join(filter(None, parts))
 
 
-def _workload(snapshot: Snapshot, history: History, workers: str) -> tuple[bool, str]:
-    incoming, finished = flow_rates(history, snapshot.now_ms)
-    if snapshot.backlog > _SMALL_BACKLOG and incoming > finished and incoming > 0:
-        return True, f"{incoming:.0f} in and {finished:.0f} out per minute; {workers}"
+def trend_text(snapshot: Snapshot, history: History) -> str:
+    """How the backlog develops, from the same counts that the screen shows: "" without a backlog or a trend."""
+    arrived, ended = flow_counts(history, snapshot.now_ms)
     left = drain_ms(snapshot, history)
-    if snapshot.backlog and left is not None:
-        backlog = f"{pluralize(snapshot.backlog, 'job')} in the backlog"
-        return False, f"{backlog}, drained in {format_duration(left)}; {workers}"
-    if snapshot.pending:
-        return False, f"{pluralize(snapshot.pending, 'job')} in progress; {workers}"
-    return False, f"idle; {workers}"
+    if not snapshot.backlog or arrived == ended:
+        return ""
+    if arrived > ended:
+        return f"grew by {arrived - ended:,} {WINDOW_TEXT}"
+    return "" if left is None else f"drained in {format_duration(left)}"
 
 
-def alive_workers(snapshot: Snapshot) -> tuple[str, ...]:
-    """Ids of the workers with a recent heartbeat."""
-    return tuple(
-        worker.worker_id for worker in snapshot.workers if snapshot.now_ms - worker.heartbeat_ms <= SILENT_MS
-    )
-
-
-def flow_rates(history: History, now_ms: int, window_ms: int = WINDOW_MS) -> tuple[float, float]:
-    """(incoming, finished) jobs per minute over the window, by default the last five minutes."""
-    incoming = sum(history.rate_per_min(name, window_ms, now_ms) for name in ("accepted", "requeued"))
-    finished = sum(
-        history.rate_per_min(name, window_ms, now_ms) for name in ("completed", "died", "cancelled")
-    )
-    return incoming, finished
+def flow_counts(history: History, now_ms: int) -> tuple[int, int]:
+    """(arrived, ended) jobs within ``WINDOW_MS``. A requeued job did not arrive: an operator has put it back."""
+    ended = sum(history.count_within(name, WINDOW_MS, now_ms) for name in ("completed", "died", "cancelled"))
+    return history.count_within("accepted", WINDOW_MS, now_ms), ended
 
 
 def drain_ms(snapshot: Snapshot, history: History) -> float | None:
-    """Time in ms until the backlog is empty at the rate of the last minute; None if it does not shrink."""
-    incoming, finished = flow_rates(history, snapshot.now_ms, 60_000)
-    return snapshot.backlog / (finished - incoming) * 60_000 if finished > incoming else None
+    """Time in ms until the backlog is empty at the pace of ``WINDOW_MS``; None if it does not shrink."""
+    arrived, ended = flow_counts(history, snapshot.now_ms)
+    return snapshot.backlog / (ended - arrived) * WINDOW_MS if ended > arrived else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -66,6 +67,9 @@ class Span:
         return self.is_plain and self.text.isspace()
 
 
+_FIGURE_COLUMNS = 24
+_CUT_FIGURE = re.compile(r"(?<![^\s(+-])\d[\d.,]*+(?: ?[A-Za-z%]{0,3})?\Z")
+
 Line: TypeAlias = tuple[Span, ...]
 
 BLANK: Line = ()
@@ -82,7 +86,7 @@ def width_of(line: Line) -> int:
 
 
 def clip(line: Line, columns: int) -> Line:
-    """The line in at most ``columns`` columns, cut with an ellipsis."""
+    """The line in at most ``columns`` columns, cut with an ellipsis, in front of a figure rather than within it."""
     if columns <= 0:
         return BLANK
     if width_of(line) <= columns:
@@ -92,12 +96,18 @@ def clip(line: Line, columns: int) -> Line:
     for span in line:
         if span.cells > room:
             if room:
-                kept.append(replace(span, text=set_cell_size(span.text, room)))
+                kept.append(replace(span, text=_without_cut_figure(set_cell_size(span.text, room))))
             kept.append(Span("…", span.tone))
             break
         kept.append(span)
         room -= span.cells
     return tuple(kept)
+
+
+def _without_cut_figure(text: str) -> str:
+    """The text without a figure at its end, whose last digits or unit may be cut."""
+    head, tail = text[:-_FIGURE_COLUMNS], text[-_FIGURE_COLUMNS:]
+    return head + _CUT_FIGURE.sub("", tail)
 
 
 def clip_middle(line: Line, columns: int) -> Line:
@@ -148,6 +158,12 @@ def justify(left: Line, right: Line, columns: int) -> Line:
     """``left`` and ``right`` aligned to both ends of a line; ``left`` is cut if they collide."""
     room = max(0, columns - width_of(right) - 1)
     return (*pad(left, room), Span(" "), *right) if room else clip(right, columns)
+
+
+def spread(left: Line, right: Line, columns: int) -> Line:
+    """As ``justify``, but without ``right`` if both do not fit whole: for lines of figures, which must not be cut."""
+    whole = width_of(left) + width_of(right) + 2 <= columns
+    return justify(left, right, columns) if whole else clip(left, columns)
 
 
 def centre(lines: Sequence[Line], columns: int, rows: int) -> list[Line]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -12,11 +13,17 @@ from textual.timer import Timer
 from textual.widgets import Input, Label
 
 from previewops.queue.filter_query import FilterQuery, UnknownFilterFields, parse_filter
+from previewops.tui.keymap import key_of
+from previewops.tui.viewmodel.filter_text import kept_filter_lines
+from previewops.tui.widgets.diffed_lines import DiffedLines
 
 PAUSE_S = 0.15
 """Delay in seconds after the last keystroke before a filter is applied."""
 
 MOST_CHARACTERS = 500
+
+_TYPING_LABEL = "filter: "
+_TYPING_HINT = f"{key_of('keep', 'filter')} keeps it, {key_of('clear', 'filter')} clears it"
 
 EXAMPLE = 'timeout project:lessons !priority:low "two words"'
 """Placeholder of an empty input."""
@@ -25,23 +32,22 @@ EXAMPLE = 'timeout project:lessons !priority:low "two words"'
 class FilterLine(Vertical):
     """Opens below a list. Typed text is posted as ``Changed`` after a short delay; enter closes the input.
 
-    The filter stays visible while it is active, and looks different from an input. Terms with unknown fields are
-    listed below the line: they stay in the text but are not applied, and enter does not close the input.
+    An active filter is shown whole, over several rows if needed: operators read it before an action on all jobs that
+    match. The keys beside it give way. Terms with unknown fields are listed below the line: they stay in the text but
+    are not applied, and enter does not close the input.
     """
 
     DEFAULT_CSS = """
     FilterLine { height: auto; width: 1fr; display: none; background: $surface; }
     FilterLine.-open { display: block; }
-    FilterLine Horizontal { height: 1; width: 1fr; }
+    FilterLine Horizontal { height: 1; width: 1fr; display: none; }
+    FilterLine.-typing Horizontal { display: block; }
     FilterLine Label { width: auto; color: $dim; background: $surface; }
-    FilterLine Input { width: 1fr; background: $surface; color: $warning; }
-    FilterLine .-kept { color: $warning; }
-    FilterLine .-typing, FilterLine:focus-within .-kept { display: none; }
-    FilterLine:focus-within .-typing { display: block; }
-    FilterLine:focus-within Input { color: $foreground; }
+    FilterLine Input { width: 1fr; background: $surface; color: $foreground; }
+    FilterLine .-kept { height: auto; width: 1fr; background: $surface; }
+    FilterLine.-typing .-kept, FilterLine.-crowded .-keys { display: none; }
     FilterLine .-rejection { display: none; width: 1fr; max-height: 3; color: $warning; }
     FilterLine.-rejected .-rejection { display: block; }
-    FilterLine.-rejected .-kept { display: none; }
     """
 
     @dataclass
@@ -54,8 +60,9 @@ class FilterLine(Vertical):
     class Submitted(Message):
         """Enter was pressed: the list gets the focus."""
 
-    def __init__(self, example: str = EXAMPLE, *, id: str | None = None) -> None:
+    def __init__(self, mode: str, example: str = EXAMPLE, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._mode = mode
         self._example = example
         self._pause: Timer | None = None
         self._applied = ""
@@ -63,13 +70,12 @@ class FilterLine(Vertical):
 
     def compose(self) -> ComposeResult:
         with Horizontal():
-            yield Label("filter: ", classes="-typing")
-            yield Label("active filter: ", classes="-kept")
+            yield Label(_TYPING_LABEL)
             line = Input(id="filter-text", compact=True, select_on_focus=False, max_length=MOST_CHARACTERS)
             line.placeholder = self._example
             yield line
-            yield Label("enter keeps it, esc clears it", classes="-typing")
-            yield Label("/ edits it, ! negates it, esc clears it", classes="-kept")
+            yield Label(_TYPING_HINT, classes="-keys")
+        yield DiffedLines(classes="-kept", fit_height=True)
         yield Label(classes="-rejection")
 
     @property
@@ -102,20 +108,44 @@ class FilterLine(Vertical):
         if inverted:
             text = self.text
             self._input.value = text[2:] if text.startswith("! ") else f"! {text}"
-            if self._has_text:
+            if self._has_text and not self.has_class("-typing"):
                 self._apply()
+                self._draw_kept()
                 return
+        self.add_class("-typing")
         self._input.cursor_position = len(self.text)
         self.screen.set_focus(self._input)  # at once: the next keys belong to the line
 
     def clear(self) -> None:
         self._input.value = ""
-        self.remove_class("-open")
+        self.remove_class("-open", "-typing")
         self._apply()
+
+    def on_descendant_blur(self) -> None:
+        if not self.has_error:
+            self.remove_class("-typing")
+        self._draw_kept()
+
+    def on_click(self) -> None:
+        if self.is_open:
+            self.open(inverted=False)
+
+    def on_resize(self) -> None:
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Hides the keys beside the input when text and keys do not fit."""
+        needed = cell_len(_TYPING_LABEL) + cell_len(self.text) + 1 + cell_len(_TYPING_HINT)
+        self.set_class(needed > self.size.width, "-crowded")
+
+    def _draw_kept(self) -> None:
+        text, mode = self.text, self._mode
+        self.query_one(".-kept", DiffedLines).draw(lambda columns, _: kept_filter_lines(text, mode, columns))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         self._stop()
+        self._make_room()
         if self.text != self._applied:
             self._pause = self.set_timer(PAUSE_S, self._apply)
 

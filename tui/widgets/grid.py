@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
@@ -14,8 +15,8 @@ from textual.message import Message
 from textual.strip import Strip
 
 from previewops.tui.terminal.palette import get_palette
-from previewops.tui.viewmodel.columns import GAP, TableColumn, fit_widths, total_width
-from previewops.tui.viewmodel.spans import Line, Span, Tone, centre, clip_middle, pad
+from previewops.tui.viewmodel.columns import TableColumn, fit_widths, lay_out_row
+from previewops.tui.viewmodel.spans import Line, Span, Tone, centre
 from previewops.tui.widgets.line_rendering import SCROLLBAR, ScrollingLines, strip_of
 
 _MARK = 2
@@ -193,6 +194,11 @@ class Grid(ScrollingLines):
         if moved:
             self.post_message(self.CursorMoved(self, key))
 
+    @property
+    def on_last_row(self) -> bool:
+        """Whether the cursor is on the last row."""
+        return bool(self._rows) and self.cursor_index == len(self._rows) - 1
+
     def _follow(self) -> None:
         height = self.size.height - 1
         if height < 1:
@@ -246,22 +252,19 @@ class Grid(ScrollingLines):
     def _lit(self, strip: Strip) -> Strip:
         variables = self.app.theme_variables
         if self.app.native_ansi_color or self.app.no_color:
-            return strip.apply_style(Style(reverse=self.has_focus, bold=True))
+            return _reversed(strip) if self.has_focus else strip.apply_style(Style(bold=True))
         base_style = variables["block-cursor-background" if self.has_focus else "panel"]
         return strip.apply_style(Style(bgcolor=base_style))
 
     def _laid_out(self, cells: Sequence[Line], widths: Sequence[int], mark: Span) -> Line:
-        spans: list[Span] = [mark] if self._marking else []
-        short = len(cells) < len(widths)
-        first = True
-        for place, (cell, column) in enumerate(zip(cells, self._columns, strict=False)):
-            last = short and place == len(cells) - 1
-            width = total_width(widths[place:]) if last else widths[place]
-            if not width:
-                continue
-            if not first:
-                spans.append(Span(" " * GAP))
-            first = False
-            cut = clip_middle(cell, width) if column.middle else cell
-            spans += pad(cut, width, right=column.right and not last)
-        return tuple(spans)
+        line = lay_out_row(cells, self._columns, widths)
+        return (mark, *line) if self._marking else line
+
+
+def _reversed(strip: Strip) -> Strip:
+    """The strip in one reversed run: with the colours of its parts it would look like a patchwork."""
+    segments = []
+    for text, style, _ in strip:
+        click = Style.from_meta(style.meta) if style is not None and style.meta else Style()
+        segments.append(Segment(text, Style(reverse=True, bold=True) + click))
+    return Strip(segments, strip.cell_length)

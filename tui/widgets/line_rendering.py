@@ -60,7 +60,7 @@ class ScrollingLines(LineWidget, ScrollView, can_focus=True):
     DEFAULT_CSS = """
     ScrollingLines {
         height: 1fr; width: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
-        scrollbar-color: $border; scrollbar-background: $background; scrollbar-color-hover: $primary;
+        scrollbar-color: $thumb; scrollbar-background: $background; scrollbar-color-hover: $primary;
         scrollbar-background-hover: $background; scrollbar-color-active: $primary;
         scrollbar-background-active: $background; background: $background;
     }
@@ -74,7 +74,7 @@ class ScrollingLines(LineWidget, ScrollView, can_focus=True):
 def strip_of(line: Line, columns: int, palette: Palette) -> Strip:
     """The line in exactly ``columns`` columns."""
     fitted = merge_spans(pad(line, columns))
-    return Strip([Segment(span.text, palette.style(span)) for span in fitted], columns)
+    return Strip([Segment(palette.text(span), palette.style(span)) for span in fitted], columns)
 
 
 def changed_regions(old: Sequence[Strip], new: Sequence[Strip]) -> Iterable[Region]:

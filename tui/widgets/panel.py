@@ -29,6 +29,11 @@ class Panel(Container):
         self._edge: Region | None = None
         self.border_title = framed(title)
 
+    @property
+    def is_among_shown(self) -> bool:
+        """Whether no container around it is hidden."""
+        return all(node.display for node in self.ancestors if isinstance(node, Widget))
+
     def label(self, title: str | None = None, subtitle: str | None = None) -> None:
         """Changes title and subtitle. Only the changed line is drawn."""
         width, height = self.outer_size

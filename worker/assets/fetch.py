@@ -35,7 +35,11 @@ from previewops.worker.assets.opener import (
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TRANSIENT_STATUSES = (408, 425, 429)  # and every 5xx
-_HEADERS = {"User-Agent": "previewops", "Accept": "image/*, audio/*", "Accept-Encoding": "identity"}
+_HEADERS = {
+    "User-Agent": "previewops",
+    "Accept": "image/*, audio/*, video/*, application/pdf",
+    "Accept-Encoding": "identity",
+}
 _T = TypeVar("_T")
 
 Resolver = Callable[[str, int], Sequence[str]]

@@ -275,6 +275,7 @@ def storage_errors() -> Iterator[None]:
             "disk-full" if disk_full else "io-error",
             f"{failure.strerror or failure}: {format_path(failure.filename or 'storage')}",
             hint="free some space" if disk_full else "check the disk and the permissions of DATA_DIR",
+            template="" if disk_full else str(failure.strerror or failure),
             errno=errno.errorcode.get(failure.errno, str(failure.errno)),
         ) from failure
 

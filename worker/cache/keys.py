@@ -2,7 +2,7 @@
 
 Equal keys mean equal bytes. A key ignores addresses, metadata that is not drawn, and ids except the project's, which
 is on the title card. It covers everything that changes a pixel: the renderer's files, the fonts, and the libraries
-that decode and encode.
+that decode, break lines and encode.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from previewops.contract import limits as contract
 from previewops.contract.payload import canonical_json
 from previewops.worker.render.storyboard import Storyboard
 
-_LIBRARIES = ("pillow", "av")
+_LIBRARIES = ("pillow", "icu4py", "av", "pillow-heif", "pillow-jxl-plugin", "resvg-py", "pypdfium2")
 _WORKER = Path(__file__).resolve().parents[1]
 _RENDERER_PATHS = ("render", "fonts", "bundle_builder.py")
 _NOT_DRAWN = ("metadata", "webhook", "chapterId")
@@ -69,14 +69,18 @@ def bundle_key(
     return hashlib.sha256(canonical_json(inputs)).hexdigest()
 
 
-def thumbnail_key(storyboard: Storyboard, digest: str, decoded: tuple[int, int]) -> str:
+def thumbnail_key(
+    storyboard: Storyboard, digest: str, decoded: tuple[int, int], *, page: int | None = None
+) -> str:
     """The cache key of the thumbnail of an asset whose content has the hex SHA-256 ``digest``.
 
-    ``decoded`` is the size in pixels at which the job decodes the picture; the thumbnail is made from that.
+    ``decoded`` is the size in pixels at which the job decodes the picture; the thumbnail is made from that. ``page``
+    is the asset's.
     """
     inputs = {
         "renderer": renderer_fingerprint(),
         "asset": digest,
+        "page": page,
         "decoded": decoded,
         "box": list(storyboard.thumbnail) if storyboard.thumbnail else None,
         "format": storyboard.image_format,

@@ -131,7 +131,10 @@ def _thumbnails(
     assets = {asset["id"]: asset for asset in preview["assets"]}
     for thumbnail in missed:
         asset = assets.get(thumbnail.asset_id, {})
-        if "thumbnail" in asset and "thumbhash" in asset:
+        # A thumbnail from the cache is not decoded, so a warning about its file would be lost. Fonts, on which text
+        # in a drawing depends, are not part of the key.
+        is_reusable = "warnings" not in asset and asset.get("format") != "svg"
+        if "thumbnail" in asset and "thumbhash" in asset and is_reusable:
             about = {name: str(asset[name]) for name in ("thumbhash", "dominantColour")}
             yield thumbnail.key, (_check_created(asset["thumbnail"], created), about)
 

@@ -27,6 +27,7 @@ from previewops.clock import MAX_DATE_MS
 from previewops.disclosure import redact
 from previewops.job_errors import FailureKind, JobError, PermanentJobError, RenderCrashed, TransientJobError
 from previewops.logs.setup import bind_payload
+from previewops.queue.fingerprint import FOREIGN_CODES, foreign_template
 from previewops.queue.leases import Claim
 
 log = structlog.get_logger()
@@ -106,6 +107,7 @@ class Failed:
     code: str
     message: str
     traceback: str
+    template: str = ""
     delay_ms: int | None = None
 
 
@@ -283,16 +285,24 @@ def failure_from_error(error: BaseException) -> Failed:
             code=error.code,
             message=_stored_text(message)[:MESSAGE_CHARS],
             traceback=_stored_text(text[-TRACEBACK_CHARS:]),
+            template=_template(error.code, error.template, message, text[-TRACEBACK_CHARS:]),
         )
+    message = _text_of(error) or type(error).__name__
+    code = "retry-asked" if isinstance(error, Retry | RetryJob) else "unexpected"
     return Failed(
         kind=FailureKind.TRANSIENT,
         crash=False,
         error_class=type(error).__name__,
-        code="retry-asked" if isinstance(error, Retry | RetryJob) else "unexpected",
-        message=_stored_text(_text_of(error) or type(error).__name__)[:MESSAGE_CHARS],
+        code=code,
+        message=_stored_text(message)[:MESSAGE_CHARS],
         traceback=_stored_text(text[-TRACEBACK_CHARS:]),
+        template=_template(code, "", message, text[-TRACEBACK_CHARS:]),
         delay_ms=error.defer_score if isinstance(error, Retry) else None,
     )
+
+
+def _template(code: str, template: str, message: str, traceback_text: str) -> str:
+    return foreign_template(message, traceback_text) if code in FOREIGN_CODES else template
 
 
 def _text_of(error: BaseException) -> str:

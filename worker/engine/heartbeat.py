@@ -116,6 +116,9 @@ class Heartbeat:
         idle_limit_ms = IDLE_MAINTENANCE * self._interval_s * 1000
         if self._runs or reply.maintained_ms is None or reply.maintained_ms >= idle_limit_ms:
             await self._leases.maintain()
+            regrouped = await self._leases.regroup()
+            if regrouped:
+                log.info("dead-letters.regrouped", letters=regrouped)
 
     async def _await_maintenance(self, maintenance: asyncio.Task[None]) -> None:
         """Awaits the maintenance, and stops runs whose leases may expire while it waits.

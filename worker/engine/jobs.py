@@ -126,6 +126,7 @@ class RenderJobs:
                 "invalid-payload",
                 error.message,
                 hint="see `previewops validate`",
+                template=error.violations[0].code if error.violations else "",
                 violations=[violation.as_json() for violation in error.violations],
             ) from error
         if request.job_id != claim.job_id:

@@ -64,7 +64,7 @@ class OutcomeRecorder:
                     failed.error_class,
                     failed.code,
                     failed.message,
-                    fingerprint(failed.error_class, failed.code, failed.message),
+                    fingerprint(failed.error_class, failed.code, failed.template),
                 ),
             )
         self._log(failed, decision, code)

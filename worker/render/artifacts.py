@@ -113,6 +113,10 @@ class _SizeLimitedFile:
                 self._size = end
             return self._file.write(content)
 
+    def read(self, size: int = -1) -> bytes:
+        with self._recording_error():
+            return self._file.read(size)
+
     def seek(self, offset: int, whence: int = 0) -> int:
         with self._recording_error():  # seeking may flush buffered data
             return self._file.seek(offset, whence)

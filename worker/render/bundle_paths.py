@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from previewops.worker.render.encode.stills import EXTENSIONS
@@ -58,17 +59,23 @@ def choose_bundle_paths(storyboard: Storyboard) -> BundlePaths:
 
 
 def _thumbnail_names(ids: list[str], extension: str) -> dict[str, str]:
-    """Returns a safe file name for each id; a digest of the id separates equal names.
+    """Returns a safe file name for each id: the id itself where it is safe, else one with a digest of the id.
 
-    The comparison ignores case, as some file systems do.
+    No two are equal, also on file systems that ignore case, and whatever the ids are.
     """
     plain = {name: _UNSAFE.sub("-", name).strip(".-")[:80] for name in ids}
-    taken = [name.lower() for name in plain.values()]
-    return {name: f"thumbs/{_unique(name, safe, taken)}.{extension}" for name, safe in plain.items()}
+    counts = Counter(name.lower() for name in plain.values())
+    kept = {name for name, safe in plain.items() if safe == name and safe and counts[safe.lower()] == 1}
+    taken = {name.lower() for name in kept}
+    chosen = {}
+    for name, safe in plain.items():
+        chosen[name] = safe if name in kept else _with_digest(name, safe or "asset", taken)
+        taken.add(chosen[name].lower())
+    return {name: f"thumbs/{file}.{extension}" for name, file in chosen.items()}
 
 
-def _unique(name: str, safe: str, taken: list[str]) -> str:
-    if safe and safe == name and taken.count(safe.lower()) == 1:
-        return safe
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{safe or 'asset'}-{digest}"
+def _with_digest(name: str, safe: str, taken: set[str]) -> str:
+    """A name with as much of the id's digest as it takes to differ from those in ``taken``."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    candidates = (f"{safe}-{digest[:length]}" for length in range(8, len(digest) + 1))
+    return next(candidate for candidate in candidates if candidate.lower() not in taken)

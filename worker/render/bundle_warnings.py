@@ -17,9 +17,11 @@ def collect_warnings(
     inspected: Mapping[str, InspectedAsset],
     layouts: tuple[FrameLayout, ...],
     typesetter: Typesetter,
+    *,
     asset_errors: Mapping[str, PermanentJobError],
+    asset_notes: Mapping[str, tuple[str, ...]],
 ) -> tuple[str, ...]:
-    """Returns a warning for each truncated text, omitted picture, unavailable asset and unusable font."""
+    """Returns a warning for each truncated text, omitted picture, unavailable or damaged asset and unusable font."""
     warnings = []
     for index, layout in enumerate(layouts):
         where = f"step {index}" if index else "the title card"
@@ -36,6 +38,7 @@ def collect_warnings(
     for name, asset in inspected.items():
         if asset.picture is not None and asset.picture.frames > 1 and name not in asset_errors:
             warnings.append(f"asset {name}: only one of {asset.picture.frames} frames is shown")
+    warnings += [f"asset {name}: {note}" for name, notes in asset_notes.items() for note in notes]
     format_name = storyboard.animation or storyboard.image_format
     if storyboard.sound is not None and storyboard.animation_sound is None:
         warnings.append(f"audio: {format_name} has no sound; the track is omitted")

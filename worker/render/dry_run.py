@@ -18,7 +18,8 @@ from previewops.worker.render.picture_cache import InspectedAsset, inspect_asset
 from previewops.worker.render.render import lay_out_cards
 from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
-from previewops.worker.render.text.typesetting import Typesetter, detect_language
+from previewops.worker.render.text.paragraphs import MAX_CHARACTERS, laid_out_characters
+from previewops.worker.render.text.typesetting import Typesetter
 
 # Orders of magnitude, measured on one core of a small server; half of each frame was a photograph.
 _BYTES_PER_PIXEL = {
@@ -30,6 +31,7 @@ _ENCODE_NS_PER_PIXEL = {
 }  # fmt: skip
 _DRAW_NS_PER_PIXEL = 18
 _DECODE_NS_PER_PIXEL = 9
+_TEXT_NS_PER_CHARACTER = 5_000  # of the costliest kinds: each letter in another direction
 _OVERHEAD_MS = 30
 
 
@@ -45,7 +47,7 @@ def plan_render(
     """
     inspected = inspect_assets(storyboard.assets.values(), opener, limits, allow_gaps=storyboard.allow_gaps)
     check_sound(storyboard, inspected, opener, limits, decode=False)
-    typesetter = Typesetter(fonts, detect_language(storyboard.texts))
+    typesetter = Typesetter(fonts, storyboard.shaping_language)
     layouts = lay_out_cards(storyboard, inspected, typesetter)
     asset_errors = {name: asset.error for name, asset in inspected.items() if asset.error is not None}
     artifacts = _describe_artifacts(storyboard, inspected)
@@ -60,8 +62,16 @@ def plan_render(
             "bytes": sum(artifact["estimatedBytes"] for artifact in artifacts),
             "ms": _estimate_ms(storyboard, inspected, artifacts),
         },
+        "text": {
+            "characters": sum(map(laid_out_characters, storyboard.texts)),
+            "maxCharactersPerText": MAX_CHARACTERS,
+        },
         "undrawn": list(typesetter.undrawn),
-        "warnings": list(collect_warnings(storyboard, inspected, layouts, typesetter, asset_errors)),
+        "warnings": list(
+            collect_warnings(
+                storyboard, inspected, layouts, typesetter, asset_errors=asset_errors, asset_notes={}
+            )
+        ),
     }
 
 
@@ -129,6 +139,7 @@ def _estimate_ms(
     nanoseconds = frames * _DRAW_NS_PER_PIXEL + stills * _ENCODE_NS_PER_PIXEL[storyboard.image_format]
     decoded = (asset.picture.size.pixels for asset in inspected.values() if asset.picture)
     nanoseconds += _DECODE_NS_PER_PIXEL * sum(decoded)
+    nanoseconds += _TEXT_NS_PER_CHARACTER * sum(map(laid_out_characters, storyboard.texts))
     if (
         storyboard.animation and storyboard.animation != storyboard.image_format
     ):  # otherwise it reuses the encoded stills

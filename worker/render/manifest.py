@@ -17,7 +17,7 @@ from previewops.worker.render.render import RenderResult
 
 CONTAINER = "container.json"
 PREVIEW = "preview.json"
-RENDERER_VERSION = "5"  # increment when the pictures of an unchanged payload change
+RENDERER_VERSION = "7"  # increment when the pictures of an unchanged payload change
 
 
 def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mapping[str, Any]) -> None:
@@ -41,6 +41,7 @@ def _build_preview(result: RenderResult, payload: Mapping[str, Any], container_s
         "projectId": payload["projectId"],
         "requestId": payload["requestId"],
         "title": storyboard.title,
+        "language": storyboard.language,
         "width": storyboard.size.width,
         "height": storyboard.size.height,
         "durationMs": storyboard.duration_ms,
@@ -92,6 +93,8 @@ def _build_asset(result: RenderResult, name: str) -> dict[str, Any]:
     if name in result.asset_errors:
         error = result.asset_errors[name]
         entry["error"] = {"code": error.code, "message": error.message}
+    if name in result.asset_notes:
+        entry["warnings"] = list(result.asset_notes[name])
     if name in result.placeholders:
         entry |= _placeholder_fields(result.placeholders[name])
     if name in result.paths.thumbnails and name not in result.asset_errors:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PIL import Image, ImageDraw
 
 from previewops.job_errors import PermanentJobError
+from previewops.worker.render.labels import Labels
 from previewops.worker.render.layout.frames import Placement
 from previewops.worker.render.layout.geometry import Box, Size
 from previewops.worker.render.layout.type_scale import LayoutMetrics
@@ -14,19 +15,16 @@ from previewops.worker.render.text.typesetting import Typesetter
 from previewops.worker.render.theme import Theme, mix
 
 _OVERSAMPLING = 4
-_REASONS = {
-    "asset-missing": "not found",
-    "asset-corrupt": "damaged",
-    "asset-unsupported": "not a readable picture",
-    "asset-too-large": "file too large",
-    "asset-too-many-pixels": "too many pixels",
-    "asset-too-many-frames": "too many frames",
-    "asset-checksum": "checksum does not match",
-}
 
 
 def draw_missing_picture(
-    image: Image.Image, placement: Placement, reason: PermanentJobError, theme: Theme, typesetter: Typesetter
+    image: Image.Image,
+    placement: Placement,
+    reason: PermanentJobError,
+    *,
+    theme: Theme,
+    labels: Labels,
+    typesetter: Typesetter,
 ) -> None:
     """Draws the placeholder in the placement's cell, with the picture's name and the reason if there is room."""
     cell, metrics = placement.cell, LayoutMetrics(Size(*image.size))
@@ -40,7 +38,7 @@ def draw_missing_picture(
         room = Box(cell.left, cell.top, cell.right, cell.top + round(cell.height * 0.6)).inset(metrics.gap)
     texts = (
         (placement.asset.title or placement.asset.ref.id, FontWeight.SEMIBOLD, theme.ink),
-        (_REASONS.get(reason.code, "not available"), FontWeight.REGULAR, theme.muted),
+        (labels.reason(reason.code), FontWeight.REGULAR, theme.muted),
     )
     lines = [
         (typesetter.fit_line(text, weight, metrics.small, room.width), ink) for text, weight, ink in texts

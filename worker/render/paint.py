@@ -7,12 +7,13 @@ from typing import cast
 
 from PIL import Image, ImageDraw
 
+from previewops.worker.render.backing import choose_ground
+from previewops.worker.render.decode.srgb import resize
 from previewops.worker.render.layout.frames import FrameLayout, PlacedText, Placement
 from previewops.worker.render.layout.geometry import Box, Size
 from previewops.worker.render.layout.type_scale import LayoutMetrics
 from previewops.worker.render.missing_picture import draw_missing_picture
 from previewops.worker.render.picture_cache import PictureCache
-from previewops.worker.render.pictures import resize
 from previewops.worker.render.shapes import blur_to_fill, darken, draw_panel, fill_rounded, paste_rounded
 from previewops.worker.render.storyboard import Storyboard
 from previewops.worker.render.text.typesetting import Typesetter
@@ -76,7 +77,10 @@ class Painter:
         picture = self.pictures.get(placement.asset)
         if picture is None:
             reason = self.pictures.asset_errors[placement.asset.ref.id]
-            draw_missing_picture(image, placement, reason, self.storyboard.theme, self.typesetter)
+            theme, labels = self.storyboard.theme, self.storyboard.labels
+            draw_missing_picture(
+                image, placement, reason, theme=theme, labels=labels, typesetter=self.typesetter
+            )
             return
         drawn = _crop_to_cover(picture, placement) if placement.crops else resize(picture, placement.box.size)
         if drawn.size != placement.cell.size or drawn.mode != "RGB":
@@ -89,7 +93,8 @@ class Painter:
         if placement.has_backdrop:
             ground = blur_to_fill(picture, cell.size, _BACKDROP)
         else:
-            ground = Image.new("RGB", cell.size, self.storyboard.theme.surface)
+            theme = self.storyboard.theme
+            ground = Image.new("RGB", cell.size, choose_ground(drawn, theme.surface, theme.backing))
         offset = (box.left - cell.left, box.top - cell.top)
         ground.paste(drawn, offset, drawn if drawn.mode == "RGBA" else None)
         return ground

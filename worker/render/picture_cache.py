@@ -12,9 +12,10 @@ from PIL import Image
 
 from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetOpener, verify_checksum
+from previewops.worker.render.decode.open_picture import PictureHeader
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
-from previewops.worker.render.pictures import PictureHeader, decode_picture, read_header
+from previewops.worker.render.pictures import decode_picture, read_header
 from previewops.worker.render.storyboard import Asset
 from previewops.worker.render.timings import PhaseTimer
 
@@ -67,7 +68,7 @@ def _inspect(asset: Asset, opener: AssetOpener, limits: RenderLimits) -> Inspect
     opened = opener.open(asset.ref, max_bytes=limits.asset_bytes)
     with opened.file:
         verify_checksum(asset.ref, opened)
-        picture = read_header(asset.ref, opened.file, limits) if asset.is_image else None
+        picture = read_header(asset.ref, opened.file, limits, page=asset.page) if asset.is_image else None
         return InspectedAsset(opened.size, opened.identity, picture)
 
 
@@ -77,7 +78,8 @@ class PictureCache:
 
     ``decode_sizes`` has the size to decode each picture at, ``uses`` how often it is needed. ``on_decoded`` is
     called once per decoded picture. ``asset_errors`` has the errors of unavailable assets; with ``allow_gaps``
-    decoding errors are added to it, otherwise they are raised.
+    decoding errors are added to it, otherwise they are raised. ``notes`` has what decoded pictures do not show of
+    their files.
     """
 
     opener: AssetOpener
@@ -88,7 +90,9 @@ class PictureCache:
     timer: PhaseTimer
     on_decoded: Callable[[Asset, Image.Image], None]
     allow_gaps: bool
+    fonts: tuple[str, ...] = ()  # files for text in drawings
     asset_errors: dict[str, PermanentJobError] = field(init=False)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
     _kept: OrderedDict[str, Image.Image] = field(default_factory=OrderedDict)
 
@@ -108,14 +112,24 @@ class PictureCache:
         if image is None:
             try:
                 with self.timer.phase("decode"), self.open(asset) as file:
-                    image = decode_picture(asset.ref, file, self.limits, self.decode_sizes[name])
+                    decoded = decode_picture(
+                        asset.ref,
+                        file,
+                        self.limits,
+                        self.decode_sizes[name],
+                        page=asset.page,
+                        fonts=self.fonts,
+                    )
             except PermanentJobError as error:
                 if not self.allow_gaps:
                     raise
                 self.asset_errors[name] = error
                 return None
+            image = decoded.image
             if name not in self._seen:
                 self._seen.add(name)
+                if decoded.notes:
+                    self.notes[name] = decoded.notes
                 self.on_decoded(asset, image)
         self.uses[name] -= 1
         if self.uses[name] > 0:

@@ -13,8 +13,11 @@ from PIL import Image
 from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetOpener
 from previewops.worker.render.artifacts import ArtifactWriter, WrittenArtifact
+from previewops.worker.render.backing import choose_ground
 from previewops.worker.render.bundle_paths import BundlePaths, choose_bundle_paths
 from previewops.worker.render.bundle_warnings import collect_warnings
+from previewops.worker.render.decode.drawing_fonts import drawing_fonts
+from previewops.worker.render.decode.srgb import resize
 from previewops.worker.render.encode.animation import AnimationWriter, RenderedFrame
 from previewops.worker.render.encode.sound import SoundTrack, check_sound
 from previewops.worker.render.encode.stills import encode_still
@@ -31,11 +34,10 @@ from previewops.worker.render.picture_cache import (
     inspect_assets,
     require_picture,
 )
-from previewops.worker.render.pictures import resize
 from previewops.worker.render.placeholder import Placeholder, make_placeholder
 from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
-from previewops.worker.render.text.typesetting import Typesetter, detect_language
+from previewops.worker.render.text.typesetting import Typesetter
 from previewops.worker.render.timings import PhaseTimer
 
 Progress = Callable[[float, str], None]
@@ -60,6 +62,7 @@ class RenderResult:
     placeholders: Mapping[str, Placeholder]  # by asset id, for decoded pictures
     sheet: SheetLayout
     asset_errors: Mapping[str, PermanentJobError]  # by asset id: assets that the bundle lacks
+    asset_notes: Mapping[str, tuple[str, ...]]  # by asset id: what is not shown of their files
     undrawn: tuple[str, ...]  # characters that no font has, drawn as U+FFFD
     fonts: tuple[str, ...]  # names of the fonts in use
     warnings: tuple[str, ...]
@@ -93,11 +96,21 @@ def render(
             storyboard.assets.values(), opener, limits, allow_gaps=storyboard.allow_gaps
         )
         check_sound(storyboard, inspected, opener, limits, decode=True)
-    typesetter = Typesetter(fonts, detect_language(storyboard.texts))
+    typesetter = Typesetter(fonts, storyboard.shaping_language)
     with timer.phase("layout"):
         layouts = lay_out_cards(storyboard, inspected, typesetter)
     session = _RenderSession(
-        storyboard, layouts, inspected, opener, limits, writer, typesetter, timer, progress, thumbnail_cache
+        storyboard,
+        layouts,
+        inspected,
+        opener,
+        limits,
+        writer,
+        typesetter,
+        timer,
+        progress,
+        thumbnail_cache,
+        fonts,
     )
     with timer.phase("draw"):
         session.draw_frames()
@@ -135,6 +148,7 @@ class _RenderSession:
     timer: PhaseTimer
     progress: Progress
     thumbnail_cache: ThumbnailCache | None
+    fonts: FontSources | None
 
     def __post_init__(self) -> None:
         storyboard = self.storyboard
@@ -152,8 +166,10 @@ class _RenderSession:
             self.timer,
             self._on_decoded,
             storyboard.allow_gaps,
+            drawing_fonts(self.fonts),
         )
         self.asset_errors = self._pictures.asset_errors
+        self.asset_notes = self._pictures.notes
         self._painter = Painter(storyboard, self._pictures, self.typesetter)
         self._total = len(self.layouts) + len(self.paths.thumbnails) + 1
         self._done = 0
@@ -165,7 +181,10 @@ class _RenderSession:
             deque(frames, maxlen=0)
             return
         with ExitStack() as opened, self.writer.stream(path, kind) as file:
-            AnimationWriter(kind, self.storyboard, self.timer).write(file, frames, self._open_sound(opened))
+            sound = self._open_sound(opened)
+            AnimationWriter(kind, self.storyboard, self.timer).write(file, frames, sound)
+        if sound is not None and sound.notes:
+            self.asset_notes[sound.ref.id] = tuple(sound.notes)
 
     def _open_sound(self, opened: ExitStack) -> SoundTrack | None:
         """Opens the sound track of the animation, if it has one; ``opened`` closes its file."""
@@ -202,10 +221,16 @@ class _RenderSession:
             placeholders=self.placeholders,
             sheet=self.sheet.layout,
             asset_errors=self.asset_errors,
+            asset_notes=self.asset_notes,
             undrawn=self.typesetter.undrawn,
             fonts=self.typesetter.fonts,
             warnings=collect_warnings(
-                self.storyboard, self.inspected, self.layouts, self.typesetter, self.asset_errors
+                self.storyboard,
+                self.inspected,
+                self.layouts,
+                self.typesetter,
+                asset_errors=self.asset_errors,
+                asset_notes=self.asset_notes,
             ),
             durations_ms=tuple(layout.duration_ms for layout in self.layouts),
             timings_ms=self.timer.elapsed_ms(),
@@ -221,7 +246,7 @@ class _RenderSession:
                 with self.timer.phase("placeholders"):
                     self.poster_placeholder = make_placeholder(image, self.storyboard.theme.background)
             with self.timer.phase("sheet"):
-                heading = step.heading if step else self.storyboard.title
+                heading = self.storyboard.step_heading(step) if step else self.storyboard.heading
                 self.sheet.add(index, image, heading, layout.duration_ms)
             self._report_progress("frames")
             yield RenderedFrame(image, layout.duration_ms, still)
@@ -268,7 +293,8 @@ class _RenderSession:
     def _write_still(self, path: str, image: Image.Image) -> bytes:
         kind, theme = self.storyboard.image_format, self.storyboard.theme
         with self.timer.phase("encode"):
-            content = encode_still(image, kind, self.storyboard.quality, theme.background)
+            ground = choose_ground(image, theme.background, theme.backing)
+            content = encode_still(image, kind, self.storyboard.quality, ground)
         with self.timer.phase("write"):
             self.writer.write(path, kind, content)
         return content

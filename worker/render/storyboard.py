@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from previewops.contract import limits as contract
 from previewops.worker.assets.opener import AssetRef
+from previewops.worker.render.labels import Labels, labels_for
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.text.bidi import has_strong_direction, paragraph_level
+from previewops.worker.render.text.characters import is_blank
+from previewops.worker.render.text.languages import (
+    guess_language,
+    guess_letterforms,
+    is_east_asian,
+    is_right_to_left,
+    normalise_language,
+)
 from previewops.worker.render.theme import Theme, choose_theme
 
 DEFAULT_THUMBNAIL_BOX = Size(320, 320 * 9 // 16)
@@ -20,13 +29,17 @@ VIDEO_FORMATS = ("webm", "mp4")  # formats with sound and fades
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One asset of the payload. ``focus`` is the point to keep in view when cropping, as fractions of the picture."""
+    """One asset of the payload. ``focus`` is the point to keep in view when cropping, as fractions of the picture.
+
+    ``page`` is that of a document, from 1; None: the first one.
+    """
 
     ref: AssetRef
     is_image: bool
     title: str
     cover: bool
     focus: tuple[float, float]
+    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +52,6 @@ class Step:
     asset_ids: tuple[str, ...]
     duration_ms: int
     layout: str
-
-    @property
-    def heading(self) -> str:
-        """The title; without one, the first line of the text, or the number."""
-        return self.title or self.text.strip().partition("\n")[0] or f"Step {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,8 @@ class Storyboard:
     allow_gaps: bool  # whether the render goes on without an unavailable asset; otherwise the job fails
     fades: bool  # whether a card fades into the next, in formats with fades
     fps: int  # frame rate of the fades
+    language: str | None  # normalised BCP 47 tag, given or guessed
+    language_is_given: bool
 
     @property
     def duration_ms(self) -> int:
@@ -85,6 +95,28 @@ class Storyboard:
     def animation_sound(self) -> Sound | None:
         """The sound track, if the animation's format has sound."""
         return self.sound if self.animation in VIDEO_FORMATS else None
+
+    @property
+    def labels(self) -> Labels:
+        """The renderer's own words in the language of the texts."""
+        return labels_for(self.language)
+
+    @property
+    def shaping_language(self) -> str | None:
+        """The language whose letterforms the texts have: Chinese characters in other texts have one of their own."""
+        if self.language and is_east_asian(self.language):
+            return self.language
+        return guess_letterforms(self.texts) or self.language
+
+    @property
+    def heading(self) -> str:
+        """The title, or a label that there is none."""
+        return self.title or self.labels.untitled
+
+    def step_heading(self, step: Step) -> str:
+        """The title of a step; without one, the first line of its text, or its number."""
+        first_line = step.text.strip().partition("\n")[0]
+        return step.title or ("" if is_blank(first_line) else first_line) or self.labels.heading(step.number)
 
     @property
     def images(self) -> tuple[Asset, ...]:
@@ -110,7 +142,9 @@ class Storyboard:
 
     @property
     def right_to_left(self) -> bool:
-        """Whether frames run from right to left: the direction of the first text that has one."""
+        """Whether frames run from right to left: by a given language, else as the first text that has a direction."""
+        if self.language_is_given and self.language:
+            return is_right_to_left(self.language)
         return next((paragraph_level(text) == 1 for text in self.texts if has_strong_direction(text)), False)
 
 
@@ -124,10 +158,10 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
     )
     assets = {entry["id"]: _asset(entry) for entry in request["assets"]}
     sound = _sound(request["audio"], assets)
-    return Storyboard(
+    board = Storyboard(
         project=payload["projectId"],
-        title=request.get("title", ""),
-        description=request.get("description", ""),
+        title=_visible(request, "title"),
+        description=_visible(request, "description"),
         steps=tuple(_step(number, entry) for number, entry in enumerate(request["steps"], start=1)),
         assets=assets,
         sound=sound,
@@ -141,7 +175,16 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
         allow_gaps=options.get("onAssetError", contract.DEFAULT_ON_ASSET_ERROR) == "gap",
         fades=options.get("transition", contract.DEFAULT_TRANSITION) == "fade",
         fps=options.get("fps", contract.DEFAULT_FPS),
+        language=normalise_language(options["language"]) if "language" in options else None,
+        language_is_given="language" in options,
     )
+    return board if board.language_is_given else replace(board, language=guess_language(board.texts))
+
+
+def _visible(entry: Mapping[str, Any], name: str) -> str:
+    """Returns a text; one of blanks and invisible characters alone is none."""
+    text: str = entry.get(name, "")
+    return "" if is_blank(text) else text
 
 
 def _asset(entry: Mapping[str, Any]) -> Asset:
@@ -149,17 +192,18 @@ def _asset(entry: Mapping[str, Any]) -> Asset:
     return Asset(
         ref=AssetRef(entry["id"], entry["uri"], entry.get("sha256")),
         is_image=entry.get("type", "image") == "image",
-        title=entry.get("title", ""),
+        title=_visible(entry, "title"),
         cover=entry.get("fit") == "cover",
         focus=(float(focus.get("x", 0.5)), float(focus.get("y", 0.5))),
+        page=entry.get("page"),
     )
 
 
 def _step(number: int, entry: Mapping[str, Any]) -> Step:
     return Step(
         number=number,
-        title=entry.get("title", ""),
-        text=entry.get("text", ""),
+        title=_visible(entry, "title"),
+        text=_visible(entry, "text"),
         asset_ids=tuple(entry.get("assetIds", ())),
         duration_ms=entry.get("durationMs", contract.DEFAULT_STEP_MS),
         layout=entry.get("layout", "auto"),

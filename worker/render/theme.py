@@ -26,6 +26,7 @@ class Theme:
     accent: Colour  # step badge and current step of the progress bar
     on_accent: Colour  # text on accent
     tint: Colour  # past steps of the progress bar, decorations
+    backing: Colour  # panels under transparent pictures that would not be seen on ``surface``
 
 
 LIGHT = Theme(
@@ -37,6 +38,7 @@ LIGHT = Theme(
     accent=(31, 84, 214),
     on_accent=(255, 255, 255),
     tint=(165, 186, 238),
+    backing=(70, 75, 88),
 )
 DARK = Theme(
     background=(16, 18, 24),
@@ -47,6 +49,7 @@ DARK = Theme(
     accent=(122, 162, 255),
     on_accent=(14, 18, 32),
     tint=(62, 84, 136),
+    backing=(226, 228, 233),
 )
 
 
@@ -107,6 +110,7 @@ def _derive(background: Colour) -> Theme:
         accent=accent,
         on_accent=max((WHITE, BLACK), key=lambda text: contrast(text, accent)),
         tint=mix(background, accent, 0.45),
+        backing=base.backing,
     )
 
 

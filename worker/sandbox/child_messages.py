@@ -78,9 +78,11 @@ def unavailable_error(reason: str) -> TransientJobError:
 def crash_error(code: int | None) -> RenderCrashed:
     """The error of a render process that ended with exit ``code``, see ``ForkedProcess.exited``."""
     if code is None:
-        return RenderCrashed("died together with its fork server", hint="read the kernel's log")
+        return RenderCrashed(
+            "died together with its fork server", template="died together", hint="read the kernel's log"
+        )
     if code >= 0:
-        return RenderCrashed(f"exited with status {code}", exit_status=code)
+        return RenderCrashed(f"exited with status {code}", template="exited with status", exit_status=code)
     try:
         name = signal.Signals(-code).name
     except ValueError:
@@ -88,4 +90,4 @@ def crash_error(code: int | None) -> RenderCrashed:
     hint = None
     if name == "SIGKILL":
         hint = "if the kernel's log reports out of memory, use smaller assets; otherwise a user killed it"
-    return RenderCrashed(f"was ended by {name}", signal_name=name, hint=hint)
+    return RenderCrashed(f"was ended by {name}", template=name.partition(" ")[0], signal_name=name, hint=hint)

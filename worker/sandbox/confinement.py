@@ -26,6 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from previewops.file_kinds import PICTURES
 from previewops.process.parent_death import set_parent_death_signal
 from previewops.worker.sandbox import kernel
 from previewops.worker.sandbox.landlock import COMPLETE_SINCE, landlock_version, restrict_files
@@ -42,7 +43,7 @@ from previewops.worker.sandbox.seccomp import ARCHITECTURES, build_filter
 _PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 _PR_GET_SECCOMP, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 21, 22, 2
 
-_LIBRARIES = ("PIL", "av")  # decode and encode; jobs that need av import it
+_LIBRARIES = ("PIL", "av", *(kind.module for kind in PICTURES if kind.module))  # jobs that need one import it
 _SYSTEM_FONTS = ("/usr/share/fonts", "/usr/local/share/fonts")
 
 LANDLOCK, SECCOMP = "Landlock", "seccomp"

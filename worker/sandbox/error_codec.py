@@ -33,6 +33,7 @@ def encode_error(error: BaseException, *, out_of_memory: dict[str, Any] | None =
     }
     if isinstance(error, JobError):
         encoded |= {"kind": error.kind.value, "code": error.code, "hint": error.hint, "data": error.data}
+        encoded["template"] = error.template
         if error.remote_traceback is not None:
             encoded["traceback"] = error.remote_traceback
     elif out_of_memory is not None:
@@ -60,7 +61,12 @@ def decode_error(value: Any) -> JobError:
     elif kind in (FailureKind.PERMANENT, FailureKind.TRANSIENT):
         family = PermanentJobError if kind == FailureKind.PERMANENT else TransientJobError
         hint = encoded.get("hint")
-        error = family(_code(encoded.get("code")), message, hint=hint and _text(hint, "hint")[:MESSAGE_LIMIT])
+        error = family(
+            _code(encoded.get("code")),
+            message,
+            hint=hint and _text(hint, "hint")[:MESSAGE_LIMIT],
+            template=_text(encoded.get("template", ""), "error template")[:NAME_LIMIT],
+        )
     else:
         raise ProtocolError(f"error kind {kind!r}")
     error.data = data

@@ -203,9 +203,13 @@ class RenderPool:
             )
         self.crashes += 1
         if isinstance(error, ProtocolError):
-            return RenderCrashed(f"violated its protocol ({error}) and was killed")
+            return RenderCrashed(
+                f"violated its protocol ({error}) and was killed", template="violated its protocol"
+            )
         if killed:
-            return RenderCrashed("closed its connection without exiting and was killed")
+            return RenderCrashed(
+                "closed its connection without exiting and was killed", template="closed its connection"
+            )
         return crash_error(code)
 
 

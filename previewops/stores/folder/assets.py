@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from previewops.errors import StoreUnavailable
-from previewops.stores.asset_signatures import EXTENSIONS
+from previewops.file_kinds import EXTENSIONS
 from previewops.stores.assets import StoredAsset, asset_name, parse_asset_name
 
 DRAFTS_FOLDER = ".uploads"
@@ -62,8 +62,11 @@ class FolderAssets:
             return existing
         path = self.root / asset_name(sha256, extension)
         path.parent.mkdir(parents=True, exist_ok=True)
+        stored = self._stored(
+            draft, sha256, extension
+        )  # a removal may take the file aside as soon as it has its name
         draft.rename(path)
-        return self._stored(path, sha256, extension)
+        return stored
 
     def list_assets(self) -> Iterator[StoredAsset]:
         """See ``AssetStore.list_assets``."""

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from previewops.bucket_addresses import BucketAddress
 from previewops.errors import StoreUnavailable
-from previewops.stores.asset_signatures import EXTENSIONS
+from previewops.file_kinds import EXTENSIONS
 from previewops.stores.assets import StoredAsset, asset_name, parse_asset_name
 from previewops.stores.objects.client import (
     Headers,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.records import JobRecord
     from previewops.snapshot.history import History
-    from previewops.snapshot.model import Snapshot
+    from previewops.snapshot.model import EventPage, Snapshot
     from previewops.stores.port import ArtifactFile
 
 
@@ -82,6 +82,12 @@ class LiveSource:
     async def dead_groups(self, limit: int) -> tuple[DeadLetterGroup, ...]:
         async with self._dead_letters() as dead_letters:
             return await dead_letters.groups(limit=limit)
+
+    async def actions(self, before: str | None, limit: int) -> EventPage:
+        async with self._connection.redis() as redis:
+            from previewops.snapshot.event_log import EventLog
+
+            return await EventLog(redis, self._settings).page(operators=True, before=before, limit=limit)
 
     async def now_ms(self) -> int:
         async with self._dead_letters() as dead_letters:

@@ -20,6 +20,10 @@ _COUNTED_GROUPS = 20
 
 _PAGE = 500
 
+_SAMPLE_IDS = 3
+_SAMPLE_CALLS = 20
+"""Maximum of calls to find the sample: few of many dead letters may match."""
+
 
 async def count_selection(
     source: DataSource,
@@ -37,13 +41,25 @@ async def count_selection(
     """
     cut_off_ms = await source.now_ms() if selection.seen_ms is None else selection.seen_ms
     counter = _Counter(source, cut_off_ms, on_examined)
+    preview = await _count(counter, selection, query, groups)
+    if not preview.count or preview.sample:
+        return preview
+    text = str(selection.filters[0].query)
+    return replace(preview, filter_text=text, sample=await _fetch_sample(source, selection, cut_off_ms))
+
+
+async def _count(
+    counter: _Counter, selection: DeadSelection, query: DeadListQuery, groups: Sequence[DeadLetterGroup]
+) -> CountPreview:
+    source, cut_off_ms = counter.source, counter.cut_off_ms
     if selection.keys and query.by_group:
         counts = await _count_groups(counter, selection, groups)
         return CountPreview(sum(part.count for part in counts), counts, cut_off_ms)
     selected = selection.filters[0]
     if selection.keys:
         rows = await _fetch_rows(source, selected, cut_off_ms)
-        return CountPreview(len(rows), _count_rows(rows), cut_off_ms)
+        sample = tuple(row.job_id for row in rows[:_SAMPLE_IDS])
+        return CountPreview(len(rows), _count_rows(rows), cut_off_ms, sample=sample)
     count = await counter.count(selected)
     if query.group is not None:
         return CountPreview(count, (_group_count(count, query.group.example),), cut_off_ms)
@@ -53,12 +69,28 @@ async def count_selection(
     return CountPreview(count, largest, cut_off_ms)
 
 
+async def _fetch_sample(source: DataSource, selection: DeadSelection, cut_off_ms: int) -> tuple[str, ...]:
+    """Ids of some selected dead letters, the newest first."""
+    ids: list[str] = []
+    calls = 0
+    for selected in selection.filters:
+        cursor: Cursor | None = None
+        while len(ids) < _SAMPLE_IDS and calls < _SAMPLE_CALLS:
+            calls += 1
+            page = await source.dead_page(selected, cursor, _SAMPLE_IDS - len(ids), cut_off_ms)
+            ids += [row.job_id for row in page.rows]
+            cursor = page.cursor
+            if cursor is None:
+                break
+    return tuple(ids)
+
+
 class _Counter:
     """Counts dead letters, one filter after the other, and adds up the progress of all counts."""
 
     def __init__(self, source: DataSource, cut_off_ms: int, on_examined: ExaminedCallback | None) -> None:
-        self._source = source
-        self._cut_off_ms = cut_off_ms
+        self.source = source
+        self.cut_off_ms = cut_off_ms
         self._on_examined = on_examined
         self._examined = 0
 
@@ -70,7 +102,7 @@ class _Counter:
             if self._on_examined is not None:
                 self._on_examined(self._examined)
 
-        return await self._source.dead_count(selected, self._cut_off_ms, add)
+        return await self.source.dead_count(selected, self.cut_off_ms, add)
 
 
 async def _count_groups(

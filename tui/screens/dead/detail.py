@@ -9,6 +9,7 @@ from previewops.errors import PreviewopsError
 from previewops.tui.screens.coalesced_fetch import CoalescedFetch
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.dead.rows import format_group_lines, format_job_lines
+from previewops.tui.viewmodel.durations import age_step
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 from previewops.tui.viewmodel.wrap import wrap_lines
 from previewops.tui.widgets.panel import Panel
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from previewops.queue.dead_letter_filter import DeadLetterGroup
     from previewops.queue.records import JobRecord
     from previewops.tui.app import OperatorApp
-
-_MINUTE_MS = 60_000
 
 
 class DeadDetailPanel(Panel):
@@ -81,7 +80,8 @@ class DeadDetailPanel(Panel):
         record = self._record if self._record is not None and self._record.job_id == self._job_id else None
         # The list's frame shows a connection loss: the details stay where they are read.
         fetch_error = self._fetch_error or (view.connection_error if record is None else "")
-        drawn = (self._job_id, group, record, fetch_error, dead, now_ms // _MINUTE_MS)
+        newest_ms = group.last_ms if group is not None else record.finished_ms if record is not None else None
+        drawn = (self._job_id, group, record, fetch_error, dead, age_step(now_ms, newest_ms))
         if drawn == self._drawn:
             return
         self._drawn = drawn

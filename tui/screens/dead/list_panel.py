@@ -19,14 +19,13 @@ from previewops.tui.viewmodel.dead.rows import (
     format_job_cells,
 )
 from previewops.tui.viewmodel.dead.selection import DeadListQuery
+from previewops.tui.viewmodel.durations import age_step
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 
 GROUPS_EXAMPLE = 'asset-missing "no file" !timeout'
 """Placeholder of the groups' filter, which matches error text only."""
-
-_MINUTE_MS = 60_000
 
 
 class DeadListPanel(Panel):
@@ -35,8 +34,8 @@ class DeadListPanel(Panel):
     def __init__(self, data: DeadLetterData, *, id: str) -> None:
         super().__init__(
             "dead letters",
-            Container(Grid(GROUP_COLUMNS, marking=True), FilterLine(GROUPS_EXAMPLE), id="by-group"),
-            Container(Grid(ALL_COLUMNS, marking=True), FilterLine(), id="by-job"),
+            Container(Grid(GROUP_COLUMNS, marking=True), FilterLine("dead", GROUPS_EXAMPLE), id="by-group"),
+            Container(Grid(ALL_COLUMNS, marking=True), FilterLine("dead"), id="by-job"),
             id=id,
         )
         self._data = data
@@ -90,12 +89,15 @@ class DeadListPanel(Panel):
         self.grid.focus()
 
     def draw_rows(self, view: QueueView) -> None:
-        """Draws the rows if anything has changed. Ages change once a minute."""
+        """Draws the rows if anything has changed, and their ages."""
         data, query = self._data, self._data.query
         now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
         content = data.groups if query.by_group else data.rows
         fetch_error = data.fetch_error or view.connection_error
-        drawn = (query, content, fetch_error, view.frozen, now_ms // _MINUTE_MS)
+        newest_ms = max((row.finished_ms or 0 for row in data.rows or ()), default=None)
+        if query.by_group:
+            newest_ms = max((group.last_ms for group in data.groups or ()), default=None)
+        drawn = (query, content, fetch_error, view.frozen, age_step(now_ms, newest_ms))
         if drawn == self._drawn:
             return
         self._drawn = drawn

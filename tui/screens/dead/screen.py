@@ -11,14 +11,15 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import SCREEN_KEYS, SELECTION_ACTIONS
 from previewops.tui.protocols import ExaminedCallback
-from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.coalesced_fetch import CoalescedFetch
 from previewops.tui.screens.dead.actions import DeadLetterActions
 from previewops.tui.screens.dead.count_preview import count_selection
 from previewops.tui.screens.dead.data import DeadLetterData
 from previewops.tui.screens.dead.detail import DeadDetailPanel
-from previewops.tui.screens.dead.keymap import KEY_ACTIONS, SELECTION_ACTIONS
 from previewops.tui.screens.dead.list_panel import DeadListPanel
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.dead.dialog_text import CountPreview
@@ -40,7 +41,7 @@ class DeadScreen(OperatorScreen):
     AVAILABLE_IN_REPLAY = False
     CSS_PATH = "dead.tcss"
     WIDE_COLUMNS = 120
-    KEY_ACTIONS = KEY_ACTIONS
+    KEY_ACTIONS = SCREEN_KEYS["dead"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
@@ -206,11 +207,8 @@ class DeadScreen(OperatorScreen):
 
     # -- filters and marks ------------------------------------------------------------------------------
 
-    def action_filter(self) -> None:
-        self._filter.open(inverted=False)
-
-    def action_filter_out(self) -> None:
-        self._filter.open(inverted=True)
+    def action_filter(self, inverted: bool) -> None:
+        self._filter.open(inverted=inverted)
 
     def on_filter_line_changed(self) -> None:
         terms = self._filter.terms

@@ -10,6 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button
 
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import PART_KEYS
 from previewops.tui.screens.modal import Modal
 from previewops.tui.viewmodel.spans import Line
 from previewops.tui.viewmodel.wrap import wrap_lines
@@ -24,7 +26,7 @@ class Dialog(Modal[Result | None]):
 
     CSS_PATH = "dialog.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", show=False),
+        *bindings(PART_KEYS["dialog"]),
         Binding("left,up", "app.focus_previous", show=False),
         Binding("right,down", "app.focus_next", show=False),
     ]
@@ -52,6 +54,15 @@ class Dialog(Modal[Result | None]):
 
     def on_mount(self) -> None:
         self.set_lines(self._lines)
+
+    def on_resize(self) -> None:
+        self.remove_class("-low")
+        self.call_after_refresh(self._fit_buttons)
+
+    def _fit_buttons(self) -> None:
+        """Makes the buttons one row high if the dialog does not fit otherwise: all of it must be visible."""
+        if self.is_mounted and self.query_one("#box").max_scroll_y > 0:
+            self.add_class("-low")
 
     def set_lines(self, lines: Sequence[Line]) -> None:
         self._lines = tuple(lines)

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import TextArea
 
 from previewops.contract import Payload
 from previewops.errors import InvalidPayload, Violation
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import PART_KEYS, key_of
 from previewops.tui.screens.dialogs.dialog import Dialog
 from previewops.tui.viewmodel.payload_editor import (
     format_editable,
@@ -22,18 +24,16 @@ from previewops.tui.viewmodel.payload_editor import (
 from previewops.tui.viewmodel.spans import Span, Tone
 from previewops.tui.widgets.diffed_lines import DiffedLines
 
-_HINT = "ctrl+s validates it and requeues the job, esc cancels"
-_HINT_INVALID = "ctrl+s validates it again, ctrl+n goes to the next violation"
-_HINT_UNSAVED = "press esc again to discard your changes"
+_SEND = key_of("send", "editor")
+_HINT = f"{_SEND} validates it and requeues the job, {key_of('leave', 'dialog')} cancels"
+_HINT_INVALID = f"{_SEND} validates it again, {key_of('next_violation', 'editor')} goes to the next violation"
+_HINT_UNSAVED = f"press {key_of('leave', 'dialog')} again to discard your changes"
 
 
 class EditPayloadDialog(Dialog[Payload]):
     """Editor of a payload as JSON. Returns a valid payload, or None; lists the violations of an invalid one."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "send", show=False, priority=True),
-        Binding("ctrl+n,f8", "next_violation", show=False, priority=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(PART_KEYS["editor"], priority=True)
 
     def __init__(self, job_id: str, payload: Mapping[str, Any]) -> None:
         super().__init__(f"Payload of {job_id}", (), verb="requeue")

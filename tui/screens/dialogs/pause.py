@@ -46,11 +46,22 @@ def format_resume_lines(snapshot: Snapshot) -> list[Line]:
     ]
 
 
+def reason_problem(text: str) -> str:
+    """The error of an empty reason: nobody could tell why the queue stands still, nor when to resume it."""
+    return "" if text.strip() else "Enter a reason."
+
+
 async def ask_to_pause(app: OperatorApp, snapshot: Snapshot) -> Pause | Resume | None:
     """The command to pause or resume the queue; None if the operator cancels."""
     if snapshot.paused:
         return Resume() if await app.show_dialog(ResumeDialog(snapshot)) else None
     reason: str | None = await app.show_dialog(
-        PromptDialog("Pause the queue", "Workers claim no more jobs. Running jobs continue. Why?", "pause")
+        PromptDialog(
+            "Pause the queue",
+            "Workers claim no more jobs. Running jobs continue. Why?",
+            "pause",
+            hint="shown to everybody until the queue is resumed",
+            check=reason_problem,
+        )
     )
     return None if reason is None else Pause(reason)

@@ -9,18 +9,25 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
+from previewops.errors import PreviewopsError
 from previewops.snapshot.model import QueueEvent
-from previewops.tui.keymap import KeyAction
-from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import SCREEN_KEYS
+from previewops.tui.protocols import NotRecorded
+from previewops.tui.screens.base import OperatorScreen
+from previewops.tui.screens.coalesced_fetch import CoalescedFetch
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.event_text import event_subject
 from previewops.tui.viewmodel.events import feed as feed_lines
+from previewops.tui.viewmodel.events.actions import ActionHistory
 from previewops.tui.viewmodel.events.feed import EventFeed
 from previewops.tui.viewmodel.queue_status import format_empty_lines
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 from previewops.tui.widgets.scroll_text import ScrollText
+
+ACTIONS_PER_PAGE = 500
 
 
 class EventsScreen(OperatorScreen):
@@ -29,14 +36,7 @@ class EventsScreen(OperatorScreen):
     MODE = "events"
     CSS_PATH = "events.tcss"
     WIDE_COLUMNS = 160
-    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("filter(False)", "/", "Filter", "Show matching events: kind:dead who:ada timeout."),
-        KeyAction("filter(True)", "!", "Inverse", "Show events that do not match."),
-        KeyAction("follow", "f", "Follow", "Follow new events, or stop at the current rows."),
-        KeyAction("operators_only", "o", "Operators", "Show only operator actions, or all events."),
-        KeyAction("open", "enter", "Job", "Open the event's job."),
-        KeyAction("copy_id", "c", "Copy id", "Copy the id of the event's job, worker or host."),
-    )
+    KEY_ACTIONS = SCREEN_KEYS["events"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
@@ -45,13 +45,18 @@ class EventsScreen(OperatorScreen):
         self._events: dict[str, QueueEvent] = {}
         self._drawn: tuple[object, ...] = ()
         self._dated = False
+        self._actions = ActionHistory()
+        self._newest_action = ""
+        self._fetch_error = ""
+        self._wants_older = False
+        self._fetches = CoalescedFetch(self, "actions", self._fetch_actions)
 
     def compose_body(self) -> ComposeResult:
         with Container(id="feed"):
             yield Panel(
                 "Events",
                 Grid(feed_lines.columns(dated=False), id="events"),
-                FilterLine("kind:dead who:ada lesson-12 !timeout", id="filter"),
+                FilterLine("events", "kind:dead who:ada lesson-12 !timeout", id="filter"),
                 id="feed-panel",
             )
             yield Panel("Event", ScrollText(id="event"), id="event-panel")
@@ -64,13 +69,15 @@ class EventsScreen(OperatorScreen):
         if snapshot is None:
             grid.show((), empty=format_empty_lines(view))
             return
-        last = view.events[-1].event_id if view.events else ""
+        self._follow_actions(view)
+        events = self._feed_events(view)
+        last = events[-1].event_id if events else ""
         # The feed changes when an event arrives, and at midnight, when times get a date.
-        drawn = (feed, last, len(view.events), snapshot.now_ms // feed_lines.DAY_MS)
+        drawn = (feed, last, len(events), snapshot.now_ms // feed_lines.DAY_MS, self._fetch_error)
         if drawn == self._drawn:
             return
         self._drawn = drawn
-        shown = feed.shown(view.events)
+        shown = feed.shown(events)
         self._events = {event.event_id: event for event in shown}
         dated = feed_lines.dated(shown, snapshot.now_ms)
         if dated is not self._dated:
@@ -80,9 +87,44 @@ class EventsScreen(OperatorScreen):
         grid.show(rows, empty=feed_lines.format_empty_lines(feed))
         if feed.following and shown:
             grid.go_to(shown[0].event_id)
-        waiting = feed.waiting(view.events)
-        self.query_one("#feed-panel", Panel).label(subtitle=feed_lines.subtitle(feed, len(shown), waiting))
+        waiting = feed.waiting(events)
+        subtitle = feed_lines.subtitle(
+            feed, len(shown), waiting, more=self._actions.next_id is not None, error=self._fetch_error
+        )
+        self.query_one("#feed-panel", Panel).label(subtitle=subtitle)
         self._draw_event()
+
+    def _feed_events(self, view: QueueView) -> tuple[QueueEvent, ...]:
+        """The events of the feed, oldest first: the newest ones, or what operators did, as far as it was fetched."""
+        if self._feed.operators_only and self._actions.events:
+            return self._actions.oldest_first
+        return view.events
+
+    def _follow_actions(self, view: QueueView) -> None:
+        """Fetches the newest actions when there is another one."""
+        newest = next((event.event_id for event in reversed(view.events) if event.fields.get("who")), "-")
+        if self._feed.operators_only and newest != self._newest_action:
+            self._newest_action = newest
+            self._fetches.request()
+
+    async def _fetch_actions(self) -> None:
+        source, older = self.operator_app.source, self._wants_older
+        self._wants_older = False
+        try:
+            if older and self._actions.next_id is not None:
+                page = await source.actions(self._actions.next_id, ACTIONS_PER_PAGE)
+                self._actions = self._actions.with_older(page)
+                if self._feed.frozen_events is not None:
+                    self._feed = self._feed.follow().hold(self._actions.oldest_first)
+            else:
+                page = await source.actions(None, ACTIONS_PER_PAGE)
+                self._actions = self._actions.with_newest(page)
+            self._fetch_error = ""
+        except NotRecorded:
+            pass  # a recording has the events of its snapshots only
+        except PreviewopsError as error:
+            self._fetch_error = error.message
+        self.draw_view(self.operator_app.view)
 
     def _draw_event(self) -> None:
         event = self._event
@@ -103,7 +145,10 @@ class EventsScreen(OperatorScreen):
 
     def on_grid_cursor_moved(self, event: Grid.CursorMoved) -> None:
         if self._feed.following and event.grid.cursor_index:
-            self._set_feed(self._feed.hold(self.operator_app.view.events))
+            self._set_feed(self._feed.hold(self._feed_events(self.operator_app.view)))
+        if self._feed.operators_only and self._actions.next_id and event.grid.on_last_row:
+            self._wants_older = True
+            self._fetches.request()
         self._draw_event()
 
     def on_grid_row_selected(self, _event: Grid.RowSelected) -> None:
@@ -133,10 +178,12 @@ class EventsScreen(OperatorScreen):
 
     def action_follow(self) -> None:
         feed = self._feed
-        self._set_feed(feed.hold(self.operator_app.view.events) if feed.following else feed.follow())
+        events = self._feed_events(self.operator_app.view)
+        self._set_feed(feed.hold(events) if feed.following else feed.follow())
 
     def action_operators_only(self) -> None:
-        self._set_feed(replace(self._feed, operators_only=not self._feed.operators_only))
+        self._newest_action = ""
+        self._set_feed(replace(self._feed.follow(), operators_only=not self._feed.operators_only))
 
     def action_open(self) -> None:
         event = self._event

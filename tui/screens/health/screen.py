@@ -10,8 +10,9 @@ from textual.binding import BindingType
 from textual.containers import Container
 
 from previewops.tui.commands.commands import AcknowledgeDataLoss
-from previewops.tui.keymap import KeyAction
-from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import SCREEN_KEYS
+from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.confirmation import ConfirmationLevel
@@ -27,15 +28,7 @@ class HealthScreen(OperatorScreen):
     MODE = "health"
     CSS_PATH = "health.tcss"
     WIDE_COLUMNS = 150
-    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction(
-            "acknowledge",
-            "a",
-            "Acknowledge",
-            "End the alarm about lost data, after submitting the pending jobs again.",
-            mutates=True,
-        ),
-    )
+    KEY_ACTIONS = SCREEN_KEYS["health"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def compose_body(self) -> ComposeResult:

@@ -18,8 +18,9 @@ from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.commands.commands import Cancel, OperatorCommand, Requeue, RequeueWithPayload
 from previewops.tui.data.error_boundary import wrap_errors
-from previewops.tui.keymap import KeyAction
-from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import SCREEN_KEYS
+from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.coalesced_fetch import CoalescedFetch
 from previewops.tui.screens.dialogs.lazy import edit_payload
 from previewops.tui.screens.job.details import PARTS, DetailPanels
@@ -50,16 +51,7 @@ class JobScreen(OperatorScreen):
     MODE = "job"
     AVAILABLE_IN_REPLAY = False
     CSS_PATH = "job.tcss"
-    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("picture(1)", "n", "Next", "Show the next image."),
-        KeyAction("picture(-1)", "N", "", "Show the previous image."),
-        KeyAction("switch", "v", "View", "Switch between payload, failed attempts and artifacts."),
-        KeyAction("requeue", "r", "Requeue", "Requeue this dead letter.", mutates=True),
-        KeyAction("edit", "e", "Edit", "Edit the payload and requeue the job.", mutates=True),
-        KeyAction("cancel", "x", "Cancel", "Cancel this job.", mutates=True),
-        KeyAction("copy", "c", "Copy id", "Copy the job's id to the clipboard."),
-        KeyAction("copy_path", "C", "Copy path", "Copy the path of the job's bundle to the clipboard."),
-    )
+    KEY_ACTIONS = SCREEN_KEYS["job"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import PART_KEYS, key_of
 from previewops.tui.screens.modal import Modal
 from previewops.tui.viewmodel.spans import Line
 from previewops.tui.viewmodel.wrap import wrap_lines
@@ -20,7 +22,7 @@ class TracebackScreen(Modal[None]):
     """Shows an attempt with its traceback."""
 
     CSS_PATH = "traceback.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "leave", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(PART_KEYS["viewer"])
 
     def __init__(self, title: str, lines: Sequence[Line]) -> None:
         super().__init__()
@@ -30,7 +32,7 @@ class TracebackScreen(Modal[None]):
     def compose(self) -> ComposeResult:
         with Container(id="box") as box:
             box.border_title = framed(self._title)
-            box.border_subtitle = "esc closes"
+            box.border_subtitle = f"{key_of('leave', 'viewer')} closes"
             yield ScrollText(id="lines")
 
     def on_mount(self) -> None:

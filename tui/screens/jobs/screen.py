@@ -15,9 +15,10 @@ from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.commands.commands import Cancel
-from previewops.tui.keymap import KeyAction
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import SCREEN_KEYS
 from previewops.tui.protocols import ExaminedCallback
-from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.coalesced_fetch import CoalescedFetch
 from previewops.tui.screens.dead.actions import DeadLetterActions
 from previewops.tui.screens.dead.count_preview import count_selection
@@ -51,33 +52,7 @@ class JobsScreen(OperatorScreen):
     MODE = "jobs"
     AVAILABLE_IN_REPLAY = False
     CSS_PATH = "jobs.tcss"
-    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("filter(False)", "/", "Filter", "Show matching jobs."),
-        KeyAction("filter(True)", "!", "", "Show jobs that do not match."),
-        KeyAction("step_state(1)", "s", "State", "Show the jobs of the next state."),
-        KeyAction("step_state(-1)", "S", "", "Show the jobs of the previous state."),
-        KeyAction("turn_page(1)", "]", "", "Go to the next page."),
-        KeyAction("turn_page(-1)", "[", "", "Go to the previous page."),
-        KeyAction("cancel", "x", "Cancel", "Cancel the marked jobs, or the job at the cursor.", mutates=True),
-        KeyAction(
-            "discard",
-            "x",
-            "Discard",
-            "Delete the marked dead letters permanently, or the one at the cursor.",
-            mutates=True,
-        ),
-        KeyAction(
-            "requeue",
-            "r",
-            "Requeue",
-            "Requeue the marked dead letters, or the one at the cursor.",
-            mutates=True,
-        ),
-        KeyAction("mark", "space", "Mark", "Mark or unmark the job at the cursor."),
-        KeyAction("order", "o", "Order", "Show the oldest jobs first, or the newest."),
-        KeyAction("copy", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."),
-        KeyAction("refresh_page", "f5", "", "Refresh this page."),
-    )
+    KEY_ACTIONS = SCREEN_KEYS["jobs"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
@@ -97,7 +72,10 @@ class JobsScreen(OperatorScreen):
     def compose_body(self) -> ComposeResult:
         yield DiffedLines(id="states")
         yield Panel(
-            "jobs", Grid(job_columns(None), marking=True, id="jobs"), FilterLine(id="filter"), id="jobs-panel"
+            "jobs",
+            Grid(job_columns(None), marking=True, id="jobs"),
+            FilterLine("jobs", id="filter"),
+            id="jobs-panel",
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import ClassVar
 
@@ -10,8 +11,9 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 
 from previewops.snapshot.history import Period
-from previewops.tui.keymap import KeyAction
-from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import SCREEN_KEYS
+from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.overview import charts, panels
 from previewops.tui.widgets.diffed_lines import DiffedLines
@@ -20,7 +22,7 @@ from previewops.tui.widgets.panel import Panel
 _TALL_ROWS = 50
 """From this height on the charts of hour and day are shown together."""
 
-_WORDS = {Period.HOUR: "last hour", Period.DAY: "last day"}
+_WORDS = {Period.HOUR: "about an hour", Period.DAY: "about a day"}
 
 
 class OverviewScreen(OperatorScreen):
@@ -28,15 +30,14 @@ class OverviewScreen(OperatorScreen):
 
     MODE = "overview"
     CSS_PATH = "overview.tcss"
-    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("period", "d", "Hour/day", "Switch the charts between the last hour and the last day."),
-    )
+    KEY_ACTIONS = SCREEN_KEYS["overview"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:
         super().__init__()
         self._period = Period.HOUR
         self._tall = False
+        self._local = False
 
     def compose_body(self) -> ComposeResult:
         yield DiffedLines(id="headline", fit_height=True)
@@ -61,11 +62,18 @@ class OverviewScreen(OperatorScreen):
         self.query_one("#events", DiffedLines).draw(partial(panels.format_event_lines, view))
 
     def _draw_charts(self, view: QueueView, period: Period) -> None:
-        throughput = partial(charts.format_throughput_lines, view, period)
+        zone = self._zone(view)
+        throughput = partial(charts.format_throughput_lines, view, period, zone=zone)
         self.query_one(f"#throughput-{period}", DiffedLines).draw(throughput)
-        self.query_one(f"#latency-{period}", DiffedLines).draw(
-            partial(charts.format_latency_lines, view, period)
-        )
+        latency = partial(charts.format_latency_lines, view, period, zone=zone)
+        self.query_one(f"#latency-{period}", DiffedLines).draw(latency)
+
+    def _zone(self, view: QueueView) -> charts.ClockZone:
+        """The zone of clock times: UTC, or the zone of this terminal at the snapshot's time."""
+        if not self._local or view.snapshot is None:
+            return charts.UTC
+        local = time.localtime(view.snapshot.now_ms / 1_000)
+        return charts.ClockZone(local.tm_zone, local.tm_gmtoff)
 
     def on_mount(self) -> None:
         for period in Period:
@@ -84,6 +92,10 @@ class OverviewScreen(OperatorScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return False if action == "period" and self._tall else super().check_action(action, parameters)
+
+    def action_local_time(self) -> None:
+        self._local = not self._local
+        self.draw_view(self.operator_app.view)
 
     def action_period(self) -> None:
         self._period = Period.DAY if self._period is Period.HOUR else Period.HOUR

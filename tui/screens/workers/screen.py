@@ -12,8 +12,9 @@ from textual.containers import Container
 from previewops.snapshot.fleet import WorkerCountRange
 from previewops.snapshot.hosts import Fleet
 from previewops.tui.commands.commands import FleetActionCommand, Scale
-from previewops.tui.keymap import KeyAction
-from previewops.tui.screens.base import OperatorScreen, bindings
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import SCREEN_KEYS
+from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.screens.dialogs.prompt import PromptDialog
 from previewops.tui.state.queue_view import QueueView
@@ -33,24 +34,7 @@ class WorkersScreen(OperatorScreen):
     MODE = "workers"
     CSS_PATH = "workers.tcss"
     WIDE_COLUMNS = 150
-    KEY_ACTIONS: ClassVar[tuple[KeyAction, ...]] = (
-        KeyAction("scale", "S", "Scale", "Change the number of workers of the host.", mutates=True),
-        KeyAction(
-            "drain", "d", "Drain", "Finish the jobs of the worker or host, then stop claiming.", mutates=True
-        ),
-        KeyAction(
-            "restart",
-            "r",
-            "Restart",
-            "Replace the worker, or all workers of the host one by one.",
-            mutates=True,
-        ),
-        KeyAction(
-            "reset", "u", "Reset", "Restart workers that have stopped, back off or are drained.", mutates=True
-        ),
-        KeyAction("open_run(0)", "enter", "Job", "Open the first running job."),
-        KeyAction("copy_id", "c", "Copy id", "Copy the id of the worker or supervisor."),
-    )
+    KEY_ACTIONS = SCREEN_KEYS["workers"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEY_ACTIONS)
 
     def __init__(self) -> None:

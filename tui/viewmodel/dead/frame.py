@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from previewops.formatting import pluralize
+from previewops.tui.keymap import key_of
 from previewops.tui.viewmodel.dead.paging import row_range
 from previewops.tui.viewmodel.dead.rows import error_of, unsupported_fields
 from previewops.tui.viewmodel.dead.selection import DeadListQuery
 from previewops.tui.viewmodel.empty_states import format_loading_lines
+from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
 
@@ -66,7 +68,7 @@ def subtitle_of(
 ) -> str:
     """Freshness and the way back. ``examined`` and ``counting``: progress of a slow listing or count."""
     if counting is not None:
-        return f"counting … {counting:,} examined, esc cancels" if counting else "counting …"
+        return f"counting … {counting:,} examined, {key_of('back')} cancels" if counting else "counting …"
     if fetch_error:
         return f"not updated: {fetch_error}"
     if examined is not None:
@@ -75,7 +77,7 @@ def subtitle_of(
         return "frozen"
     if query.is_filtered:  # escape clears the filter first, which the filter line shows
         return _describe_group_filter(query) if query.by_group else ""
-    return "" if query.by_group else "esc: back to the groups"
+    return "" if query.by_group else f"{key_of('back')}: back to the groups"
 
 
 def _describe_group_filter(query: DeadListQuery) -> str:
@@ -96,18 +98,18 @@ def format_empty_lines(
         return [
             (Span("Groups are filtered by error text,", Tone.DIM),),
             (Span(f"not by {names}", Tone.DIM),),
-            (Span("f", Tone.INFO), Span(" lists the jobs, ", Tone.DIM), Span("esc", Tone.INFO), *_clears),
+            (*key_hint("flat", "lists the jobs, ", "dead"), *_CLEARS),
         ]
     if query.is_filtered:
         noun = "group" if query.by_group else "dead letter"
         return [
             (Span(f"No {noun} matches ", Tone.DIM), clean_span(query.terms)),
-            (Span("esc", Tone.INFO), *_clears),
+            _CLEARS,
         ]
     if not query.by_group and query.group is not None:
         return [
             (Span("No dead letters of this group are left.", Tone.GOOD),),
-            (Span("esc", Tone.INFO), *_goes_back),
+            key_hint("back", "goes back to the groups."),
         ]
     return [
         (Span("There are no dead letters.", Tone.GOOD),),
@@ -115,5 +117,4 @@ def format_empty_lines(
     ]
 
 
-_clears = (Span(" clears the filter.", Tone.DIM),)
-_goes_back = (Span(" goes back to the groups.", Tone.DIM),)
+_CLEARS = key_hint("back", "clears the filter.")

@@ -12,6 +12,7 @@ from previewops.queue.filter_query import FilterQuery
 from previewops.queue.records import Attempt, JobRecord
 from previewops.states import JobState
 from previewops.tui.viewmodel.attempts import format_traceback_lines
+from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
@@ -42,6 +43,8 @@ ONE_GROUP_COLUMNS = tuple(column for column in ALL_COLUMNS if column.title != "e
 """In one group all have the same error."""
 
 _SHARE_BAR = 5
+_SHORTENED_FROM = 1_000_000
+"""Counts that exceed their column are shortened."""
 _INDENT = "  "
 
 
@@ -81,7 +84,11 @@ def format_group_cells(group: DeadLetterGroup, total: int, now_ms: int) -> tuple
     """One group as a row; ``total`` is the number of dead letters."""
     share = min(1.0, group.count / total) if total else 0.0
     return (
-        (Span(f"{group.count:,}", Tone.STRONG),),
+        (
+            Span(
+                f"{group.count:,}" if group.count < _SHORTENED_FROM else short_count(group.count), Tone.STRONG
+            ),
+        ),
         (*bar(share, _SHARE_BAR, Tone.DIED), *pad((Span(_percent(share), Tone.DIM),), 5, right=True)),
         (Span(error_of(group.example), Tone.BAD),),
         (Span(ago(group.last_ms, now_ms)),),

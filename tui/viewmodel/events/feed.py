@@ -9,8 +9,10 @@ from previewops.clock import iso_from_ms
 from previewops.formatting import pluralize
 from previewops.queue.filter_query import FilterQuery
 from previewops.snapshot.model import QueueEvent
+from previewops.tui.keymap import key_of
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.event_text import event_description, event_subject, tone_of
+from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
 from previewops.tui.viewmodel.wrap import hang
 
@@ -98,35 +100,48 @@ def cells(event: QueueEvent, now_ms: int) -> tuple[Line, ...]:
 
 
 def _clock(at_ms: int, now_ms: int) -> str:
-    """The time of day (UTC); for another day the date, without seconds."""
+    """The time of day (UTC); for another day the date, without seconds; for another year the date alone."""
     at, now = iso_from_ms(at_ms), iso_from_ms(now_ms)
-    return at[11:19] if at[:10] == now[:10] else f"{at[5:10]} {at[11:16]}"
+    if at[:10] == now[:10]:
+        return at[11:19]
+    return f"{at[5:10]} {at[11:16]}" if at[:4] == now[:4] else at[:10]
 
 
 def format_empty_lines(feed: EventFeed) -> tuple[Line, ...]:
     if feed.terms:
         return (
             (Span("no event matches ", Tone.DIM), clean_span(feed.terms)),
-            (Span("esc clears the filter", Tone.DIM),),
+            key_hint("back", "clears the filter"),
         )
     if feed.operators_only:
-        return ((Span("no recent operator actions", Tone.DIM),), (Span("o shows all events", Tone.DIM),))
+        return (
+            (Span("no recent operator actions", Tone.DIM),),
+            key_hint("operators_only", "shows all events", "events"),
+        )
     return (
         (Span("no events yet", Tone.TEXT),),
         (Span("retries, dead letters, recoveries and operator actions appear here", Tone.DIM),),
     )
 
 
-def subtitle(feed: EventFeed, shown: int, waiting: int) -> str:
-    """The filter, the number of events and whether the feed follows."""
+def subtitle(feed: EventFeed, shown: int, waiting: int, *, more: bool = False, error: str = "") -> str:
+    """The filter, the number of events and whether the feed follows.
+
+    ``more``: there are older actions of operators than the shown ones. ``error``: why they cannot be fetched.
+    """
     parts = [f"/ {feed.terms}"] if feed.terms else []
     if feed.operators_only:
         parts.append("operator actions")
     parts.append(pluralize(shown, "event"))
+    if feed.operators_only and error:
+        parts.append(error)
+    elif feed.operators_only and more:
+        parts.append("older ones below the last row")
     if feed.following:
         parts.append("following")
     else:
-        parts.append(f"{waiting:,} new, f follows" if waiting else "held, f follows")
+        follows = f"{key_of('follow', 'events')} follows"
+        parts.append(f"{waiting:,} new, {follows}" if waiting else f"held, {follows}")
     return " · ".join(parts)
 
 

@@ -10,16 +10,16 @@ from previewops.snapshot.fleet import SupervisedWorker, SupervisorStatus
 from previewops.snapshot.hosts import Fleet
 from previewops.snapshot.model import RunningJob, Snapshot, WorkerState
 from previewops.tui.state.queue_view import SILENT_MS
+from previewops.tui.viewmodel.alarms import alive_workers
 from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import elapsed
 from previewops.tui.viewmodel.fleet.host_report import host_facts, host_warnings
-from previewops.tui.viewmodel.queue_status import alive_workers
-from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, clip_middle
 
 _STOPPED_STATES = {
-    "exited": ("○", "drained", Tone.DIM),
+    "exited": ("‖", "drained", Tone.WARN),
     "backoff": ("▲", "backing off", Tone.WARN),
     "fatal": ("✖", "given up", Tone.BAD),
 }
@@ -31,8 +31,11 @@ STOPPED_PHASES = tuple(_STOPPED_STATES)
 _MAX_BLOCKS = 5
 _BAR = 4
 _IDLE_CPU = 5
+_HOST = 24
+"""Columns of a host's name at most: the figures after it are not cut."""
 _MIB = 1 << 20
 _GIB = 1 << 30
+_TIB = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +163,14 @@ def format_heading_line(row: FleetRow, now_ms: int, fleet: Fleet) -> Line:
         start.append(Span("  without a supervisor", Tone.WARN))
         return (*start, *warnings, *_dim(facts))
     state = supervisor.state
-    well = not supervisor.silent and state.state == "running"
-    text = f"silent {elapsed(supervisor.heartbeat_ms, now_ms)}" if supervisor.silent else clean(state.state)
+    drained = bool(state.workers) and all(worker.drained for worker in state.workers)
+    well = not supervisor.silent and state.state == "running" and not drained
+    text = "drained" if drained else clean(state.state)
+    if supervisor.silent:
+        text = f"silent {elapsed(supervisor.heartbeat_ms, now_ms)}"
     mark = Span("● ", Tone.GOOD) if well else Span("▲ ", Tone.WARN)
-    parts = [mark, clean_span(state.host, Tone.STRONG), Span(f"  {text}", Tone.DIM if well else Tone.WARN)]
+    (host,) = clip_middle((clean_span(state.host, Tone.STRONG),), _HOST)
+    parts = [mark, host, Span(f"  {text}", Tone.DIM if well else Tone.WARN)]
     if state.notice:
         warnings.append(clean_span(f"  {state.notice}", Tone.WARN))
     rest = (clean(state.backend), memory_text(state.rss_bytes))
@@ -283,8 +290,14 @@ def cpu_text(percent: float) -> str:
 
 
 def memory_text(count: int) -> str:
-    """Bytes in at most seven characters: "187 MiB", "1.2 GiB"."""
-    return f"{count / _GIB:.1f} GiB" if count >= 1_000 * _MIB else f"{count / _MIB:.0f} MiB"
+    """Bytes in at most seven characters: "187 MiB", "1.2 GiB", "931 GiB"."""
+    for factor, unit in ((_MIB, "MiB"), (_GIB, "GiB"), (_TIB, "TiB")):
+        value = count / factor
+        if unit != "MiB" and value < 9.95:
+            return f"{value:.1f} {unit}"
+        if value < 999.5:
+            return f"{value:.0f} {unit}"
+    return ">1 PiB"
 
 
 def runs_by_id(runs: Iterable[RunningJob]) -> dict[str, RunningJob]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from previewops.formatting import format_bytes, pluralize
+from previewops.formatting import clean, format_bytes, pluralize
 from previewops.health import Check, Health, PerfdataValue, Status
 from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.alarms import WORST_FIRST
 from previewops.tui.viewmodel.queue_status import STATUS_MARKS, connection_loss_text
 from previewops.tui.viewmodel.spans import Line, Span, Tone, beside, clean_span, pad, width_of
 from previewops.tui.viewmodel.wrap import hang, wrap
@@ -17,7 +18,6 @@ _WORDS = {
     Status.CRITICAL: "the queue needs help now",
     Status.UNKNOWN: "the queue's health is unknown",
 }
-_WORST_FIRST = (Status.CRITICAL, Status.UNKNOWN, Status.WARNING, Status.OK)
 DATA_LOSS_LINES: tuple[Line, ...] = (
     (Span("Redis lost the queue's data: jobs that were pending then are gone."),),
     (),
@@ -28,6 +28,7 @@ DATA_LOSS_LINES: tuple[Line, ...] = (
 _NAME = 18
 _APART = 4
 _FIGURE = 14
+_FIGURE_MAX = 24
 _ADVICE = 4
 _WIDE_COLUMNS = 60
 """From this width on, advice is aligned with the message, otherwise further left."""
@@ -53,7 +54,7 @@ def format_verdict_lines(view: QueueView, columns: int) -> list[Line]:
 
 
 def _status_counts(health: Health) -> str:
-    counts = {status: sum(check.status is status for check in health.checks) for status in _WORST_FIRST}
+    counts = {status: sum(check.status is status for check in health.checks) for status in WORST_FIRST}
     text = {
         Status.CRITICAL: f"{counts[Status.CRITICAL]} critical",
         Status.UNKNOWN: f"{counts[Status.UNKNOWN]} unknown",
@@ -68,17 +69,18 @@ def format_check_lines(health: Health | None, columns: int) -> list[Line]:
     if health is None:
         return [(Span("no results yet", Tone.DIM),)]
     lines: list[Line] = []
-    for check in sorted(health.checks, key=lambda check: _WORST_FIRST.index(check.status)):
-        lines += _check(check, columns)
+    figure = max([_FIGURE, *(min(_FIGURE_MAX, len(clean(check.figure))) for check in health.checks)])
+    for check in sorted(health.checks, key=lambda check: WORST_FIRST.index(check.status)):
+        lines += _check(check, columns, figure)
     return lines
 
 
-def _check(check: Check, columns: int) -> list[Line]:
+def _check(check: Check, columns: int, figure_columns: int) -> list[Line]:
     mark, tone = STATUS_MARKS[check.status]
     is_ok = check.status is Status.OK
     name = pad((clean_span(check.name, Tone.DIM if is_ok else Tone.STRONG),), _NAME)
-    figure = pad((clean_span(check.figure, Tone.DIM if is_ok else tone),), _FIGURE)
-    indent = 2 + _NAME + 1 + _FIGURE + 1
+    figure = pad((clean_span(check.figure, Tone.DIM if is_ok else tone),), figure_columns)
+    indent = 2 + _NAME + 1 + figure_columns + 1
     message = clean_span(check.message, Tone.DIM if is_ok else Tone.TEXT)
     head = (Span(f"{mark} ", tone), *name, Span(" "), *figure, Span(" "))
     lines = hang(head, (message,), columns, least=12)

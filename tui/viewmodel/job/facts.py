@@ -12,6 +12,7 @@ from previewops.states import JobState
 from previewops.tui.viewmodel.attempts import format_attempt_lines
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
+from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.jobs.rows import STATE_TONES
 from previewops.tui.viewmodel.json_lines import format_json_lines
 from previewops.tui.viewmodel.safe_numbers import safe_count
@@ -150,7 +151,10 @@ def format_no_job_lines() -> list[Line]:
     return [
         (Span("No job is open.", Tone.TEXT),),
         (),
-        (Span("2", Tone.INFO, "app.show('jobs')"), Span(" lists all jobs, ", Tone.DIM),
-         Span("4", Tone.INFO, "app.show('dead')"), Span(" the dead letters; ", Tone.DIM),
-         Span("enter", Tone.INFO), Span(" opens the job at the cursor.", Tone.DIM)),
-    ]  # fmt: skip
+        (
+            *key_hint("show('jobs')", "lists all jobs, "),
+            *key_hint("show('dead')", "the dead letters; "),
+            *key_hint("choose", "opens the job at the cursor.", "grid"),
+        ),
+        key_hint("commands", "opens a job by its id."),
+    ]

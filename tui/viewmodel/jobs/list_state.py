@@ -10,8 +10,10 @@ from previewops.queue.pages import Cursor, ListPage
 from previewops.queue.records import JobRecord
 from previewops.snapshot.model import Snapshot
 from previewops.states import JobState
+from previewops.tui.keymap import key_of
 from previewops.tui.protocols import JobQuery
 from previewops.tui.viewmodel.empty_states import format_loading_lines
+from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
 PAGE_ROWS = 200
@@ -151,7 +153,8 @@ def _filtered_title(listing: JobListState, what: str) -> str:
     if listing.next_cursor is None:
         where = f"all {listing.total_examined:,} {what} examined"
     else:
-        where = f"the {end} {listing.total_examined:,} examined; ] continues"
+        key = key_of("turn_page(1)", "jobs")
+        where = f"the {end} {listing.total_examined:,} examined; {key} continues"
     if listing.number > 1 and listing.rows:
         return f"{listing.first:,}-{listing.last:,} found among {where}"
     return f"{listing.last:,} found among {where}"
@@ -181,9 +184,9 @@ def subtitle_of(
     elif listing.live:
         fresh = "live, slowed down" if slowed else "live"
     elif listing.number == 1:
-        fresh = "costly page, not live; F5 refreshes"
+        fresh = f"costly page, not live; {key_of('refresh_page', 'jobs')} refreshes"
     else:
-        fresh = f"page {listing.number} is not live; F5 refreshes"
+        fresh = f"page {listing.number} is not live; {key_of('refresh_page', 'jobs')} refreshes"
     parts = ([f"{marked:,} marked"] if marked else []) + [order, fresh]
     return " · ".join(parts)
 
@@ -195,8 +198,8 @@ def format_empty_lines(listing: JobListState, fetch_error: str, *, frozen: bool)
     if listing.terms:
         return _nothing_matches(listing)
     if listing.number > 1:
-        back = Span(" goes back.", Tone.DIM)
-        return [(Span("No more jobs; ", Tone.DIM), Span("[", Tone.INFO), back)]
+        back = key_hint("turn_page(-1)", "goes back.", "jobs")
+        return [(Span("No more jobs; ", Tone.DIM), *back)]
     if listing.state is not None:
         return [(Span(f"There are no {listing.state.value} jobs.", Tone.DIM),)]
     return [
@@ -208,6 +211,5 @@ def format_empty_lines(listing: JobListState, fetch_error: str, *, frozen: bool)
 def _nothing_matches(listing: JobListState) -> Sequence[Line]:
     which = "No other" if listing.number > 1 else "None"
     head = Span(f"{which} of {listing.total_examined:,} examined jobs matches ", Tone.DIM)
-    more = (Span("]", Tone.INFO), Span(" continues; ", Tone.DIM)) if listing.next_cursor is not None else ()
-    clears = (Span("esc", Tone.INFO), Span(" clears the filter.", Tone.DIM))
-    return [(head, clean_span(listing.terms)), (*more, *clears)]
+    more = key_hint("turn_page(1)", "continues; ", "jobs") if listing.next_cursor is not None else ()
+    return [(head, clean_span(listing.terms)), (*more, *key_hint("back", "clears the filter."))]

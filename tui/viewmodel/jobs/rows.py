@@ -30,7 +30,7 @@ def job_columns(state: JobState | None) -> tuple[TableColumn, ...]:
         TableColumn("fail/crash", 10, right=True, drop=4 if failing else 5),
         TableColumn("since", 6, right=True),
         TableColumn("wait/run", 8, right=True),
-        TableColumn("worker", 13, drop=5 if failing else 4, middle=True),
+        TableColumn("worker", 13, grow=2, drop=5 if failing else 4),
         TableColumn("reason" if failing else "progress/reason", 18 if state is None else 29, grow=4),
     )
     return columns if state is None else columns[1:]
@@ -47,17 +47,20 @@ STATE_TONES: Mapping[JobState, Tone] = {
 
 _BAR = 6
 _ALL = "all"
+_SHORT_NAMES = {"waiting": "wait", "delayed": "delay", "completed": "done", "cancelled": "canc."}
+"""Names where large counts leave no room for the whole ones."""
 
 
 def state_tabs(snapshot: Snapshot | None, current: JobState | None, columns: int) -> Line:
     """The states to choose from, each with its number of jobs."""
     counts = state_counts(snapshot) if snapshot is not None else {}
-    for gap in (2, 1, 0):
+    for gap, shortened in ((2, False), (1, False), (0, False), (0, True)):
         spans = [Span(" ")] if gap else []
         for state in (None, *JobState):
             name = _ALL if state is None else state.value
             action = f"screen.show_state('{name}')"
-            spans.append(Span(f" {name} ", Tone.BADGE if state is current else Tone.DIM, action))
+            word = _SHORT_NAMES.get(name, name) if shortened else name
+            spans.append(Span(f" {word} ", Tone.BADGE if state is current else Tone.DIM, action))
             if state is not None and counts.get(state):
                 # The counter includes expired records, hence "at most".
                 figure = ("≤" if state is JobState.CANCELLED else "") + short_count(counts[state])
@@ -100,8 +103,7 @@ def format_job_cells(record: JobRecord, now_ms: int, state: JobState | None) -> 
         (clean_span(record.job_id, Tone.STRONG if record.state is JobState.ACTIVE else Tone.TEXT),),
         (clean_span(record.project_id, quiet),),
         _failures(record),
-        # The list's order: end time, or submit time.
-        (Span(coarse_duration(now_ms - (record.finished_ms or record.accepted_ms)), Tone.DIM),),
+        (Span(coarse_duration(now_ms - _since_ms(record)), Tone.DIM),),
         (Span(*_time(record, now_ms)),),
         (clean_span(record.worker or "", Tone.DIM),),
         progress_or_reason(record),
@@ -119,13 +121,26 @@ def _failures(record: JobRecord) -> Line:
     )
 
 
+def _queued_ms(record: JobRecord) -> int:
+    """When the job last entered the queue: a requeued job has not waited since its first submit."""
+    return max(record.accepted_ms, record.queued_ms or 0)
+
+
+def _since_ms(record: JobRecord) -> int:
+    """Since when the job has been in its state."""
+    if record.state.pending:
+        active = record.state is JobState.ACTIVE and record.claimed_ms is not None
+        return record.claimed_ms or 0 if active else _queued_ms(record)
+    return record.finished_ms or record.accepted_ms
+
+
 def _time(record: JobRecord, now_ms: int) -> tuple[str, Tone]:
     """The wait so far, the render time so far, or the final render time."""
     if record.state is JobState.ACTIVE:
         passed = max(0, now_ms - (record.claimed_ms or now_ms))
         return (f"{passed // 1_000} s" if passed < 60_000 else coarse_duration(passed)), Tone.GOOD
     if record.state.pending:
-        return coarse_duration(now_ms - record.accepted_ms), Tone.DIM
+        return coarse_duration(now_ms - _queued_ms(record)), Tone.DIM
     if record.claimed_ms is None or record.finished_ms is None or record.finished_ms < record.claimed_ms:
         return "-", Tone.FAINT
     return short_duration(record.finished_ms - record.claimed_ms), Tone.TEXT

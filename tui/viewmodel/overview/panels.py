@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
+
 from previewops.formatting import clean, format_duration, pluralize
-from previewops.health import Status
 from previewops.snapshot.model import Snapshot
 from previewops.states import Priority
 from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.alarms import Alarm, alarms_of, alive_workers
 from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.event_text import format_event_line
+from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.queue_status import (
+    DETAILS_GAP,
     STATUS_MARKS,
-    alive_workers,
-    drain_ms,
-    flow_rates,
+    QueueStatus,
     queue_status,
+    trend_text,
 )
-from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, pad, width_of
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, pad, spread, width_of
 
 _MAX_ALARMS = 3
 
@@ -26,21 +29,49 @@ FULL_FROM = 10
 
 
 def headline(view: QueueView, columns: int) -> list[Line]:
-    """The queue's status, then the failed health checks."""
+    """The queue's status, which is the worst alarm if there is one, then the other alarms, each with its key."""
     state = queue_status(view)
-    status = (Span(f" {state.mark} {state.headline}", state.tone), Span(f"  {state.details}"))
-    lines = [clip(status, columns)]
-    if view.health is not None:
-        bad = [check for check in view.health.checks if check.status is not Status.OK]
-        bad.sort(key=lambda check: check.status is not Status.CRITICAL)
-        for check in bad[:_MAX_ALARMS]:
-            mark, tone = STATUS_MARKS[check.status]
-            advice = f"  {clean(check.advice)}" if check.advice else ""
-            alarm = (Span(f" {mark} {clean(check.message)}", tone), Span(advice, Tone.DIM))
-            lines.append(clip(alarm, columns))
-        if len(bad) > _MAX_ALARMS:
-            lines.append((Span(f"   and {len(bad) - _MAX_ALARMS} more in Health", Tone.DIM),))
+    lines = [_status_line(state, columns)]
+    if view.connection_loss is not None:
+        return lines
+    if state.alarm is not None:
+        lines.append((Span("   "), Span(_fitting(state.details, columns - 3), Tone.DIM)))
+    others = [alarm for alarm in alarms_of(view) if alarm != state.alarm]
+    for alarm in others[:_MAX_ALARMS]:
+        mark, tone = STATUS_MARKS[alarm.status]
+        note = " (silenced)" if alarm.silenced else ""
+        head = Span(f" {mark} {alarm.headline}{note}", Tone.DIM if alarm.silenced else tone)
+        lines.append(_alarm_line(head, alarm, columns))
+    if len(others) > _MAX_ALARMS:
+        more = key_hint("show('health')", f"shows {len(others) - _MAX_ALARMS} more")
+        lines.append((Span("   "), *more))
     return lines
+
+
+def _status_line(state: QueueStatus, columns: int) -> Line:
+    head = Span(f" {state.mark} {state.headline}", state.tone)
+    if state.alarm is not None:
+        return _alarm_line(head, state.alarm, columns)
+    return clip((head, Span(f"  {_fitting(state.details, columns - width_of((head,)) - 2)}")), columns)
+
+
+def _fitting(details: str, columns: int) -> str:
+    """As many of the details as fit whole: a figure that is cut would look like another one."""
+    kept, *others = details.split(DETAILS_GAP)
+    for part in others:
+        longer = f"{kept}{DETAILS_GAP}{part}"
+        if cell_len(longer) > columns:
+            break
+        kept = longer
+    return kept
+
+
+def _alarm_line(head: Span, alarm: Alarm, columns: int) -> Line:
+    """An alarm with its key, and its advice if that fits whole. A long headline is cut, not the key."""
+    remedy = (Span("  "), *alarm.remedy)
+    line = (*clip((head,), columns - width_of(remedy)), *remedy)
+    advised = (*line, Span(f"  {clean(alarm.check.advice)}", Tone.DIM))
+    return advised if alarm.check.advice and width_of(advised) <= columns else line
 
 
 def format_depth_lines(view: QueueView, columns: int) -> list[Line]:
@@ -50,19 +81,15 @@ def format_depth_lines(view: QueueView, columns: int) -> list[Line]:
         return []
     maximum = max(FULL_FROM, *snapshot.waiting.values())
     lines = [_format_class_line(snapshot, priority, maximum, columns) for priority in Priority]
-    incoming, finished = flow_rates(view.history, snapshot.now_ms)
-    remaining = drain_ms(snapshot, view.history)
-    trend = "drained in " + format_duration(remaining) if snapshot.backlog and remaining is not None else ""
-    if snapshot.backlog and remaining is None and incoming > finished:
-        trend = f"grows by {incoming - finished:.0f} a minute"
     counts = (
         *_count("delayed", snapshot.delayed, Tone.TEXT),
         *_count("active", snapshot.active, Tone.GOOD if snapshot.active else Tone.DIM),
         *_count("dead", snapshot.dead, Tone.BAD if snapshot.dead else Tone.DIM),
     )
-    lines.append(justify(counts, (Span(trend, Tone.DIM),), columns))
-    done = snapshot.counters.get("completed", 0)
-    lines.append((Span("completed ", Tone.DIM), Span(f"{done:,}", Tone.TEXT), Span("  in total", Tone.DIM)))
+    lines.append(clip(counts, columns))
+    done = short_count(snapshot.counters.get("completed", 0))
+    total = (Span("completed ", Tone.DIM), Span(done, Tone.TEXT), Span("  in total", Tone.DIM))
+    lines.append(spread(total, (Span(trend_text(snapshot, view.history), Tone.DIM),), columns))
     return lines
 
 
@@ -111,6 +138,15 @@ def _format_host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> lis
         alive_count, silent, busy = hosts.setdefault(worker.host, [0, 0, 0])
         is_alive = worker.worker_id in alive
         hosts[worker.host] = [alive_count + is_alive, silent + (not is_alive), busy + worker.busy]
+    drained = {
+        view.state.host: sum(worker.drained for worker in view.state.workers)
+        for view in snapshot.supervisors
+        if not view.silent
+    }
+    for host in drained:
+        hosts.setdefault(
+            host, [0, 0, 0]
+        )  # a host whose workers are all drained has none that sends heartbeats
     fatal = {
         view.state.host: sum(worker.phase == "fatal" for worker in view.state.workers)
         for view in snapshot.supervisors
@@ -119,11 +155,14 @@ def _format_host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> lis
     lines: list[Line] = []
     for host, (alive_count, silent, busy) in sorted(hosts.items()):
         given_up = fatal.get(host, 0)
+        stopped = drained.get(host, 0)
         problems = [f"{silent} silent"] * bool(silent) + [f"{given_up} given up"] * bool(given_up)
+        problems += [f"{stopped} drained"] * bool(stopped)
         mark = Span("▲ " if problems else "● ", Tone.WARN if problems else Tone.GOOD)
         right = (Span(", ".join(problems), Tone.WARN),) if problems else (Span(f"{busy} busy", Tone.DIM),)
-        left = (mark, Span(clean(host)), Span(f"  {pluralize(alive_count, 'worker')}", Tone.DIM))
-        lines.append(justify(left, right, columns))
+        name, count = (mark, Span(clean(host))), Span(f"  {pluralize(alive_count, 'worker')}", Tone.DIM)
+        whole = width_of((*name, count)) + 1 + width_of(right) <= columns
+        lines.append(justify((*name, count) if whole else name, right, columns))
     return lines
 
 

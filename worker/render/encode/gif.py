@@ -1,52 +1,21 @@
-"""GIF89a: counts frames, and assembles an animation from still files without encoding again."""
+"""Assembles a GIF89a animation from still files, without encoding again."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from io import SEEK_END, BytesIO
+from io import BytesIO
 from typing import BinaryIO
 
+from previewops.worker.render.decode.gif_file import EXTENSION, IMAGE, read_colours, skip_blocks
 from previewops.worker.render.layout.geometry import Size
-from previewops.worker.render.picture_metadata import max_blocks
 
 TICK_MS = 10  # durations are stored in hundredths of a second
 _LONGEST_TICKS = 65_535
 _FASTEST_TICKS = 2  # many viewers slow down shorter durations
-_EXTENSION, _IMAGE = 0x21, 0x2C
 _OWN_COLOURS = 0x80
 _KEEP_WHAT_IS_THERE = 1 << 2
 _LOOP_FOR_EVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
-
-
-def count_frames(file: BinaryIO, limit: int) -> int:
-    """Counts the frames in ``file`` without decoding, up to ``limit`` + 1. Keeps the file position.
-
-    Raises:
-        ValueError: far more blocks than a file of its size needs.
-    """
-    start = file.tell()
-    try:
-        blocks = max_blocks(file.seek(0, SEEK_END))
-        file.seek(0)
-        header = file.read(13)
-        _read_colours(file, header[10] if len(header) == 13 else 0)
-        frames = 0
-        while frames <= limit and (kind := file.read(1)):
-            if kind[0] == _EXTENSION:
-                file.read(1)
-            elif kind[0] == _IMAGE and len(descriptor := file.read(9)) == 9:
-                frames += 1
-                _read_colours(file, descriptor[8])
-                file.read(1)
-            else:
-                break
-            blocks -= 1 + _skip_blocks(file, blocks)
-            if blocks < 0:
-                raise ValueError("too many small blocks")
-        return max(1, frames)
-    finally:
-        file.seek(start)
 
 
 def write_animation(target: BinaryIO, size: Size, frames: Iterable[tuple[bytes, int]]) -> None:
@@ -60,7 +29,7 @@ def write_animation(target: BinaryIO, size: Size, frames: Iterable[tuple[bytes, 
     target.write(b"GIF89a" + struct.pack("<HHBBB", *size, 0x70, 0, 0) + _LOOP_FOR_EVER)
     for still, duration_ms in frames:
         ticks = min(_LONGEST_TICKS, max(_FASTEST_TICKS, round(duration_ms / TICK_MS)))
-        target.write(struct.pack("<BBBBHBB", _EXTENSION, 0xF9, 4, _KEEP_WHAT_IS_THERE, ticks, 0, 0))
+        target.write(struct.pack("<BBBBHBB", EXTENSION, 0xF9, 4, _KEEP_WHAT_IS_THERE, ticks, 0, 0))
         target.write(_picture(still))
     target.write(b"\x3b")
 
@@ -71,30 +40,17 @@ def _picture(still: bytes) -> bytes:
     header = file.read(13)
     if header[:3] != b"GIF" or len(header) < 13:
         raise ValueError("not a GIF file")
-    colours = _read_colours(file, header[10])
-    while (kind := file.read(1)) and kind[0] == _EXTENSION:
+    colours = read_colours(file, header[10])
+    while (kind := file.read(1)) and kind[0] == EXTENSION:
         file.read(1)
-        _skip_blocks(file, len(still))
-    if not kind or kind[0] != _IMAGE:
+        skip_blocks(file, len(still))
+    if not kind or kind[0] != IMAGE:
         raise ValueError("a GIF file without a picture")
     place, packed = file.read(8), file.read(1)[0]
-    own = _read_colours(file, packed)
+    own = read_colours(file, packed)
     count_bits = packed & 7 if own else header[10] & 7
     start = file.tell()
     file.read(1)
-    _skip_blocks(file, len(still))
+    skip_blocks(file, len(still))
     flags = _OWN_COLOURS | packed & 0x40 | count_bits
-    return bytes([_IMAGE]) + place + bytes([flags]) + (own or colours) + still[start : file.tell()]
-
-
-def _read_colours(file: BinaryIO, packed: int) -> bytes:
-    return file.read(3 << ((packed & 7) + 1)) if packed & _OWN_COLOURS else b""
-
-
-def _skip_blocks(file: BinaryIO, limit: int) -> int:
-    """Skips up to ``limit`` blocks, to the end of their sequence. Returns how many there were."""
-    count = 0
-    while count <= limit and (length := file.read(1)) and length[0]:
-        file.seek(length[0], 1)
-        count += 1
-    return count
+    return bytes([IMAGE]) + place + bytes([flags]) + (own or colours) + still[start : file.tell()]

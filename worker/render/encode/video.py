@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from PIL import Image
 
-from previewops.worker.render.encode.sound import SAMPLES_PER_S, silence_ffmpeg
+from previewops.worker.render.decode.sound_file import SAMPLES_PER_S, silence_ffmpeg
+from previewops.worker.render.encode.mp4_index import move_index_to_front
 from previewops.worker.render.storyboard import Storyboard
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _NOMINAL_FPS = 25  # for rate control only; timestamps are exact
 _KEY_FRAME_EVERY = 12
 _FADE_MS = 400
 _STEREO_BITS_PER_S = 96_000
+_REPRODUCIBLE = {"fflags": "bitexact"}  # no random ids, dates or library version
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class VideoWriter:
         import av  # noqa: PLC0415 - slow to import, and most jobs need none
 
         silence_ffmpeg()
-        with av.open(target, "w", format=self.kind, container_options=self._container_options()) as container:
+        with av.open(target, "w", format=self.kind, container_options=_REPRODUCIBLE) as container:
             video = self._video_stream(container)
             track = _SoundWriter(container, _CODECS[self.kind].audio, sound) if sound is not None else None
             durations: dict[int, int] = {}
@@ -89,6 +91,8 @@ class VideoWriter:
             _mux(container, video.encode(), durations)
             if track is not None:
                 track.close()
+        if self.kind == "mp4":
+            move_index_to_front(target)
 
     def _video_stream(self, container: Any) -> Any:
         codec = _CODECS[self.kind]
@@ -105,24 +109,13 @@ class VideoWriter:
         context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
         return stream
 
-    def _container_options(self) -> dict[str, str]:
-        options = {"fflags": "bitexact"}  # no random ids, dates or library version
-        if self.kind == "mp4":
-            # Reserve space for the index before the data, so that players can start at once.
-            fades = (self.storyboard.fps if self.storyboard.fades else 0) * _FADE_MS // 1000 + 1
-            packets = self.storyboard.duration_ms * SAMPLES_PER_S // 1000 // 1024
-            options["moov_size"] = str(
-                8_192 + 64 * (len(self.storyboard.steps) + 1) * (1 + fades) + 8 * packets
-            )
-        return options
-
     def _timed(self, frames: Iterable[tuple[Image.Image, int]]) -> Iterator[tuple[Image.Image, int, int]]:
         """Yields (picture, start, duration), including fades, which are part of the duration of their card."""
         start_ms, before = 0, None
         for image, duration_ms in frames:
             held_from = start_ms
             if before is not None:
-                for share, at, until in _fade(start_ms, duration_ms, self.storyboard.fps):
+                for share, at, until in fade_frames(start_ms, duration_ms, self.storyboard.fps):
                     yield Image.blend(before, image, share), at, until - at
                     held_from = until
             before = image if self.storyboard.fades else None
@@ -131,9 +124,15 @@ class VideoWriter:
             start_ms = until_ms
 
 
-def _fade(start_ms: int, duration_ms: int, fps: int) -> Iterator[tuple[float, int, int]]:
-    """Yields (share of the new picture, start, end) of each frame of a fade; it lasts at most half of its card."""
-    steps = min(_FADE_MS, duration_ms // 2) * fps // 1000
+def fade_frames(start_ms: int, duration_ms: int, fps: int) -> Iterator[tuple[float, int, int]]:
+    """Yields (share of the new picture, start, end) of each frame of a fade; it lasts at most half of its card.
+
+    A frame rate too low for the fade gives one frame for its whole length.
+    """
+    length_ms = min(_FADE_MS, duration_ms // 2)
+    steps = length_ms * fps // 1000
+    if not steps:
+        yield 0.5, start_ms, start_ms + length_ms
     for step in range(steps):
         yield (step + 1) / (steps + 1), start_ms + step * 1000 // fps, start_ms + (step + 1) * 1000 // fps
 

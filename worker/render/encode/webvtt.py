@@ -13,6 +13,7 @@ from previewops.contract.limits import TITLE_CARD_MS
 from previewops.worker.render.bundle_paths import BundlePaths
 from previewops.worker.render.layout.sheet import SheetLayout
 from previewops.worker.render.storyboard import Storyboard
+from previewops.worker.render.text.characters import is_blank
 
 
 def build_tracks(storyboard: Storyboard, paths: BundlePaths, sheet: SheetLayout) -> dict[str, bytes]:
@@ -28,8 +29,8 @@ def _captions(storyboard: Storyboard) -> Iterator[tuple[int, int, str]]:
     for start, end, number in _intervals(storyboard):
         if number:
             step = storyboard.steps[number - 1]
-            lines = [" ".join(line.split()) for line in (step.text.strip() or step.title).splitlines()]
-            if text := escape("\n".join(line for line in lines if line), quote=False):
+            lines = [" ".join(line.split()) for line in (step.text or step.title).splitlines()]
+            if text := escape("\n".join(line for line in lines if not is_blank(line)), quote=False):
                 yield start, end, text
 
 

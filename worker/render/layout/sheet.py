@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from previewops.worker.render.layout.geometry import Box, Size
-from previewops.worker.render.layout.titlecard import format_duration, format_facts
+from previewops.worker.render.layout.titlecard import format_duration, format_facts, keep_left_to_right
 from previewops.worker.render.layout.type_scale import LayoutMetrics
 from previewops.worker.render.shapes import draw_panel, paste_rounded
 from previewops.worker.render.storyboard import Storyboard
@@ -19,6 +19,9 @@ from previewops.worker.render.theme import Colour
 _SMALLEST_WIDTH, _LARGEST_WIDTH = 1_280, 2_560  # pixels
 _TALLEST = 8_000  # pixels: within the limits of all still formats
 _READABLE_CELL = 150  # minimum width of a cell with a caption, pixels
+_SMALLEST_CELL = 24  # minimum short side of a cell in the regular grid, pixels
+_DENSE_GAP = 4  # between the cells of the dense grid, pixels
+_MOST_COLUMNS = 128  # enough for 501 cards of the longest frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ class SheetLayout:
     columns: int
     cell: Size  # size of a small frame
     header: int
-    caption: int
+    caption: int  # height below a small frame
+    captions: bool  # whether that height has number, title and duration
     margin: int
     gap: int
     mirrored: bool  # right to left
@@ -45,25 +49,45 @@ class SheetLayout:
 
 
 def lay_out_sheet(storyboard: Storyboard) -> SheetLayout:
-    """Lays out the grid for the title card and the steps of ``storyboard``."""
+    """Lays out the grid for the title card and the steps of ``storyboard``.
+
+    Cells become smaller until all cards fit. Too many cards, or too long ones, get the widest sheet and cells close
+    together, without captions.
+    """
     cards, frame = len(storyboard.steps) + 1, storyboard.size
     width = min(_LARGEST_WIDTH, max(_SMALLEST_WIDTH, frame.width))
-    unit = width / 1280
-    margin, gap = round(44 * unit), round(24 * unit)
-    ratio = frame.height / frame.width
-    columns = _columns(cards, ratio)
-    while True:
-        cell_width = (width - 2 * margin - gap * (columns - 1)) // columns
-        cell = Size(cell_width, max(1, round(cell_width * ratio)))
-        caption = round(50 * unit) if cell.width >= _READABLE_CELL * unit else round(gap * 0.2)
-        header = margin + round(84 * unit)
-        rows = math.ceil(cards / columns)
-        height = header + rows * (cell.height + caption + gap) - gap + margin
-        if height <= _TALLEST or cell.width <= 24:
-            size = Size(width, min(height, _TALLEST))
-            return SheetLayout(size, columns, cell, header, caption, margin, gap, storyboard.right_to_left)
-        columns += 1
-        gap = max(4, gap * 9 // 10)
+    gap = round(24 * width / _SMALLEST_WIDTH)
+    for columns in range(_columns(cards, frame.height / frame.width), _MOST_COLUMNS + 1):
+        sheet = _grid(storyboard, width, columns, gap)
+        if sheet is not None and sheet.cell.short >= _SMALLEST_CELL:
+            return sheet
+        gap = max(_DENSE_GAP, gap * 9 // 10)
+    dense = (
+        _grid(storyboard, _LARGEST_WIDTH, columns, _DENSE_GAP, captions=False)
+        for columns in range(1, _MOST_COLUMNS + 1)
+    )
+    return max(filter(None, dense), key=lambda sheet: sheet.cell.pixels)
+
+
+def _grid(
+    storyboard: Storyboard, width: int, columns: int, gap: int, *, captions: bool = True
+) -> SheetLayout | None:
+    """Returns the grid with ``columns``; None if it is too tall, or its cells have no width."""
+    unit, frame = width / _SMALLEST_WIDTH, storyboard.size
+    margin = round(44 * unit)
+    cell_width = (width - 2 * margin - gap * (columns - 1)) // columns
+    if cell_width < 1:
+        return None
+    cell = Size(cell_width, max(1, round(cell_width * frame.height / frame.width)))
+    captions = captions and cell.width >= _READABLE_CELL * unit
+    caption = round(50 * unit) if captions else round(gap * 0.2)
+    header = margin + round(84 * unit)
+    rows = math.ceil((len(storyboard.steps) + 1) / columns)
+    height = header + rows * (cell.height + caption + gap) - gap + margin
+    if height > _TALLEST:
+        return None
+    size = Size(width, height)
+    return SheetLayout(size, columns, cell, header, caption, captions, margin, gap, storyboard.right_to_left)
 
 
 def _columns(cards: int, ratio: float) -> int:
@@ -81,7 +105,7 @@ class ContactSheet:
         self._storyboard = storyboard
         self._typesetter = typesetter
         self.layout = lay_out_sheet(storyboard)
-        self._unit = self.layout.size.width / 1280
+        self._unit = self.layout.size.width / _SMALLEST_WIDTH
         self.image = Image.new("RGB", self.layout.size, storyboard.theme.background)
         self._header()
 
@@ -94,7 +118,7 @@ class ContactSheet:
         draw_panel(self.image, edge, radius + hairline, fill=theme.line, line=theme.line, hairline=hairline)
         small = frame.resize(box.size, Image.Resampling.HAMMING, reducing_gap=1.5)
         paste_rounded(self.image, small, box, radius)
-        if box.width >= _READABLE_CELL * self._unit:
+        if self.layout.captions:
             self._caption(box, str(index) if index else "", heading, format_duration(duration_ms))
 
     def _caption(self, box: Box, number: str, heading: str, duration: str) -> None:
@@ -113,12 +137,11 @@ class ContactSheet:
         theme, typesetter, unit = self._storyboard.theme, self._typesetter, self._unit
         span = (self.layout.margin, self.layout.size.width - self.layout.margin)
         width, height = self._storyboard.size
-        facts = f"{format_facts(self._storyboard)}  \u00b7  {width}\u00d7{height}"
+        size = keep_left_to_right(f"{width}\u00d7{height}")
+        facts = f"{format_facts(self._storyboard)}  \u00b7  {size}"
         small = typesetter.fit_line(facts, FontWeight.SEMIBOLD, round(19 * unit), (span[1] - span[0]) // 2)
         room = span[1] - span[0] - small.width - round(40 * unit)
-        title = typesetter.fit_line(
-            self._storyboard.title or "Untitled", FontWeight.BOLD, round(36 * unit), room
-        )
+        title = typesetter.fit_line(self._storyboard.heading, FontWeight.BOLD, round(36 * unit), room)
         top = self.layout.margin
         self._set(title, span, top, theme.ink)
         lower = round(title.size * ASCENT_EM) - round(small.size * ASCENT_EM)

@@ -32,6 +32,8 @@ class StepFrames:
         """Lays out one step according to its pictures, texts and layout."""
         pictures = self.storyboard.pictures_of(step)
         if step.layout == "full" and len(pictures) == 1:
+            if not self.storyboard.captions:
+                return self._picture_alone(step, pictures[0])
             frame = self._full(step, pictures[0])
         elif not self.storyboard.captions:
             frame = self._without_captions(step, pictures)
@@ -64,27 +66,28 @@ class StepFrames:
     def _full(self, step: Step, picture: Asset) -> FrameLayout:
         """One picture to the frame edges, the text as subtitles over its darkened lower part."""
         metrics = self.placer.metrics
-        frame, shape = Box(0, 0, *self.storyboard.size), self.placer.picture_size(picture)
-        crops = picture.cover or crop_loss(shape, frame.size) <= _MAX_FULL_CROP
-        box = frame if crops else frame.centred(contained_size(shape, frame.size))
-        placement = Placement(picture, frame, box, crops=crops, bleeds=True, has_backdrop=not crops)
         content = metrics.content
-        if not self.storyboard.captions:
-            return FrameLayout(step.duration_ms, placements=(placement,), scrim=content.bottom)
         badge, number = self._badge(step)
         measure = min(content.width, metrics.body * 30)
         room = max(metrics.body, content.height // 2 - badge.height)
         title, text = self._fit_texts(step, measure, room, metrics.heading)
         top = content.bottom - _height(title, text)
         texts = self._column(title, text, Box(content.left, top, content.left + measure, content.bottom))
-        return FrameLayout(
-            step.duration_ms,
+        return replace(
+            self._picture_alone(step, picture),
             texts=(number, *(replace(placed_text, role="on_picture") for placed_text in texts)),
-            placements=(placement,),
             badge=badge,
             scrim=top if texts else content.bottom,
             truncated=title.truncated or text.truncated,
         )
+
+    def _picture_alone(self, step: Step, picture: Asset) -> FrameLayout:
+        """One picture to the frame edges."""
+        frame, shape = Box(0, 0, *self.storyboard.size), self.placer.picture_size(picture)
+        crops = picture.cover or crop_loss(shape, frame.size) <= _MAX_FULL_CROP
+        box = frame if crops else frame.centred(contained_size(shape, frame.size))
+        placement = Placement(picture, frame, box, crops=crops, bleeds=True, has_backdrop=not crops)
+        return FrameLayout(step.duration_ms, placements=(placement,))
 
     def _text_only(self, step: Step) -> FrameLayout:
         """Without pictures: large text of readable line length, vertically centred."""
@@ -94,12 +97,13 @@ class StepFrames:
         top = badge.bottom + metrics.gutter
         room = content.bottom - top
         measure = min(content.width, metrics.statement * 12) if metrics.wide else content.width
-        heading = step.title or ("" if step.text else step.heading)
+        heading = step.title or ("" if step.text else self.storyboard.step_heading(step))
         title_height = round(room * (0.55 if step.text else 1))
         title = self._fit_title(heading, measure, title_height, metrics.statement)
         above = title.height + title.space_below
         width, text_height = min(measure, round(metrics.body * 27)), max(metrics.body_min, room - above)
-        text = self._fit_text(step.text, width, text_height, round(metrics.body * (1.2 if heading else 1.5)))
+        size = round(metrics.body * (1.2 if heading else 1.5))
+        text = self._fit_text(step.text, width, text_height, _at_most(size, title))
         down = top + max(0, room - above - text.height) // 2
         # The optical centre of a frame is above its geometric centre.
         down = max(top, down - round(badge.height * 0.6))
@@ -152,7 +156,7 @@ class StepFrames:
         title_top = max(content.top, _middle(badge) - round(title.size * (ASCENT_EM - CAP_HEIGHT_EM / 2)))
         header = max(badge.bottom, title_top + title.height)
         width = min(content.width, metrics.body * 32)
-        text = self._fit_text(step.text, width, round(content.height * 0.24), metrics.body)
+        text = self._fit_text(step.text, width, round(content.height * 0.24), _at_most(metrics.body, title))
         foot = content.bottom - text.height - (metrics.gap if text.lines else 0)
         top = header + round(metrics.gap * 0.9)
         area = Box(content.left, top, content.right, max(top + 1, foot))
@@ -183,7 +187,8 @@ class StepFrames:
         body, body_min = self.placer.metrics.body, self.placer.metrics.body_min
         title = self._fit_title(step.title, width, round(room * (0.5 if step.text else 1)), size)
         left = room - title.height - title.space_below
-        text = self._fit_text(step.text if left >= body_min else "", width, max(body_min, left), body)
+        shown = step.text if left >= body_min else ""
+        text = self._fit_text(shown, width, max(body_min, left), _at_most(body, title))
         return title, text
 
     def _fit_title(self, text: str, width: int, height: int, size: int, max_lines: int = 5) -> TextBlock:
@@ -237,6 +242,11 @@ def _frame(
         more_box=placed.more,
         truncated=any(block.truncated for block in blocks),
     )
+
+
+def _at_most(size: int, title: TextBlock) -> int:
+    """Returns the type size of a text below ``title``: not larger than the title's."""
+    return min(size, title.size) if title.lines else size
 
 
 def _height(title: TextBlock, text: TextBlock) -> int:

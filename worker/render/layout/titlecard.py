@@ -97,7 +97,7 @@ class TitleCard:
     def _title(self, width: int, room: int) -> tuple[TextBlock, TextBlock]:
         metrics, fit, text = self.placer.metrics, self.placer.typesetter.fit, self.storyboard.description
         title = fit(
-            self.storyboard.title or "Untitled",
+            self.storyboard.heading,
             FontWeight.BOLD,
             width=width,
             height=round(room * (0.55 if text else 1.0)),
@@ -120,8 +120,13 @@ class TitleCard:
 
 def format_facts(storyboard: Storyboard) -> str:
     """Formats the number of steps and the duration."""
-    count, length = len(storyboard.steps), format_duration(storyboard.duration_ms)
-    return f"{count} {'step' if count == 1 else 'steps'}  \u00b7  {length}" if count else length
+    count, length = len(storyboard.steps), keep_left_to_right(format_duration(storyboard.duration_ms))
+    return f"{storyboard.labels.count(count)}  \u00b7  {length}" if count else length
+
+
+def keep_left_to_right(figures: str) -> str:
+    """Returns figures and signs isolated (UAX #9), so that a line from right to left does not reorder them."""
+    return f"\u2066{figures}\u2069"
 
 
 def choose_hero(storyboard: Storyboard, missing: Set[str]) -> Asset | None:

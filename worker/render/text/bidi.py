@@ -1,16 +1,19 @@
 """The Unicode bidirectional algorithm (UAX #9): from logical order to visual order.
 
 A line may need several fonts, and the shaping engine receives the text of one font at a time. Therefore this module
-resolves the levels of the whole line, and each text run has one direction. All 91,707 cases of the Unicode
+resolves the levels of a whole paragraph, and each text run has one direction. All 91,707 cases of the Unicode
 consortium's BidiCharacterTest (15.0) pass; tests/integration/test_render_unicode.py runs them.
+
+Libraries: python-bidi (Rust) and FriBidi in Pillow return the reordered text, not the levels that the choice of fonts
+and the cutting of lines need; PyICU, which has them, has no wheels.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, takewhile
+from itertools import takewhile
 
 _MAX_DEPTH = 125
 _MAX_BRACKETS = 63  # open brackets (BD16)
@@ -29,22 +32,38 @@ _DIRECTION = ("L", "R")  # by the parity of a level
 
 def paragraph_level(text: str) -> int:
     """Returns the paragraph embedding level: 1 if the first strong character is right-to-left, else 0 (P2, P3)."""
-    return int(_starts_rtl(map(unicodedata.bidirectional, text), isolated=False))
-
-
-def _starts_rtl(kinds: Iterable[str], *, isolated: bool) -> bool:
-    """Whether the first strong type is right-to-left; ``isolated``: the isolate's end ends the search."""
     depth = 0
-    for kind in kinds:
+    for kind in map(unicodedata.bidirectional, text):
         if kind in _ISOLATES:
             depth += 1
-        elif kind == "PDI" and not depth and isolated:
-            return False
         elif kind == "PDI":
             depth = max(0, depth - 1)
         elif not depth and kind in ("L", "R", "AL"):
-            return kind != "L"
-    return False
+            return int(kind != "L")
+    return 0
+
+
+def _rtl_isolates(kinds: Sequence[str]) -> set[int]:
+    """Returns the indices of the isolate initiators whose first strong type is right-to-left (X5c).
+
+    Runs backwards, with the first strong type of each open isolate on a stack: an isolate without an end contains
+    the rest of the paragraph.
+    """
+    firsts, rtl = [""], set()
+    for index in range(len(kinds) - 1, -1, -1):
+        kind = kinds[index]
+        if kind in ("L", "R", "AL"):
+            firsts[-1] = kind
+        elif kind == "PDI":
+            firsts.append("")
+        elif kind in _ISOLATES:
+            if firsts[-1] in ("R", "AL"):
+                rtl.add(index)
+            if len(firsts) > 1:
+                firsts.pop()
+            else:
+                firsts[0] = ""
+    return rtl
 
 
 def has_strong_direction(text: str) -> bool:
@@ -101,15 +120,16 @@ class _Explicit:
     valid_isolates: int = 0
 
     def run(self) -> list[int]:
-        levels = []
+        levels: list[int] = []
         self.stack = [(self.base, "", False)]
+        rtl_isolates = _rtl_isolates(self.kinds) if "FSI" in self.kinds else set()
         for index, kind in enumerate(self.kinds):
             if kind in _EMBEDDINGS:
                 levels.append(self.stack[-1][0])
                 self._push(rtl=kind in ("RLE", "RLO"), override={"RLO": "R", "LRO": "L"}.get(kind, ""))
             elif kind in _ISOLATES:
                 self._place(index, levels)
-                rtl = kind == "RLI" or (kind == "FSI" and _starts_rtl(self.kinds[index + 1 :], isolated=True))
+                rtl = kind == "RLI" or (kind == "FSI" and index in rtl_isolates)
                 self._push(rtl=rtl, isolate=True)
             elif kind == "PDI":
                 self._end_isolate()
@@ -246,9 +266,12 @@ def _resolve_terminators(kinds: list[str]) -> None:
 
 def _spans(kinds: Sequence[str], members: frozenset[str]) -> list[tuple[int, int]]:
     """Returns start and end of each maximal sequence of ``members``."""
-    groups = groupby(range(len(kinds)), key=lambda index: kinds[index] in members)
-    spans = [list(indices) for inside, indices in groups if inside]
-    return [(indices[0], indices[-1] + 1) for indices in spans]
+    spans, end = [], 0
+    for start, kind in enumerate(kinds):
+        if kind in members and start >= end:
+            end = next((at for at in range(start, len(kinds)) if kinds[at] not in members), len(kinds))
+            spans.append((start, end))
+    return spans
 
 
 def _resolve_brackets(
@@ -262,7 +285,8 @@ def _resolve_brackets(
             continue
         direction = embedding
         if embedding not in inside:
-            direction = next((_STRONG[kind] for kind in reversed(kinds[:opening]) if kind in _STRONG), start)
+            before = (kinds[at] for at in range(opening - 1, -1, -1))
+            direction = next((_STRONG[kind] for kind in before if kind in _STRONG), start)
         for bracket in (opening, closing):
             kinds[bracket] = direction
             for index in takewhile(marks.__getitem__, range(bracket + 1, len(kinds))):

@@ -1,15 +1,15 @@
-"""Font fallback: selects a font for each grapheme cluster.
+"""Font fallback: selects a font for each grapheme cluster or word.
 
 The order is: fonts of the operator (PREVIEW_FONTS), Inter, the fonts of the host in fontconfig's order, DejaVu Sans.
-Emoji prefer a colour font. Inter and DejaVu are part of the package: without fonts of the host, pictures are equal on
-all hosts.
+Emoji prefer a colour font. Chinese characters prefer a font made for the language. Inter and DejaVu are part of the
+package: without fonts of the host, pictures are equal on all hosts.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from importlib.resources import files
@@ -18,12 +18,14 @@ from pathlib import Path
 from PIL import ImageFont
 
 from previewops.regular_files import open_regular
+from previewops.worker.render.text.characters import is_emoji, is_ideographic, is_invisible
 from previewops.worker.render.text.fontfiles import MAX_FONT_BYTES, FontFile, FontSources
-from previewops.worker.render.text.segmentation import is_emoji, is_invisible
 from previewops.worker.render.text.sfnt import FontInfo, read_font_info
 
 _FONT_CACHE_BYTES = 128 * 1024 * 1024  # address space of loaded fonts: each size of each face maps its file
 _DISPLAY_SIZE = 28  # pixels
+# Endings of the names of font families by the language of their Chinese characters.
+_REGIONS = {"ja": " JP", "ko": " KR", "zh-Hans": " SC", "zh-Hant": " TC", "zh-HK": " HK"}
 
 
 class FontWeight(StrEnum):
@@ -45,10 +47,12 @@ class FontWeight(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FontFace:
-    """A usable font face."""
+    """A usable font face, of a variable font at one weight. ``weight`` is its weight class."""
 
     file: FontFile
     info: FontInfo
+    weight: int
+    _missing: dict[str, bool] = field(default_factory=dict, repr=False)  # by character
 
     @property
     def name(self) -> str:
@@ -56,26 +60,38 @@ class FontFace:
 
     def covers(self, text: str) -> bool:
         """Whether it has a glyph for every visible character of ``text``."""
-        return all(ord(char) in self.info.coverage or is_invisible(char) for char in text)
+        return not any(map(self._lacks, set(text)))
+
+    def _lacks(self, char: str) -> bool:
+        missing = self._missing.get(char)
+        if missing is None:
+            missing = ord(char) not in self.info.coverage and not is_invisible(char)
+            self._missing[char] = missing
+        return missing
 
     def at_size(self, size: int) -> ImageFont.FreeTypeFont:
         """Returns the font at ``size`` pixels; bitmap fonts have only one size."""
-        return _FONT_CACHE.get(self.file, self.info.strike or size)
+        return _FONT_CACHE.get(self.file, self.info.strike or size, self.info.axis_values(self.weight))
+
+
+_FontKey = tuple[FontFile, int, tuple[float, ...]]
 
 
 class _FontCache:
     """A cache of loaded fonts (LRU). Each needs as much address space as its file."""
 
     def __init__(self) -> None:
-        self._fonts: OrderedDict[tuple[FontFile, int], tuple[ImageFont.FreeTypeFont, int]] = OrderedDict()
+        self._fonts: OrderedDict[_FontKey, tuple[ImageFont.FreeTypeFont, int]] = OrderedDict()
         self._bytes = 0
 
-    def get(self, file: FontFile, size: int) -> ImageFont.FreeTypeFont:
-        key = (file, size)
+    def get(self, file: FontFile, size: int, axis_values: list[float]) -> ImageFont.FreeTypeFont:
+        key = (file, size, tuple(axis_values))
         if key in self._fonts:
             self._fonts.move_to_end(key)
             return self._fonts[key][0]
         font = ImageFont.truetype(file.path, size, index=file.face, layout_engine=ImageFont.Layout.RAQM)
+        if axis_values:
+            font.set_variation_by_axes(axis_values)
         length = Path(file.path).stat().st_size
         self._fonts[key] = (font, length)
         self._bytes += length
@@ -95,11 +111,18 @@ def _load_face(file: FontFile) -> FontFace | None:
             facts = read_font_info(opened, file.face)
         if not facts.drawable:
             return None
-        face = FontFace(file, facts)
+        face = FontFace(file, facts, facts.nearest_weight(FontWeight.REGULAR.weight_class))
         face.at_size(16)
     except (OSError, ValueError):
         return None
     return face
+
+
+@lru_cache(maxsize=512)
+def _at_weight(face: FontFace, weight_class: int) -> FontFace:
+    """Returns ``face`` at the nearest weight: itself unless the font is variable."""
+    nearest = face.info.nearest_weight(weight_class)
+    return face if nearest == face.weight else replace(face, weight=nearest)
 
 
 def _package_face(name: str) -> FontFace:
@@ -109,12 +132,12 @@ def _package_face(name: str) -> FontFace:
 
 
 def _nearest_weights(faces: Iterable[FontFace], weight: FontWeight) -> list[FontFace]:
-    """Returns one face per family, in order of the families: the one nearest to ``weight``."""
+    """Returns one face per family, in order of the families: upright, and the one nearest to ``weight``."""
     families: dict[str, list[FontFace]] = {}
     for face in faces:
-        families.setdefault(face.name, []).append(face)
+        families.setdefault(face.name, []).append(_at_weight(face, weight.weight_class))
     return [
-        min(family_faces, key=lambda face: abs(face.info.weight - weight.weight_class))
+        min(family_faces, key=lambda face: (face.info.italic, abs(face.weight - weight.weight_class)))
         for family_faces in families.values()
     ]
 
@@ -124,7 +147,7 @@ class FontChain:
 
     def __init__(self, sources: FontSources) -> None:
         self._sources = sources
-        self._faces: dict[tuple[str, FontWeight], FontFace | None] = {}
+        self._faces: dict[tuple[str, FontWeight, str | None], FontFace | None] = {}
         self._chains: dict[tuple[FontWeight, bool], list[FontFace]] = {}
 
     @property
@@ -132,23 +155,35 @@ class FontChain:
         """Paths of preferred fonts that are not usable."""
         return tuple(file.path for file in self._sources.preferred if _load_face(file) is None)
 
-    def find(self, cluster: str, weight: FontWeight) -> FontFace | None:
+    def find(self, cluster: str, weight: FontWeight, language: str | None = None) -> FontFace | None:
         """Returns the face for a cluster, or None if no font has its first character.
 
-        A font with the complete cluster precedes one with only its first character.
+        A font with the complete cluster precedes one with only its first character. ``language`` (BCP 47) prefers
+        a font made for it, for Chinese characters.
         """
-        key = (cluster, weight)
+        region = _REGIONS.get(language or "") if is_ideographic(cluster[0]) else None
+        key = (cluster, weight, region)
         if key not in self._faces:
-            self._faces[key] = self._search(cluster, weight)
+            self._faces[key] = self._search(cluster, weight, region)
         return self._faces[key]
 
-    def _search(self, cluster: str, weight: FontWeight) -> FontFace | None:
+    def find_for_all(self, text: str, weight: FontWeight) -> FontFace | None:
+        """Returns the first face without colour that has all characters of ``text``, or None."""
+        for deep in (False, True):
+            if face := self._first(self._chain(weight, deep=deep), text, in_colour=False):
+                return face
+        return None
+
+    def _search(self, cluster: str, weight: FontWeight, region: str | None) -> FontFace | None:
+        emoji = is_emoji(cluster)
         for text in (cluster, cluster[0]):
             own = self._first(self._chain(weight, deep=False), text, in_colour=False)
-            if own is not None and not is_emoji(cluster):
+            if own is not None and not emoji:
                 return own
             chain = self._chain(weight, deep=True)
-            for in_colour in (True, False) if is_emoji(cluster) else (False, True):
+            if region is not None:
+                chain = sorted(chain, key=lambda face: not face.name.endswith(region))
+            for in_colour in (True, False) if emoji else (False, True):
                 if face := self._first(chain, text, in_colour=in_colour):
                     return face
         return None

@@ -3,7 +3,7 @@
 -- Fields of a listed job, from which queue/records.py builds a record without body and history.
 local RECORD_FIELDS = {
   'state', 'priority', 'project', 'accepted', 'claimed', 'finished', 'attempts', 'crashes', 'requeues', 'progress',
-  'phase', 'worker', 'reason', 'class', 'code', 'cause', 'fingerprint',
+  'phase', 'worker', 'reason', 'class', 'code', 'cause', 'fingerprint', 'order', 'since',
 }
 
 local function read_record_values(id)

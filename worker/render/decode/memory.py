@@ -12,6 +12,10 @@ from dataclasses import dataclass
 _STILL = {"PNG": 6.0, "GIF": 6.0, "WEBP": 17.0}
 _STILL_TRANSPARENT = {"PNG": 13.0, "GIF": 10.0, "WEBP": 17.0}
 _STILL_RGBA = {**_STILL_TRANSPARENT, "PNG": 9.0}
+_OTHERS = {"HEIF": 14.0, "JXL": 30.0, "TIFF": 14.0, "BMP": 10.0, "ICO": 24.0}
+CLIP_BYTES_PER_PIXEL = 48.0
+"""Memory of decoding a frame of a video, per pixel: frames to which others refer, and the picture."""
+
 _ANIMATED = {"PNG": 17.0, "GIF": 14.0, "WEBP": 17.0}
 _PICTURE_BYTES = 4.0  # Pillow stores every colour picture with four bytes per pixel
 _ROW_BYTES = 0.5  # decoders' buffers of some rows
@@ -39,6 +43,8 @@ def bytes_per_pixel(layout: PictureLayout) -> float:
         planes = channels * layout.sample_bytes * min(layout.frames, _AVIF_REFERENCES)
         scaled = _PICTURE_BYTES if layout.mode == "RGBA" else 0
         return planes + channels + _PICTURE_BYTES + scaled + _ROW_BYTES
+    if layout.format in _OTHERS:
+        return _OTHERS[layout.format]
     if layout.frames > 1:
         return _ANIMATED[layout.format]
     if layout.mode == "RGBA":

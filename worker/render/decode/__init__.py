@@ -1,0 +1,1 @@
+"""Reads untrusted picture files as browsers do: containers, colours, transparency, animations."""

@@ -1,0 +1,207 @@
+"""A representative frame of a video, by PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from PIL import Image
+
+from previewops.file_kinds import WEBM, FileKind
+from previewops.job_errors import PermanentJobError
+from previewops.worker.render.decode.colour import BT709_TRANSFERS, SRGB_TRANSFER, coded_colour
+from previewops.worker.render.decode.errors import picture_error, too_many_pixels, too_much_memory
+from previewops.worker.render.decode.memory import CLIP_BYTES_PER_PIXEL
+from previewops.worker.render.decode.open_picture import (
+    DecodedPicture,
+    PictureHeader,
+    PictureSource,
+    decode_scale,
+)
+from previewops.worker.render.decode.representative_frame import brightness, most_typical
+from previewops.worker.render.decode.sound_file import silence_ffmpeg
+from previewops.worker.render.decode.srgb import resize, to_srgb
+from previewops.worker.render.layout.geometry import Size
+
+_CODECS = (
+    "h264",
+    "hevc",
+    "vp8",
+    "vp9",
+    "libvpx",
+    "libvpx-vp9",
+    "libdav1d",
+    "av1",
+    "mpeg4",
+    "mjpeg",
+    "prores",
+)
+_SAMPLES = 8  # frames, each at a key frame
+_MAX_PACKETS = 400  # that are read for one frame
+_NOTE = "a video; one frame of it is shown"
+_WIDE_HEIGHT = 720  # from this height on, video without a matrix is of BT.709, else of BT.601
+_BT601, _BT709 = 5, 1  # matrices, as FFmpeg numbers them
+_UNSPECIFIED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPicture:
+    """An open video file, and the size at which it is shown."""
+
+    source: PictureSource
+    kind: FileKind
+    size: Size
+
+    @classmethod
+    def open(cls, source: PictureSource, kind: FileKind) -> ClipPicture:
+        """Reads the header. Raises PermanentJobError for a limit or a codec, and any exception of PyAV."""
+        with _video(source, kind) as (_, stream):
+            width, height = stream.codec_context.width, stream.codec_context.height
+            limits, name = source.limits, f"{width}x{height}"
+            if width * height > limits.frame_pixels:
+                raise too_many_pixels(source.ref, f"{name}, {width * height} pixels", limits)
+            allowed = int(limits.decoder_bytes / CLIP_BYTES_PER_PIXEL)
+            if width * height > allowed:
+                raise too_much_memory(source.ref, name, kind.name, allowed)
+            if min(width, height) <= 0:
+                raise ValueError("no size")
+            aspect = stream.sample_aspect_ratio or Fraction(1)
+            shown = Size(max(1, round(width * _bounded(aspect))), height)
+            turned = _is_sideways(_rotation(stream))
+        return cls(source, kind, Size(shown.height, shown.width) if turned else shown)
+
+    @property
+    def header(self) -> PictureHeader:
+        return PictureHeader(self.kind.name.lower(), self.size, 1, 1)
+
+    def decode(self, needed: Size) -> DecodedPicture:
+        """See ``OpenPicture``. Frames of several moments are compared."""
+        with _video(self.source, self.kind) as (container, stream):
+            moments = _moments(container, stream)
+            histograms, found = [], []
+            for moment in moments:
+                frame = _frame_at(container, stream, moment)
+                if frame is not None:
+                    histograms.append(
+                        brightness(frame.reformat(width=64, height=64, format="rgb24").to_image())
+                    )
+                    found.append(moment)
+            if not found:
+                raise ValueError("no frame")
+            frame = _frame_at(container, stream, found[most_typical(histograms)])
+            if frame is None:
+                raise ValueError("no frame")
+            image = self._to_image(frame, decode_scale(self.size, needed))
+        return DecodedPicture(image, (_NOTE,))
+
+    def _to_image(self, frame: Any, target: Size) -> Image.Image:
+        rotation = int(frame.rotation or 0) % 360
+        stored = Size(target.height, target.width) if _is_sideways(rotation) else target
+        matrix = frame.colorspace
+        if int(matrix) in (0, _UNSPECIFIED):
+            matrix = _BT709 if frame.height >= _WIDE_HEIGHT else _BT601
+        image = frame.reformat(format="rgb24", src_colorspace=int(matrix)).to_image()
+        transfer = int(frame.color_trc)
+        colour = coded_colour(
+            int(frame.color_primaries) if transfer not in BT709_TRANSFERS else 1,
+            SRGB_TRANSFER if transfer in BT709_TRANSFERS else transfer,
+        )
+        image = to_srgb(resize(image, stored), None, colour)
+        return image.rotate(rotation, expand=True) if rotation else image
+
+
+def _bounded(aspect: Fraction) -> float:
+    return min(8.0, max(0.125, float(aspect)))
+
+
+def _rotation(stream: Any) -> int:
+    """Degrees by which the frames of ``stream`` are turned, from its first packets."""
+    for frame in _frames(stream.container, stream):
+        return int(frame.rotation or 0) % 360
+    return 0
+
+
+def _is_sideways(rotation: int) -> bool:
+    return rotation % 180 == 90
+
+
+def _moments(container: Any, stream: Any) -> list[int]:
+    """Offsets at which frames are sampled, in AV_TIME_BASE units."""
+    duration = int(container.duration or 0)
+    return [duration * number // (_SAMPLES + 1) for number in range(1, _SAMPLES + 1)] if duration > 0 else [0]
+
+
+def _frame_at(container: Any, stream: Any, moment: int) -> Any:
+    """The first frame from the key frame before ``moment`` on; None if it cannot be decoded."""
+    import av  # noqa: PLC0415
+
+    try:
+        container.seek(moment + int(container.start_time or 0))
+        return next(_frames(container, stream), None)
+    except MemoryError:
+        raise
+    except av.FFmpegError:
+        return None
+
+
+def _frames(container: Any, stream: Any) -> Iterator[Any]:
+    import av  # noqa: PLC0415
+
+    for number, packet in enumerate(container.demux(stream)):
+        if number > _MAX_PACKETS:
+            return
+        try:
+            yield from packet.decode()
+        except MemoryError:
+            raise
+        except av.FFmpegError:
+            continue
+
+
+@contextmanager
+def _video(source: PictureSource, kind: FileKind) -> Iterator[tuple[Any, Any]]:
+    import av  # noqa: PLC0415 - slow to import, and most jobs need none
+
+    silence_ffmpeg()
+    source.file.seek(0)
+    with _own_errors(), av.open(source.file, "r", format="matroska" if kind is WEBM else "mov") as container:
+        if not container.streams.video:
+            raise _no_picture(source, kind)
+        stream = container.streams.video[0]
+        codec = stream.codec_context.name
+        if codec not in _CODECS:
+            raise picture_error(
+                source.ref,
+                "asset-unsupported",
+                found=f"{kind.name} with the codec {codec}",
+                allowed="H.264, HEVC, VP8, VP9, AV1, MPEG-4, ProRes or Motion JPEG",
+                hint="convert the video",
+            )
+        stream.thread_type = "NONE"
+        yield container, stream
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Raises errors of FFmpeg as ValueError: they are OSErrors with numbers of its own."""
+    import av  # noqa: PLC0415
+
+    try:
+        yield
+    except MemoryError:
+        raise
+    except av.FFmpegError as error:
+        raise ValueError("the video cannot be decoded") from error
+
+
+def _no_picture(source: PictureSource, kind: FileKind) -> PermanentJobError:
+    return picture_error(
+        source.ref,
+        "asset-unsupported",
+        found=f"{kind.name} without pictures",
+        allowed="a video with pictures",
+        hint="use it as audio",
+    )
