@@ -44,6 +44,8 @@ class EventLog:
         """
         key = self.keys.actions if operators else self.keys.events
         newest, oldest = "+" if before is None else f"({before}", str(since_ms)
+        if before is not None and not any(map(int, before.split("-"))):
+            return EventPage((), None)  # Redis rejects a range that ends before its smallest id
         count = max(1, min(limit, MAX_PAGE_SIZE))
         try:
             rows = await self._redis.xrevrange(key, newest, oldest, count + 1)
