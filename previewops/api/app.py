@@ -160,7 +160,7 @@ def build_app(
 
 
 def _method_not_allowed(routes: list[Route], scope: Scope) -> MethodNotAllowed:
-    """Returns the error for a method that the matching route does not support."""
+    """Returns the error for a method that no route of the matching path supports."""
     method = scope["method"]
     matched = next(route for route in routes if route.endpoint is scope["endpoint"])
     others = [
@@ -168,7 +168,8 @@ def _method_not_allowed(routes: list[Route], scope: Scope) -> MethodNotAllowed:
         for route in routes
         if route.path.startswith(f"{matched.path}/") and method in (route.methods or ())
     ]
-    return MethodNotAllowed(method, sorted(matched.methods or ()), others)
+    allowed = {name for route in routes if route.path == matched.path for name in route.methods or ()}
+    return MethodNotAllowed(method, sorted(allowed), others)
 
 
 def build_error_app(
