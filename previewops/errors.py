@@ -19,6 +19,12 @@ EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL
 EXIT_DAMAGED = 76  # EX_PROTOCOL
 EXIT_CONFIG = 78  # EX_CONFIG
 
+START_WORKERS_HINT = (
+    "start workers: `systemctl start previewops-supervisor.service`, or without units `previewops supervise` "
+    "or `previewops up`"
+)
+"""What to do when no worker runs. A unit comes first: on its host, other ways use another user and DATA_DIR."""
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -375,6 +381,10 @@ def data_dir_error(data_dir: str, error: OSError) -> PreviewopsError:
     message = f"DATA_DIR {data_dir} cannot be used: {error.strerror}"
     if error.errno in _INVALID_FOLDER:
         return UsageError(message, hint="set DATA_DIR to a folder that this user can write to")
+    if error.errno == errno.EROFS:
+        # Under a shipped unit every other folder is read-only.
+        hint = "check its disk; to give the units another folder, run `previewops --data-dir DIR systemd install`"
+        return DataDirUnavailable(message, hint=hint)
     return DataDirUnavailable(message, hint="check its disk, then start again")
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379"
+DEFAULT_DATA_DIR = Path("data")
 
 
 def variable_of(setting: str) -> str:
@@ -246,7 +247,7 @@ class Settings:
         20, 1, 100_000_000, "Maximum number of waiting and delayed jobs; further submits are rejected."
     )
     data_dir: Path = _setting(
-        Path("./data"), _folder, "Folder for bundles, assets and the private Redis server.", shown="./data"
+        DEFAULT_DATA_DIR, _folder, "Folder for bundles, assets and the private Redis server.", shown="./data"
     )
     store: BucketAddress | None = _setting(
         None,

@@ -119,7 +119,11 @@ def with_tokens_from_files(settings: Settings) -> Settings:
     # The rules of a token, and of both tokens together, are those of the variables.
     plain = {"api_token": settings.api_token, "api_read_token": settings.api_read_token}
     given = {variable_of(name): token for name, token in plain.items() if token is not None}
-    checked = Settings.from_env({**given, **tokens})
+    try:
+        checked = Settings.from_env({**given, **tokens})
+    except UsageError as error:
+        files = ", ".join(str(path) for path in _token_files(settings).values())
+        raise UsageError(error.message, hint=f"correct the token in {files} and start again") from None
     return replace(settings, api_token=checked.api_token, api_read_token=checked.api_read_token)
 
 

@@ -11,7 +11,7 @@ import click
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import OutputClosed, print_json, print_out
 from previewops.cli.shared_options import combine_options, json_option
-from previewops.errors import LayoutUnsupported, PreviewopsError, RedisUnavailable, UsageError
+from previewops.errors import LayoutUnsupported, PreviewopsError, RedisUnavailable, StartupFailed, UsageError
 from previewops.formatting import clean
 from previewops.health import (
     CONFINEMENT_VARIABLE,
@@ -126,6 +126,8 @@ def _check(context: Context, overrides: Mapping[str, str], *, acknowledge_loss: 
         return newer_layout_health(error)
     except PreviewopsError as error:
         return unknown_health(error.message)
+    except ImportError as error:
+        return unknown_health(StartupFailed.from_import_error(error).message)
     except OutputClosed:
         raise
     except Exception as error:

@@ -17,7 +17,8 @@ from previewops.cli.waiting import MAX_PROGRESS_BARS, print_wait_warnings, wait_
 from previewops.errors import UsageError
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
-from previewops.settings import Settings
+from previewops.redis_server.connection import socket_path, socket_url
+from previewops.settings import DEFAULT_DATA_DIR, Settings
 from previewops.snapshot.reader import SnapshotReader
 
 
@@ -76,6 +77,7 @@ def submit(
     settings = context.settings
     if import_files and settings.store is None:
         _check_asset_roots(settings)
+        _note_default_folder(context)
     report = SubmitReport(as_json=as_json, wait=wait)
     submitter = Submitter(settings, report, import_files, context.asset_policy())
 
@@ -107,6 +109,16 @@ def _check_asset_roots(settings: Settings) -> None:
         raise UsageError(
             f"--import copies to {store}, which is not in PREVIEW_ASSET_ROOTS",
             hint=f"add {store} to PREVIEW_ASSET_ROOTS here and for the workers",
+        )
+
+
+def _note_default_folder(context: Context) -> None:
+    """Names the folder of the copies if it is the default one and Redis is not the private server below it."""
+    data_dir = context.settings.data_dir
+    if data_dir == DEFAULT_DATA_DIR and context.redis_url() != socket_url(socket_path(data_dir)):
+        print_err(
+            f"note: --import copies to {data_dir.absolute() / 'assets'}; if workers have another DATA_DIR, "
+            "set it here too: they find no other files"
         )
 
 

@@ -123,7 +123,8 @@ def install(context: Context, user: bool, prefix: Path | None, dry_run: bool) ->
             _write(target, file)
         print_out(f"{would if dry_run else did:<16}{target}")
     if prefix is None and not dry_run:
-        print_out(["", "Next steps", *(f"  {line}" for line in next_steps(layout))])
+        steps = next_steps(layout, enabled=enabled_units(layout, prefix))
+        print_out(["", "Next steps", *(f"  {line}" for line in steps)])
 
 
 @systemd.command(

@@ -109,6 +109,11 @@ def leftovers(layout: UnitLayout, prefix: Path | None, data_dir: Path) -> Iterat
     """Yields what is left on this host besides the program."""
     if os.path.lexists(below(layout.env_file, prefix)):
         yield Leftover(str(below(layout.env_file, prefix)), "settings; --settings removes them")
+    others = [
+        path for path in below(layout.config_dir, prefix).glob("*") if path.name != layout.env_file.name
+    ]
+    for path in sorted(others):
+        yield Leftover(str(path), "your file, perhaps with a secret")
     for drop_ins in sorted(below(layout.unit_dir, prefix).glob(f"{_UNIT_PATTERN}.d")):
         yield Leftover(str(drop_ins), "your changes of a unit")
     if os.path.lexists(below(data_dir, prefix)):

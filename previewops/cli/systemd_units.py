@@ -7,7 +7,7 @@ become text for one :class:`UnitLayout`. Nothing is written, and systemd is not 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,22 +144,32 @@ def preflight_errors(layout: UnitLayout, program_folders: tuple[Path, ...]) -> l
     return hidden_folders(folders)
 
 
-def next_steps(layout: UnitLayout) -> list[str]:
-    """Returns the commands that activate installed files, in order."""
-    if layout.user:
+def next_steps(layout: UnitLayout, *, enabled: Sequence[str] = ()) -> list[str]:
+    """Returns the commands that activate installed files, in order.
+
+    ``enabled`` are the units of an earlier installation that start by themselves: they are restarted.
+    """
+    systemctl = "systemctl --user" if layout.user else "systemctl"
+    accounts = (
+        []
+        if layout.user
+        else ["systemd-sysusers previewops.conf", "systemd-tmpfiles --create previewops.conf"]
+    )
+    if enabled:
         return [
-            f"edit {layout.env_file}",
-            "systemctl --user daemon-reload",
-            f"systemctl --user enable --now {SUPERVISOR} {HEALTH_TIMER}",
-            "loginctl enable-linger    # keeps them running after you log out",
+            *accounts,
+            f"{systemctl} daemon-reload",
+            f"{systemctl} restart {' '.join(enabled)}    # running jobs may finish",
         ]
-    return [
-        "systemd-sysusers previewops.conf",
-        "systemd-tmpfiles --create previewops.conf",
+    steps = [
+        *accounts,
         f"edit {layout.env_file}",
-        "systemctl daemon-reload",
-        f"systemctl enable --now {SUPERVISOR} {HEALTH_TIMER}",
+        f"{systemctl} daemon-reload",
+        f"{systemctl} enable --now {SUPERVISOR} {HEALTH_TIMER}",
     ]
+    return (
+        [*steps, "loginctl enable-linger    # keeps them running after you log out"] if layout.user else steps
+    )
 
 
 def _check_paths(layout: UnitLayout) -> None:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TypeVar
 
 from previewops.cli.output import print_err
-from previewops.errors import JobNotFound
+from previewops.errors import START_WORKERS_HINT, JobNotFound
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
 from previewops.redis_server.failures import unavailable_reason
@@ -103,4 +103,4 @@ def print_wait_warnings(snapshot: Snapshot) -> None:
         reason = f" ({snapshot.pause_reason})" if snapshot.pause_reason else ""
         print_err(f"note: the queue is paused{by}{reason}; resume it with `previewops resume`")
     if not snapshot.workers:
-        print_err("note: no worker is running; start one with `previewops worker` or `previewops up`")
+        print_err(f"note: no worker is running; {START_WORKERS_HINT}")

@@ -10,6 +10,7 @@ from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_json, print_out, print_unreadable
 from previewops.cli.shared_options import json_option
 from previewops.clock import iso_from_ms
+from previewops.errors import START_WORKERS_HINT
 from previewops.formatting import (
     format_age,
     format_bytes,
@@ -58,7 +59,7 @@ def workers(context: Context, as_json: bool) -> None:
         print_out("")
         print_out(format_workers(snapshot))
     else:
-        print_err("no worker is running; start one with `previewops supervise` or `previewops up`")
+        print_err(f"no worker is running; {START_WORKERS_HINT}")
     print_out(format_supervisors(snapshot.supervisors, snapshot.now_ms))
     print_unreadable(snapshot.unreadable)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from previewops.errors import START_WORKERS_HINT
 from previewops.formatting import pluralize
 from previewops.health.inputs import FATAL_PHASE, SILENT_HEARTBEATS, HealthInputs, Thresholds
 from previewops.health.results import Check, Status, format_seconds, make_check
@@ -14,7 +15,7 @@ def check_workers(inputs: HealthInputs, thresholds: Thresholds) -> Check:
     """Checks that enough workers run and that all send heartbeats."""
     count = len(inputs.worker_ages_ms)
     if count == 0:
-        advice = "start workers: `previewops supervise`, or `previewops up`"
+        advice = START_WORKERS_HINT
         if any(worker.drained for view in inputs.supervisors for worker in view.state.workers):
             advice = "workers were drained by an operator: `previewops reset` starts them"
         return Check("workers", Status.CRITICAL, "no worker is running", "0", advice)

@@ -62,4 +62,8 @@ def _build_provider(user: str, path: Path) -> CredentialProvider:
                 raise RedisConnectionError(message) from None
             return (user, password) if user else (password,)
 
+        async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+            # The inherited method logs a warning for every connection.
+            return self.get_credentials()
+
     return FileCredentials()

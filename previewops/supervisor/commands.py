@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from previewops.disclosure import redact
-from previewops.errors import CommandRejected
+from previewops.errors import START_WORKERS_HINT, CommandRejected
 from previewops.queue.keys import Keys
 from previewops.queue.scripts import ScriptName, Scripts, decode_pairs
 from previewops.queue.tolerant_values import StoredFields, UnreadableCollector, UnreadableKeys
@@ -33,7 +33,6 @@ RESULT_TTL_MS = 600_000
 SUPERVISOR_TTL_MS = 24 * 3_600_000
 RESULT_TIMEOUT_S = 15.0
 _POLL_INTERVAL_S = 0.05
-_START_HINT = "start one with `previewops supervise` or `previewops up`"
 
 
 class FleetCommandKind(StrEnum):
@@ -178,7 +177,7 @@ class FleetControl:
         where = "" if host is None else f" on {host}"
         raise CommandRejected(
             f"found {len(matching)} supervisors of queue {self._keys.queue}{where}, allowed 1",
-            hint=f"name one by --host; there are: {names}" if alive else _START_HINT,
+            hint=f"name one by --host; there are: {names}" if alive else START_WORKERS_HINT,
         )
 
     async def _send(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from previewops.errors import START_WORKERS_HINT
 from tests.integration.cli_program import Program, payload, queue_driver
 from tests.redis_server import RedisProcess
 from tests.strange_redis import strange_redis
@@ -64,7 +65,7 @@ def test_advice_is_below_the_failed_check(program: Program) -> None:
     lines = program.run("health", *PATIENT).out.splitlines()
     place = next(n for n, line in enumerate(lines) if line.startswith("CRITICAL  workers"))
     assert lines[place].split()[2] == "0"
-    assert lines[place + 1].strip() == "start workers: `previewops supervise`, or `previewops up`"
+    assert lines[place + 1].strip() == START_WORKERS_HINT
     assert lines[place].index("no worker") == lines[place + 1].index("start workers")
     (check,) = (
         item for item in program.run("health", "--json", *PATIENT).json["checks"] if item["name"] == "workers"
@@ -219,6 +220,13 @@ def test_a_foreign_key_is_critical(program: Program, server: RedisProcess) -> No
     done = program.run("health", *PATIENT)
     assert done.code == 2
     assert "the key preview-jobs:meta has a wrong type" in done.out
+
+
+def test_a_missing_module_is_named_with_its_remedy(program: Program) -> None:
+    program.write("redis.py", b"import no_such_module")
+    done = program.run_under((), "health", PYTHONPATH=str(program.folder))
+    assert done.code == 3
+    assert "UNKNOWN - the module no_such_module is missing; reinstall previewops" in done.out
 
 
 def test_invalid_settings_and_bugs_are_unknown(program: Program) -> None:

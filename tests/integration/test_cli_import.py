@@ -108,3 +108,10 @@ def test_import_to_unwritable_folder(program: Program, redis_url: str) -> None:
     assert "cannot import" in done.err
     with redis.Redis.from_url(redis_url) as client:
         assert client.exists("arq:job:job-1") == 0
+
+
+def test_copies_to_the_default_folder_are_named(program: Program) -> None:
+    program.write("mine/job.json", job("pics/a.png"))
+    note = f"note: --import copies to {program.folder / 'data' / 'assets'}; if workers have another DATA_DIR"
+    assert note in program.run("submit", "--import", "mine/job.json", DATA_DIR="").err.replace("\n", " ")
+    assert "note: --import" not in program.run("submit", "--import", "mine/job.json").err

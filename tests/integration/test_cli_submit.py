@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from previewops.metrics.lifetime_counters import REJECTION_REASONS, LifetimeCounters
+from previewops.queue.keys import ARQ_GUARD
 from tests.integration.cli_program import Program, payload, queue_driver
 
 pytestmark = pytest.mark.redis
@@ -23,7 +24,8 @@ def program(redis_url: str, tmp_path: Path) -> Program:
 
 def waiting(url: str) -> set[str]:
     with redis.Redis.from_url(url) as client:
-        return {job_id.decode() for job_id in client.zrange("preview-jobs", 0, -1)}
+        members = set(client.zrange("preview-jobs", 0, -1)) - {ARQ_GUARD}
+    return {job_id.decode() for job_id in members}
 
 
 def test_a_job_from_a_file(program: Program, redis_url: str) -> None:

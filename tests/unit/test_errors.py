@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 from typing import Any
@@ -125,3 +126,10 @@ def test_stale_token_names_both_tokens() -> None:
     error = StaleToken(5, 7)
     assert (error.found, error.newest) == (5, 7)
     assert error.data == {"found": 5, "allowed": 7}
+
+
+def test_a_folder_that_a_unit_may_not_write_names_the_command_for_it() -> None:
+    failed = errors.data_dir_error("/srv/previews", OSError(errno.EROFS, "Read-only file system"))
+    assert failed.exit_code == errors.EXIT_TRY_AGAIN
+    assert "--data-dir DIR systemd install" in str(failed.hint)
+    assert "systemd" not in str(errors.data_dir_error("/srv", OSError(errno.ENOSPC, "No space left")).hint)

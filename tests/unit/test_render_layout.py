@@ -110,6 +110,21 @@ def test_elements_stay_in_the_safe_area_and_do_not_overlap(resolution: str, leng
                 check_layout(board, frame)
 
 
+@pytest.mark.parametrize("resolution", ["320x180", "1280x720", "720x1280"])
+def test_a_title_is_never_smaller_than_its_text(resolution: str) -> None:
+    typesetter, checked = Typesetter(), 0
+    for length in WORDS:
+        for layout in LAYOUTS:
+            for ids in ([], ["wide"], ["tall", "square"]):
+                for frame in lay_out_frames(board_of(resolution, layout, length, ids), SHAPES, typesetter):
+                    titles = [text.block.size for text in frame.texts if text.role == "ink"]
+                    texts = [text.block.size for text in frame.texts if text.role == "muted"]
+                    if titles and texts:
+                        checked += 1
+                        assert max(titles) >= max(texts), (length, layout, ids)
+    assert checked > 50
+
+
 @pytest.mark.parametrize("captions", [True, False])
 def test_right_to_left_frames_are_mirrored(captions: bool) -> None:
     typesetter = Typesetter()

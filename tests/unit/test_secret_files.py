@@ -83,6 +83,15 @@ def test_an_address_carries_the_path(url: str, tmp_path: Path) -> None:
         credentials.get_credentials()
 
 
+async def test_a_connection_logs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "password"
+    path.write_text("p")
+    _, credentials = split_password_file(with_password_file("redis://h", path))
+    assert credentials is not None
+    assert await credentials.get_credentials_async() == ("p",)
+    assert caplog.records == []
+
+
 def test_the_user_stays(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text("p")
@@ -151,6 +160,7 @@ def test_tokens_come_from_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="16 to 512") as caught:
         with_tokens_from_files(settings)
     assert "short" not in str(caught.value)
+    assert str(token) in str(caught.value.hint)
     token.unlink()
     with pytest.raises(UsageError, match=r"PREVIEW_API_TOKEN_FILE: the file .* cannot be used: No such file"):
         with_tokens_from_files(settings)

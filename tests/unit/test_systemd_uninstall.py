@@ -74,13 +74,16 @@ def test_a_dry_run_removes_nothing(root: Path, capsys: pytest.CaptureFixture[str
     assert files_in(root) == before
 
 
-def test_settings_are_removed_on_request_and_other_files_beside_them_stay(root: Path) -> None:
+def test_settings_are_removed_on_request_and_other_files_beside_them_stay(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert uninstall(root, "--settings") == 0
     assert not (root / "etc/previewops").exists()
     assert run(["systemd", "install", "--prefix", str(root)]) == 0
     (root / "etc/previewops/redis-password").touch()
     assert uninstall(root, "--settings") == 0
     assert files_in(root) == {"etc/previewops/redis-password"}
+    assert f"{root}/etc/previewops/redis-password: your file" in capsys.readouterr().out
 
 
 def test_changes_of_an_administrator_are_left_and_named(

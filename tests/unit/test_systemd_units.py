@@ -218,6 +218,10 @@ def test_the_metrics_file_is_in_a_folder_that_node_exporter_can_read() -> None:
 def test_the_environment_file_has_every_setting_with_its_default() -> None:
     paragraphs = text_of(ENVIRONMENT_FILE).split("\n\n")
     for variable, default, meaning in Settings.table():
+        if variable == "DATA_DIR":
+            continue  # of the units, not of the file
+        if variable == "PREVIEW_ASSET_ROOTS":
+            default = "/var/lib/previewops/assets. A value replaces it"  # noqa: PLW2901 - the units set it
         expected = f"# {meaning}\n#{variable}={default}"
         if " " in default:
             expected = f"# {meaning}\n# Default: {default}.\n#{variable}="
@@ -228,7 +232,9 @@ def test_the_environment_file_has_every_setting_with_its_default() -> None:
 
 def test_the_environment_file_has_nothing_else() -> None:
     named = re.findall(r"^#([A-Z_]+)=", text_of(ENVIRONMENT_FILE), re.MULTILINE)
-    assert sorted(named) == sorted([variable for variable, _, _ in Settings.table()] + list(OPTIONS))
+    settings = {variable for variable, _, _ in Settings.table()} - {"DATA_DIR"}
+    assert sorted(named) == sorted([*settings, *OPTIONS])
+    assert "# DATA_DIR is /var/lib/previewops, the only folder" in text_of(ENVIRONMENT_FILE)
 
 
 def test_environment_file_has_the_defaults_with_and_without_comments(tmp_path: Path) -> None:
@@ -270,6 +276,17 @@ def test_preflight_reports_hidden_folders(folder: str) -> None:
 
 def test_preflight_accepts_a_plain_installation() -> None:
     assert preflight_errors(SYSTEM, (Path("/opt/previewops/venv"), Path("/usr"), Path("/homes/x"))) == []
+
+
+def test_after_an_upgrade_the_next_steps_restart_what_is_enabled() -> None:
+    enabled = [SUPERVISOR, "previewops-api.service"]
+    assert next_steps(SYSTEM, enabled=enabled)[-2:] == [
+        "systemctl daemon-reload",
+        f"systemctl restart {SUPERVISOR} previewops-api.service    # running jobs may finish",
+    ]
+    (*_, restart) = next_steps(USER, enabled=enabled)
+    assert restart.startswith(f"systemctl --user restart {SUPERVISOR} ")
+    assert not any("enable" in step or "edit" in step for step in next_steps(SYSTEM, enabled=enabled))
 
 
 def test_the_next_steps_name_units_that_exist() -> None:
