@@ -283,6 +283,23 @@ class QueueFull(PreviewopsError):
         self.limit = limit
 
 
+class QuotaExceeded(PreviewopsError):
+    """As many jobs of the token's projects are pending as its quota allows. The job was not stored; retry later."""
+
+    exit_code = EXIT_TRY_AGAIN
+    code = "quota-exceeded"
+
+    def __init__(self, job_id: str, holder: str, pending: int, limit: int) -> None:
+        super().__init__(
+            f"queue quota of {holder}: found {pending} pending jobs, allowed {limit}; {job_id} was not accepted",
+            hint="try again when jobs have ended, or raise its queue in PREVIEW_API_TOKENS_FILE",
+        )
+        self.job_id = job_id
+        self.holder = holder
+        self.pending = pending
+        self.limit = limit
+
+
 class RedisUnavailable(PreviewopsError):
     """Redis cannot be reached or rejects writes (out of memory, read-only, still loading)."""
 

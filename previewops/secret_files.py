@@ -19,6 +19,7 @@ CREDENTIALS = {
     "PREVIEW_REDIS_PASSWORD_FILE": "previewops.redis-password",
     "PREVIEW_API_TOKEN_FILE": "previewops.api-token",
     "PREVIEW_API_READ_TOKEN_FILE": "previewops.api-read-token",
+    "PREVIEW_API_TOKENS_FILE": "previewops.api-tokens",
     "PREVIEW_WEBHOOK_SECRET_FILE": "previewops.webhook-secret",
     "PREVIEW_LINK_KEY_FILE": "previewops.link-key",
 }

@@ -400,6 +400,12 @@ class Settings:
     api_read_token_file: Path | None = _setting(
         None, _file, "File with the token with read-only access.", shown="no file"
     )
+    api_tokens_file: Path | None = _setting(
+        None,
+        _file,
+        "File with named tokens: scopes, projects, rate and queue quota of each; read again when it changes.",
+        shown="no file",
+    )
     link_key: tuple[str, ...] = _setting(
         (),
         _link_keys,

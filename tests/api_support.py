@@ -23,6 +23,7 @@ from previewops.api.backend import ApiBackend
 from previewops.api.client_address import ClientAddresses
 from previewops.api.cors import CorsPolicy
 from previewops.api.job_watcher import JobWatcher
+from previewops.api.token_files import open_tokens_file
 from previewops.clock import SystemClock
 from previewops.health import Thresholds
 from previewops.redis_server.connection import connect
@@ -148,9 +149,10 @@ async def serve_api(
     number = ids()
     app = build_app(
         made,
-        AccessPolicy.from_settings(settings, loopback=True),
+        AccessPolicy.from_settings(settings, loopback=True, named=open_tokens_file(settings)),
         clients=clients,
         rate=settings.api_rate,
+        connections_per_token=settings.api_share(settings.api_connections),
         clock=SystemClock(),
         new_id=lambda: f"made-{next(number)}",
         signer=backend.signer,

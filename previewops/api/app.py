@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
@@ -11,9 +12,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from previewops.api import schema_routes
 from previewops.api.artifact_routes import ArtifactRoutes
-from previewops.api.auth import READ_ONLY, AccessPolicy
+from previewops.api.auth import AccessPolicy
 from previewops.api.backend import ApiBackend
+from previewops.api.caller import CALLER, Permission, require
 from previewops.api.client_address import ClientAddresses
+from previewops.api.connection_limits import BusyConnections
 from previewops.api.cors import CROSS_ORIGIN, CorsPolicy, send_preflight
 from previewops.api.dead_letter_routes import DeadLetterRoutes
 from previewops.api.errors import ApiError, MethodNotAllowed
@@ -25,7 +28,7 @@ from previewops.api.job_watcher import JobWatcher
 from previewops.api.legacy_routes import LegacyRoutes
 from previewops.api.link_access import accept_link
 from previewops.api.queue_routes import QueueRoutes
-from previewops.api.rate_limit import RateLimitMiddleware, TokenBuckets
+from previewops.api.rate_limit import CallerRates, RateLimitMiddleware
 from previewops.api.request_head import check_head
 from previewops.api.request_middleware import RequestMiddleware
 from previewops.api.request_params import Endpoint, reject_query
@@ -62,36 +65,42 @@ def build_routes(
     webhooks = WebhookRoutes(backend)
     event_log = EventLogRoutes(backend)
 
-    def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
-        return Route(path, reject_query(endpoint), methods=[method])
+    submit, read = Permission.SUBMIT, Permission.READ
+    operate, monitor, control = Permission.OPERATE, Permission.MONITOR, Permission.CONTROL
+
+    def route(path: str, endpoint: Endpoint, method: str, *permissions: Permission) -> Route:
+        return query_route(path, reject_query(endpoint), method, *permissions)
+
+    def query_route(path: str, endpoint: Endpoint, method: str, *permissions: Permission) -> Route:
+        return Route(path, require(endpoint, *permissions), methods=[method])
 
     return [
-        route(JOBS, jobs.submit, "POST"),
-        Route(JOBS, job_list.list, methods=["GET"]),
-        route(JOBS + "/{jobId}/status", jobs.status),
-        route(JOBS + "/{jobId}/events", events.stream),
-        route(JOBS + "/{jobId}/artifacts", artifacts.manifest),
-        Route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file, methods=["GET"]),
-        Route(JOBS + "/{jobId}", jobs.cancel, methods=["DELETE"]),
-        route("/api/preview/upload-links", uploads.link, "POST"),
-        route(ASSETS, uploads.post, "POST"),
-        route(ASSETS + "/{sha256}", uploads.put, "PUT"),
-        route(ASSETS + "/{sha256}", uploads.find),
-        route(QUEUE + "/metrics", queue.stats),
-        route(QUEUE + "/pause", queue.pause, "POST"),
-        route(QUEUE + "/resume", queue.resume, "POST"),
-        Route(DEAD, dead_letters.list),
-        route(DEAD + "/requeue", dead_letters.requeue, "POST"),
-        route(DEAD + "/discard", dead_letters.discard, "POST"),
-        Route(WEBHOOKS, webhooks.list, methods=["GET"]),
-        route(WEBHOOKS + "/resend", webhooks.resend, "POST"),
-        Route("/api/preview/events", event_log.list),
-        route("/api/preview/worker/health", queue.health),
-        route("/metrics", queue.metrics),
-        route("/livez", queue.alive),
-        route("/readyz", queue.ready),
-        route("/openapi.json", schema_routes.openapi),
-        route("/preview-job.schema.json", schema_routes.payload_schema),
+        route(JOBS, jobs.submit, "POST", submit),
+        query_route(JOBS, job_list.list, "GET", read),
+        route(JOBS + "/{jobId}/status", jobs.status, "GET", read),
+        route(JOBS + "/{jobId}/events", events.stream, "GET", read),
+        route(JOBS + "/{jobId}/artifacts", artifacts.manifest, "GET", read),
+        query_route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file, "GET", read),
+        query_route(JOBS + "/{jobId}", jobs.cancel, "DELETE", submit),
+        route("/api/preview/upload-links", uploads.link, "POST", submit),
+        route(ASSETS, uploads.post, "POST", submit),
+        route(ASSETS + "/{sha256}", uploads.put, "PUT", submit),
+        route(ASSETS + "/{sha256}", uploads.find, "GET", submit, read),
+        route(QUEUE + "/metrics", queue.stats, "GET", monitor),
+        route(QUEUE + "/pause", queue.pause, "POST", control),
+        route(QUEUE + "/resume", queue.resume, "POST", control),
+        query_route(DEAD, dead_letters.list, "GET", read),
+        route(DEAD + "/requeue", dead_letters.requeue, "POST", operate),
+        route(DEAD + "/discard", dead_letters.discard, "POST", operate),
+        query_route(WEBHOOKS, webhooks.list, "GET", monitor),
+        route(WEBHOOKS + "/resend", webhooks.resend, "POST", control),
+        query_route("/api/preview/events", event_log.list, "GET", monitor),
+        route("/api/preview/worker/health", queue.health, "GET", monitor),
+        route("/metrics", queue.metrics, "GET", monitor),
+        route("/livez", queue.alive, "GET", *Permission),
+        route("/readyz", queue.ready, "GET", *Permission),
+        route("/openapi.json", schema_routes.openapi, "GET", *Permission),
+        route("/preview-job.schema.json", schema_routes.payload_schema, "GET", *Permission),
         *(LegacyRoutes(backend, artifacts).routes() if legacy else ()),
     ]
 
@@ -102,13 +111,20 @@ def build_app(
     *,
     clients: ClientAddresses,
     rate: int,
+    connections_per_token: int,
     clock: Clock,
     new_id: Callable[[], str],
     signer: LinkSigner | None = None,
     cors: CorsPolicy = CorsPolicy(),  # noqa: B008 - immutable
 ) -> ASGIApp:
-    """Returns the application. ``rate`` is requests per second and client, 0 for no limit."""
+    """Returns the application.
+
+    Args:
+        rate: requests per second of one client address, 0 for no limit.
+        connections_per_token: connections on which requests of one named token are answered at once.
+    """
     router = Router(routes, redirect_slashes=False)
+    caller_rates, busy = CallerRates(), BusyConnections(connections_per_token)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         check_head(scope)
@@ -119,30 +135,32 @@ def build_app(
         link = accept_link(signer, scope, clock.now_ms() / 1000)
         allows_origin = cors.allows(headers)
         scope[CROSS_ORIGIN] = link is not None or allows_origin
-        scope[READ_ONLY] = access.check(
+        scope[CALLER] = caller = access.check(
             scope["method"],
             scope["path"],
             headers,
             has_link=link is not None,
             allows_origin=allows_origin,
         )
+        if caller.name is not None:
+            structlog.contextvars.bind_contextvars(token=caller.name)
+        caller_rates.charge(scope, caller)
         scope["app"] = app  # the router then raises its errors instead of sending plain text
         try:
-            await router(scope, receive, send)
+            with busy.hold(caller.name):
+                await router(scope, receive, send)
         except HTTPException as error:
             if error.status_code != MethodNotAllowed.status:
                 raise
             raise _method_not_allowed(routes, scope) from None
 
-    app: ASGIApp = serve
-    if rate:
-        # Outside of authentication, so that guessing tokens is limited too.
-        app = RateLimitMiddleware(app, TokenBuckets(rate), clock=clock)
+    # Outside of authentication, so that guessing tokens is limited too.
+    app = RateLimitMiddleware(serve, rate, clock=clock)
     return RequestMiddleware(app, clients=clients, clock=clock, new_id=new_id, cors=cors)
 
 
 def _method_not_allowed(routes: list[Route], scope: Scope) -> MethodNotAllowed:
-    """Returns the error for a method that the matching route does not support."""
+    """Returns the error for a method that no route of the matching path supports."""
     method = scope["method"]
     matched = next(route for route in routes if route.endpoint is scope["endpoint"])
     others = [
@@ -150,7 +168,8 @@ def _method_not_allowed(routes: list[Route], scope: Scope) -> MethodNotAllowed:
         for route in routes
         if route.path.startswith(f"{matched.path}/") and method in (route.methods or ())
     ]
-    return MethodNotAllowed(method, sorted(matched.methods or ()), others)
+    allowed = {name for route in routes if route.path == matched.path for name in route.methods or ()}
+    return MethodNotAllowed(method, sorted(allowed), others)
 
 
 def build_error_app(

@@ -1,4 +1,4 @@
-"""Access checks: Host header, cross-site requests, tokens. Pure."""
+"""Access checks: Host header, cross-site requests, tokens. Pure, apart from the file of named tokens."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from previewops.api.caller import Caller, Permission
 from previewops.api.errors import Forbidden, HostNotAllowed, Unauthorized
+from previewops.api.token_files import TokensFile
 from previewops.settings import Settings
 
 PUBLIC_PATHS = frozenset({"/livez", "/readyz"})
 """Paths of probes, without a token and under any Host name; their responses contain no data of the queue."""
 
-READ_ONLY = "previewops.read-only"
-"""Key of a request's scope: whether its token is read-only."""
+_ANYBODY = Caller()
+_READER = Caller(frozenset({Permission.READ, Permission.MONITOR}), share="the read-only token")
+_LINK_HOLDER = Caller(frozenset({Permission.SUBMIT, Permission.READ}), share="signed links")
+"""A link permits one path and one purpose, which ``link_access`` has checked."""
 
 _READ_METHODS = frozenset({"GET", "HEAD"})
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -23,22 +27,31 @@ _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="previewops"'),)
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """Who may send requests. ``hosts`` are the accepted Host names, None for all. Tokens are excluded from repr."""
+    """Who may send requests. ``hosts`` are the accepted Host names, None for all. Tokens are excluded from repr.
+
+    ``named`` are the tokens of PREVIEW_API_TOKENS_FILE.
+    """
 
     token: str | None = field(default=None, repr=False)
     read_token: str | None = field(default=None, repr=False)
     hosts: frozenset[str] | None = None
+    named: TokensFile | None = field(default=None, repr=False)
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, loopback: bool) -> AccessPolicy:
-        """Returns the policy of the settings.
+    def from_settings(
+        cls, settings: Settings, *, loopback: bool, named: TokensFile | None = None
+    ) -> AccessPolicy:
+        """Returns the policy of the settings, and of the ``named`` tokens.
 
         On a loopback address only names of this machine are accepted. Otherwise a page in a local browser could
         resolve its own name to 127.0.0.1 and send requests like a local program (DNS rebinding).
         """
         allowed_hosts = frozenset(settings.api_hosts)
         return cls(
-            settings.api_token, settings.api_read_token, allowed_hosts if allowed_hosts or loopback else None
+            settings.api_token,
+            settings.api_read_token,
+            allowed_hosts if allowed_hosts or loopback else None,
+            named,
         )
 
     def check(
@@ -49,8 +62,8 @@ class AccessPolicy:
         *,
         has_link: bool = False,
         allows_origin: bool = False,
-    ) -> bool:
-        """Checks one request. Returns whether its token is read-only.
+    ) -> Caller:
+        """Checks one request. Returns who sends it; each route checks what that caller may do.
 
         ``has_link``: a signed link permits it, from a page of any site. ``allows_origin``: it comes from a page of an
         origin that may use the API.
@@ -68,12 +81,12 @@ class AccessPolicy:
                 hint="add the host name to PREVIEW_API_HOSTS",
             )
         if has_link:
-            return True
+            return _LINK_HOLDER
         if not allows_origin:
             self._check_site(method, headers)
-        if self.token is not None and not is_public:
+        if (self.token is not None or self.named is not None) and not is_public:
             return self._check_token(method, headers.get("authorization", ""))
-        return False
+        return _ANYBODY
 
     @staticmethod
     def _check_site(method: str, headers: Mapping[str, str]) -> None:
@@ -89,21 +102,26 @@ class AccessPolicy:
         ):
             raise Forbidden("cross-site requests are not allowed")
 
-    def _check_token(self, method: str, authorization: str) -> bool:
+    def _check_token(self, method: str, authorization: str) -> Caller:
         scheme, _, presented = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthorized(
                 "a bearer token is required",
-                hint="send Authorization: Bearer with the token of PREVIEW_API_TOKEN",
+                hint="send Authorization: Bearer with a token that the operator gave you",
                 headers=_CHALLENGE,
             )
         is_write_token = _equal(presented.strip(), self.token)
         is_read_token = _equal(presented.strip(), self.read_token)
-        if not is_write_token and not is_read_token:
+        named = None if self.named is None else self.named.find(presented.strip())
+        if is_write_token:
+            return _ANYBODY
+        if named is not None:
+            return named
+        if not is_read_token:
             raise Unauthorized("the token is invalid", headers=_CHALLENGE)
-        if not is_write_token and method not in _READ_METHODS:
+        if method not in _READ_METHODS:
             raise Forbidden("this token is read-only", hint="use the token of PREVIEW_API_TOKEN")
-        return not is_write_token
+        return _READER
 
 
 def _equal(presented: str, token: str | None) -> bool:

@@ -14,15 +14,17 @@ from redis.asyncio import Redis
 from starlette.requests import Request
 
 from previewops.api.body_reader import MAX_TOTAL_BODY_BYTES, BodyReader
-from previewops.api.errors import Overloaded
+from previewops.api.caller import Caller, caller_of
+from previewops.api.errors import JobIdTaken, Overloaded
 from previewops.api.link_access import LINK, VerifiedLink
 from previewops.api.request_params import acting_operator
 from previewops.api.submit_batcher import SubmitBatcher
-from previewops.contract import AssetPolicy
+from previewops.contract import AssetPolicy, Payload
 from previewops.disclosure import for_rest
+from previewops.errors import JobConflict, JobNotFound, PreviewopsError, RecordUnreadable
 from previewops.queue.dead_letters import DeadLetters
 from previewops.queue.job_links import job_links, open_signer
-from previewops.queue.queue import Queue
+from previewops.queue.queue import Queue, Receipt
 from previewops.queue.records import JobRecord
 from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
@@ -127,14 +129,54 @@ class ApiBackend:
         """Returns the record of the job that the path names.
 
         Raises:
-            JobNotFound: the job does not exist.
+            JobNotFound: the job does not exist, or the caller may not see it.
         """
-        async with self.redis_permit():
-            return await self.queue.status(request.path_params["jobId"])
+        return await self.read_job(caller_of(request), request.path_params["jobId"])
+
+    async def read_job(self, caller: Caller, job_id: str) -> JobRecord:
+        """Returns the record of a job.
+
+        Raises:
+            JobNotFound: the job does not exist, or the caller may not see it.
+        """
+        try:
+            async with self.redis_permit():
+                record = await self.queue.status(job_id)
+        except RecordUnreadable:
+            if caller.projects is None:
+                raise
+        else:
+            if caller.may_see(record):
+                return record
+        raise JobNotFound(job_id, self.queue.keys.queue)
+
+    async def submit(self, caller: Caller, payload: Payload) -> Receipt:
+        """Submits a job for a caller.
+
+        Raises:
+            ProjectNotAllowed: the caller may not submit jobs of this project.
+            QuotaExceeded: the caller's quota of pending jobs is used up.
+            PreviewopsError: as ``SubmitBatcher.submit``.
+        """
+        caller.check_project(payload.project_id)
+        try:
+            return await self.submit_batcher.submit(payload, caller.quota)
+        except JobConflict as error:
+            raise await self.conceal_conflict(caller, error) from None
+
+    async def conceal_conflict(self, caller: Caller, error: PreviewopsError) -> PreviewopsError:
+        """Returns ``error``, without the state of a job that the caller may not see."""
+        if not isinstance(error, JobConflict) or caller.projects is None:
+            return error
+        try:
+            await self.read_job(caller, error.job_id)
+        except JobNotFound:
+            return JobIdTaken(error.job_id)
+        return error
 
     def operator(self, request: Request) -> str:
-        """Returns the name that is recorded with a command: X-Preview-User, or the default."""
-        return acting_operator(request.headers) or self._default_operator
+        """Returns the name that is recorded with a command: that of the token, X-Preview-User, or the default."""
+        return caller_of(request).record_name(acting_operator(request.headers)) or self._default_operator
 
     @asynccontextmanager
     async def redis_permit(self, *, timeout_s: float = REPLY_TIMEOUT_S) -> AsyncIterator[None]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import Generic, TypeVar
 
 from previewops.api.client_address import client_key
+from previewops.api.errors import Overloaded
 
 C = TypeVar("C")
 
@@ -89,6 +91,43 @@ class ConnectionLimits(Generic[C]):
             self._counts[client] -= 1
             if not self._counts[client]:
                 del self._counts[client]
+
+
+class BusyConnections:
+    """Connections on which a request of a named token is being answered; each token may have ``per_token`` of them.
+
+    A token is known with a request, not with a connection, and a proxy sends requests of several tokens over one.
+    Idle connections give way to new ones anyway.
+    """
+
+    def __init__(self, per_token: int) -> None:
+        self._per_token = per_token
+        self._counts: Counter[str] = Counter()
+
+    @contextmanager
+    def hold(self, token: str | None) -> Iterator[None]:
+        """Counts a request of a token until it is answered. None is not counted.
+
+        Raises:
+            Overloaded: the token has as many as it may.
+        """
+        if token is None:
+            yield
+            return
+        if self._counts[token] >= self._per_token:
+            raise Overloaded(
+                f"connections of token {token}: found {self._per_token} in use, allowed as many",
+                hint="raise PREVIEW_API_CLIENT_SHARE, or send fewer requests at once",
+                retry_after_s=2,
+                headers=(("Connection", "close"),),
+            )
+        self._counts[token] += 1
+        try:
+            yield
+        finally:
+            self._counts[token] -= 1
+            if not self._counts[token]:
+                del self._counts[token]
 
 
 class _ByClient(Generic[C]):

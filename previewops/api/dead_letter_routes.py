@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
+from previewops.api.caller import caller_of
 from previewops.api.errors import InvalidRequestBody
 from previewops.api.request_params import RequestParams, read_command
 from previewops.api.responses import json_response
@@ -18,6 +20,7 @@ from previewops.disclosure import for_rest
 from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter
 from previewops.queue.filter_query import FILTER_FIELDS, FilterQuery, UnknownFilterFields, parse_filter
 from previewops.queue.pages import Cursor
+from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS
 from previewops.states import Priority
 
 MAX_PAGE_SIZE = 500
@@ -50,13 +53,15 @@ class DeadLetterRoutes:
         limit = query.integer("limit", minimum=1, maximum=MAX_PAGE_SIZE, default=50)
         cursor = _decode_cursor(query)
         query.raise_violations()
+        projects = caller_of(request).projects
+        selection = replace(selection, projects=projects)
         async with self._backend.redis_permit():
             page = await self._backend.dead_letters.page(selection, cursor=cursor, limit=limit)
         rows = [for_rest(record.as_json()) for record in page.rows]
         following = _encode_cursor(page.cursor)
-        return json_response(
-            {"deadLetters": rows, "next": following, "unreadable": page.unreadable.as_json()}
-        )
+        # The keys of damaged records contain jobIds, and nobody knows of which project.
+        unreadable = page.unreadable if projects is None else NO_UNREADABLE_KEYS
+        return json_response({"deadLetters": rows, "next": following, "unreadable": unreadable.as_json()})
 
     async def requeue(self, request: Request) -> Response:
         """``POST /api/preview/dlq/requeue``: requeues dead letters."""
@@ -92,6 +97,7 @@ class DeadLetterRoutes:
                 else "no dead letters selected",
                 hint='give jobIds, error, project, fingerprint, olderThan or filter, or only "all": true',
             )
+        selection = replace(selection, projects=caller_of(request).projects)
         async with self._backend.long_redis_permit(BULK_TIMEOUT_S):
             if dry_run:
                 result = await self._count(selection)

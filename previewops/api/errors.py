@@ -76,6 +76,34 @@ class Forbidden(ApiError):
     code = "forbidden"
 
 
+class ProjectNotAllowed(Forbidden):
+    """The token does not permit jobs of this project. ``allowed`` are its projects."""
+
+    code = "project-not-allowed"
+
+    def __init__(self, holder: str, project_id: str, allowed: Sequence[str]) -> None:
+        super().__init__(
+            f"projectId of {holder}: found {project_id}, allowed {', '.join(allowed)}",
+            hint="use a token of this project, or add it in PREVIEW_API_TOKENS_FILE",
+        )
+        self.project_id = project_id
+        self.allowed = tuple(allowed)
+
+
+class JobIdTaken(ApiError):
+    """A job of a project that the token does not permit has this jobId."""
+
+    status = 409
+    code = "conflict"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"jobId: found {job_id}, which is taken, allowed another one",
+            hint="jobIds are shared by all projects of a queue: begin yours with the name of your project",
+        )
+        self.job_id = job_id
+
+
 class PathNotFound(ApiError):
     """Unknown path."""
 

@@ -10,8 +10,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from previewops.api.auth import READ_ONLY
 from previewops.api.backend import ApiBackend
+from previewops.api.caller import caller_of
 from previewops.api.client_address import ClientAddresses, client_key
 from previewops.api.job_watcher import JobListener, JobWatcher
 from previewops.api.responses import ClosingResponse, encode_json
@@ -59,17 +59,23 @@ class EventRoutes:
         )
 
     def _holders(self, request: Request) -> tuple[str, ...]:
-        """Returns what may hold only a share of the streams: the read-only token, and one client's address."""
+        """Returns what may hold only a share of the streams: a token of limited rights, one client's address."""
         address = request.client.host if request.client else ""
-        holders = ["the read-only token"] if request.scope.get(READ_ONLY) else []
+        share = caller_of(request).share
+        holders = [] if share is None else [share]
         if not self._clients.is_shared(address):
             holders.append(f"the client {client_key(address)}")
         return tuple(holders)
 
     async def _events(self, request: Request, listener: JobListener) -> AsyncIterator[bytes]:
+        caller = caller_of(request)
         yield f"retry: {RECONNECT_MS}\n\n".encode()
         while True:
-            while listener.record is not None and listener.record.state.pending:
+            while (
+                listener.record is not None
+                and listener.record.state.pending
+                and caller.may_see(listener.record)
+            ):
                 yield _event("progress", _progress(listener.record))
                 if not await self._wait_for_change(listener):
                     return
@@ -79,8 +85,7 @@ class EventRoutes:
                         return
                 listener.changed.clear()
             try:
-                async with self._backend.redis_permit():
-                    record = await self._backend.queue.status(listener.job_id)
+                record = await self._backend.read_job(caller, listener.job_id)
             except JobNotFound:
                 yield _event("gone", {"jobId": listener.job_id}, LAST_EVENT_ID)
                 return

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import json
+import re
 from dataclasses import replace
+from urllib.parse import quote, unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
+from previewops.api.caller import caller_of
 from previewops.api.request_params import RequestParams
 from previewops.api.responses import json_response
 from previewops.queue.filter_query import FilterQuery, FilterTerm
 from previewops.queue.listing import JobList
 from previewops.queue.pages import Cursor
+from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS
 from previewops.states import JobState
 
 MAX_PAGE_SIZE = 500
 _DEFAULT_PAGE_SIZE = 50
 _CURSOR_CHARACTERS = 1_000
-_PARTS = 3
+_CURSOR = re.compile(
+    r"([0-9])~(-?[0-9]{1,17}(?:\.[0-9]{1,20})?(?:e[+-][0-9]{1,2})?)~(.*)", re.DOTALL | re.ASCII
+)
 
 
 class JobListRoutes:
@@ -39,10 +43,12 @@ class JobListRoutes:
         cursor = _decode_cursor(query)
         query.raise_violations()
         terms = () if project is None else (FilterTerm(project, "project"),)
+        projects = caller_of(request).projects
         async with self._backend.redis_permit():
             page = await self._jobs.page(
                 state=None if state is None else JobState(state),
                 query=FilterQuery(terms),
+                projects=projects,
                 cursor=cursor,
                 limit=limit,
             )
@@ -52,28 +58,24 @@ class JobListRoutes:
             {
                 "jobs": [self._backend.describe_job(request, replace(row, history=())) for row in rows],
                 "next": None if page.cursor is None else _encode_cursor(page.cursor),
-                "unreadable": page.unreadable.as_json(),
+                # The keys of damaged records contain jobIds, and nobody knows of which project.
+                "unreadable": (page.unreadable if projects is None else NO_UNREADABLE_KEYS).as_json(),
             }
         )
 
 
 def _encode_cursor(cursor: Cursor) -> str:
-    parts = [cursor.part, cursor.score.decode("latin-1"), cursor.member.decode("latin-1")]
-    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
+    """Encodes a cursor as ``next``: number of the source, score and job id."""
+    return f"{cursor.part}~{cursor.score.decode()}~{quote(cursor.member, safe='')}"
 
 
 def _decode_cursor(query: RequestParams) -> Cursor | None:
+    """Decodes a cursor. Clients may construct one; any position is valid."""
     text = query.text("cursor", max_length=_CURSOR_CHARACTERS)
     if text is None:
         return None
-    try:
-        parts = json.loads(base64.b64decode(text, altchars=b"-_", validate=True))
-        if isinstance(parts, list) and len(parts) == _PARTS and all(isinstance(part, str) for part in parts):
-            part, score, member = parts
-            float(score)
-            if part.isascii() and part.isdigit() and len(part) == 1:
-                return Cursor(part, score.encode("latin-1"), member.encode("latin-1"))
-    except ValueError:  # of base64, JSON, UTF-8 and the number
-        pass
-    query.add_violation("cursor", "cursor", "is not a cursor of this list", "next of the previous page")
-    return None
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        query.add_violation("cursor", "cursor", "is not a cursor of this list", "next of the previous page")
+        return None
+    return Cursor(match[1], match[2].encode(), unquote_to_bytes(match[3]))

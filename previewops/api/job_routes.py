@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
 from previewops.api.body_reader import JSON, JSON_LINES, check_media_type
+from previewops.api.caller import caller_of
 from previewops.api.errors import BodyTooLarge
 from previewops.api.jsonl_submit import submit_lines
 from previewops.api.rate_limit import bill_of
@@ -45,7 +46,7 @@ class JobRoutes:
             bill_of(request).charge(size_bytes=len(raw))
             payload = await self._validate(raw)
             structlog.contextvars.bind_contextvars(jobId=payload.job_id, requestId=payload.request_id)
-            receipt = await self._backend.submit_batcher.submit(payload)
+            receipt = await self._backend.submit(caller_of(request), payload)
         # A jobId consists of letters, digits, '.', '_' and '-', which need no escaping.
         location = f"/api/preview/jobs/{receipt.job_id}/status"
         return json_response(receipt.as_json(), 202 if receipt.new else 200, {"Location": location})
@@ -63,7 +64,10 @@ class JobRoutes:
         job_id = request.path_params["jobId"]
         async with self._backend.redis_permit():
             before = await self._backend.queue.cancel(
-                job_id, who=self._backend.operator(request), reason=reason
+                job_id,
+                who=self._backend.operator(request),
+                reason=reason,
+                projects=caller_of(request).projects,
             )
         return json_response({"jobId": job_id, "status": "cancelled", "was": before.value})
 

@@ -17,7 +17,8 @@ from starlette.responses import Response
 
 from previewops.api.backend import MIB, ApiBackend
 from previewops.api.body_reader import JSON_LINES
-from previewops.api.errors import BatchStopped, BodyTooLarge, Overloaded
+from previewops.api.caller import Caller, caller_of
+from previewops.api.errors import BatchStopped, BodyTooLarge, Overloaded, ProjectNotAllowed
 from previewops.api.problems import build_problem
 from previewops.api.rate_limit import Bill, bill_of
 from previewops.api.responses import ClosingResponse, encode_json
@@ -55,7 +56,7 @@ async def submit_lines(backend: ApiBackend, request: Request) -> Response:
             raise BodyTooLarge(f"batch: found {count} lines, allowed {MAX_LINES}", hint="split the batch")
         bill = bill_of(request)
         bill.charge(size_bytes=len(raw), lines=count)
-        batch = _Batch(backend, raw, bill)
+        batch = _Batch(backend, caller_of(request), raw, bill)
         first = await batch.next()
         for _, result in first:
             if isinstance(result, RedisUnavailable | Overloaded):
@@ -76,8 +77,9 @@ async def _stream_result_lines(batch: _Batch, first: list[_LineResult]) -> Async
 class _Batch:
     """Lines of one batch, processed in chunks."""
 
-    def __init__(self, backend: ApiBackend, raw: bytes, bill: Bill) -> None:
+    def __init__(self, backend: ApiBackend, caller: Caller, raw: bytes, bill: Bill) -> None:
         self._backend = backend
+        self._caller = caller
         self._bill = bill
         self._stream = BytesIO(raw)
         self._lines = parse_lines(self._stream)
@@ -98,15 +100,22 @@ class _Batch:
         try:
             async with self._backend.redis_permit():
                 results: list[Receipt | PreviewopsError] = list(
-                    await self._backend.queue.submit_many(payloads, invalid=invalid)
+                    await self._backend.queue.submit_many(
+                        payloads, invalid=invalid, quotas=[self._caller.quota] * len(payloads)
+                    )
                 )
         except (RedisUnavailable, Overloaded) as error:
             results = [error] * len(payloads)
-        submitted = iter(results)
+        submitted = iter([await self._conceal(result) for result in results])
         return [
             (number, next(submitted) if isinstance(payload, Payload) else payload)
             for number, payload in validated
         ]
+
+    async def _conceal(self, result: Receipt | PreviewopsError) -> Receipt | PreviewopsError:
+        if isinstance(result, Receipt):
+            return result
+        return await self._backend.conceal_conflict(self._caller, result)
 
     def _validate_chunk(self) -> list[tuple[int, Payload | PreviewopsError]]:
         """Validates a chunk, limited in lines and bytes: a parsed payload is many times as large as its text."""
@@ -133,6 +142,10 @@ class _Batch:
             error.violations = self._shorten(error.violations)
             return error
         self._valid += 1
+        try:
+            self._caller.check_project(payload.project_id)
+        except ProjectNotAllowed as error:
+            return error
         return payload
 
     def _shorten(self, violations: Sequence[Violation]) -> tuple[Violation, ...]:

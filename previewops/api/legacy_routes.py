@@ -14,6 +14,7 @@ from starlette.routing import Route
 from previewops.api.artifact_routes import ArtifactRoutes
 from previewops.api.backend import ApiBackend
 from previewops.api.body_reader import JSON, check_media_type
+from previewops.api.caller import Permission, caller_of, require
 from previewops.api.legacy_payload import map_id, map_payload
 from previewops.api.problems import build_problem
 from previewops.api.rate_limit import bill_of
@@ -47,7 +48,9 @@ class LegacyRoutes:
         """Returns every route; errors are ``{"error": …}``."""
 
         def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
-            return Route(path, reject_query(_with_plain_errors(endpoint)), methods=[method])
+            permission = Permission.SUBMIT if method == "POST" else Permission.READ
+            checked = _with_plain_errors(require(endpoint, permission))
+            return Route(path, reject_query(checked), methods=[method])
 
         return [
             route("/api/preview/job", self.submit, "POST"),
@@ -71,7 +74,7 @@ class LegacyRoutes:
             payload = await self._backend.validate_in_thread(
                 lambda: validate(map_payload(body), policy=policy)
             )
-            receipt = await self._backend.submit_batcher.submit(payload)
+            receipt = await self._backend.submit(caller_of(request), payload)
         return json_response({"jobId": body["jobId"], "status": "queued"}, 202 if receipt.new else 200)
 
     async def status(self, request: Request) -> Response:
@@ -107,8 +110,7 @@ class LegacyRoutes:
         return await self._file(request, record.job_id, request.path_params["name"])
 
     async def _record(self, request: Request) -> JobRecord:
-        async with self._backend.redis_permit():
-            return await self._backend.queue.status(map_id(request.path_params["jobId"]))
+        return await self._backend.read_job(caller_of(request), map_id(request.path_params["jobId"]))
 
     async def _file(self, request: Request, job_id: str, name: str) -> Response:
         request.scope["path_params"] = {"jobId": job_id, "name": name}

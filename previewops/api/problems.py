@@ -42,6 +42,7 @@ STATUS_BY_ERROR: dict[type[PreviewopsError], int] = {
     errors.WrongState: 409,
     errors.PayloadChanged: 409,
     errors.QueueFull: 429,
+    errors.QuotaExceeded: 429,
     errors.RedisUnavailable: 503,
     errors.EmbeddedUnavailable: 503,
     errors.DataDirUnavailable: 503,
@@ -57,6 +58,7 @@ STATUS_BY_ERROR: dict[type[PreviewopsError], int] = {
 
 _RETRIES: dict[type[Any], int] = {
     errors.QueueFull: QUEUE_FULL_RETRY_S,
+    errors.QuotaExceeded: QUEUE_FULL_RETRY_S,
     errors.BundleUnreadable: STORAGE_RETRY_S,
     errors.BundleReplaced: STORAGE_RETRY_S,
     errors.StoreUnavailable: STORAGE_RETRY_S,
@@ -69,6 +71,8 @@ _TITLES = {
     "not-found": "The job does not exist",
     "wrong-state": "The job is in another state",
     "queue-full": "The queue is full",
+    "quota-exceeded": "The queue quota of the token is used up",
+    "project-not-allowed": "The token does not permit this project",
     "redis-unavailable": "The queue is unavailable",
     "record-unreadable": "The job's record is damaged",
     "foreign-key": "The queue's data is damaged",

@@ -1,14 +1,16 @@
-"""Rate limit: one token bucket per client, in a table of bounded size. Large requests cost more than one token."""
+"""Rate limit: a token bucket per client address and per named token. Large requests cost more than one token."""
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from previewops.api.auth import PUBLIC_PATHS
+from previewops.api.caller import Caller
 from previewops.api.client_address import client_key
 from previewops.api.errors import TooManyRequests
 from previewops.clock import Clock
@@ -59,13 +61,33 @@ class TokenBuckets:
         return len(self._buckets)
 
 
-class Bill:
-    """What one request costs its client beyond the one token of every request."""
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """A bucket of one client. ``limit`` is what a request exceeds, for messages."""
 
-    def __init__(self, buckets: TokenBuckets | None, client: str, clock: Clock | None) -> None:
-        self._buckets = buckets
-        self._client = client
+    buckets: TokenBuckets
+    client: str
+    limit: str
+
+    def take(self, now: float, *, cost: float = 1.0, least: float = 1.0) -> None:
+        _raise_wait(self.limit, self.buckets.take(self.client, now, cost=cost, least=least))
+
+
+class Bill:
+    """What one request costs its accounts: that of the client's address, and that of its token."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._accounts: list[_Account] = []
         self._clock = clock
+
+    def open(self, account: _Account) -> None:
+        """Charges another account too, at once with the one token of every request.
+
+        Raises:
+            TooManyRequests: the account has no token.
+        """
+        account.take(self._clock.monotonic())
+        self._accounts.append(account)
 
     def charge(self, *, size_bytes: int, lines: int = 0) -> None:
         """Charges the work that a body asks for, before it is done.
@@ -89,37 +111,58 @@ class Bill:
         self._take(count / VIOLATIONS_PER_TOKEN, least=-math.inf)
 
     def _take(self, cost: float, least: float) -> None:
-        if self._buckets is not None and self._clock is not None:
-            _raise_wait(self._buckets.take(self._client, self._clock.monotonic(), cost=cost, least=least))
-
-
-_FREE = Bill(None, "", None)
+        for account in self._accounts:
+            account.take(self._clock.monotonic(), cost=cost, least=least)
 
 
 def bill_of(request: Request) -> Bill:
-    """Returns the bill of a request; without a rate limit nothing is charged."""
-    bill: Bill = request.scope.get(_BILL, _FREE)
+    """Returns the bill of a request."""
+    bill: Bill = request.scope[_BILL]
     return bill
 
 
 class RateLimitMiddleware:
-    """Middleware that rejects requests over the rate limit."""
+    """Middleware that rejects requests over the rate limit of an address. ``rate`` is 0 for none."""
 
-    def __init__(self, app: ASGIApp, rates: TokenBuckets, *, clock: Clock) -> None:
+    def __init__(self, app: ASGIApp, rate: int, *, clock: Clock) -> None:
         self._app = app
-        self._rates = rates
+        self._rates = TokenBuckets(rate) if rate else None
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        peer = scope.get("client")
-        client = client_key(peer[0] if peer else "")
-        if scope["path"] in PUBLIC_PATHS:
-            client += " probing"  # separate bucket: a busy client must not make health probes fail
-        _raise_wait(self._rates.take(client, self._clock.monotonic()))
-        scope[_BILL] = Bill(self._rates, client, self._clock)
+        scope[_BILL] = bill = Bill(self._clock)
+        if self._rates is not None:
+            peer = scope.get("client")
+            client = client_key(peer[0] if peer else "")
+            if scope["path"] in PUBLIC_PATHS:
+                client += " probing"  # separate bucket: a busy client must not make health probes fail
+            bill.open(_Account(self._rates, client, "the client exceeds PREVIEW_API_RATE"))
         await self._app(scope, receive, send)
 
 
-def _raise_wait(wait_s: float) -> None:
+class CallerRates:
+    """Rates of named tokens. A rate that changed begins with a full bucket."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, tuple[int, TokenBuckets]] = {}
+
+    def charge(self, scope: Scope, caller: Caller) -> None:
+        """Charges a request to its token too, if that has a rate.
+
+        Raises:
+            TooManyRequests: the token exceeds its rate.
+        """
+        if caller.name is None or not caller.rate:
+            return
+        rate, buckets = self._buckets.get(caller.name, (0, None))
+        if buckets is None or rate != caller.rate:
+            buckets = TokenBuckets(caller.rate)
+            self._buckets[caller.name] = (caller.rate, buckets)
+        limit = f"{caller.share} exceeds its rate of {caller.rate} requests/s in PREVIEW_API_TOKENS_FILE"
+        bill: Bill = scope[_BILL]
+        bill.open(_Account(buckets, caller.name, limit))
+
+
+def _raise_wait(limit: str, wait_s: float) -> None:
     if wait_s:
-        raise TooManyRequests("the client exceeds PREVIEW_API_RATE", retry_after_s=max(1, math.ceil(wait_s)))
+        raise TooManyRequests(limit, retry_after_s=max(1, math.ceil(wait_s)))

@@ -33,6 +33,7 @@ from previewops.api.cors import CorsPolicy
 from previewops.api.errors import TokenRequired
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.sockets import bind_sockets, is_loopback, resolve_addresses
+from previewops.api.token_files import open_tokens_file
 from previewops.clock import SystemClock
 from previewops.disclosure import redact_url
 from previewops.errors import ForeignKey, RedisUnavailable, StoreUnavailable
@@ -69,13 +70,13 @@ def run_api(
     """
     resolved = resolve_addresses(host, port)
     loopback = is_loopback(resolved)
-    if not loopback and settings.api_token is None:
+    if not loopback and settings.api_token is None and settings.api_tokens_file is None:
         raise TokenRequired(host)
     sockets = bind_sockets(host, port, resolved)
     try:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         _raise_file_limit(settings.api_connections)
-        access = AccessPolicy.from_settings(settings, loopback=loopback)
+        access = AccessPolicy.from_settings(settings, loopback=loopback, named=open_tokens_file(settings))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, redis_url, access, thresholds, sockets, legacy=legacy))
     finally:
@@ -129,6 +130,7 @@ async def _serve(
         access,
         clients=clients,
         rate=settings.api_rate,
+        connections_per_token=settings.api_share(connections),
         clock=clock,
         new_id=_generate_request_id,
         signer=backend.signer,

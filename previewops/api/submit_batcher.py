@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from previewops.contract import Payload
+from previewops.queue.pending_quota import PendingQuota
 from previewops.queue.queue import Queue, Receipt
 from previewops.redis_server.connection import redis_errors
 
@@ -16,7 +17,7 @@ MAX_BATCH = 100
 REPLY_TIMEOUT_S = 5.0
 """Time in seconds for one call."""
 
-_Waiting = tuple[Payload, "asyncio.Future[Receipt]"]
+_Waiting = tuple[Payload, PendingQuota | None, "asyncio.Future[Receipt]"]
 
 
 class SubmitBatcher:
@@ -34,16 +35,17 @@ class SubmitBatcher:
         self._invalid += count
         self._start()
 
-    async def submit(self, payload: Payload) -> Receipt:
+    async def submit(self, payload: Payload, quota: PendingQuota | None = None) -> Receipt:
         """Submits one job.
 
         Raises:
             JobConflict: a job with this id and another payload exists.
             QueueFull: the queue has reached its maximum length.
+            QuotaExceeded: ``quota`` is used up.
             RedisUnavailable: Redis failed before it confirmed the job.
         """
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._waiting.append((payload, future))
+        self._waiting.append((payload, quota, future))
         self._start()
         return await future
 
@@ -69,15 +71,19 @@ class SubmitBatcher:
         invalid, self._invalid = self._invalid, 0
         try:
             async with redis_errors(self._url), asyncio.timeout(REPLY_TIMEOUT_S):
-                results = await self._queue.submit_many([payload for payload, _ in batch], invalid=invalid)
+                results = await self._queue.submit_many(
+                    [payload for payload, _, _ in batch],
+                    invalid=invalid,
+                    quotas=[quota for _, quota, _ in batch],
+                )
         except Exception as error:
             # Submits collected during this call fail too, rather than wait for another call.
             batch += self._waiting
             self._waiting, self._invalid = [], 0
-            for _, future in batch:
+            for _, _, future in batch:
                 _resolve(future, error)
             return
-        for (_, future), result in zip(batch, results, strict=True):
+        for (_, _, future), result in zip(batch, results, strict=True):
             _resolve(future, result)
 
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from previewops.api.asset_quota import MAX_UPLOADS, AssetQuota
 from previewops.api.backend import MIB, ApiBackend
 from previewops.api.body_reader import too_large
+from previewops.api.caller import caller_of
 from previewops.api.client_address import ClientAddresses, client_key
 from previewops.api.errors import AssetNotStored, LinksDisabled, UnsupportedMediaType, UploadsDisabled
 from previewops.api.rate_limit import bill_of
@@ -90,7 +91,7 @@ class UploadRoutes:
         if size_bytes > self._max_bytes:
             raise too_large(f"{size_bytes} bytes", self._max_bytes)
         address = request.client.host if request.client else ""
-        client = "" if self._clients.is_shared(address) else client_key(address)
+        client = caller_of(request).name or ("" if self._clients.is_shared(address) else client_key(address))
         bill_of(request).charge_upload(size_bytes)
         async with self._quota.admit(client, size_bytes):
             assets = await asyncio.to_thread(self._store)

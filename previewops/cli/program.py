@@ -60,6 +60,7 @@ COMMANDS = {
     "tui": LazyCommand("previewops.cli.tui:tui", "Monitor and manage the queue in a terminal UI."),
     "record": LazyCommand("previewops.cli.record:record", "Record snapshots for a later replay in the TUI."),
     "api": LazyCommand("previewops.cli.api:api", "Serve the queue over HTTP."),
+    "token": LazyCommand("previewops.cli.token:token", "Create named tokens of the REST API."),
     "health": LazyCommand("previewops.cli.health:health", "Check the queue, as a monitoring plugin."),
     "alive": LazyCommand("previewops.cli.alive:alive", "Check this container's processes, without Redis."),
     "metrics": LazyCommand("previewops.cli.metrics:metrics", "Print metrics for Prometheus."),

@@ -25,6 +25,7 @@ from previewops.errors import (
     JobConflict,
     PreviewopsError,
     QueueFull,
+    QuotaExceeded,
     RecordUnreadable,
     RedisUnavailable,
     UsageError,
@@ -45,7 +46,9 @@ from previewops.states import JobState
 from previewops.stores.port import Artifact
 from previewops.stores.selection import open_store
 
-SubmitError: TypeAlias = InvalidPayload | JobConflict | QueueFull | RecordUnreadable | UsageError
+SubmitError: TypeAlias = (
+    InvalidPayload | JobConflict | QueueFull | QuotaExceeded | RecordUnreadable | UsageError
+)
 """Why one of several payloads was rejected. ``UsageError``: its file cannot be read, or it is not a payload.
 ``RecordUnreadable``: the stored record of the same job is damaged; `previewops doctor` repairs it.
 """

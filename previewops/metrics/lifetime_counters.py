@@ -24,8 +24,8 @@ RETRY_CAUSES = FAILURE_CAUSES[1:]
 DEAD_LETTER_CAUSES = tuple(cause.value for cause in DeadLetterCause)
 """Causes of dead letters."""
 
-REJECTION_REASONS = ("invalid", "conflict", "full")
-"""Reasons of a rejected submit: breaks the contract, id taken by another job, queue full."""
+REJECTION_REASONS = ("invalid", "conflict", "full", "quota")
+"""Reasons of a rejected submit: breaks the contract, id taken by another job, queue full, quota of a token."""
 
 _COUNT = re.compile(rb"[0-9]{1,15}")
 _BIN = re.compile(r"0|[1-9][0-9]{0,2}")

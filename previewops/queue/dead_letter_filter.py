@@ -16,7 +16,7 @@ class DeadLetterFilter:
 
     ``error`` equals the error class or code, or is a part of the message. ``fingerprint`` is a prefix.
     ``older_than_ms`` is a minimum age. ``query`` matches id, project, priority, worker and error (class,
-    code, message).
+    code, message). ``projects`` are those whose dead letters the caller may see, None for all.
     """
 
     job_ids: tuple[str, ...] = ()
@@ -25,6 +25,7 @@ class DeadLetterFilter:
     fingerprint: str | None = None
     older_than_ms: int | None = None
     query: FilterQuery = field(default_factory=FilterQuery)
+    projects: frozenset[str] | None = None
 
     @property
     def group(self) -> str | None:
@@ -36,7 +37,8 @@ class DeadLetterFilter:
     def is_indexed(self) -> bool:
         """Whether the sorted-set indexes alone decide what matches."""
         narrowed = (self.error, self.project, None if self.group else self.fingerprint)
-        return not self.job_ids and narrowed == (None, None, None) and not self.query
+        unlimited = self.projects is None
+        return not self.job_ids and narrowed == (None, None, None) and not self.query and unlimited
 
     def only_names(self, limit: int) -> bool:
         """Whether the filter is at most ``limit`` ids and has no other condition."""
@@ -56,6 +58,7 @@ class DeadLetterFilter:
             "fingerprint": self.fingerprint or "",
             "olderThanMs": "" if self.older_than_ms is None else str(self.older_than_ms),
             "filter": str(self.query),
+            "projects": ", ".join(sorted(self.projects or ())),
         }
         return {name: value for name, value in fields.items() if value}
 

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.keys import Keys
-from previewops.queue.listing import decode_cursor, encode_cursor
+from previewops.queue.listing import decode_cursor, encode_cursor, encode_projects
 from previewops.queue.pages import Cursor
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.queue.tolerant_values import UnreadableKeys
@@ -96,6 +96,7 @@ class DeadLetterSearch:
             error,
             error.lower(),
             "" if selection.group and not names else selection.fingerprint or "",
+            encode_projects(selection.projects),
             len(names[first:end]),
             *names[first:end],
             *selection.query.script_arguments(),

@@ -118,6 +118,8 @@ class Keys:
     """Prefix of a list per job: one JSON object per failed attempt, oldest first."""
     bucket_prefix = _Key(":bucket:", KeyType.HASH)
     """Prefix of a hash per time bucket: ``10s:<n>`` and ``1m:<n>``, n = server seconds divided by the width."""
+    quota_prefix = _Key(":quota:", KeyType.SORTED_SET)
+    """Prefix of a sorted set per project with a quota: ids of pending jobs, and of some that have ended. Expires."""
     done_channel_prefix = _Key(":done:", None)
     """Prefix of the pub/sub channel that announces a job's end."""
     quarantine_prefix = _Key(":quarantine:", None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from previewops.errors import RecordUnreadable
@@ -34,6 +35,7 @@ class JobList:
         *,
         state: JobState | None,
         query: FilterQuery,
+        projects: Collection[str] | None = None,
         newest_first: bool = True,
         cursor: Cursor | None = None,
         limit: int = 200,
@@ -49,6 +51,7 @@ class JobList:
             state: only jobs in this state; None for all.
             query: only matching jobs, by id, project, priority, state, worker and error (class, code and
                 message).
+            projects: only jobs of these projects, which the caller may see; None for all.
             newest_first: newest or oldest first.
             cursor: end of an earlier page of the same listing. Changes since then do not shift the page.
             limit: maximum rows (up to 2000).
@@ -61,12 +64,18 @@ class JobList:
             min(limit, MAX_ROWS),
             min(budget, MAX_BUDGET),
             *encode_cursor(cursor),
+            encode_projects(projects),
             *query.script_arguments(),
         )
         collector = UnreadableCollector()
         records = decode_rows(self.keys, rows, collector)
         reported = UnreadableKeys.from_reply(unreadable)
         return ListPage(records, decode_cursor(position), int(examined), collector.result(reported))
+
+
+def encode_projects(projects: Collection[str] | None) -> str:
+    """Encodes the projects whose jobs a caller may see as a script argument; None for all."""
+    return "" if projects is None else json.dumps(sorted(projects))
 
 
 def encode_cursor(cursor: Cursor | None) -> tuple[str | bytes, ...]:

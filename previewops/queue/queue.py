@@ -7,7 +7,7 @@ Every method may raise ``redis.exceptions.RedisError``. ``previewops.redis_serve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,10 +19,12 @@ from previewops.errors import (
     JobNotFound,
     PreviewopsError,
     QueueFull,
+    QuotaExceeded,
     RecordUnreadable,
     WrongState,
 )
 from previewops.queue.keys import ARQ_JOB_PREFIX, Keys
+from previewops.queue.pending_quota import PendingQuota
 from previewops.queue.records import (
     RENDER_FUNCTION,
     JobRecord,
@@ -89,7 +91,7 @@ class PauseState:
     reason: str = ""
 
 
-SubmitResult: TypeAlias = Receipt | JobConflict | QueueFull | RecordUnreadable
+SubmitResult: TypeAlias = Receipt | JobConflict | QueueFull | QuotaExceeded | RecordUnreadable
 """What became of one of several submits."""
 
 
@@ -116,40 +118,56 @@ class Queue:
             raise result
         return result
 
-    async def submit_many(self, payloads: Sequence[Payload], *, invalid: int = 0) -> list[SubmitResult]:
+    async def submit_many(
+        self,
+        payloads: Sequence[Payload],
+        *,
+        invalid: int = 0,
+        quotas: Sequence[PendingQuota | None] | None = None,
+    ) -> list[SubmitResult]:
         """Submits jobs in batches of hundreds per round trip. Returns one result per payload, in order.
 
         A rejected job does not affect the others. The script counts rejections by reason
         (``previewops.metrics.lifetime_counters.REJECTION_REASONS``). ``invalid`` is the number of submits that the
-        caller rejected for breaking the contract; the same round trip counts them.
+        caller rejected for breaking the contract; the same round trip counts them. ``quotas`` has the quota of each
+        payload; without it none has one.
         """
         results: list[SubmitResult] = []
         conflicts = 0
+        remaining = iter(quotas or [None] * len(payloads))
         for batch in _batches(payloads) or [[]]:
             if not batch and not invalid:
                 break
-            reply = await self._submit_batch(batch, invalid, conflicts)
+            limited = list(zip(batch, remaining, strict=False))
+            reply = await self._submit_batch(limited, invalid, conflicts)
             invalid = conflicts = 0
-            for i, payload in zip(range(0, len(reply), 3), batch, strict=True):
+            for i, (payload, quota) in zip(range(0, len(reply), 3), limited, strict=True):
                 code = ScriptResult(reply[i])
                 state = reply[i + 1].decode("utf-8", "replace")
-                results.append(self._decode_result(payload, code, state, reply[i + 2]))
+                results.append(self._decode_result(payload, quota, code, state, reply[i + 2]))
                 conflicts += code is ScriptResult.COMPARE and isinstance(results[-1], JobConflict)
         if conflicts:  # with a body of a stock arq client, which only Python can compare
             await self._submit_batch([], 0, conflicts)
         return results
 
-    async def _submit_batch(self, batch: Sequence[Payload], invalid: int, conflicts: int) -> list[Any]:
+    async def _submit_batch(
+        self, batch: Sequence[tuple[Payload, PendingQuota | None]], invalid: int, conflicts: int
+    ) -> list[Any]:
         args: list[ScriptArgument] = [self.settings.queue_max, RENDER_FUNCTION, invalid, conflicts]
-        for payload in batch:
+        for payload, quota in batch:
             args += (payload.job_id, payload.priority.value, payload.project_id, payload.digest, payload.body)
+            args.append("" if quota is None else quota.script_argument())
         reply: list[Any] = await self._scripts.run(ScriptName.SUBMIT, *args)
         return reply
 
-    def _decode_result(self, payload: Payload, code: ScriptResult, state: str, detail: bytes) -> SubmitResult:
+    def _decode_result(
+        self, payload: Payload, quota: PendingQuota | None, code: ScriptResult, state: str, detail: bytes
+    ) -> SubmitResult:
         job_id = payload.job_id
         if code is ScriptResult.FULL:
             return QueueFull(job_id, int(detail), self.settings.queue_max)
+        if code is ScriptResult.QUOTA and quota is not None:
+            return QuotaExceeded(job_id, quota.holder, int(detail), quota.limit)
         if code is ScriptResult.COMPARE:
             code = ScriptResult.DUPLICATE if extract_payload(detail) == payload.raw else ScriptResult.CONFLICT
             detail = b""
@@ -242,15 +260,23 @@ class Queue:
             if isinstance(due_ms, float)
         }
 
-    async def cancel(self, job_id: str, *, who: str, reason: str = "") -> JobState:
+    async def cancel(
+        self, job_id: str, *, who: str, reason: str = "", projects: Collection[str] | None = None
+    ) -> JobState:
         """Cancels a pending job and returns its previous state. A heartbeat kills a running render.
 
+        ``projects`` are those whose jobs the caller may cancel; None for all.
+
         Raises:
-            JobNotFound: the job has no record.
+            JobNotFound: the job has no record, or is in another project.
             WrongState: the job has already ended.
         """
         ttl_ms = self.settings.result_ttl_s * 1000
-        code, state = await self._scripts.run(ScriptName.CANCEL, job_id, who, redact(reason), ttl_ms)
+        if projects is not None and not projects:
+            raise JobNotFound(job_id, self.keys.queue)
+        code, state = await self._scripts.run(
+            ScriptName.CANCEL, job_id, who, redact(reason), ttl_ms, *(projects or ())
+        )
         if code == ScriptResult.NOT_FOUND:
             raise JobNotFound(job_id, self.keys.queue)
         if code == ScriptResult.WRONG_STATE:

@@ -42,10 +42,10 @@ class EventLog:
             since_ms: only events of this server time, in ms since the epoch, or later.
             limit: maximum number of events.
         """
-        if before is not None and not before.strip("0-"):
-            return EventPage((), None)  # Redis rejects the range before the smallest id
         key = self.keys.actions if operators else self.keys.events
         newest, oldest = "+" if before is None else f"({before}", str(since_ms)
+        if before is not None and not any(map(int, before.split("-"))):
+            return EventPage((), None)  # Redis rejects a range that ends before its smallest id
         count = max(1, min(limit, MAX_PAGE_SIZE))
         try:
             rows = await self._redis.xrevrange(key, newest, oldest, count + 1)

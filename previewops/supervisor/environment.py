@@ -20,6 +20,7 @@ _NOT_FOR_WORKERS = (
     "PREVIEW_LINK_KEY",
     "PREVIEW_LINK_KEY_FILE",
     "PREVIEW_API_READ_TOKEN_FILE",
+    "PREVIEW_API_TOKENS_FILE",
 )
 _FIXED = ("redis_url", "queue_name", "data_dir", "store")
 

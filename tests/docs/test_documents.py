@@ -167,8 +167,9 @@ def test_json_is_json(document: Path) -> None:
         json.loads(block.text)
 
 
-CONFIGURATION = {"several-hosts.md": ("ini",)}
-"""Languages of blocks that the test of one page runs: test_the_page_brings_up_two_hosts."""
+CONFIGURATION = {"several-hosts.md": ("ini",), "rest-reference.md": ("toml",)}
+"""Languages of blocks that the test of one page runs: test_the_page_brings_up_two_hosts,
+test_a_new_token_has_the_line_that_is_shown."""
 
 
 @EACH

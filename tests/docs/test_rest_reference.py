@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -13,6 +15,7 @@ from previewops.api import backend, submit_batcher
 from previewops.api.bounded_protocol import MAX_HEAD_BYTES
 from previewops.api.dead_letter_routes import BULK_TIMEOUT_S, MAX_PER_REQUEST
 from previewops.api.jsonl_submit import MAX_LINES
+from previewops.api.named_tokens import parse_tokens
 from previewops.api.server import SHUTDOWN_S
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from tests.api_support import operations
@@ -52,6 +55,16 @@ def test_the_bounds_are_those_of_the_program() -> None:
     ) in text
     assert f"up to {submit_batcher.MAX_BATCH}." in text
     assert (MAX_PAYLOAD_BYTES, MAX_HEAD_BYTES) == (1024 * 1024, 64 * 1024)
+
+
+def test_a_new_token_has_the_line_that_is_shown(tmp_path: Path) -> None:
+    (command,) = [block.text for block in blocks(API, "sh") if block.text.startswith("previewops token")]
+    (shown,) = [block.text for block in blocks(API, "toml")]
+    done = Program(tmp_path).run(*shlex.split(command)[1:])
+    token, line = done.out.splitlines()
+    assert parse_tokens(line).find(token) is not None
+    assert parse_tokens(shown).callers
+    assert re.sub(r"[0-9a-f]{64}", "…", line) == re.sub(r"[0-9a-f]{64}", "…", shown.strip())
 
 
 def test_every_example_works(redis_url: str, tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -55,9 +53,9 @@ async def test_pages_have_every_job_once(api: ApiUnderTest) -> None:
         {"limit": "501"},
         {"project": ""},
         {"cursor": "x"},
-        {"cursor": base64.urlsafe_b64encode(b"[1]").decode()},
-        {"cursor": base64.urlsafe_b64encode(json.dumps(["1", "x", "y"]).encode()).decode()},
-        {"cursor": base64.urlsafe_b64encode(json.dumps(["one", "1", "y"]).encode()).decode()},
+        {"cursor": "1~2"},
+        {"cursor": "1~x~y"},
+        {"cursor": "one~1~y"},
         {"since": "1h"},
     ],
 )
@@ -66,9 +64,8 @@ async def test_invalid_queries_are_rejected(api: ApiUnderTest, query: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "parts", [["99", "1", "y"], ["0", "nan", "y"], ["2", "inf", "y"], ["3", "-1e999", ""]]
+    "cursor", ["9~1~y", "99~1~y", "0~nan~y", "2~inf~y", "3~-1e999~", "3~-1~", "1~9e+99~%ff", "0~1.5~\n"]
 )
-async def test_an_invented_cursor_does_no_harm(api: ApiUnderTest, parts: list[str]) -> None:
+async def test_an_invented_cursor_does_no_harm(api: ApiUnderTest, cursor: str) -> None:
     await api.queue_driver.submit(*(payload(f"w{number}") for number in range(3)))
-    cursor = base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
     assert (await api.client.get(JOBS, params={"cursor": cursor})).status_code in (200, 400)

@@ -127,6 +127,40 @@ async def test_a_bundle_by_http_alone(program: Program) -> None:
         worker.wait(TIMEOUT_S)
 
 
+async def test_a_file_of_tokens_opens_other_addresses_and_is_read_again(
+    program: Program, tmp_path: Path
+) -> None:
+    made = [
+        program.run("token", "new", name, "--scope", "read", "--project", "*", "--json").json
+        for name in ("old", "new")
+    ]
+    path = tmp_path / "tokens.toml"
+    path.write_text(made[0]["line"])
+    program.env["PREVIEW_API_TOKENS_FILE"] = str(path)
+    with running(program, "--host", "0.0.0.0") as api:
+        _, port = api.address
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=TIMEOUT_S) as client:
+
+            async def statuses() -> list[int]:
+                return [
+                    (
+                        await client.get("/openapi.json", headers={"authorization": f"Bearer {one['token']}"})
+                    ).status_code
+                    for one in made
+                ]
+
+            assert await statuses() == [200, 401]
+            path.write_text("old = {")
+            while not any(line["event"] == "api.tokens-rejected" for line in api.log):
+                assert await statuses() == [200, 401]
+            path.write_text(made[1]["line"])
+            while await statuses() != [401, 200]:
+                pass
+        assert api.end() == 0
+    assert {line.get("token") for line in api.log if line["event"] == "api.answered"} == {"old", "new", None}
+    assert not any(one["token"] in str(api.log) for one in made)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_streams_and_the_process_in_order(api: Running, signum: int) -> None:
     async with api.client() as client:

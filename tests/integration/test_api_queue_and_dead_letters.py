@@ -300,9 +300,11 @@ async def test_bulk_command_without_a_selection_is_422(api: ApiUnderTest, body: 
 async def test_unknown_paths_and_methods_are_problems(api: ApiUnderTest) -> None:
     require_problem(await api.client.get("/"), 404, "no-such-path")
     require_problem(await api.client.get(f"{JOBS}/a/status/"), 404, "no-such-path")
-    response = await api.client.get(JOBS)
+    response = await api.client.get(f"{DEAD}/requeue")
     assert require_problem(response, 405, "method-not-allowed")["detail"] == "method: found GET, allowed POST"
     assert response.headers["allow"] == "POST"
+    response = await api.client.put(JOBS)
+    assert require_problem(response, 405, "method-not-allowed")["detail"].endswith("allowed GET, HEAD, POST")
     wrong = require_problem(await api.client.get(f"{JOBS}/a"), 405, "method-not-allowed")
     assert wrong["detail"] == "method: found GET, allowed DELETE"
     assert f"GET is supported by {JOBS}/{{jobId}}/status, " in wrong["hint"]

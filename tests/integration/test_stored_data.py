@@ -431,7 +431,7 @@ async def fill(b: QueueFixture, name: str, *job_ids: str) -> None:
     scripts = Scripts(b.redis, Keys(name))
     args: list[str | int] = [100, "render_preview", 0, 0]
     for job_id in job_ids:
-        args += [job_id, "normal", "p", f"digest-{job_id}", json.dumps({"jobId": job_id})]
+        args += [job_id, "normal", "p", f"digest-{job_id}", json.dumps({"jobId": job_id}), ""]
     await scripts.run(ScriptName.SUBMIT, *args)
 
 

@@ -128,7 +128,7 @@ async def enqueue(redis: Redis, function: str, *job_ids: str, argument: Any = No
     """Submits jobs of any function in one call of the queue's script."""
     args: list[ScriptArgument] = [1_000_000, function, 0, 0]
     for job_id in job_ids:
-        args += (job_id, "normal", "p", f"digest-{job_id}", json.dumps(argument))
+        args += (job_id, "normal", "p", f"digest-{job_id}", json.dumps(argument), "")
     await Scripts(redis, Keys(QUEUE)).run(ScriptName.SUBMIT, *args)
 
 

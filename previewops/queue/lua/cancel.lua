@@ -1,6 +1,6 @@
 -- Cancels a pending job. Its token is void at once; a running render stops at its worker's next heartbeat.
 --
--- ARGV    1 id   2 who   3 reason   4 TTL of the result in ms
+-- ARGV    1 id   2 who   3 reason   4 TTL of the result in ms   5.. the projects whose jobs may be cancelled; none: all
 -- Results code (OK, NOT_FOUND, WRONG_STATE), previous state
 -- Transitions waiting -> cancelled, delayed -> cancelled, active -> cancelled
 --
@@ -21,6 +21,15 @@ if not state then
   admit_foreign(id, math.min(math.abs(tonumber(due_ms)), NOW_MS))
   foreign_state = tonumber(due_ms) > NOW_MS and 'delayed' or 'waiting'
   state = call('HGET', P_JOB .. id, 'state')
+end
+if ARGV[5] then
+  local project, allowed = call('HGET', P_JOB .. id, 'project'), false
+  for i = 5, #ARGV do
+    allowed = allowed or ARGV[i] == project
+  end
+  if not allowed then
+    return { NOT_FOUND, '' }
+  end
 end
 if state ~= 'waiting' and state ~= 'delayed' and state ~= 'active' then
   return { WRONG_STATE, state }

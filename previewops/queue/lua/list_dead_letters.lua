@@ -4,7 +4,8 @@
 --         3 cut-off in server ms, '' for now   4 minimum age in ms at the cut-off   5 maximum matches
 --         6 maximum ids to examine   7 to 9 cursor of an earlier call, '' for the start (include/merge_scan.lua)
 --         10 '=' and a project, or ''   11 error class, code or part of a message, or ''   12 the same in lower case
---         13 prefix of the fingerprint   14 number of named ids, then these, then the filter (include/filter_match.lua)
+--         13 prefix of the fingerprint   14 the projects among which it searches as JSON, or ''
+--         15 number of named ids, then these, then the filter (include/filter_match.lua)
 -- Results cut-off, ids examined, cursor or nothing at the end, number of matches, and these: nothing,
 --         ids, or rows (id, values of RECORD_FIELDS in include/record.lua); then unreadable keys (include/keys.lua)
 --
@@ -13,13 +14,15 @@
 -- @include merge_scan
 -- @include filter_match
 -- @include record
+-- @include visible_projects
 
 local mode, project, error_text, error_lower, prefix = ARGV[1], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
-local limit, budget, named = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[14])
+local limit, budget, named = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[15])
 local cut_off = ARGV[3] == '' and NOW_MS or tonumber(ARGV[3])
 local latest = cut_off - tonumber(ARGV[4])
-local matches, has_terms = filter_matcher(ARGV, 15 + named)
-local needs_record = has_terms or named > 0 or project ~= '' or error_text ~= '' or prefix ~= ''
+local matches, has_terms = filter_matcher(ARGV, 16 + named)
+local is_visible = project_matcher(ARGV[14])
+local needs_record = has_terms or ARGV[14] ~= '' or named > 0 or project ~= '' or error_text ~= '' or prefix ~= ''
 local examined, matching, reply = 0, 0, {}
 
 local function matches_error(job)
@@ -36,7 +39,7 @@ local function is_match(id)
     note_unreadable(P_JOB .. id)
   end
   return job.state == 'dead' and matches(job) and to_int(job.finished, 0) <= latest
-    and (project == '' or job.project == string.sub(project, 2))
+    and is_visible(job.project) and (project == '' or job.project == string.sub(project, 2))
     and string.sub(job.fingerprint or '', 1, #prefix) == prefix and matches_error(job)
 end
 
@@ -56,7 +59,7 @@ end
 
 local cursor = nil
 if named > 0 then
-  for i = 15, 14 + named do
+  for i = 16, 15 + named do
     visit(ARGV[i])
   end
 else

@@ -3,7 +3,7 @@
 --
 -- ARGV    1 state, '' for all   2 1 for newest first, 0 for oldest first   3 maximum rows   4 maximum ids to examine
 --         5 to 7 cursor of an earlier call, '' for the start (include/merge_scan.lua; 0 and the token within the
---         running jobs)   8.. the filter (include/filter_match.lua)
+--         running jobs)   8 the projects among which it searches as JSON, or ''   9.. the filter (include/filter_match.lua)
 -- Results ids examined, cursor or nothing at the end, rows (id, values of RECORD_FIELDS in include/record.lua)*,
 --         unreadable keys (include/keys.lua)
 --
@@ -12,6 +12,7 @@
 -- @include merge_scan
 -- @include filter_match
 -- @include record
+-- @include visible_projects
 
 -- All running jobs are read, because their index is by lease expiry; no fleet runs more than this.
 local MAX_ACTIVE = 5000
@@ -19,7 +20,7 @@ local BODY_COST = 20 -- budget for an id whose body has to be read
 
 local wanted, descending = ARGV[1], ARGV[2] == '1'
 local limit, budget = tonumber(ARGV[3]), tonumber(ARGV[4])
-local matches = filter_matcher(ARGV, 8)
+local is_visible, matches = project_matcher(ARGV[8]), filter_matcher(ARGV, 9)
 local examined, spent, rows = 0, 0, {}
 
 -- A job of a stock arq client has no record until a worker admits it; a job in `waiting` without one has lost it.
@@ -53,7 +54,7 @@ local function visit(id, state)
   if not job and not STATES[on_record] then
     note_unreadable(P_JOB .. id)
   end
-  if job and (wanted == '' or job.state == wanted) and matches(job) then
+  if job and (wanted == '' or job.state == wanted) and is_visible(job.project) and matches(job) then
     local values = on_record and read_record_values(id) or {}
     for i, name in ipairs(on_record and {} or RECORD_FIELDS) do
       values[i] = job[name] or false

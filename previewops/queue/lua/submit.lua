@@ -4,18 +4,21 @@
 --         2 arq function name
 --         3 submits that the caller rejected since its last call, because they break the contract
 --         4 conflicts that the caller found after COMPARE
---         5.. five per job: id, priority, project, body digest, payload as JSON
+--         5.. six per job: id, priority, project, body digest, payload as JSON, and '' or a quota as JSON: limit,
+--             projects (missing: all)
 -- Results three per job: code, state, detail
 --         OK         accepted                        waiting      backlog
 --         DUPLICATE  the same job exists             its state    when it ended in server ms, or ''
 --         CONFLICT   the id has another body         its state, or 'in another queue'   as above
 --         COMPARE    body of a stock arq client      its state    that body, for the caller to compare
 --         FULL       rejected                        ''           backlog
+--         QUOTA      rejected                        ''           pending jobs of the quota's projects
 -- Transitions new -> waiting
 --
 -- @include core_keys
 -- @include move_aside
 -- @include counters
+-- @include quota
 -- @include waiting
 
 local limit, func = tonumber(ARGV[1]), ARGV[2]
@@ -52,20 +55,59 @@ local function on_foreign_record(id)
   end
 end
 
+local quotas, sweeps_left = {}, SWEEP_MAX
+
+local function open_quota(text)
+  local quota = quotas[text]
+  if not quota then
+    quota = cjson.decode(text)
+    quotas[text] = quota
+    for _, project in ipairs(quota.projects or {}) do
+      call('ZADD', P_QUOTA .. project, '+inf', QUOTA_MARK)
+      call('PEXPIRE', P_QUOTA .. project, QUOTA_TTL_MS)
+      has_quota[project] = true
+    end
+  end
+  return quota
+end
+
+-- Pending jobs under a quota, and some that have ended.
+local function count_under(quota)
+  local count = quota.projects and 0 or pending_count()
+  for _, project in ipairs(quota.projects or {}) do
+    count = count + call('ZCARD', P_QUOTA .. project) - 1
+  end
+  return count
+end
+
+-- The number of pending jobs if they use the quota up, else nil.
+local function find_used_up(quota)
+  local count = count_under(quota)
+  for _, project in ipairs(count >= quota.limit and quota.projects or {}) do
+    local members = math.min(sweeps_left, call('ZCARD', P_QUOTA .. project))
+    sweeps_left = sweeps_left - members
+    count = count - (members > 0 and sweep_quota(project, members) or 0)
+  end
+  return count >= quota.limit and count or nil
+end
+
 for reason, amount in pairs({ invalid = tonumber(ARGV[3]), conflict = tonumber(ARGV[4]) }) do
   if amount > 0 then
     count_rejected(reason, amount)
   end
 end
-for i = 5, #ARGV, 5 do
+for i = 5, #ARGV, 6 do
   local id, priority, project, digest, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local job = call('HMGET', P_JOB .. id, 'state', 'digest', 'finished')
+  local used_up = not job[1] and ARGV[i + 5] ~= '' and find_used_up(open_quota(ARGV[i + 5]))
   if job[1] then
     on_known_id(id, digest, job[1], job[2], job[3] or '')
   elseif call('EXISTS', P_ARQ_JOB .. id, P_ARQ_RESULT .. id) > 0 then
     on_foreign_record(id)
   elseif backlog >= limit then
     reject_submit(FULL, 'full', '', tostring(backlog))
+  elseif used_up then
+    reject_submit(QUOTA, 'quota', '', tostring(used_up))
   else
     local order = next_sequence(1)
     call('SET', P_ARQ_JOB .. id,
@@ -73,6 +115,7 @@ for i = 5, #ARGV, 5 do
     call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', priority, 'project', project, 'digest', digest,
       'accepted', format_int(NOW_MS), 'order', format_int(order), 'attempts', 0, 'crashes', 0)
     add_waiting(id, priority, order, NOW_MS)
+    add_to_quota(id, project)
     backlog = backlog + 1
     accepted = accepted + 1
     add_reply(OK, 'waiting', tostring(backlog))

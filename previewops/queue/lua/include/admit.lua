@@ -3,6 +3,7 @@
 -- @include events
 -- @include job_id
 -- @include move_aside
+-- @include quota
 -- @include waiting
 
 -- Admits due jobs: moves them from the schedule to a waiting list. These are jobs after their backoff, and jobs that a
@@ -17,6 +18,7 @@ local function admit_foreign(id, due_ms)
   create_record(id, 'waiting', priority, project, due_ms)
   redis.call('HSET', K_META, 'stock_enqueue', NOW_MS)
   add_waiting(id, priority, due_ms * 1000, due_ms)
+  add_to_quota(id, project)
   if not moved_aside[P_JOB .. id] then
     count('accepted')
   end

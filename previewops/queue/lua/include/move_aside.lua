@@ -1,7 +1,7 @@
 -- @include time
 
--- Prefixes of keys that belong to one job, worker, supervisor or command. Nothing else needs such a key.
-local MOVABLE = { P_JOB, P_ATTEMPTS, P_WORKER, P_SUPERVISOR, P_COMMANDS, P_COMMAND, P_WEBHOOK }
+-- Prefixes of keys that belong to one job, worker, supervisor, command, webhook or project. Nothing else needs such a key.
+local MOVABLE = { P_JOB, P_ATTEMPTS, P_WORKER, P_SUPERVISOR, P_COMMANDS, P_COMMAND, P_WEBHOOK, P_QUOTA }
 local moved_aside = {}
 
 -- Renames a key to one of the quarantine. Nothing is deleted: `previewops doctor` lists the quarantine.

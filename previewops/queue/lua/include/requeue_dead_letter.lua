@@ -1,4 +1,5 @@
 -- @include dead_letters
+-- @include quota
 -- @include waiting
 
 -- Requeues a dead letter: attempts and crashes restart at 0, the attempt history stays.
@@ -10,4 +11,5 @@ local function requeue_dead_letter(id, fingerprint, class)
     'crashes', 0)
   call('HINCRBY', P_JOB .. id, 'requeues', 1)
   add_waiting(id, class, order, NOW_MS)
+  add_to_quota(id, call('HGET', P_JOB .. id, 'project') or '')
 end
