@@ -80,7 +80,7 @@ class AssetPolicy:
     """Roots and hosts that assets may be read from. Relative roots are resolved against the current folder.
 
     Of ``data_dir``, only its folder for assets may be read. ``shows_roots``: violations list the roots.
-    ``webhook_hosts`` are those that a job may name as its receiver; None: whoever sends the webhook checks it.
+    ``webhook_hosts`` are those that a job may name as its receiver; None: the sender of the webhook checks it.
     """
 
     roots: tuple[Path, ...]

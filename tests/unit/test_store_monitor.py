@@ -1,4 +1,4 @@
-"""A worker's monitor of its store, over a store that fails when it is told to."""
+"""A worker's monitor of its store, over a store that fails on command."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class BucketAssets:
             existing = self.find(sha256)
             if existing is not None:
                 return existing
-            # Without a condition: whoever writes this name writes the same content.
+            # Without a condition: every writer of this name writes the same content.
             self._client.upload(asset_name(sha256, extension), draft, _HEADERS)
         except ObjectStoreFailure as failure:
             raise StoreUnavailable(self.location, str(failure)) from failure

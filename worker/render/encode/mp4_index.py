@@ -1,6 +1,6 @@
 """Moves the index of a written MP4 file in front of its data, so that players can start at once.
 
-FFmpeg can do this only for files that it opens by name, or by reserving room whose size it has to be told in advance.
+FFmpeg can do this only for files that it opens by name, or by reserving room of a size that is known in advance.
 """
 
 from __future__ import annotations

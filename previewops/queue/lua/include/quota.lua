@@ -2,7 +2,7 @@
 -- @include time
 
 -- Pending jobs of projects with a quota. The key of a project is created with the first submit under a quota, and expires
--- a week after the last one. While it exists, every job of the project that becomes pending is added, whoever submits it.
+-- a week after the last one. While it exists, every job of the project that becomes pending is added, by any client.
 -- No other script removes members: each added job checks two others, and a submit at the limit checks up to SWEEP_MAX, so
 -- that transitions of jobs without a quota cost nothing, and the set is as long as what is pending, or a few times that.
 local QUOTA_TTL_MS = 7 * 24 * 3600 * 1000
