@@ -22,7 +22,7 @@ _AGE_STEP_MS = 10_000
 def age_step(now_ms: int, newest_ms: int | None) -> int:
     """A number that changes when ages of ``coarse_duration`` are drawn again: no text lags more than 10 s.
 
-    Below a minute, where ages are rounded to tens of seconds, it changes every second. ``newest_ms`` is the time of the
+    Below a minute, where ages are rounded to 10 s, it changes every second. ``newest_ms`` is the time of the
     newest event shown, None for none.
     """
     young = newest_ms is not None and now_ms - newest_ms <= 60_000
