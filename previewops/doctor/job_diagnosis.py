@@ -292,8 +292,9 @@ class _Diagnosis:
                 self._drop(name, "a time in ms")
         if "progress" in fields and _PROGRESS.fullmatch(fields["progress"]) is None:
             self._drop("progress", "a number from 0 to 1")
-        if "since" in fields and _ORDER.fullmatch(fields["since"]) is None:
-            self._drop("since", "a time in µs")
+        for name in ("since",) if state.pending else ("since", "order"):
+            if name in fields and _ORDER.fullmatch(fields[name]) is None:
+                self._drop(name, "a time in µs")
         if state.pending and fields.get("order") != str(order):
             self._set("order", str(order), "a time in µs")
 
