@@ -329,7 +329,7 @@ class Settings:
         shown="five sixths of PREVIEW_JOB_TIMEOUT_S",
     )
     drain_timeout_s: int = _integer(25, 0, 86_400, "Time that SIGTERM gives running jobs to finish, s.")
-    memory_limit_mb: int = _integer(1_024, 256, 1_048_576, "Address space of one render process, MiB.")
+    memory_limit_mb: int = _integer(1_088, 256, 1_048_576, "Address space of one render process, MiB.")
     render_nice: int = _integer(
         10,
         0,

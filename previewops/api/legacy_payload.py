@@ -27,11 +27,11 @@ _TOP_LEVEL = (
 )
 _REQUEST = ("title", "description", "chapterId", "steps", "assets", "audio", "options", "metadata")
 _STEP = ("id", "title", "text", "assetIds", "durationMs", "layout", "metadata")
-_ASSET = ("id", "uri", "type", "title", "fit", "focus", "sha256", "metadata")
+_ASSET = ("id", "uri", "type", "page", "title", "fit", "focus", "sha256", "metadata")
 _AUDIO = ("assetId", "uri", "offsetMs", "gainDb")
 _OPTIONS = (
     *("resolution", "format", "imageFormat", "transition", "includeCaptions", "fps", "quality", "theme"),
-    *("background", "onAssetError", "thumbnails", "webhook"),
+    *("background", "language", "onAssetError", "thumbnails", "webhook"),
 )
 _ADDRESSES = ("url", "path", "src")
 _QUALITIES = {"low": 60, "medium": 80, "high": 95}

@@ -22,6 +22,7 @@ from tests.redis_server import RedisProcess
 T = TypeVar("T")
 
 WORKERS = 3
+END_PATIENCE_S = 300.0
 BATCH = 12
 POISON: tuple[dict[str, Any], ...] = ({"raises": "at random"}, {"segfault": True}, {"kills_worker": True})
 WEIGHTS = {
@@ -74,7 +75,8 @@ class FaultMachine:
             self._replace_dead_workers()
             return (await self._retry(self.cluster.snapshot)).pending == 0
 
-        await self.cluster.eventually(drained, "nothing is pending", within_s=120)
+        # A job that kills its worker needs five of them, and each of those a second to start.
+        await self.cluster.eventually(drained, "nothing is pending", within_s=END_PATIENCE_S)
 
     async def _retry(self, call: Callable[[], Awaitable[T]]) -> T:
         """Retries a call until Redis is available, as a producer or an operator would."""

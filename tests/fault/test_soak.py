@@ -14,7 +14,7 @@ from tests.redis_server import RedisProcess
 SECONDS = float(os.environ.get("SOAK_SECONDS") or "20")
 SEED = int(os.environ.get("SOAK_SEED") or "20261123")
 
-pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(SECONDS + 300)]
+pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(SECONDS + 480)]
 
 
 async def test_random_faults_under_load_lose_and_double_nothing(redis_process, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -117,6 +117,7 @@ def test_rejections_are_counted(program: Program, redis_url: str) -> None:
         "invalid": 2,
         "conflict": 1,
         "full": 0,
+        "quota": 0,
     }
 
 

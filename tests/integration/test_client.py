@@ -135,7 +135,7 @@ async def test_rejections_are_counted_in_the_same_call(redis_url: str, settings:
             await client.submit({})
         totals = LifetimeCounters.parse(await driver.redis.hgetall(Keys("preview-jobs").totals))
         assert {reason: totals.rejections(reason) for reason in REJECTION_REASONS} == {
-            "invalid": 2, "conflict": 1, "full": 0,
+            "invalid": 2, "conflict": 1, "full": 0, "quota": 0,
         }  # fmt: skip
 
 

@@ -46,7 +46,7 @@ async def test_letters_of_one_cause_come_together(redis_url: str, monkeypatch: p
         assert await groups(b) == {today: len(NAMES) * 2}
         assert await b.dead.count(DeadLetterFilter(fingerprint=today)) == len(NAMES) * 2
         assert await regroup_all(b) == 0
-        await b.dead.requeue(DeadLetterFilter(fingerprint=today), who="ada", why="")
+        await b.dead.requeue(DeadLetterFilter(fingerprint=today), who="ada", reason="")
         assert await groups(b) == {}
 
 
@@ -86,7 +86,7 @@ async def test_a_letter_that_was_requeued_meanwhile_stays_as_it_is(
 
         async def requeue_then_read(self: regrouping.Regrouping, ids: list[bytes]) -> object:
             letters = await read(self, ids)
-            await b.dead.requeue(DeadLetterFilter(job_ids=("one",)), who="ada", why="")
+            await b.dead.requeue(DeadLetterFilter(job_ids=("one",)), who="ada", reason="")
             return letters
 
         monkeypatch.setattr(regrouping.Regrouping, "_read", requeue_then_read)

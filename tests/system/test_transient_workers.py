@@ -78,7 +78,7 @@ def test_each_worker_is_a_unit_with_limits(supervised: Machine) -> None:
             "Type": "notify",
             "KillMode": "mixed",
             "CPUWeight": "50",
-            "MemoryMax": str((2 * 1024 + 256) * 2**20),
+            "MemoryMax": str((2 * 1088 + 256) * 2**20),
         }
     render(supervised, payload("by-a-unit"))
 

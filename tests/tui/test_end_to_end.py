@@ -94,7 +94,7 @@ async def test_a_screen_that_is_terminated_leaves_the_terminal_as_it_was(
 async def test_keys_that_arrive_together_are_handled_in_order(session: TerminalSession) -> None:
     screen = session.open_screen()
     await screen.shows("no workers", "Pause")
-    screen.press_at_once("p", "Enter", "Escape")
+    screen.press_at_once("p", "r", "Enter", "Escape")
     await screen.shows("paused just now by")
     for keys in (("?", "Escape", "Escape"), (":", "Escape", "Escape"), (":", "Enter", "Enter", "Escape")):
         screen.press_at_once(*keys, "F12", "z")  # F12: Escape followed by a character would be one key

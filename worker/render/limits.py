@@ -12,8 +12,8 @@ from previewops.settings import Settings
 
 MIB = 1024 * 1024
 
-RESERVED_BYTES = 160 * MIB
-"""Memory of a render process apart from one decoder: programs, kept pictures, the frame that is drawn."""
+RESERVED_BYTES = 208 * MIB
+"""Memory of a render process apart from one decoder: programs, ICU with its data, kept pictures, the drawn frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class RenderLimits:
     length_ms: int = MAX_LENGTH_S * 1_000  # duration of title card and steps, ms
     output_bytes: int = 256 * MIB  # bytes of all files of one bundle
     decoded_bytes: int = 64 * MIB  # bytes of decoded pictures kept between the frames that use them
-    memory_bytes: int = 1_024 * MIB  # address space of the process that decodes
+    memory_bytes: int = 1_088 * MIB  # address space of the process that decodes
 
     @property
     def decoder_bytes(self) -> int:
