@@ -136,7 +136,7 @@ async def test_a_file_of_tokens_opens_other_addresses_and_is_read_again(
     ]
     path = tmp_path / "tokens.toml"
     path.write_text(made[0]["line"])
-    program.env["PREVIEW_API_TOKENS_FILE"] = str(path)
+    program.env |= {"PREVIEW_API_TOKENS_FILE": str(path), "PREVIEW_API_RATE": "0"}  # it asks again and again
     with running(program, "--host", "0.0.0.0") as api:
         _, port = api.address
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=TIMEOUT_S) as client:
