@@ -110,7 +110,10 @@ async def goes_on_alone(cluster: Cluster, url: str, inside: Producer, min_replic
 
 def at_risk(inside: Producer, cut_at_s: float) -> set[str]:
     """The jobs that the old primary accepted without a replica: until it rejects writes, if it does."""
-    rejected_s = min((reply.at_s for reply in inside.replies if TOO_FEW in reply.reason), default=None)
+    rejections_s = (
+        reply.at_s for reply in inside.replies if TOO_FEW in reply.reason and reply.at_s > cut_at_s
+    )
+    rejected_s = min(rejections_s, default=None)
     return {
         reply.job_id
         for reply in inside.accepted
