@@ -204,6 +204,9 @@ class QueueMachine(RuleBasedStateMachine):
             return
         assert job is not None
         due_ms = int(self.redis.zscore(QUEUE, job_id))
+        # arq rounds its clock to the nearest ms and Redis cuts it, so "now" may be due in half a ms.
+        while not hours and self.now_ms() < due_ms:
+            pass
         self.model.jobs[job_id] = ModelJob(
             job_id, priority, f"{priority} {title}", state="unadmitted", foreign=True, due_ms=due_ms
         )
