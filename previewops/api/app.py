@@ -75,7 +75,7 @@ def build_routes(
         return Route(path, require(endpoint, *permissions), methods=[method])
 
     return [
-        route(JOBS, jobs.submit, "POST", submit),
+        query_route(JOBS, jobs.submit, "POST", submit),
         query_route(JOBS, job_list.list, "GET", read),
         route(JOBS + "/{jobId}/status", jobs.status, "GET", read),
         route(JOBS + "/{jobId}/events", events.stream, "GET", read),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +19,7 @@ from previewops.api.responses import json_response
 from previewops.contract import Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.errors import InvalidPayload
+from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
 
 _THREAD_FROM_BYTES = 16_384
 """Payloads from this size on are validated in a thread, so that the event loop stays responsive."""
@@ -29,7 +32,7 @@ class JobRoutes:
         self._backend = backend
 
     async def submit(self, request: Request) -> Response:
-        """``POST /api/preview/jobs``: one job as JSON, or a batch as JSON Lines."""
+        """``POST /api/preview/jobs``: one job as JSON, or a batch as JSON Lines; options in the query."""
         try:
             return await self._submit(request)
         except (InvalidPayload, BodyTooLarge) as error:
@@ -39,17 +42,27 @@ class JobRoutes:
             raise
 
     async def _submit(self, request: Request) -> Response:
+        options = self._options(request)
         allowed = f"{JSON} or, for a batch, {JSON_LINES[0]}"
         if check_media_type(request, allowed, JSON_LINES) != JSON:
-            return await submit_lines(self._backend, request)
+            return await submit_lines(self._backend, request, options)
         async with self._backend.bodies.read(request, MAX_PAYLOAD_BYTES) as raw:
             bill_of(request).charge(size_bytes=len(raw))
             payload = await self._validate(raw)
             structlog.contextvars.bind_contextvars(jobId=payload.job_id, requestId=payload.request_id)
-            receipt = await self._backend.submit(caller_of(request), payload)
+            receipt = await self._backend.submit(caller_of(request), payload, options)
         # A jobId consists of letters, digits, '.', '_' and '-', which need no escaping.
         location = f"/api/preview/jobs/{receipt.job_id}/status"
         return json_response(receipt.as_json(), 202 if receipt.new else 200, {"Location": location})
+
+    def _options(self, request: Request) -> SubmitOptions:
+        if not request.query_params:
+            return NO_OPTIONS
+        query = RequestParams.from_query(request.query_params)
+        replace = query.flag("replace")
+        due = query.due_time("notBefore", time.time_ns() // 1_000_000)
+        query.raise_violations()
+        return SubmitOptions(self._backend.operator(request) if replace else None, due)
 
     async def status(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/status``: as ``status --json``, without paths of a host."""

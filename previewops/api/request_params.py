@@ -17,6 +17,7 @@ from previewops.contract.violations import shorten_report
 from previewops.errors import InvalidPayload, Violation
 from previewops.formatting import parse_age_ms
 from previewops.message_formatting import describe_value, escape_unprintable, json_pointer, shorten
+from previewops.queue.due_time import DueTime, InvalidDueTime
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -26,6 +27,7 @@ _MAX_UTF8_BYTES = 4
 MAX_REASON_LENGTH = 500
 MAX_TEXT_LENGTH = 500
 MAX_AGE_LENGTH = 6
+MAX_DUE_TIME_LENGTH = 40
 MAX_VIOLATIONS = 100
 """Maximum number of violations in one response; one more counts the others."""
 
@@ -91,6 +93,23 @@ class RequestParams:
         if value is not None and not isinstance(value, bool):
             self.add_violation(name, "type", "must be true or false", "true or false")
         return value is True
+
+    def flag(self, name: str) -> bool:
+        """Returns a boolean of a query; False if it is missing."""
+        return self.choice(name, ("1", "true", "0", "false")) in ("1", "true")
+
+    def due_time(self, name: str, now_ms: int) -> DueTime | None:
+        """Returns the earliest start of a job; None if it is missing. ``now_ms`` bounds it."""
+        text = self.text(name, max_length=MAX_DUE_TIME_LENGTH)
+        if text is None:
+            return None
+        # A + in a query that is not escaped is a space.
+        text = text[:1].replace(" ", "+") + text[1:-6] + text[-6:].replace(" ", "+")
+        try:
+            return DueTime.from_source(text, now_ms=now_ms)
+        except InvalidDueTime as error:
+            self.add_violation(name, "due-time", "is not a time with a zone or a delay", error.allowed)
+            return None
 
     def integer(self, name: str, *, minimum: int, maximum: int, default: int) -> int:
         """Returns an integer; in a query it is a string of digits."""

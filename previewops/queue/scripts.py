@@ -39,6 +39,7 @@ class ScriptName(StrEnum):
 
     CHECK_KEYS = auto()
     SUBMIT = auto()
+    SUBMIT_WITH_OPTIONS = auto()
     CLAIM = auto()
     FINISH = auto()
     RETRY = auto()

@@ -1,0 +1,30 @@
+-- @include admit
+
+-- The server ms at which a job may start: '' for nil, a number in ms, or a number of ms from now with a leading +.
+local function parse_due(text)
+  local delay_ms = string.match(text or '', '^%+(%d+)$')
+  return delay_ms and NOW_MS + tonumber(delay_ms) or tonumber(text or '')
+end
+
+-- Delays a waiting job until `due_ms`, in server ms. Its caller wakes a worker, which may sleep for longer.
+local function delay_waiting(id, class, due_ms)
+  call('ZREM', WAITING[class], id)
+  call('ZADD', K_SCHEDULE, format_int(due_ms), id)
+  call('HSET', P_JOB .. id, 'state', 'delayed')
+end
+
+-- Gives a job of a stock arq client that no worker has admitted its record; it keeps its due time. Returns its state, or
+-- nil if the queue has no such job.
+local function admit_early(id)
+  local score = call('ZSCORE', K_SCHEDULE, id)
+  if not score then
+    return nil
+  end
+  local due_ms = math.abs(tonumber(score))
+  admit_foreign(id, math.min(due_ms, NOW_MS))
+  if due_ms <= NOW_MS then
+    return 'waiting'
+  end
+  delay_waiting(id, class_of(call('HGET', P_JOB .. id, 'priority')), due_ms)
+  return 'delayed'
+end
