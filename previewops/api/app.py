@@ -81,7 +81,7 @@ def build_routes(
         route(JOBS + "/{jobId}/events", events.stream, "GET", read),
         route(JOBS + "/{jobId}/artifacts", artifacts.manifest, "GET", read),
         query_route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file, "GET", read),
-        query_route(JOBS + "/{jobId}", jobs.cancel, "DELETE", submit),
+        query_route(JOBS + "/{jobId}", jobs.cancel, "DELETE", submit, operate),
         route("/api/preview/upload-links", uploads.link, "POST", submit),
         route(ASSETS, uploads.post, "POST", submit),
         route(ASSETS + "/{sha256}", uploads.put, "PUT", submit),

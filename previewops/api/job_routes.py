@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
 from previewops.api.body_reader import JSON, JSON_LINES, check_media_type
-from previewops.api.caller import caller_of
+from previewops.api.caller import Permission, caller_of, require_permission
 from previewops.api.errors import BodyTooLarge
 from previewops.api.jsonl_submit import submit_lines
 from previewops.api.rate_limit import bill_of
@@ -20,9 +20,14 @@ from previewops.contract import Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.errors import InvalidPayload
 from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
+from previewops.stores.job_deletion import delete_job
 
 _THREAD_FROM_BYTES = 16_384
 """Payloads from this size on are validated in a thread, so that the event loop stays responsive."""
+
+
+DELETION_TIMEOUT_S = 30.0
+"""Time in seconds for a deletion, which waits for the store. It can be repeated."""
 
 
 class JobRoutes:
@@ -70,19 +75,39 @@ class JobRoutes:
         return json_response(self._backend.describe_job(request, record))
 
     async def cancel(self, request: Request) -> Response:
-        """``DELETE /api/preview/jobs/{jobId}``: cancels a job that has not ended."""
+        """``DELETE /api/preview/jobs/{jobId}``: cancels a job; with ``?bundle=1`` deletes it and its bundle."""
         query = RequestParams.from_query(request.query_params)
         reason = query.reason()
+        if query.flag("bundle"):
+            return await self._delete(request, query, reason)
         query.raise_violations()
-        job_id = request.path_params["jobId"]
+        caller, job_id = caller_of(request), request.path_params["jobId"]
+        require_permission(caller, Permission.SUBMIT)
         async with self._backend.redis_permit():
             before = await self._backend.queue.cancel(
                 job_id,
                 who=self._backend.operator(request),
                 reason=reason,
-                projects=caller_of(request).projects,
+                projects=caller.projects,
             )
         return json_response({"jobId": job_id, "status": "cancelled", "was": before.value})
+
+    async def _delete(self, request: Request, query: RequestParams, reason: str) -> Response:
+        project_id = query.text("project", max_length=100)
+        query.raise_violations()
+        caller = caller_of(request)
+        require_permission(caller, Permission.OPERATE)
+        async with self._backend.redis_permit(timeout_s=DELETION_TIMEOUT_S):
+            deleted = await delete_job(
+                self._backend.queue,
+                self._backend.store,
+                request.path_params["jobId"],
+                who=self._backend.operator(request),
+                reason=reason,
+                project_id=project_id,
+                projects=caller.projects,
+            )
+        return json_response(deleted.as_json())
 
     async def _validate(self, raw: bytes) -> Payload:
         def check() -> Payload:

@@ -47,6 +47,7 @@ from previewops.redis_server.failures import unavailable_reason
 from previewops.settings import Settings
 from previewops.signed_links import LinkSigner
 from previewops.states import JobState, Priority
+from previewops.stores.job_deletion import DeletedJob, delete_job
 from previewops.stores.port import Artifact
 from previewops.stores.selection import open_store
 
@@ -323,6 +324,34 @@ class AsyncClient:
             arguments.require_text("who", who)
         async with self._queue() as queue:
             return await queue.cancel(job_id, who=who or self.name, reason=reason)
+
+    async def delete(
+        self, job_id: str, *, project_id: str | None = None, who: str | None = None, reason: str = ""
+    ) -> DeletedJob:
+        """Deletes a job for good, in any state: record, dead letter, result, events, and its bundle in this store.
+
+        An attempt that ends afterwards publishes nothing. ``project_id`` is needed if the record has expired. Who
+        deleted what, and why, stays recorded. A deletion that raised can be repeated.
+
+        Raises:
+            JobNotFound: there is neither a record nor, with ``project_id``, a bundle.
+            BundleUnreadable: the store cannot be used now; the job is cancelled.
+            WrongState: the job was submitted again and again meanwhile.
+        """
+        arguments.require_text("job_id", job_id)
+        arguments.require_text("reason", reason)
+        for argument, value in (("project_id", project_id), ("who", who)):
+            if value is not None:
+                arguments.require_text(argument, value)
+        async with self._queue() as queue:
+            return await delete_job(
+                queue,
+                self._store,
+                job_id,
+                who=who or self.name,
+                reason=reason,
+                project_id=project_id,
+            )
 
     async def reschedule(
         self,

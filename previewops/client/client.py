@@ -25,6 +25,7 @@ from previewops.queue.queue import Receipt
 from previewops.queue.records import JobRecord
 from previewops.settings import Settings
 from previewops.states import JobState, Priority
+from previewops.stores.job_deletion import DeletedJob
 from previewops.stores.port import Artifact
 
 T = TypeVar("T")
@@ -126,6 +127,12 @@ class Client:
     def cancel(self, job_id: str, *, who: str | None = None, reason: str = "") -> JobState:
         """Cancels a job that has not ended; see ``AsyncClient.cancel``."""
         return self._call(self._client.cancel(job_id, who=who, reason=reason))
+
+    def delete(
+        self, job_id: str, *, project_id: str | None = None, who: str | None = None, reason: str = ""
+    ) -> DeletedJob:
+        """Deletes a job for good, with its bundle; see ``AsyncClient.delete``."""
+        return self._call(self._client.delete(job_id, project_id=project_id, who=who, reason=reason))
 
     def reschedule(
         self,

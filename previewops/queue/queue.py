@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 _BATCH_JOBS = 500
 _BATCH_BYTES = 4_000_000
+_EVENTS_PER_CALL = 1_000
+_NO_PROJECT = ("",)
+"""Names no project, as a script argument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,19 @@ class PauseState:
     since_ms: int | None = None
     who: str = ""
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A deletion that has begun: the state before, "" without a record, and the project.
+
+    ``token`` is above the fencing tokens of all attempts until then.
+    """
+
+    job_id: str
+    state: str
+    project_id: str
+    token: int
 
 
 @dataclass(slots=True)
@@ -309,16 +325,55 @@ class Queue:
             WrongState: the job has already ended.
         """
         ttl_ms = self.settings.result_ttl_s * 1000
-        if projects is not None and not projects:
-            raise JobNotFound(job_id, self.keys.queue)
         code, state = await self._scripts.run(
-            ScriptName.CANCEL, job_id, who, redact(reason), ttl_ms, *(projects or ())
+            ScriptName.CANCEL, job_id, who, redact(reason), ttl_ms, *_project_arguments(projects)
         )
         if code == ScriptResult.NOT_FOUND:
             raise JobNotFound(job_id, self.keys.queue)
         if code == ScriptResult.WRONG_STATE:
             raise WrongState(job_id, state.decode("utf-8", "replace"), "cancel", "waiting, delayed or active")
         return JobState(state.decode())
+
+    async def begin_deletion(
+        self, job_id: str, *, who: str, reason: str = "", projects: Collection[str] | None = None
+    ) -> Deletion:
+        """Cancels a job that is pending, so that its bundle can be deleted. Its record stays.
+
+        ``projects`` are those whose jobs the caller may delete; None for all.
+        """
+        ttl_ms = self.settings.result_ttl_s * 1000
+        _, state, project, token = await self._scripts.run(
+            ScriptName.BEGIN_DELETION, job_id, who, redact(reason), ttl_ms, *_project_arguments(projects)
+        )
+        return Deletion(
+            job_id, state.decode("utf-8", "replace"), project.decode("utf-8", "replace"), int(token)
+        )
+
+    async def finish_deletion(self, deletion: Deletion, *, who: str, reason: str = "") -> bool:
+        """Deletes all that is stored about a job. Returns False if it was requeued or submitted again meanwhile."""
+        code = await self._scripts.run(
+            ScriptName.FINISH_DELETION, deletion.job_id, deletion.token, deletion.state, who, redact(reason)
+        )
+        if code == ScriptResult.WRONG_STATE:
+            return False
+        await self._delete_events(deletion.job_id)
+        return True
+
+    async def _delete_events(self, job_id: str) -> None:
+        """Deletes the events of a job, which may contain its errors. Those that name an operator stay."""
+        raw_id, after = job_id.encode(), "-"
+        while True:
+            entries = await self.redis.xrange(self.keys.events, min=after, count=_EVENTS_PER_CALL)
+            ids = [
+                event_id
+                for event_id, fields in entries
+                if fields.get(b"job") == raw_id and not fields.get(b"who")
+            ]
+            if ids:
+                await self.redis.xdel(self.keys.events, *ids)
+            if len(entries) < _EVENTS_PER_CALL:
+                return
+            after = f"({entries[-1][0].decode()}"
 
     async def reschedule(
         self,
@@ -412,6 +467,11 @@ class Queue:
                 if not record.state.pending or pause_s <= 0:
                     return
                 ended = await end.wait(pause_s) or ended
+
+
+def _project_arguments(projects: Collection[str] | None) -> tuple[str, ...]:
+    """Returns projects as the last arguments of a script, for which none means all."""
+    return () if projects is None else tuple(projects) or _NO_PROJECT
 
 
 def _unadmitted_record(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int]) -> JobRecord:

@@ -52,6 +52,8 @@ class ScriptName(StrEnum):
     RELEASE_UNKNOWN_CLAIMS = auto()
     BUMP_FENCING_TOKEN = auto()
     CANCEL = auto()
+    BEGIN_DELETION = auto()
+    FINISH_DELETION = auto()
     RESCHEDULE = auto()
     PAUSE = auto()
     RESUME = auto()

@@ -191,13 +191,24 @@ class QueueMachine(RuleBasedStateMachine):
             if expectation == "new":
                 self.read_order(self.model.jobs[job_id])
 
+    @rule(job_id=job_ids, priority=priorities, title=titles, hours=st.sampled_from([0, 1]))
+    def submit_for_later(self, job_id: str, priority: str, title: str, hours: int) -> None:
+        self.submit_with_options(job_id, priority, title, False, hours)
+
+    @precondition(lambda self: self.model.jobs)
     @rule(
-        job_id=job_ids,
+        pick=picks,
+        ended=st.booleans(),
         priority=priorities,
-        title=titles,
-        replaces=st.booleans(),
+        title=st.sampled_from(["a", "b", "c"]),
         hours=st.sampled_from([None, None, 0, 1]),
     )
+    def submit_in_place_of_another(
+        self, pick: int, ended: bool, priority: str, title: str, hours: int | None
+    ) -> None:
+        known = (self.model.of(*ENDED) if ended else []) or list(self.model.jobs.values())
+        self.submit_with_options(known[pick % len(known)].job_id, priority, title, True, hours)
+
     def submit_with_options(
         self, job_id: str, priority: str, title: str, replaces: bool, hours: int | None
     ) -> None:
@@ -619,6 +630,29 @@ class QueueMachine(RuleBasedStateMachine):
             if named is None:
                 job.priority = priority
             job.body, job.foreign, job.body_lost = f"{priority} {title}", False, False
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(pick=picks, claimed_again=st.booleans())
+    def delete(self, pick: int, claimed_again: bool) -> None:
+        job = list(self.model.jobs.values())[pick % len(self.model.jobs)]
+        early = "delayed" if job.due_ms > self.now_ms() else "waiting"
+        queue = self.fixture.queue
+        deletion = self.run(queue.begin_deletion(job.job_id, who="ann", reason="erasure"))
+        assert deletion.state == (early if job.state == "unadmitted" else job.state)
+        assert deletion.token > self.model.last_token, "no earlier attempt publishes"
+        self.model.last_token = deletion.token
+        if job.state == "unadmitted":
+            self.model.count("accepted")
+        if job.state not in ENDED:
+            job.state, job.token, job.lease_expired = "cancelled", None, False
+            self.model.count("cancelled")
+        if claimed_again and job.state == "dead":
+            self.requeue(DeadLetterFilter(job_ids=(job.job_id,)), None)
+            assert self.run(queue.finish_deletion(deletion, who="ann")) is False
+            return
+        assert self.run(queue.finish_deletion(deletion, who="ann")) is True
+        self.model.count("discarded", int(job.state == "dead"))
+        del self.model.jobs[job.job_id]
 
     @rule()
     def server_forgets_scripts(self) -> None:
