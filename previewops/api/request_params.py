@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,10 @@ MAX_AGE_LENGTH = 6
 MAX_DUE_TIME_LENGTH = 40
 MAX_VIOLATIONS = 100
 """Maximum number of violations in one response; one more counts the others."""
+
+
+_UNESCAPED_PLUS = re.compile(r"\A |(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}\Z)")
+"""The places of a time at which a space is a + that was not escaped in the query."""
 
 
 class RequestParams:
@@ -103,8 +108,7 @@ class RequestParams:
         text = self.text(name, max_length=MAX_DUE_TIME_LENGTH)
         if text is None:
             return None
-        # A + in a query that is not escaped is a space.
-        text = text[:1].replace(" ", "+") + text[1:-6] + text[-6:].replace(" ", "+")
+        text = _UNESCAPED_PLUS.sub("+", text)
         try:
             return DueTime.from_source(text, now_ms=now_ms)
         except InvalidDueTime as error:
