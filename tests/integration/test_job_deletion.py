@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from arq.connections import ArqRedis
 
 from previewops.client import Client
 from previewops.errors import BundleUnreadable, JobNotFound
@@ -18,7 +19,7 @@ from tests.api_support import JOBS, require_problem, serve_api
 from tests.integration.cli_program import Program, queue_driver
 from tests.integration.cli_program import payload as raw_payload
 from tests.integration.test_api_tokens import Tokens
-from tests.queue_support import completed_job, payload, queue_fixture
+from tests.queue_support import QUEUE, completed_job, json_bytes, payload, queue_fixture
 from tests.store_support import JOB, PROJECT, put
 
 pytestmark = pytest.mark.redis
@@ -69,6 +70,24 @@ async def test_a_deletion_that_fails_keeps_the_record_and_can_be_repeated(
             await delete_job(b.queue, FolderStore(tmp_path / "unmounted"), JOB, who="ana")
         assert (await b.queue.status(JOB)).state is JobState.CANCELLED, "it does not run"
         assert (await delete_job(b.queue, FolderStore(tmp_path), JOB, who="ana")).was == "cancelled"
+
+
+async def test_a_deferred_job_of_another_project_keeps_its_time(redis_url: str, tmp_path: Path) -> None:
+    async with queue_fixture(redis_url) as b:
+        stock = ArqRedis(
+            unix_socket_path=redis_url.removeprefix("unix://"),
+            job_serializer=json_bytes,
+            default_queue_name=QUEUE,
+        )
+        await stock.enqueue_job("render_preview", payload(JOB).raw, _job_id=JOB, _defer_by=3600)
+        await stock.aclose()
+        with pytest.raises(JobNotFound):
+            await b.queue.cancel(JOB, who="ana", projects={"other"})
+        with pytest.raises(JobNotFound):
+            await delete_job(b.queue, FolderStore(tmp_path), JOB, who="ana", projects={"other"})
+        assert (await b.queue.status(JOB)).state is JobState.DELAYED
+        assert (await delete_job(b.queue, FolderStore(tmp_path), JOB, who="ana")).was == "delayed"
+        assert (await b.snapshots.read()).unaccounted == 0
 
 
 async def test_a_bundle_whose_record_has_expired_is_deleted_by_its_project(

@@ -8,19 +8,25 @@
 -- @include maxmemory
 -- @include core_keys
 -- @include move_aside
--- @include delay
+-- @include admit_now
+-- @include cancel_job
 
 local id, who, reason, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local job = call('HMGET', P_JOB .. id, 'state', 'project')
-local state, project = job[1] or admit_early(id), job[2]
-project = project or call('HGET', P_JOB .. id, 'project') or ''
+local state, project = job[1], job[2] or ''
+if not state then
+  local _, named = read_priority_and_project(id)
+  project = named
+end
 local allowed = not ARGV[5]
 for i = 5, #ARGV do
   allowed = allowed or ARGV[i] == project
 end
 local token = format_int(next_sequence(1))
+if allowed and not state then
+  state = admit_now(id)
+end
 if not state or not allowed then
-  flush_counters()
   return { NOT_FOUND, '', '', token }
 end
 if state == 'waiting' or state == 'delayed' or state == 'active' then

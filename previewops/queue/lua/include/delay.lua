@@ -1,4 +1,4 @@
--- @include admit
+-- @include admit_now
 
 -- The server ms at which a job may start: '' for nil, a number in ms, or a number of ms from now with a leading +.
 local function parse_due(text)
@@ -16,15 +16,9 @@ end
 -- Gives a job of a stock arq client that no worker has admitted its record; it keeps its due time. Returns its state, or
 -- nil if the queue has no such job.
 local function admit_early(id)
-  local score = call('ZSCORE', K_SCHEDULE, id)
-  if not score then
-    return nil
+  local state, due_ms = admit_now(id)
+  if state == 'delayed' then
+    delay_waiting(id, class_of(call('HGET', P_JOB .. id, 'priority')), due_ms)
   end
-  local due_ms = math.abs(tonumber(score))
-  admit_foreign(id, math.min(due_ms, NOW_MS))
-  if due_ms <= NOW_MS then
-    return 'waiting'
-  end
-  delay_waiting(id, class_of(call('HGET', P_JOB .. id, 'priority')), due_ms)
-  return 'delayed'
+  return state
 end
