@@ -54,6 +54,7 @@ class ScriptName(StrEnum):
     CANCEL = auto()
     BEGIN_DELETION = auto()
     FINISH_DELETION = auto()
+    RECORD_ERASURE = auto()
     RESCHEDULE = auto()
     PAUSE = auto()
     RESUME = auto()

@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 from previewops.errors import JobNotFound, WrongState
 from previewops.job_errors import PermanentJobError
+from previewops.queue.erasures import ErasureLog
 from previewops.queue.queue import Deletion, Queue
+from previewops.stores.manifest import parse_manifest
 from previewops.stores.port import BundleStore
+
+THUMBNAILS = "thumbs/"
+"""Folder of a bundle with the thumbnails of its assets."""
 
 MAX_ROUNDS = 3
 """Attempts at a deletion, each after the job was requeued or submitted again meanwhile."""
@@ -46,6 +52,8 @@ async def delete_job(
 ) -> DeletedJob:
     """Deletes a job in any state, with its bundle. An attempt that ends afterwards publishes nothing.
 
+    Workers remove copies from the caches of their hosts with their next sweep.
+
     Until the bundle is deleted the record stays, so a deletion that raised can be repeated.
 
     Args:
@@ -67,12 +75,27 @@ async def delete_job(
             if project_id is None or not projects:
                 raise not_found
             deletion = replace(deletion, project_id=project_id)
+        digests = await asyncio.to_thread(_cached_digests, store, deletion)
+        await ErasureLog(queue.redis, queue.settings).record(deletion.project_id, job_id, digests)
         existed = await asyncio.to_thread(_erase, store, deletion)
         if not deletion.state and not existed:
             raise not_found
         if await queue.finish_deletion(deletion, who=who, reason=reason):
             return DeletedJob(job_id, deletion.state, existed)
     raise WrongState(job_id, "submitted again", "delete", "not submitted meanwhile")
+
+
+def _cached_digests(store: BundleStore, deletion: Deletion) -> list[str]:
+    """Returns the digests by which caches find the bundle and its thumbnails."""
+    try:
+        manifest = store.read_manifest(deletion.project_id, deletion.job_id)
+        if manifest is None:
+            return []
+        entries = parse_manifest(manifest)
+    except (PermanentJobError, ValueError):
+        return []
+    thumbnails = [entry.sha256 for name, entry in entries.items() if name.startswith(THUMBNAILS)]
+    return [sha256(manifest).hexdigest(), *thumbnails]
 
 
 def _erase(store: BundleStore, deletion: Deletion) -> bool:

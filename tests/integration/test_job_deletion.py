@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,10 +13,15 @@ from arq.connections import ArqRedis
 
 from previewops.client import Client
 from previewops.errors import BundleUnreadable, JobNotFound
+from previewops.queue.erasures import ErasureLog
 from previewops.settings import Settings
 from previewops.states import JobState
 from previewops.stores.folder.store import FolderStore
 from previewops.stores.job_deletion import delete_job
+from previewops.stores.staging import staging_path
+from previewops.worker.cache.erasure import CacheEraser
+from previewops.worker.cache.render_cache import BUNDLES, THUMBNAILS
+from previewops.worker.cache.store import CacheStore
 from tests.api_support import JOBS, require_problem, serve_api
 from tests.integration.cli_program import Program, queue_driver
 from tests.integration.cli_program import payload as raw_payload
@@ -35,8 +42,12 @@ async def test_nothing_of_a_job_stays_in_redis_but_who_deleted_it(redis_url: str
         deleted = await delete_job(b.queue, FolderStore(tmp_path), JOB, who="ana", reason="erasure")
         assert deleted.as_json() == {"jobId": JOB, "status": "deleted", "was": "dead", "bundle": True}
         assert [*(tmp_path / "previews" / PROJECT).iterdir()] == []
-        left = {key for key in set(await b.redis.keys()) - before if not key.endswith(b":wake")}
-        assert {key.rpartition(b":")[2] for key in left} <= {b"events", b"actions"}
+        left = {
+            key
+            for key in set(await b.redis.keys()) - before
+            if b":bucket:" not in key and key[-5:] != b":wake"
+        }
+        assert {key.rpartition(b":")[2] for key in left} <= {b"events", b"actions", b"erasures"}
         snapshot = await b.snapshots.read(events=99)
         assert [event.kind for event in snapshot.events if event.fields.get("job") == JOB] == ["deleted"]
         assert (snapshot.dead, snapshot.unaccounted) == (0, 0)
@@ -174,3 +185,38 @@ async def test_deletion_on_the_command_line_and_by_the_client(redis_url: str, tm
             )
 
     await asyncio.to_thread(use_client)
+
+
+async def test_copies_in_the_cache_are_removed(redis_url: str, tmp_path: Path) -> None:
+    store, cache = FolderStore(tmp_path / "data"), CacheStore(tmp_path / "cache")
+    staging = staging_path(store.data_dir, JOB, 1)
+    (staging / "thumbs").mkdir(parents=True)
+    thumbnail, manifest, other = staging / "thumbs" / "a.webp", staging / "container.json", tmp_path / "other"
+    thumbnail.write_bytes(b"a face")
+    other.write_bytes(b"another picture")
+    digest = hashlib.sha256(b"a face").hexdigest()
+    entry = {"path": "thumbs/a.webp", "bytes": 6, "sha256": digest, "mediaType": "image/webp"}
+    manifest.write_text(json.dumps({"version": 1, "files": [entry]}))
+    (staging / "preview.json").write_text("{}")
+
+    def put_bundle(key: str, file: Path, job_id: str) -> None:
+        about = {"preview": {"projectId": PROJECT, "jobId": job_id}}
+        cache.put(BUNDLES, key * 64, {"container.json": file}, about)
+
+    put_bundle("1", manifest, "an-equal-job")
+    put_bundle("3", other, "another-job")
+    cache.put(THUMBNAILS, "4" * 64, {"thumbnail": thumbnail}, {})
+    cache.put(THUMBNAILS, "5" * 64, {"thumbnail": other}, {})
+    store.publish(staging, PROJECT, JOB, token=1)
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload(JOB))
+        eraser, log = CacheEraser(b.settings, cache), ErasureLog(b.redis, b.settings)
+        assert await eraser.step(log) == 0
+        await delete_job(b.queue, store, JOB, who="ana")
+        assert await eraser.step(log) == 2
+        put_bundle("2", other, JOB)
+        assert await eraser.step(log) == 1, "a late attempt has written it"
+        left = {entry.folder.name[0] for entry in cache.list_entries()}
+        assert left == {"3", "5"}
+        stored = b"".join(await b.redis.zrange(b.keys.erasures, 0, -1))
+        assert JOB.encode() not in stored.replace(b"job", b""), "ids cannot be read from it"
