@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
 from previewops.api.body_reader import JSON, JSON_LINES, check_media_type
-from previewops.api.caller import Permission, caller_of, require_permission
+from previewops.api.caller import Caller, Permission, caller_of, require_permission
 from previewops.api.errors import BodyTooLarge
 from previewops.api.jsonl_submit import submit_lines
 from previewops.api.rate_limit import bill_of
@@ -77,10 +77,11 @@ class JobRoutes:
     async def cancel(self, request: Request) -> Response:
         """``DELETE /api/preview/jobs/{jobId}``: cancels a job; with ``?bundle=1`` deletes it and its bundle."""
         query = RequestParams.from_query(request.query_params)
-        reason = query.reason()
-        if query.flag("bundle"):
-            return await self._delete(request, query, reason)
+        reason, project_id = query.reason(), query.text("project", max_length=100)
+        deletes = query.flag("bundle")
         query.raise_violations()
+        if deletes:
+            return await self._delete(request, project_id, reason)
         caller, job_id = caller_of(request), request.path_params["jobId"]
         require_permission(caller, Permission.SUBMIT)
         async with self._backend.redis_permit():
@@ -88,13 +89,11 @@ class JobRoutes:
                 job_id,
                 who=self._backend.operator(request),
                 reason=reason,
-                projects=caller.projects,
+                projects=_narrowed(caller, project_id),
             )
         return json_response({"jobId": job_id, "status": "cancelled", "was": before.value})
 
-    async def _delete(self, request: Request, query: RequestParams, reason: str) -> Response:
-        project_id = query.text("project", max_length=100)
-        query.raise_violations()
+    async def _delete(self, request: Request, project_id: str | None, reason: str) -> Response:
         caller = caller_of(request)
         require_permission(caller, Permission.OPERATE)
         async with self._backend.redis_permit(timeout_s=DELETION_TIMEOUT_S):
@@ -116,3 +115,11 @@ class JobRoutes:
         if len(raw) < _THREAD_FROM_BYTES:
             return check()
         return await self._backend.validate_in_thread(check)
+
+
+def _narrowed(caller: Caller, project_id: str | None) -> frozenset[str] | None:
+    """The projects of the caller, or the one that the request names, if it is among them."""
+    if project_id is None:
+        return caller.projects
+    named = frozenset((project_id,))
+    return named if caller.projects is None else named & caller.projects

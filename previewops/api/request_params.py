@@ -18,7 +18,7 @@ from previewops.contract.violations import shorten_report
 from previewops.errors import InvalidPayload, Violation
 from previewops.formatting import parse_age_ms
 from previewops.message_formatting import describe_value, escape_unprintable, json_pointer, shorten
-from previewops.queue.due_time import DueTime, InvalidDueTime
+from previewops.queue.due_time import DueTime
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -104,16 +104,15 @@ class RequestParams:
         return self.choice(name, ("1", "true", "0", "false")) in ("1", "true")
 
     def due_time(self, name: str, now_ms: int) -> DueTime | None:
-        """Returns the earliest start of a job; None if it is missing. ``now_ms`` bounds it."""
+        """Returns the earliest start of a job; None if it is missing. ``now_ms`` bounds it.
+
+        Raises:
+            InvalidDueTime: it has no zone, or is too far ahead.
+        """
         text = self.text(name, max_length=MAX_DUE_TIME_LENGTH)
         if text is None:
             return None
-        text = _UNESCAPED_PLUS.sub("+", text)
-        try:
-            return DueTime.from_source(text, now_ms=now_ms)
-        except InvalidDueTime as error:
-            self.add_violation(name, "due-time", "is not a time with a zone or a delay", error.allowed)
-            return None
+        return DueTime.from_source(_UNESCAPED_PLUS.sub("+", text), now_ms=now_ms, name=name)
 
     def integer(self, name: str, *, minimum: int, maximum: int, default: int) -> int:
         """Returns an integer; in a query it is a string of digits."""

@@ -141,7 +141,9 @@ async def test_deletion_over_rest(redis_url: str, tmp_path: Path) -> None:
         assert response.json() == {"jobId": "a", "status": "deleted", "was": "waiting", "bundle": False}
         require_problem(await api.client.delete(f"{JOBS}/a?bundle=1"), 404, "not-found")
         require_problem(await api.client.delete(f"{JOBS}/a?bundle=yes"), 400, "bad-parameter")
-        require_problem(await api.client.delete(f"{JOBS}/a?project=lessons"), 400, "bad-parameter")
+        await api.queue_driver.submit(raw_payload("b"))
+        require_problem(await api.client.delete(f"{JOBS}/b?project=other"), 404, "not-found")
+        assert (await api.client.delete(f"{JOBS}/b?project=lessons")).json()["status"] == "cancelled"
 
 
 async def test_a_token_deletes_jobs_of_its_projects_with_the_scope_operate(

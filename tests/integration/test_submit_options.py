@@ -86,7 +86,7 @@ async def test_jobs_for_later_over_rest(redis_url: str, tmp_path: Path) -> None:
         assert past.json()["status"] == "waiting"
         for value in ("2026-12-24T18:00:00", "tomorrow", "2099-01-01T00:00:00Z", "%2B367d", "+2h+2h"):
             problem = await api.client.post(f"{JOBS}?notBefore={value}", json=raw_payload("e"))
-            assert require_problem(problem, 400, "bad-parameter")["errors"][0]["pointer"] == "/notBefore"
+            assert require_problem(problem, 422, "invalid-due-time")["detail"].startswith("notBefore: found ")
         (claim,) = await api.queue_driver.claim(9)
         assert claim.job_id == "d", "nothing starts early"
         assert (await api.client.delete(f"{JOBS}/b")).json()["was"] == "delayed"
