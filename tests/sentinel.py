@@ -114,7 +114,7 @@ def _sentinel(folder: Path, port: int, primary: int) -> RedisProcess:
         f"sentinel failover-timeout {SERVICE} 5000\n"
         # RedisProcess pings it without a login.
         "user default on nopass -@all +ping\n"
-        f"user {USER} on >{PASSWORD} +sentinel +subscribe +ping +@connection &+switch-master\n"
+        f"user {USER} on >{PASSWORD} +sentinel +subscribe +ping +@connection &+switch-master &+promoted-slave\n"
     )
     as_sentinel = f'exec "$0" {shlex.quote(str(file))} --sentinel "$@"'
     options = ("--port", str(port), "--bind", "127.0.0.1")

@@ -1,16 +1,19 @@
 """Listens to one Sentinel for a change of the primary, which closes connections to the old one.
 
 In a planned hand-over the old primary lives on, and accepts writes until its Sentinel demotes it, which takes up to
-ten seconds. Those writes are lost.
+ten seconds. Those writes are lost. The Sentinel that carries out the hand-over names the new primary as soon as that
+is promoted, but sends ``+switch-master`` a second later, when the other replicas follow. Other Sentinels send it at
+once.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from redis.asyncio.connection import Connection
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 START_DELAY_S = 1.0
 """A command that ends before needs no listener."""
@@ -21,6 +24,7 @@ CHECK_INTERVAL_S = 10.0
 RETRY_PAUSE_S = 1.0
 
 _CHANNEL = "+switch-master"
+_EARLY_CHANNEL = "+promoted-slave"
 
 
 class SwitchListener:
@@ -63,8 +67,11 @@ class SwitchListener:
         connection = self._connection()
         try:
             await connection.connect()
-            await connection.send_command("SUBSCRIBE", _CHANNEL)
-            await connection.read_response()
+            await _subscribe(connection, _CHANNEL)
+            with suppress(
+                NoPermissionError
+            ):  # a user of Sentinel may lack it; the change is then noticed later
+                await _subscribe(connection, _EARLY_CHANNEL)
             while True:
                 await self._check()
                 message = await connection.read_response(timeout=CHECK_INTERVAL_S)
@@ -73,3 +80,8 @@ class SwitchListener:
                     await connection.read_response()
         finally:
             await connection.disconnect(nowait=True)
+
+
+async def _subscribe(connection: Connection, channel: str) -> None:
+    await connection.send_command("SUBSCRIBE", channel)
+    await connection.read_response()
