@@ -176,9 +176,8 @@ async def run(rounds: int, folder: Path) -> None:
     print(
         f"{when}, {os.cpu_count()} processors, Python {platform.python_version()}, load {load_after:.1f} after"
     )
-    print(
-        f"{version}, {rounds} rounds, down-after-milliseconds {DOWN_AFTER_MS}; s since the fault, median and maximum"
-    )
+    print(f"{name} {version}, {rounds} rounds, down-after-milliseconds {DOWN_AFTER_MS}")
+    print("s since the fault until a Sentinel names another primary to clients, and a new job is done")
     print(f"{'':<32}Sentinel names   a job is done  without Sentinel  crashes")
     print("\n".join(lines))
     print(f"  {alive} of {len(workers)} workers are alive")
