@@ -243,6 +243,6 @@ def test_row_28_a_download_ends_complete_or_with_an_error_when_its_bundle_is_pru
         (listed,) = store.list_bundles()
         assert store.remove(listed)
         assert head + reader.read() == contents("one")[first.name]
-    with pytest.raises(BundleNotFound, match="was removed|does not exist"):
+    with pytest.raises(BundleNotFound, match=r"was removed|does not exist"):
         second.read()
     assert list((tmp_path / ".staging").iterdir()) == []
