@@ -83,8 +83,10 @@ async def wait_until_named(servers: RedisHosts, old: Host) -> Host:
     """Waits until a Sentinel names another primary to clients; returns its host."""
 
     async def is_another() -> Host | None:
-        named = await asyncio.gather(*(servers.named(host) for host in servers.hosts))
-        return next((host for host in named if host != old), None)
+        for named in await asyncio.gather(*(servers.named(host) for host in servers.hosts)):
+            if named != old and (await servers.role(named))[0] == "master":
+                return named
+        return None
 
     return await poll_until(is_another)
 
