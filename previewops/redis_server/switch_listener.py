@@ -68,9 +68,8 @@ class SwitchListener:
         try:
             await connection.connect()
             await _subscribe(connection, _CHANNEL)
-            with suppress(
-                NoPermissionError
-            ):  # a user of Sentinel may lack it; the change is then noticed later
+            # A user of Sentinel may lack the permission: the change is noticed later.
+            with suppress(NoPermissionError):
                 await _subscribe(connection, _EARLY_CHANNEL)
             while True:
                 await self._check()
