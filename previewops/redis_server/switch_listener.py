@@ -32,11 +32,13 @@ class SwitchListener:
 
     Args:
         connection: returns a connection to the Sentinel that replied last, not yet connected.
-        check: asks the Sentinels for the primary; called before and after each subscription, and after each message.
-            Raises redis-py's errors.
+        check: asks the Sentinels for the primary; called before and after each subscription, and after each message
+            with the connection that it came from: that Sentinel knows more than the others. Raises redis-py's errors.
     """
 
-    def __init__(self, connection: Callable[[], Connection], check: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, connection: Callable[[], Connection], check: Callable[[Connection | None], Awaitable[None]]
+    ) -> None:
         self._connection = connection
         self._check = check
         self._task: asyncio.Task[None] | None = None
@@ -58,7 +60,7 @@ class SwitchListener:
         while True:
             try:
                 # Finds a Sentinel that replies, for the subscription.
-                await self._check()
+                await self._check(None)
                 await self._listen()
             except (RedisError, OSError):
                 await asyncio.sleep(RETRY_PAUSE_S)
@@ -71,12 +73,13 @@ class SwitchListener:
             # A user of Sentinel may lack the permission: the change is noticed later.
             with suppress(NoPermissionError):
                 await _subscribe(connection, _EARLY_CHANNEL)
+            await self._check(None)
             while True:
-                await self._check()
                 message = await connection.read_response(timeout=CHECK_INTERVAL_S)
                 if message is None:
                     await connection.send_command("PING")
                     await connection.read_response()
+                await self._check(connection if message else None)
         finally:
             await connection.disconnect(nowait=True)
 

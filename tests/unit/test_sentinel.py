@@ -119,7 +119,7 @@ async def test_the_listener_hears_of_a_promotion_if_its_user_may(
     monkeypatch.setattr(switch_listener, "START_DELAY_S", 0)
     channels: list[str] = []
     messages: asyncio.Queue[str] = asyncio.Queue()
-    checks: asyncio.Queue[None] = asyncio.Queue()
+    checks: asyncio.Queue[Connection | None] = asyncio.Queue()
 
     class Listening(FakeSentinels):
         async def send_command(self, *args: Any, **options: Any) -> None:
@@ -132,17 +132,26 @@ async def test_the_listener_hears_of_a_promotion_if_its_user_may(
                 raise NoPermissionError("no permission for this channel")
             return ["subscribe"]
 
-    async def check() -> None:
-        checks.put_nowait(None)
+    async def check(reporter: Connection | None) -> None:
+        checks.put_nowait(reporter)
 
     FakeSentinels.replies, FakeSentinels.asked = {"a": OLD}, []
     listener = switch_listener.SwitchListener(lambda: Listening(host="a"), check)
     listener.start()
     messages.put_nowait("a change")
-    for _ in range(3):
-        await checks.get()
+    reporters = [await checks.get() for _ in range(3)]
+    assert [reporter and reporter.host for reporter in reporters] == [None, None, "a"]
     assert channels == ["+switch-master", "+promoted-slave"]
     await listener.stop()
+
+
+async def test_the_sentinel_that_reports_a_promotion_is_asked_first() -> None:
+    sentinels = locator(OLD, OLD, NEW)
+    await sentinels.locate()
+    asked()
+    await sentinels._check(FakeSentinels(host="c", port=26379))
+    assert asked() == "c"
+    assert CHANGES == ["change"]
 
 
 async def test_a_wait_for_another_primary_ends_when_one_is_named() -> None:
