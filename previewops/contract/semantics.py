@@ -54,6 +54,7 @@ def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator
     if isinstance(audio, dict):
         yield from _audio(audio, types, policy)
     yield from _options(request.get("options"))
+    yield from _logo(request.get("options"), policy)
     yield from _webhook(request.get("options"), policy)
 
 
@@ -174,6 +175,13 @@ def _media_type(uri: DataUri, type_: object, path: Path) -> Iterator[Violation]:
         message = f"has a media type other than {type_}"
         allowed = " or ".join(f"data:{prefix}{'…' if prefix.endswith('/') else ''}" for prefix in prefixes)
         yield Violation(json_pointer(path), "uri-media-type", message, quote(uri.media_type), allowed)
+
+
+def _logo(options: object, policy: AssetPolicy | None) -> Iterator[Violation]:
+    brand = options.get("brand") if isinstance(options, dict) else None
+    logo = brand.get("logo") if isinstance(brand, dict) else None
+    if isinstance(logo, dict):
+        yield from _address(logo.get("uri"), "image", (_REQUEST, "options", "brand", "logo", "uri"), policy)
 
 
 def _webhook(options: object, policy: AssetPolicy | None) -> Iterator[Violation]:
