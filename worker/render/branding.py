@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from previewops.job_errors import PermanentJobError
+from previewops.message_formatting import join_names
+from previewops.theme_names import BUILT_IN_THEMES
 from previewops.worker.assets.opener import AssetRef
 from previewops.worker.render.theme import (
     BODY_CONTRAST,
@@ -17,7 +19,7 @@ from previewops.worker.render.theme import (
     parse_hex,
     with_accent,
 )
-from previewops.worker.themes.definition import BUILT_IN, ThemeDefinition
+from previewops.worker.themes.definition import ThemeDefinition
 
 Corner = Literal["top-start", "top-end", "bottom-start", "bottom-end"]
 DEFAULT_CORNER: Corner = "top-end"
@@ -51,7 +53,7 @@ def read_look(options: Mapping[str, Any], definition: ThemeDefinition | None) ->
         PermanentJobError: theme-unknown: they name a theme and there is no ``definition``.
     """
     name = options.get("theme")
-    if name is not None and name not in BUILT_IN and definition is None:
+    if name is not None and name not in BUILT_IN_THEMES and definition is None:
         raise unknown_theme(name, ())
     theme = choose_theme(name, options.get("background"))
     brand: Mapping[str, Any] = options.get("brand", {})
@@ -66,13 +68,13 @@ def read_look(options: Mapping[str, Any], definition: ThemeDefinition | None) ->
     return theme, _read_brand(brand, definition, notes)
 
 
-def unknown_theme(name: str, names: tuple[str, ...], *, hint: str = "") -> PermanentJobError:
+def unknown_theme(name: str, names: tuple[str, ...]) -> PermanentJobError:
     """Returns the error of a payload whose theme this host lacks; ``names`` are those in PREVIEW_THEMES."""
-    allowed = ", ".join((*BUILT_IN, *names))
+    allowed = join_names((*BUILT_IN_THEMES, *names))
     return PermanentJobError(
         "theme-unknown",
         f"options.theme: found {name}, allowed {allowed}",
-        hint=hint or "put its file into the folder PREVIEW_THEMES of every worker, or correct the name",
+        hint="put its file into the folder PREVIEW_THEMES of every worker, or correct the name",
         found=name,
         allowed=allowed,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from previewops.worker.render.branding import Corner
 from previewops.worker.render.layout.frames import FrameLayout, LogoPlace, PlacedText, Role
@@ -15,7 +16,7 @@ from previewops.worker.render.layout.geometry import Box, Size
 from previewops.worker.render.layout.type_scale import LayoutMetrics
 from previewops.worker.render.storyboard import Storyboard
 from previewops.worker.render.text.fonts import FontWeight
-from previewops.worker.render.text.typesetting import Typesetter
+from previewops.worker.render.text.typesetting import TextBlock, Typesetter
 
 SMALLEST_FOOTED = 160  # pixels of the short side; a footer on a smaller frame would not be readable
 _STEP_UNITS, _TITLE_UNITS = 6, 8  # units of the grid: height of a logo that is not wide
@@ -25,6 +26,7 @@ _SMALLEST_LOGO = 14  # pixels
 _WIDE_RATIO = 2.2  # aspect ratio from which a logo is lower than its row
 _WIDE_POWER, _TALL_POWER, _TALLEST = 0.4, 0.3, 1.4  # how much lower wide logos are, and taller tall ones
 _MAX_WIDTH = 0.3  # of the frame
+_SMALLEST_FOOTER = 0.8  # of the small type size
 _MAX_ENLARGEMENT = 1.5  # of the pixels of a logo
 
 
@@ -53,9 +55,9 @@ class BrandBoxes:
     def metrics(self, storyboard: Storyboard) -> LayoutMetrics:
         """Returns the lengths of step frames, with the room that logo and footer take."""
         metrics = plain_metrics(storyboard)
-        logo = self._logo_size(metrics, _STEP_UNITS)
+        logo = self._corner_box(metrics, _STEP_UNITS)
         head = logo.height if logo and self._is_at_top else 0
-        return replace(metrics, head=head, foot=self._foot(metrics, logo if not head else None))
+        return replace(metrics, head=head, foot=self._foot(metrics, metrics.safe, logo))
 
     @property
     def _is_at_top(self) -> bool:
@@ -87,7 +89,7 @@ class BrandBoxes:
         on_picture = any(placement.bleeds for placement in frame.placements)
         _, logo = self.step_row(metrics, Size(1, metrics.badge))
         logo = logo or self._corner_box(metrics, _STEP_UNITS)
-        footer = self._fit_footer(metrics, metrics.safe, logo, "on_picture" if on_picture else "muted")
+        footer = self._place_footer(metrics, metrics.safe, logo, "on_picture" if on_picture else "muted")
         scrim = frame.scrim
         if on_picture and scrim is None and footer is not None:
             scrim = metrics.content.bottom
@@ -105,8 +107,8 @@ class BrandBoxes:
         inside = logo if logo and _meets(logo, area) else None
         top = area.top
         if inside and self._is_at_top:
-            top, inside = inside.bottom + metrics.gutter, None
-        bottom = area.bottom - self._foot(metrics, inside.size if inside else None)
+            top = inside.bottom + metrics.gutter
+        bottom = area.bottom - self._foot(metrics, area, inside)
         return Box(area.left, min(top, bottom - 1), area.right, bottom)
 
     def on_title_card(self, frame: FrameLayout, metrics: LayoutMetrics, area: Box) -> FrameLayout:
@@ -117,7 +119,7 @@ class BrandBoxes:
         cells = [placement.cell for placement in frame.placements]
         on_picture = logo is not None and any(_meets(logo, cell) for cell in cells)
         beside = logo if logo and _meets(logo, area) else None
-        footer = self._fit_footer(metrics, area, beside, "muted")
+        footer = self._place_footer(metrics, area, beside, "muted")
         return replace(frame, logo=self._place(logo, metrics, on_picture), footer=footer)
 
     def _logo_size(self, metrics: LayoutMetrics, units: float) -> Size | None:
@@ -133,34 +135,51 @@ class BrandBoxes:
         left = safe.left if self._is_at_start else safe.right - size.width
         return Box.at(left, safe.top if self._is_at_top else safe.bottom - size.height, size)
 
-    def _foot(self, metrics: LayoutMetrics, logo: Size | None) -> int:
-        """Returns the height of the bottom row, with the ``logo`` in it, and of the space above it."""
-        row = max(metrics.small if self.footer else 0, logo.height if logo else 0)
+    def _foot(self, metrics: LayoutMetrics, area: Box, logo: Box | None) -> int:
+        """Returns the height of the bottom row of ``area``, with a ``logo`` in it, and of the space above it."""
+        footer = self._fit_footer(metrics, area, logo)
+        row = max(footer.height if footer else 0, logo.height if logo and not self._is_at_top else 0)
         return row + max(5, metrics.units(_SPACE_UNITS)) if row else 0
 
-    def _fit_footer(
+    def _footer_span(self, metrics: LayoutMetrics, area: Box, logo: Box | None) -> tuple[int, int]:
+        """Returns left and right edge of the room for the footer, beside a ``logo`` that is in its row."""
+        if logo is None or self._is_at_top:
+            return area.left, area.right
+        space = metrics.gutter + _padding(metrics)
+        return (logo.right + space, area.right) if self._is_at_start else (area.left, logo.left - space)
+
+    def _fit_footer(self, metrics: LayoutMetrics, area: Box, logo: Box | None) -> TextBlock | None:
+        """Fits the footer on one line, else on two."""
+        left, right = self._footer_span(metrics, area, logo)
+        size = metrics.small
+        if not self.footer or right - left < 4 * size:
+            return None
+        one, two = (
+            partial(
+                self.typesetter.fit,
+                self.footer,
+                FontWeight.REGULAR,
+                width=right - left,
+                height=size * (3 * lines - 2),
+                size=size,
+                min_size=max(9, round(size * _SMALLEST_FOOTER)),
+                max_lines=lines,
+            )
+            for lines in (1, 2)
+        )
+        block = one()
+        return two() if block.truncated else block
+
+    def _place_footer(
         self, metrics: LayoutMetrics, area: Box, logo: Box | None, role: Role
     ) -> PlacedText | None:
-        """Fits the footer into the bottom row of ``area``, beside a ``logo`` that is in this row."""
-        row = Box(area.left, area.bottom - metrics.small, area.right, area.bottom)
-        if logo is not None and not self._is_at_top:
-            space = metrics.gutter + _padding(metrics)
-            left = logo.right + space if self._is_at_start else row.left
-            right = row.right if self._is_at_start else logo.left - space
-            row = Box(left, min(row.top, logo.top), right, row.bottom)
-        if not self.footer or row.width < 4 * metrics.small:
+        """Places the footer in the bottom row of ``area``, beside a ``logo`` that is in this row."""
+        block = self._fit_footer(metrics, area, logo)
+        if block is None:
             return None
-        block = self.typesetter.fit(
-            self.footer,
-            FontWeight.REGULAR,
-            width=row.width,
-            height=metrics.small,
-            size=metrics.small,
-            min_size=max(9, round(metrics.small * 0.8)),
-            max_lines=1,
-        )
-        top = row.top + (row.height - block.height) // 2
-        return PlacedText(block, row.left, row.right, top, role, "start")
+        left, right = self._footer_span(metrics, area, logo)
+        row = max(block.height, logo.height if logo and not self._is_at_top else 0)
+        return PlacedText(block, left, right, area.bottom - (row + block.height) // 2, role, "start")
 
     def _place(self, logo: Box | None, metrics: LayoutMetrics, on_picture: bool) -> LogoPlace | None:
         if logo is None:
