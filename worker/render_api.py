@@ -87,7 +87,7 @@ def render(
     ``request`` is a payload, or its ``previewRequest`` alone; ``dryRun`` is ignored. ``opener`` opens assets: by
     default ``data:`` uris and files under the current folder. ``fonts`` are used beside the package's own: by default
     none, so that every machine renders the same pictures. ``themes`` is a folder of theme files. ``progress``
-    receives the completed share, 0..1, and a phase. Files of an earlier bundle in ``out`` with the same names are replaced.
+    receives the completed share, 0..1, and a phase. Files of an earlier bundle with the same names are replaced.
 
     Raises:
         InvalidPayload: ``request`` violates the contract.

@@ -339,7 +339,7 @@ def _collect_demands(
         uses[logo.ref.id] = 1
         for place in (*(layout.logo for layout in layouts), sheet_logo):
             if place is not None:
-                need(logo.ref.id, place.box.size)
+                need(logo.ref.id, place.decode_size)
     for image in storyboard.images:
         picture = inspected[image.ref.id].picture
         if picture is not None and storyboard.thumbnail is not None:

@@ -11,6 +11,7 @@ from previewops.worker.render.text.typesetting import TextBlock
 
 Role = Literal["ink", "muted", "accent_ink", "on_accent", "faint", "on_picture"]
 Align = Literal["text", "start", "centre", "end"]
+_LOGO_DETAIL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,11 @@ class LogoPlace:
     padding: int
     at_left: bool
     on_picture: bool
+
+    @property
+    def decode_size(self) -> Size:
+        """The size to decode the logo at, pixels: what its transparent margins leave has to fill the box."""
+        return Size(self.box.width * _LOGO_DETAIL, self.box.height * _LOGO_DETAIL)
 
 
 @dataclass(frozen=True, slots=True)
