@@ -29,6 +29,7 @@ from tests.docs.pictures import IMAGES, MOVING, PICTURES, SIDE
 DOCUMENT = ROOT / "docs" / "rendering-options.md"
 PLACES = {
     "options": "previewRequest.options",
+    "options.brand": "previewRequest.options.brand",
     "steps[]": "previewRequest.steps[]",
     "assets[]": "previewRequest.assets[]",
     "audio": "previewRequest.audio",

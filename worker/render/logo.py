@@ -15,6 +15,10 @@ from previewops.worker.render.shapes import fill_rounded, paste_rounded
 from previewops.worker.render.storyboard import Storyboard
 
 
+# More is seen of a logo than of a picture: without its name it is another one.
+_LEAST_CONTRAST, _HIDDEN_SHARE = 2.0, 0.25
+
+
 @dataclass(slots=True)
 class LogoPainter:
     """Draws the logo of one storyboard."""
@@ -34,7 +38,13 @@ class LogoPainter:
         if logo.mode != "RGBA":
             paste_rounded(image, logo, box, min(radius, place.padding))
             return
-        ground = choose_ground(logo, theme.background, theme.backing)
+        ground = choose_ground(
+            logo,
+            theme.background,
+            theme.backing,
+            least_contrast=_LEAST_CONTRAST,
+            hidden_share=_HIDDEN_SHARE,
+        )
         if place.on_picture or ground != theme.background:
             box = box.moved(place.padding if place.at_left else -place.padding)
             plate = box.grown(place.padding)

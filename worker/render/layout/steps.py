@@ -162,7 +162,7 @@ class StepFrames:
         width = min(content.width, metrics.body * 32)
         text = self._fit_text(step.text, width, round(content.height * 0.24), _at_most(metrics.body, title))
         foot = content.bottom - text.height - (metrics.gap if text.lines else 0)
-        top = header + round(metrics.gap * 0.9)
+        top = max(header + round(metrics.gap * 0.9), metrics.below_head.top)
         area = Box(content.left, top, content.right, max(top + 1, foot))
         placed = self.placer.place(pictures, area, step.layout)
         placed = placed.moved(area.left - placed.bounds.left)
@@ -179,7 +179,7 @@ class StepFrames:
         badge, number = self._badge(step)
         title, text = self._fit_texts(step, content.width, round(content.height * 0.36), metrics.heading)
         top = content.bottom - _height(title, text)
-        area_top = self._row_bottom(badge) + metrics.gap
+        area_top = max(self._row_bottom(badge) + metrics.gap, metrics.below_head.top)
         area_bottom = top - (metrics.gutter if top < content.bottom else 0)
         area = Box(content.left, area_top, content.right, max(area_top + 1, area_bottom))
         placed = self.placer.place(pictures, area, step.layout)

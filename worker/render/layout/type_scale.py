@@ -112,5 +112,5 @@ class LayoutMetrics:
         content = self.content
         if not self.head:
             return content
-        top = content.top + max(self.head, self.badge) + self.gap
+        top = content.top + max(self.head, self.badge) + round(self.gap * 1.5)
         return Box(content.left, min(top, content.bottom - 1), content.right, content.bottom)
