@@ -14,7 +14,6 @@ from previewops.worker.render.picture_cache import PictureCache
 from previewops.worker.render.shapes import fill_rounded, paste_rounded
 from previewops.worker.render.storyboard import Storyboard
 
-
 # More is seen of a logo than of a picture: without its name it is another one.
 _LEAST_CONTRAST, _HIDDEN_SHARE = 2.0, 0.25
 
