@@ -273,6 +273,12 @@ class Settings:
         "Font files or folders to use before the bundled fonts, separated by ':'.",
         shown="only the bundled fonts and the system's",
     )
+    themes: Path | None = _setting(
+        None,
+        _folder,
+        "Folder of theme files, NAME.toml each; options.theme chooses one. The same on all hosts.",
+        shown="only light and dark",
+    )
     asset_hosts: tuple[HostPattern, ...] = _setting(
         (),
         _hosts,

@@ -34,6 +34,7 @@ COMMANDS = {
     "up": LazyCommand("previewops.cli.up:up", "Run everything on this machine; --demo submits sample jobs."),
     "submit": LazyCommand("previewops.cli.submit:submit", "Submit jobs from files or standard input."),
     "validate": LazyCommand("previewops.cli.validate:validate", "Report every violation in a payload."),
+    "themes": LazyCommand("previewops.cli.themes:themes", "List themes, and draw samples of them."),
     "render": LazyCommand("previewops.cli.render:render", "Render a payload in this process, without Redis."),
     "status": LazyCommand("previewops.cli.status:status", "Show one job."),
     "jobs": LazyCommand("previewops.cli.jobs:jobs", "List jobs, newest first."),
