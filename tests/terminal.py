@@ -60,7 +60,7 @@ class Terminal:
             check=True,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
         )
         return done.stdout
 

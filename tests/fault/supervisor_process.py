@@ -145,7 +145,7 @@ def suspend(worker_pid: int, which: str) -> None:
         process.suspend()
 
 
-async def survivors(family: list[psutil.Process], within_s: float = 30) -> list[psutil.Process]:
+async def survivors(family: list[psutil.Process], within_s: float = 60) -> list[psutil.Process]:
     """Returns the processes that do not exit in time. Zombies do not count: not every init reaps adopted children."""
     _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=within_s)
     return [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]

@@ -374,7 +374,7 @@ def test_an_asset_is_downloaded_once_and_holds_no_descriptor(tmp_path: Path) -> 
         with pytest.raises(PermanentJobError) as caught:
             opener.open(asset, max_bytes=5)
         assert caught.value.code == "asset-too-large"
-        assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+        assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
         assert len(server.requests) == 1
         assert len(spool_files(tmp_path)) == 1
         fetched.close()
