@@ -32,10 +32,12 @@ from previewops.snapshot.model import Snapshot
 from previewops.snapshot.reader import SnapshotReader
 from previewops.states import JobState
 from previewops.stores.objects.store import ObjectStore
-from tests.fault.worker_template import ForkedProcess, can_be_forked, worker_template
+from tests.fault.process_template import ForkedProcess, can_be_forked, process_template
 
 PROJECT = "faults"
 PATIENCE_S = 60.0
+
+MODULE = "tests.fault.worker_under_test"
 
 LEDGER = "PREVIEW_FAULT_LEDGER"
 """Variable that names a file; each check adds a line to it, for tests/fault/report.py."""
@@ -71,12 +73,10 @@ class WorkerUnderTest:
         self.process: subprocess.Popen[bytes] | ForkedProcess
         with log.open("ab") as out:
             if fork and not prefix and can_be_forked(environ):
-                self.process = worker_template().start(name, environ, out)
+                self.process = process_template().start(MODULE, name, env=environ, log=out)
                 return
             self.process = subprocess.Popen(
-                die_with_parent_argv(
-                    [*prefix, sys.executable, "-m", "tests.fault.worker_under_test", name], signal.SIGKILL
-                ),
+                die_with_parent_argv([*prefix, sys.executable, "-m", MODULE, name], signal.SIGKILL),
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

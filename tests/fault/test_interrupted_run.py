@@ -30,7 +30,7 @@ pytestmark = [
 TIMEOUT_S = 100.0
 PROGRAMS = (
     "redis",
-    "worker_under_test",
+    "process_template",
     "previewops up",
     "fork_server",
     "tmux",

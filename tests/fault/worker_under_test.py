@@ -1,7 +1,4 @@
-"""A worker process that executes faults: ``python -m tests.fault.worker_under_test NAME``.
-
-With ``--template HANDLE`` it is the template of tests/fault/worker_template.py.
-"""
+"""A worker process that executes faults: ``python -m tests.fault.worker_under_test NAME``."""
 
 import os
 import sys
@@ -10,10 +7,8 @@ from previewops.logs.setup import configure_logging
 from previewops.process.init import run_as_init
 from previewops.settings import Settings
 from previewops.worker.main import run_worker
-from tests.fault.worker_template import fork_workers
 
 if __name__ == "__main__":
-    name = fork_workers(int(sys.argv[2])) if sys.argv[1] == "--template" else sys.argv[1]
     run_as_init()
     settings = Settings.from_env(os.environ)
     configure_logging(settings)
@@ -21,7 +16,7 @@ if __name__ == "__main__":
     run_worker(
         settings,
         redis_url=settings.redis_url,
-        worker_id=name,
+        worker_id=sys.argv[1],
         build_task="tests.fault.faulty_render:build",
         confined=False,
     )

@@ -1,14 +1,16 @@
-"""Starts workers under test as forks of one process that has imported the worker.
+"""Starts workers and supervisors under test as forks of one process that has imported the program.
 
-Most of a start is Python and its imports, and the tests of faults start hundreds of workers. A fork is a process of
+Most of a start is Python and its imports, and the tests of faults start hundreds of processes. A fork is a process of
 its own, with its own environment, session and log; only its command line is that of the template.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -28,34 +30,40 @@ MAX_REQUEST_BYTES = 100_000
 """Less than a Unix socket's send buffer."""
 _NUMBER = struct.Struct("i")
 _READ_BY_PYTHON_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "TZ")
+_IMPORTED = (
+    "previewops.cli.supervise",
+    "previewops.logs.setup",
+    "previewops.supervisor.factory",
+    "previewops.worker.main",
+)
 
 
 def can_be_forked(env: Mapping[str, str]) -> bool:
-    """Returns whether a worker does the same in a fork as in a program started with ``env``."""
+    """Returns whether a program does the same in a fork as in a process started with ``env``."""
     changed = [name for name in env if env[name] != os.environ.get(name) and name != "PYTHONPATH"]
     return sys.platform == "linux" and not any(name.startswith(_READ_BY_PYTHON_AT_START) for name in changed)
 
 
 class ForkedProcess:
-    """A worker. It has the methods of ``subprocess.Popen`` that tests use."""
+    """A process under test. It has the methods of ``subprocess.Popen`` that tests use."""
 
     def __init__(self, channel: socket.socket) -> None:
         pid, handles, _, _ = socket.recv_fds(channel, _NUMBER.size, 1)
-        assert pid, "the template of the workers has ended"
+        assert pid, "the template has ended"
         self.pid: int = _NUMBER.unpack(pid)[0]
         (self._pidfd,) = handles
         self._channel = channel
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Returns the exit status, negative for a signal, and None while the worker runs."""
+        """Returns the exit status, negative for a signal, and None while it runs."""
         return self._status(0)
 
     def wait(self, timeout: float | None = None) -> int:
         """Waits for the exit and returns its status."""
         status = self._status(timeout)
         if status is None:
-            raise subprocess.TimeoutExpired(f"worker {self.pid}", timeout or 0)
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
         return status
 
     def send_signal(self, signum: signal.Signals) -> None:
@@ -76,60 +84,61 @@ class ForkedProcess:
 
 
 @cache
-def worker_template() -> WorkerTemplate:
+def process_template() -> ProcessTemplate:
     """Returns the template of this process."""
-    return WorkerTemplate()
+    return ProcessTemplate()
 
 
-class WorkerTemplate:
-    """The process that has imported the worker. It and its workers end with the process that started it."""
+class ProcessTemplate:
+    """The process that has imported the program. It and its forks end with the process that started it."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fault.worker_under_test", "--template", str(theirs.fileno())],
+                [sys.executable, "-m", __name__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 cwd=Path(__file__).parents[2],
                 stdin=subprocess.DEVNULL,
             )
 
-    def start(self, name: str, env: Mapping[str, str], log: IO[bytes]) -> ForkedProcess:
-        """Starts a worker that writes its output to ``log``."""
-        request = json.dumps({"name": name, "env": dict(env)}).encode()
+    def start(self, module: str, *arguments: str, env: Mapping[str, str], log: IO[bytes]) -> ForkedProcess:
+        """Starts ``python -m module arguments`` with its output in ``log``."""
+        request = json.dumps({"module": module, "arguments": arguments, "env": dict(env)}).encode()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             socket.send_fds(self._socket, [request], [theirs.fileno(), log.fileno()])
         return ForkedProcess(ours)
 
 
-def fork_workers(handle: int) -> str:
-    """Forks for each request, until the tests end. Returns in each worker, with its name."""
+def _serve(requests: socket.socket) -> None:
+    """Forks for each request, until the tests end. A program leaves this function in its own process."""
+    for name in _IMPORTED:
+        importlib.import_module(name)
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # reaps the processes that report
-    with socket.socket(fileno=handle) as requests:
-        while True:
-            request, handles, _, _ = socket.recv_fds(requests, MAX_REQUEST_BYTES, 2)
-            if not request:
-                os._exit(0)
-            if os.fork() == 0:
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                requests.close()
-                return _fork_worker(json.loads(request), *handles)
-            for received in handles:
-                os.close(received)
+    while True:
+        request, handles, _, _ = socket.recv_fds(requests, MAX_REQUEST_BYTES, 2)
+        if not request:
+            return
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            requests.close()
+            _run_and_report(json.loads(request), *handles)
+            return
+        for received in handles:
+            os.close(received)
 
 
-def _fork_worker(request: dict[str, Any], caller: int, log: int) -> str:
-    """Forks and returns in the worker. The parent reports pid and status, and kills it if nobody waits for it."""
+def _run_and_report(request: dict[str, Any], caller: int, log: int) -> None:
+    """Runs the program in a process of its own and reports its pid and status. Kills it if nobody waits for it."""
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(caller)
-        _become_worker(request, log)
-        if not set_parent_death_signal(parent, signal.SIGKILL):
-            os._exit(1)
-        return str(request["name"])
+        if set_parent_death_signal(parent, signal.SIGKILL):
+            _run(request, log)
+        return
     ended = os.pidfd_open(pid)
     with socket.socket(fileno=caller) as reply, suppress(BrokenPipeError):
         socket.send_fds(reply, [_NUMBER.pack(pid)], [ended])
@@ -139,7 +148,7 @@ def _fork_worker(request: dict[str, Any], caller: int, log: int) -> str:
     os._exit(0)
 
 
-def _become_worker(request: dict[str, Any], log: int) -> None:
+def _run(request: dict[str, Any], log: int) -> None:
     os.setsid()
     for target in (1, 2):
         os.dup2(log, target)
@@ -147,3 +156,10 @@ def _become_worker(request: dict[str, Any], log: int) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     time.tzset()
+    sys.argv[1:] = request["arguments"]
+    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as from_tests:
+        _serve(from_tests)
