@@ -63,7 +63,7 @@ class SupervisorProcess:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        await asyncio.to_thread(psutil.wait_procs, family, timeout=20)
+        await asyncio.to_thread(psutil.wait_procs, family, timeout=60)
         self.process.wait()
 
     def signal(self, signum: signal.Signals) -> None:

@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="processes are guarded on Linux only"),
 ]
 
-TIMEOUT_S = 100.0
+TIMEOUT_S = 180.0
 PROGRAMS = (
     "redis",
     "process_template",

@@ -392,7 +392,7 @@ async def test_stock_client_aborts_a_job(redis_url: str, state: str) -> None:
                 attempt_json=attempt_json(),
                 message="x",
             )
-        aborting = asyncio.create_task(job.abort(timeout=30))
+        aborting = asyncio.create_task(job.abort(timeout=60))
         while not await b.redis.zscore("arq:abort", "a"):
             pass
         # An idle worker claims as soon as a deferred job is due.

@@ -403,7 +403,7 @@ def test_a_download_that_ends_after_its_job_leaves_no_file(tmp_path: Path) -> No
 
     def respond(connection: socket.socket, path: str) -> None:
         requested.set()
-        go_on.wait(10)
+        go_on.wait(60)
         complete_response(CONTENT)(connection, path)
 
     with serving(respond) as server, ThreadPoolExecutor(1) as threads:
@@ -411,7 +411,7 @@ def test_a_download_that_ends_after_its_job_leaves_no_file(tmp_path: Path) -> No
         late = threads.submit(
             FileAssetOpener((), fetched).open, AssetRef("it", server.url()), max_bytes=10_000
         )
-        assert requested.wait(10)
+        assert requested.wait(60)
         fetched.close()
         go_on.set()
         with pytest.raises(TransientJobError):

@@ -813,7 +813,7 @@ def test_a_worker_that_does_not_close_its_pool_leaves_no_process(tmp_path: Path)
         assert line_of(worker).isdecimal()
         pidfds = family(worker, stack)
         (tmp_path / "go").touch()
-        assert worker.wait(20) == 0
+        assert worker.wait(60) == 0
         wait_gone(pidfds)
 
 
@@ -825,7 +825,7 @@ def test_signals_to_the_process_group_reach_only_the_worker(tmp_path: Path) -> N
             assert line_of(worker) == number.name
         (tmp_path / "go").touch()
         assert line_of(worker) == str({"pid": int(pid)})
-        assert worker.wait(20) == 0
+        assert worker.wait(60) == 0
 
 
 def test_the_child_imports_nothing_of_the_queue() -> None:
