@@ -1,4 +1,4 @@
-"""What makes the apps of all tests cheap: shared style sheets, and no frames that nobody looks at."""
+"""What makes the apps of all tests cheap, and the same on a busy machine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from textual._compositor import Compositor
 from textual._context import visible_screen_stack
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
+
+from previewops.tui.terminal import key_queue
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,4 +48,12 @@ def unseen_frames() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Compositor, "render_update", render_if_seen)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_keys() -> Iterator[None]:
+    """Waits for the effects of each key. A busy machine takes longer than a terminal's user would wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(key_queue, "KEY_TIMEOUT_S", 30.0)
         yield

@@ -34,7 +34,7 @@ from previewops.tui.options import Options
 from previewops.tui.protocols import ExaminedCallback, JobQuery, SnapshotQuery
 from tests.tui import scenes
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class ManualClock:
