@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -53,6 +54,7 @@ class ForkedProcess:
         self.pid: int = _NUMBER.unpack(pid)[0]
         (self._pidfd,) = handles
         self._channel = channel
+        self._lock = threading.Lock()
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
@@ -76,11 +78,16 @@ class ForkedProcess:
 
     def _status(self, timeout: float | None) -> int | None:
         if self.returncode is None and select.select([self._channel], [], [], timeout)[0]:
-            status = self._channel.recv(_NUMBER.size)
-            self.returncode = _NUMBER.unpack(status)[0] if status else -signal.SIGKILL
-            self._channel.close()
-            os.close(self._pidfd)
+            with self._lock:
+                if self.returncode is None:  # another thread may have received it
+                    self._receive_status()
         return self.returncode
+
+    def _receive_status(self) -> None:
+        status = self._channel.recv(_NUMBER.size)
+        self.returncode = _NUMBER.unpack(status)[0] if status else -signal.SIGKILL
+        self._channel.close()
+        os.close(self._pidfd)
 
 
 @cache
