@@ -94,7 +94,7 @@ async def test_closed_output_exits_141(program: Program, redis_url: str, argumen
     os.close(reading)
     with program.start(*arguments, stdout=writing, stderr=-1) as started:
         os.close(writing)
-        _, err = started.communicate(timeout=30)
+        _, err = started.communicate(timeout=60)
     assert started.returncode == 141
     assert b"Error" not in err
     assert b"Exception" not in err
@@ -105,7 +105,7 @@ def test_help_to_closed_output_exits_141(tmp_path: Path) -> None:
     os.close(reading)
     with Program(tmp_path).start("--help", stdout=writing, stderr=-1) as started:
         os.close(writing)
-        _, err = started.communicate(timeout=30)
+        _, err = started.communicate(timeout=60)
     assert started.returncode == 141
     assert err == b""
 
@@ -113,7 +113,7 @@ def test_help_to_closed_output_exits_141(tmp_path: Path) -> None:
 @pytest.mark.redis
 def test_output_to_full_disk(program: Program) -> None:
     with Path("/dev/full").open("wb") as full, program.start("stats", stdout=full, stderr=-1) as started:
-        _, err = started.communicate(timeout=30)
+        _, err = started.communicate(timeout=60)
     assert started.returncode == 1
     assert b"cannot write the output: No space left on device" in err
     assert b"Traceback" not in err

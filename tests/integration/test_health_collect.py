@@ -13,7 +13,8 @@ from previewops.health import RecentOutcomes, Status, Thresholds, evaluate
 from previewops.health.collect import collect_inputs
 from previewops.snapshot.history import History
 from previewops.snapshot.model import StoreReport
-from tests.object_servers import S3Server, free_port
+from tests.object_servers import S3Server
+from tests.ports import free_port
 from tests.queue_support import completed_job, payload, queue_fixture
 from tests.redis_server import RedisProcess
 

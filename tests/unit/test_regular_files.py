@@ -29,7 +29,7 @@ def pipe(folder: Path) -> Path:
     return folder / "pipe"
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", ["pipe", "folder", "zero"])
 async def test_special_files_are_rejected_at_once_everywhere(tmp_path: Path, kind: str) -> None:
     path = {"pipe": pipe, "folder": lambda folder: folder, "zero": lambda _: Path("/dev/zero")}[kind](
