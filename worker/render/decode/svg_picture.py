@@ -21,11 +21,14 @@ from previewops.worker.render.decode.open_picture import (
     scaled_up,
 )
 from previewops.worker.render.decode.srgb import drop_opaque_alpha, resize
+from previewops.worker.render.decode.svg_complexity import drawing_cost, local_name
 from previewops.worker.render.layout.geometry import Size
 
 _MAX_BYTES = 8 * 1024 * 1024
 _MAX_ELEMENTS = 50_000
 _MAX_DEPTH = 200
+_MAX_COST = 500_000
+_MAX_ATTRIBUTES = 500  # of one element: resvg compares each with all others
 _DEFAULT = (300.0, 150.0)  # CSS pixels, as browsers
 _MAX_SIDE = 100_000.0  # CSS pixels
 _LENGTH = re.compile(
@@ -68,13 +71,18 @@ class SvgPicture:
         source.file.seek(0)
         root = _parse(source)
         has_outside = _clean(root)
+        cost = drawing_cost(root)
+        if cost > _MAX_COST:
+            raise _too_complex(
+                source, f"{cost:.6g} elements when references are followed", f"at most {_MAX_COST}"
+            )
         natural = _set_natural_size(root)
         ElementTree.register_namespace("", _NAMESPACE)
         return cls(
             source,
             ElementTree.tostring(root, encoding="unicode"),
             natural,
-            any(_local(element) == "text" for element in root.iter()),
+            any(local_name(element) == "text" for element in root.iter()),
             (_OUTSIDE,) if has_outside else (),
         )
 
@@ -111,14 +119,15 @@ def _parse(source: PictureSource) -> ElementTree.Element:
             root = element if root is None else root
             depth += 1 if event == "start" else -1
             count += event == "start"
-            if count > _MAX_ELEMENTS or depth > _MAX_DEPTH:
+            if count > _MAX_ELEMENTS or depth > _MAX_DEPTH or len(element.attrib) > _MAX_ATTRIBUTES:
                 raise _too_complex(
                     source,
-                    f"more than {_MAX_ELEMENTS} elements, or {_MAX_DEPTH} inside each other",
+                    f"more than {_MAX_ELEMENTS} elements, {_MAX_DEPTH} inside each other, or {_MAX_ATTRIBUTES} "
+                    "attributes of one",
                     "a simpler drawing",
                 )
     parser.close()
-    if root is None or _local(root) != "svg":
+    if root is None or local_name(root) != "svg":
         raise ValueError("no svg element")
     return root
 
@@ -133,21 +142,17 @@ def _too_complex(source: PictureSource, found: str, allowed: str) -> Exception:
     )
 
 
-def _local(element: ElementTree.Element) -> str:
-    return str(element.tag).rpartition("}")[2]
-
-
 def _clean(root: ElementTree.Element) -> bool:
     """Removes scripts, and references that lead out of the file. Returns whether there were such references."""
     has_outside = False
     for parent in list(root.iter()):
         for child in list(parent):
-            if _local(child) in _DROPPED:
+            if local_name(child) in _DROPPED:
                 parent.remove(child)
     for element in root.iter():
         for name in _REFERENCES:
             reference = element.get(name, "").strip()
-            if reference and _local(element) != "a" and not reference.lower().startswith(_INSIDE):
+            if reference and local_name(element) != "a" and not reference.lower().startswith(_INSIDE):
                 del element.attrib[name]
                 has_outside = True
     return has_outside
