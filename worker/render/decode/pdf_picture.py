@@ -54,7 +54,7 @@ class PdfPicture:
         with _document(self.source) as document:
             page = document[check_page(self.source, self.pages)]
             width, height = page.get_size()
-            # The natural size is a point or more: a page far thinner than that must not become millions of pixels long.
+            # The natural size is a point or more: a far thinner page must not become millions of pixels long.
             scale = max(size.width / max(width, 1.0), size.height / max(height, 1.0))
             image = page.render(scale=scale, may_draw_forms=False).to_pil().convert("RGB")
             page.close()
