@@ -6,6 +6,7 @@ import os
 import random
 import struct
 import zlib
+from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,11 @@ def corpus() -> dict[str, tuple[bytes, str]]:
             b"<svg xmlns='http://www.w3.org/2000/svg'><g id='a0'/>"
             + b"".join(b"<g id='a%d'>%s</g>" % (n, b"<use href='#a%d'/>" % (n - 1) * 10) for n in range(1, 9))
             + b"</svg>",
+            "asset-too-many-pixels",
+        ),
+        "inside.svg": (
+            b"<svg xmlns='http://www.w3.org/2000/svg'><image href='data:image/png;base64,%s'/></svg>"
+            % b64encode(png(60_000, 60_000, b"")),
             "asset-too-many-pixels",
         ),
         "attributes.svg": (

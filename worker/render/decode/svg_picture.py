@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
+from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
 from PIL import Image
@@ -28,6 +30,7 @@ _MAX_BYTES = 8 * 1024 * 1024
 _MAX_ELEMENTS = 50_000
 _MAX_DEPTH = 200
 _MAX_COST = 500_000
+_MAX_EMBEDDED_PIXELS = 50_000_000  # resvg keeps each picture as four bytes a pixel, and aborts without memory
 _MAX_ATTRIBUTES = 500  # of one element: resvg compares each with all others
 _DEFAULT = (300.0, 150.0)  # CSS pixels, as browsers
 _MAX_SIDE = 100_000.0  # CSS pixels
@@ -77,6 +80,13 @@ class SvgPicture:
                 source, f"{cost:.6g} elements when references are followed", f"at most {_MAX_COST}"
             )
         natural = _set_natural_size(root)
+        pixels = sum(map(_embedded_pixels, root.iter()))
+        if pixels > _MAX_EMBEDDED_PIXELS:
+            raise _too_complex(
+                source,
+                f"pictures of {pixels} pixels",
+                f"at most {_MAX_EMBEDDED_PIXELS} pixels in all of them",
+            )
         ElementTree.register_namespace("", _NAMESPACE)
         return cls(
             source,
@@ -156,6 +166,21 @@ def _clean(root: ElementTree.Element) -> bool:
                 del element.attrib[name]
                 has_outside = True
     return has_outside
+
+
+def _embedded_pixels(element: ElementTree.Element) -> int:
+    """Returns the pixels of the picture inside of an element, by its header; 0 for none, and for what is none."""
+    references = (element.get(name, "").strip() for name in _REFERENCES)
+    reference = next((text for text in references if text[:5].lower() == "data:"), "")
+    kind, _, text = reference.partition(",")
+    try:
+        content = b64decode(unquote_to_bytes(text)) if kind.endswith(";base64") else unquote_to_bytes(text)
+        with Image.open(BytesIO(content), formats=("PNG", "JPEG", "GIF", "WEBP")) as image:
+            return image.width * image.height
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise
+    except Exception:  # on malformed data decoders raise any exception; resvg leaves such a picture out
+        return 0
 
 
 def _set_natural_size(root: ElementTree.Element) -> Size:
