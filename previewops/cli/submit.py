@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from previewops.cli.context import Context, name_default_queue, pass_context, require_queue
 from previewops.cli.output import print_err
 from previewops.cli.payload_files import EXIT_HELP, read_payloads
-from previewops.cli.shared_options import json_option, jsonl_option, not_before_option
+from previewops.cli.shared_options import SecondsRange, json_option, jsonl_option, not_before_option
 from previewops.cli.submitter import SubmitReport, Submitter
 from previewops.errors import UsageError
 from previewops.queue.due_time import DueTime
@@ -47,7 +47,7 @@ within --timeout."""
 @click.option("--replace", is_flag=True, help="Replace the payload of a job with the same jobId.")
 @not_before_option
 @click.option("--wait", is_flag=True, help="Wait until the jobs have ended; show their progress.")
-@click.option("--timeout", metavar="S", type=click.FloatRange(min=0), help="Wait at most S seconds.")
+@click.option("--timeout", metavar="S", type=SecondsRange(min=0), help="Wait at most S seconds.")
 @click.option(
     "--new-queue", is_flag=True, help="Create the queue at the default address if it does not exist."
 )
