@@ -69,7 +69,8 @@ def here(command: Words, folder: Path) -> list[str]:
     host = socket.gethostname()
     arguments = [host if word in HOSTS else word for word in command]
     arguments = [str(folder / Path(word).name) if word.startswith("/") else word for word in arguments]
-    return [*arguments, "--yes"] if command[:2] in (("dlq", "requeue"), ("dlq", "discard")) else arguments
+    asks = command[0] == "delete" or command[:2] in (("dlq", "requeue"), ("dlq", "discard"))
+    return [*arguments, "--yes"] if asks else arguments
 
 
 def beginning(command: Words) -> Words | None:
@@ -130,7 +131,8 @@ async def run_as_shown(program: Program, redis_url: str, arguments: list[str]) -
         await driver.redis.flushall()
         if arguments[0] == "submit":
             return await asyncio.to_thread(submitted, program, arguments)
-        if arguments[0] == "cancel":
+        (program.folder / "data").mkdir(exist_ok=True)
+        if arguments[0] in ("cancel", "reschedule"):
             await driver.submit(payload(arguments[1]))
         else:
             await driver.heartbeat()

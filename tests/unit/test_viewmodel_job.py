@@ -35,6 +35,20 @@ plain_json = st.recursive(
 )
 
 
+def test_a_delayed_job_shows_when_it_is_due() -> None:
+    job = replace(
+        scenes.record("later", JobState.DELAYED),
+        due_ms=NOW + 7_200_000,
+        previous_ms=NOW - 1,
+        attempts=0,
+        crashes=0,
+    )
+    text = "\n".join(plain_text(line) for line in format_fact_lines(job, NOW, 60))
+    assert text.startswith("◔ waiting for its time")
+    assert "due       in 2 h" in text
+    assert "the bundle of the payload before" in text
+
+
 @given(plain_json)
 def test_joined_json_lines_are_the_json(value: object) -> None:
     text = "\n".join(plain_text(line) for line in format_json_lines(value))
