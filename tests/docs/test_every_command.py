@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.documents import DOCUMENTS, command_lines
+from tests.docs.documents import DOCUMENTS, ROOT, command_lines
 from tests.docs.sources import definition, gives, leads_to
 from tests.integration.cli_program import Program, ProgramResult, payload, queue_driver
 from tests.integration.up_program import up
@@ -112,7 +112,7 @@ async def test_fleet_commands_work_as_shown(tmp_path: Path) -> None:
 
 @pytest.mark.redis
 async def test_all_other_commands_work_as_shown(redis_url: str, tmp_path: Path) -> None:
-    program = Program(tmp_path, redis_url)
+    program = Program(tmp_path, redis_url, {"PREVIEW_THEMES": str(ROOT / "examples" / "themes")})
     program.write("job.json", payload("my-first", project="trial"))
     for name in ("shadow.jsonl", "failed-there.jsonl", "last-week.jsonl"):
         lines = [json.dumps(payload(f"{name[:4]}-{n}", project="canary", dryRun=True)) for n in range(2)]
