@@ -19,7 +19,7 @@ from previewops.worker.render.limit_checks import check_limits
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.manifest import CONTAINER, PREVIEW, write_manifests
 from previewops.worker.render.render import ThumbnailCache, render
-from previewops.worker.render.storyboard import read_storyboard
+from previewops.worker.render.storyboard import Storyboard, read_storyboard
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.sandbox.child import TaskContext
 from previewops.worker.sandbox.file_client import RemoteAssets, RemoteOutput, RemoteThumbnails
@@ -42,10 +42,12 @@ def build(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
         MemoryError: not converted.
     """
     payload = spec["payload"]
-    assets = RemoteAssets(context, [asset["id"] for asset in payload["previewRequest"]["assets"]])
+    storyboard = read_storyboard(payload)
+    assets = RemoteAssets(context, storyboard.assets)
     with closing(assets), closing(RemoteOutput(context)) as output:
         return build_bundle(
             payload,
+            storyboard=storyboard,
             opener=assets,
             output=output,
             limits=RenderLimits.from_mapping(spec.get("limits")),
@@ -74,6 +76,7 @@ def throttle(
 def build_bundle(
     payload: Mapping[str, Any],
     *,
+    storyboard: Storyboard | None = None,
     opener: AssetOpener,
     output: Output,
     limits: RenderLimits,
@@ -84,13 +87,14 @@ def build_bundle(
 ) -> dict[str, Any]:
     """Renders a valid payload and its manifests to ``output``, or plans a dry run. Returns a summary in JSON values.
 
-    ``limits_checked``: the worker has already called ``check_limits``.
+    ``storyboard`` is that of ``payload``, if it has been read. ``limits_checked``: the worker has already called
+    ``check_limits``.
 
     Raises:
         PermanentJobError, TransientJobError: as ``check_limits`` and ``render``.
         MemoryError: not converted.
     """
-    storyboard = read_storyboard(payload)
+    storyboard = storyboard or read_storyboard(payload)
     if not limits_checked:
         check_limits(storyboard, limits)
     if payload["dryRun"]:
@@ -113,7 +117,7 @@ def build_bundle(
     return {
         "dryRun": False,
         "artifacts": [artifact.as_json() for artifact in artifacts],
-        "durationMs": result.storyboard.duration_ms,
+        "durationMs": result.storyboard.shown_ms,
         "width": result.storyboard.size.width,
         "height": result.storyboard.size.height,
         "renderMs": round((perf_counter() - started) * 1000),

@@ -54,7 +54,8 @@ def plan_render(
     return {
         "width": storyboard.size.width,
         "height": storyboard.size.height,
-        "durationMs": storyboard.duration_ms,
+        "durationMs": storyboard.shown_ms,
+        "partial": storyboard.selection.as_json(),
         "steps": len(storyboard.steps),
         "artifacts": artifacts,
         "assets": [_describe_asset(asset, inspected[name]) for name, asset in storyboard.assets.items()],
@@ -79,15 +80,16 @@ def _describe_artifacts(
     storyboard: Storyboard, inspected: Mapping[str, InspectedAsset]
 ) -> list[dict[str, Any]]:
     paths = choose_bundle_paths(storyboard)
-    sheet = lay_out_sheet(storyboard)
-    entries = [_describe_picture(storyboard, path, storyboard.size) for path in (paths.poster, *paths.frames)]
-    entries.append(_describe_picture(storyboard, paths.sheet, sheet.size))
-    if paths.animation:
-        entries.append(
-            _describe_picture(
-                storyboard, paths.animation, storyboard.size, storyboard.animation, len(paths.frames)
-            )
-        )
+    sheet = lay_out_sheet(storyboard) if paths.sheet else None
+    entries = []
+    for path, copies in paths.copies.items():
+        entries.append(_describe_picture(storyboard, path, storyboard.size))
+        entries += [_describe_picture(storyboard, copy.path, copy.size) for copy in copies]
+    if sheet and paths.sheet:
+        entries.append(_describe_picture(storyboard, paths.sheet, sheet.size))
+    for kind, path in zip(storyboard.animations, paths.animations, strict=True):
+        cards = len(storyboard.cards)
+        entries.append(_describe_picture(storyboard, path, storyboard.size, kind, cards))
     entries += [
         {"path": path, "mediaType": MEDIA_TYPES["vtt"], "estimatedBytes": len(content)}
         for path, content in build_tracks(storyboard, paths, sheet).items()
@@ -134,14 +136,14 @@ def _describe_asset(asset: Asset, inspected: InspectedAsset) -> dict[str, Any]:
 def _estimate_ms(
     storyboard: Storyboard, inspected: Mapping[str, InspectedAsset], artifacts: list[dict[str, Any]]
 ) -> int:
-    frames = storyboard.size.pixels * (len(storyboard.steps) + 1)
+    drawn = storyboard.size.pixels * len(storyboard.drawn_cards)
+    frames = storyboard.size.pixels * len(storyboard.cards)
     stills: int = sum(entry["width"] * entry["height"] for entry in artifacts if entry.get("frames") == 1)
-    nanoseconds = frames * _DRAW_NS_PER_PIXEL + stills * _ENCODE_NS_PER_PIXEL[storyboard.image_format]
+    nanoseconds = drawn * _DRAW_NS_PER_PIXEL + stills * _ENCODE_NS_PER_PIXEL[storyboard.image_format]
     decoded = (asset.picture.size.pixels for asset in inspected.values() if asset.picture)
     nanoseconds += _DECODE_NS_PER_PIXEL * sum(decoded)
     nanoseconds += _TEXT_NS_PER_CHARACTER * sum(map(laid_out_characters, storyboard.texts))
-    if (
-        storyboard.animation and storyboard.animation != storyboard.image_format
-    ):  # otherwise it reuses the encoded stills
-        nanoseconds += frames * _ENCODE_NS_PER_PIXEL[storyboard.animation]
+    for kind in storyboard.animations:
+        if kind != storyboard.image_format:  # otherwise it reuses the encoded stills
+            nanoseconds += frames * _ENCODE_NS_PER_PIXEL[kind]
     return _OVERHEAD_MS + round(nanoseconds / 1_000_000)
