@@ -19,9 +19,11 @@ from previewops.worker.render.bundle_warnings import collect_warnings
 from previewops.worker.render.decode.drawing_fonts import drawing_fonts
 from previewops.worker.render.decode.srgb import resize
 from previewops.worker.render.encode.animation import AddFrame, RenderedFrame, open_animation
+from previewops.worker.render.encode.avif import require_avif
 from previewops.worker.render.encode.sound import SoundTrack, check_sound
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.encode.webvtt import build_tracks
+from previewops.worker.render.encoder_memory import reserve_encoders
 from previewops.worker.render.layout.frames import FrameLayout
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.layout import lay_out_frames, lay_out_title_card
@@ -85,10 +87,13 @@ def render(
     storyboard, the assets and ``fonts`` (default: the fonts of the package).
 
     Raises:
-        PermanentJobError: output-too-large, or a missing, rejected or broken asset.
+        PermanentJobError: output-too-large, image-format-unavailable, or a missing, rejected or broken asset.
         TransientJobError: asset-incomplete, io-error, disk-full.
         MemoryError: from Pillow or the encoders.
     """
+    if storyboard.image_format == "avif":
+        require_avif()
+    limits = reserve_encoders(storyboard, limits)
     timer = PhaseTimer()
     with timer.phase("inspect"):
         inspected = inspect_assets(
@@ -329,7 +334,8 @@ class _RenderSession:
         kind, theme = self.storyboard.image_format, self.storyboard.theme
         with self.timer.phase("encode"):
             ground = choose_ground(image, theme.background, theme.backing)
-            content = encode_still(image, kind, self.storyboard.quality, ground)
+            speed = self.storyboard.avif_speed
+            content = encode_still(image, kind, self.storyboard.quality, ground, avif_speed=speed)
         with self.timer.phase("write"):
             self.writer.write(path, kind, content)
         return content

@@ -26,6 +26,8 @@ DEFAULT_THUMBNAIL_BOX = Size(320, 320 * 9 // 16)
 STILL_FORMATS = ("webp", "avif", "png", "jpeg")
 ANIMATED_FORMATS = ("webp", "gif", "apng", "webm", "mp4")
 VIDEO_FORMATS = ("webm", "mp4")  # formats with sound and fades
+AVIF_SLOW, AVIF_FAST = 8, 9
+_AVIF_SLOW_MAX_PX = 40_000_000  # pixels of all frames: 13 s of processor time at the slower speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,12 @@ class Storyboard:
             return 0
         before = self.steps[: self.selection.steps[0] - 1]
         return contract.TITLE_CARD_MS + sum(step.duration_ms for step in before)
+
+    @property
+    def avif_speed(self) -> int:
+        """The speed at which AVIF stills are encoded, of 10: faster in a large job, so that it stays in its time."""
+        cards = len(self.cards) if "frames" in self.selection.parts else 1
+        return AVIF_SLOW if self.size.pixels * cards <= _AVIF_SLOW_MAX_PX else AVIF_FAST
 
     @property
     def animation_sound(self) -> Sound | None:
