@@ -42,6 +42,8 @@ def objects() -> Iterator[tuple[str, str, list[Field]]]:
         ("previewRequest.audio", definitions["audio"]),
         ("previewRequest.options", definitions["options"]),
         ("previewRequest.options.stepsRange", options["stepsRange"]),
+        ("previewRequest.options.brand", options["brand"]),
+        ("previewRequest.options.brand.logo", options["brand"]["properties"]["logo"]),
         ("previewRequest.options.thumbnails", options["thumbnails"]),
     ):
         yield place, node["description"], fields(node)

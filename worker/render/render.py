@@ -24,7 +24,7 @@ from previewops.worker.render.encode.sound import SoundTrack, check_sound
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.encode.webvtt import build_tracks
 from previewops.worker.render.encoder_memory import reserve_encoders
-from previewops.worker.render.layout.frames import FrameLayout
+from previewops.worker.render.layout.frames import FrameLayout, LogoPlace
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.layout import lay_out_frames, lay_out_title_card
 from previewops.worker.render.layout.sheet import ContactSheet, SheetLayout
@@ -100,7 +100,7 @@ def render(
             storyboard.assets.values(), opener, limits, allow_gaps=storyboard.allow_gaps
         )
         check_sound(storyboard, inspected, opener, limits, decode=True)
-    typesetter = Typesetter(fonts, storyboard.shaping_language)
+    typesetter = Typesetter(fonts, storyboard.shaping_language, storyboard.brand.font)
     with timer.phase("layout"):
         layouts = lay_out_cards(storyboard, inspected, typesetter)
     session = _RenderSession(
@@ -158,11 +158,15 @@ class _RenderSession:
         storyboard = self.storyboard
         self.paths = choose_bundle_paths(storyboard)
         self.writer.expect(self.paths.expected(thumbnails=not storyboard.allow_gaps))
-        self.sheet = ContactSheet(storyboard, self.typesetter) if self.paths.sheet else None
+        self.sheet = (
+            ContactSheet(storyboard, self.typesetter, self._logo_shape()) if self.paths.sheet else None
+        )
         self.poster_placeholder: Placeholder | None = None
         self.placeholders: dict[str, Placeholder] = {}
         self._sounds: list[SoundTrack] = []
-        self._decode_sizes, uses = _collect_demands(storyboard, self.layouts, self.inspected)
+        self._decode_sizes, uses = _collect_demands(
+            storyboard, self.layouts, self.inspected, self.sheet.logo_place if self.sheet else None
+        )
         self._pictures = PictureCache(
             self.opener,
             self.limits,
@@ -225,6 +229,8 @@ class _RenderSession:
     def write_contact_sheet(self) -> None:
         """Writes the contact sheet after the last frame, its index, and the captions."""
         if self.sheet is not None and self.paths.sheet is not None:
+            if self.sheet.logo_place is not None:
+                self._painter.logo.draw(self.sheet.image, self.sheet.logo_place, self.sheet.radius)
             self._write_still(self.paths.sheet, self.sheet.image)
             self._report_progress("sheet")
         layout = self.sheet.layout if self.sheet else None
@@ -259,6 +265,12 @@ class _RenderSession:
     def _draw_card(self, number: int, layout: FrameLayout) -> RenderedFrame:
         """Draws a card, and writes its stills."""
         image = self._painter.draw_frame(layout) if number else self._draw_title_card()
+        if self.sheet is not None and number in self.storyboard.cards:
+            with self.timer.phase("sheet"):
+                step = self.storyboard.steps[number - 1] if number else None
+                heading = self.storyboard.step_heading(step) if step else self.storyboard.heading
+                self.sheet.add(number, image, heading, layout.duration_ms)
+        self._painter.draw_footer(image, layout)
         stills: tuple[bytes, ...] = ()
         if number in self.paths.frames:
             stills = self._write_picture(self.paths.frames[number], image)
@@ -266,11 +278,6 @@ class _RenderSession:
             stills = self._write_picture(self.paths.poster, image, stills)
             with self.timer.phase("placeholders"):
                 self.poster_placeholder = make_placeholder(image, self.storyboard.theme.background)
-        if self.sheet is not None and number in self.storyboard.cards:
-            with self.timer.phase("sheet"):
-                step = self.storyboard.steps[number - 1] if number else None
-                heading = self.storyboard.step_heading(step) if step else self.storyboard.heading
-                self.sheet.add(number, image, heading, layout.duration_ms)
         self._report_progress("frames")
         return RenderedFrame(image, layout.duration_ms, stills[0] if stills else None)
 
@@ -315,7 +322,13 @@ class _RenderSession:
         self._report_progress("thumbnails")
         return True
 
+    def _logo_shape(self) -> Size | None:
+        logo = self.storyboard.logo
+        return _picture_sizes(self.inspected).get(logo.ref.id) if logo else None
+
     def _on_decoded(self, asset: Asset, image: Image.Image) -> None:
+        if asset.is_logo:
+            return
         has_thumbnail = asset.ref.id in self.paths.thumbnails
         if has_thumbnail and self._reuse_thumbnail(asset):
             return
@@ -346,9 +359,12 @@ class _RenderSession:
 
 
 def _collect_demands(
-    storyboard: Storyboard, layouts: tuple[FrameLayout, ...], inspected: Mapping[str, InspectedAsset]
+    storyboard: Storyboard,
+    layouts: tuple[FrameLayout, ...],
+    inspected: Mapping[str, InspectedAsset],
+    sheet_logo: LogoPlace | None,
 ) -> tuple[dict[str, Size], Counter[str]]:
-    """Returns for each picture the size to decode it at, and how often it is drawn."""
+    """Returns for each picture the size to decode it at, and how often it is drawn; the logo is kept drawn."""
     decode_sizes: dict[str, Size] = {}
     uses: Counter[str] = Counter()
 
@@ -363,8 +379,14 @@ def _collect_demands(
             if picture is not None:
                 need(name, placement.decode_size(picture.size))
                 uses[name] += 1
-    for asset in storyboard.thumbnailed:
-        picture = inspected[asset.ref.id].picture
+    logo = storyboard.logo
+    if logo is not None:
+        uses[logo.ref.id] = 1
+        for place in (*(layout.logo for layout in layouts), sheet_logo):
+            if place is not None:
+                need(logo.ref.id, place.decode_size)
+    for image in storyboard.thumbnailed:
+        picture = inspected[image.ref.id].picture
         if picture is not None and storyboard.thumbnail is not None:
-            need(asset.ref.id, picture.size.shrunk(storyboard.thumbnail))
+            need(image.ref.id, picture.size.shrunk(storyboard.thumbnail))
     return decode_sizes, uses

@@ -8,6 +8,7 @@ from typing import Any
 
 from previewops.contract import limits as contract
 from previewops.worker.assets.opener import AssetRef
+from previewops.worker.render.branding import NO_BRAND, Brand, read_look
 from previewops.worker.render.labels import Labels, labels_for
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.selection import Selection
@@ -20,7 +21,8 @@ from previewops.worker.render.text.languages import (
     is_right_to_left,
     normalise_language,
 )
-from previewops.worker.render.theme import Theme, choose_theme
+from previewops.worker.render.theme import Theme
+from previewops.worker.themes.definition import ThemeDefinition
 
 DEFAULT_THUMBNAIL_BOX = Size(320, 320 * 9 // 16)
 STILL_FORMATS = ("webp", "avif", "png", "jpeg")
@@ -34,7 +36,7 @@ _AVIF_SLOW_MAX_PX = 40_000_000  # pixels of all frames: 13 s of processor time a
 class Asset:
     """One asset of the payload. ``focus`` is the point to keep in view when cropping, as fractions of the picture.
 
-    ``page`` is that of a document, from 1; None: the first one.
+    ``page`` is that of a document, from 1; None: the first one. ``is_logo``: it is the brand's, not a step's.
     """
 
     ref: AssetRef
@@ -43,6 +45,7 @@ class Asset:
     cover: bool
     focus: tuple[float, float]
     page: int | None = None
+    is_logo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,8 @@ class Storyboard:
     selection: Selection
     asset_titles: tuple[
         str, ...
-    ]  # of all assets of the payload; ``assets`` has those that the selection needs
+    ]  # of all assets of the payload, also of those that the selection does not need
+    brand: Brand = NO_BRAND
 
     @property
     def duration_ms(self) -> int:
@@ -165,8 +169,13 @@ class Storyboard:
 
     @property
     def images(self) -> tuple[Asset, ...]:
-        """The assets that are pictures, in payload order."""
-        return tuple(asset for asset in self.assets.values() if asset.is_image)
+        """The assets that are pictures, in payload order, without the logo."""
+        return tuple(asset for asset in self.assets.values() if asset.is_image and not asset.is_logo)
+
+    @property
+    def logo(self) -> Asset | None:
+        """The brand's logo."""
+        return next((asset for asset in self.assets.values() if asset.is_logo), None)
 
     @property
     def thumbnailed(self) -> tuple[Asset, ...]:
@@ -207,8 +216,12 @@ class Storyboard:
         return next((paragraph_level(text) == 1 for text in self.texts if has_strong_direction(text)), False)
 
 
-def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
-    """Reads a payload that has passed ``previewops.contract.validate``."""
+def read_storyboard(payload: Mapping[str, Any], theme: ThemeDefinition | None = None) -> Storyboard:
+    """Reads a payload that has passed ``previewops.contract.validate``. ``theme`` is the named one that it chooses.
+
+    Raises:
+        PermanentJobError: theme-unknown: it names one, and there is none.
+    """
     request = payload["previewRequest"]
     options = request.get("options", {})
     formats = tuple(options.get("outputs", (options.get("format", contract.DEFAULT_FORMAT),)))
@@ -216,6 +229,8 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
     selection = Selection.from_options(options)
     assets = {entry["id"]: _asset(entry) for entry in request["assets"]}
     sound = _sound(request["audio"], assets)
+    colours, brand = read_look(options, theme)
+    _add_logo(brand, assets)
     board = Storyboard(
         project=payload["projectId"],
         title=_visible(request, "title"),
@@ -230,7 +245,7 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
         image_format=options.get("imageFormat", still),
         captions=options.get("includeCaptions", True),
         quality=options.get("quality", contract.DEFAULT_QUALITY_PERCENT),
-        theme=choose_theme(options.get("theme"), options.get("background")),
+        theme=colours,
         thumbnail=_thumbnail(options.get("thumbnails", True)) if "thumbnails" in selection.parts else None,
         allow_gaps=options.get("onAssetError", contract.DEFAULT_ON_ASSET_ERROR) == "gap",
         fades=options.get("transition", contract.DEFAULT_TRANSITION) == "fade",
@@ -240,6 +255,7 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
         widths=tuple(options.get("widths", ())),
         selection=selection,
         asset_titles=tuple(asset.title for asset in assets.values()),
+        brand=brand,
     )
     if not board.language_is_given:
         board = replace(board, language=guess_language(board.texts))
@@ -255,6 +271,8 @@ def reduce_assets(board: Storyboard) -> Storyboard:
         else:
             heroes = board.hero_candidates
             needed.update(asset.ref.id for asset in (heroes if board.allow_gaps else heroes[:1]))
+    if board.drawn_cards and board.logo is not None:
+        needed.add(board.logo.ref.id)
     sound = board.sound if board.animations else None
     if board.animation_sound is not None:
         needed.add(board.animation_sound.asset_id)
@@ -294,15 +312,27 @@ def _step(number: int, entry: Mapping[str, Any]) -> Step:
 def _sound(audio: Mapping[str, Any], assets: dict[str, Asset]) -> Sound | None:
     """Reads the sound track. A ``uri`` becomes an additional asset in ``assets``."""
     if "uri" in audio:
-        name = "audio"
-        while name in assets:
-            name += "-"
+        name = _free_id("audio", assets)
         assets[name] = Asset(AssetRef(name, audio["uri"]), False, "", False, (0.5, 0.5))
     elif "assetId" in audio:
         name = audio["assetId"]
     else:
         return None
     return Sound(name, audio.get("offsetMs", 0), float(audio.get("gainDb", 0)))
+
+
+def _add_logo(brand: Brand, assets: dict[str, Asset]) -> None:
+    """Adds the logo as an additional asset to ``assets``."""
+    if brand.logo is not None:
+        name = _free_id(brand.logo.id, assets)
+        ref = replace(brand.logo, id=name)
+        assets[name] = Asset(ref, True, "", False, (0.5, 0.5), is_logo=True)
+
+
+def _free_id(name: str, assets: Mapping[str, Asset]) -> str:
+    while name in assets:
+        name += "-"
+    return name
 
 
 def _thumbnail(option: bool | Mapping[str, Any]) -> Size | None:
