@@ -212,3 +212,19 @@ def test_digits_that_are_no_number_are_left_as_they_are(text: str, number: int |
     assert parse_count(text) == number
     shown = plain_text(event_description(QueueEvent("1-0", 1, "retry", {"delayMs": text})))
     assert (f"retry in {format_duration(number)}" if number is not None else "delayMs") in shown
+
+
+def test_copies_at_other_widths_are_files_but_no_pictures() -> None:
+    paths = (
+        "frames/001-640.webp",
+        "frames/001.webp",
+        "frames/000-title.webp",
+        "poster-640.webp",
+        "poster.webp",
+    )
+    bundle = BundleContents(tuple(BundleFile(path, 1, "image/webp") for path in paths))
+    assert [picture.path for picture in bundle.pictures] == [
+        "poster.webp",
+        "frames/001.webp",
+        "frames/000-title.webp",
+    ]

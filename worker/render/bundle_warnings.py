@@ -24,12 +24,12 @@ def collect_warnings(
 ) -> tuple[str, ...]:
     """Returns a warning for each truncated text, omitted picture, unavailable or damaged asset and unusable font."""
     warnings = []
-    for index, layout in enumerate(layouts):
-        where = f"step {index}" if index else "the title card"
+    for number, layout in zip(storyboard.drawn_cards, layouts, strict=True):
+        where = f"step {number}" if number else "the title card"
         if layout.truncated:
             warnings.append(f"{where}: the text is too long and was truncated")
         expected = (
-            len(storyboard.pictures_of(storyboard.steps[index - 1])) if index else len(layout.placements)
+            len(storyboard.pictures_of(storyboard.steps[number - 1])) if number else len(layout.placements)
         )
         if expected > len(layout.placements):
             warnings.append(f"{where}: only {len(layout.placements)} of {expected} pictures fit")
@@ -41,11 +41,11 @@ def collect_warnings(
         if entry.picture is not None and entry.picture.frames > 1 and name not in asset_errors:
             warnings.append(f"asset {name}: only one of {entry.picture.frames} frames is shown")
     warnings += [f"asset {name}: {note}" for name, notes in asset_notes.items() for note in notes]
-    format_name = storyboard.animation or storyboard.image_format
-    if storyboard.sound is not None and storyboard.animation_sound is None:
-        warnings.append(f"audio: {format_name} has no sound; the track is omitted")
-    if storyboard.fades and storyboard.animation not in VIDEO_FORMATS:
-        warnings.append(f"transition: {format_name} has no fades; frames change at once")
+    for format_name in storyboard.animations or (storyboard.image_format,):
+        if storyboard.sound is not None and format_name not in VIDEO_FORMATS:
+            warnings.append(f"audio: {format_name} has no sound; the track is omitted")
+        if storyboard.fades and format_name not in VIDEO_FORMATS:
+            warnings.append(f"transition: {format_name} has no fades; frames change at once")
     warnings += _brand_warnings(storyboard, layouts, typesetter)
     if typesetter.undrawn:
         warnings.append(f"{len(typesetter.undrawn)} characters are not in any font; U+FFFD replaces them")

@@ -7,37 +7,48 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LONGEST_FINE_MS = 65_535  # longer delays are stored in hundredths of a second: the field has 16 bits
 
 
-def write_animation(target: BinaryIO, count: int, frames: Iterable[tuple[bytes, int]]) -> None:
-    """Writes ``count`` frames, each (still PNG file, duration in ms), in an endless loop.
+class ApngAnimation:
+    """Writes an animation of ``count`` frames to ``target``, in an endless loop."""
 
-    Raises:
-        ValueError: a frame is not a PNG file, differs from the first in size or pixel format, or is longer than
-            655,350 ms.
-    """
-    header, number = b"", 0
-    for file_bytes, duration_ms in frames:
-        chunks = list(_chunks(file_bytes))
-        still_header, pixels = chunks[0][1], b"".join(body for name, body in chunks if name == b"IDAT")
-        if not header:
-            header = still_header
-            target.write(_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"acTL", struct.pack(">II", count, 0)))
-        elif still_header != header:
+    def __init__(self, target: BinaryIO, count: int) -> None:
+        self._target = target
+        self._count = count
+        self._header = b""
+        self._number = 0  # of the next chunk with a number
+
+    def add(self, still: bytes, duration_ms: int) -> None:
+        """Writes a frame: a still PNG file, and its duration in ms.
+
+        Raises:
+            ValueError: the frame is not a PNG file, differs from the first in size or pixel format, or is longer
+                than 655,350 ms.
+        """
+        chunks = list(_chunks(still))
+        header, pixels = chunks[0][1], b"".join(body for name, body in chunks if name == b"IDAT")
+        if not self._header:
+            self._header = header
+            count = _chunk(b"acTL", struct.pack(">II", self._count, 0))
+            self._target.write(_SIGNATURE + _chunk(b"IHDR", header) + count)
+        elif header != self._header:
             raise ValueError("the frames differ in size or pixel format")
-        target.write(_chunk(b"fcTL", _frame_control(number, header, duration_ms)))
-        if number == 0:
-            target.write(_chunk(b"IDAT", pixels))
-            number = 1
+        self._target.write(_chunk(b"fcTL", _frame_control(self._number, header, duration_ms)))
+        if self._number == 0:
+            self._target.write(_chunk(b"IDAT", pixels))
+            self._number = 1
         else:
-            target.write(_chunk(b"fdAT", struct.pack(">I", number + 1) + pixels))
-            number += 2
-    target.write(_chunk(b"IEND", b""))
+            self._target.write(_chunk(b"fdAT", struct.pack(">I", self._number + 1) + pixels))
+            self._number += 2
+
+    def finish(self) -> None:
+        """Completes the file after the last frame."""
+        self._target.write(_chunk(b"IEND", b""))
 
 
 def _frame_control(number: int, header: bytes, duration_ms: int) -> bytes:

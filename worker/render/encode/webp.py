@@ -7,7 +7,6 @@ Memory use is one frame; frames are never merged or reordered.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from typing import BinaryIO
 
 from previewops.worker.render.layout.geometry import Size
@@ -17,25 +16,33 @@ _DO_NOT_BLEND = 0x02
 _LONGEST_MS = 0xFFFFFF  # 24 bits
 
 
-def write_animation(target: BinaryIO, size: Size, frames: Iterable[tuple[bytes, int]]) -> None:
-    """Writes ``frames``, each (still WebP file of ``size``, duration in ms), in an endless loop.
+class WebpAnimation:
+    """Writes an animation of frames of ``size`` to ``target``, in an endless loop."""
 
-    Raises:
-        ValueError: a frame is not a WebP file, or is longer than 16,777,215 ms.
-    """
-    canvas = _uint24(size.width - 1) + _uint24(size.height - 1)
-    target.write(b"RIFF\0\0\0\0WEBP")
-    target.write(_chunk(b"VP8X", struct.pack("<B3x", _ANIMATION_FLAG) + canvas))
-    target.write(_chunk(b"ANIM", struct.pack("<IH", 0, 0)))
-    for still, duration_ms in frames:
+    def __init__(self, target: BinaryIO, size: Size) -> None:
+        self._target = target
+        self._canvas = _uint24(size.width - 1) + _uint24(size.height - 1)
+        target.write(b"RIFF\0\0\0\0WEBP")
+        target.write(_chunk(b"VP8X", struct.pack("<B3x", _ANIMATION_FLAG) + self._canvas))
+        target.write(_chunk(b"ANIM", struct.pack("<IH", 0, 0)))
+
+    def add(self, still: bytes, duration_ms: int) -> None:
+        """Writes a frame: a still WebP file, and its duration in ms.
+
+        Raises:
+            ValueError: the frame is not a WebP file, or is longer than 16,777,215 ms.
+        """
         if not 0 <= duration_ms <= _LONGEST_MS:
             raise ValueError(f"frame duration: found {duration_ms} ms, allowed 0 to {_LONGEST_MS}")
-        control = _uint24(0) + _uint24(0) + canvas + _uint24(duration_ms) + bytes([_DO_NOT_BLEND])
-        target.write(_chunk(b"ANMF", control + _bitstream(still)))
-    length = target.tell()
-    target.seek(4)
-    target.write(struct.pack("<I", length - 8))
-    target.seek(length)
+        control = _uint24(0) + _uint24(0) + self._canvas + _uint24(duration_ms) + bytes([_DO_NOT_BLEND])
+        self._target.write(_chunk(b"ANMF", control + _bitstream(still)))
+
+    def finish(self) -> None:
+        """Completes the file after the last frame."""
+        length = self._target.tell()
+        self._target.seek(4)
+        self._target.write(struct.pack("<I", length - 8))
+        self._target.seek(length)
 
 
 def _bitstream(still: bytes) -> bytes:
