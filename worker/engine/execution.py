@@ -51,10 +51,15 @@ class LeaseLost(Exception):
 
 @dataclass(slots=True)
 class JobRun:
-    """One claim being executed: its progress, and the reason to stop it, if any."""
+    """One claim being executed: its progress, and the reason to stop it, if any.
+
+    ``claimed_at`` is when the claim arrived, and ``started`` when the run got its slot, both by ``time.monotonic``.
+    """
 
     claim: Claim
+    claimed_at: float = field(default_factory=time.monotonic)
     started: float = field(default_factory=time.monotonic)
+    waits_for_slot: bool = False
     progress: float = 0.0
     phase: str = "starting"
     stop_reason: StopReason | None = None
@@ -64,6 +69,12 @@ class JobRun:
     max_tries: int | None = None
     slot_released: bool = False
     on_slot_release: Callable[[JobRun], None] | None = None
+
+    def take_slot(self, task: asyncio.Task[Any] | None) -> None:
+        """Ends the wait of a run that was claimed ahead: ``task`` executes it now."""
+        self.waits_for_slot = False
+        self.started = time.monotonic()
+        self.task = task
 
     def release_slot(self) -> None:
         """Lets the worker start another job: this one renders no more, and waits for a network."""
