@@ -128,9 +128,9 @@ class ClaimChannel:
         self._started[claim.token] = claim
 
     @property
-    def has_full_batch(self) -> bool:
+    def is_ready_to_send(self) -> bool:
         """Whether a caller that queues one finish after the other should let the next call begin."""
-        return len(self._queued) >= self._batch_size
+        return self._calls_in_flight == 0 or len(self._queued) >= self._batch_size
 
     async def close(self) -> None:
         """Cancels the calls in flight. ``Leases.release_unknown_claims`` recovers what they claimed."""

@@ -35,6 +35,8 @@ log = structlog.get_logger()
 TRACEBACK_CHARS = 8_192
 MESSAGE_CHARS = 2_000
 
+_RESULT_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
 Hook: TypeAlias = Callable[[dict[Any, Any]], Awaitable[None]]
 
 
@@ -277,7 +279,7 @@ async def _call(
 
 def _encode_result(result: Any) -> str:
     try:
-        return json.dumps(result, separators=(",", ":"), allow_nan=False)
+        return _RESULT_ENCODER.encode(result)
     except (TypeError, ValueError) as error:
         raise PermanentJobError(
             "result-not-json", f"the job's result is not a JSON value: {error}", found=type(result).__name__

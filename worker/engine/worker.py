@@ -499,7 +499,7 @@ class PreviewWorker(Worker):
             next_run = None if run.slot_released else self._take_ahead(task)
             if next_run is not None:
                 self._finish_behind(run, outcome)
-                if self._claims.has_full_batch:
+                if self._claims.is_ready_to_send:
                     await asyncio.sleep(0)
                 return next_run
         next_runs: list[JobRun] = []

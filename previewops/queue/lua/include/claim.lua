@@ -63,8 +63,7 @@ end
 -- Nine elements each: id, body or false, token, accepted ms, attempts, crashes, wait ms, priority, 1 if ahead or else 0.
 -- `heads_changed`: the script has added waiting jobs.
 local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims, max_ahead, heads_changed)
-  local limit = max_claims + max_ahead
-  if limit == 0 then
+  if max_claims + max_ahead == 0 then
     return
   end
   if stored_meta[2] then -- paused
@@ -79,12 +78,13 @@ local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims, max_ah
   end
   local first_token = nil
   local n = #reply
-  for i = 0, limit - 1 do
+  local ahead_end = nil
+  for i = 0, max_claims + max_ahead - 1 do
     if i == max_claims then
-      limit = math.min(limit, max_claims + math.floor(waiting_count() / 2))
-      if i == limit then
-        break
-      end
+      ahead_end = max_claims + math.floor(waiting_count() / 2)
+    end
+    if ahead_end and i >= ahead_end then
+      break
     end
     local head = choose_head(heads, ageing_ms * 1000)
     if head == nil then
