@@ -127,7 +127,7 @@ class ScriptRunner(Protocol):
 
 
 class Leases:
-    """The queue operations of one worker. ``claim`` and ``finish`` go through ``fast_runner``."""
+    """The queue operations of one worker. What a worker calls often goes through ``fast_runner``."""
 
     def __init__(
         self, redis: Redis, settings: Settings, worker_id: str, *, fast_runner: ScriptRunner | None = None
@@ -248,7 +248,7 @@ class Leases:
 
     async def renew(self, claim: Claim) -> ScriptResult:
         """Renews one lease. The code shows whether the caller still holds it: call this right before publishing."""
-        reply = await self.scripts.run(ScriptName.RENEW, claim.job_id, claim.token, self._settings.lease_ms)
+        reply = await self.fast_runner.run(ScriptName.RENEW, claim.job_id, claim.token, self._settings.lease_ms)
         return ScriptResult(reply)
 
     async def heartbeat(
@@ -266,7 +266,7 @@ class Leases:
             args += (claim.job_id, claim.token, round(progress, 3), phase)
         for claim in ahead:
             args += (claim.job_id, claim.token, "", "")
-        reply = await self.scripts.run(ScriptName.HEARTBEAT, *args)
+        reply = await self.fast_runner.run(ScriptName.HEARTBEAT, *args)
         knew, self._queue_born = self._queue_born, reply[1].decode()
         return HeartbeatReply(
             lost_job_ids=tuple(job_id.decode() for job_id in reply[3:]),
@@ -288,7 +288,7 @@ class Leases:
 
     async def maintain(self) -> MaintenanceResult:
         """Runs one bounded maintenance step: expired leases, due jobs, aged records, history."""
-        recovered, admitted, due, expiry = await self.scripts.run(
+        recovered, admitted, due, expiry = await self.fast_runner.run(
             ScriptName.MAINTAIN,
             self._settings.max_crashes,
             WORKER_LOST_FINGERPRINT,
