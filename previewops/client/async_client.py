@@ -171,7 +171,9 @@ class AsyncClient:
         arguments.require_list("payloads", payloads)
         sources = list(payloads)
         results: list[Receipt | SubmitError] = []
-        batches = [sources[start : start + BATCH_PAYLOADS] for start in range(0, len(sources), BATCH_PAYLOADS)]
+        batches = [
+            sources[start : start + BATCH_PAYLOADS] for start in range(0, len(sources), BATCH_PAYLOADS)
+        ]
         sending: asyncio.Task[list[Receipt | SubmitError]] | None = None
         try:
             for batch in batches:

@@ -179,7 +179,13 @@ class Leases:
         ``started`` are claims ahead whose jobs run now.
         """
         settings = self._settings
-        args: list[ScriptArgument] = [self._worker, settings.lease_ms, settings.ageing_ms, max_claims, max_ahead]
+        args: list[ScriptArgument] = [
+            self._worker,
+            settings.lease_ms,
+            settings.ageing_ms,
+            max_claims,
+            max_ahead,
+        ]
         args += (settings.keep_completed, settings.result_ttl_s * 1000, len(completed))
         for job in completed:
             args += (job.claim.job_id, job.claim.token, job.result_json, job.run_ms, int(job.dry_run))
@@ -248,7 +254,9 @@ class Leases:
 
     async def renew(self, claim: Claim) -> ScriptResult:
         """Renews one lease. The code shows whether the caller still holds it: call this right before publishing."""
-        reply = await self.fast_runner.run(ScriptName.RENEW, claim.job_id, claim.token, self._settings.lease_ms)
+        reply = await self.fast_runner.run(
+            ScriptName.RENEW, claim.job_id, claim.token, self._settings.lease_ms
+        )
         return ScriptResult(reply)
 
     async def heartbeat(

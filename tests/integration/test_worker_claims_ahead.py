@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 from typing import Any
 
@@ -109,7 +108,9 @@ async def test_a_higher_priority_waits_for_one_job_at_most(redis_url: str) -> No
         await until_states(queue, **{"job-1": "active", "job-2": "active", "job-3": "waiting"})
         urgent = payload("urgent", priority="high")
         await queue.queue.submit(urgent)
-        await queue.redis.set("arq:job:urgent", json.dumps({"t": None, "f": "gated", "a": [None], "k": {}, "et": 1}))
+        await queue.redis.set(
+            "arq:job:urgent", json.dumps({"t": None, "f": "gated", "a": [None], "k": {}, "et": 1})
+        )
         gates.release("job-0")
         assert await gates.next_start() == "job-1"
         await until_states(queue, urgent="active")
@@ -152,9 +153,7 @@ async def test_a_pause_releases_what_has_not_started(redis_url: str) -> None:
             await until_states(queue, **{"job-1": "completed", "job-2": "waiting"})
 
 
-async def test_a_long_job_releases_those_behind_it(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_long_job_releases_those_behind_it(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RunTimes, "max_ahead", lambda _self, _slots: 2)
     gates = Gates()
     async with queue_fixture(redis_url) as queue:
@@ -185,7 +184,9 @@ async def test_a_lost_worker_s_claims_ahead_count_no_crash_unless_they_had_start
         else:
             assert await lost.renew(started) is ScriptResult.OK
         await queue.worker("w2").deregister_worker("lost", "killed by SIGKILL", lost=True)
-        records = {claim.job_id: await queue.queue.status(claim.job_id) for claim in (running, started, *waiting)}
+        records = {
+            claim.job_id: await queue.queue.status(claim.job_id) for claim in (running, started, *waiting)
+        }
         assert {record.state for record in records.values()} == {JobState.WAITING}
         assert [record.crashes for record in records.values()] == [1, 1, 0, 0]
         assert [record.attempts for record in records.values()] == [0, 0, 0, 0]
@@ -235,15 +236,17 @@ asyncio.run(main())
 async def test_a_worker_killed_with_jobs_that_wait_for_a_slot_loses_none(redis_url: str) -> None:
     async with queue_fixture(redis_url) as queue:
         await enqueue(queue.redis, "hang", *(f"job-{n}" for n in range(20)))
-        command = [sys.executable, "-c", HANGING, redis_url]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=guarded_environ()) as process:
-            try:
-                assert process.stdout is not None
-                async with asyncio.timeout(PATIENCE_S):
-                    while await asyncio.to_thread(process.stdout.readline) != "job-3\n":
-                        pass
-            finally:
-                process.kill()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", HANGING, redis_url, stdout=asyncio.subprocess.PIPE, env=guarded_environ()
+        )
+        try:
+            assert process.stdout is not None
+            async with asyncio.timeout(PATIENCE_S):
+                while await process.stdout.readline() != b"job-3\n":
+                    pass
+        finally:
+            process.kill()
+            await process.communicate()
         ids = await queue.worker("w2").deregister_worker("hung", "killed by SIGKILL", lost=True)
         records = {job_id: await queue.queue.status(job_id) for job_id in ids}
         assert "job-3" in records

@@ -337,9 +337,7 @@ class QueueMachine(RuleBasedStateMachine):
             if job is not None:
                 self.model.return_to_waiting(job)
 
-    @rule(
-        worker=workers, chosen_picks=st.lists(picks, max_size=3), waiting_picks=st.lists(picks, max_size=2)
-    )
+    @rule(worker=workers, chosen_picks=st.lists(picks, max_size=3), waiting_picks=st.lists(picks, max_size=2))
     def heartbeat(self, worker: str, chosen_picks: list[int], waiting_picks: list[int]) -> None:
         running = self.claims_of(chosen_picks)
         waiting = [claim for claim in self.claims_of(waiting_picks) if claim not in running]

@@ -52,9 +52,19 @@ def test_one_long_run_counts_until_enough_short_ones_follow() -> None:
 
 def test_a_higher_priority_overtakes_jobs_that_wait_for_a_slot() -> None:
     ahead = RunsAhead()
-    for token, priority in ((1, Priority.LOW), (3, Priority.NORMAL), (2, Priority.NORMAL), (4, Priority.HIGH)):
+    for token, priority in (
+        (1, Priority.LOW),
+        (3, Priority.NORMAL),
+        (2, Priority.NORMAL),
+        (4, Priority.HIGH),
+    ):
         ahead.add(run(token, priority))
-    assert [taken.claim.token for _ in range(4) if (taken := ahead.take()) is not None] == ["4", "2", "3", "1"]
+    assert [taken.claim.token for _ in range(4) if (taken := ahead.take()) is not None] == [
+        "4",
+        "2",
+        "3",
+        "1",
+    ]
     assert ahead.take() is None
 
 

@@ -33,6 +33,7 @@ from previewops.worker.engine.redis_retry import retry_until_connected
 
 log = structlog.get_logger()
 
+
 class RunEnd(Enum):
     """How a run ended, for the worker's counters."""
 
