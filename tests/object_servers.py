@@ -205,7 +205,7 @@ mon addr = 127.0.0.1
 [osd.0]
 osd data = {folder}/osd
 [client.rgw]
-rgw frontends = beast port={self.port}
+rgw frontends = beast port={self.port} tcp_nodelay=1
 rgw data = {folder}/rgw
 rgw enable usage log = false
 debug rgw = 0

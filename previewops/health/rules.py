@@ -241,7 +241,7 @@ def _store(inputs: HealthInputs) -> Iterable[Check]:
         return
     location, problem = inputs.store.location, inputs.store.problem
     message = f"the store {location} cannot be used: {problem}" if problem else f"the store {location} works"
-    advice = "check the service, PREVIEW_STORE, and the credentials of the workers and of this process"
+    advice = "check PREVIEW_STORE and its bucket, the service, and the credentials of the workers and of this process"
     status = Status.CRITICAL if problem else Status.OK
     yield make_check("store", status, message, "fails" if problem else "works", advice)
 

@@ -103,7 +103,7 @@ async def api(redis_url: str, tmp_path: Path, bundle: Path) -> AsyncIterator[Api
         yield served
 
 
-@pytest.fixture(params=["folder", "memory", "ministack"])
+@pytest.fixture(params=["folder", "memory", "ministack", pytest.param("radosgw", marks=pytest.mark.slow)])
 async def stored_api(
     request: pytest.FixtureRequest, redis_url: str, tmp_path: Path, bundle: Path
 ) -> AsyncIterator[ApiUnderTest]:

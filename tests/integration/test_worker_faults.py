@@ -18,6 +18,7 @@ from previewops.queue.scripts import ScriptName
 from previewops.redis_server.connection import redis_errors
 from previewops.states import JobState
 from previewops.worker.engine.claims import ClaimChannel
+from previewops.worker.engine.redis_retry import wait_for_timeout
 from tests.integration.worker_support import (
     HOUR_MS,
     PATIENCE_S,
@@ -453,7 +454,13 @@ async def test_closing_the_claim_channel_cancels_waiting_finishes(redis_url: str
         leases = queue.worker()
         leases.finish = hangs  # type: ignore[method-assign]
         channel = ClaimChannel(
-            leases, max_calls=1, batch_size=1, held_claims=list, accepts_jobs=lambda: True, rng=MaxRng()
+            leases,
+            max_calls=1,
+            batch_size=1,
+            held_claims=list,
+            accepts_jobs=lambda: True,
+            rng=MaxRng(),
+            wait=wait_for_timeout,
         )
         waiting = [
             asyncio.create_task(channel.finish(CompletedJob(claim, "null", 1.0), lambda _: None))

@@ -21,7 +21,7 @@ from previewops.clock import Rng
 from previewops.queue.leases import Claim, ClaimReply, CompletedJob, Leases
 from previewops.states import ScriptResult
 from previewops.tasks import cancel_and_wait
-from previewops.worker.engine.redis_retry import retry_until_connected
+from previewops.worker.engine.redis_retry import WaitForAnotherPrimary, retry_until_connected
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -64,7 +64,7 @@ class ClaimChannel:
     """Claims jobs for one worker, and finishes them, in batches of ``batch_size`` at most.
 
     ``holder`` or an ``on_claim`` receives each new claim as soon as it arrives, so that ``held_claims`` never misses
-    one.
+    one. ``wait`` is that of ``retry_until_connected``.
     """
 
     def __init__(
@@ -75,12 +75,14 @@ class ClaimChannel:
         batch_size: int,
         holder: ClaimHolder,
         rng: Rng,
+        wait: WaitForAnotherPrimary,
     ) -> None:
         self._leases = leases
         # A batch holds several jobs: its log lines must not have the context of the first one.
         self._context = copy_context()
         self._holder = holder
         self._rng = rng
+        self._wait = wait
         self._batch_size = batch_size
         self._max_calls = max_calls
         self._queued: list[_PendingFinish] = []
@@ -230,7 +232,7 @@ class ClaimChannel:
                 if self._calls_in_flight == 0:
                     self._no_calls.set()
 
-        return await retry_until_connected(attempt, self._rng)
+        return await retry_until_connected(attempt, self._rng, wait=self._wait)
 
     async def _release_unknown_claims(self) -> None:
         async with self._release_lock:

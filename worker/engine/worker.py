@@ -172,6 +172,7 @@ class PreviewWorker(Worker):
             batch_size=max(MAX_AHEAD, settings.worker_concurrency) // MAX_CONCURRENT_CALLS,
             holder=self,
             rng=self._rng,
+            wait=pool.wait_for_another_primary,
         )
         policy = RetryPolicy(
             settings.max_attempts, settings.max_crashes, settings.backoff_base_ms, settings.backoff_max_ms
