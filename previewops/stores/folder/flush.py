@@ -2,8 +2,8 @@
 
 Each fsync(2) waits for a commit of the file system's journal, and those that wait at the same time share one. On ext4
 15 files of 40 kB took 66 to 99 ms one after the other, and 4 to 12 ms by 16 threads (2026-11-28, 2 cores, load 7).
-Each thread gets its share in one call: a call per file costs a quarter more processor time. So does opening and closing
-files in the threads, which then wait for each other.
+Each thread gets its share in one call: a call per file costs a quarter more processor time. So does opening
+and closing files in the threads, which then wait for each other.
 One syncfs(2) would take less processor time, but also waits for everything that other programs have written.
 """
 
