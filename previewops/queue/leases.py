@@ -127,7 +127,7 @@ class ScriptRunner(Protocol):
 
 
 class Leases:
-    """The queue operations of one worker. What a worker calls often goes through ``fast_runner``."""
+    """The queue operations of one worker. ``claim`` and ``finish`` go through ``fast_runner``."""
 
     def __init__(
         self, redis: Redis, settings: Settings, worker_id: str, *, fast_runner: ScriptRunner | None = None
@@ -274,7 +274,7 @@ class Leases:
             args += (claim.job_id, claim.token, round(progress, 3), phase)
         for claim in ahead:
             args += (claim.job_id, claim.token, "", "")
-        reply = await self.fast_runner.run(ScriptName.HEARTBEAT, *args)
+        reply = await self.scripts.run(ScriptName.HEARTBEAT, *args)
         knew, self._queue_born = self._queue_born, reply[1].decode()
         return HeartbeatReply(
             lost_job_ids=tuple(job_id.decode() for job_id in reply[3:]),
@@ -296,7 +296,7 @@ class Leases:
 
     async def maintain(self) -> MaintenanceResult:
         """Runs one bounded maintenance step: expired leases, due jobs, aged records, history."""
-        recovered, admitted, due, expiry = await self.fast_runner.run(
+        recovered, admitted, due, expiry = await self.scripts.run(
             ScriptName.MAINTAIN,
             self._settings.max_crashes,
             WORKER_LOST_FINGERPRINT,
