@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import PurePath
 
 from previewops.job_errors import PermanentJobError
+from previewops.worker.render.decode.clip_picture import CLIP_NOTE
 from previewops.worker.render.layout.frames import FrameLayout
 from previewops.worker.render.picture_cache import InspectedAsset
 from previewops.worker.render.storyboard import VIDEO_FORMATS, Storyboard
@@ -20,8 +21,12 @@ def collect_warnings(
     *,
     asset_errors: Mapping[str, PermanentJobError],
     asset_notes: Mapping[str, tuple[str, ...]],
+    played: Set[str] = frozenset(),
 ) -> tuple[str, ...]:
-    """Returns a warning for each truncated text, omitted picture, unavailable or damaged asset and unusable font."""
+    """Returns a warning for each truncated text, omitted picture, unavailable or damaged asset and unusable font.
+
+    ``played`` are the ids of the assets that play.
+    """
     warnings = []
     for index, layout in enumerate(layouts):
         where = f"step {index}" if index else "the title card"
@@ -36,9 +41,12 @@ def collect_warnings(
         effect = "shown as a gap" if storyboard.assets[name].is_image else "omitted"
         warnings.append(f"{error.message}; {effect} ({error.code})")
     for name, asset in inspected.items():
-        if asset.picture is not None and asset.picture.frames > 1 and name not in asset_errors:
+        if name in asset_errors or name in played:
+            continue
+        if asset.picture is not None and asset.picture.frames > 1:
             warnings.append(f"asset {name}: only one of {asset.picture.frames} frames is shown")
     warnings += [f"asset {name}: {note}" for name, notes in asset_notes.items() for note in notes]
+    warnings += _playing_warnings(storyboard, inspected, layouts, played)
     format_name = storyboard.animation or storyboard.image_format
     if storyboard.sound is not None and storyboard.animation_sound is None:
         warnings.append(f"audio: {format_name} has no sound; the track is omitted")
@@ -48,3 +56,36 @@ def collect_warnings(
         warnings.append(f"{len(typesetter.undrawn)} characters are not in any font; U+FFFD replaces them")
     warnings += [f"{PurePath(path).name} is not a usable font" for path in typesetter.unusable_fonts]
     return tuple(warnings)
+
+
+def without_still_notes(
+    asset_notes: Mapping[str, tuple[str, ...]], played: Set[str]
+) -> dict[str, tuple[str, ...]]:
+    """Returns the notes without those that assets which have ``played`` are shown by one frame."""
+    kept = {
+        name: tuple(note for note in notes if note != CLIP_NOTE or name not in played)
+        for name, notes in asset_notes.items()
+    }
+    return {name: notes for name, notes in kept.items() if notes}
+
+
+def _playing_warnings(
+    storyboard: Storyboard,
+    inspected: Mapping[str, InspectedAsset],
+    layouts: tuple[FrameLayout, ...],
+    played: Set[str],
+) -> Iterator[str]:
+    """Yields a warning for each asset that should play or be heard, and does or is not."""
+    format_name = storyboard.animation or storyboard.image_format
+    shown = {placement.asset.ref.id for layout in layouts[1:] for placement in layout.placements}
+    for name, asset in storyboard.assets.items():
+        motion = inspected[name].motion
+        if asset.playback is None or inspected[name].error is not None:
+            continue
+        if motion is None:
+            yield f"asset {name}: nothing in it plays; it is shown as a picture"
+        elif storyboard.animation is not None and name in shown and name not in played:
+            yield f"asset {name}: too many large assets play in its step; one frame of it is shown"
+        elif not asset.playback.muted and motion.sound_delay_us is not None:
+            if storyboard.animation not in VIDEO_FORMATS:
+                yield f"asset {name}: {format_name} has no sound; that of the video is omitted"

@@ -15,6 +15,7 @@ from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.sheet import lay_out_sheet
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.picture_cache import InspectedAsset, inspect_assets
+from previewops.worker.render.playing import played_assets, with_played_durations
 from previewops.worker.render.render import lay_out_cards
 from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
@@ -46,6 +47,7 @@ def plan_render(
         PermanentJobError, TransientJobError: as ``render``, except errors that only decoding finds.
     """
     inspected = inspect_assets(storyboard.assets.values(), opener, limits, allow_gaps=storyboard.allow_gaps)
+    storyboard = with_played_durations(storyboard, inspected, limits)
     check_sound(storyboard, inspected, opener, limits, decode=False)
     typesetter = Typesetter(fonts, storyboard.shaping_language)
     layouts = lay_out_cards(storyboard, inspected, typesetter)
@@ -69,7 +71,13 @@ def plan_render(
         "undrawn": list(typesetter.undrawn),
         "warnings": list(
             collect_warnings(
-                storyboard, inspected, layouts, typesetter, asset_errors=asset_errors, asset_notes={}
+                storyboard,
+                inspected,
+                layouts,
+                typesetter,
+                asset_errors=asset_errors,
+                asset_notes={},
+                played=played_assets(storyboard, layouts, inspected, limits),
             )
         ),
     }

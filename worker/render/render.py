@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from PIL import Image
 
@@ -15,14 +15,16 @@ from previewops.worker.assets.opener import AssetOpener
 from previewops.worker.render.artifacts import ArtifactWriter, WrittenArtifact
 from previewops.worker.render.backing import choose_ground
 from previewops.worker.render.bundle_paths import BundlePaths, choose_bundle_paths
-from previewops.worker.render.bundle_warnings import collect_warnings
+from previewops.worker.render.bundle_warnings import collect_warnings, without_still_notes
 from previewops.worker.render.decode.drawing_fonts import drawing_fonts
 from previewops.worker.render.decode.srgb import resize
-from previewops.worker.render.encode.animation import AnimationWriter, RenderedFrame
-from previewops.worker.render.encode.sound import SoundTrack, check_sound
+from previewops.worker.render.encode.animation import AnimationWriter
+from previewops.worker.render.encode.frames import RenderedFrame
+from previewops.worker.render.encode.sound import SoundSource, SoundTrack, check_sound
+from previewops.worker.render.encode.sound_mix import ClipSound, MixedSound
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.encode.webvtt import build_tracks
-from previewops.worker.render.layout.frames import FrameLayout
+from previewops.worker.render.layout.frames import FrameLayout, Placement
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.layout import lay_out_frames, lay_out_title_card
 from previewops.worker.render.layout.sheet import ContactSheet, SheetLayout
@@ -35,7 +37,15 @@ from previewops.worker.render.picture_cache import (
     require_picture,
 )
 from previewops.worker.render.placeholder import Placeholder, make_placeholder
-from previewops.worker.render.storyboard import Asset, Storyboard
+from previewops.worker.render.playing import (
+    DRAWS_TO_PLAY,
+    StepPlayer,
+    clip_sounds,
+    played_assets,
+    playing_placements,
+    with_played_durations,
+)
+from previewops.worker.render.storyboard import VIDEO_FORMATS, Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.render.text.typesetting import Typesetter
 from previewops.worker.render.timings import PhaseTimer
@@ -82,11 +92,13 @@ def render(
 ) -> RenderResult:
     """Renders a storyboard that ``check_limits`` has accepted, and writes its pictures to ``writer``.
 
+    The result has the storyboard with the durations of what plays in it.
+
     ``progress`` receives the completed share, 0..1, and the name of the phase. The pictures depend only on the
     storyboard, the assets and ``fonts`` (default: the fonts of the package).
 
     Raises:
-        PermanentJobError: output-too-large, or a missing, rejected or broken asset.
+        PermanentJobError: output-too-large, too-long, too-many-played-frames, or a missing, rejected or broken asset.
         TransientJobError: asset-incomplete, io-error, disk-full.
         MemoryError: from Pillow or the encoders.
     """
@@ -95,6 +107,7 @@ def render(
         inspected = inspect_assets(
             storyboard.assets.values(), opener, limits, allow_gaps=storyboard.allow_gaps
         )
+        storyboard = with_played_durations(storyboard, inspected, limits)
         check_sound(storyboard, inspected, opener, limits, decode=True)
     typesetter = Typesetter(fonts, storyboard.shaping_language)
     with timer.phase("layout"):
@@ -157,6 +170,8 @@ class _RenderSession:
         self.sheet = ContactSheet(storyboard, self.typesetter)
         self.placeholders: dict[str, Placeholder] = {}
         self._decode_sizes, uses = _collect_demands(storyboard, self.layouts, self.inspected)
+        if self.paths.animation is not None:
+            uses += _draws_to_play(self.layouts[1:], self.inspected, self.limits)
         self._pictures = PictureCache(
             self.opener,
             self.limits,
@@ -171,6 +186,8 @@ class _RenderSession:
         self.asset_errors = self._pictures.asset_errors
         self.asset_notes = self._pictures.notes
         self._painter = Painter(storyboard, self._pictures, self.typesetter)
+        self._player = StepPlayer(storyboard, self._painter, self.inspected, self.limits, self._open_asset)
+        self._played = played_assets(storyboard, self.layouts, self.inspected, self.limits)
         self._total = len(self.layouts) + len(self.paths.thumbnails) + 1
         self._done = 0
 
@@ -183,16 +200,47 @@ class _RenderSession:
         with ExitStack() as opened, self.writer.stream(path, kind) as file:
             sound = self._open_sound(opened)
             AnimationWriter(kind, self.storyboard, self.timer).write(file, frames, sound)
-        if sound is not None and sound.notes:
-            self.asset_notes[sound.ref.id] = tuple(sound.notes)
+        self._add_notes(self._player.notes)
+        self._add_notes(sound.notes_by_asset() if sound is not None else {})
 
-    def _open_sound(self, opened: ExitStack) -> SoundTrack | None:
-        """Opens the sound track of the animation, if it has one; ``opened`` closes its file."""
+    def _add_notes(self, notes: Mapping[str, Sequence[str]]) -> None:
+        for name, listed in notes.items():
+            known = self.asset_notes.get(name, ())
+            self.asset_notes[name] = tuple(dict.fromkeys((*known, *listed)))
+
+    def _open_sound(self, opened: ExitStack) -> SoundSource | None:
+        """Opens the sound of the animation, if it has one; ``opened`` closes its files."""
+        track = self._open_track(opened)
+        clips = self._clip_sounds()
+        return MixedSound(self.storyboard.duration_ms, clips, track, self._open_asset, {}) if clips else track
+
+    def _clip_sounds(self) -> list[ClipSound]:
+        """The sounds of the videos that play, in the order of their steps."""
+        if self.storyboard.animation not in VIDEO_FORMATS:
+            return []
+        sounds: list[ClipSound] = []
+        start_ms = 0
+        for layout in self.layouts:
+            sounds += clip_sounds(layout, self._playing(layout), self.inspected, start_ms)
+            start_ms += layout.duration_ms
+        return sounds
+
+    def _playing(self, layout: FrameLayout) -> tuple[Placement, ...]:
+        """The pictures of a card that play in the animation."""
+        if self.paths.animation is None or layout is self.layouts[0]:
+            return ()
+        playing = playing_placements(layout, self.inspected, self.limits)
+        return tuple(place for place in playing if place.asset.ref.id not in self.asset_errors)
+
+    def _open_asset(self, asset: Asset, opened: ExitStack) -> BinaryIO:
+        return opened.enter_context(self._pictures.open(asset))
+
+    def _open_track(self, opened: ExitStack) -> SoundTrack | None:
         sound = self.storyboard.animation_sound
         if sound is None or sound.asset_id in self.asset_errors:
             return None
         asset = self.storyboard.assets[sound.asset_id]
-        file = opened.enter_context(self._pictures.open(asset))
+        file = self._open_asset(asset, opened)
         return SoundTrack(asset.ref, file, sound, self.storyboard.duration_ms)
 
     def write_remaining_thumbnails(self) -> None:
@@ -212,6 +260,7 @@ class _RenderSession:
 
     def result(self) -> RenderResult:
         """Returns the result after everything is written."""
+        asset_notes = without_still_notes(self.asset_notes, self._played)
         return RenderResult(
             storyboard=self.storyboard,
             paths=self.paths,
@@ -221,7 +270,7 @@ class _RenderSession:
             placeholders=self.placeholders,
             sheet=self.sheet.layout,
             asset_errors=self.asset_errors,
-            asset_notes=self.asset_notes,
+            asset_notes=asset_notes,
             undrawn=self.typesetter.undrawn,
             fonts=self.typesetter.fonts,
             warnings=collect_warnings(
@@ -230,7 +279,8 @@ class _RenderSession:
                 self.layouts,
                 self.typesetter,
                 asset_errors=self.asset_errors,
-                asset_notes=self.asset_notes,
+                asset_notes=asset_notes,
+                played=self._played,
             ),
             durations_ms=tuple(layout.duration_ms for layout in self.layouts),
             timings_ms=self.timer.elapsed_ms(),
@@ -248,8 +298,12 @@ class _RenderSession:
             with self.timer.phase("sheet"):
                 heading = self.storyboard.step_heading(step) if step else self.storyboard.heading
                 self.sheet.add(index, image, heading, layout.duration_ms)
+            playing = self._playing(layout)
+            if playing:
+                yield from self._player.frames(layout, playing, image, self._report_share)
+            else:
+                yield RenderedFrame(image, layout.duration_ms, still)
             self._report_progress("frames")
-            yield RenderedFrame(image, layout.duration_ms, still)
 
     def _draw_title_card(self) -> Image.Image:
         """Draws the title card. If its picture fails to decode, the next picture takes its place."""
@@ -299,9 +353,27 @@ class _RenderSession:
             self.writer.write(path, kind, content)
         return content
 
+    def _report_share(self, share: float) -> None:
+        """Reports the completed share of the current frame."""
+        self.progress((self._done + share) / self._total, "frames")
+
     def _report_progress(self, step: str) -> None:
         self._done += 1
         self.progress(self._done / self._total, step)
+
+
+def _draws_to_play(
+    layouts: Sequence[FrameLayout], inspected: Mapping[str, InspectedAsset], limits: RenderLimits
+) -> Counter[str]:
+    """Returns how often each picture is drawn more for cards that play."""
+    uses: Counter[str] = Counter()
+    for layout in layouts:
+        playing = playing_placements(layout, inspected, limits)
+        uses.update(placement.asset.ref.id for placement in playing)
+        if playing:
+            for placement in layout.placements:
+                uses[placement.asset.ref.id] += DRAWS_TO_PLAY
+    return uses
 
 
 def _collect_demands(

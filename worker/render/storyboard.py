@@ -28,10 +28,19 @@ VIDEO_FORMATS = ("webm", "mp4")  # formats with sound and fades
 
 
 @dataclass(frozen=True, slots=True)
+class Playback:
+    """How an asset plays: from ``start_ms`` to ``end_ms`` (None: its end) of its own time."""
+
+    start_ms: int
+    end_ms: int | None
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Asset:
     """One asset of the payload. ``focus`` is the point to keep in view when cropping, as fractions of the picture.
 
-    ``page`` is that of a document, from 1; None: the first one.
+    ``page`` is that of a document, from 1; None: the first one. ``playback``: None: it does not play.
     """
 
     ref: AssetRef
@@ -40,11 +49,16 @@ class Asset:
     cover: bool
     focus: tuple[float, float]
     page: int | None = None
+    playback: Playback | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One frame after the title card. ``number`` counts from 1."""
+    """One frame after the title card. ``number`` counts from 1.
+
+    ``takes_time_of_assets``: the payload gives no duration, so that assets which play decide it once they are read;
+    ``duration_ms`` is a lower bound until then.
+    """
 
     number: int
     title: str
@@ -52,6 +66,7 @@ class Step:
     asset_ids: tuple[str, ...]
     duration_ms: int
     layout: str
+    takes_time_of_assets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +98,7 @@ class Storyboard:
     allow_gaps: bool  # whether the render goes on without an unavailable asset; otherwise the job fails
     fades: bool  # whether a card fades into the next, in formats with fades
     fps: int  # frame rate of the fades
+    playing_fps: int  # highest frame rate of assets that play
     language: str | None  # normalised BCP 47 tag, given or guessed
     language_is_given: bool
 
@@ -158,11 +174,13 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
     )
     assets = {entry["id"]: _asset(entry) for entry in request["assets"]}
     sound = _sound(request["audio"], assets)
+    playing = {name for name, asset in assets.items() if asset.playback is not None}
+    default_fps = contract.DEFAULT_VIDEO_FPS if format_name in VIDEO_FORMATS else contract.DEFAULT_FPS
     board = Storyboard(
         project=payload["projectId"],
         title=_visible(request, "title"),
         description=_visible(request, "description"),
-        steps=tuple(_step(number, entry) for number, entry in enumerate(request["steps"], start=1)),
+        steps=tuple(_step(number, entry, playing) for number, entry in enumerate(request["steps"], start=1)),
         assets=assets,
         sound=sound,
         size=Size(*map(int, options.get("resolution", contract.DEFAULT_RESOLUTION).split("x"))),
@@ -175,6 +193,7 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
         allow_gaps=options.get("onAssetError", contract.DEFAULT_ON_ASSET_ERROR) == "gap",
         fades=options.get("transition", contract.DEFAULT_TRANSITION) == "fade",
         fps=options.get("fps", contract.DEFAULT_FPS),
+        playing_fps=options.get("fps", default_fps),
         language=normalise_language(options["language"]) if "language" in options else None,
         language_is_given="language" in options,
     )
@@ -196,17 +215,28 @@ def _asset(entry: Mapping[str, Any]) -> Asset:
         cover=entry.get("fit") == "cover",
         focus=(float(focus.get("x", 0.5)), float(focus.get("y", 0.5))),
         page=entry.get("page"),
+        playback=_playback(entry),
     )
 
 
-def _step(number: int, entry: Mapping[str, Any]) -> Step:
+def _playback(entry: Mapping[str, Any]) -> Playback | None:
+    if not entry.get("play") or entry.get("type", "image") != "image":
+        return None
+    trim = entry.get("trim", {})
+    return Playback(trim.get("startMs", 0), trim.get("endMs"), entry.get("mute", True))
+
+
+def _step(number: int, entry: Mapping[str, Any], playing: set[str]) -> Step:
+    asset_ids = tuple(entry.get("assetIds", ()))
+    plays = "durationMs" not in entry and not playing.isdisjoint(asset_ids)
     return Step(
         number=number,
         title=_visible(entry, "title"),
         text=_visible(entry, "text"),
-        asset_ids=tuple(entry.get("assetIds", ())),
-        duration_ms=entry.get("durationMs", contract.DEFAULT_STEP_MS),
+        asset_ids=asset_ids,
+        duration_ms=contract.MIN_STEP_MS if plays else entry.get("durationMs", contract.DEFAULT_STEP_MS),
         layout=entry.get("layout", "auto"),
+        takes_time_of_assets=plays,
     )
 
 

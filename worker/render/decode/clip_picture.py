@@ -12,7 +12,7 @@ from PIL import Image
 
 from previewops.file_kinds import WEBM, FileKind
 from previewops.job_errors import PermanentJobError
-from previewops.worker.render.decode.colour import BT709_TRANSFERS, SRGB_TRANSFER, coded_colour
+from previewops.worker.render.decode.colour import BT709_TRANSFERS, SRGB_TRANSFER, ColourSpace, coded_colour
 from previewops.worker.render.decode.errors import picture_error, too_many_pixels, too_much_memory
 from previewops.worker.render.decode.memory import CLIP_BYTES_PER_PIXEL
 from previewops.worker.render.decode.open_picture import (
@@ -41,7 +41,7 @@ _CODECS = (
 )
 _SAMPLES = 8  # frames, each at a key frame
 _MAX_PACKETS = 400  # that are read for one frame
-_NOTE = "a video; one frame of it is shown"
+CLIP_NOTE = "a video; one frame of it is shown"
 _WIDE_HEIGHT = 720  # from this height on, video without a matrix is of BT.709, else of BT.601
 _BT601, _BT709 = 5, 1  # matrices, as FFmpeg numbers them
 _UNSPECIFIED = 2
@@ -58,7 +58,7 @@ class ClipPicture:
     @classmethod
     def open(cls, source: PictureSource, kind: FileKind) -> ClipPicture:
         """Reads the header. Raises PermanentJobError for a limit or a codec, and any exception of PyAV."""
-        with _video(source, kind) as (_, stream):
+        with open_video(source, kind) as (_, stream):
             width, height = stream.codec_context.width, stream.codec_context.height
             limits, name = source.limits, f"{width}x{height}"
             if width * height > limits.frame_pixels:
@@ -79,7 +79,7 @@ class ClipPicture:
 
     def decode(self, needed: Size) -> DecodedPicture:
         """See ``OpenPicture``. Frames of several moments are compared."""
-        with _video(self.source, self.kind) as (container, stream):
+        with open_video(self.source, self.kind) as (container, stream):
             moments = _moments(container, stream)
             histograms, found = [], []
             for moment in moments:
@@ -95,22 +95,48 @@ class ClipPicture:
             if frame is None:
                 raise ValueError("no frame")
             image = self._to_image(frame, decode_scale(self.size, needed))
-        return DecodedPicture(image, (_NOTE,))
+        return DecodedPicture(image, (CLIP_NOTE,))
 
     def _to_image(self, frame: Any, target: Size) -> Image.Image:
         rotation = int(frame.rotation or 0) % 360
         stored = Size(target.height, target.width) if _is_sideways(rotation) else target
-        matrix = frame.colorspace
-        if int(matrix) in (0, _UNSPECIFIED):
-            matrix = _BT709 if frame.height >= _WIDE_HEIGHT else _BT601
-        image = frame.reformat(format="rgb24", src_colorspace=int(matrix)).to_image()
-        transfer = int(frame.color_trc)
-        colour = coded_colour(
-            int(frame.color_primaries) if transfer not in BT709_TRANSFERS else 1,
-            SRGB_TRANSFER if transfer in BT709_TRANSFERS else transfer,
-        )
-        image = to_srgb(resize(image, stored), None, colour)
+        image = frame.reformat(format="rgb24", src_colorspace=_matrix(frame)).to_image()
+        image = to_srgb(resize(image, stored), None, _colour(frame))
         return image.rotate(rotation, expand=True) if rotation else image
+
+
+def frame_image(frame: Any, size: Size) -> Image.Image:
+    """Returns a decoded frame of a playing video, upright, in sRGB and ``size``, scaled once."""
+    import av  # noqa: PLC0415
+
+    rotation = int(frame.rotation or 0) % 360
+    width, height = (size.height, size.width) if _is_sideways(rotation) else size
+    with _own_errors():
+        scaled = frame.reformat(
+            width=width,
+            height=height,
+            format="rgb24",
+            src_colorspace=_matrix(frame),
+            interpolation=av.video.reformatter.Interpolation.BICUBIC,
+        )
+    image = to_srgb(scaled.to_image(), None, _colour(frame))
+    return image.rotate(rotation, expand=True) if rotation else image
+
+
+def _matrix(frame: Any) -> int:
+    """The matrix of the colours of ``frame``, as FFmpeg numbers them."""
+    matrix = int(frame.colorspace)
+    if matrix in (0, _UNSPECIFIED):
+        return _BT709 if frame.height >= _WIDE_HEIGHT else _BT601
+    return matrix
+
+
+def _colour(frame: Any) -> ColourSpace:
+    transfer = int(frame.color_trc)
+    return coded_colour(
+        int(frame.color_primaries) if transfer not in BT709_TRANSFERS else 1,
+        SRGB_TRANSFER if transfer in BT709_TRANSFERS else transfer,
+    )
 
 
 def _bounded(aspect: Fraction) -> float:
@@ -162,7 +188,11 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def _video(source: PictureSource, kind: FileKind) -> Iterator[tuple[Any, Any]]:
+def open_video(source: PictureSource, kind: FileKind) -> Iterator[tuple[Any, Any]]:
+    """Opens a video and its first picture stream, to decode in one thread. Errors of FFmpeg become ValueError.
+
+    Raises PermanentJobError "asset-unsupported" for a file without pictures, or with a codec that is not decoded here.
+    """
     import av  # noqa: PLC0415 - slow to import, and most jobs need none
 
     silence_ffmpeg()

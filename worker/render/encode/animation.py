@@ -1,4 +1,4 @@
-"""Writes the animation while its frames are drawn: one frame per card, with its duration.
+"""Writes the animation while its frames are drawn: one frame per card, or several if it plays, with their durations.
 
 Animated images are assembled from still files. Memory use is one frame, frames are never merged, and available stills
 are not encoded again.
@@ -14,23 +14,16 @@ from typing import BinaryIO
 from PIL import Image, ImageChops
 
 from previewops.worker.render.encode import apng, gif, webp
-from previewops.worker.render.encode.sound import SoundTrack
+from previewops.worker.render.encode.frames import Piece, RenderedFrame
+from previewops.worker.render.encode.sound import SoundSource
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.encode.video import VideoWriter
+from previewops.worker.render.layout.geometry import Box
 from previewops.worker.render.storyboard import VIDEO_FORMATS, Storyboard
 from previewops.worker.render.theme import BLACK, Colour, Theme
 from previewops.worker.render.timings import PhaseTimer
 
 _GIF_COLOURS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class RenderedFrame:
-    """A rendered frame: its pixels, its duration, and its still file."""
-
-    image: Image.Image
-    duration_ms: int
-    still: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +34,7 @@ class AnimationWriter:
     storyboard: Storyboard
     timer: PhaseTimer
 
-    def write(self, target: BinaryIO, frames: Iterator[RenderedFrame], sound: SoundTrack | None) -> None:
+    def write(self, target: BinaryIO, frames: Iterator[RenderedFrame], sound: SoundSource | None) -> None:
         """Writes ``frames`` to ``target`` one by one; ``sound`` is for video only.
 
         Raises:
@@ -52,32 +45,39 @@ class AnimationWriter:
             with self.timer.phase("encode"):
                 video.write(target, self._draw_frames(frames), sound.frames() if sound is not None else None)
             return
-        pieces = ((self._encode_piece(frame), frame.duration_ms) for frame in frames)
+        pieces = (Piece(*self._encode_piece(frame), frame.duration_ms) for frame in frames)
         if self.kind == "webp":
             webp.write_animation(target, self.storyboard.size, pieces)
         elif self.kind == "gif":
             gif.write_animation(target, self.storyboard.size, pieces)
         else:
-            apng.write_animation(target, len(self.storyboard.steps) + 1, pieces)
+            apng.write_animation(target, pieces)
 
-    def _draw_frames(self, frames: Iterator[RenderedFrame]) -> Iterator[tuple[Image.Image, int]]:
+    def _draw_frames(self, frames: Iterator[RenderedFrame]) -> Iterator[RenderedFrame]:
         while True:
             with self.timer.phase("draw"):
                 frame = next(frames, None)
             if frame is None:
                 return
-            yield frame.image, frame.duration_ms
+            yield frame
+            del frame  # free it before the next one is drawn
 
-    def _encode_piece(self, frame: RenderedFrame) -> bytes:
+    def _encode_piece(self, frame: RenderedFrame) -> tuple[bytes, Box]:
+        """The still file of what has changed, and its place."""
         still_format = "png" if self.kind == "apng" else self.kind
-        if self.storyboard.image_format == still_format:
-            return frame.still
+        box = Box(0, 0, *self.storyboard.size)
+        if self.storyboard.image_format == still_format and frame.still is not None:
+            return frame.still, box
+        image = frame.image
+        if frame.changed is not None:
+            box = webp.even_box(frame.changed) if self.kind == "webp" else frame.changed
+            image = image.crop(box)
         with self.timer.phase("encode"):
             if still_format == "gif":
                 buffer = BytesIO()
-                _quantize(frame.image, self.storyboard.theme).save(buffer, "GIF", optimize=False)
-                return buffer.getvalue()
-            return encode_still(frame.image, still_format, self.storyboard.quality, BLACK)
+                _quantize(image, self.storyboard.theme).save(buffer, "GIF", optimize=False)
+                return buffer.getvalue(), box
+            return encode_still(image, still_format, self.storyboard.quality, BLACK), box
 
 
 def _quantize(image: Image.Image, theme: Theme) -> Image.Image:

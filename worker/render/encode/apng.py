@@ -10,27 +10,33 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
+from previewops.worker.render.encode.frames import Piece
+from previewops.worker.render.layout.geometry import Box
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LONGEST_FINE_MS = 65_535  # longer delays are stored in hundredths of a second: the field has 16 bits
 
 
-def write_animation(target: BinaryIO, count: int, frames: Iterable[tuple[bytes, int]]) -> None:
-    """Writes ``count`` frames, each (still PNG file, duration in ms), in an endless loop.
+def write_animation(target: BinaryIO, frames: Iterable[Piece]) -> None:
+    """Writes ``frames``, still PNG files, the first one of the size of the canvas, in an endless loop.
 
     Raises:
-        ValueError: a frame is not a PNG file, differs from the first in size or pixel format, or is longer than
-            655,350 ms.
+        ValueError: a frame is not a PNG file, differs from its box in size or from the first in pixel format, or is
+            longer than 655,350 ms.
     """
-    header, number = b"", 0
-    for file_bytes, duration_ms in frames:
+    header, number, count, counted_at = b"", 0, 0, 0
+    for file_bytes, box, duration_ms in frames:
+        count += 1
         chunks = list(_chunks(file_bytes))
         still_header, pixels = chunks[0][1], b"".join(body for name, body in chunks if name == b"IDAT")
         if not header:
             header = still_header
-            target.write(_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"acTL", struct.pack(">II", count, 0)))
-        elif still_header != header:
+            target.write(_SIGNATURE + _chunk(b"IHDR", header))
+            counted_at = target.tell()
+            target.write(_frame_count(0))
+        if still_header != struct.pack(">II", *box.size) + header[8:]:
             raise ValueError("the frames differ in size or pixel format")
-        target.write(_chunk(b"fcTL", _frame_control(number, header, duration_ms)))
+        target.write(_chunk(b"fcTL", _frame_control(number, box, duration_ms)))
         if number == 0:
             target.write(_chunk(b"IDAT", pixels))
             number = 1
@@ -38,15 +44,24 @@ def write_animation(target: BinaryIO, count: int, frames: Iterable[tuple[bytes, 
             target.write(_chunk(b"fdAT", struct.pack(">I", number + 1) + pixels))
             number += 2
     target.write(_chunk(b"IEND", b""))
+    end = target.tell()
+    target.seek(counted_at)
+    target.write(_frame_count(count))
+    target.seek(end)
 
 
-def _frame_control(number: int, header: bytes, duration_ms: int) -> bytes:
-    """Returns the fcTL chunk of a frame that replaces the whole canvas."""
+def _frame_count(count: int) -> bytes:
+    return _chunk(b"acTL", struct.pack(">II", count, 0))
+
+
+def _frame_control(number: int, box: Box, duration_ms: int) -> bytes:
+    """Returns the content of the fcTL chunk of a frame that replaces ``box``."""
     fine = duration_ms <= _LONGEST_FINE_MS
     delay, parts = (duration_ms, 1000) if fine else (round(duration_ms / 10), 100)
     if not 0 <= delay <= _LONGEST_FINE_MS:
         raise ValueError(f"frame duration: found {duration_ms} ms, allowed 0 to {10 * _LONGEST_FINE_MS}")
-    return struct.pack(">I", number) + header[:8] + struct.pack(">IIHHBB", 0, 0, delay, parts, 0, 0)
+    place = struct.pack(">IIII", *box.size, box.left, box.top)
+    return struct.pack(">I", number) + place + struct.pack(">HHBB", delay, parts, 0, 0)
 
 
 def _chunks(still: bytes) -> Iterator[tuple[bytes, bytes]]:

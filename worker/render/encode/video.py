@@ -1,7 +1,7 @@
 """Writes WebM (VP9, Opus) and MP4 (H.264, AAC) with PyAV, which is imported on first use.
 
-There is one frame per card, with its duration: the frame rate is variable. Only the frames of a fade have a fixed
-rate. Encoders run with one thread and fixed settings, as their output depends on both.
+There is one frame per card, with its duration, or those of what plays in it: the frame rate is variable. Only the
+frames of a fade have a fixed rate. Encoders run with one thread and fixed settings, as their output depends on both.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from PIL import Image
 
 from previewops.worker.render.decode.sound_file import SAMPLES_PER_S, silence_ffmpeg
+from previewops.worker.render.encode.frames import RenderedFrame
 from previewops.worker.render.encode.mp4_index import move_index_to_front
 from previewops.worker.render.storyboard import Storyboard
 
@@ -66,9 +67,9 @@ class VideoWriter:
     storyboard: Storyboard
 
     def write(
-        self, target: BinaryIO, frames: Iterable[tuple[Image.Image, int]], sound: Iterator[AudioFrame] | None
+        self, target: BinaryIO, frames: Iterable[RenderedFrame], sound: Iterator[AudioFrame] | None
     ) -> None:
-        """Writes ``frames``, each with its duration in ms, and ``sound`` to ``target``.
+        """Writes ``frames`` and ``sound`` to ``target``.
 
         Raises:
             PermanentJobError: from ``sound``.
@@ -109,18 +110,23 @@ class VideoWriter:
         context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
         return stream
 
-    def _timed(self, frames: Iterable[tuple[Image.Image, int]]) -> Iterator[tuple[Image.Image, int, int]]:
+    def _timed(self, frames: Iterable[RenderedFrame]) -> Iterator[tuple[Image.Image, int, int]]:
         """Yields (picture, start, duration), including fades, which are part of the duration of their card."""
-        start_ms, before = 0, None
-        for image, duration_ms in frames:
+        start_ms, before, last = 0, None, None
+        fade: list[tuple[float, int, int]] = []
+        for frame in frames:
+            image, until_ms = frame.image, start_ms + frame.duration_ms
+            if frame.starts_card:
+                before, card_ms = last, frame.card_ms or frame.duration_ms
+                fade = [] if before is None else list(fade_frames(start_ms, card_ms, self.storyboard.fps))
             held_from = start_ms
             if before is not None:
-                for share, at, until in fade_frames(start_ms, duration_ms, self.storyboard.fps):
+                for share, at, until in _within(fade, start_ms, until_ms):
                     yield Image.blend(before, image, share), at, until - at
                     held_from = until
-            before = image if self.storyboard.fades else None
-            until_ms = start_ms + duration_ms
-            yield image, held_from, until_ms - held_from
+            last = image if self.storyboard.fades else None
+            if held_from < until_ms:
+                yield image, held_from, until_ms - held_from
             start_ms = until_ms
 
 
@@ -135,6 +141,15 @@ def fade_frames(start_ms: int, duration_ms: int, fps: int) -> Iterator[tuple[flo
         yield 0.5, start_ms, start_ms + length_ms
     for step in range(steps):
         yield (step + 1) / (steps + 1), start_ms + step * 1000 // fps, start_ms + (step + 1) * 1000 // fps
+
+
+def _within(
+    fade: Iterable[tuple[float, int, int]], start_ms: int, end_ms: int
+) -> Iterator[tuple[float, int, int]]:
+    """Yields the frames of a fade that are shown between two times, cut to them."""
+    for share, at, until in fade:
+        if at < end_ms and until > start_ms:
+            yield share, max(at, start_ms), min(until, end_ms)
 
 
 def _mux(container: Any, packets: Iterable[Any], durations: dict[int, int]) -> None:
