@@ -44,7 +44,7 @@ class Moment(Generic[T]):
 def pace(changes: Iterable[Change[T]], pacing: Pacing, length_ms: int) -> Iterator[Moment[T]]:
     """Yields the moments of a card of ``length_ms``, from 0 to its end without a gap.
 
-    ``changes`` are in the order of time, and are read no further than the card lasts. Needs the frames of two moments.
+    ``changes`` are in the order of time and are read no further than the card lasts. Holds the frames of two moments.
     """
     shown: tuple[int, dict[int, T]] = (0, {})
     for at_us, frames in _merge(changes, pacing.fps, length_ms * 1_000):

@@ -18,7 +18,7 @@ from previewops.worker.render.decode.errors import damaged_picture, too_many_pix
 from previewops.worker.render.decode.gif_picture import GifPicture
 from previewops.worker.render.decode.motion import Motion, MovingPicture
 from previewops.worker.render.decode.moving_clip import MovingClip, measure_clip
-from previewops.worker.render.decode.moving_picture import ANIMATED_KINDS, MovingAnimation, measure_picture
+from previewops.worker.render.decode.moving_picture import ANIMATED_KINDS, measure_picture, open_animation
 from previewops.worker.render.decode.open_picture import (
     DecodedPicture,
     OpenPicture,
@@ -159,5 +159,8 @@ def open_motion(
     Errors inside the block are raised as typed errors.
     """
     with _recognized(ref, file, limits, None) as (source, kind):
-        player = MovingClip if kind in CLIP_KINDS else MovingAnimation
-        yield player(source, kind, playback, motion)
+        if kind in CLIP_KINDS:
+            yield MovingClip(source, kind, playback, motion)
+            return
+        with open_animation(source, kind, playback, motion) as animation:
+            yield animation

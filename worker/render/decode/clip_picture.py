@@ -191,7 +191,7 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
 def open_video(source: PictureSource, kind: FileKind) -> Iterator[tuple[Any, Any]]:
     """Opens a video and its first picture stream, to decode in one thread. Errors of FFmpeg become ValueError.
 
-    Raises PermanentJobError "asset-unsupported" for a file without pictures, or with a codec that is not decoded here.
+    Raises PermanentJobError "asset-unsupported" for a file without pictures or with an unknown codec.
     """
     import av  # noqa: PLC0415 - slow to import, and most jobs need none
 
@@ -201,7 +201,7 @@ def open_video(source: PictureSource, kind: FileKind) -> Iterator[tuple[Any, Any
         if not container.streams.video:
             raise _no_picture(source, kind)
         stream = container.streams.video[0]
-        codec = stream.codec_context.name
+        codec = stream.codec_context.name if stream.codec_context is not None else "unknown"
         if codec not in _CODECS:
             raise picture_error(
                 source.ref,

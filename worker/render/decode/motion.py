@@ -63,7 +63,7 @@ class MovingPicture(Protocol):
     def frames(self, size: Size) -> Iterator[MovingFrame]:
         """Yields the frames in time order, the first one at 0, and holds no more than one of them.
 
-        Ends where the part that plays ends, or where the file is damaged. ``size`` is that of the drawn frames, upright.
+        Ends where the part that plays ends, or where the file is damaged. The drawn frames have ``size``, upright.
         """
 
 

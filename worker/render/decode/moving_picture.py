@@ -70,37 +70,43 @@ def measure_picture(source: PictureSource, kind: FileKind, playback: Playback) -
 
 @dataclass(slots=True)
 class MovingAnimation:
-    """An open animation that plays."""
+    """An open animation that plays; ``draw`` decodes a frame."""
 
-    source: PictureSource
-    kind: FileKind
-    playback: Playback
     motion: Motion
+    shown: Sequence[_Shown]
+    draw: DrawFrame
     notes: list[str] = field(default_factory=list)
     _broken_at: int | None = None  # the first frame that cannot be decoded
 
     def frames(self, size: Size) -> Iterator[MovingFrame]:
         """See ``MovingPicture``."""
-        with _opened(self.source, self.kind) as (timing, _, draw, _):
-            shown = _shown_frames(timing, self.playback)
-            passes = count() if timing.plays is None else range(timing.plays)
-            for number in passes:
-                offset_us = number * self.motion.duration_us
-                for frame in shown:
-                    at_us = offset_us + frame.start_us
-                    yield MovingFrame(at_us, partial(self._draw, draw, frame, at_us, size))
+        passes = count() if self.motion.plays is None else range(self.motion.plays)
+        for number in passes:
+            offset_us = number * self.motion.duration_us
+            for frame in self.shown:
+                at_us = offset_us + frame.start_us
+                yield MovingFrame(at_us, partial(self._draw, frame, at_us, size))
 
-    def _draw(self, draw: DrawFrame, frame: _Shown, at_us: int, size: Size) -> Image.Image | None:
+    def _draw(self, frame: _Shown, at_us: int, size: Size) -> Image.Image | None:
         if self._broken_at is not None and frame.number >= self._broken_at:
             return None
         try:
-            return draw(frame.number, size)
+            return self.draw(frame.number, size)
         except (JobError, MemoryError):
             raise
         except Exception:  # on malformed data decoders raise any exception
             self._broken_at = frame.number
             DamageNotes("animation", self.notes).add_end(at_us)
             return None
+
+
+@contextmanager
+def open_animation(
+    source: PictureSource, kind: FileKind, playback: Playback, motion: Motion
+) -> Iterator[MovingAnimation]:
+    """Opens an animation of which ``motion`` was measured."""
+    with _opened(source, kind) as (timing, _, draw, _):
+        yield MovingAnimation(motion, _shown_frames(timing, playback), draw)
 
 
 @contextmanager

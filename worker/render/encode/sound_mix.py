@@ -171,9 +171,11 @@ def _joined(
 
     graph = Graph()
     inputs = [_input(graph) for _ in sounds]
-    mix, limiter, sink = connect(graph, inputs), graph.add("alimiter", _LIMITER), graph.add("abuffersink")
-    mix.link_to(limiter)
-    limiter.link_to(sink)
+    limiter, plain = graph.add("alimiter", _LIMITER), graph.add("aformat", "sample_fmts=fltp")
+    sink = graph.add("abuffersink")
+    connect(graph, inputs).link_to(limiter)
+    limiter.link_to(plain)
+    plain.link_to(sink)
     graph.configure()
     chunks = [_chunks(sound) for sound in sounds]
     at = 0
