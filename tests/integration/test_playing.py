@@ -346,6 +346,18 @@ def test_a_sound_that_cannot_be_played_leaves_the_video(tmp_path: Path) -> None:
     assert any("its sound cannot be played" in warning for warning in result.warnings)
 
 
+def test_an_unknown_codec_is_named(tmp_path: Path) -> None:
+    clip = colour_clip(RGB, "webm", wav=tone(0.2))
+    video, sound = clip.replace(b"V_VP9", b"V_XP9"), clip.replace(b"A_OPUS", b"A_XPUS")
+    with pytest.raises(PermanentJobError, match="with the codec unknown") as caught:
+        rendered(tmp_path, {"a.webm": video})
+    assert caught.value.code == "asset-unsupported"
+    (tmp_path / "b.wav").write_bytes(sound)
+    with pytest.raises(PermanentJobError, match="with the codec unknown") as caught:
+        rendered(tmp_path, {}, audio={"uri": "b.wav"})
+    assert caught.value.code == "asset-unsupported"
+
+
 # Hostile and broken files
 
 
@@ -361,9 +373,8 @@ def test_a_video_cut_in_the_middle_plays_what_is_there(tmp_path: Path) -> None:
 def test_a_damaged_video_plays_up_to_the_damage_and_holds(tmp_path: Path) -> None:
     clip = bytearray(colour_clip([(RED, 500), (GREEN, 500), (BLUE, 1_000)], "webm", gop=1, codec="libvpx"))
     with av.open(BytesIO(bytes(clip))) as container:
-        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-    position, size = packets[2]
-    start = clip.index(bytes([0x9D, 0x01, 0x2A]), position)
+        positions = [packet.pos for packet in container.demux(video=0) if packet.size]
+    start = clip.index(bytes([0x9D, 0x01, 0x2A]), positions[2])
     clip[start : start + 3] = b"\0\0\0"
     result, shown = rendered(tmp_path, {"a.webm": bytes(clip)})
     assert result.durations_ms[1] == 2_000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,7 +61,7 @@ def test_moments_cover_the_card_without_a_gap(
     moments = paced([0, *times], Pacing(fps, unit_ms, least_ms), length_ms)
     assert moments[0].start_ms == 0
     assert moments[-1].end_ms == length_ms
-    for one, other in zip(moments, moments[1:], strict=False):
+    for one, other in pairwise(moments):
         assert one.end_ms == other.start_ms
         assert one.end_ms - one.start_ms >= least_ms
         assert other.start_ms % unit_ms == 0 or least_ms == 20

@@ -86,6 +86,9 @@ def _playing_warnings(
             yield f"asset {name}: nothing in it plays; it is shown as a picture"
         elif storyboard.animation is not None and name in shown and name not in played:
             yield f"asset {name}: too many large assets play in its step; one frame of it is shown"
-        elif not asset.playback.muted and motion.sound_delay_us is not None:
-            if storyboard.animation not in VIDEO_FORMATS:
-                yield f"asset {name}: {format_name} has no sound; that of the video is omitted"
+        elif (
+            storyboard.animation not in VIDEO_FORMATS
+            and not asset.playback.muted
+            and motion.sound_delay_us is not None
+        ):
+            yield f"asset {name}: {format_name} has no sound; that of the video is omitted"

@@ -201,7 +201,7 @@ def open_video(source: PictureSource, kind: FileKind) -> Iterator[tuple[Any, Any
         if not container.streams.video:
             raise _no_picture(source, kind)
         stream = container.streams.video[0]
-        codec = stream.codec_context.name if stream.codec_context is not None else "unknown"
+        codec: str = getattr(stream.codec_context, "name", "unknown")
         if codec not in _CODECS:
             raise picture_error(
                 source.ref,
