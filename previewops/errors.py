@@ -59,7 +59,10 @@ def _unpickle(kind: type[PicklableError], args: tuple[Any, ...], state: dict[str
 
 
 class PreviewopsError(PicklableError):
-    """Base of the errors that callers see. ``exit_code`` is the process's; ``hint`` names the next step."""
+    """Base of the errors that callers see. ``exit_code`` is the process's; ``hint`` names the next step.
+
+    A traceback ends with the hint: it is a note of the exception, too.
+    """
 
     exit_code: ClassVar[int] = EXIT_FAILED
     code: ClassVar[str] = "error"
@@ -68,6 +71,8 @@ class PreviewopsError(PicklableError):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint is not None:
+            self.add_note(f"hint: {hint}")
 
     def as_json(self) -> dict[str, Any]:
         """The error as a JSON object for ``--json`` output."""
@@ -309,7 +314,8 @@ class RedisUnavailable(PreviewopsError):
     def __init__(self, address: str, reason: str) -> None:
         super().__init__(
             f"Redis at {address} cannot be used: {reason}",
-            hint="set REDIS_URL or --redis-url to a running server, or let `previewops up` start one",
+            hint="set REDIS_URL or --redis-url to a running server. `previewops up` starts one: from another folder, "
+            "set REDIS_URL to the address that it prints, or DATA_DIR to its data folder",
         )
         self.address = address
 

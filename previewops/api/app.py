@@ -54,12 +54,12 @@ def build_routes(
     heartbeat_s: float = HEARTBEAT_S,
     legacy: bool = False,
 ) -> list[Route]:
-    """Returns every route; with ``legacy`` those of the predecessor too."""
+    """Returns every route; with ``legacy`` those of the predecessor, and its names of metrics, too."""
     jobs = JobRoutes(backend)
     job_list = JobListRoutes(backend)
     artifacts = ArtifactRoutes(backend)
     events = EventRoutes(backend, watcher, clients, heartbeat_s=heartbeat_s)
-    queue = QueueRoutes(backend, thresholds)
+    queue = QueueRoutes(backend, thresholds, legacy=legacy)
     dead_letters = DeadLetterRoutes(backend)
     uploads = UploadRoutes(backend, clients)
     webhooks = WebhookRoutes(backend)

@@ -30,11 +30,15 @@ HISTORY_S = 3600
 
 
 class QueueRoutes:
-    """Routes of the whole queue. ``thresholds`` are those of the health checks."""
+    """Routes of the whole queue. ``thresholds`` are those of the health checks.
 
-    def __init__(self, backend: ApiBackend, thresholds: Thresholds) -> None:
+    With ``legacy`` the metrics are served under the predecessor's names too.
+    """
+
+    def __init__(self, backend: ApiBackend, thresholds: Thresholds, *, legacy: bool = False) -> None:
         self._backend = backend
         self._thresholds = thresholds
+        self._legacy = legacy
 
     async def stats(self, request: Request) -> Response:
         """``GET /api/preview/queue/metrics``: the same as ``stats --json``."""
@@ -49,7 +53,7 @@ class QueueRoutes:
                 scrape = await collect(self._backend.redis, self._backend.settings)
         except RedisUnavailable as error:  # no reply within the time of a request
             scrape = ScrapeResult(None, build_problem(error).detail)
-        text = render_exposition(scrape, self._backend.settings)
+        text = render_exposition(scrape, self._backend.settings, legacy_names=self._legacy)
         return Response(text, media_type=CONTENT_TYPE)
 
     async def pause(self, request: Request) -> Response:

@@ -35,7 +35,7 @@ exit. A second signal exits at once.
 @click.option(
     "--legacy-routes",
     is_flag=True,
-    help="Also serve the paths of the predecessor; docs/migrate.md lists them.",
+    help="Also serve the predecessor's paths and names of metrics; docs/migrate.md lists them.",
 )
 @pass_context
 def api(context: Context, *, host: str, port: int, legacy_routes: bool) -> None:

@@ -124,6 +124,8 @@ def _summary(
         "Next steps",
         "  previewops up                                 continue with this data; then, in another terminal:",
         "  previewops dlq list                           failed jobs and their errors",
+        f"  previewops dlq discard --project {PROJECT}",
+        "                                                remove them: health reports dead letters",
         f"  previewops status {first}",
         "  previewops submit job.json --import --wait    your own job",
     ]

@@ -25,8 +25,13 @@ Examples:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write to PATH atomically instead of printing.",
 )
+@click.option(
+    "--legacy-names",
+    is_flag=True,
+    help="Also the predecessor's names of metrics; docs/migrate.md lists them.",
+)
 @pass_context
-def metrics(context: Context, textfile: Path | None) -> None:
+def metrics(context: Context, textfile: Path | None, *, legacy_names: bool) -> None:
     """Print the queue's metrics in the Prometheus text format.
 
     --textfile writes a file for the textfile collector of node_exporter, which reads names ending in .prom. If
@@ -36,7 +41,7 @@ def metrics(context: Context, textfile: Path | None) -> None:
     from previewops.metrics import collect, render_exposition
 
     result = context.call(lambda queue: collect(queue.redis, context.settings))
-    text = render_exposition(result, context.settings).decode()
+    text = render_exposition(result, context.settings, legacy_names=legacy_names).decode()
     if textfile is None:
         print_out(text.removesuffix("\n"))
     else:

@@ -16,6 +16,7 @@ from previewops.metrics.collector import QueueMetrics, ScrapeResult, collect
 from previewops.metrics.families import FamilyBuilder
 from previewops.metrics.fleet_metrics import fleet_metrics
 from previewops.metrics.job_metrics import job_metrics
+from previewops.metrics.legacy_names import legacy_metrics
 from previewops.metrics.queue_metrics import queue_metrics
 from previewops.settings import Settings
 
@@ -24,9 +25,10 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _ScrapeCollector(Collector):
-    def __init__(self, metrics: QueueMetrics | None, settings: Settings) -> None:
+    def __init__(self, metrics: QueueMetrics | None, settings: Settings, *, legacy_names: bool) -> None:
         self._metrics = metrics
         self._settings = settings
+        self._legacy_names = legacy_names
 
     def collect(self) -> Iterator[Metric]:
         metrics, settings = self._metrics, self._settings
@@ -39,11 +41,13 @@ class _ScrapeCollector(Collector):
             yield from queue_metrics(metrics, settings)
             yield from job_metrics(metrics)
             yield from fleet_metrics(metrics.snapshot, settings)
+            if self._legacy_names:
+                yield from legacy_metrics(metrics)
 
 
-def render_exposition(result: ScrapeResult, settings: Settings) -> bytes:
-    """Renders a scrape in Prometheus' text format 0.0.4."""
-    return generate_latest(_ScrapeCollector(result.metrics, settings))
+def render_exposition(result: ScrapeResult, settings: Settings, *, legacy_names: bool = False) -> bytes:
+    """Renders a scrape in Prometheus' text format 0.0.4; with ``legacy_names`` the predecessor's families too."""
+    return generate_latest(_ScrapeCollector(result.metrics, settings, legacy_names=legacy_names))
 
 
 async def scrape(redis: Redis, settings: Settings) -> bytes:

@@ -31,17 +31,25 @@ class FamilyBuilder:
         return self._fill(CounterMetricFamily(name, text, labels=("queue", *labels)), samples)
 
     def histogram(
-        self, name: str, text: str, bins: Mapping[Priority, Mapping[int, int]], octaves: range
+        self,
+        name: str,
+        text: str,
+        bins: Mapping[Priority, Mapping[int, int]],
+        octaves: range,
+        *,
+        unit_ms: int = 1000,
     ) -> HistogramMetricFamily:
-        """Builds a histogram in seconds from the bins of ``snapshot.histogram``, with a bound at 2^n ms per octave n.
+        """Builds a histogram from the bins of ``snapshot.histogram``, with a bound at 2^n ms per octave n.
+
+        Bounds and sum are in units of ``unit_ms``: seconds by default.
 
         These bounds are also bounds of the bins, so the counts are exact. The sum uses the middles of the bins.
         """
         family = HistogramMetricFamily(name, text, labels=("queue", "priority"))
         for priority, counts in bins.items():
-            buckets = [(f"{2**n / 1000}", float(_count_below(counts, n))) for n in octaves]
+            buckets = [(f"{2**n / unit_ms}", float(_count_below(counts, n))) for n in octaves]
             buckets.append(("+Inf", float(sum(counts.values()))))
-            total_s = sum(bin_middle_ms(number) * count for number, count in counts.items()) / 1000
+            total_s = sum(bin_middle_ms(number) * count for number, count in counts.items()) / unit_ms
             family.add_metric((self.queue, priority.value), buckets, sum_value=total_s)
         return family
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from previewops import __version__
 from previewops.errors import EXIT_UNREACHABLE
-from previewops.metrics import CONTENT_TYPE, scrape
+from previewops.metrics import CONTENT_TYPE, collect, render_exposition, scrape
 from previewops.queue.leases import CompletedJob
 from previewops.queue.retry import DeadLetterCause, FailureCounter
 from previewops.redis_server.connection import connect
@@ -280,6 +280,32 @@ async def test_unavailable_redis_is_a_metric(redis_url: str) -> None:
         name == "previewops_build_info" and ("version", __version__) in labels
         for name, labels in metrics.samples
     )
+
+
+async def test_the_predecessors_metrics_have_the_values_of_ours(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await settle(b, "a", "completed", "high")
+        await settle(b, "b", "worn out")
+        await b.queue.submit(payload("c"))
+        result = await collect(b.redis, b.settings)
+    lines = render_exposition(result, b.settings, legacy_names=True).decode().splitlines()
+    values = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
+    queue = 'queue="preview-jobs"'
+    for name, value in (
+        ("preview_job_started", 2),
+        ("preview_job_completed", 1),
+        ("preview_job_failed", 1),
+        ("preview_requests_total", 3),
+        ("preview_failures_total", 1),
+        ("preview_queue_length", 1),
+    ):
+        assert values[f"{name}{{{queue}}}"] == value, name
+    assert values[f'preview_worker_job_outcomes_total{{outcome="failed",{queue}}}'] == 1
+    for unit, last in (("worker_job_duration_seconds", "1048.576"), ("duration_ms", "1048576.0")):
+        bucket = f'preview_{unit}_bucket{{le="{last}",priority="high",{queue}}}'
+        assert values[bucket] == values[f'preview_{unit}_count{{priority="high",{queue}}}'] == 1
+    seconds = values[f'preview_job_duration_seconds_sum{{priority="high",{queue}}}']
+    assert values[f'preview_duration_ms_sum{{priority="high",{queue}}}'] == pytest.approx(seconds * 1000)
 
 
 def test_the_media_type_is_that_of_the_format() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import pickle
+import traceback
 from typing import Any
 
 import pytest
@@ -133,3 +134,14 @@ def test_a_folder_that_a_unit_may_not_write_names_the_command_for_it() -> None:
     assert failed.exit_code == errors.EXIT_TRY_AGAIN
     assert "--data-dir DIR systemd install" in str(failed.hint)
     assert "systemd" not in str(errors.data_dir_error("/srv", OSError(errno.ENOSPC, "No space left")).hint)
+
+
+def test_a_traceback_ends_with_the_hint() -> None:
+    text = "".join(
+        traceback.format_exception(RedisUnavailable("redis://127.0.0.1:6379", "connection refused"))
+    )
+    assert text.splitlines()[-1].startswith("hint: set REDIS_URL")
+    assert (
+        pickle.loads(pickle.dumps(RedisUnavailable("a", "b"))).__notes__
+        == RedisUnavailable("a", "b").__notes__
+    )
