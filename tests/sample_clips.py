@@ -60,6 +60,24 @@ def _mux(target: Any, packets: Iterable[Any], durations: dict[int, int]) -> None
         target.mux(packet)
 
 
+def joined_clips(first: bytes, second: bytes) -> bytes:
+    """Returns a WebM file with the packets of two of 1 s each, one behind the other."""
+    file = BytesIO()
+    with (
+        av.open(BytesIO(first)) as one,
+        av.open(BytesIO(second)) as other,
+        av.open(file, "w", format="webm") as target,
+    ):
+        stream: Any = target.add_stream_from_template(one.streams.video[0])
+        for source, shift_ms in ((one, 0), (other, 1_000)):
+            for packet in source.demux(video=0):
+                if packet.pts is not None:
+                    packet.pts = packet.dts = packet.pts + shift_ms
+                    packet.stream = stream
+                    target.mux(packet)
+    return file.getvalue()
+
+
 def colour_animation(
     frames: Sequence[tuple[Colour, int]],
     kind: str = "GIF",

@@ -122,7 +122,7 @@ def _watch(context: Context, file: str, output: Path, *, replace: bool, as_json:
             print_json(summary)
             return
         printer.print(output)
-        _print_summary(summary, output)
+        _print_summary(summary, output, lists_files=False)
 
     return watch_and_render(
         files=list_files,
@@ -225,7 +225,7 @@ def _progress() -> Iterator[Progress]:
         yield lambda share, word: bars.update(task, completed=share, description=word)
 
 
-def _print_summary(summary: dict[str, Any], output: Path) -> None:
+def _print_summary(summary: dict[str, Any], output: Path, *, lists_files: bool = True) -> None:
     files = summary["artifacts"]
     total = sum(int(entry["bytes"]) for entry in files)
     print_out(
@@ -233,5 +233,6 @@ def _print_summary(summary: dict[str, Any], output: Path) -> None:
         f"{summary['width']}x{summary['height']}, {summary['durationMs'] / 1000:g} s; "
         f"rendered in {summary['renderMs'] / 1000:.1f} s"
     )
-    print_out(f"  {entry['path']}" for entry in files)
+    if lists_files:
+        print_out(f"  {entry['path']}" for entry in files)
     print_err(f"note: {warning}" for warning in summary["warnings"])

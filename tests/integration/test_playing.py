@@ -29,6 +29,7 @@ from tests.sample_clips import (
     at,
     colour_animation,
     colour_clip,
+    joined_clips,
     picture_frames,
     video_frames,
 )
@@ -412,29 +413,27 @@ def test_a_picture_without_movement_is_shown_as_one(tmp_path: Path) -> None:
 
 
 def test_changing_sizes_stay_in_their_place(tmp_path: Path) -> None:
-    small, large = (
+    parts = (
+        colour_clip([(colour, 500)] * 2, "webm", codec="libvpx", size=size, gop=1)
+        for colour, size in ((RED, (160, 90)), (BLUE, (240, 136)))
+    )
+    _, shown = rendered(tmp_path, {"a.webm": joined_clips(*parts)})
+    assert colours(shown, [0, 1_500]) == ["red", "blue"]
+    assert not is_near(at(shown, CARD_MS + 1_500), BLUE, (40, 20))
+
+
+def test_a_size_that_grows_beyond_the_limit_ends_the_video(tmp_path: Path) -> None:
+    parts = (
         colour_clip([(colour, 500)] * 2, "webm", codec="libvpx", size=size, gop=1)
         for colour, size in (
             (RED, (160, 90)),
-            (BLUE, (240, 136)),
+            (BLUE, (640, 360)),
         )
     )
-    file = BytesIO()
-    with (
-        av.open(BytesIO(small)) as one,
-        av.open(BytesIO(large)) as other,
-        av.open(file, "w", format="webm") as target,
-    ):
-        stream = target.add_stream_from_template(one.streams.video[0])
-        for source, shift in ((one, 0), (other, 1_000)):
-            for packet in source.demux(video=0):
-                if packet.dts is not None:
-                    packet.pts = packet.dts = packet.pts + shift
-                    packet.stream = stream
-                    target.mux(packet)
-    _, shown = rendered(tmp_path, {"a.webm": file.getvalue()})
-    assert colours(shown, [0, 1_500]) == ["red", "blue"]
-    assert not is_near(at(shown, CARD_MS + 1_500), BLUE, (40, 20))
+    limits = RenderLimits(frame_pixels=160 * 90)
+    result, shown = rendered(tmp_path, {"a.webm": joined_clips(*parts)}, limits=limits)
+    assert colours(shown, [0, 1_500]) == ["red", "red"]
+    assert any("damaged" in warning for warning in result.warnings)
 
 
 def test_limits_of_frames_and_time_are_checked_before_anything_is_decoded(tmp_path: Path) -> None:
@@ -483,6 +482,9 @@ def test_the_manifest_and_the_plan_have_the_duration_of_the_video(tmp_path: Path
         )
         plan = summary["plan"] if dry_run else summary
         assert plan["durationMs"] == 3_000
+        if dry_run:
+            animation = next(entry for entry in plan["artifacts"] if entry["path"] == "animation.webp")
+            assert animation["frames"] == 2 + 12  # a second at the default frame rate
     preview = json.loads((tmp_path / "out" / "preview.json").read_text("utf-8"))
     assert [frame["durationMs"] for frame in preview["frames"]] == [2_000, 1_000]
     assert preview["durationMs"] == 3_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 from hypothesis import given
@@ -46,6 +47,18 @@ def test_changes_at_one_time_are_shown_together_and_late_ones_are_not() -> None:
     changes = [Change(0, 0, "a"), Change(0, 1, "b"), Change(500_000, 1, "c"), Change(2_000_000, 0, "d")]
     moments = list(pace(changes, Pacing(fps=25), 1_000))
     assert [moment.frames for moment in moments] == [{0: "a", 1: "b"}, {1: "c"}]
+
+
+def test_frames_are_read_one_ahead() -> None:
+    read = []
+
+    def changes() -> Iterator[Change[int]]:
+        for number in range(100):
+            read.append(number)
+            yield Change(number * 50_000, 0, number)
+
+    for moment in pace(changes(), Pacing(fps=25), 5_000):
+        assert len(read) <= moment.frames[0] + 3
 
 
 @given(

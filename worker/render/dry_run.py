@@ -15,7 +15,7 @@ from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.sheet import lay_out_sheet
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.picture_cache import InspectedAsset, inspect_assets
-from previewops.worker.render.playing import played_assets, with_played_durations
+from previewops.worker.render.playing import count_frames, played_assets, with_played_durations
 from previewops.worker.render.render import lay_out_cards
 from previewops.worker.render.storyboard import Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
@@ -93,7 +93,11 @@ def _describe_artifacts(
     if paths.animation:
         entries.append(
             _describe_picture(
-                storyboard, paths.animation, storyboard.size, storyboard.animation, len(paths.frames)
+                storyboard,
+                paths.animation,
+                storyboard.size,
+                storyboard.animation,
+                count_frames(storyboard, inspected),
             )
         )
     entries += [
@@ -142,7 +146,9 @@ def _describe_asset(asset: Asset, inspected: InspectedAsset) -> dict[str, Any]:
 def _estimate_ms(
     storyboard: Storyboard, inspected: Mapping[str, InspectedAsset], artifacts: list[dict[str, Any]]
 ) -> int:
-    frames = storyboard.size.pixels * (len(storyboard.steps) + 1)
+    cards = len(storyboard.steps) + 1
+    moving = count_frames(storyboard, inspected) - cards if storyboard.animation else 0
+    frames = storyboard.size.pixels * (cards + moving)
     stills: int = sum(entry["width"] * entry["height"] for entry in artifacts if entry.get("frames") == 1)
     nanoseconds = frames * _DRAW_NS_PER_PIXEL + stills * _ENCODE_NS_PER_PIXEL[storyboard.image_format]
     decoded = (asset.picture.size.pixels for asset in inspected.values() if asset.picture)
@@ -152,4 +158,6 @@ def _estimate_ms(
         storyboard.animation and storyboard.animation != storyboard.image_format
     ):  # otherwise it reuses the encoded stills
         nanoseconds += frames * _ENCODE_NS_PER_PIXEL[storyboard.animation]
+    elif storyboard.animation:
+        nanoseconds += storyboard.size.pixels * moving * _ENCODE_NS_PER_PIXEL[storyboard.animation]
     return _OVERHEAD_MS + round(nanoseconds / 1_000_000)

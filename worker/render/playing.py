@@ -133,6 +133,13 @@ def played_assets(
     return frozenset(placement.asset.ref.id for placement in placements)
 
 
+def count_frames(storyboard: Storyboard, inspected: Mapping[str, InspectedAsset]) -> int:
+    """Returns how many frames the animation has at most."""
+    playing = [step for step in storyboard.steps if _motions(storyboard, step, inspected)]
+    moving = sum(step.duration_ms * storyboard.playing_fps // 1_000 for step in playing)
+    return 1 + len(storyboard.steps) + moving
+
+
 def clip_sounds(
     layout: FrameLayout,
     playing: tuple[Placement, ...],

@@ -63,7 +63,7 @@ class ClipPicture:
             limits, name = source.limits, f"{width}x{height}"
             if width * height > limits.frame_pixels:
                 raise too_many_pixels(source.ref, f"{name}, {width * height} pixels", limits)
-            allowed = int(limits.decoder_bytes / CLIP_BYTES_PER_PIXEL)
+            allowed = _allowed_pixels(source)
             if width * height > allowed:
                 raise too_much_memory(source.ref, name, kind.name, allowed)
             if min(width, height) <= 0:
@@ -139,6 +139,12 @@ def _colour(frame: Any) -> ColourSpace:
     )
 
 
+def _allowed_pixels(source: PictureSource) -> int:
+    """How many pixels a frame may have to be decoded in the memory of the process."""
+    limits = source.limits
+    return min(limits.frame_pixels, int(limits.decoder_bytes / CLIP_BYTES_PER_PIXEL))
+
+
 def _bounded(aspect: Fraction) -> float:
     return min(8.0, max(0.125, float(aspect)))
 
@@ -211,6 +217,8 @@ def open_video(source: PictureSource, kind: FileKind) -> Iterator[tuple[Any, Any
                 hint="convert the video",
             )
         stream.thread_type = "NONE"
+        # Sizes may change behind the header, which is checked. Decoders count the padding of their buffers.
+        stream.codec_context.options = {"max_pixels": str(2 * _allowed_pixels(source))}
         yield container, stream
 
 
