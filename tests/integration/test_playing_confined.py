@@ -15,7 +15,7 @@ from previewops.contract import validate
 from previewops.job_errors import JobError
 from previewops.settings import Settings
 from previewops.worker.assets.opener import FileAssetOpener
-from previewops.worker.render.limits import MIB
+from previewops.worker.render.limits import MIB, RESERVED_BYTES
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.render_task import RenderTask
 from previewops.worker.sandbox.child import ChildLimits
@@ -26,7 +26,7 @@ from tests.sample_clips import BLUE, GREEN, RED, colour_animation, colour_clip, 
 from tests.sample_sounds import tone
 
 SEED = 20261129
-MEMORY_MB = 256  # the least that the setting allows
+MEMORY_MB = 512
 SMALL = (64, 48)
 
 Render = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
@@ -64,16 +64,16 @@ async def process(folder: Path) -> AsyncIterator[Render]:
 
 
 async def test_a_long_video_plays_in_the_memory_of_a_few_frames(tmp_path: Path) -> None:
-    frames = [((number % 256, 90, 255 - number % 256), 40) for number in range(400)]
+    frames = [((number % 256, 90, 255 - number % 256), 40) for number in range(500)]
     size = (640, 360)
     assert (
-        len(frames) * Image.new("RGB", size).width * size[1] * 3 > MEMORY_MB * MIB
+        len(frames) * Image.new("RGB", size).width * size[1] * 3 > MEMORY_MB * MIB - RESERVED_BYTES
     )  # all of them do not fit
     (tmp_path / "it").write_bytes(colour_clip(frames, size=size, gop=100))
     async with process(tmp_path) as render:
         summary = await render(1, format="mp4")
-    assert summary["durationMs"] == 18_000
-    assert len(video_frames((tmp_path / "out-1" / "animation.mp4").read_bytes())) == 401
+    assert summary["durationMs"] == 22_000
+    assert len(video_frames((tmp_path / "out-1" / "animation.mp4").read_bytes())) == 501
 
 
 async def test_mutated_videos_and_animations_crash_no_process(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class ClipPicture:
                 frame = _frame_at(container, stream, moment)
                 if frame is not None:
                     histograms.append(
-                        brightness(frame.reformat(width=64, height=64, format="rgb24").to_image())
+                        brightness(frame.reformat(width=64, height=64, format="rgb24", threads=1).to_image())
                     )
                     found.append(moment)
             if not found:
@@ -100,7 +100,7 @@ class ClipPicture:
     def _to_image(self, frame: Any, target: Size) -> Image.Image:
         rotation = int(frame.rotation or 0) % 360
         stored = Size(target.height, target.width) if _is_sideways(rotation) else target
-        image = frame.reformat(format="rgb24", src_colorspace=_matrix(frame)).to_image()
+        image = frame.reformat(format="rgb24", src_colorspace=_matrix(frame), threads=1).to_image()
         image = to_srgb(resize(image, stored), None, _colour(frame))
         return image.rotate(rotation, expand=True) if rotation else image
 
@@ -118,6 +118,7 @@ def frame_image(frame: Any, size: Size) -> Image.Image:
             format="rgb24",
             src_colorspace=_matrix(frame),
             interpolation=av.video.reformatter.Interpolation.BICUBIC,
+            threads=1,
         )
     image = to_srgb(scaled.to_image(), None, _colour(frame))
     return image.rotate(rotation, expand=True) if rotation else image

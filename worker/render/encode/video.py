@@ -82,7 +82,10 @@ class VideoWriter:
             track = _SoundWriter(container, _CODECS[self.kind].audio, sound) if sound is not None else None
             durations: dict[int, int] = {}
             for image, start_ms, duration_ms in self._timed(frames):
-                frame = av.VideoFrame.from_image(image).reformat(format="yuv420p", dst_colorspace="ITU709")
+                # One thread: others need address space, and save nothing.
+                frame = av.VideoFrame.from_image(image).reformat(
+                    format="yuv420p", dst_colorspace="ITU709", threads=1
+                )
                 del image  # free it before the next frame is drawn
                 frame.pts, frame.time_base = start_ms, _MS
                 durations[start_ms] = duration_ms
