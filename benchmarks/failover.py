@@ -30,7 +30,10 @@ from previewops.states import JobState
 from tests.fault.cluster import Cluster
 from tests.fault.hosts import PORT, Host, network, no_routed_network
 from tests.fault.producer import Producer, producer
-from tests.fault.redis_hosts import DOWN_AFTER_MS, SERVICE, RedisHosts, redis_hosts
+from tests.fault.redis_hosts import DOWN_AFTER_MS, SERVICE, RedisHosts, poll_until, redis_hosts
+
+COORDINATED_SINCE = 9
+"""Major version of Valkey whose Sentinel lets the primary hand over by itself."""
 
 PAUSE_S = 0.3
 """Pause of the producer after each reply: no backlog that a new job waits for."""
@@ -63,15 +66,29 @@ async def measure(
     await servers.follow(asked)
     await servers.replicated()
     began = time.monotonic()
-    await fault(old)
-    await servers.wait_for_primary(other_than=old, asked=asked)
+    making = asyncio.create_task(fault(old))
+    servers.link(await wait_until_named(servers, old))
     named = time.monotonic()
     times.sentinel.append(named - began)
-    await servers.follow(asked)
     await cluster.redis.connection_pool.disconnect()
     await cluster.eventually(lambda: is_job_done(cluster, load, named), "a job is done")
     times.job.append(time.monotonic() - began)
+    await making
+    for host in servers.hosts:
+        await servers.wait_for_primary(other_than=old, asked=host)
     return old
+
+
+async def wait_until_named(servers: RedisHosts, old: Host) -> Host:
+    """Waits until a Sentinel names another primary to clients; returns its host."""
+
+    async def is_another() -> Host | None:
+        for named in await asyncio.gather(*(servers.named(host) for host in servers.hosts)):
+            if named != old and (await servers.role(named))[0] == "master":
+                return named
+        return None
+
+    return await poll_until(is_another)
 
 
 async def is_job_done(cluster: Cluster, load: Producer, since_s: float) -> bool:
@@ -88,23 +105,27 @@ async def kill(servers: RedisHosts, host: Host) -> None:
     servers.servers[host.address].kill()
 
 
-async def hand_over(servers: RedisHosts, host: Host) -> None:
+async def hand_over(servers: RedisHosts, host: Host, *options: str) -> None:
     """Tells a Sentinel to promote another server than the one on ``host``."""
     asked = next(other for other in servers.hosts if other != host)
     async with Redis.from_url(servers.sentinels[asked.address].url) as sentinel:
-        await sentinel.execute_command("SENTINEL", "FAILOVER", SERVICE)
+        await sentinel.execute_command("SENTINEL", "FAILOVER", SERVICE, *options)
+
+
+async def hand_over_coordinated(servers: RedisHosts, host: Host) -> None:
+    """Lets the primary hand over by itself: no write is lost. Valkey 9.0 or newer."""
+    await hand_over(servers, host, "COORDINATED")
 
 
 async def hand_over_paused(servers: RedisHosts, host: Host) -> None:
     """Hands over as docs/redis.md says: no write is lost."""
-    asked = next(other for other in servers.hosts if other != host)
     async with Redis.from_url(servers.servers[host.address].url) as old:
         await old.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
         replication = await old.info("replication")
         while any(replication[f"slave{n}"]["offset"] != replication["master_repl_offset"] for n in range(2)):
             replication = await old.info("replication")
         await hand_over(servers, host)
-        new = await servers.wait_for_primary(other_than=host, asked=asked)
+        new = await wait_until_named(servers, host)
         await old.execute_command("REPLICAOF", new.address, PORT)
         await old.execute_command("CLIENT", "UNPAUSE")
 
@@ -113,7 +134,17 @@ FAULTS: dict[str, Callable[[RedisHosts, Host], Awaitable[None]]] = {
     "SIGKILL": kill,
     "hand-over": hand_over,
     "hand-over with writes paused": hand_over_paused,
+    "hand-over, COORDINATED": hand_over_coordinated,
 }
+
+
+async def server_version(servers: RedisHosts) -> tuple[str, str]:
+    """Name and version of the servers."""
+    async with Redis.from_url(servers.socket_url) as client:
+        fields = await client.info("server")
+    if "valkey_version" in fields:
+        return "Valkey", str(fields["valkey_version"])
+    return "Redis", str(fields["redis_version"])
 
 
 async def run(rounds: int, folder: Path) -> None:
@@ -126,7 +157,11 @@ async def run(rounds: int, folder: Path) -> None:
         ):
             workers = [cluster.start_worker(prefix=host.prefix, url=servers.url) for host in hosts.hosts[:2]]
             await cluster.reporting(*workers)
-            for name, fault in FAULTS.items():
+            faults = dict(FAULTS)
+            name, version = await server_version(servers)
+            if name != "Valkey" or int(version.partition(".")[0]) < COORDINATED_SINCE:
+                del faults["hand-over, COORDINATED"]
+            for title, fault in faults.items():
                 times = Times()
                 crashed = (await cluster.snapshot()).counters["crashed"]
                 async with producer(hosts.server_prefix, servers.url, fault.__name__, PAUSE_S) as load:
@@ -137,13 +172,14 @@ async def run(rounds: int, folder: Path) -> None:
                             servers.servers[old.address].start()
                         await servers.wait_until_replica(old)
                 crashed = (await cluster.drained()).counters["crashed"] - crashed
-                lines.append(f"{times.line(name)}   {crashed}")
+                lines.append(f"{times.line(title)}   {crashed}")
             alive = sum(worker.alive for worker in workers)
     when, load_after = f"{datetime.now(tz=UTC):%Y-%m-%d}", os.getloadavg()[0]
     print(
         f"{when}, {os.cpu_count()} processors, Python {platform.python_version()}, load {load_after:.1f} after"
     )
-    print(f"{rounds} rounds, down-after-milliseconds {DOWN_AFTER_MS}; s since the fault, median and maximum")
+    print(f"{name} {version}, {rounds} rounds, down-after-milliseconds {DOWN_AFTER_MS}")
+    print("s since the fault until a Sentinel names another primary to clients, and a new job is done")
     print(f"{'':<32}Sentinel names   a job is done  without Sentinel  crashes")
     print("\n".join(lines))
     print(f"  {alive} of {len(workers)} workers are alive")

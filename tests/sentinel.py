@@ -9,8 +9,9 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from tests.failover import free_port, replicate, tcp_server, wait_until_replicated
+from tests.failover import replicate, tcp_server, wait_until_replicated
 from tests.integration.worker_support import poll_until
+from tests.ports import free_port
 from tests.redis_server import RedisProcess
 
 SERVICE = "previews"
@@ -19,14 +20,17 @@ DOWN_AFTER_MS = 1000
 
 
 class SentinelSet:
-    """Two servers and a Sentinel. ``url`` names a port without a Sentinel first, then the Sentinel."""
+    """Two servers and a Sentinel. ``url`` names a port without a Sentinel first, then the Sentinel.
 
-    def __init__(self, folder: Path) -> None:
-        servers = [tcp_server(None) for _ in range(2)]
+    ``binary`` is their program; None is the one of this machine.
+    """
+
+    def __init__(self, folder: Path, binary: Path | None) -> None:
+        servers = [tcp_server(binary) for _ in range(2)]
         self._servers = {port: server for server, port in servers}
         self._first, self._second = self._servers
         self.port = free_port()
-        self._sentinel = _sentinel(folder, self.port, self._first)
+        self._sentinel = _sentinel(folder, self.port, self._first, binary)
         self.url = f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{self.port}/{SERVICE}"
         self.url += f"?sentinel_username={USER}&sentinel_password={PASSWORD}"
 
@@ -52,6 +56,10 @@ class SentinelSet:
             await replicate(self._servers[old], new)
             await client.execute_command("CLIENT", "UNPAUSE")
 
+    async def hand_over_coordinated(self) -> None:
+        """Lets the primary hand over by itself, as Valkey 9.0 and newer can."""
+        await self._promote(await self._primary(), "COORDINATED")
+
     async def promote(self) -> RedisProcess:
         """Lets the Sentinel promote the replica, and returns the old primary, which it cannot demote."""
         old = await self._primary()
@@ -74,9 +82,9 @@ class SentinelSet:
         self._servers[old].kill()
         await self._wait_for_another_primary(old)
 
-    async def _promote(self, old: int) -> int:
+    async def _promote(self, old: int, *options: str) -> int:
         async with Redis(port=self.port, username=USER, password=PASSWORD) as sentinel:
-            await sentinel.execute_command("SENTINEL", "FAILOVER", SERVICE)
+            await sentinel.execute_command("SENTINEL", "FAILOVER", SERVICE, *options)
         return await self._wait_for_another_primary(old)
 
     async def _primary(self) -> int:
@@ -106,7 +114,7 @@ async def _wait_until_equal(primary: Redis) -> None:
     await poll_until(is_equal)
 
 
-def _sentinel(folder: Path, port: int, primary: int) -> RedisProcess:
+def _sentinel(folder: Path, port: int, primary: int, binary: Path | None) -> RedisProcess:
     file = folder / "sentinel.conf"
     file.write_text(
         f"sentinel monitor {SERVICE} 127.0.0.1 {primary} 1\n"
@@ -114,17 +122,19 @@ def _sentinel(folder: Path, port: int, primary: int) -> RedisProcess:
         f"sentinel failover-timeout {SERVICE} 5000\n"
         # RedisProcess pings it without a login.
         "user default on nopass -@all +ping\n"
-        f"user {USER} on >{PASSWORD} +sentinel +subscribe +ping +@connection &+switch-master\n"
+        f"user {USER} on >{PASSWORD} +sentinel +subscribe +ping +@connection &+switch-master &+promoted-slave\n"
     )
     as_sentinel = f'exec "$0" {shlex.quote(str(file))} --sentinel "$@"'
     options = ("--port", str(port), "--bind", "127.0.0.1")
-    return RedisProcess(persistent=False, options=options, prefix=("/bin/sh", "-c", as_sentinel))
+    return RedisProcess(
+        persistent=False, options=options, prefix=("/bin/sh", "-c", as_sentinel), binary=binary
+    )
 
 
 @asynccontextmanager
-async def sentinel_set(folder: Path) -> AsyncIterator[SentinelSet]:
+async def sentinel_set(folder: Path, binary: Path | None = None) -> AsyncIterator[SentinelSet]:
     """Starts the servers and the Sentinel."""
-    servers = SentinelSet(folder)
+    servers = SentinelSet(folder, binary)
     try:
         await servers.start()
         yield servers

@@ -23,6 +23,7 @@ from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.sandbox.child import TaskContext
 from previewops.worker.sandbox.file_client import RemoteAssets, RemoteOutput, RemoteThumbnails
+from previewops.worker.themes.definition import ThemeDefinition
 
 ProgressCallback = Callable[[float, str], None]
 
@@ -34,8 +35,8 @@ def build(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     """Builds a bundle and returns a short summary, as JSON values.
 
     ``spec``: ``payload`` (valid); ``limits`` (optional, fields of ``RenderLimits``); ``thumbnails``, whether the
-    worker caches some; ``fonts`` (optional), see ``FontSources.as_json``. ``context`` opens assets and creates files;
-    the publisher flushes them.
+    worker caches some; ``fonts`` (optional), see ``FontSources.as_json``; ``theme`` (optional), see
+    ``ThemeDefinition.as_json``. ``context`` opens assets and creates files; the publisher flushes them.
 
     Raises:
         PermanentJobError, TransientJobError: as ``render``.
@@ -51,6 +52,7 @@ def build(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
             limits=RenderLimits.from_mapping(spec.get("limits")),
             limits_checked=True,
             fonts=FontSources.from_json(spec.get("fonts")),
+            theme=ThemeDefinition.from_json(spec.get("theme")),
             progress=throttle(context, PROGRESS_INTERVAL_S),
             cached_thumbnails=RemoteThumbnails(context) if spec.get("thumbnails") else None,
         )
@@ -80,17 +82,18 @@ def build_bundle(
     limits_checked: bool = False,
     progress: ProgressCallback,
     fonts: FontSources | None = None,
+    theme: ThemeDefinition | None = None,
     cached_thumbnails: ThumbnailCache | None = None,
 ) -> dict[str, Any]:
     """Renders a valid payload and its manifests to ``output``, or plans a dry run. Returns a summary in JSON values.
 
-    ``limits_checked``: the worker has already called ``check_limits``.
+    ``limits_checked``: the worker has already called ``check_limits``. ``theme`` is the named one that it chooses.
 
     Raises:
         PermanentJobError, TransientJobError: as ``check_limits`` and ``render``.
         MemoryError: not converted.
     """
-    storyboard = read_storyboard(payload)
+    storyboard = read_storyboard(payload, theme)
     if not limits_checked:
         check_limits(storyboard, limits)
     if payload["dryRun"]:

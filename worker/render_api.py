@@ -24,6 +24,7 @@ from previewops.worker.bundle_builder import build_bundle
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.text.fontfiles import FontSources
+from previewops.worker.themes.folder import ThemeFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,15 @@ def render(
     opener: AssetOpener | None = None,
     limits: RenderLimits | None = None,
     fonts: FontSources | None = None,
+    themes: str | Path | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> RenderedBundle:
     """Renders ``request`` into the folder ``out``, which it creates, and returns what it has made.
 
     ``request`` is a payload, or its ``previewRequest`` alone; ``dryRun`` is ignored. ``opener`` opens assets: by
     default ``data:`` uris and files under the current folder. ``fonts`` are used beside the package's own: by default
-    none, so that every machine renders the same pictures. ``progress`` receives the completed share, 0..1, and a
-    phase. Files of an earlier bundle in ``out`` with the same names are replaced.
+    none, so that every machine renders the same pictures. ``themes`` is a folder of theme files. ``progress``
+    receives the completed share, 0..1, and a phase. Files of an earlier bundle with the same names are replaced.
 
     Raises:
         InvalidPayload: ``request`` violates the contract.
@@ -95,6 +97,7 @@ def render(
     roots = (Path.cwd(),)
     document = validate(payload, policy=AssetPolicy(roots) if opener is None else None)
     folder = Path(out)
+    theme = ThemeFolder(Path(themes) if themes is not None else None).find(document.request)
     with storage_errors():
         folder.parent.mkdir(parents=True, exist_ok=True)
     summary = build_bundle(
@@ -103,6 +106,7 @@ def render(
         output=FolderOutput(folder),
         limits=limits or RenderLimits(),
         fonts=fonts.with_stamps() if fonts else None,
+        theme=theme,
         progress=progress or (lambda _share, _phase: None),
     )
     return RenderedBundle(

@@ -31,7 +31,7 @@ _ASSET = ("id", "uri", "type", "page", "title", "fit", "focus", "sha256", "metad
 _AUDIO = ("assetId", "uri", "offsetMs", "gainDb")
 _OPTIONS = (
     *("resolution", "format", "imageFormat", "transition", "includeCaptions", "fps", "quality", "theme"),
-    *("background", "language", "onAssetError", "thumbnails", "webhook"),
+    *("brand", "background", "language", "onAssetError", "thumbnails", "webhook"),
 )
 _ADDRESSES = ("url", "path", "src")
 _QUALITIES = {"low": 60, "medium": 80, "high": 95}

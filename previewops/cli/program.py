@@ -16,12 +16,15 @@ from previewops.cli.error_lines import format_error_lines
 from previewops.cli.lazy_group import LazyCommand, LazyGroup
 from previewops.cli.output import (
     OutputClosed,
+    OutputUnwritable,
     discard_output,
     discard_unwritten_errors,
     flush,
     is_terminal_gone,
+    output_error,
     print_err,
     print_json,
+    print_out,
 )
 from previewops.errors import EXIT_FAILED, PreviewopsError, StartupFailed, UsageError
 from previewops.process.init import run_as_init
@@ -35,6 +38,7 @@ COMMANDS = {
     "up": LazyCommand("previewops.cli.up:up", "Run everything on this machine; --demo submits sample jobs."),
     "submit": LazyCommand("previewops.cli.submit:submit", "Submit jobs from files or standard input."),
     "validate": LazyCommand("previewops.cli.validate:validate", "Report every violation in a payload."),
+    "themes": LazyCommand("previewops.cli.themes:themes", "List themes, and draw samples of them."),
     "render": LazyCommand("previewops.cli.render:render", "Render a payload in this process, without Redis."),
     "status": LazyCommand("previewops.cli.status:status", "Show one job."),
     "jobs": LazyCommand("previewops.cli.jobs:jobs", "List jobs, newest first."),
@@ -90,7 +94,7 @@ Exit codes: 0 success, 1 failure, 2 usage, 65 invalid payload,
 def _print_version(ctx: click.Context) -> None:
     from previewops.build import build_id
 
-    click.echo(f"{PROGRAM}, version {__version__}, build {build_id()}")
+    print_out(f"{PROGRAM}, version {__version__}, build {build_id()}")
     ctx.exit()
 
 
@@ -196,7 +200,7 @@ def run(args: list[str]) -> int:
     except OutputClosed:
         discard_output()
         return EXIT_BROKEN_PIPE
-    except PreviewopsError as error:  # standard output cannot be written
+    except OutputUnwritable as error:
         discard_output()
         print_err(format_error_lines(error))
         return error.exit_code
@@ -216,6 +220,8 @@ def _invoke(context: Context, args: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         print_err(["", "interrupted"])  # the terminal has echoed ^C
         return EXIT_INTERRUPTED
+    except OutputUnwritable:
+        raise
     except PreviewopsError as error:
         print_err(format_error_lines(error))
         if context.as_json:
@@ -224,14 +230,17 @@ def _invoke(context: Context, args: list[str]) -> int:
     except (BrokenPipeError, OutputClosed):  # BrokenPipeError: from output of click itself
         raise OutputClosed from None
     except Exception as error:
-        if isinstance(error, OSError) and is_terminal_gone(error):
-            raise OutputClosed from None
+        if isinstance(error, OSError):
+            if is_terminal_gone(error):
+                raise OutputClosed from None
+            if _is_of_click(error):
+                raise output_error(error) from None
         _print_unexpected(context, error)
         return EXIT_FAILED
 
 
 def _run_checked(context: Context, args: list[str]) -> int:
-    """Reports missing dependencies (commands import lazily) and arguments that are not UTF-8."""
+    """Reports missing dependencies (commands import lazily), arguments that are not UTF-8, a lost working folder."""
     try:
         return _dispatch(context, args)
     except ImportError as error:
@@ -242,6 +251,21 @@ def _run_checked(context: Context, args: list[str]) -> int:
         if not invalid:
             raise
         raise UsageError(f"an argument is not UTF-8 text: {', '.join(invalid)}") from error
+    except FileNotFoundError as error:
+        if _has_working_folder():
+            raise
+        message = "the working folder was deleted"
+        raise UsageError(
+            message, hint="change to another folder with cd, then run the command again"
+        ) from error
+
+
+def _has_working_folder() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - no path is needed
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _dispatch(context: Context, args: list[str]) -> int:
@@ -253,6 +277,14 @@ def _dispatch(context: Context, args: list[str]) -> int:
     with cli.make_context(PROGRAM, args, obj=context) as ctx:
         code = cli.invoke(ctx)
     return code if isinstance(code, int) else 0
+
+
+def _is_of_click(error: OSError) -> bool:
+    """Whether output of click itself failed: the help, or a script for completion."""
+    import traceback
+
+    modules = {frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)}
+    return error.filename is None and "click.utils" in modules
 
 
 def _print_unexpected(context: Context, error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from previewops.cli.error_lines import format_error_lines
 from previewops.cli.output import print_err, print_json, print_out, print_status
 from previewops.cli.payload_files import STDIN, ParsedPayload, read_payload
 from previewops.cli.shared_options import json_option
-from previewops.contract import AssetPolicy, Payload
+from previewops.contract import Payload
 from previewops.errors import PreviewopsError, UsageError
 from previewops.job_errors import JobError
 from previewops.settings import Settings
@@ -91,7 +92,7 @@ def _render_once(context: Context, parsed: ParsedPayload, output: Path, *, repla
     """Validates and renders; returns the summary."""
     settings, shared = context.settings, context.asset_policy()
     roots = (parsed.base.resolve(), *shared.roots)
-    payload = parsed.validate(AssetPolicy(roots, shared.hosts, shared.data_dir, buckets=shared.buckets))
+    payload = parsed.validate(dataclasses.replace(shared, roots=roots, webhook_hosts=None))
     _check_output(output, replace=replace)
     with _translate_errors(), _progress() as progress, _opener(settings, roots) as opener:
         return _render(payload, settings, opener, output, progress)
@@ -168,7 +169,9 @@ def _render(
     from previewops.worker.publish.output import FolderOutput
     from previewops.worker.render.limits import RenderLimits
     from previewops.worker.render.text.fontconfig import find_fonts
+    from previewops.worker.themes.folder import ThemeFolder
 
+    theme = ThemeFolder(settings.themes).find(payload.request)
     with _beside(output) as draft:
         summary = build_bundle(
             payload.raw,
@@ -176,6 +179,7 @@ def _render(
             output=FolderOutput(draft),
             limits=RenderLimits.from_settings(settings),
             fonts=find_fonts(settings.fonts),
+            theme=theme,
             progress=progress,
         )
         if not payload.dry_run:

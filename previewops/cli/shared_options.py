@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -31,6 +32,16 @@ limit_option = click.option(
     help="List at most N.",
 )
 reason_option = click.option("--reason", metavar="TEXT", default="", help="Reason; recorded with the event.")
+
+
+class SecondsRange(click.FloatRange):
+    """Number of seconds. Rejects nan, which is neither below nor above any limit."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return seconds
 
 
 class Age(click.ParamType[int]):

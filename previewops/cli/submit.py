@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from previewops.cli.context import Context, name_default_queue, pass_context, require_queue
 from previewops.cli.output import print_err
 from previewops.cli.payload_files import EXIT_HELP, read_payloads
-from previewops.cli.shared_options import json_option, jsonl_option
+from previewops.cli.shared_options import SecondsRange, json_option, jsonl_option
 from previewops.cli.submitter import SubmitReport, Submitter
 from previewops.errors import UsageError
 from previewops.queue.queue import Queue
@@ -41,7 +41,7 @@ within --timeout."""
     help="Copy local files of a payload to DATA_DIR/assets or PREVIEW_STORE.",
 )
 @click.option("--wait", is_flag=True, help="Wait until the jobs have ended; show their progress.")
-@click.option("--timeout", metavar="S", type=click.FloatRange(min=0), help="Wait at most S seconds.")
+@click.option("--timeout", metavar="S", type=SecondsRange(min=0), help="Wait at most S seconds.")
 @click.option(
     "--new-queue", is_flag=True, help="Create the queue at the default address if it does not exist."
 )

@@ -27,6 +27,7 @@ from previewops.contract_maxima import MAX_ASSETS, MAX_STEPS
 from previewops.errors import Violation
 from previewops.host_patterns import format_hosts
 from previewops.message_formatting import join_names, json_pointer, quote
+from previewops.theme_names import BUILT_IN_THEMES, is_theme_name
 
 _RESOLUTION = r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})"
 _REQUEST = "previewRequest"
@@ -56,6 +57,8 @@ def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator
     if isinstance(audio, dict):
         yield from _audio(audio, types, policy)
     yield from _options(request.get("options"))
+    yield from _logo(request.get("options"), policy)
+    yield from _theme(request.get("options"), policy)
     yield from _webhook(request.get("options"), policy)
 
 
@@ -201,6 +204,24 @@ def _media_type(uri: DataUri, type_: object, path: Path) -> Iterator[Violation]:
         message = f"has a media type other than {type_}"
         allowed = " or ".join(f"data:{prefix}{'…' if prefix.endswith('/') else ''}" for prefix in prefixes)
         yield Violation(json_pointer(path), "uri-media-type", message, quote(uri.media_type), allowed)
+
+
+def _logo(options: object, policy: AssetPolicy | None) -> Iterator[Violation]:
+    brand = options.get("brand") if isinstance(options, dict) else None
+    logo = brand.get("logo") if isinstance(brand, dict) else None
+    if isinstance(logo, dict):
+        yield from _address(logo.get("uri"), "image", (_REQUEST, "options", "brand", "logo", "uri"), policy)
+
+
+def _theme(options: object, policy: AssetPolicy | None) -> Iterator[Violation]:
+    name = options.get("theme") if isinstance(options, dict) else None
+    if policy is None or policy.themes is None or not isinstance(name, str) or not is_theme_name(name):
+        return  # the schema reports another value
+    names = (*BUILT_IN_THEMES, *policy.themes)
+    if name not in names:
+        allowed = f"{join_names(names)} (PREVIEW_THEMES)"
+        pointer = json_pointer((_REQUEST, "options", "theme"))
+        yield Violation(pointer, "theme-unknown", "is not a theme", quote(name), allowed)
 
 
 def _webhook(options: object, policy: AssetPolicy | None) -> Iterator[Violation]:

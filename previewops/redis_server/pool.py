@@ -149,6 +149,7 @@ class PrimaryPool(ConnectionPool):
         """``sentinels`` name the server, whose host and port in ``options`` are then not used."""
         self._generation = PrimaryGeneration()
         self._locator: PrimaryLocator = StaticLocator()
+        self._waiting: set[asyncio.Future[None]] = set()
         if sentinels is not None:
             tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
             kind = SSLConnection if connection_class is SSLConnection else Connection
@@ -175,7 +176,19 @@ class PrimaryPool(ConnectionPool):
     async def _replace_connections(self) -> None:
         """Closes the connections to an old primary: idle ones now, used ones when they are released."""
         self._generation.end()
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
         await self._close_stale()
+
+    async def wait_for_another_primary(self, timeout_s: float) -> bool:
+        """Waits until the Sentinels name another primary; returns False if they have not within ``timeout_s``."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        try:
+            return bool((await asyncio.wait({waiting}, timeout=timeout_s))[0])
+        finally:
+            self._waiting.discard(waiting)
 
     async def wait_while_primary(self, call: Coroutine[Any, Any, T]) -> T | None:
         """Awaits a call that blocks on the server; returns None at once when that is no longer the primary.

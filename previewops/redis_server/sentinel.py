@@ -62,8 +62,7 @@ class SentinelLocator:
         for sentinel in tuple(self._sentinels):
             primary, error = await self._ask(sentinel)
             if primary is not None:
-                self._sentinels.remove(sentinel)
-                self._sentinels.insert(0, sentinel)
+                self._ask_first(sentinel)
                 before, self._primary, self._is_doubted = self._primary, primary, False
                 self._listener.start()
                 if before not in (None, primary):
@@ -82,8 +81,15 @@ class SentinelLocator:
         """Stops listening, until the next call of :meth:`locate`."""
         await self._listener.stop()
 
-    async def _check(self) -> None:
+    async def _check(self, reporter: Connection | None) -> None:
+        if reporter is not None:
+            # Until they hear of a promotion, the others name the old primary.
+            self._ask_first((reporter.host, reporter.port))
         await self.locate()
+
+    def _ask_first(self, sentinel: tuple[str, int]) -> None:
+        self._sentinels.remove(sentinel)
+        self._sentinels.insert(0, sentinel)
 
     def _connect_to(self, sentinel: tuple[str, int]) -> Connection:
         host, port = sentinel

@@ -1,16 +1,19 @@
 """Listens to one Sentinel for a change of the primary, which closes connections to the old one.
 
 In a planned hand-over the old primary lives on, and accepts writes until its Sentinel demotes it, which takes up to
-ten seconds. Those writes are lost.
+ten seconds. Those writes are lost. The Sentinel that carries out the hand-over names the new primary as soon as that
+is promoted, but sends ``+switch-master`` a second later, when the other replicas follow. Other Sentinels send it at
+once.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from redis.asyncio.connection import Connection
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 START_DELAY_S = 1.0
 """A command that ends before needs no listener."""
@@ -21,6 +24,7 @@ CHECK_INTERVAL_S = 10.0
 RETRY_PAUSE_S = 1.0
 
 _CHANNEL = "+switch-master"
+_EARLY_CHANNEL = "+promoted-slave"
 
 
 class SwitchListener:
@@ -28,11 +32,13 @@ class SwitchListener:
 
     Args:
         connection: returns a connection to the Sentinel that replied last, not yet connected.
-        check: asks the Sentinels for the primary; called before and after each subscription, and after each message.
-            Raises redis-py's errors.
+        check: asks the Sentinels for the primary; called before and after each subscription, and after each message
+            with the connection that it came from: that Sentinel knows more than the others. Raises redis-py's errors.
     """
 
-    def __init__(self, connection: Callable[[], Connection], check: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, connection: Callable[[], Connection], check: Callable[[Connection | None], Awaitable[None]]
+    ) -> None:
         self._connection = connection
         self._check = check
         self._task: asyncio.Task[None] | None = None
@@ -54,7 +60,7 @@ class SwitchListener:
         while True:
             try:
                 # Finds a Sentinel that replies, for the subscription.
-                await self._check()
+                await self._check(None)
                 await self._listen()
             except (RedisError, OSError):
                 await asyncio.sleep(RETRY_PAUSE_S)
@@ -63,13 +69,21 @@ class SwitchListener:
         connection = self._connection()
         try:
             await connection.connect()
-            await connection.send_command("SUBSCRIBE", _CHANNEL)
-            await connection.read_response()
+            await _subscribe(connection, _CHANNEL)
+            # A user of Sentinel may lack the permission: the change is noticed later.
+            with suppress(NoPermissionError):
+                await _subscribe(connection, _EARLY_CHANNEL)
+            await self._check(None)
             while True:
-                await self._check()
                 message = await connection.read_response(timeout=CHECK_INTERVAL_S)
                 if message is None:
                     await connection.send_command("PING")
                     await connection.read_response()
+                await self._check(connection if message else None)
         finally:
             await connection.disconnect(nowait=True)
+
+
+async def _subscribe(connection: Connection, channel: str) -> None:
+    await connection.send_command("SUBSCRIBE", channel)
+    await connection.read_response()

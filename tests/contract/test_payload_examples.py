@@ -22,7 +22,9 @@ from previewops.host_patterns import HostPattern
 from previewops.schemas import example, schema, schema_text
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
-POLICY = AssetPolicy((Path("/srv/previews/assets"),), webhook_hosts=(HostPattern("app.example"),))
+POLICY = AssetPolicy(
+    (Path("/srv/previews/assets"),), webhook_hosts=(HostPattern("app.example"),), themes=("acme",)
+)
 VALID = sorted(path.stem for path in EXAMPLES.glob("*.json"))
 INVALID = sorted(
     f"invalid/{path.stem}" for path in EXAMPLES.glob("invalid/*.json") if ".errors" not in path.name

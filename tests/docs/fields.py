@@ -41,6 +41,8 @@ def objects() -> Iterator[tuple[str, str, list[Field]]]:
         ("previewRequest.assets[].focus", definitions["asset"]["properties"]["focus"]),
         ("previewRequest.audio", definitions["audio"]),
         ("previewRequest.options", definitions["options"]),
+        ("previewRequest.options.brand", options["brand"]),
+        ("previewRequest.options.brand.logo", options["brand"]["properties"]["logo"]),
         ("previewRequest.options.thumbnails", options["thumbnails"]),
     ):
         yield place, node["description"], fields(node)

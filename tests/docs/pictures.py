@@ -1,11 +1,12 @@
 """Draws the pictures of README.md and docs/rendering-options.md: ``python -m tests.docs.pictures``.
 
 Look at them before they are committed. Those of Japanese, Chinese and emoji need the extra fonts and Debian's
-fonts-noto-color-emoji.
+fonts-noto-color-emoji, that of a brand's font fonts-dejavu.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,10 +26,13 @@ from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.render import render
 from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.render.text.fontconfig import find_fonts
+from previewops.worker.themes.folder import ThemeFolder
 from tests.docs.asset_kinds import write_kinds
 from tests.docs.documents import ROOT
 
 IMAGES = ROOT / "docs" / "images"
+THEMES = ROOT / "examples" / "themes"
+SERIF = Path("/usr/share/fonts/truetype/dejavu/DejaVuSerif.ttf")
 SIDE = 480  # pixels at most of each picture on the page
 FILES = {
     "board": "board.webp",
@@ -143,8 +147,11 @@ class Shot:
     request: Options = field(default_factory=dict)
     titled: bool = False  # whether the assets have titles
     take: Callable[[Path], Image.Image] = second_step
+    fonts: tuple[Path, ...] = ()  # of PREVIEW_FONTS
 
 
+LOGO = {"uri": f"{FOLDER}/logo.svg"}
+ACCENT = {"accent": "#7A1F3D"}
 ONE, TWO, FOUR = ["mill"], ["mill", "flying"], ["board", "placing", "mill", "flying"]
 PICTURES: dict[str, Shot] = {
     "title-card": Shot(
@@ -163,6 +170,20 @@ PICTURES: dict[str, Shot] = {
     "theme-light": Shot({"assetIds": ONE}, {"theme": "light"}),
     "theme-dark": Shot({"assetIds": ONE}, {"theme": "dark"}),
     "background": Shot({"assetIds": ONE}, {"background": "#183A38"}),
+    "theme-named": Shot({"assetIds": ONE}, {"theme": "morris"}),
+    "brand": Shot(
+        {"assetIds": ONE}, {"brand": {"logo": LOGO, **ACCENT, "footer": "Morris Club"}}, take=title_card
+    ),
+    "brand-logo": Shot({"assetIds": ONE}, {"brand": {"logo": LOGO, **ACCENT}}),
+    "brand-logo-dark": Shot({"assetIds": ONE}, {"brand": {"logo": LOGO}, "theme": "dark"}),
+    "brand-accent": Shot({"assetIds": ONE}, {"brand": {"accent": "#FFC400"}}),
+    "brand-font": Shot({"assetIds": ONE}, {"brand": {"font": "DejaVu Serif"}}, fonts=(SERIF,)),
+    "brand-corner": Shot({"assetIds": ONE}, {"brand": {"logo": LOGO, **ACCENT, "corner": "bottom-start"}}),
+    "brand-footer": Shot(
+        {"assetIds": ONE, "layout": "full"},
+        {"brand": {"footer": "© 2026 Morris Club · morris.example"}},
+        assets={"fit": "cover"},
+    ),
     "layout-auto-1": Shot({"assetIds": ["board"]}),
     "layout-auto-3": Shot({"assetIds": ["mill", "men", "flying"]}),
     "layout-auto-0": Shot(),
@@ -273,15 +294,15 @@ def _job(request: dict[str, Any]) -> dict[str, Any]:
     return validate({**ids, "previewRequest": request}).raw
 
 
-def rendered(made: dict[str, Any], root: Path, out: Path) -> Path:
-    """Renders a job with the fonts of this machine; returns the folder of the bundle."""
+def rendered(made: dict[str, Any], root: Path, out: Path, fonts: tuple[Path, ...] = ()) -> Path:
+    """Renders a job with ``fonts`` and those of this machine; returns the folder of the bundle."""
     render(
-        read_storyboard(made),
+        read_storyboard(made, ThemeFolder(THEMES).find(made["previewRequest"])),
         opener=FileAssetOpener((root,)),
         writer=ArtifactWriter(FolderOutput(out), RenderLimits().output_bytes),
         limits=RenderLimits(),
         progress=lambda _share, _word: None,
-        fonts=find_fonts([]),
+        fonts=find_fonts(fonts),
     )
     return out
 
@@ -294,9 +315,10 @@ def main(names: list[str]) -> None:
         root = Path(folder)
         write_assets(root / FOLDER)
         write_kinds(root / FOLDER)
+        shutil.copy(THEMES / "morris" / "logo.svg", root / FOLDER)
         for name, shot in PICTURES.items():
             if not names or name in names:
-                image = shot.take(rendered(payload(shot), root, root / name))
+                image = shot.take(rendered(payload(shot), root, root / name, shot.fonts))
                 image.save(target / f"{name}.webp", quality=82, method=6)
         if not names or MOVING in names:
             shown = rendered(moving(), root, root / MOVING) / "animation.webp"

@@ -78,6 +78,9 @@ def test_each_command_prints_the_documented_output(
     monkeypatch.setenv("PREVIEW_ASSET_ROOTS", ROOTS)
     monkeypatch.setenv("PREVIEW_WEBHOOK_HOSTS", WEBHOOK_HOST)
     monkeypatch.delenv("PREVIEW_ASSET_HOSTS", raising=False)
+    monkeypatch.setenv("PREVIEW_THEMES", "themes")
+    Path("themes").mkdir()
+    Path("themes/acme.toml").touch()
     # No server listens there: the program rejects the payload without a request.
     monkeypatch.setenv("REDIS_URL", f"unix://{tmp_path}/nobody.sock")
     Path("job.json").write_bytes(example.content())

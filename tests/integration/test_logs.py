@@ -136,6 +136,7 @@ from previewops.logs.setup import JobLogContext, configure_logging, job_log_cont
 from previewops.settings import Settings
 from previewops.states import ScriptResult, Priority
 from previewops.worker.engine.claims import ClaimChannel
+from previewops.worker.engine.redis_retry import wait_for_timeout
 
 class Leases:
     calls = 0
@@ -150,7 +151,13 @@ class Leases:
 async def main():
     configure_logging(Settings())
     exchange = ClaimChannel(
-        Leases(), max_calls=1, batch_size=9, held_claims=list, accepts_jobs=lambda: False, rng=system_rng()
+        Leases(),
+        max_calls=1,
+        batch_size=9,
+        held_claims=list,
+        accepts_jobs=lambda: False,
+        rng=system_rng(),
+        wait=wait_for_timeout,
     )
     claim = Claim("a", b"", "1", 0, 0, 0, 0, 0.0, Priority.NORMAL)
     with job_log_context(JobLogContext("a", 1, "w")):

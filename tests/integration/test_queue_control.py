@@ -77,11 +77,11 @@ async def test_job_end_is_published(redis_url: str) -> None:
         await b.queue.submit_many([payload("a"), payload("b")])
         pubsub = b.redis.pubsub()
         await pubsub.psubscribe(f"{b.keys.done_channel_prefix}*")
-        await pubsub.get_message(timeout=5)
+        await pubsub.get_message(timeout=60)
         await b.worker().finish([completed_job(await b.claim_one())], 0)
         await b.queue.cancel("b", who="ann")
         await b.add_dead_letter("c")
-        messages = [await pubsub.get_message(timeout=5) for _ in range(3)]
+        messages = [await pubsub.get_message(timeout=60) for _ in range(3)]
         assert [(message["channel"], message["data"]) for message in messages if message] == [
             (b"preview-jobs:done:a", b"completed"),
             (b"preview-jobs:done:b", b"cancelled"),

@@ -27,12 +27,12 @@ from previewops.errors import (
 )
 from previewops.job_errors import PermanentJobError, StaleToken, TransientJobError
 from previewops.stores.folder.store import FolderStore
-from previewops.stores.objects.client import FailureReason, Headers, ObjectStoreFailure
+from previewops.stores.objects.client import FailureReason, Headers, ObjectStoreFailure, connect
 from previewops.stores.objects.store import ObjectStore
 from previewops.stores.port import BundleStore, PublishResult
 from tests.azure_server import AzureServer
 from tests.fault.object_store_proxy import store_proxy
-from tests.object_servers import S3Server
+from tests.object_servers import CREDENTIALS, S3Server
 from tests.store_support import FILES, JOB, PROJECT, contents, memory_store, put, read, record, stage
 
 OBJECTS = ("memory", "ministack", pytest.param("radosgw", marks=pytest.mark.slow), "azurite")
@@ -265,6 +265,16 @@ def test_links_serve_the_file_with_its_type_to_anybody(
     assert response.headers["cache-control"] == "private, max-age=31536000, immutable"
     with pytest.raises(ArtifactNotFound):
         store.signed_urls(record(), ["absent.webp"], seconds=60)
+
+
+def test_a_link_takes_less_than_a_millisecond_of_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    client = connect(parse_bucket_address("s3://bucket/prefix?endpoint=http://127.0.0.1:9&region=us-east-1"))
+    began = time.process_time()
+    links = {client.sign(f"previews/p/j/1-00000000/frames/{number}.webp", 60) for number in range(1_000)}
+    assert time.process_time() - began < 1
+    assert len(links) == 1_000
 
 
 def test_a_store_in_memory_has_no_links(tmp_path: Path) -> None:

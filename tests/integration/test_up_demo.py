@@ -122,8 +122,10 @@ def test_demo_data_survives_a_restart(
     asyncio.run(read_counters())
 
 
-def test_the_demo_runs_over_a_bucket(tmp_path: Path, ministack: S3Server) -> None:
-    address = ministack.address(ministack.make_bucket())
+@pytest.mark.parametrize("kind", ["ministack", pytest.param("radosgw", marks=pytest.mark.slow)])
+def test_the_demo_runs_over_a_bucket(tmp_path: Path, request: pytest.FixtureRequest, kind: str) -> None:
+    server: S3Server = request.getfixturevalue(kind)
+    address = server.address(server.make_bucket())
     run = subprocess.run(
         [*PROGRAM, "up", "--demo"],
         cwd=tmp_path,

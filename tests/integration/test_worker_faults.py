@@ -18,6 +18,7 @@ from previewops.queue.scripts import ScriptName
 from previewops.redis_server.connection import redis_errors
 from previewops.states import JobState
 from previewops.worker.engine.claims import ClaimChannel
+from previewops.worker.engine.redis_retry import wait_for_timeout
 from tests.integration.worker_support import (
     HOUR_MS,
     PATIENCE_S,
@@ -149,7 +150,7 @@ async def test_a_worker_stops_runs_with_expired_leases_while_redis_is_frozen(
             held.let_go.set()
             record = await wait_for_end(queue, "job")
             assert (record.state, record.attempts) == (JobState.COMPLETED, 0)
-            assert held.starts == 2
+            assert held.starts >= 2, "a busy machine may stop it more often"
             assert not main_task.done()
         assert (await queue.snapshots.read()).unaccounted == 0
 
@@ -453,7 +454,13 @@ async def test_closing_the_claim_channel_cancels_waiting_finishes(redis_url: str
         leases = queue.worker()
         leases.finish = hangs  # type: ignore[method-assign]
         channel = ClaimChannel(
-            leases, max_calls=1, batch_size=1, held_claims=list, accepts_jobs=lambda: True, rng=MaxRng()
+            leases,
+            max_calls=1,
+            batch_size=1,
+            held_claims=list,
+            accepts_jobs=lambda: True,
+            rng=MaxRng(),
+            wait=wait_for_timeout,
         )
         waiting = [
             asyncio.create_task(channel.finish(CompletedJob(claim, "null", 1.0), lambda _: None))

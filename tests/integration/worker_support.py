@@ -26,7 +26,7 @@ from tests.queue_support import QUEUE, QueueFixture, wait_until_ended
 
 T = TypeVar("T")
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 HOUR_MS = 3_600_000
 
 

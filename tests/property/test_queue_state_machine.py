@@ -719,7 +719,7 @@ CHOSEN = os.environ.get("HYPOTHESIS_PROFILE", "normal")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240 if CHOSEN == "normal" else 0)
+@pytest.mark.timeout(1_200 if CHOSEN == "normal" else 0)
 def test_every_sequence_leaves_each_job_in_one_state(redis_server: RedisProcess) -> None:
     shared = SharedServer(redis_server.url)
     make: Callable[[], RuleBasedStateMachine] = lambda: QueueMachine(shared)  # noqa: E731

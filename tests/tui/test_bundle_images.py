@@ -164,7 +164,7 @@ def test_a_file_that_is_gone_is_unshowable(tmp_path: Path) -> None:
         read_pixels(file, (10, 10), GROUND)
 
 
-@pytest.mark.parametrize("kind", ["memory", "ministack"])
+@pytest.mark.parametrize("kind", ["memory", "ministack", pytest.param("radosgw", marks=pytest.mark.slow)])
 def test_pictures_of_a_bundle_in_a_bucket(
     folder: Path, tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:

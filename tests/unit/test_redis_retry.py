@@ -7,6 +7,7 @@ from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from previewops.worker.engine.redis_retry import (
+    ANOTHER_PRIMARY_PAUSE_S,
     REDIS_BACKOFF_S,
     retry_until_connected,
 )
@@ -70,3 +71,26 @@ async def test_a_rejected_login_is_an_outage_once_it_has_worked() -> None:
     with pytest.raises(AuthenticationError):
         await retry_until_connected(call, MaxRng(), first_contact=True)
     assert await retry_until_connected(call, MaxRng()) == "through"
+
+
+async def test_another_primary_ends_the_delay_and_restarts_the_backoff() -> None:
+    failures = [RedisConnectionError("lost")] * 5
+    delays, pauses = [], []
+
+    class Recording:
+        def uniform(self, a: float, b: float) -> float:
+            pauses.append(b)
+            return 0.0 if b == ANOTHER_PRIMARY_PAUSE_S and a == 0 else b
+
+    async def call() -> str:
+        if failures:
+            raise failures.pop()
+        return "through"
+
+    async def wait(timeout_s: float) -> bool:
+        delays.append(timeout_s)
+        return len(delays) == 3
+
+    assert await retry_until_connected(call, Recording(), wait=wait) == "through"
+    assert delays == [0.05, 0.1, 0.2, 0.05, 0.1]
+    assert pauses == [0.05, 0.1, 0.2, ANOTHER_PRIMARY_PAUSE_S, 0.05, 0.1]

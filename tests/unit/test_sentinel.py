@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 import pytest
 from redis.asyncio.connection import Connection
-from redis.exceptions import AuthenticationError
+from redis.exceptions import AuthenticationError, NoPermissionError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from previewops.redis_server import switch_listener
 from previewops.redis_server.failures import Recovery, classify
+from previewops.redis_server.pool import PrimaryPool
 from previewops.redis_server.sentinel import SentinelLocator
 from previewops.redis_server.sentinel_address import split_sentinel_address
 
@@ -109,6 +110,56 @@ async def test_a_change_of_the_primary_is_reported_once() -> None:
     await sentinels.locate()
     await sentinels.locate()
     assert CHANGES == ["change"]
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+async def test_the_listener_hears_of_a_promotion_if_its_user_may(
+    monkeypatch: pytest.MonkeyPatch, permitted: bool
+) -> None:
+    monkeypatch.setattr(switch_listener, "START_DELAY_S", 0)
+    channels: list[str] = []
+    messages: asyncio.Queue[str] = asyncio.Queue()
+    checks: asyncio.Queue[Connection | None] = asyncio.Queue()
+
+    class Listening(FakeSentinels):
+        async def send_command(self, *args: Any, **options: Any) -> None:
+            channels.append(args[1])
+
+        async def read_response(self, *args: Any, **options: Any) -> Any:
+            if "timeout" in options:
+                return await messages.get()
+            if channels[-1] == "+promoted-slave" and not permitted:
+                raise NoPermissionError("no permission for this channel")
+            return ["subscribe"]
+
+    async def check(reporter: Connection | None) -> None:
+        checks.put_nowait(reporter)
+
+    FakeSentinels.replies, FakeSentinels.asked = {"a": OLD}, []
+    listener = switch_listener.SwitchListener(lambda: Listening(host="a"), check)
+    listener.start()
+    messages.put_nowait("a change")
+    reporters = [await checks.get() for _ in range(3)]
+    assert [reporter and reporter.host for reporter in reporters] == [None, None, "a"]
+    assert channels == ["+switch-master", "+promoted-slave"]
+    await listener.stop()
+
+
+async def test_the_sentinel_that_reports_a_promotion_is_asked_first() -> None:
+    sentinels = locator(OLD, OLD, NEW)
+    await sentinels.locate()
+    asked()
+    await sentinels._check(FakeSentinels(host="c", port=26379))
+    assert asked() == "c"
+    assert CHANGES == ["change"]
+
+
+async def test_a_wait_for_another_primary_ends_when_one_is_named() -> None:
+    pool = PrimaryPool()
+    waiting = asyncio.create_task(pool.wait_for_another_primary(600))
+    assert not await pool.wait_for_another_primary(0)
+    await pool._replace_connections()
+    assert await waiting
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from previewops.clock import Rng
 from previewops.queue.leases import Claim, ClaimReply, CompletedJob, Leases
 from previewops.states import ScriptResult
 from previewops.tasks import cancel_and_wait
-from previewops.worker.engine.redis_retry import retry_until_connected
+from previewops.worker.engine.redis_retry import WaitForAnotherPrimary, retry_until_connected
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -45,7 +45,7 @@ class ClaimChannel:
 
     ``held_claims`` returns the claims that the worker holds. ``on_claim`` receives each new claim as soon as it
     arrives, so that ``held_claims`` never misses one. ``accepts_jobs`` is called before each attempt: whether the
-    worker wants new jobs.
+    worker wants new jobs. ``wait`` is that of ``retry_until_connected``.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class ClaimChannel:
         held_claims: Callable[[], Iterable[Claim]],
         accepts_jobs: Callable[[], bool],
         rng: Rng,
+        wait: WaitForAnotherPrimary,
     ) -> None:
         self._leases = leases
         # A batch holds several jobs: its log lines must not have the context of the first one.
@@ -64,6 +65,7 @@ class ClaimChannel:
         self._held_claims = held_claims
         self._accepts_jobs = accepts_jobs
         self._rng = rng
+        self._wait = wait
         self._batch_size = batch_size
         self._max_calls = max_calls
         self._queued: list[_PendingFinish] = []
@@ -177,7 +179,7 @@ class ClaimChannel:
                 if self._calls_in_flight == 0:
                     self._no_calls.set()
 
-        return await retry_until_connected(attempt, self._rng)
+        return await retry_until_connected(attempt, self._rng, wait=self._wait)
 
     async def _release_unknown_claims(self) -> None:
         async with self._release_lock:

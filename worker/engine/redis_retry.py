@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import structlog
 from redis.exceptions import ResponseError
@@ -19,6 +19,19 @@ log = structlog.get_logger()
 
 REDIS_BACKOFF_S = Backoff(0.05, 1.0)
 """Because of its maximum a worker resumes at most two seconds after Redis is back, as documented."""
+
+
+ANOTHER_PRIMARY_PAUSE_S = 0.05
+"""Longest pause after another primary was named, random: all workers learn of it at the same moment."""
+
+WaitForAnotherPrimary: TypeAlias = Callable[[float], Awaitable[bool]]
+"""Waits that many seconds, or until another primary is named; returns whether it was."""
+
+
+async def wait_for_timeout(timeout_s: float) -> bool:
+    """Waits, and returns False: nobody names another primary."""
+    await asyncio.sleep(timeout_s)
+    return False
 
 
 def is_temporary(error: BaseException, *, first_contact: bool = False) -> bool:
@@ -67,13 +80,17 @@ class FailureLog:
 
 
 async def retry_until_connected(
-    call: Callable[[], Awaitable[T]], rng: Rng, *, first_contact: bool = False
+    call: Callable[[], Awaitable[T]],
+    rng: Rng,
+    *,
+    first_contact: bool = False,
+    wait: WaitForAnotherPrimary = wait_for_timeout,
 ) -> T:
     """Repeats ``call`` until Redis answers, and returns its result. Raises errors that a retry cannot fix.
 
-    ``first_contact`` is that of ``is_temporary``.
+    ``first_contact`` is that of ``is_temporary``. A delay ends when ``wait`` returns that another primary was named.
     """
-    failed = FailureLog()
+    failed, since_change = FailureLog(), 0
     while True:
         try:
             reply = await call()
@@ -81,7 +98,10 @@ async def retry_until_connected(
             if not is_temporary(error, first_contact=first_contact):
                 raise
             failed.add(error)
+            since_change += 1
         else:
             failed.reset()
             return reply
-        await asyncio.sleep(REDIS_BACKOFF_S.delay(failed.failures, rng))
+        if await wait(REDIS_BACKOFF_S.delay(since_change, rng)):
+            since_change = 0
+            await asyncio.sleep(rng.uniform(0, ANOTHER_PRIMARY_PAUSE_S))

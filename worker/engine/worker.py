@@ -163,6 +163,7 @@ class PreviewWorker(Worker):
             held_claims=self._held_claims,
             accepts_jobs=lambda: self.allow_pick_jobs,
             rng=self._rng,
+            wait=pool.wait_for_another_primary,
         )
         policy = RetryPolicy(
             settings.max_attempts, settings.max_crashes, settings.backoff_base_ms, settings.backoff_max_ms

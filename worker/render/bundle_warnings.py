@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 from previewops.job_errors import PermanentJobError
 from previewops.worker.render.decode.clip_picture import CLIP_NOTE
+from previewops.worker.render.layout.brand_boxes import SMALLEST_FOOTED
 from previewops.worker.render.layout.frames import FrameLayout
 from previewops.worker.render.picture_cache import InspectedAsset
 from previewops.worker.render.storyboard import VIDEO_FORMATS, Storyboard
@@ -38,13 +39,14 @@ def collect_warnings(
         if expected > len(layout.placements):
             warnings.append(f"{where}: only {len(layout.placements)} of {expected} pictures fit")
     for name, error in asset_errors.items():
-        effect = "shown as a gap" if storyboard.assets[name].is_image else "omitted"
+        asset = storyboard.assets[name]
+        effect = "shown as a gap" if asset.is_image and not asset.is_logo else "omitted"
         warnings.append(f"{error.message}; {effect} ({error.code})")
-    for name, asset in inspected.items():
+    for name, entry in inspected.items():
         if name in asset_errors or name in played:
             continue
-        if asset.picture is not None and asset.picture.frames > 1:
-            warnings.append(f"asset {name}: only one of {asset.picture.frames} frames is shown")
+        if entry.picture is not None and entry.picture.frames > 1:
+            warnings.append(f"asset {name}: only one of {entry.picture.frames} frames is shown")
     warnings += [f"asset {name}: {note}" for name, notes in asset_notes.items() for note in notes]
     warnings += _playing_warnings(storyboard, inspected, layouts, played)
     format_name = storyboard.animation or storyboard.image_format
@@ -52,6 +54,7 @@ def collect_warnings(
         warnings.append(f"audio: {format_name} has no sound; the track is omitted")
     if storyboard.fades and storyboard.animation not in VIDEO_FORMATS:
         warnings.append(f"transition: {format_name} has no fades; frames change at once")
+    warnings += _brand_warnings(storyboard, layouts, typesetter)
     if typesetter.undrawn:
         warnings.append(f"{len(typesetter.undrawn)} characters are not in any font; U+FFFD replaces them")
     warnings += [f"{PurePath(path).name} is not a usable font" for path in typesetter.unusable_fonts]
@@ -92,3 +95,17 @@ def _playing_warnings(
             and motion.sound_delay_us is not None
         ):
             yield f"asset {name}: {format_name} has no sound; that of the video is omitted"
+
+
+def _brand_warnings(
+    storyboard: Storyboard, layouts: tuple[FrameLayout, ...], typesetter: Typesetter
+) -> Iterator[str]:
+    brand = storyboard.brand
+    yield from brand.notes
+    if not typesetter.has_family:
+        allowed = ", ".join(typesetter.families)
+        yield f"brand.font: found {brand.font!r}, allowed {allowed} (PREVIEW_FONTS); texts have the default font"
+    if brand.footer and storyboard.size.short < SMALLEST_FOOTED:
+        yield f"brand.footer: a frame with a side below {SMALLEST_FOOTED} pixels has no footer"
+    elif any(layout.footer is not None and layout.footer.block.truncated for layout in layouts):
+        yield "brand.footer: the text is too long and was truncated"

@@ -49,7 +49,7 @@ def plan_render(
     inspected = inspect_assets(storyboard.assets.values(), opener, limits, allow_gaps=storyboard.allow_gaps)
     storyboard = with_played_durations(storyboard, inspected, limits)
     check_sound(storyboard, inspected, opener, limits, decode=False)
-    typesetter = Typesetter(fonts, storyboard.shaping_language)
+    typesetter = Typesetter(fonts, storyboard.shaping_language, storyboard.brand.font)
     layouts = lay_out_cards(storyboard, inspected, typesetter)
     asset_errors = {name: asset.error for name, asset in inspected.items() if asset.error is not None}
     artifacts = _describe_artifacts(storyboard, inspected)

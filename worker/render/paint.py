@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, cast
 
 from PIL import Image, ImageDraw
 
 from previewops.worker.render.backing import choose_ground
 from previewops.worker.render.decode.srgb import resize
+from previewops.worker.render.layout.brand_boxes import plain_metrics
 from previewops.worker.render.layout.frames import FrameLayout, PlacedText, Placement
 from previewops.worker.render.layout.geometry import Box, Size
 from previewops.worker.render.layout.type_scale import LayoutMetrics
+from previewops.worker.render.logo import LogoPainter
 from previewops.worker.render.missing_picture import draw_missing_picture
 from previewops.worker.render.picture_cache import PictureCache
 from previewops.worker.render.shapes import blur_to_fill, darken, draw_panel, fill_rounded, paste_rounded
@@ -39,12 +41,17 @@ class Painter:
     pictures: PictureCache
     typesetter: Typesetter
     metrics: LayoutMetrics = field(init=False)
+    logo: LogoPainter = field(init=False)
 
     def __post_init__(self) -> None:
-        self.metrics = LayoutMetrics(self.storyboard.size)
+        self.metrics = plain_metrics(self.storyboard)
+        self.logo = LogoPainter(self.storyboard, self.pictures)
 
     def draw_frame(self, layout: FrameLayout, *, plain: PlainPictures | None = None) -> Image.Image:
-        """Draws one frame as an RGB picture of the storyboard's size, with ``plain`` pictures instead of some."""
+        """Draws one frame, except its footer, as an RGB picture of the storyboard's size.
+
+        Some pictures may be ``plain``.
+        """
         theme, metrics = self.storyboard.theme, self.metrics
         image = Image.new("RGB", self.storyboard.size, theme.background)
         if layout.ornament is not None:
@@ -54,17 +61,24 @@ class Painter:
         if layout.scrim is not None:
             darken(image, layout.scrim - metrics.gap, round(image.height * 0.24), _SCRIM)
         if layout.bar is not None:
-            fill_rounded(image, layout.bar, layout.bar.height // 2, theme.accent)
+            fill_rounded(image, layout.bar, metrics.round_end(layout.bar.height), theme.accent)
         if layout.more_box is not None:
             hairline, radius = metrics.hairline, metrics.radius
             draw_panel(image, layout.more_box, radius, fill=theme.surface, line=theme.line, hairline=hairline)
         if layout.badge is not None:
-            fill_rounded(image, layout.badge, layout.badge.height // 2, theme.accent)
+            fill_rounded(image, layout.badge, metrics.round_end(layout.badge.height), theme.accent)
         for text in layout.texts:
             self._draw_text(image, text, mirrored=layout.mirrored)
         if layout.position:
             self._draw_progress_bar(image, layout)
+        if layout.logo is not None:
+            self.logo.draw(image, layout.logo, metrics.radius)
         return image
+
+    def draw_footer(self, image: Image.Image, layout: FrameLayout) -> None:
+        """Draws the footer onto a frame. The frames on a contact sheet go without: it would not be readable."""
+        if layout.footer is not None:
+            self._draw_text(image, layout.footer, mirrored=layout.mirrored)
 
     def _draw_text(self, image: Image.Image, text: PlacedText, *, mirrored: bool) -> None:
         shift = text.align_fraction(mirrored=mirrored)
@@ -95,7 +109,13 @@ class Painter:
             reason = self.pictures.asset_errors[placement.asset.ref.id]
             theme, labels = self.storyboard.theme, self.storyboard.labels
             draw_missing_picture(
-                image, placement, reason, theme=theme, labels=labels, typesetter=self.typesetter
+                image,
+                placement,
+                reason,
+                theme=theme,
+                labels=labels,
+                typesetter=self.typesetter,
+                metrics=self.metrics,
             )
             return
         drawn, cell, box = fit_picture(picture, placement), placement.cell, placement.box
@@ -118,12 +138,13 @@ class Painter:
 
     def _draw_progress_bar(self, image: Image.Image, layout: FrameLayout) -> None:
         """Draws the progress bar: a segment per step, as long as its duration; one plain bar for many steps."""
-        theme, box = self.storyboard.theme, self.metrics.progress_bar_box
+        theme = self.storyboard.theme
+        box = replace(self.metrics, foot=layout.foot).progress_bar_box
         durations = [step.duration_ms for step in self.storyboard.steps]
         gap = max(2, self.metrics.gap // 4)
         total, position = sum(durations), layout.position
         room = box.width - gap * (len(durations) - 1)
-        colours = [(theme.tint, 1.0), (theme.accent, 1.0), (theme.line, 1.0)]
+        colours = [(theme.tint, 1.0), (theme.accent_ink, 1.0), (theme.line, 1.0)]
         if layout.scrim is not None:
             colours = [(WHITE, 0.6), (WHITE, 1.0), (WHITE, 0.26)]
 
@@ -131,7 +152,7 @@ class Painter:
             part = Box(left, box.top, right, box.bottom)
             if layout.mirrored:
                 part = Box(image.width - right, box.top, image.width - left, box.bottom)
-            fill_rounded(image, part, box.height // 2, *colours[which])
+            fill_rounded(image, part, self.metrics.round_end(box.height), *colours[which])
 
         if room * min(durations) < total * 3 * gap:
             length = max(box.height, round(box.width * sum(durations[:position]) / total))

@@ -61,7 +61,7 @@ def require_picture(assets: Iterable[Asset], errors: Mapping[str, PermanentJobEr
     Raises:
         PermanentJobError: the error of the first picture, if ``errors`` has all pictures.
     """
-    pictures = [asset.ref.id for asset in assets if asset.is_image]
+    pictures = [asset.ref.id for asset in assets if asset.is_image and not asset.is_logo]
     if pictures and all(name in errors for name in pictures):
         raise errors[pictures[0]]
 

@@ -239,6 +239,8 @@ class StepPlayer:
         black, white = (
             self.painter.draw_frame(layout, plain=PlainPictures(names, colour)) for colour in (BLACK, WHITE)
         )
+        for image in (black, white):
+            self.painter.draw_footer(image, layout)
         return [
             _Cell.between(placement, black, white, self.painter.ground_of(placement)) for placement in playing
         ]

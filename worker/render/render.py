@@ -24,7 +24,7 @@ from previewops.worker.render.encode.sound import SoundSource, SoundTrack, check
 from previewops.worker.render.encode.sound_mix import ClipSound, MixedSound
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.encode.webvtt import build_tracks
-from previewops.worker.render.layout.frames import FrameLayout, Placement
+from previewops.worker.render.layout.frames import FrameLayout, LogoPlace, Placement
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.layout import lay_out_frames, lay_out_title_card
 from previewops.worker.render.layout.sheet import ContactSheet, SheetLayout
@@ -109,7 +109,7 @@ def render(
         )
         storyboard = with_played_durations(storyboard, inspected, limits)
         check_sound(storyboard, inspected, opener, limits, decode=True)
-    typesetter = Typesetter(fonts, storyboard.shaping_language)
+    typesetter = Typesetter(fonts, storyboard.shaping_language, storyboard.brand.font)
     with timer.phase("layout"):
         layouts = lay_out_cards(storyboard, inspected, typesetter)
     session = _RenderSession(
@@ -167,9 +167,11 @@ class _RenderSession:
         storyboard = self.storyboard
         self.paths = choose_bundle_paths(storyboard)
         self.writer.expect(self.paths.expected(thumbnails=not storyboard.allow_gaps))
-        self.sheet = ContactSheet(storyboard, self.typesetter)
+        self.sheet = ContactSheet(storyboard, self.typesetter, self._logo_shape())
         self.placeholders: dict[str, Placeholder] = {}
-        self._decode_sizes, uses = _collect_demands(storyboard, self.layouts, self.inspected)
+        self._decode_sizes, uses = _collect_demands(
+            storyboard, self.layouts, self.inspected, self.sheet.logo_place
+        )
         if self.paths.animation is not None:
             uses += _draws_to_play(self.layouts[1:], self.inspected, self.limits)
         self._pictures = PictureCache(
@@ -253,6 +255,8 @@ class _RenderSession:
 
     def write_contact_sheet(self) -> None:
         """Writes the contact sheet after the last frame, its index, and the captions."""
+        if self.sheet.logo_place is not None:
+            self._painter.logo.draw(self.sheet.image, self.sheet.logo_place, self.sheet.radius)
         self._write_still(self.paths.sheet, self.sheet.image)
         self._report_progress("sheet")
         for path, content in build_tracks(self.storyboard, self.paths, self.sheet.layout).items():
@@ -289,15 +293,16 @@ class _RenderSession:
     def _frames(self) -> Iterator[RenderedFrame]:
         for index, layout in enumerate(self.layouts):
             image = self._painter.draw_frame(layout) if index else self._draw_title_card()
-            still = self._write_still(self.paths.frames[index], image)
             step = self.storyboard.steps[index - 1] if index else None
+            with self.timer.phase("sheet"):
+                heading = self.storyboard.step_heading(step) if step else self.storyboard.heading
+                self.sheet.add(index, image, heading, layout.duration_ms)
+            self._painter.draw_footer(image, layout)
+            still = self._write_still(self.paths.frames[index], image)
             if step is None:
                 self.writer.write(self.paths.poster, self.storyboard.image_format, still)
                 with self.timer.phase("placeholders"):
                     self.poster_placeholder = make_placeholder(image, self.storyboard.theme.background)
-            with self.timer.phase("sheet"):
-                heading = self.storyboard.step_heading(step) if step else self.storyboard.heading
-                self.sheet.add(index, image, heading, layout.duration_ms)
             playing = self._playing(layout)
             if playing:
                 yield from self._player.frames(layout, playing, image, self._report_share)
@@ -330,8 +335,12 @@ class _RenderSession:
         self._report_progress("thumbnails")
         return True
 
+    def _logo_shape(self) -> Size | None:
+        logo = self.storyboard.logo
+        return _picture_sizes(self.inspected).get(logo.ref.id) if logo else None
+
     def _on_decoded(self, asset: Asset, image: Image.Image) -> None:
-        if self._reuse_thumbnail(asset):
+        if asset.is_logo or self._reuse_thumbnail(asset):
             return
         with self.timer.phase("placeholders"):
             self.placeholders[asset.ref.id] = make_placeholder(image, self.storyboard.theme.background)
@@ -377,9 +386,12 @@ def _draws_to_play(
 
 
 def _collect_demands(
-    storyboard: Storyboard, layouts: tuple[FrameLayout, ...], inspected: Mapping[str, InspectedAsset]
+    storyboard: Storyboard,
+    layouts: tuple[FrameLayout, ...],
+    inspected: Mapping[str, InspectedAsset],
+    sheet_logo: LogoPlace | None,
 ) -> tuple[dict[str, Size], Counter[str]]:
-    """Returns for each picture the size to decode it at, and how often it is drawn."""
+    """Returns for each picture the size to decode it at, and how often it is drawn; the logo is kept drawn."""
     decode_sizes: dict[str, Size] = {}
     uses: Counter[str] = Counter()
 
@@ -394,7 +406,14 @@ def _collect_demands(
             if picture is not None:
                 need(name, placement.decode_size(picture.size))
                 uses[name] += 1
-    for name, asset in inspected.items():
-        if asset.picture is not None and storyboard.thumbnail is not None:
-            need(name, asset.picture.size.shrunk(storyboard.thumbnail))
+    logo = storyboard.logo
+    if logo is not None:
+        uses[logo.ref.id] = 1
+        for place in (*(layout.logo for layout in layouts), sheet_logo):
+            if place is not None:
+                need(logo.ref.id, place.decode_size)
+    for image in storyboard.images:
+        picture = inspected[image.ref.id].picture
+        if picture is not None and storyboard.thumbnail is not None:
+            need(image.ref.id, picture.size.shrunk(storyboard.thumbnail))
     return decode_sizes, uses

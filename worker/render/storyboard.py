@@ -8,6 +8,7 @@ from typing import Any
 
 from previewops.contract import limits as contract
 from previewops.worker.assets.opener import AssetRef
+from previewops.worker.render.branding import NO_BRAND, Brand, read_look
 from previewops.worker.render.labels import Labels, labels_for
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.text.bidi import has_strong_direction, paragraph_level
@@ -19,7 +20,8 @@ from previewops.worker.render.text.languages import (
     is_right_to_left,
     normalise_language,
 )
-from previewops.worker.render.theme import Theme, choose_theme
+from previewops.worker.render.theme import Theme
+from previewops.worker.themes.definition import ThemeDefinition
 
 DEFAULT_THUMBNAIL_BOX = Size(320, 320 * 9 // 16)
 STILL_FORMATS = ("webp", "avif", "png", "jpeg")
@@ -40,7 +42,8 @@ class Playback:
 class Asset:
     """One asset of the payload. ``focus`` is the point to keep in view when cropping, as fractions of the picture.
 
-    ``page`` is that of a document, from 1; None: the first one. ``playback``: None: it does not play.
+    ``page`` is that of a document, from 1; None: the first one. ``is_logo``: it is the brand's, not a step's.
+    ``playback``: None: it does not play.
     """
 
     ref: AssetRef
@@ -49,6 +52,7 @@ class Asset:
     cover: bool
     focus: tuple[float, float]
     page: int | None = None
+    is_logo: bool = False
     playback: Playback | None = None
 
 
@@ -101,6 +105,7 @@ class Storyboard:
     playing_fps: int  # highest frame rate of assets that play
     language: str | None  # normalised BCP 47 tag, given or guessed
     language_is_given: bool
+    brand: Brand = NO_BRAND
 
     @property
     def duration_ms(self) -> int:
@@ -136,8 +141,13 @@ class Storyboard:
 
     @property
     def images(self) -> tuple[Asset, ...]:
-        """The assets that are pictures, in payload order."""
-        return tuple(asset for asset in self.assets.values() if asset.is_image)
+        """The assets that are pictures, in payload order, without the logo."""
+        return tuple(asset for asset in self.assets.values() if asset.is_image and not asset.is_logo)
+
+    @property
+    def logo(self) -> Asset | None:
+        """The brand's logo."""
+        return next((asset for asset in self.assets.values() if asset.is_logo), None)
 
     def pictures_of(self, step: Step) -> tuple[Asset, ...]:
         """The pictures of a step, in its order, without sound assets."""
@@ -164,8 +174,12 @@ class Storyboard:
         return next((paragraph_level(text) == 1 for text in self.texts if has_strong_direction(text)), False)
 
 
-def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
-    """Reads a payload that has passed ``previewops.contract.validate``."""
+def read_storyboard(payload: Mapping[str, Any], theme: ThemeDefinition | None = None) -> Storyboard:
+    """Reads a payload that has passed ``previewops.contract.validate``. ``theme`` is the named one that it chooses.
+
+    Raises:
+        PermanentJobError: theme-unknown: it names one, and there is none.
+    """
     request = payload["previewRequest"]
     options = request.get("options", {})
     format_name = options.get("format", contract.DEFAULT_FORMAT)
@@ -174,6 +188,8 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
     )
     assets = {entry["id"]: _asset(entry) for entry in request["assets"]}
     sound = _sound(request["audio"], assets)
+    colours, brand = read_look(options, theme)
+    _add_logo(brand, assets)
     playing = {name for name, asset in assets.items() if asset.playback is not None}
     default_fps = contract.DEFAULT_VIDEO_FPS if format_name in VIDEO_FORMATS else contract.DEFAULT_FPS
     board = Storyboard(
@@ -188,7 +204,7 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
         image_format=still,
         captions=options.get("includeCaptions", True),
         quality=options.get("quality", contract.DEFAULT_QUALITY_PERCENT),
-        theme=choose_theme(options.get("theme"), options.get("background")),
+        theme=colours,
         thumbnail=_thumbnail(options.get("thumbnails", True)),
         allow_gaps=options.get("onAssetError", contract.DEFAULT_ON_ASSET_ERROR) == "gap",
         fades=options.get("transition", contract.DEFAULT_TRANSITION) == "fade",
@@ -196,6 +212,7 @@ def read_storyboard(payload: Mapping[str, Any]) -> Storyboard:
         playing_fps=options.get("fps", default_fps),
         language=normalise_language(options["language"]) if "language" in options else None,
         language_is_given="language" in options,
+        brand=brand,
     )
     return board if board.language_is_given else replace(board, language=guess_language(board.texts))
 
@@ -243,15 +260,27 @@ def _step(number: int, entry: Mapping[str, Any], playing: set[str]) -> Step:
 def _sound(audio: Mapping[str, Any], assets: dict[str, Asset]) -> Sound | None:
     """Reads the sound track. A ``uri`` becomes an additional asset in ``assets``."""
     if "uri" in audio:
-        name = "audio"
-        while name in assets:
-            name += "-"
+        name = _free_id("audio", assets)
         assets[name] = Asset(AssetRef(name, audio["uri"]), False, "", False, (0.5, 0.5))
     elif "assetId" in audio:
         name = audio["assetId"]
     else:
         return None
     return Sound(name, audio.get("offsetMs", 0), float(audio.get("gainDb", 0)))
+
+
+def _add_logo(brand: Brand, assets: dict[str, Asset]) -> None:
+    """Adds the logo as an additional asset to ``assets``."""
+    if brand.logo is not None:
+        name = _free_id(brand.logo.id, assets)
+        ref = replace(brand.logo, id=name)
+        assets[name] = Asset(ref, True, "", False, (0.5, 0.5), is_logo=True)
+
+
+def _free_id(name: str, assets: Mapping[str, Asset]) -> str:
+    while name in assets:
+        name += "-"
+    return name
 
 
 def _thumbnail(option: bool | Mapping[str, Any]) -> Size | None:
