@@ -37,6 +37,7 @@ from previewops.stores.staging import STAGING_FOLDER, sweep_staging
 from previewops.tasks import cancel_and_wait
 from previewops.worker.assets.buckets import BucketFetcher
 from previewops.worker.assets.download_cache import Fetcher
+from previewops.worker.cache.erasure import CacheEraser
 from previewops.worker.cache.render_cache import DigestCache, RenderCache
 from previewops.worker.cache.store import CacheStore
 from previewops.worker.engine.jobs import BUILD_TASK, PRELOAD_MODULES, RenderJobs
@@ -204,7 +205,7 @@ async def _run(
             **monitor.report(),
             **theme_monitor.report(),
         },
-        background=background,
+        background=[*background, CacheEraser(settings, CacheStore(cache_dir(settings.data_dir))).run],
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):

@@ -45,31 +45,42 @@ class RenderedBundle:
     preview: Mapping[str, Any]
 
     @property
-    def poster(self) -> Path:
-        """The picture that represents the whole bundle."""
-        return self.folder / str(self.preview["poster"]["path"])
+    def poster(self) -> Path | None:
+        """The picture that represents the whole bundle; None if ``options.only`` excludes it."""
+        return self._path_of("poster")
 
     @property
-    def sheet(self) -> Path:
-        """The contact sheet."""
-        return self.folder / str(self.preview["sheet"]["path"])
+    def sheet(self) -> Path | None:
+        """The contact sheet; None if ``options.only`` excludes it."""
+        return self._path_of("sheet")
 
     @property
     def frames(self) -> tuple[Path, ...]:
-        """The title card, then a still of each step."""
+        """The title card, then a still of each step, without those that the options exclude."""
         return tuple(self.folder / str(frame["path"]) for frame in self.preview["frames"])
 
     @property
     def animation(self) -> Path | None:
-        """The animation; None if the format has stills only."""
-        animation = self.preview["animation"]
-        return self.folder / str(animation["path"]) if animation else None
+        """The main animation; None if the bundle has none."""
+        return self._path_of("animation")
 
-    def _repr_html_(self) -> str:
-        """The contact sheet, for notebooks."""
-        kind = next(file["mediaType"] for file in self.files if file["path"] == self.preview["sheet"]["path"])
-        content = base64.b64encode(self.sheet.read_bytes()).decode("ascii")
-        return f'<img alt="Contact sheet" style="max-width: 100%" src="data:{kind};base64,{content}">'
+    @property
+    def animations(self) -> tuple[Path, ...]:
+        """All animations, the main one first."""
+        return tuple(self.folder / str(animation["path"]) for animation in self.preview["animations"])
+
+    def _path_of(self, part: str) -> Path | None:
+        entry = self.preview[part]
+        return self.folder / str(entry["path"]) if entry else None
+
+    def _repr_html_(self) -> str | None:
+        """The contact sheet, else the poster, for notebooks."""
+        picture, alt = (self.sheet, "Contact sheet") if self.sheet else (self.poster, "Poster")
+        if picture is None:
+            return None
+        kind = next(file["mediaType"] for file in self.files if file["path"] == picture.name)
+        content = base64.b64encode(picture.read_bytes()).decode("ascii")
+        return f'<img alt="{alt}" style="max-width: 100%" src="data:{kind};base64,{content}">'
 
 
 def render(

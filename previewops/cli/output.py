@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from previewops.queue.tolerant_values import UnreadableKeys
 
 
+class NotConfirmed(PreviewopsError):
+    """The operator did not confirm."""
+
+    code = "not-confirmed"
+
+
 class OutputClosed(Exception):
     """The reader of our output has closed it. Not an OSError, which would be reported as a Redis failure."""
 

@@ -43,9 +43,10 @@ COMMANDS = {
     "status": LazyCommand("previewops.cli.status:status", "Show one job."),
     "jobs": LazyCommand("previewops.cli.jobs:jobs", "List jobs, newest first."),
     "cancel": LazyCommand("previewops.cli.cancel:cancel", "Cancel a job that has not ended."),
+    "delete": LazyCommand("previewops.cli.delete:delete", "Delete jobs for good, with their bundles."),
     "dlq": LazyCommand("previewops.cli.dlq:dlq", "List, show, requeue, discard or export dead letters."),
     "reschedule": LazyCommand(
-        "previewops.cli.reschedule:reschedule", "Change a job's priority, or run it now."
+        "previewops.cli.reschedule:reschedule", "Change a job's priority or earliest start."
     ),
     "events": LazyCommand("previewops.cli.events:events", "List events; --operators: what operators did."),
     "webhooks": LazyCommand("previewops.cli.webhooks:webhooks", "List failed webhooks and send them again."),

@@ -212,6 +212,7 @@ _DESCRIPTIONS: dict[str, Callable[[Any], Description]] = {
     "format": _describe_format,
     "minLength": _describe_length("min-length", "is empty", "at least {} character", ""),
     "maxLength": _describe_length("max-length", "is too long", "at most {} characters", "characters"),
+    "minItems": _describe_length("min-items", "is empty", "at least {} item", ""),
     "maxItems": _describe_length("max-items", "has too many items", "at most {} items", "items"),
     "minimum": _describe_range,
     "maximum": _describe_range,

@@ -5,13 +5,11 @@ Each function skips members of the wrong type: the schema reports those.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from previewops.contract.limits import (
-    DEFAULT_FORMAT,
     DEFAULT_STEP_MS,
     EVEN_SIDED_FORMATS,
     MAX_FRAME_PX,
@@ -21,6 +19,7 @@ from previewops.contract.limits import (
     MIN_STEP_MS,
     TITLE_CARD_MS,
 )
+from previewops.contract.output_rules import asked_formats, output_violations, parse_resolution
 from previewops.contract.uris import AssetPolicy, DataUri, UriNotAllowed, format_roots, parse_uri
 from previewops.contract.url import InvalidUrl, parse_url
 from previewops.contract_maxima import MAX_ASSETS, MAX_STEPS
@@ -29,7 +28,6 @@ from previewops.host_patterns import format_hosts
 from previewops.message_formatting import join_names, json_pointer, quote
 from previewops.theme_names import BUILT_IN_THEMES, is_theme_name
 
-_RESOLUTION = r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})"
 _REQUEST = "previewRequest"
 
 Object = dict[str, Any]
@@ -57,15 +55,10 @@ def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator
     if isinstance(audio, dict):
         yield from _audio(audio, types, policy)
     yield from _options(request.get("options"))
+    yield from output_violations(request.get("options"), request.get("steps"))
     yield from _logo(request.get("options"), policy)
     yield from _theme(request.get("options"), policy)
     yield from _webhook(request.get("options"), policy)
-
-
-def parse_resolution(text: str) -> tuple[int, int] | None:
-    """Parses "WxH" to width and height in pixels; None for other text."""
-    match = re.fullmatch(_RESOLUTION, text)
-    return (int(match[1]), int(match[2])) if match else None
 
 
 def _objects(value: object, most: int) -> list[tuple[int, Object]]:
@@ -249,7 +242,7 @@ def _webhook(options: object, policy: AssetPolicy | None) -> Iterator[Violation]
 def _options(options: object) -> Iterator[Violation]:
     if not isinstance(options, dict):
         return
-    format_, resolution = options.get("format", DEFAULT_FORMAT), options.get("resolution")
+    formats, resolution = asked_formats(options), options.get("resolution")
     if not isinstance(resolution, str) or (size := parse_resolution(resolution)) is None:
         return
     path = json_pointer((_REQUEST, "options", "resolution"))
@@ -258,6 +251,6 @@ def _options(options: object) -> Iterator[Violation]:
         found = f"{width}x{height} ({width * height} pixels)"
         allowed = f"sides from {MIN_SIDE_PX} to {MAX_SIDE_PX} pixels, at most {MAX_FRAME_PX} pixels in all"
         yield Violation(path, "resolution-bounds", "is out of range", found, allowed)
-    if isinstance(format_, str) and format_ in EVEN_SIDED_FORMATS and (width % 2 or height % 2):
+    if EVEN_SIDED_FORMATS & set(formats) and (width % 2 or height % 2):
         message = "has an odd side, which the format does not support"
         yield Violation(path, "resolution-odd", message, quote(resolution), "even sides")

@@ -104,6 +104,26 @@ def _enlarged(image: Image.Image) -> Image.Image:
     return cut.resize((2 * cut.width, 2 * cut.height), Image.Resampling.NEAREST)
 
 
+def copies(out: Path) -> Image.Image:
+    """The copies of the second step's frame side by side, at their size."""
+    shown = []
+    for path in sorted((out / "frames").glob("002-*"), key=lambda path: int(path.stem.partition("-")[2])):
+        with Image.open(path) as image:
+            shown.append(image.convert("RGB"))
+    strip = Image.new("RGB", (sum(image.width + 8 for image in shown) - 8, shown[-1].height), "white")
+    left = 0
+    for image in shown:
+        strip.paste(image, (left, 0))
+        left += image.width + 8
+    return strip
+
+
+def contact_sheet(out: Path) -> Image.Image:
+    """The contact sheet."""
+    with Image.open(out / "sheet.png") as image:
+        return _fitted(image.convert("RGB"))
+
+
 def thumbnail(out: Path) -> Image.Image:
     """The thumbnail of the first asset, at its size."""
     with Image.open(min((out / "thumbs").iterdir())) as image:
@@ -219,6 +239,10 @@ PICTURES: dict[str, Shot] = {
     "format-gif": Shot({"assetIds": ONE}, {"format": "gif"}, take=detail_of_gif),
     "transition-fade": Shot({"assetIds": ONE}, {"format": "mp4", "transition": "fade"}, take=fade),
     "fps-5": Shot({"assetIds": ONE}, {"format": "mp4", "transition": "fade", "fps": 5}, take=fade),
+    "widths": Shot({"assetIds": ONE}, {"widths": [240, 144, 72]}, take=copies),
+    "steps-range": Shot(
+        {"assetIds": ONE}, {"only": ["sheet"], "stepsRange": {"from": 2, "to": 3}}, take=contact_sheet
+    ),
     "thumbnails": Shot({"assetIds": ONE}, {"thumbnails": True}, take=thumbnail),
     "thumbnails-box": Shot({"assetIds": ONE}, {"thumbnails": {"width": 160, "height": 90}}, take=thumbnail),
     "arabic": Shot(

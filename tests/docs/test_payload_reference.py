@@ -11,7 +11,7 @@ import pytest
 
 from previewops import contract
 from previewops.cli import program
-from previewops.contract import explain, semantics, uris
+from previewops.contract import explain, output_rules, semantics, uris
 from previewops.errors import EXIT_INVALID
 from previewops.stores import asset_import
 from tests.contract.test_payload_examples import CODE_OF_KEYWORD
@@ -57,7 +57,8 @@ def test_every_code_of_the_contract_has_an_example_that_gives_it() -> None:
 def test_every_rule_beyond_the_schema_is_listed() -> None:
     listed = [code for _, code in table(DOCUMENT, "## Rules beyond the schema")]
     assert len(set(listed)) == len(listed)
-    assert set(listed) == codes_in(module_path(semantics)) | codes_in(module_path(uris))
+    modules = (semantics, output_rules, uris)
+    assert set(listed) == set().union(*(codes_in(module_path(module)) for module in modules))
 
 
 def test_every_error_of_an_import_is_listed() -> None:

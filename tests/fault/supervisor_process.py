@@ -20,11 +20,11 @@ from previewops.supervisor.commands import FleetControl
 from tests.fault.cluster import Cluster
 from tests.fault.process_template import ForkedProcess, can_be_forked, process_template
 
-MODULE = "tests.fault.supervisor_under_test"
-
 
 class SupervisorProcess:
     """``previewops supervise`` with workers under test, its log, and its published state."""
+
+    MODULE = "tests.fault.supervisor_under_test"
 
     def __init__(
         self,
@@ -42,10 +42,10 @@ class SupervisorProcess:
         variables = {**environment(cluster.settings), **environ}
         with self.log.open("ab") as out:
             if not prefix and can_be_forked(variables):
-                self.process = process_template().start(MODULE, *arguments, env=variables, log=out)
+                self.process = process_template().start(self.MODULE, *arguments, env=variables, log=out)
                 return
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", MODULE, *arguments],
+                [*prefix, sys.executable, "-m", self.MODULE, *arguments],
                 env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

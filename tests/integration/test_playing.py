@@ -60,10 +60,15 @@ def rendered(
     )
     out = folder / "out"
     result = render_into(out, job, folder, limits)
-    path = result.paths.animation
+    path = next(iter(result.paths.animations), None)
     content = (out / path).read_bytes() if path else b""
     read = video_frames if path and path.endswith(("mp4", "webm")) else picture_frames
     return result, read(content) if content else []
+
+
+def durations_ms(result: RenderResult) -> tuple[int, ...]:
+    """The durations of the cards."""
+    return tuple(end_ms - start_ms for _, start_ms, end_ms in result.storyboard.intervals())
 
 
 def is_near(image: Image.Image, colour: Colour, place: tuple[int, int] = PLACE) -> bool:
@@ -82,7 +87,7 @@ def colours(shown: Shown, times_ms: list[int]) -> list[str]:
 @pytest.mark.parametrize("format_", ["webp", "gif", "apng", "webm", "mp4"])
 def test_a_video_plays_in_every_format_for_its_duration(tmp_path: Path, format_: str) -> None:
     result, shown = rendered(tmp_path, {"a.mp4": colour_clip(RGB)}, format=format_)
-    assert result.durations_ms == (2_000, 2_000, 2_000)
+    assert durations_ms(result) == (2_000, 2_000, 2_000)
     assert [(start, end) for start, end, _ in shown] == [
         (0, 2_000),
         (2_000, 2_400),
@@ -106,7 +111,7 @@ def test_a_video_plays_in_every_format_for_its_duration(tmp_path: Path, format_:
 def test_an_animated_picture_keeps_its_delays_as_in_browsers(tmp_path: Path, kind: str) -> None:
     content = colour_animation([(RED, 300), (GREEN, 10), (BLUE, 200)], kind)
     result, shown = rendered(tmp_path, {"a": content}, format="webp")
-    assert result.durations_ms[1] == 600
+    assert durations_ms(result)[1] == 600
     assert [start for start, _, _ in shown] == [0, 2_000, 2_300, 2_400, 2_600]
     assert colours(shown, [0, 300, 400, 599]) == ["red", "green", "blue", "blue"]
 
@@ -144,7 +149,7 @@ def test_a_part_of_a_video_plays_from_any_time_on(tmp_path: Path) -> None:
     clip = colour_clip(RGB, gop=100)
     asset = {"trim": {"startMs": 300, "endMs": 1_100}}
     result, shown = rendered(tmp_path, {"a.mp4": clip}, asset=asset)
-    assert result.durations_ms[1] == 800
+    assert durations_ms(result)[1] == 800
     assert [start for start, _, _ in shown] == [0, 2_000, 2_100, 2_700, 2_800]
     assert colours(shown, [0, 100, 700]) == ["red", "green", "blue"]
     with pytest.raises(PermanentJobError) as caught:
@@ -157,7 +162,7 @@ def test_a_part_of_an_animation_plays(tmp_path: Path) -> None:
     content = colour_animation(RGB)
     asset = {"trim": {"startMs": 300, "endMs": 1_100}}
     result, shown = rendered(tmp_path, {"a.gif": content}, asset=asset, format="webp")
-    assert result.durations_ms[1] == 800
+    assert durations_ms(result)[1] == 800
     assert colours(shown, [0, 100, 700]) == ["red", "green", "blue"]
 
 
@@ -183,7 +188,7 @@ def test_stills_keep_one_frame_and_tracks_follow_the_video(tmp_path: Path) -> No
 
 def test_stills_alone_last_as_long_as_the_animation_would(tmp_path: Path) -> None:
     result, _ = rendered(tmp_path, {"a.mp4": colour_clip(RGB)}, format="png", step={})
-    assert result.durations_ms == (2_000, 2_000, 2_000)
+    assert durations_ms(result) == (2_000, 2_000, 2_000)
     assert result.warnings == ("asset a.mp4: a video; one frame of it is shown",)
 
 
@@ -193,7 +198,7 @@ def test_two_videos_play_beside_each_other(tmp_path: Path) -> None:
         "b.webm": colour_clip([(GREEN, 300), (RED, 900)], "webm"),
     }
     result, shown = rendered(tmp_path, clips, step={"layout": "split"}, includeCaptions=False)
-    assert result.durations_ms[1] == 1_200
+    assert durations_ms(result)[1] == 1_200
     left, right = (80, 90), (240, 90)
     for ms, one, other in ((0, RED, GREEN), (400, RED, RED), (600, BLUE, RED), (1_100, BLUE, RED)):
         image = at(shown, CARD_MS + ms)
@@ -378,7 +383,7 @@ def test_a_damaged_video_plays_up_to_the_damage_and_holds(tmp_path: Path) -> Non
     start = clip.index(bytes([0x9D, 0x01, 0x2A]), positions[2])
     clip[start : start + 3] = b"\0\0\0"
     result, shown = rendered(tmp_path, {"a.webm": bytes(clip)})
-    assert result.durations_ms[1] == 2_000
+    assert durations_ms(result)[1] == 2_000
     assert colours(shown, [0, 600, 1_900]) == ["red", "green", "green"]
     assert any("damaged" in warning for warning in result.warnings)
 
@@ -400,14 +405,14 @@ def test_claims_of_a_file_about_its_duration_do_not_count(tmp_path: Path) -> Non
     place = clip.index(b"mvhd")
     struct.pack_into(">I", clip, place + 4 + 16, 3_600_000)  # an hour in its scale of 1/1000
     result, _ = rendered(tmp_path, {"a.mp4": bytes(clip)})
-    assert result.durations_ms[1] == 2_000
+    assert durations_ms(result)[1] == 2_000
 
 
 def test_a_picture_without_movement_is_shown_as_one(tmp_path: Path) -> None:
     file = BytesIO()
     Image.new("RGB", (160, 90), GREEN).save(file, "PNG")
     result, shown = rendered(tmp_path, {"a.png": file.getvalue()})
-    assert result.durations_ms[1] == 2_000
+    assert durations_ms(result)[1] == 2_000
     assert colours(shown, [0]) == ["green"]
     assert result.warnings == ("asset a.png: nothing in it plays; it is shown as a picture",)
 

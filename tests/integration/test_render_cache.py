@@ -163,6 +163,23 @@ async def test_the_same_request_under_another_id_is_linked(harness: CacheHarness
     assert posters[0].st_ino == posters[1].st_ino
 
 
+async def test_a_whole_job_after_its_first_preview_is_rendered(harness: CacheHarness) -> None:
+    part = payload(STEPS, ASSETS, only=["poster"], widths=[160])
+    await harness.render(part, "first")
+    assert set(files_in(harness.bundle("first"))) == {
+        "poster.webp",
+        "poster-160.webp",
+        "preview.json",
+        "container.json",
+    }
+    assert (await harness.render(part, "again"))["reused"] is True
+    assert "reused" not in await harness.render(payload(STEPS, ASSETS, only=["frames"]), "frames")
+    assert "reused" not in await harness.render(payload(STEPS, ASSETS), "whole")
+    whole = files_in(harness.bundle("whole"))
+    assert json.loads(whole["preview.json"])["partial"] is None
+    assert {"sheet.webp", "animation.webp", "frames/001.webp"} < set(whole)
+
+
 async def test_the_key_depends_on_the_project(harness: CacheHarness) -> None:
     job = payload(STEPS, ASSETS)
     await harness.render(job, "one")

@@ -35,6 +35,11 @@ class ModelJob:
         """Whether the job has a record; a job of a stock arq client has none until it is admitted."""
         return self.state != "unadmitted"
 
+    @property
+    def project_known(self) -> bool:
+        """Whether the record names the project: not if the body was lost before the job was admitted."""
+        return not (self.foreign and self.body_lost)
+
 
 @dataclass(slots=True)
 class Model:

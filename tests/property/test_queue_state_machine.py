@@ -34,11 +34,13 @@ from previewops.metrics.lifetime_counters import (
     LifetimeCounters,
 )
 from previewops.queue.dead_letter_filter import DeadLetterFilter
+from previewops.queue.due_time import NOW, DueTime
 from previewops.queue.filter_query import FilterQuery, FilterTerm
 from previewops.queue.keys import ARQ_GUARD, ARQ_GUARD_SCORE
 from previewops.queue.leases import WORKER_LOST_FINGERPRINT, Claim, Leases
 from previewops.queue.queue import Receipt
 from previewops.queue.retry import FailureCounter
+from previewops.queue.submit_options import SubmitOptions
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.states import JobState, Priority, ScriptResult
@@ -188,6 +190,88 @@ class QueueMachine(RuleBasedStateMachine):
                 )
             if expectation == "new":
                 self.read_order(self.model.jobs[job_id])
+
+    @rule(job_id=job_ids, priority=priorities, title=titles, hours=st.sampled_from([0, 1]))
+    def submit_for_later(self, job_id: str, priority: str, title: str, hours: int) -> None:
+        self.submit_with_options(job_id, priority, title, False, hours)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(
+        pick=picks,
+        ended=st.booleans(),
+        priority=priorities,
+        title=st.sampled_from(["a", "b", "c"]),
+        hours=st.sampled_from([None, None, 0, 1]),
+    )
+    def submit_in_place_of_another(
+        self, pick: int, ended: bool, priority: str, title: str, hours: int | None
+    ) -> None:
+        known = (self.model.of(*ENDED) if ended else []) or list(self.model.jobs.values())
+        self.submit_with_options(known[pick % len(known)].job_id, priority, title, True, hours)
+
+    def submit_with_options(
+        self, job_id: str, priority: str, title: str, replaces: bool, hours: int | None
+    ) -> None:
+        job = self.model.jobs.get(job_id)
+        before = None if job is None or (job.body_lost and not job.on_record) else replace(job)
+        admitted = replaces and before is not None and before.project_known
+        if admitted and before is not None and before.body != f"{priority} {title}":
+            expected = self.replace_body(job_id, priority, f"{priority} {title}")
+        else:
+            expected = self.accept(job_id, priority, title)
+        options = SubmitOptions(
+            "ann" if replaces else None,
+            None if hours is None else DueTime(hours * HOUR_MS, relative=True),
+        )
+        (reply,) = self.run(
+            self.fixture.queue.submit_many(
+                [payload(job_id, priority=priority, title=title)], options=[options]
+            )
+        )
+        note(f"expected {expected}, reply {reply}")
+        if expected == "conflict":
+            assert isinstance(reply, JobConflict)
+        elif expected == "full":
+            assert isinstance(reply, QueueFull)
+        else:
+            assert isinstance(reply, Receipt)
+            assert reply.new is (expected in ("new", "replaced"))
+            assert (reply.replaced is not None) is (expected == "replaced")
+            if expected == "new":
+                self.place_job(self.model.jobs[job_id], hours, None)
+            elif expected == "replaced":
+                self.place_job(self.model.jobs[job_id], hours, before)
+
+    def replace_body(self, job_id: str, priority: str, body: str) -> str:
+        """Replaces the body of a job in the model. Returns the expected result."""
+        job, model = self.model.jobs[job_id], self.model
+        if job.state in ENDED and model.backlog >= SETTINGS.queue_max:
+            return "full"
+        if job.state == "dead":
+            job.requeues += 1
+            model.count("requeued")
+        elif job.state in ("completed", "cancelled", "unadmitted"):
+            model.count("accepted")
+        job.body, job.priority, job.foreign, job.body_lost = body, priority, False, False
+        job.token, job.fingerprint, job.lease_expired = None, None, False
+        return "replaced"
+
+    def place_job(self, job: ModelJob, hours: int | None, before: ModelJob | None) -> None:
+        """Follows where a submit has put the job, which was ``before``, or is new."""
+        early = before is not None and before.state in ("delayed", "unadmitted")
+        keeps_time = early and hours is None and job.attempts + job.crashes == 0
+        keeps_place = before is not None and before.state == "waiting"
+        if before is not None and before.state == "unadmitted" and before.due_ms <= self.now_ms():
+            keeps_time, keeps_place = False, True
+            job.order = before.due_ms * 1000
+        job.attempts = job.crashes = 0
+        if hours or (keeps_time and before is not None and before.due_ms > self.now_ms()):
+            job.state, job.due_ms = "delayed", int(self.redis.zscore(QUEUE, job.job_id))
+            assert keeps_time is False or before is None or before.due_ms == job.due_ms
+            return
+        job.state = "waiting"
+        if not keeps_place:
+            self.read_order(job)
 
     @rule(job_id=job_ids, priority=priorities, title=titles, hours=st.sampled_from([0, 0, 1]))
     def enqueue_by_stock_client(self, job_id: str, priority: str, title: str, hours: int) -> None:
@@ -429,8 +513,8 @@ class QueueMachine(RuleBasedStateMachine):
             self.model.count("cancelled")
 
     @precondition(lambda self: self.model.of("waiting", "delayed", "unadmitted"))
-    @rule(pick=picks, places=st.integers(0, 2), now=st.booleans())
-    def reschedule(self, pick: int, places: int, now: bool) -> None:
+    @rule(pick=picks, places=st.integers(0, 2), hours=st.sampled_from([None, 0, 1]))
+    def reschedule(self, pick: int, places: int, hours: int | None) -> None:
         pending = self.model.of("waiting", "delayed", "unadmitted")
         job = pending[pick % len(pending)]
         if job.state == "unadmitted":
@@ -439,10 +523,15 @@ class QueueMachine(RuleBasedStateMachine):
             self.model.count("accepted")
         job.priority = PRIORITIES[(PRIORITIES.index(job.priority) + places) % 3]
         call = self.fixture.queue.reschedule(
-            job.job_id, priority=Priority(job.priority) if places else None, now=now, who="ann"
+            job.job_id,
+            priority=Priority(job.priority) if places else None,
+            due=None if hours is None else DueTime(hours * HOUR_MS, relative=True),
+            who="ann",
         )
         assert self.run(call).value == job.state
-        if now and job.state == "delayed":
+        if hours:
+            job.state, job.due_ms = "delayed", int(self.redis.zscore(QUEUE, job.job_id))
+        elif hours == 0 and job.state == "delayed":
             job.state = "waiting"
             self.read_order(job)
 
@@ -451,7 +540,7 @@ class QueueMachine(RuleBasedStateMachine):
         job = self.model.jobs.get(job_id)
         assume(job is None or job.state in ENDED or job.state == "active")
         with pytest.raises(JobNotFound if job is None else WrongState):
-            self.run(self.fixture.queue.reschedule(job_id, now=True, who="ann"))
+            self.run(self.fixture.queue.reschedule(job_id, due=NOW, who="ann"))
 
     @rule()
     def pause(self) -> None:
@@ -541,6 +630,29 @@ class QueueMachine(RuleBasedStateMachine):
             if named is None:
                 job.priority = priority
             job.body, job.foreign, job.body_lost = f"{priority} {title}", False, False
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(pick=picks, claimed_again=st.booleans())
+    def delete(self, pick: int, claimed_again: bool) -> None:
+        job = list(self.model.jobs.values())[pick % len(self.model.jobs)]
+        early = "delayed" if job.due_ms > self.now_ms() else "waiting"
+        queue = self.fixture.queue
+        deletion = self.run(queue.begin_deletion(job.job_id, who="ann", reason="erasure"))
+        assert deletion.state == (early if job.state == "unadmitted" else job.state)
+        assert deletion.token > self.model.last_token, "no earlier attempt publishes"
+        self.model.last_token = deletion.token
+        if job.state == "unadmitted":
+            self.model.count("accepted")
+        if job.state not in ENDED:
+            job.state, job.token, job.lease_expired = "cancelled", None, False
+            self.model.count("cancelled")
+        if claimed_again and job.state == "dead":
+            self.requeue(DeadLetterFilter(job_ids=(job.job_id,)), None)
+            assert self.run(queue.finish_deletion(deletion, who="ann")) is False
+            return
+        assert self.run(queue.finish_deletion(deletion, who="ann")) is True
+        self.model.count("discarded", int(job.state == "dead"))
+        del self.model.jobs[job.job_id]
 
     @rule()
     def server_forgets_scripts(self) -> None:

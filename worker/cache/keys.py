@@ -87,6 +87,7 @@ def thumbnail_key(
         "box": list(storyboard.thumbnail) if storyboard.thumbnail else None,
         "format": storyboard.image_format,
         "quality": storyboard.quality,
+        "speed": storyboard.avif_speed if storyboard.image_format == "avif" else None,
         "ground": list(storyboard.theme.background),
     }
     return hashlib.sha256(canonical_json(inputs)).hexdigest()

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from PIL import Image, ImageChops
 
@@ -25,7 +25,7 @@ from previewops.worker.render.pictures import open_motion
 from previewops.worker.render.storyboard import Asset, Step, Storyboard
 from previewops.worker.render.theme import BLACK, WHITE
 
-_GIF_PACING = Pacing(fps=50, unit_ms=10, least_ms=20)
+_GIF_FPS_MAX = 50
 MAX_MOVING = 8
 """Assets that play beside each other in one step."""
 
@@ -51,10 +51,10 @@ def with_played_durations(
         return storyboard
     steps = tuple(_with_duration(storyboard, step, inspected) for step in storyboard.steps)
     timed = replace(storyboard, steps=steps)
-    if timed.duration_ms > limits.length_ms:
+    if timed.drawn_steps and timed.shown_ms > limits.length_ms:
         raise _job_error(
             "too-long",
-            f"{timed.duration_ms} ms with what plays in it",
+            f"{timed.shown_ms} ms with what plays in it",
             f"at most {limits.length_ms} ms",
             "set the steps' durationMs or the assets' trim, or raise PREVIEW_LENGTH_MAX_S",
         )
@@ -80,11 +80,15 @@ def _motions(
 def _check_frames(
     storyboard: Storyboard, inspected: Mapping[str, InspectedAsset], limits: RenderLimits
 ) -> None:
-    """Rejects a job that would decode more frames, or pixels in them, than the limits."""
+    """Rejects a job that would decode more frames, or pixels in them, than the limits.
+
+    Outputs that differ in their pacing are decoded one after the other.
+    """
     frames = pixels = 0
-    for step in storyboard.steps:
+    passes = max(1, len(outputs_by_pacing(storyboard)))
+    for step in storyboard.drawn_steps:
         for motion in _motions(storyboard, step, inspected):
-            count = motion.decoded_frames(step.duration_ms)
+            count = motion.decoded_frames(step.duration_ms) * passes
             frames, pixels = frames + count, pixels + count * motion.size.pixels
     if frames > limits.played_frames or pixels > limits.played_pixels:
         raise _job_error(
@@ -125,19 +129,38 @@ def played_assets(
     limits: RenderLimits,
 ) -> frozenset[str]:
     """Returns the ids of the assets that play in the animation, if there is one."""
-    if storyboard.animation is None:
+    if not storyboard.animations:
         return frozenset()
     placements = (
-        placement for layout in layouts[1:] for placement in playing_placements(layout, inspected, limits)
+        placement
+        for layout in step_layouts(storyboard, layouts)
+        for placement in playing_placements(layout, inspected, limits)
     )
     return frozenset(placement.asset.ref.id for placement in placements)
 
 
-def count_frames(storyboard: Storyboard, inspected: Mapping[str, InspectedAsset]) -> int:
-    """Returns how many frames the animation has at most."""
-    playing = [step for step in storyboard.steps if _motions(storyboard, step, inspected)]
-    moving = sum(step.duration_ms * storyboard.playing_fps // 1_000 for step in playing)
-    return 1 + len(storyboard.steps) + moving
+def step_layouts(storyboard: Storyboard, layouts: Sequence[FrameLayout]) -> tuple[FrameLayout, ...]:
+    """Returns those of ``layouts``, of the cards to draw, that show a step: an animation has them all."""
+    return tuple(layout for number, layout in zip(storyboard.drawn_cards, layouts, strict=True) if number)
+
+
+def outputs_by_pacing(storyboard: Storyboard) -> dict[Pacing, tuple[str, ...]]:
+    """Returns the animations that show what plays at the same times.
+
+    An animation has the frames that it would have in a job of its own. So animations may differ in them.
+    """
+    outputs: dict[Pacing, tuple[str, ...]] = {}
+    for kind, fps in storyboard.playing_fps.items():
+        pacing = Pacing(min(fps, _GIF_FPS_MAX), unit_ms=10, least_ms=20) if kind == "gif" else Pacing(fps)
+        outputs[pacing] = (*outputs.get(pacing, ()), kind)
+    return outputs
+
+
+def count_frames(storyboard: Storyboard, inspected: Mapping[str, InspectedAsset], kind: str) -> int:
+    """Returns how many frames the animation ``kind`` has at most."""
+    playing = [step for step in storyboard.drawn_steps if _motions(storyboard, step, inspected)]
+    moving = sum(step.duration_ms * storyboard.playing_fps[kind] // 1_000 for step in playing)
+    return len(storyboard.cards) + moving
 
 
 def clip_sounds(
@@ -160,6 +183,15 @@ def clip_sounds(
         )
 
 
+class _PlayingCard(NamedTuple):
+    """A card that plays: what of it, in which places, and its drawn picture, which changes."""
+
+    layout: FrameLayout
+    playing: tuple[Placement, ...]
+    cells: list[_Cell]
+    image: Image.Image
+
+
 @dataclass(frozen=True, slots=True)
 class StepPlayer:
     """Makes the frames of the animation for steps in which something plays."""
@@ -177,32 +209,44 @@ class StepPlayer:
         playing: tuple[Placement, ...],
         image: Image.Image,
         report: Callable[[float], None],
-    ) -> Iterator[RenderedFrame]:
-        """Yields the frames of one card, on ``image``, which is the drawn card and is changed.
+    ) -> Iterator[tuple[tuple[str, ...], RenderedFrame]]:
+        """Yields animations and a frame of theirs of one card, on ``image``, which is the drawn card and is changed.
 
         Each frame must be used before the next one is requested. ``report`` receives the share that is done.
+        Animations with the same pacing share their frames. What plays is decoded once for each pacing.
 
         Raises:
             PermanentJobError, TransientJobError: from the assets.
         """
-        length_ms = layout.duration_ms
         cells = self._cells(layout, playing)
+        outputs = outputs_by_pacing(self.storyboard)
+        for done, (pacing, kinds) in enumerate(outputs.items()):
+            is_last = done == len(outputs) - 1
+            card = _PlayingCard(layout, playing, cells, image if is_last else image.copy())
+            for frame, end_ms in self._play(card, pacing):
+                yield kinds, frame
+                report((done + end_ms / layout.duration_ms) / len(outputs))
+
+    def _play(self, card: _PlayingCard, pacing: Pacing) -> Iterator[tuple[RenderedFrame, int]]:
+        """Yields the frames of one card and when they end."""
+        layout, playing, cells, image = card
+        length_ms = layout.duration_ms
         with ExitStack() as opened:
             pictures = [self._open(placement, opened) for placement in playing]
             changes = heapq.merge(
                 *(self._changes(key, picture, playing[key]) for key, picture in enumerate(pictures)),
                 key=lambda change: change.at_us,
             )
-            for moment in pace(changes, self._pacing(), length_ms):
-                drawn = {key: frame.draw() for key, frame in moment.frames.items()}
+            for moment in pace(changes, pacing, length_ms):
+                drawn = {key: moving.draw() for key, moving in moment.frames.items()}
                 boxes = [cells[key].show(image, picture) for key, picture in drawn.items() if picture]
                 duration_ms = moment.end_ms - moment.start_ms
                 if moment.start_ms == 0:
-                    yield RenderedFrame(image, duration_ms, card_ms=length_ms)
+                    frame = RenderedFrame(image, duration_ms, card_ms=length_ms)
                 else:
                     changed = _around(boxes or [playing[0].box])
-                    yield RenderedFrame(image, duration_ms, starts_card=False, changed=changed)
-                report(moment.end_ms / length_ms)
+                    frame = RenderedFrame(image, duration_ms, starts_card=False, changed=changed)
+                yield frame, moment.end_ms
             for placement, picture in zip(playing, pictures, strict=True):
                 self._note(placement.asset, picture)
 
@@ -218,12 +262,6 @@ class StepPlayer:
         header = self.inspected[placement.asset.ref.id].picture
         size = placement.decode_size(header.size) if header else placement.box.size
         return (Change(frame.at_us, key, frame) for frame in picture.frames(size))
-
-    def _pacing(self) -> Pacing:
-        fps = self.storyboard.playing_fps
-        if self.storyboard.animation != "gif":
-            return Pacing(fps)
-        return replace(_GIF_PACING, fps=min(fps, _GIF_PACING.fps))
 
     def _open(self, placement: Placement, opened: ExitStack) -> MovingPicture:
         asset = placement.asset

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from io import BytesIO
 from typing import BinaryIO
 
@@ -19,20 +18,28 @@ _KEEP_WHAT_IS_THERE = 1 << 2
 _LOOP_FOR_EVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
 
 
-def write_animation(target: BinaryIO, size: Size, frames: Iterable[Piece]) -> None:
-    """Writes ``frames``, still GIF files, onto a canvas of ``size`` in an endless loop.
+class GifAnimation:
+    """Writes an animation onto a canvas of ``size`` to ``target``, in an endless loop, with a palette per frame."""
 
-    Every frame keeps its own palette. Durations are rounded to 10 ms, at least 20 ms.
+    def __init__(self, target: BinaryIO, size: Size) -> None:
+        self._target = target
+        target.write(b"GIF89a" + struct.pack("<HHBBB", *size, 0x70, 0, 0) + _LOOP_FOR_EVER)
 
-    Raises:
-        ValueError: a frame is not a GIF file with a picture.
-    """
-    target.write(b"GIF89a" + struct.pack("<HHBBB", *size, 0x70, 0, 0) + _LOOP_FOR_EVER)
-    for still, box, duration_ms in frames:
+    def add(self, piece: Piece) -> None:
+        """Writes a frame: a still GIF file, its place, and its duration, which is rounded to 10 ms, at least 20 ms.
+
+        Raises:
+            ValueError: the frame is not a GIF file with a picture.
+        """
+        still, box, duration_ms = piece
         ticks = min(_LONGEST_TICKS, max(_FASTEST_TICKS, round(duration_ms / TICK_MS)))
-        target.write(struct.pack("<BBBBHBB", EXTENSION, 0xF9, 4, _KEEP_WHAT_IS_THERE, ticks, 0, 0))
-        target.write(_picture(still, box))
-    target.write(b"\x3b")
+        control = struct.pack("<BBBBHBB", EXTENSION, 0xF9, 4, _KEEP_WHAT_IS_THERE, ticks, 0, 0)
+        self._target.write(control)
+        self._target.write(_picture(still, box))
+
+    def finish(self) -> None:
+        """Completes the file after the last frame."""
+        self._target.write(b"\x3b")
 
 
 def _picture(still: bytes, box: Box) -> bytes:

@@ -36,6 +36,7 @@ class SoundSource(Protocol):
 class SoundTrack:
     """Decodes the sound of an animation of ``length_ms`` from the open ``file`` of the asset ``ref``.
 
+    ``from_ms`` is the time in the whole preview at which the animation starts.
     ``notes`` are sentences about what is not heard of the file; complete after the last frame.
     """
 
@@ -43,6 +44,7 @@ class SoundTrack:
     file: BinaryIO
     sound: Sound
     length_ms: int
+    from_ms: int = 0
     notes: list[str] = field(default_factory=list)
 
     def frames(self) -> Iterator[AudioFrame]:
@@ -90,12 +92,19 @@ class SoundTrack:
             graph.add("asetpts", "N/SR/TB"),
             graph.add("volume", f"{self.sound.gain_db:.6f}dB"),
             graph.add("adelay", f"delays={self.sound.offset_ms}:all=1"),
+            *self._skip(graph),
             graph.add("atrim", f"end={length_s:.3f}"),
             graph.add("afade", f"t=out:st={length_s - fade_s:.3f}:d={fade_s:.3f}"),
             graph.add("abuffersink"),
         ]
         graph.link_nodes(*nodes).configure()
         return graph
+
+    def _skip(self, graph: Any) -> list[Any]:
+        """Returns the nodes that skip the sound before the animation."""
+        if not self.from_ms:
+            return []
+        return [graph.add("atrim", f"start={self.from_ms / 1000:.3f}"), graph.add("asetpts", "N/SR/TB")]
 
 
 def check_sound(
@@ -123,7 +132,7 @@ def check_sound(
         with opener.open(ref, max_bytes=limits.asset_bytes).file as file:
             SoundFile.open(ref, file)
             if decode and storyboard.allow_gaps:
-                for _ in SoundTrack(ref, file, sound, storyboard.duration_ms).frames():
+                for _ in SoundTrack(ref, file, sound, storyboard.shown_ms, storyboard.shown_from_ms).frames():
                     pass
     except PermanentJobError as error:
         if not storyboard.allow_gaps:

@@ -7,6 +7,7 @@ frames of a fade have a fixed rate. Encoders run with one thread and fixed setti
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from PIL import Image
 
 from previewops.worker.render.decode.sound_file import SAMPLES_PER_S, silence_ffmpeg
+from previewops.worker.render.encode.chapters import list_chapters, set_chapters
 from previewops.worker.render.encode.frames import RenderedFrame
 from previewops.worker.render.encode.mp4_index import move_index_to_front
 from previewops.worker.render.storyboard import Storyboard
@@ -59,78 +61,92 @@ _CODECS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class VideoWriter:
-    """Writes the video of ``storyboard`` in the format ``kind``."""
+@contextmanager
+def open_video(
+    kind: str, target: BinaryIO, storyboard: Storyboard, sound: Iterator[AudioFrame] | None
+) -> Iterator[VideoEncoder]:
+    """Starts the video of ``storyboard`` with ``sound`` in the format ``kind``; it is complete after the context.
 
-    kind: str
-    storyboard: Storyboard
+    Raises:
+        PermanentJobError: from ``sound``.
+    """
+    import av  # noqa: PLC0415 - slow to import, and most jobs need none
 
-    def write(
-        self, target: BinaryIO, frames: Iterable[RenderedFrame], sound: Iterator[AudioFrame] | None
+    silence_ffmpeg()
+    with av.open(target, "w", format=kind, container_options=_REPRODUCIBLE) as container:
+        set_chapters(container, list_chapters(storyboard))
+        video = VideoEncoder(kind, storyboard, container, sound)
+        yield video
+        video.finish()
+    if kind == "mp4":
+        move_index_to_front(target)
+
+
+class VideoEncoder:
+    """Encodes the pictures and the sound of ``storyboard`` to ``container``."""
+
+    def __init__(
+        self, kind: str, storyboard: Storyboard, container: Any, sound: Iterator[AudioFrame] | None
     ) -> None:
-        """Writes ``frames`` and ``sound`` to ``target``.
+        self._storyboard = storyboard
+        self._container = container
+        self._video = _add_video_stream(container, _CODECS[kind], storyboard)
+        self._track = _SoundWriter(container, _CODECS[kind].audio, sound) if sound is not None else None
+        self._durations: dict[int, int] = {}
+        self._start_ms = 0
+        self._last: Image.Image | None = None  # the last frame, if cards fade
+        self._before: Image.Image | None = None  # the last frame of the card before, if cards fade
+        self._fade: list[tuple[float, int, int]] = []  # of the current card
 
-        Raises:
-            PermanentJobError: from ``sound``.
-        """
-        import av  # noqa: PLC0415 - slow to import, and most jobs need none
+    def add(self, frame: RenderedFrame) -> None:
+        """Encodes a frame; a fade is part of the duration of its card."""
+        start_ms, until_ms = self._start_ms, self._start_ms + frame.duration_ms
+        if frame.starts_card:
+            self._start_fade(frame.card_ms or frame.duration_ms)
+        held_from = start_ms
+        if self._before is not None:
+            for share, at, until in _within(self._fade, start_ms, until_ms):
+                self._encode(Image.blend(self._before, frame.image, share), at, until - at)
+                held_from = until
+        if held_from < until_ms:
+            self._encode(frame.image, held_from, until_ms - held_from)
+        self._last = frame.image if self._storyboard.fades else None
+        self._start_ms = until_ms
 
-        silence_ffmpeg()
-        with av.open(target, "w", format=self.kind, container_options=_REPRODUCIBLE) as container:
-            video = self._video_stream(container)
-            track = _SoundWriter(container, _CODECS[self.kind].audio, sound) if sound is not None else None
-            durations: dict[int, int] = {}
-            for image, start_ms, duration_ms in self._timed(frames):
-                # One thread: others need address space, and save nothing.
-                frame = av.VideoFrame.from_image(image).reformat(
-                    format="yuv420p", dst_colorspace="ITU709", threads=1
-                )
-                del image  # free it before the next frame is drawn
-                frame.pts, frame.time_base = start_ms, _MS
-                durations[start_ms] = duration_ms
-                _mux(container, video.encode(frame), durations)
-                if track is not None:
-                    track.write_until(start_ms + duration_ms)
-            _mux(container, video.encode(), durations)
-            if track is not None:
-                track.close()
-        if self.kind == "mp4":
-            move_index_to_front(target)
+    def _start_fade(self, card_ms: int) -> None:
+        self._before = self._last
+        fades = self._before is not None
+        self._fade = list(fade_frames(self._start_ms, card_ms, self._storyboard.fps)) if fades else []
 
-    def _video_stream(self, container: Any) -> Any:
-        codec = _CODECS[self.kind]
-        crf = round(
-            codec.best_crf + (codec.worst_crf - codec.best_crf) * (100 - self.storyboard.quality) / 99
-        )
-        options = {**codec.options, "crf": str(crf), "flags": "+bitexact", "g": str(_KEY_FRAME_EVERY)}
-        stream = container.add_stream(codec.video, rate=_NOMINAL_FPS, options=options)
-        context = stream.codec_context
-        context.width, context.height, context.pix_fmt = *self.storyboard.size, "yuv420p"
-        context.time_base = stream.time_base = _MS
-        context.thread_count = 1
-        # BT.709 (1), limited range (1): what players assume for this size.
-        context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
-        return stream
+    def finish(self) -> None:
+        """Encodes what is left of pictures and sound."""
+        _mux(self._container, self._video.encode(), self._durations)
+        if self._track is not None:
+            self._track.close()
 
-    def _timed(self, frames: Iterable[RenderedFrame]) -> Iterator[tuple[Image.Image, int, int]]:
-        """Yields (picture, start, duration), including fades, which are part of the duration of their card."""
-        start_ms, before, last = 0, None, None
-        fade: list[tuple[float, int, int]] = []
-        for frame in frames:
-            image, until_ms = frame.image, start_ms + frame.duration_ms
-            if frame.starts_card:
-                before, card_ms = last, frame.card_ms or frame.duration_ms
-                fade = [] if before is None else list(fade_frames(start_ms, card_ms, self.storyboard.fps))
-            held_from = start_ms
-            if before is not None:
-                for share, at, until in _within(fade, start_ms, until_ms):
-                    yield Image.blend(before, image, share), at, until - at
-                    held_from = until
-            last = image if self.storyboard.fades else None
-            if held_from < until_ms:
-                yield image, held_from, until_ms - held_from
-            start_ms = until_ms
+    def _encode(self, image: Image.Image, start_ms: int, duration_ms: int) -> None:
+        import av  # noqa: PLC0415
+
+        # One thread: others need address space, and save nothing.
+        frame = av.VideoFrame.from_image(image).reformat(format="yuv420p", dst_colorspace="ITU709", threads=1)
+        frame.pts, frame.time_base = start_ms, _MS
+        self._durations[start_ms] = duration_ms
+        _mux(self._container, self._video.encode(frame), self._durations)
+        if self._track is not None:
+            self._track.write_until(start_ms + duration_ms)
+
+
+def _add_video_stream(container: Any, codec: _Codec, storyboard: Storyboard) -> Any:
+    crf = round(codec.best_crf + (codec.worst_crf - codec.best_crf) * (100 - storyboard.quality) / 99)
+    options = {**codec.options, "crf": str(crf), "flags": "+bitexact", "g": str(_KEY_FRAME_EVERY)}
+    stream = container.add_stream(codec.video, rate=_NOMINAL_FPS, options=options)
+    context = stream.codec_context
+    context.width, context.height, context.pix_fmt = *storyboard.size, "yuv420p"
+    context.time_base = stream.time_base = _MS
+    context.thread_count = 1
+    # BT.709 (1), limited range (1): what players assume for this size.
+    context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
+    return stream
 
 
 def fade_frames(start_ms: int, duration_ms: int, fps: int) -> Iterator[tuple[float, int, int]]:

@@ -8,7 +8,6 @@ Memory use is one frame; frames are never merged or reordered.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from typing import BinaryIO
 
 from previewops.worker.render.encode.frames import Piece
@@ -19,17 +18,23 @@ _DO_NOT_BLEND = 0x02
 _LONGEST_MS = 0xFFFFFF  # 24 bits
 
 
-def write_animation(target: BinaryIO, size: Size, frames: Iterable[Piece]) -> None:
-    """Writes ``frames``, still WebP files, onto a canvas of ``size`` in an endless loop.
+class WebpAnimation:
+    """Writes an animation onto a canvas of ``size`` to ``target``, in an endless loop."""
 
-    Raises:
-        ValueError: a frame is not a WebP file, is longer than 16,777,215 ms, or has an odd place.
-    """
-    canvas = _uint24(size.width - 1) + _uint24(size.height - 1)
-    target.write(b"RIFF\0\0\0\0WEBP")
-    target.write(_chunk(b"VP8X", struct.pack("<B3x", _ANIMATION_FLAG) + canvas))
-    target.write(_chunk(b"ANIM", struct.pack("<IH", 0, 0)))
-    for still, box, duration_ms in frames:
+    def __init__(self, target: BinaryIO, size: Size) -> None:
+        self._target = target
+        canvas = _uint24(size.width - 1) + _uint24(size.height - 1)
+        target.write(b"RIFF\0\0\0\0WEBP")
+        target.write(_chunk(b"VP8X", struct.pack("<B3x", _ANIMATION_FLAG) + canvas))
+        target.write(_chunk(b"ANIM", struct.pack("<IH", 0, 0)))
+
+    def add(self, piece: Piece) -> None:
+        """Writes a frame: a still WebP file, its place, and its duration in ms.
+
+        Raises:
+            ValueError: the frame is not a WebP file, is longer than 16,777,215 ms, or has an odd place.
+        """
+        still, box, duration_ms = piece
         if not 0 <= duration_ms <= _LONGEST_MS:
             raise ValueError(f"frame duration: found {duration_ms} ms, allowed 0 to {_LONGEST_MS}")
         if box.left % 2 or box.top % 2:
@@ -37,11 +42,14 @@ def write_animation(target: BinaryIO, size: Size, frames: Iterable[Piece]) -> No
         place = _uint24(box.left // 2) + _uint24(box.top // 2)
         place += _uint24(box.width - 1) + _uint24(box.height - 1)
         control = place + _uint24(duration_ms) + bytes([_DO_NOT_BLEND])
-        target.write(_chunk(b"ANMF", control + _bitstream(still)))
-    length = target.tell()
-    target.seek(4)
-    target.write(struct.pack("<I", length - 8))
-    target.seek(length)
+        self._target.write(_chunk(b"ANMF", control + _bitstream(still)))
+
+    def finish(self) -> None:
+        """Completes the file after the last frame."""
+        length = self._target.tell()
+        self._target.seek(4)
+        self._target.write(struct.pack("<I", length - 8))
+        self._target.seek(length)
 
 
 def even_box(box: Box) -> Box:

@@ -20,15 +20,19 @@ def lay_out_frames(
     typesetter: Typesetter,
     missing: Set[str] = frozenset(),
 ) -> tuple[FrameLayout, ...]:
-    """Lays out the title card and the steps, in order.
+    """Lays out the cards to draw, in order.
 
     ``picture_sizes`` has the upright size of each available picture by asset id, ``missing`` the ids of the
     others. The frames of a right-to-left storyboard are mirrored.
     """
-    title_card = lay_out_title_card(storyboard, picture_sizes, typesetter, missing)
     boxes = BrandBoxes.of(storyboard, picture_sizes, typesetter)
     steps = StepFrames(storyboard, _placer(storyboard, picture_sizes, typesetter, boxes), boxes)
-    return (title_card, *(_directed(storyboard, steps.layout(step)) for step in storyboard.steps))
+    return tuple(
+        _directed(storyboard, steps.layout(storyboard.steps[number - 1]))
+        if number
+        else lay_out_title_card(storyboard, picture_sizes, typesetter, missing)
+        for number in storyboard.drawn_cards
+    )
 
 
 def lay_out_title_card(

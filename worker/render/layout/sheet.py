@@ -44,7 +44,7 @@ class SheetLayout:
     foot: int = 0  # height of the row with the footer, or with a logo at the bottom
 
     def cell_box(self, index: int) -> Box:
-        """Returns the box of card ``index``."""
+        """Returns the box of the card at the place ``index``."""
         row, column = divmod(index, self.columns)
         left = self.margin + column * (self.cell.width + self.gap)
         if self.mirrored:
@@ -54,12 +54,12 @@ class SheetLayout:
 
 
 def lay_out_sheet(storyboard: Storyboard) -> SheetLayout:
-    """Lays out the grid for the title card and the steps of ``storyboard``.
+    """Lays out the grid for the cards of ``storyboard``.
 
     Cells become smaller until all cards fit. Too many cards, or too long ones, get the widest sheet and cells close
     together, without captions.
     """
-    cards, frame = len(storyboard.steps) + 1, storyboard.size
+    cards, frame = len(storyboard.cards), storyboard.size
     width = min(_LARGEST_WIDTH, max(_SMALLEST_WIDTH, frame.width))
     gap = round(24 * width / _SMALLEST_WIDTH)
     for columns in range(_columns(cards, frame.height / frame.width), _MOST_COLUMNS + 1):
@@ -87,7 +87,7 @@ def _grid(
     captions = captions and cell.width >= _READABLE_CELL * unit
     caption = round(50 * unit) if captions else round(gap * 0.2)
     header = margin + round(84 * unit)
-    rows = math.ceil((len(storyboard.steps) + 1) / columns)
+    rows = math.ceil(len(storyboard.cards) / columns)
     foot = round(_foot_row(storyboard) * unit)
     foot += round(_FOOT_SPACE * unit) if foot else 0
     height = header + rows * (cell.height + caption + gap) - gap + foot + margin
@@ -166,9 +166,9 @@ class ContactSheet:
             return place.box.right + space, right
         return left, place.box.left - space
 
-    def add(self, index: int, frame: Image.Image, heading: str, duration_ms: int) -> None:
-        """Draws card ``index`` (0 is the title card)."""
-        box, theme = self.layout.cell_box(index), self._storyboard.theme
+    def add(self, number: int, frame: Image.Image, heading: str, duration_ms: int) -> None:
+        """Draws a card (0 is the title card)."""
+        box, theme = self.layout.cell_box(self._storyboard.cards.index(number)), self._storyboard.theme
         radius = self._rounded(10 * self._unit * min(1.0, box.width / 300))
         hairline = LayoutMetrics(self.layout.size).hairline
         edge = Box(box.left - hairline, box.top - hairline, box.right + hairline, box.bottom + hairline)
@@ -176,7 +176,7 @@ class ContactSheet:
         small = frame.resize(box.size, Image.Resampling.HAMMING, reducing_gap=1.5)
         paste_rounded(self.image, small, box, radius)
         if self.layout.captions:
-            self._caption(box, str(index) if index else "", heading, format_duration(duration_ms))
+            self._caption(box, str(number) if number else "", heading, format_duration(duration_ms))
 
     def _caption(self, box: Box, number: str, heading: str, duration: str) -> None:
         theme, typesetter, size = self._storyboard.theme, self._typesetter, round(17 * self._unit)

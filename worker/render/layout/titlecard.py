@@ -134,10 +134,7 @@ def keep_left_to_right(figures: str) -> str:
 
 def choose_hero(storyboard: Storyboard, missing: Set[str]) -> Asset | None:
     """Returns the first picture of a step, else the first picture, that is not ``missing``."""
-    step_pictures = [asset for step in storyboard.steps for asset in storyboard.pictures_of(step)]
-    return next(
-        (asset for asset in (*step_pictures, *storyboard.images) if asset.ref.id not in missing), None
-    )
+    return next((asset for asset in storyboard.hero_candidates if asset.ref.id not in missing), None)
 
 
 def format_duration(milliseconds: int) -> str:
