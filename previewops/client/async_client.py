@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,6 +21,7 @@ from previewops.client.payload_source import PayloadSource, load_payload
 from previewops.client.results import JobResult, Progress
 from previewops.client.uploads import upload_asset
 from previewops.clock import SystemClock
+from previewops.contract import Payload
 from previewops.disclosure import redact_url
 from previewops.errors import (
     InvalidPayload,
@@ -50,6 +51,7 @@ from previewops.states import JobState, Priority
 from previewops.stores.job_deletion import DeletedJob, delete_job
 from previewops.stores.port import Artifact
 from previewops.stores.selection import open_store
+from previewops.tasks import cancel_and_wait
 
 SubmitError: TypeAlias = (
     InvalidPayload | JobConflict | QueueFull | QuotaExceeded | RecordUnreadable | UsageError
@@ -64,6 +66,11 @@ POLL_INTERVAL_S = 0.5
 MAX_REDIS_OUTAGE_S = 60.0
 """Time in seconds that a wait continues while Redis is unavailable."""
 _RETRY_INTERVAL_S = 0.2
+
+BATCH_PAYLOADS = 500
+"""Payloads of submit_many that are validated while Redis stores those before them."""
+YIELD_PAYLOADS = 25
+"""Payloads that are validated until the event loop runs again."""
 
 COUNT_TIMEOUT_S = 1.0
 """Time in seconds that an invalid submit waits for Redis to count it."""
@@ -185,21 +192,51 @@ class AsyncClient:
     ) -> list[Receipt | SubmitError]:
         """Submits jobs in batches of hundreds. Returns one receipt or error per payload, in order.
 
-        Options are as those of ``submit``.
+        Options are as those of ``submit``. One batch is validated while Redis stores the one before. If Redis fails,
+        batches before that stay submitted.
         """
         arguments.require_list("payloads", payloads)
         options = NO_OPTIONS
         if replace or not_before is not None:
             options = SubmitOptions(self.name if replace else None, self._due(not_before))
-        results: list[Receipt | SubmitError | None] = []
-        valid = []
-        for source in payloads:
+        sources = list(payloads)
+        results: list[Receipt | SubmitError] = []
+        batches = [
+            sources[start : start + BATCH_PAYLOADS] for start in range(0, len(sources), BATCH_PAYLOADS)
+        ]
+        sending: asyncio.Task[list[Receipt | SubmitError]] | None = None
+        try:
+            for batch in batches:
+                loaded = await self._load_batch(batch, upload=upload)
+                if sending is not None:
+                    results += await sending
+                sending = asyncio.create_task(self._submit_batch(loaded, options))
+            if sending is not None:
+                results += await sending
+        finally:
+            if sending is not None:
+                await cancel_and_wait([sending])
+        return results
+
+    async def _load_batch(
+        self, sources: Sequence[PayloadSource], *, upload: bool
+    ) -> list[Payload | InvalidPayload | UsageError]:
+        loaded: list[Payload | InvalidPayload | UsageError] = []
+        for number, source in enumerate(sources):
+            if number % YIELD_PAYLOADS == 0:
+                await asyncio.sleep(0)  # for the batch before, which waits for the event loop
             try:
-                valid.append(await load_payload(source, self.settings, upload=upload))
-                results.append(None)
+                loaded.append(await load_payload(source, self.settings, upload=upload))
             except (InvalidPayload, UsageError) as error:
-                results.append(error)
-        invalid = sum(isinstance(result, InvalidPayload) for result in results)
+                loaded.append(error)
+        return loaded
+
+    async def _submit_batch(
+        self, loaded: Sequence[Payload | InvalidPayload | UsageError], options: SubmitOptions
+    ) -> list[Receipt | SubmitError]:
+        """Submits the payloads of a batch. Returns one receipt or error per element, in order."""
+        valid = [item for item in loaded if isinstance(item, Payload)]
+        invalid = sum(isinstance(item, InvalidPayload) for item in loaded)
         if valid:
             async with self._queue() as queue:
                 submitted = iter(
@@ -208,7 +245,7 @@ class AsyncClient:
         else:
             submitted = iter(())
             await self._count(invalid)
-        return [next(submitted) if result is None else result for result in results]
+        return [next(submitted) if isinstance(item, Payload) else item for item in loaded]
 
     async def _count(self, invalid: int) -> None:
         """Counts invalid payloads in Redis; gives up after ``COUNT_TIMEOUT_S``, as their errors are already known."""

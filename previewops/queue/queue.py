@@ -43,6 +43,7 @@ from previewops.states import JobState, Priority, ScriptResult
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+_STATES = {state.value: state for state in JobState}
 _BATCH_JOBS = 500
 _BATCH_BYTES = 4_000_000
 _EVENTS_PER_CALL = 1_000
@@ -226,11 +227,11 @@ class Queue:
         free_from_ms = self._free_from_ms(state, detail) if existing else None
         if code is ScriptResult.CONFLICT:
             return JobConflict(job_id, state, optional_iso(free_from_ms))
-        if state not in tuple(JobState):
+        if state not in _STATES:
             return RecordUnreadable(job_id, self.keys.job_prefix + job_id, f"the state {state[:40]!r}")
         if code is ScriptResult.REPLACED:
-            return Receipt(job_id, JobState(state), new=True, replaced=JobState(detail.decode()))
-        return Receipt(job_id, JobState(state), code is ScriptResult.OK, free_from_ms)
+            return Receipt(job_id, _STATES[state], new=True, replaced=JobState(detail.decode()))
+        return Receipt(job_id, _STATES[state], code is ScriptResult.OK, free_from_ms)
 
     def _free_from_ms(self, state: str, ended_ms: bytes) -> int | None:
         if state not in (JobState.COMPLETED, JobState.CANCELLED) or not ended_ms.isdigit():

@@ -122,7 +122,7 @@ async def test_pause_stops_only_claims(redis_url: str) -> None:
         assert (first.changed, again.changed) == (True, False)
         assert (again.who, again.reason, again.since_ms) == ("ann", "upkeep", first.since_ms)
         assert (await b.worker().claim(1)).claims == ()
-        codes, following = await b.worker().finish([completed_job(held)], 1)
+        codes, following, _ = await b.worker().finish([completed_job(held)], 1)
         assert (codes, following) == ([ScriptResult.OK], ())
         assert (await b.queue.submit(payload("c"))).new is True
         snapshot = await b.snapshots.read()
@@ -173,7 +173,7 @@ async def test_scripts_survive_flush_and_restart(
         server.start()
         # The old connection is gone with the server; the new server has no scripts.
         await b.redis.connection_pool.disconnect()
-        codes, _ = await b.worker().finish([completed_job(claim)], 0)
+        codes, *_ = await b.worker().finish([completed_job(claim)], 0)
         assert codes == [ScriptResult.OK]
         assert await b.state("a") == "completed"
 
@@ -291,12 +291,12 @@ async def test_evicted_record_does_not_stop_jobs(redis_url: str, moment: str) ->
         await b.redis.delete(b.keys.job_prefix + "a")
         assert (await b.worker().maintain()).recovered == (2 if moment == "active" else 0)
         if moment == "following":
-            _, claims = await b.worker().finish([], 2)
+            _, claims, _ = await b.worker().finish([], 2)
         else:
             claims = (await b.worker().claim(2)).claims
         assert {claim.job_id for claim in claims} == {"a", "b"}
         assert all(claim.body is not None for claim in claims)
-        codes, _ = await b.worker().finish([completed_job(claim) for claim in claims], 0)
+        codes, *_ = await b.worker().finish([completed_job(claim) for claim in claims], 0)
         assert codes == [ScriptResult.OK, ScriptResult.OK]
         assert (await b.queue.status("a")).state is JobState.COMPLETED
         assert (await b.snapshots.read()).unaccounted == 0

@@ -200,5 +200,5 @@ class CountingRunner:
 
     async def run(self, name: ScriptName, *args: ScriptArgument) -> Any:
         if name is ScriptName.FINISH:
-            self.finishes.append(int(args[6]))
+            self.finishes.append(int(args[7]))
         return await self._runner.run(name, *args)

@@ -147,6 +147,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert (claim.attempts, claim.crashes) == (job.attempts, job.crashes)
             assert claim.priority.value == job.priority
             assert (claim.body is None) == job.body_lost
+            assert claim.ahead == job.ahead
             job.token, job.worker, job.lease_expired = claim.token, worker, False
             self.claims.append(claim)
 
@@ -254,6 +255,7 @@ class QueueMachine(RuleBasedStateMachine):
             model.count("accepted")
         job.body, job.priority, job.foreign, job.body_lost = body, priority, False, False
         job.token, job.fingerprint, job.lease_expired = None, None, False
+        job.ahead = job.uncounted = False
         return "replaced"
 
     def place_job(self, job: ModelJob, hours: int | None, before: ModelJob | None) -> None:
@@ -297,41 +299,56 @@ class QueueMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ workers
 
-    @rule(worker=workers, count=wants, aged=st.booleans())
-    def claim(self, worker: str, count: int, aged: bool) -> None:
+    @rule(worker=workers, count=wants, ahead=st.integers(0, 3), aged=st.booleans())
+    def claim(self, worker: str, count: int, ahead: int, aged: bool) -> None:
         if self.model.paused:
             # A claim during a pause may admit due jobs or not; after this, none are due.
             self.maintain()
         self.model.admit(self.now_ms(), count + 8)
-        expected = self.model.choose(count, aged)
-        claims = self.run(self.leases(worker, aged).claim(count))
+        expected = self.model.choose(count, aged, ahead)
+        claims = self.run(self.leases(worker, aged).claim(count, ahead))
         self.model.woken_workers.discard(worker)
         self.check_claims(claims.claims, expected, worker)
 
     @precondition(lambda self: self.claims)
-    @rule(worker=workers, chosen_picks=st.lists(picks, min_size=1, max_size=3), count=st.integers(0, 2))
-    def finish(self, worker: str, chosen_picks: list[int], count: int) -> None:
+    @rule(
+        worker=workers,
+        chosen_picks=st.lists(picks, min_size=1, max_size=3),
+        count=st.integers(0, 2),
+        ahead=st.integers(0, 2),
+        started_picks=st.lists(picks, max_size=2),
+    )
+    def finish(
+        self, worker: str, chosen_picks: list[int], count: int, ahead: int, started_picks: list[int]
+    ) -> None:
         # A finish may admit due jobs or not; after this, none are due.
         self.maintain()
         claims = self.claims_of(chosen_picks)
+        started = self.claims_of(started_picks)
         codes = []
         for claim in claims:
             codes.append(self.model.check_token(claim.job_id, claim.token))
             if codes[-1] == "OK":
                 self.model.jobs[claim.job_id].state = "completed"
+                self.model.jobs[claim.job_id].ahead = False
                 self.model.count("completed")
-        expected = self.model.choose(count, aged=False)
+        for claim in started:
+            self.model.start(claim.job_id, claim.token)
+        expected = self.model.choose(count, aged=False, ahead=ahead)
         before_ms = self.now_ms()
-        replies, following = self.run(
-            self.leases(worker).finish([completed_job(claim) for claim in claims], count)
+        replies, following, paused = self.run(
+            self.leases(worker).finish(
+                [completed_job(claim) for claim in claims], count, max_ahead=ahead, started=started
+            )
         )
+        assert paused == self.model.paused
         assert [code.name for code in replies] == codes
         ended = [claim.job_id for claim, code in zip(claims, codes, strict=True) if code == "OK"]
         for job_id in ended:
             at = self.redis.hget(self.keys.job_prefix + job_id, "finished")
             self.model.jobs[job_id].finished_ms = int(at) if at else before_ms
         self.forget(len(ended))
-        if count:
+        if count or ahead:
             self.model.woken_workers.discard(worker)
         self.check_claims(following, expected, worker)
 
@@ -366,7 +383,8 @@ class QueueMachine(RuleBasedStateMachine):
         job = self.job_of_reply(claim, reply)
         if job is not None:
             self.fail(job, counter)
-            job.state, job.due_ms = "delayed", int(self.redis.zscore(QUEUE, job.job_id))
+            job.state, job.ahead = "delayed", False
+            job.due_ms = int(self.redis.zscore(QUEUE, job.job_id))
             assert before_ms + HOUR_MS <= job.due_ms <= self.now_ms() + HOUR_MS
             self.model.count("crashed" if counter is FailureCounter.CRASHES else "retried")
             assert self.redis.llen(self.keys.wake) == 1, "an idle worker has to learn of the new due time"
@@ -404,10 +422,15 @@ class QueueMachine(RuleBasedStateMachine):
             if job is not None:
                 self.model.return_to_waiting(job)
 
-    @rule(worker=workers, chosen_picks=st.lists(picks, max_size=3))
-    def heartbeat(self, worker: str, chosen_picks: list[int]) -> None:
-        claims = self.claims_of(chosen_picks)
-        reply = self.run(self.leases(worker).heartbeat("{}", [(claim, 0.5, "frames") for claim in claims]))
+    @rule(worker=workers, chosen_picks=st.lists(picks, max_size=3), waiting_picks=st.lists(picks, max_size=2))
+    def heartbeat(self, worker: str, chosen_picks: list[int], waiting_picks: list[int]) -> None:
+        running = self.claims_of(chosen_picks)
+        waiting = [claim for claim in self.claims_of(waiting_picks) if claim not in running]
+        call = self.leases(worker).heartbeat("{}", [(claim, 0.5, "frames") for claim in running], waiting)
+        reply = self.run(call)
+        for claim in running:
+            self.model.start(claim.job_id, claim.token)
+        claims = [*running, *waiting]
         expectations = [(claim, self.model.check_token(claim.job_id, claim.token)) for claim in claims]
         assert reply.lost_job_ids == tuple(
             claim.job_id for claim, expectation in expectations if expectation != "OK"
@@ -423,6 +446,7 @@ class QueueMachine(RuleBasedStateMachine):
         job = self.job_of_reply(claim, self.run(self.leases("w1").renew(claim)))
         if job is not None:
             job.lease_expired = False
+            job.ahead = False
 
     @rule(worker=workers)
     def take_wake_up(self, worker: str) -> None:
@@ -509,7 +533,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert call().value == (early if job.state == "unadmitted" else job.state)
             if job.state == "unadmitted":
                 self.model.count("accepted")
-            job.state, job.token, job.lease_expired = "cancelled", None, False
+            job.state, job.token, job.lease_expired, job.ahead = "cancelled", None, False, False
             self.model.count("cancelled")
 
     @precondition(lambda self: self.model.of("waiting", "delayed", "unadmitted"))
@@ -592,6 +616,7 @@ class QueueMachine(RuleBasedStateMachine):
     def reset_job(self, job: ModelJob, priority: Priority | None) -> None:
         job.state, job.fingerprint, job.token = "waiting", None, None
         job.attempts = job.crashes = 0
+        job.uncounted = False
         job.requeues += 1
         job.priority = priority.value if priority is not None else job.priority
         self.read_order(job)
@@ -736,6 +761,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert fields["state"] == job.state
             assert fields["priority"] == job.priority
             assert fields.get("token") == job.token
+            assert (fields.get("ahead") == "1", fields.get("uncounted") == "1") == (job.ahead, job.uncounted)
             assert (int(fields["attempts"]), int(fields["crashes"])) == (job.attempts, job.crashes)
             assert int(fields.get("requeues", 0)) == job.requeues
             assert failures == min(job.failures, 21), "requeues keep the attempt history"
