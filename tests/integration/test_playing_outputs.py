@@ -20,7 +20,7 @@ from tests.sample_sounds import measure_loudness, tone
 FAST = [((10 * number, 250 - 10 * number, 128), 40) for number in range(25)]  # 1 s at 25 frames per second
 STEPS: list[dict[str, Any]] = [
     {"title": "Before", "assetIds": ["early"]},
-    {"title": "It moves", "assetIds": ["clip"]},
+    {"title": "It moves", "assetIds": ["clip"], "layout": "full"},
     {"title": "Then text", "durationMs": 500},
     {"title": "After", "assetIds": ["late"]},
 ]
@@ -30,7 +30,7 @@ ASSETS = [
     {"id": "late", "uri": "late.mp4", "play": True, "mute": False},
 ]
 RANGE = {"from": 2, "to": 3}
-FOOTER = (0, 320, 640, 360)  # the part of a frame of 640x360 that has only the footer
+FOOTER = (0, 320, 640, 360)  # the part of a frame of 640x360 with the footer over the picture
 
 
 class RecordingOpener(FileAssetOpener):
