@@ -55,8 +55,8 @@ def test_a_range_starts_where_its_first_step_starts() -> None:
 @pytest.mark.parametrize(
     ("options", "facts"),
     [
-        ({}, "3 steps  ·  8 s  ·  1280×720"),
-        ({"stepsRange": {"from": 2, "to": 3}}, "2 steps  ·  4 s  ·  1280×720"),
+        ({}, "3 steps  ·  8 s  ·  320×180"),
+        ({"stepsRange": {"from": 2, "to": 3}}, "2 steps  ·  4 s  ·  320×180"),
     ],
 )
 def test_a_sheet_names_the_steps_that_it_shows(options: dict[str, Any], facts: str) -> None:
