@@ -168,6 +168,10 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
         KeyAction("copy_id", "c", "Copy id", "Copy the id of the event's job, worker or host."),
     ),
     "health": (
+        KeyAction("silence", "s", "Silence", "Silence the check at the cursor for a time.", mutates=True),
+        KeyAction(
+            "end_silence", "u", "Unsilence", "End the silence of the check at the cursor.", mutates=True
+        ),
         KeyAction(
             "acknowledge",
             "a",

@@ -14,6 +14,7 @@ from previewops.tui.commands.commands import (
     AcknowledgeDataLoss,
     Cancel,
     Discard,
+    EndSilence,
     Export,
     FleetActionCommand,
     OperatorCommand,
@@ -22,6 +23,7 @@ from previewops.tui.commands.commands import (
     RequeueWithPayload,
     Resume,
     Scale,
+    SilenceCheck,
 )
 from previewops.tui.viewmodel.command_progress import describe_command
 
@@ -49,6 +51,8 @@ SAID: list[tuple[OperatorCommand, str]] = [
     (FleetActionCommand("restart", "host7"), "restarting host7"),
     (FleetActionCommand("reset", "host7"), "resetting host7"),
     (AcknowledgeDataLoss(), "acknowledging the data loss"),
+    (SilenceCheck("depth", 1_000, "warning", "import"), "silencing depth"),
+    (EndSilence("depth"), "ending the silence of depth"),
 ]
 
 

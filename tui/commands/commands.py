@@ -115,6 +115,24 @@ class AcknowledgeDataLoss:
     """End the alarm about lost data."""
 
 
+@dataclass(frozen=True, slots=True)
+class SilenceCheck:
+    """Silence a health check for ``for_ms``, up to the status ``level``."""
+
+    check: str
+    for_ms: int
+    level: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndSilence:
+    """End the silence of a health check."""
+
+    check: str
+    reason: str = ""
+
+
 OperatorCommand: TypeAlias = (
     Pause
     | Resume
@@ -126,6 +144,8 @@ OperatorCommand: TypeAlias = (
     | Scale
     | FleetActionCommand
     | AcknowledgeDataLoss
+    | SilenceCheck
+    | EndSilence
 )
 
 

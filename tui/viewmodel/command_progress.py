@@ -11,10 +11,41 @@ _FLEET_PROGRESS = {"drain": "draining", "restart": "restarting", "reset": "reset
 def describe_command(command: commands.OperatorCommand) -> str:
     """The description of a running command: "pausing the queue"."""
     match command:
+        case (
+            commands.Cancel()
+            | commands.Requeue()
+            | commands.Discard()
+            | commands.RequeueWithPayload()
+            | commands.Export()
+        ):
+            return _describe_job_command(command)
         case commands.Pause():
             description = "pausing the queue"
         case commands.Resume():
             description = "resuming the queue"
+        case commands.Scale():
+            description = f"scaling {clean(command.supervisor_id)}"
+        case commands.FleetActionCommand():
+            description = (
+                f"{_FLEET_PROGRESS[command.kind]} {clean(command.worker_id or command.supervisor_id)}"
+            )
+        case commands.AcknowledgeDataLoss():
+            description = "acknowledging the data loss"
+        case commands.SilenceCheck():
+            description = f"silencing {clean(command.check)}"
+        case commands.EndSilence():
+            description = f"ending the silence of {clean(command.check)}"
+    return description
+
+
+def _describe_job_command(
+    command: commands.Cancel
+    | commands.Requeue
+    | commands.Discard
+    | commands.RequeueWithPayload
+    | commands.Export,
+) -> str:
+    match command:
         case commands.Cancel(job_ids=(job_id,)):
             description = f"cancelling {clean(job_id)}"
         case commands.Cancel():
@@ -27,12 +58,4 @@ def describe_command(command: commands.OperatorCommand) -> str:
             description = f"requeueing {clean(command.job_id)} with another payload"
         case commands.Export():
             description = f"exporting {pluralize(command.count, 'dead letter')}"
-        case commands.Scale():
-            description = f"scaling {clean(command.supervisor_id)}"
-        case commands.FleetActionCommand():
-            description = (
-                f"{_FLEET_PROGRESS[command.kind]} {clean(command.worker_id or command.supervisor_id)}"
-            )
-        case commands.AcknowledgeDataLoss():
-            description = "acknowledging the data loss"
     return description

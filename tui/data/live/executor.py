@@ -12,6 +12,7 @@ from previewops.tui.commands.commands import (
     CommandOutcome,
     CommandProgress,
     Discard,
+    EndSilence,
     Export,
     FleetActionCommand,
     OperatorCommand,
@@ -20,8 +21,10 @@ from previewops.tui.commands.commands import (
     RequeueWithPayload,
     Resume,
     Scale,
+    SilenceCheck,
 )
 from previewops.tui.data.live.connection import QueueConnection
+from previewops.tui.viewmodel.durations import format_minute
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -41,8 +44,8 @@ class LiveExecutor:
     async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
         async with self._connection.redis() as redis:
             match command:
-                case Pause() | Resume() | AcknowledgeDataLoss():
-                    return await self._change_queue(command, redis)
+                case Pause() | Resume() | AcknowledgeDataLoss() | SilenceCheck() | EndSilence():
+                    return await self._change_queue(command, self._queue(redis))
                 case Cancel():
                     return await self._cancel(command, redis, progress)
                 case Requeue() | Discard():
@@ -55,19 +58,36 @@ class LiveExecutor:
                     return await self._send_to_supervisor(command, redis)
 
     async def _change_queue(
-        self, command: Pause | Resume | AcknowledgeDataLoss, redis: Redis
+        self, command: Pause | Resume | AcknowledgeDataLoss | SilenceCheck | EndSilence, queue: Queue
     ) -> CommandOutcome:
-        queue = self._queue(redis)
-        if isinstance(command, AcknowledgeDataLoss):
-            ended = await queue.acknowledge_data_loss(who=self._who)
-            return CommandOutcome("The alarm is acknowledged." if ended else "There was no alarm.")
-        if isinstance(command, Resume):
-            state = await queue.resume(who=self._who, reason=command.reason)
-            return CommandOutcome("The queue is resumed." if state.changed else "The queue was not paused.")
-        state = await queue.pause(who=self._who, reason=command.reason)
-        return CommandOutcome(
-            "The queue is paused." if state.changed else f"The queue was paused already, by {state.who}."
+        match command:
+            case SilenceCheck() | EndSilence():
+                return await self._change_silence(command, queue)
+            case AcknowledgeDataLoss():
+                ended = await queue.acknowledge_data_loss(who=self._who)
+                return CommandOutcome("The alarm is acknowledged." if ended else "There was no alarm.")
+            case Resume():
+                state = await queue.resume(who=self._who, reason=command.reason)
+                return CommandOutcome(
+                    "The queue is resumed." if state.changed else "The queue was not paused."
+                )
+            case Pause():
+                state = await queue.pause(who=self._who, reason=command.reason)
+                return CommandOutcome(
+                    "The queue is paused."
+                    if state.changed
+                    else f"The queue was paused already, by {state.who}."
+                )
+
+    async def _change_silence(self, command: SilenceCheck | EndSilence, queue: Queue) -> CommandOutcome:
+        check = command.check
+        if isinstance(command, EndSilence):
+            ended = await queue.end_silence(check, who=self._who, reason=command.reason)
+            return CommandOutcome(f"{check} counts again." if ended else f"{check} was not silenced.")
+        until_ms = await queue.silence(
+            check, for_ms=command.for_ms, level=command.level, who=self._who, reason=command.reason
         )
+        return CommandOutcome(f"{check} is silenced up to {command.level} until {format_minute(until_ms)}.")
 
     async def _cancel(self, command: Cancel, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         queue = self._queue(redis)
