@@ -16,9 +16,9 @@ from previewops.queue.filter_query import parse_filter
 from previewops.queue.queue import Queue
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
-from previewops.states import JobState
+from previewops.states import JobState, Priority
 from previewops.tui.app import OperatorApp, Options
-from previewops.tui.commands.commands import Cancel, EndSilence, SilenceCheck
+from previewops.tui.commands.commands import Cancel, EndSilence, Reschedule, SilenceCheck
 from previewops.tui.data.live.connection import QueueConnection
 from previewops.tui.data.live.executor import LiveExecutor
 from previewops.tui.data.live.source import LiveSource
@@ -97,6 +97,31 @@ async def test_jobs_are_cancelled_and_those_that_have_ended_skipped(link: QueueC
     assert record.state is JobState.CANCELLED
     page = await source.jobs(JobQuery(JobState.CANCELLED))
     assert {record.job_id for record in page.rows} == {"job-1", "job-2"}
+
+
+async def test_priorities_change_and_delayed_jobs_run_now_as_actions_of_the_operator(
+    link: QueueConnection,
+) -> None:
+    executor, source = LiveExecutor(link), LiveSource(link)
+    outcome = await executor.execute(Reschedule(("job-1",), Priority.HIGH), nobody)
+    assert outcome.message == "job-1 has priority high."
+    assert (await source.job("job-1")).priority is Priority.HIGH
+    both = Reschedule(("job-1", "nobody"), Priority.LOW, reason="later")
+    outcome = await executor.execute(both, nobody)
+    assert (outcome.message, outcome.complete) == ("changed 1, skipped 1", False)
+    async with link.redis() as redis:
+        await redis.zadd(Queue(redis, link.settings).keys.schedule, {"job-delayed": 4_000_000_000_000})
+    outcome = await executor.execute(Reschedule(("job-delayed",), now=True, reason="due"), nobody)
+    assert outcome.message == "job-delayed waits now."
+    outcome = await executor.execute(Reschedule(("job-2",), now=True), nobody)
+    assert outcome.message == "job-2 was waiting already."
+    events = (await source.actions(None, 10)).events
+    assert [(event.kind, event.fields["job"]) for event in events] == [
+        ("rescheduled", "job-2"),
+        ("rescheduled", "job-delayed"),
+        ("rescheduled", "job-1"),
+        ("rescheduled", "job-1"),
+    ]
 
 
 async def test_a_check_is_silenced_and_heard_again_as_actions_of_the_operator(link: QueueConnection) -> None:

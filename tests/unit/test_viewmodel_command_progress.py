@@ -10,6 +10,7 @@ import pytest
 from previewops.contract import validate
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.snapshot.fleet import WorkerCountRange
+from previewops.states import Priority
 from previewops.tui.commands.commands import (
     AcknowledgeDataLoss,
     Cancel,
@@ -21,6 +22,7 @@ from previewops.tui.commands.commands import (
     Pause,
     Requeue,
     RequeueWithPayload,
+    Reschedule,
     Resume,
     Scale,
     SilenceCheck,
@@ -42,6 +44,8 @@ SAID: list[tuple[OperatorCommand, str]] = [
     (Resume(), "resuming the queue"),
     (Cancel(("a\x1b[2J",)), "cancelling a"),
     (Cancel(("a", "b")), "cancelling 2 jobs"),
+    (Reschedule(("a\x1b[2J",), now=True), "rescheduling a"),
+    (Reschedule(("a", "b"), Priority.HIGH), "rescheduling 2 jobs"),
     (Requeue(DeadLetterFilter(), 1), "requeueing 1 dead letter"),
     (Discard(DeadLetterFilter(), 1_200), "discarding 1,200 dead letters"),
     (RequeueWithPayload("a", PAYLOAD, "digest"), "requeueing a with another payload"),

@@ -39,6 +39,16 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Reschedule:
+    """Give waiting or delayed jobs another priority, or with ``now`` let delayed ones run now."""
+
+    job_ids: tuple[str, ...]
+    priority: Priority | None = None
+    now: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Requeue:
     """Requeue dead letters, with another priority if one is given.
 
@@ -137,6 +147,7 @@ OperatorCommand: TypeAlias = (
     Pause
     | Resume
     | Cancel
+    | Reschedule
     | Requeue
     | Discard
     | RequeueWithPayload

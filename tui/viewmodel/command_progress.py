@@ -13,6 +13,7 @@ def describe_command(command: commands.OperatorCommand) -> str:
     match command:
         case (
             commands.Cancel()
+            | commands.Reschedule()
             | commands.Requeue()
             | commands.Discard()
             | commands.RequeueWithPayload()
@@ -40,6 +41,7 @@ def describe_command(command: commands.OperatorCommand) -> str:
 
 def _describe_job_command(
     command: commands.Cancel
+    | commands.Reschedule
     | commands.Requeue
     | commands.Discard
     | commands.RequeueWithPayload
@@ -50,6 +52,10 @@ def _describe_job_command(
             description = f"cancelling {clean(job_id)}"
         case commands.Cancel():
             description = f"cancelling {pluralize(len(command.job_ids), 'job')}"
+        case commands.Reschedule(job_ids=(job_id,)):
+            description = f"rescheduling {clean(job_id)}"
+        case commands.Reschedule():
+            description = f"rescheduling {pluralize(len(command.job_ids), 'job')}"
         case commands.Requeue():
             description = f"requeueing {pluralize(command.count, 'dead letter')}"
         case commands.Discard():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from previewops.errors import PreviewopsError
 from previewops.formatting import pluralize
+from previewops.states import JobState
 from previewops.tui.commands.commands import (
     AcknowledgeDataLoss,
     Cancel,
@@ -19,6 +20,7 @@ from previewops.tui.commands.commands import (
     Pause,
     Requeue,
     RequeueWithPayload,
+    Reschedule,
     Resume,
     Scale,
     SilenceCheck,
@@ -46,8 +48,8 @@ class LiveExecutor:
             match command:
                 case Pause() | Resume() | AcknowledgeDataLoss() | SilenceCheck() | EndSilence():
                     return await self._change_queue(command, self._queue(redis))
-                case Cancel():
-                    return await self._cancel(command, redis, progress)
+                case Cancel() | Reschedule():
+                    return await self._change_jobs(command, self._queue(redis), progress)
                 case Requeue() | Discard():
                     return await self._requeue_or_discard(command, redis, progress)
                 case RequeueWithPayload():
@@ -89,20 +91,33 @@ class LiveExecutor:
         )
         return CommandOutcome(f"{check} is silenced up to {command.level} until {format_minute(until_ms)}.")
 
-    async def _cancel(self, command: Cancel, redis: Redis, progress: CommandProgress) -> CommandOutcome:
-        queue = self._queue(redis)
+    async def _change_jobs(
+        self, command: Cancel | Reschedule, queue: Queue, progress: CommandProgress
+    ) -> CommandOutcome:
+        messages: list[str] = []
         errors: list[str] = []
         total = len(command.job_ids)
         for done, job_id in enumerate(command.job_ids, 1):
             try:
-                await queue.cancel(job_id, who=self._who, reason=command.reason)
+                messages.append(await self._change_job(job_id, command, queue))
             except PreviewopsError as error:
                 errors.append(error.message)
             await progress(done, total)
-        if total == 1 and errors:
-            return CommandOutcome(errors[0], complete=False)
-        message = f"cancelled {total - len(errors):,}, skipped {len(errors):,}"
-        return CommandOutcome(message, complete=not errors)
+        if total == 1:
+            return CommandOutcome((errors or messages)[0], complete=not errors)
+        verb = "cancelled" if isinstance(command, Cancel) else "changed"
+        return CommandOutcome(f"{verb} {len(messages):,}, skipped {len(errors):,}", complete=not errors)
+
+    async def _change_job(self, job_id: str, command: Cancel | Reschedule, queue: Queue) -> str:
+        if isinstance(command, Cancel):
+            await queue.cancel(job_id, who=self._who, reason=command.reason)
+            return f"{job_id} is cancelled."
+        before = await queue.reschedule(
+            job_id, priority=command.priority, now=command.now, who=self._who, reason=command.reason
+        )
+        if command.priority is not None:
+            return f"{job_id} has priority {command.priority.value}."
+        return f"{job_id} {'waits now' if before is JobState.DELAYED else 'was waiting already'}."
 
     async def _requeue_or_discard(
         self, command: Requeue | Discard, redis: Redis, progress: CommandProgress

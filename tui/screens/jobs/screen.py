@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from contextlib import suppress
 from typing import ClassVar
 
@@ -13,8 +14,8 @@ from textual.worker import WorkerError
 from previewops.errors import PreviewopsError
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.records import JobRecord
-from previewops.states import JobState
-from previewops.tui.commands.commands import Cancel
+from previewops.states import JobState, Priority
+from previewops.tui.commands.commands import Cancel, OperatorCommand
 from previewops.tui.key_bindings import bindings
 from previewops.tui.keymap import SCREEN_KEYS
 from previewops.tui.protocols import ExaminedCallback
@@ -24,6 +25,7 @@ from previewops.tui.screens.dead.actions import DeadLetterActions
 from previewops.tui.screens.dead.count_preview import count_selection
 from previewops.tui.screens.jobs.cancel_dialog import ask_to_cancel
 from previewops.tui.screens.jobs.fetch_page import fetch_page
+from previewops.tui.screens.jobs.reschedule_dialogs import ask_to_change_priority, ask_to_run_now
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.dead.dialog_text import CountPreview
 from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection
@@ -43,6 +45,10 @@ from previewops.tui.widgets.panel import Panel
 SKIPPED_VIEWS = 3
 """Number of snapshots without new rows after a page that has changed almost completely."""
 
+_PENDING = frozenset(state for state in JobState if state.pending)
+_NOT_STARTED = frozenset({JobState.WAITING, JobState.DELAYED})
+_DELAYED = frozenset({JobState.DELAYED})
+_DEAD = frozenset({JobState.DEAD})
 _STATES: tuple[JobState | None, ...] = (None, *JobState)
 
 
@@ -248,18 +254,13 @@ class JobsScreen(OperatorScreen):
     def _selected_ids(self) -> tuple[str, ...]:
         return self._grid.marks or ((self._grid.cursor_key,) if self._grid.cursor_key else ())
 
-    def _cancellable_ids(self) -> tuple[str, ...]:
-        """Ids of the selected jobs that may be pending."""
-        ended = {record.job_id for record in self._shown if not record.state.pending}
-        return tuple(job_id for job_id in self._selected_ids() if job_id not in ended)
-
-    def _dead_ids(self) -> tuple[str, ...]:
-        """Ids of the selected jobs that may be dead letters."""
-        others = {record.job_id for record in self._shown if record.state is not JobState.DEAD}
+    def _selected_in(self, states: Container[JobState]) -> tuple[str, ...]:
+        """Ids of the selected jobs that may be in one of the states: those of other pages are not known."""
+        others = {record.job_id for record in self._shown if record.state not in states}
         return tuple(job_id for job_id in self._selected_ids() if job_id not in others)
 
     def _dead_selection(self) -> DeadSelection:
-        dead = self._dead_ids()
+        dead = self._selected_in(_DEAD)
         label = dead[0] if len(dead) == 1 else f"the {len(dead):,} marked"
         hidden = len(set(dead) - set(self._grid.keys))
         selection = DeadSelection((DeadLetterFilter(job_ids=dead),), label, dead, hidden)
@@ -284,14 +285,34 @@ class JobsScreen(OperatorScreen):
 
     @work(group="ask")
     async def action_cancel(self) -> None:
-        selected, pending = self._selected_ids(), self._cancellable_ids()
+        selected, pending = self._selected_ids(), self._selected_in(_PENDING)
         active = sum(record.state is JobState.ACTIVE for record in self._shown if record.job_id in pending)
         reason = await ask_to_cancel(self, pending, active=active, ended=len(selected) - len(pending))
-        if reason is None:
-            return
+        if reason is not None:
+            await self._execute(Cancel(pending, reason))
+
+    @work(group="ask")
+    async def action_priority(self) -> None:
+        job_ids = self._selected_in(_NOT_STARTED)
+        current = next(
+            (record.priority for record in self._shown if record.job_id in job_ids), Priority.NORMAL
+        )
+        others = len(self._selected_ids()) - len(job_ids)
+        command = await ask_to_change_priority(self, job_ids, current=current, others=others)
+        if command is not None:
+            await self._execute(command)
+
+    @work(group="ask")
+    async def action_run_now(self) -> None:
+        job_ids = self._selected_in(_DELAYED)
+        command = await ask_to_run_now(self, job_ids, others=len(self._selected_ids()) - len(job_ids))
+        if command is not None:
+            await self._execute(command)
+
+    async def _execute(self, command: OperatorCommand) -> None:
         self._grid.mark(())
         with suppress(WorkerError):  # the command runner reports errors
-            await self.operator_app.start_command(Cancel(pending, reason)).wait()
+            await self.operator_app.start_command(command).wait()
         self._request_page()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -306,8 +327,11 @@ class JobsScreen(OperatorScreen):
         possible = {
             "mark": bool(self._selected_ids()),
             "copy": bool(self._selected_ids()),
-            "cancel": bool(self._cancellable_ids()),
-            "discard": bool(self._dead_ids()) and not self._cancellable_ids(),  # the same key cancels jobs
-            "requeue": bool(self._dead_ids()),
+            "cancel": bool(self._selected_in(_PENDING)),
+            "priority": bool(self._selected_in(_NOT_STARTED)),
+            "run_now": bool(self._selected_in(_DELAYED)),
+            "discard": bool(self._selected_in(_DEAD))
+            and not self._selected_in(_PENDING),  # the same key cancels jobs
+            "requeue": bool(self._selected_in(_DEAD)),
         }
         return possible.get(action, True)
