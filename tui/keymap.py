@@ -117,6 +117,8 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
         ),
         KeyAction("mark", "space", "Mark", "Mark or unmark the job at the cursor."),
         KeyAction("order", "o", "Order", "Show the oldest jobs first, or the newest."),
+        KeyAction("sort", "O", "Sort", "Sort this page by the next column, or end that after the last."),
+        KeyAction("reverse_sort", "I", "", "Reverse the sorted page."),
         KeyAction("copy", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."),
         KeyAction("refresh_page", "f5", "", "Refresh this page."),
     ),

@@ -215,6 +215,25 @@ async def test_the_order_is_reversed() -> None:
         assert source.queries[-1].newest_first is False
 
 
+async def test_a_page_is_sorted_by_key_and_by_a_click_on_a_title() -> None:
+    app = make_app(FakeSource())
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        first = grid(app).keys
+        await pilot.press("O", "O", "O")
+        await until(pilot, lambda: "this page by job ▲" in labels(app)[1])
+        assert list(grid(app).keys) == sorted(first)
+        assert grid(app).cursor_index == 0
+        await pilot.press("I")
+        await until(pilot, lambda: list(grid(app).keys) == sorted(first, reverse=True))
+        at = grid(app).render_line(0).text.index("since")
+        await pilot.click("#jobs", offset=(at + 1, 0))
+        await until(pilot, lambda: "this page by since ▼" in labels(app)[1])
+        await pilot.press("o")
+        await until(pilot, lambda: "oldest first" in labels(app)[1])
+        assert app.screen.check_action("reverse_sort", ()) is False
+
+
 async def test_one_job_is_cancelled_for_a_reason() -> None:
     source, executor = FakeSource(), FakeExecutor()
     app = make_app(source, executor)

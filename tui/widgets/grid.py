@@ -234,7 +234,7 @@ class Grid(ScrollingLines):
         base_style = self.rich_style
         room = columns - (_MARK if self._marking else 0)
         widths = self._widths = fit_widths(self._columns, room)
-        titles = tuple((Span(column.title, Tone.DIM),) for column in self._columns)
+        titles = tuple(column.header for column in self._columns)
         strips = [strip_of(self._laid_out(titles, widths, Span("  ")), columns, palette)]
         top = self.scroll_offset.y
         for place in range(top, min(top + height - 1, len(self._rows))):

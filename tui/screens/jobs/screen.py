@@ -37,6 +37,7 @@ from previewops.tui.viewmodel.jobs.list_state import (
     title_of,
 )
 from previewops.tui.viewmodel.jobs.rows import format_job_cells, job_columns, merge_running_jobs, state_tabs
+from previewops.tui.viewmodel.jobs.sorting import PageSort
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
@@ -70,6 +71,7 @@ class JobsScreen(OperatorScreen):
         self._land_on_last = False
         self._skipped_views = 0
         self._slowed = False
+        self._sort = PageSort()
         self._coalesced_fetch = CoalescedFetch(self, "jobs", self._fetch)
         self._actions = DeadLetterActions(
             self, self._preview, counting=lambda _counting: None, done=lambda _selection: self._on_done()
@@ -154,14 +156,14 @@ class JobsScreen(OperatorScreen):
             return
         view, listing = self.operator_app.view, self._list
         fetch_error = self._fetch_error or view.connection_error
+        now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
         if listing.rows is not None:
-            self._shown = merge_running_jobs(listing.rows, view.snapshot)
+            self._shown = self._sort.apply(merge_running_jobs(listing.rows, view.snapshot), now_ms)
         elif fetch_error or view.frozen:
             self._shown = ()  # the old rows belong to another list
-        now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
         state = listing.state
         rows = [Row(record.job_id, format_job_cells(record, now_ms, state)) for record in self._shown]
-        self._grid.set_columns(job_columns(state))
+        self._grid.set_columns(self._sort.headers(job_columns(state)))
         self._grid.show(rows, empty=format_empty_lines(listing, fetch_error, frozen=view.frozen))
         snapshot = view.snapshot
         self.query_one("#states", DiffedLines).draw(lambda columns, _: [state_tabs(snapshot, state, columns)])
@@ -176,6 +178,7 @@ class JobsScreen(OperatorScreen):
             frozen=view.frozen,
             marked=len(self._grid.marks),
             slowed=self._slowed,
+            sort=self._sort.description,
         )
         self.query_one("#jobs-panel", Panel).label(title_of(self._list, view.snapshot), subtitle)
 
@@ -188,10 +191,26 @@ class JobsScreen(OperatorScreen):
         self._set_state(_STATES[(_STATES.index(self._list.state) + step) % len(_STATES)])
 
     def action_order(self) -> None:
-        listing = self._list
+        listing, self._sort = self._list, PageSort()
         self._show(JobListState(listing.state, listing.terms, not listing.newest_first))
 
+    def action_sort(self) -> None:
+        self._sort_page(self._sort.next_column(job_columns(self._list.state)))
+
+    def action_reverse_sort(self) -> None:
+        self._sort_page(self._sort.reversed())
+
+    def action_sort_by(self, title: str) -> None:
+        self._sort_page(self._sort.select(title))
+
+    def _sort_page(self, sort: PageSort) -> None:
+        self._sort = sort
+        self._draw()
+        self._grid.action_edge(-1)
+        self.draw_keys()
+
     def _set_state(self, state: JobState | None) -> None:
+        self._sort = self._sort.within(job_columns(state))
         self._show(JobListState(state, self._list.terms, self._list.newest_first))
 
     def action_filter(self, inverted: bool) -> None:
@@ -325,6 +344,7 @@ class JobsScreen(OperatorScreen):
         if not self.composed:
             return True
         possible = {
+            "reverse_sort": bool(self._sort.column),
             "mark": bool(self._selected_ids()),
             "copy": bool(self._selected_ids()),
             "cancel": bool(self._selected_in(_PENDING)),
