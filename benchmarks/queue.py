@@ -23,11 +23,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import redis
 
 from previewops.redis_server.binary import find_server_binary
+
+Figures: TypeAlias = dict[str, dict[int, float]]
+"""A figure by peer and concurrency."""
 
 PEERS = Path(__file__).parent / "peers"
 CONCURRENCIES = (1, 2, 10, 50)
@@ -101,13 +104,14 @@ def percentile(samples: list[float], fraction: float) -> float:
 
 def throughput(
     peers: dict[str, list[str]], socket: str, rounds: int, jobs: int
-) -> tuple[dict[str, dict[int, float]], dict[str, dict[int, float]]]:
-    """Jobs per second, and processor ms of the worker a job, by peer and concurrency.
+) -> tuple[Figures, Figures, Figures]:
+    """Jobs per second, and processor ms a job of the worker and of Redis, by peer and concurrency.
 
-    Medians over rounds in which the peers take turns.
+    Medians over rounds in which the peers take turns. Not every peer measures Redis.
     """
     per_second: dict[str, dict[int, list[float]]] = {name: {} for name in peers}
     cpu_ms: dict[str, dict[int, list[float]]] = {name: {} for name in peers}
+    redis_ms: dict[str, dict[int, list[float]]] = {name: {} for name in peers}
     for concurrency in CONCURRENCIES:
         for number in range(rounds):
             for name, command in peers.items():
@@ -117,10 +121,12 @@ def throughput(
                 report = measure(command, socket, "throughput", concurrency, count)
                 per_second[name].setdefault(concurrency, []).append(report["perSecond"])
                 cpu_ms[name].setdefault(concurrency, []).append(report["cpuMs"])
-    return medians(per_second), medians(cpu_ms)
+                if "redisMs" in report:
+                    redis_ms[name].setdefault(concurrency, []).append(report["redisMs"])
+    return medians(per_second), medians(cpu_ms), medians(redis_ms)
 
 
-def medians(samples: dict[str, dict[int, list[float]]]) -> dict[str, dict[int, float]]:
+def medians(samples: dict[str, dict[int, list[float]]]) -> Figures:
     """The median of the samples of each peer and concurrency."""
     return {
         name: {concurrency: statistics.median(values) for concurrency, values in by.items()}
@@ -151,7 +157,7 @@ def main() -> None:
 
     peers = available_peers(bullmq=not options.no_bullmq)
     with private_redis() as socket:
-        rates, cpu_ms = throughput(peers, socket, options.rounds, options.jobs)
+        rates, cpu_ms, redis_ms = throughput(peers, socket, options.rounds, options.jobs)
         delays = latency(peers, socket)
 
     load = os.getloadavg()
@@ -169,15 +175,24 @@ def main() -> None:
             for c, w in zip(CONCURRENCIES, (12, 10, 10, 10), strict=True)
         )
         print(f"{'÷ ' + name:<12}{ratios}")
-    print("processor ms of the worker a job")
-    for name, by in cpu_ms.items():
-        print(
-            f"{name:<12}"
-            + "".join(f"{by[c]:>{w}.3f}" for c, w in zip(CONCURRENCIES, (12, 10, 10, 10), strict=True))
-        )
+    for part, figures in (("the worker", cpu_ms), ("Redis", redis_ms)):
+        print(f"processor ms of {part} a job")
+        for name, by in figures.items():
+            if by:
+                columns = zip(CONCURRENCIES, (12, 10, 10, 10), strict=True)
+                print(f"{name:<12}" + "".join(f"{by[c]:>{w}.3f}" for c, w in columns))
     if options.json is not None:
         options.json.write_text(
-            json.dumps({"when": when, "load": load, "rates": rates, "cpuMs": cpu_ms, "latencyMs": delays})
+            json.dumps(
+                {
+                    "when": when,
+                    "load": load,
+                    "rates": rates,
+                    "cpuMs": cpu_ms,
+                    "redisMs": redis_ms,
+                    "latencyMs": delays,
+                }
+            )
         )
 
 

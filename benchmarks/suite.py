@@ -34,7 +34,7 @@ def measure_queue() -> Rows:
     rows: Rows = {}
     peers = queue.available_peers()
     with queue.private_redis() as socket:
-        rates, cpu_ms = queue.throughput(peers, socket, rounds=5, jobs=10_000)
+        rates, cpu_ms, redis_ms = queue.throughput(peers, socket, rounds=5, jobs=10_000)
         delays = queue.latency(peers, socket)
     for peer in peers:
         if peer == "previewops":
@@ -43,6 +43,9 @@ def measure_queue() -> Rows:
             rows[f"jobs/s at concurrency {concurrency} ÷ {peer}"] = rates["previewops"][concurrency] / rate
             used = cpu_ms["previewops"][concurrency] / cpu_ms[peer][concurrency]
             rows[f"worker, processor a no-op job at concurrency {concurrency} ÷ {peer}"] = used
+            if concurrency in redis_ms[peer]:
+                used = redis_ms["previewops"][concurrency] / redis_ms[peer][concurrency]
+                rows[f"Redis, processor a no-op job at concurrency {concurrency} ÷ {peer}"] = used
         for name, ours, theirs in zip(("p50", "p99"), delays["previewops"], delays[peer], strict=True):
             rows[f"submit to start, {name} ÷ {peer}"] = ours / theirs
     return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ WriteRecord: TypeAlias = Callable[[Mapping[str, Any]], None]
 
 _PRIVATE = 0o600  # payloads may be confidential
 _PUBLIC = 0o644
+_DEVICES = Path("/dev")
 
 
 class FileWriteFailed(PreviewopsError):
@@ -55,6 +57,7 @@ def write_text_atomically(path: Path, text: str, *, mode: int = _PUBLIC) -> None
 @contextmanager
 def _open_draft(path: Path, mode: int) -> Iterator[TextIO]:
     """Yields a draft beside ``path``; when the block succeeds, syncs it to disk and renames it to ``path``."""
+    _check_replaceable(path)
     draft = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
     with _write_errors(path):
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -69,6 +72,16 @@ def _open_draft(path: Path, mode: int) -> Iterator[TextIO]:
         with suppress(OSError):  # a write error has been reported already
             file.close()
         draft.unlink(missing_ok=True)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Rejects devices, pipes and sockets: root would replace /dev/stdout or /dev/null for the whole host."""
+    with suppress(OSError):  # a path that does not exist, or that the draft's errors explain
+        mode = path.stat().st_mode
+        if path.parent == _DEVICES or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise FileWriteFailed(
+                f"{path} cannot be written: found a special file, allowed a regular file or a new one"
+            )
 
 
 @contextmanager

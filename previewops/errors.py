@@ -119,7 +119,10 @@ class JobConflict(PreviewopsError):
     code = "conflict"
 
     def __init__(self, job_id: str, state: str, reusable_from: str | None = None) -> None:
-        hint = "choose another jobId for the new job, or submit the identical payload to get the existing job"
+        hint = (
+            "choose another jobId for the new job, submit the identical payload to get the existing job, "
+            "or replace its payload within its project by the option replace"
+        )
         if reusable_from is not None:
             hint += f"; this id becomes reusable at {reusable_from}"
         super().__init__(f"job {job_id} already exists ({state}) with a different payload", hint=hint)

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from previewops.errors import UsageError
+from previewops.regular_files import read_regular
 
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 """Set by systemd for a unit with LoadCredential= or SetCredential=."""
@@ -64,15 +65,11 @@ def read_secret(path: Path) -> str:
     """Reads a secret: the text of the file without the line break at its end.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it is empty, too long or not UTF-8. The message does not contain the secret.
+        OSError: the file cannot be read, is not a regular file, or is too long.
+        ValueError: it is empty or not UTF-8. The message does not contain the secret.
     """
-    with path.open("rb") as file:
-        data = file.read(MAX_SECRET_BYTES + 1)
-    if len(data) > MAX_SECRET_BYTES:
-        raise ValueError(f"found more than {MAX_SECRET_BYTES} bytes")
     try:
-        secret = data.decode("utf-8").rstrip("\r\n")
+        secret = read_regular(path, MAX_SECRET_BYTES).decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
         raise ValueError("found bytes that are not UTF-8") from None
     if not secret:

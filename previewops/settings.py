@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379"
 DEFAULT_DATA_DIR = Path("data")
 
+_MAX_SHOWN = 200
+"""Characters of an invalid value that a message shows."""
+
 
 def variable_of(setting: str) -> str:
     """Returns the environment variable of a field of :class:`Settings`: ``PREVIEW_`` and the name in capitals."""
@@ -52,6 +55,11 @@ def _setting(default: Any, parse: Callable[[str], Any], text: str, *, shown: str
         repr=parse not in _SECRETS,  # keeps secrets out of logs and tracebacks
         metadata={"parse": parse, "text": text, "shown": shown or str(default)},
     )
+
+
+def _shorten(raw: str) -> str:
+    """Returns a value as messages show it."""
+    return repr(raw) if len(raw) <= _MAX_SHOWN else f"{raw[:_MAX_SHOWN]!r}… ({len(raw)} characters)"
 
 
 class _InvalidValue(Exception):
@@ -273,6 +281,12 @@ class Settings:
         "Font files or folders to use before the bundled fonts, separated by ':'.",
         shown="only the bundled fonts and the system's",
     )
+    themes: Path | None = _setting(
+        None,
+        _folder,
+        "Folder of theme files, NAME.toml each; options.theme chooses one. The same on all hosts.",
+        shown="only light and dark",
+    )
     asset_hosts: tuple[HostPattern, ...] = _setting(
         (),
         _hosts,
@@ -302,6 +316,12 @@ class Settings:
     frames_max: int = _integer(1_000, 1, 1_000_000, "Maximum frames of one animated picture.")
     picture_max_mp: int = _integer(
         400, 1, 1_000_000, "Maximum pixels of one picture, all frames together, millions."
+    )
+    played_frames_max: int = _integer(
+        40_000, 1, 10_000_000, "Maximum frames of videos and animations that one job plays."
+    )
+    played_max_mp: int = _integer(
+        20_000, 1, 10_000_000, "Maximum pixels of all frames that one job plays, millions."
     )
     assets_max: int = _integer(MAX_ASSETS, 1, MAX_ASSETS, "Maximum assets of one job.")
     steps_max: int = _integer(MAX_STEPS, 1, MAX_STEPS, "Maximum steps of one job.")
@@ -484,7 +504,7 @@ class Settings:
                 try:
                     values[name] = spec.metadata["parse"](raw)
                 except _InvalidValue as allowed:
-                    found = repr(raw) if spec.repr else "another value"
+                    found = _shorten(raw) if spec.repr else "another value"
                     problems.append(f"{variable_of(name)}: found {found}, allowed {allowed}")
         settings = cls(**values)
         if not problems:

@@ -46,3 +46,4 @@ class ScriptResult(IntEnum):
     COMPARE = 7  # a stock arq client stored the payload: the caller compares the payloads
     ALREADY = 8  # this transition happened before (its reply was lost); counts as success
     QUOTA = 9  # as many jobs of the caller's projects are pending as its quota allows
+    REPLACED = 10  # same jobId, another payload, which is the job's from now on

@@ -8,6 +8,7 @@ from typing import Any
 
 _SCHEMA_FILE = "preview-job.schema.json"
 _OPENAPI_FILE = "openapi.json"
+_THEME_FILE = "theme.schema.json"
 
 
 def _read(*parts: str) -> str:
@@ -30,6 +31,13 @@ def openapi_text() -> str:
 def schema() -> dict[str, Any]:
     """Returns the JSON Schema of a preview job, parsed once. Shared: callers must not change it."""
     parsed: dict[str, Any] = json.loads(schema_text())
+    return parsed
+
+
+@cache
+def theme_schema() -> dict[str, Any]:
+    """Returns the JSON Schema of a theme file, parsed once. Shared: callers must not change it."""
+    parsed: dict[str, Any] = json.loads(_read(_THEME_FILE))
     return parsed
 
 

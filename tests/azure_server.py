@@ -17,7 +17,8 @@ from uuid import uuid4
 
 from previewops.bucket_addresses import parse_bucket_address
 from previewops.stores.objects.store import ObjectStore
-from tests.object_servers import free_port, run_server
+from tests.object_servers import run_server
+from tests.ports import free_port
 from tests.shared_servers import ServerMissing
 
 PROGRAM = "azurite-blob"

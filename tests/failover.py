@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from tests.integration.worker_support import PATIENCE_S, poll_until
+from tests.ports import free_port
 from tests.redis_server import RedisProcess
 
 
@@ -84,14 +84,6 @@ async def replicate(server: RedisProcess, port: int) -> None:
 async def wait_until_replicated(primary: Redis) -> None:
     """Waits until the replica has every write that came before on this connection."""
     assert await primary.execute_command("WAIT", 1, int(PATIENCE_S * 1000)) == 1
-
-
-def free_port() -> int:
-    """Returns a TCP port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 def tcp_server(binary: Path | None) -> tuple[RedisProcess, int]:

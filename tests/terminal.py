@@ -60,7 +60,7 @@ class Terminal:
             check=True,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
         )
         return done.stdout
 
@@ -120,5 +120,5 @@ class Terminal:
     def drop(self) -> None:
         """Closes the terminal, as when a connection breaks: its programs get SIGHUP."""
         subprocess.run(
-            ["tmux", "-S", str(self._socket), "kill-server"], check=False, capture_output=True, timeout=20
+            ["tmux", "-S", str(self._socket), "kill-server"], check=False, capture_output=True, timeout=60
         )

@@ -19,10 +19,11 @@ from previewops.worker.render.limit_checks import check_limits
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.manifest import CONTAINER, PREVIEW, write_manifests
 from previewops.worker.render.render import ThumbnailCache, render
-from previewops.worker.render.storyboard import read_storyboard
+from previewops.worker.render.storyboard import Storyboard, read_storyboard
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.sandbox.child import TaskContext
 from previewops.worker.sandbox.file_client import RemoteAssets, RemoteOutput, RemoteThumbnails
+from previewops.worker.themes.definition import ThemeDefinition
 
 ProgressCallback = Callable[[float, str], None]
 
@@ -34,23 +35,27 @@ def build(spec: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     """Builds a bundle and returns a short summary, as JSON values.
 
     ``spec``: ``payload`` (valid); ``limits`` (optional, fields of ``RenderLimits``); ``thumbnails``, whether the
-    worker caches some; ``fonts`` (optional), see ``FontSources.as_json``. ``context`` opens assets and creates files;
-    the publisher flushes them.
+    worker caches some; ``fonts`` (optional), see ``FontSources.as_json``; ``theme`` (optional), see
+    ``ThemeDefinition.as_json``. ``context`` opens assets and creates files; the publisher flushes them.
 
     Raises:
         PermanentJobError, TransientJobError: as ``render``.
         MemoryError: not converted.
     """
     payload = spec["payload"]
-    assets = RemoteAssets(context, [asset["id"] for asset in payload["previewRequest"]["assets"]])
+    theme = ThemeDefinition.from_json(spec.get("theme"))
+    storyboard = read_storyboard(payload, theme)
+    assets = RemoteAssets(context, storyboard.assets)
     with closing(assets), closing(RemoteOutput(context)) as output:
         return build_bundle(
             payload,
+            storyboard=storyboard,
             opener=assets,
             output=output,
             limits=RenderLimits.from_mapping(spec.get("limits")),
             limits_checked=True,
             fonts=FontSources.from_json(spec.get("fonts")),
+            theme=theme,
             progress=throttle(context, PROGRESS_INTERVAL_S),
             cached_thumbnails=RemoteThumbnails(context) if spec.get("thumbnails") else None,
         )
@@ -74,23 +79,26 @@ def throttle(
 def build_bundle(
     payload: Mapping[str, Any],
     *,
+    storyboard: Storyboard | None = None,
     opener: AssetOpener,
     output: Output,
     limits: RenderLimits,
     limits_checked: bool = False,
     progress: ProgressCallback,
     fonts: FontSources | None = None,
+    theme: ThemeDefinition | None = None,
     cached_thumbnails: ThumbnailCache | None = None,
 ) -> dict[str, Any]:
     """Renders a valid payload and its manifests to ``output``, or plans a dry run. Returns a summary in JSON values.
 
-    ``limits_checked``: the worker has already called ``check_limits``.
+    ``storyboard`` is that of ``payload``, if it has been read. ``limits_checked``: the worker has already called
+    ``check_limits``. ``theme`` is the named one that it chooses.
 
     Raises:
         PermanentJobError, TransientJobError: as ``check_limits`` and ``render``.
         MemoryError: not converted.
     """
-    storyboard = read_storyboard(payload)
+    storyboard = storyboard or read_storyboard(payload, theme)
     if not limits_checked:
         check_limits(storyboard, limits)
     if payload["dryRun"]:
@@ -113,7 +121,7 @@ def build_bundle(
     return {
         "dryRun": False,
         "artifacts": [artifact.as_json() for artifact in artifacts],
-        "durationMs": result.storyboard.duration_ms,
+        "durationMs": result.storyboard.shown_ms,
         "width": result.storyboard.size.width,
         "height": result.storyboard.size.height,
         "renderMs": round((perf_counter() - started) * 1000),

@@ -37,6 +37,7 @@ from previewops.stores.staging import STAGING_FOLDER, sweep_staging
 from previewops.tasks import cancel_and_wait
 from previewops.worker.assets.buckets import BucketFetcher
 from previewops.worker.assets.download_cache import Fetcher
+from previewops.worker.cache.erasure import CacheEraser
 from previewops.worker.cache.render_cache import DigestCache, RenderCache
 from previewops.worker.cache.store import CacheStore
 from previewops.worker.engine.jobs import BUILD_TASK, PRELOAD_MODULES, RenderJobs
@@ -50,6 +51,8 @@ from previewops.worker.sandbox.child_messages import TaskImportError
 from previewops.worker.sandbox.confinement import RESOURCE_LIMITS
 from previewops.worker.sandbox.pool import RenderPool
 from previewops.worker.store_monitor import StoreMonitor
+from previewops.worker.themes.folder import ThemeFolder
+from previewops.worker.themes.monitor import ThemeMonitor
 
 log = structlog.get_logger()
 
@@ -173,6 +176,8 @@ async def _run(
     caching = settings.cache_max_mb > 0
     cache = RenderCache(CacheStore(cache_dir(settings.data_dir)), DigestCache()) if caching else None
     monitor = StoreMonitor(store, SystemClock())
+    themes = ThemeFolder(settings.themes)
+    theme_monitor = ThemeMonitor(themes)
     jobs = RenderJobs(
         settings,
         render_pool,
@@ -183,6 +188,7 @@ async def _run(
         cache,
         buckets=_make_bucket_fetcher(settings),
         monitor=monitor,
+        themes=themes,
     )
     alive = AliveFile(alive_prefix(settings.data_dir, settings.queue_name), Role.WORKER)
     notifier = SystemdNotifier(os.environ, alive=alive)
@@ -194,8 +200,12 @@ async def _run(
         burst=burst,
         on_startup=_make_startup_hook(settings, store, notifier),
         helper_pids=render_pool.all_pids,
-        report_fields=lambda: {**render_pool.confinement_fields(), **monitor.report()},
-        background=background,
+        report_fields=lambda: {
+            **render_pool.confinement_fields(),
+            **monitor.report(),
+            **theme_monitor.report(),
+        },
+        background=[*background, CacheEraser(settings, CacheStore(cache_dir(settings.data_dir))).run],
     )
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -204,9 +214,11 @@ async def _run(
         asyncio.create_task(_feed_watchdog(notifier), name="watchdog"),
         asyncio.create_task(_sweep_periodically(worker.leases, settings, store), name="sweep"),
         asyncio.create_task(monitor.run(), name="store"),
+        asyncio.create_task(theme_monitor.run(), name="themes"),
     ]
     try:
         await monitor.start()
+        await theme_monitor.check()
         await _start(render_pool)
         log.info(
             "worker.configured",

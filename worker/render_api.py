@@ -24,6 +24,7 @@ from previewops.worker.bundle_builder import build_bundle
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.text.fontfiles import FontSources
+from previewops.worker.themes.folder import ThemeFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +45,42 @@ class RenderedBundle:
     preview: Mapping[str, Any]
 
     @property
-    def poster(self) -> Path:
-        """The picture that represents the whole bundle."""
-        return self.folder / str(self.preview["poster"]["path"])
+    def poster(self) -> Path | None:
+        """The picture that represents the whole bundle; None if ``options.only`` excludes it."""
+        return self._path_of("poster")
 
     @property
-    def sheet(self) -> Path:
-        """The contact sheet."""
-        return self.folder / str(self.preview["sheet"]["path"])
+    def sheet(self) -> Path | None:
+        """The contact sheet; None if ``options.only`` excludes it."""
+        return self._path_of("sheet")
 
     @property
     def frames(self) -> tuple[Path, ...]:
-        """The title card, then a still of each step."""
+        """The title card, then a still of each step, without those that the options exclude."""
         return tuple(self.folder / str(frame["path"]) for frame in self.preview["frames"])
 
     @property
     def animation(self) -> Path | None:
-        """The animation; None if the format has stills only."""
-        animation = self.preview["animation"]
-        return self.folder / str(animation["path"]) if animation else None
+        """The main animation; None if the bundle has none."""
+        return self._path_of("animation")
 
-    def _repr_html_(self) -> str:
-        """The contact sheet, for notebooks."""
-        kind = next(file["mediaType"] for file in self.files if file["path"] == self.preview["sheet"]["path"])
-        content = base64.b64encode(self.sheet.read_bytes()).decode("ascii")
-        return f'<img alt="Contact sheet" style="max-width: 100%" src="data:{kind};base64,{content}">'
+    @property
+    def animations(self) -> tuple[Path, ...]:
+        """All animations, the main one first."""
+        return tuple(self.folder / str(animation["path"]) for animation in self.preview["animations"])
+
+    def _path_of(self, part: str) -> Path | None:
+        entry = self.preview[part]
+        return self.folder / str(entry["path"]) if entry else None
+
+    def _repr_html_(self) -> str | None:
+        """The contact sheet, else the poster, for notebooks."""
+        picture, alt = (self.sheet, "Contact sheet") if self.sheet else (self.poster, "Poster")
+        if picture is None:
+            return None
+        kind = next(file["mediaType"] for file in self.files if file["path"] == picture.name)
+        content = base64.b64encode(picture.read_bytes()).decode("ascii")
+        return f'<img alt="{alt}" style="max-width: 100%" src="data:{kind};base64,{content}">'
 
 
 def render(
@@ -78,14 +90,15 @@ def render(
     opener: AssetOpener | None = None,
     limits: RenderLimits | None = None,
     fonts: FontSources | None = None,
+    themes: str | Path | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> RenderedBundle:
     """Renders ``request`` into the folder ``out``, which it creates, and returns what it has made.
 
     ``request`` is a payload, or its ``previewRequest`` alone; ``dryRun`` is ignored. ``opener`` opens assets: by
     default ``data:`` uris and files under the current folder. ``fonts`` are used beside the package's own: by default
-    none, so that every machine renders the same pictures. ``progress`` receives the completed share, 0..1, and a
-    phase. Files of an earlier bundle in ``out`` with the same names are replaced.
+    none, so that every machine renders the same pictures. ``themes`` is a folder of theme files. ``progress``
+    receives the completed share, 0..1, and a phase. Files of an earlier bundle with the same names are replaced.
 
     Raises:
         InvalidPayload: ``request`` violates the contract.
@@ -95,6 +108,7 @@ def render(
     roots = (Path.cwd(),)
     document = validate(payload, policy=AssetPolicy(roots) if opener is None else None)
     folder = Path(out)
+    theme = ThemeFolder(Path(themes) if themes is not None else None).find(document.request)
     with storage_errors():
         folder.parent.mkdir(parents=True, exist_ok=True)
     summary = build_bundle(
@@ -103,6 +117,7 @@ def render(
         output=FolderOutput(folder),
         limits=limits or RenderLimits(),
         fonts=fonts.with_stamps() if fonts else None,
+        theme=theme,
         progress=progress or (lambda _share, _phase: None),
     )
     return RenderedBundle(

@@ -24,6 +24,7 @@ from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.sandbox.children import ProgressCallback, RequestHandler, ResultCheck
 from previewops.worker.sandbox.file_server import FileServer
 from previewops.worker.summary import check_summary
+from previewops.worker.themes.definition import ThemeDefinition
 
 
 class RenderRunner(Protocol):
@@ -61,6 +62,7 @@ class RenderTask:
     cache: RenderCache | None
     fonts: FontSources
     allow_gaps: bool  # whether a missing asset leaves a gap
+    theme: ThemeDefinition | None
     clock: Clock
 
     @classmethod
@@ -73,14 +75,15 @@ class RenderTask:
         opener: AssetOpener,
         cache: RenderCache | None,
         fonts: FontSources | None = None,
+        theme: ThemeDefinition | None = None,
         clock: Clock | None = None,
     ) -> RenderTask:
-        """Prepares the task of a valid ``request``; opens nothing yet.
+        """Prepares the task of a valid ``request``; opens nothing yet. ``theme`` is the named one that it chooses.
 
         Raises:
-            PermanentJobError: it exceeds the limits of the settings, see ``check_limits``.
+            PermanentJobError: it exceeds the limits of the settings, see ``check_limits``; or theme-unknown.
         """
-        limits, storyboard = RenderLimits.from_settings(settings), read_storyboard(request.raw)
+        limits, storyboard = RenderLimits.from_settings(settings), read_storyboard(request.raw, theme)
         check_limits(storyboard, limits)
         digests: dict[str, str] = {}
         file_server = FileServer(
@@ -103,6 +106,7 @@ class RenderTask:
             None if request.dry_run else cache,
             fonts or FontSources(),
             storyboard.allow_gaps,
+            theme,
             clock or SystemClock(),
         )
 
@@ -147,6 +151,7 @@ class RenderTask:
                 "payload": self.request.raw,
                 "limits": asdict(self.limits),
                 "thumbnails": thumbnails,
+                "theme": self.theme.as_json() if self.theme else None,
             },
             deadline_s=self.deadline_s,
             elapsed_s=self.clock.monotonic() - started_s,
@@ -184,6 +189,7 @@ class RenderTask:
             asdict(self.limits),
             project=self.request.project_id,
             fonts=fonts.fingerprint(),
+            theme=self.theme.digest if self.theme else None,
         )
 
 

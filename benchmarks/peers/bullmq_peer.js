@@ -2,6 +2,7 @@
 // The last three leave as many jobs in that state.
 // Prints one JSON object. Keeps as many completed jobs as previewops does by default.
 const { Queue, Worker, QueueEvents } = require('bullmq');
+const Redis = require('ioredis');
 
 const [socket, what, concurrency, jobs] = [process.argv[2], process.argv[3], +process.argv[4], +process.argv[5]];
 const connection = { path: socket, maxRetriesPerRequest: null };
@@ -38,6 +39,10 @@ async function fill() {
 
 async function throughput() {
   await add((jobId) => ({ jobId }));
+  const server = new Redis(connection);
+  const serverMs = async () => [...(await server.info('cpu')).matchAll(/^used_cpu_(?:user|sys):([\d.]+)/gm)]
+    .reduce((sum, match) => sum + match[1] * 1000, 0);
+  const serverBefore = await serverMs();
   const before = process.cpuUsage();
   const seconds = await new Promise((resolve) => {
     let done = 0;
@@ -48,7 +53,10 @@ async function throughput() {
     });
   });
   const used = process.cpuUsage(before);
-  console.log(JSON.stringify({ perSecond: jobs / seconds, cpuMs: (used.user + used.system) / 1000 / jobs }));
+  console.log(JSON.stringify({
+    perSecond: jobs / seconds, cpuMs: (used.user + used.system) / 1000 / jobs,
+    redisMs: (await serverMs() - serverBefore) / jobs,
+  }));
 }
 
 async function latency() {

@@ -21,7 +21,8 @@ from PIL import Image, ImageDraw, ImageFont
 import previewops.worker.fonts
 from benchmarks.peers.storyboard_peer import request
 from previewops.contract import validate
-from previewops.worker.render.encode.animation import AnimationWriter, RenderedFrame
+from previewops.worker.render.encode.animation import open_animation
+from previewops.worker.render.encode.frames import RenderedFrame
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.storyboard import Storyboard, read_storyboard
 from previewops.worker.render.timings import PhaseTimer
@@ -74,7 +75,9 @@ def run(storyboard: Storyboard, folder: Path) -> None:
             cells.append(card.resize(CELL, Image.Resampling.LANCZOS, reducing_gap=2.0))
             yield RenderedFrame(card, 2_000, encode_still(card, still, storyboard.quality, GREY))
 
-    AnimationWriter(storyboard.animation or "", storyboard, PhaseTimer()).write(BytesIO(), frames(), None)
+    with open_animation(storyboard.animations[0], BytesIO(), storyboard, PhaseTimer(), None) as add:
+        for frame in frames():
+            add(frame)
     sheet = Image.new("RGB", (width, -(-len(cells) // 4) * CELL[1]), GREY)
     for number, cell in enumerate(cells):
         sheet.paste(cell, (number % 4 * CELL[0], number // 4 * CELL[1]))

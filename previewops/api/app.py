@@ -75,13 +75,13 @@ def build_routes(
         return Route(path, require(endpoint, *permissions), methods=[method])
 
     return [
-        route(JOBS, jobs.submit, "POST", submit),
+        query_route(JOBS, jobs.submit, "POST", submit),
         query_route(JOBS, job_list.list, "GET", read),
         route(JOBS + "/{jobId}/status", jobs.status, "GET", read),
         route(JOBS + "/{jobId}/events", events.stream, "GET", read),
         route(JOBS + "/{jobId}/artifacts", artifacts.manifest, "GET", read),
         query_route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file, "GET", read),
-        query_route(JOBS + "/{jobId}", jobs.cancel, "DELETE", submit),
+        query_route(JOBS + "/{jobId}", jobs.cancel, "DELETE", submit, operate),
         route("/api/preview/upload-links", uploads.link, "POST", submit),
         route(ASSETS, uploads.post, "POST", submit),
         route(ASSETS + "/{sha256}", uploads.put, "PUT", submit),

@@ -76,11 +76,11 @@ class ArtifactRoutes:
 
     async def _completed(self, request: Request) -> JobRecord:
         record = await self._backend.job_record(request)
+        if record.has_bundle:
+            return record
         if record.state is not JobState.COMPLETED:
             raise _not_completed(record)
-        if (record.result or {}).get("bundle") is None:
-            raise ArtifactNotServed(f"job {record.job_id} was a dry run, which has no artifacts")
-        return record
+        raise ArtifactNotServed(f"job {record.job_id} was a dry run, which has no artifacts")
 
     def _redirect(self, record: JobRecord, name: str, seconds: int) -> Response:
         url = self._urls(record, [name], seconds)[name]

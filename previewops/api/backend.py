@@ -26,6 +26,7 @@ from previewops.queue.dead_letters import DeadLetters
 from previewops.queue.job_links import job_links, open_signer
 from previewops.queue.queue import Queue, Receipt
 from previewops.queue.records import JobRecord
+from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
 from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
 from previewops.snapshot.event_log import EventLog
@@ -150,7 +151,7 @@ class ApiBackend:
                 return record
         raise JobNotFound(job_id, self.queue.keys.queue)
 
-    async def submit(self, caller: Caller, payload: Payload) -> Receipt:
+    async def submit(self, caller: Caller, payload: Payload, options: SubmitOptions = NO_OPTIONS) -> Receipt:
         """Submits a job for a caller.
 
         Raises:
@@ -160,7 +161,7 @@ class ApiBackend:
         """
         caller.check_project(payload.project_id)
         try:
-            return await self.submit_batcher.submit(payload, caller.quota)
+            return await self.submit_batcher.submit(payload, caller.quota, options)
         except JobConflict as error:
             raise await self.conceal_conflict(caller, error) from None
 

@@ -93,12 +93,20 @@ def require(endpoint: Endpoint, *permissions: Permission) -> Endpoint:
     """Wraps ``endpoint`` so that it rejects callers without any of ``permissions``."""
 
     async def check_and_call(request: Request) -> Response:
-        caller = caller_of(request)
-        if caller.permissions.isdisjoint(permissions):
-            raise _missing(caller, permissions)
+        require_permission(caller_of(request), *permissions)
         return await endpoint(request)
 
     return check_and_call
+
+
+def require_permission(caller: Caller, *permissions: Permission) -> None:
+    """Checks that the caller has one of ``permissions``.
+
+    Raises:
+        Forbidden: it has none.
+    """
+    if caller.permissions.isdisjoint(permissions):
+        raise _missing(caller, permissions)
 
 
 def _missing(caller: Caller, permissions: tuple[Permission, ...]) -> Forbidden:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
 from previewops.api.body_reader import JSON, JSON_LINES, check_media_type
-from previewops.api.caller import caller_of
+from previewops.api.caller import Caller, Permission, caller_of, require_permission
 from previewops.api.errors import BodyTooLarge
 from previewops.api.jsonl_submit import submit_lines
 from previewops.api.rate_limit import bill_of
@@ -17,9 +19,15 @@ from previewops.api.responses import json_response
 from previewops.contract import Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.errors import InvalidPayload
+from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
+from previewops.stores.job_deletion import delete_job
 
 _THREAD_FROM_BYTES = 16_384
 """Payloads from this size on are validated in a thread, so that the event loop stays responsive."""
+
+
+DELETION_TIMEOUT_S = 30.0
+"""Time in seconds for a deletion, which waits for the store. It can be repeated."""
 
 
 class JobRoutes:
@@ -29,7 +37,7 @@ class JobRoutes:
         self._backend = backend
 
     async def submit(self, request: Request) -> Response:
-        """``POST /api/preview/jobs``: one job as JSON, or a batch as JSON Lines."""
+        """``POST /api/preview/jobs``: one job as JSON, or a batch as JSON Lines; options in the query."""
         try:
             return await self._submit(request)
         except (InvalidPayload, BodyTooLarge) as error:
@@ -39,17 +47,27 @@ class JobRoutes:
             raise
 
     async def _submit(self, request: Request) -> Response:
+        options = self._options(request)
         allowed = f"{JSON} or, for a batch, {JSON_LINES[0]}"
         if check_media_type(request, allowed, JSON_LINES) != JSON:
-            return await submit_lines(self._backend, request)
+            return await submit_lines(self._backend, request, options)
         async with self._backend.bodies.read(request, MAX_PAYLOAD_BYTES) as raw:
             bill_of(request).charge(size_bytes=len(raw))
             payload = await self._validate(raw)
             structlog.contextvars.bind_contextvars(jobId=payload.job_id, requestId=payload.request_id)
-            receipt = await self._backend.submit(caller_of(request), payload)
+            receipt = await self._backend.submit(caller_of(request), payload, options)
         # A jobId consists of letters, digits, '.', '_' and '-', which need no escaping.
         location = f"/api/preview/jobs/{receipt.job_id}/status"
         return json_response(receipt.as_json(), 202 if receipt.new else 200, {"Location": location})
+
+    def _options(self, request: Request) -> SubmitOptions:
+        if not request.query_params:
+            return NO_OPTIONS
+        query = RequestParams.from_query(request.query_params)
+        replace = query.flag("replace")
+        due = query.due_time("notBefore", time.time_ns() // 1_000_000)
+        query.raise_violations()
+        return SubmitOptions(self._backend.operator(request) if replace else None, due)
 
     async def status(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/status``: as ``status --json``, without paths of a host."""
@@ -57,19 +75,38 @@ class JobRoutes:
         return json_response(self._backend.describe_job(request, record))
 
     async def cancel(self, request: Request) -> Response:
-        """``DELETE /api/preview/jobs/{jobId}``: cancels a job that has not ended."""
+        """``DELETE /api/preview/jobs/{jobId}``: cancels a job; with ``?bundle=1`` deletes it and its bundle."""
         query = RequestParams.from_query(request.query_params)
-        reason = query.reason()
+        reason, project_id = query.reason(), query.text("project", max_length=100)
+        deletes = query.flag("bundle")
         query.raise_violations()
-        job_id = request.path_params["jobId"]
+        if deletes:
+            return await self._delete(request, project_id, reason)
+        caller, job_id = caller_of(request), request.path_params["jobId"]
+        require_permission(caller, Permission.SUBMIT)
         async with self._backend.redis_permit():
             before = await self._backend.queue.cancel(
                 job_id,
                 who=self._backend.operator(request),
                 reason=reason,
-                projects=caller_of(request).projects,
+                projects=_narrowed(caller, project_id),
             )
         return json_response({"jobId": job_id, "status": "cancelled", "was": before.value})
+
+    async def _delete(self, request: Request, project_id: str | None, reason: str) -> Response:
+        caller = caller_of(request)
+        require_permission(caller, Permission.OPERATE)
+        async with self._backend.redis_permit(timeout_s=DELETION_TIMEOUT_S):
+            deleted = await delete_job(
+                self._backend.queue,
+                self._backend.store,
+                request.path_params["jobId"],
+                who=self._backend.operator(request),
+                reason=reason,
+                project_id=project_id,
+                projects=caller.projects,
+            )
+        return json_response(deleted.as_json())
 
     async def _validate(self, raw: bytes) -> Payload:
         def check() -> Payload:
@@ -78,3 +115,11 @@ class JobRoutes:
         if len(raw) < _THREAD_FROM_BYTES:
             return check()
         return await self._backend.validate_in_thread(check)
+
+
+def _narrowed(caller: Caller, project_id: str | None) -> frozenset[str] | None:
+    """The projects of the caller, or the one that the request names, if it is among them."""
+    if project_id is None:
+        return caller.projects
+    named = frozenset((project_id,))
+    return named if caller.projects is None else named & caller.projects

@@ -26,6 +26,7 @@ from previewops.contract import ParsedLine, Payload, parse_lines, validate
 from previewops.contract.violations import shorten_report
 from previewops.errors import InvalidPayload, PreviewopsError, RedisUnavailable, Violation
 from previewops.queue.queue import Receipt
+from previewops.queue.submit_options import SubmitOptions
 
 MAX_LINES = 10_000
 CHUNK_LINES = 100
@@ -40,8 +41,10 @@ MAX_LINE_VIOLATIONS = 10
 _LineResult = tuple[int, Receipt | PreviewopsError]
 
 
-async def submit_lines(backend: ApiBackend, request: Request) -> Response:
+async def submit_lines(backend: ApiBackend, request: Request, options: SubmitOptions) -> Response:
     """Responds with 200 and one line per payload: line number, status of a single submit, job or problem.
+
+    ``options`` are those of every job.
 
     Raises:
         BodyTooLarge: the batch exceeds the limit of lines or bytes.
@@ -56,7 +59,7 @@ async def submit_lines(backend: ApiBackend, request: Request) -> Response:
             raise BodyTooLarge(f"batch: found {count} lines, allowed {MAX_LINES}", hint="split the batch")
         bill = bill_of(request)
         bill.charge(size_bytes=len(raw), lines=count)
-        batch = _Batch(backend, caller_of(request), raw, bill)
+        batch = _Batch(backend, caller_of(request), raw, bill, options)
         first = await batch.next()
         for _, result in first:
             if isinstance(result, RedisUnavailable | Overloaded):
@@ -77,10 +80,13 @@ async def _stream_result_lines(batch: _Batch, first: list[_LineResult]) -> Async
 class _Batch:
     """Lines of one batch, processed in chunks."""
 
-    def __init__(self, backend: ApiBackend, caller: Caller, raw: bytes, bill: Bill) -> None:
+    def __init__(
+        self, backend: ApiBackend, caller: Caller, raw: bytes, bill: Bill, options: SubmitOptions
+    ) -> None:
         self._backend = backend
         self._caller = caller
         self._bill = bill
+        self._options = options
         self._stream = BytesIO(raw)
         self._lines = parse_lines(self._stream)
         self._valid = 0
@@ -101,7 +107,10 @@ class _Batch:
             async with self._backend.redis_permit():
                 results: list[Receipt | PreviewopsError] = list(
                     await self._backend.queue.submit_many(
-                        payloads, invalid=invalid, quotas=[self._caller.quota] * len(payloads)
+                        payloads,
+                        invalid=invalid,
+                        quotas=[self._caller.quota] * len(payloads),
+                        options=[self._options] * len(payloads),
                     )
                 )
         except (RedisUnavailable, Overloaded) as error:

@@ -71,6 +71,8 @@ def parse_tokens(text: str) -> NamedTokens:
         # The message of the parser may quote the line.
         where = re.search(r"\(at [^()]{1,60}\)$", str(error))
         raise TokensInvalid(f"found text that is not TOML {where[0] if where else ''}".rstrip()) from None
+    except RecursionError:
+        raise TokensInvalid("found values nested too deeply, allowed one token a line") from None
     if len(entries) > MAX_TOKENS:
         raise TokensInvalid(f"found {len(entries)} tokens, allowed {MAX_TOKENS}")
     callers: dict[bytes, tuple[bytes, Caller]] = {}

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from previewops import errors
 from previewops.api.errors import ApiError, PathNotFound
 from previewops.errors import PreviewopsError, Violation
+from previewops.queue.due_time import InvalidDueTime
 from previewops.stores.asset_drafts import AssetDigestMismatch, AssetKindUnsupported, AssetTooLarge
 
 MEDIA_TYPE = "application/problem+json"
@@ -26,6 +27,7 @@ STATUS_BY_ERROR: dict[type[PreviewopsError], int] = {
     errors.InvalidPayload: 422,
     errors.JobIdMismatch: 422,
     errors.UsageError: 400,
+    InvalidDueTime: 422,
     errors.JobNotFound: 404,
     errors.BundleNotFound: 404,
     errors.ArtifactNotFound: 404,
@@ -78,6 +80,7 @@ _TITLES = {
     "foreign-key": "The queue's data is damaged",
     "newer-layout": "A newer version wrote the queue's data",
     "bad-parameter": "Invalid query parameter",
+    "invalid-due-time": "The earliest start is invalid",
     "bad-form": "Invalid request body",
     "batch-stopped": "Most lines of the batch are invalid",
     "no-such-path": "Unknown path",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -39,6 +40,7 @@ class QueueRoutes:
         self._backend = backend
         self._thresholds = thresholds
         self._legacy = legacy
+        self._ping: asyncio.Task[None] | None = None
 
     async def stats(self, request: Request) -> Response:
         """``GET /api/preview/queue/metrics``: the same as ``stats --json``."""
@@ -86,10 +88,19 @@ class QueueRoutes:
         return json_response({"status": "alive"})
 
     async def ready(self, request: Request) -> Response:
-        """``GET /readyz``: Redis responds, so jobs can be accepted."""
+        """``GET /readyz``: Redis responds, so jobs can be accepted.
+
+        Requests that wait share one call: probes have no rate limit and need no token.
+        """
+        if self._ping is None or self._ping.done():
+            self._ping = asyncio.create_task(self._ping_redis(), name="readyz")
+        await asyncio.wait([self._ping])
+        self._ping.result()
+        return json_response({"status": "ready"})
+
+    async def _ping_redis(self) -> None:
         async with self._backend.redis_permit():
             await self._backend.redis.ping()
-        return json_response({"status": "ready"})
 
     async def _pause_or_resume(
         self, request: Request, command: Callable[..., Awaitable[PauseState]]

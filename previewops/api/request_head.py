@@ -23,6 +23,9 @@ _HOST = re.compile(
     r"(?P<name>\[(?P<ipv6>[0-9A-Fa-f:.]{2,45})\]|[A-Za-z0-9._~%!$&'()*+,;=-]{0,255})(?::(?P<port>[0-9]{0,5}))?"
 )
 _MAX_PORT = 65_535
+_OWS = " \t"
+"""White space around a value. ``str.strip`` also removes a no-break space, which parser and proxies do not: they
+would not see the coding that this module reads."""
 _SINGLE = (
     b"authorization",
     b"content-type",
@@ -59,12 +62,12 @@ _CLOSE = (("Connection", "close"),)
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:
-    return [value.decode("latin-1").strip() for own, value in scope["headers"] if own == name]
+    return [value.decode("latin-1").strip(_OWS) for own, value in scope["headers"] if own == name]
 
 
 def _members(values: list[str]) -> list[str]:
     """Returns the members of a list header in lower case; empty members are ignored."""
-    return [part for member in ",".join(values).split(",") if (part := member.strip().lower())]
+    return [part for member in ",".join(values).split(",") if (part := member.strip(_OWS).lower())]
 
 
 def _check_host(values: list[str], *, required: bool) -> None:

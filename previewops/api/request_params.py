@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from previewops.contract.violations import shorten_report
 from previewops.errors import InvalidPayload, Violation
 from previewops.formatting import parse_age_ms
 from previewops.message_formatting import describe_value, escape_unprintable, json_pointer, shorten
+from previewops.queue.due_time import DueTime
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -26,8 +28,13 @@ _MAX_UTF8_BYTES = 4
 MAX_REASON_LENGTH = 500
 MAX_TEXT_LENGTH = 500
 MAX_AGE_LENGTH = 6
+MAX_DUE_TIME_LENGTH = 40
 MAX_VIOLATIONS = 100
 """Maximum number of violations in one response; one more counts the others."""
+
+
+_UNESCAPED_PLUS = re.compile(r"\A |(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}\Z)")
+"""The places of a time at which a space is a + that was not escaped in the query."""
 
 
 class RequestParams:
@@ -91,6 +98,21 @@ class RequestParams:
         if value is not None and not isinstance(value, bool):
             self.add_violation(name, "type", "must be true or false", "true or false")
         return value is True
+
+    def flag(self, name: str) -> bool:
+        """Returns a boolean of a query; False if it is missing."""
+        return self.choice(name, ("1", "true", "0", "false")) in ("1", "true")
+
+    def due_time(self, name: str, now_ms: int) -> DueTime | None:
+        """Returns the earliest start of a job; None if it is missing. ``now_ms`` bounds it.
+
+        Raises:
+            InvalidDueTime: it has no zone, or is too far ahead.
+        """
+        text = self.text(name, max_length=MAX_DUE_TIME_LENGTH)
+        if text is None:
+            return None
+        return DueTime.from_source(_UNESCAPED_PLUS.sub("+", text), now_ms=now_ms, name=name)
 
     def integer(self, name: str, *, minimum: int, maximum: int, default: int) -> int:
         """Returns an integer; in a query it is a string of digits."""

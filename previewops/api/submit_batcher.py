@@ -11,13 +11,14 @@ import asyncio
 from previewops.contract import Payload
 from previewops.queue.pending_quota import PendingQuota
 from previewops.queue.queue import Queue, Receipt
+from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
 from previewops.redis_server.connection import redis_errors
 
 MAX_BATCH = 100
 REPLY_TIMEOUT_S = 5.0
 """Time in seconds for one call."""
 
-_Waiting = tuple[Payload, PendingQuota | None, "asyncio.Future[Receipt]"]
+_Waiting = tuple[Payload, PendingQuota | None, SubmitOptions, "asyncio.Future[Receipt]"]
 
 
 class SubmitBatcher:
@@ -35,7 +36,9 @@ class SubmitBatcher:
         self._invalid += count
         self._start()
 
-    async def submit(self, payload: Payload, quota: PendingQuota | None = None) -> Receipt:
+    async def submit(
+        self, payload: Payload, quota: PendingQuota | None = None, options: SubmitOptions = NO_OPTIONS
+    ) -> Receipt:
         """Submits one job.
 
         Raises:
@@ -45,7 +48,7 @@ class SubmitBatcher:
             RedisUnavailable: Redis failed before it confirmed the job.
         """
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._waiting.append((payload, quota, future))
+        self._waiting.append((payload, quota, options, future))
         self._start()
         return await future
 
@@ -72,18 +75,19 @@ class SubmitBatcher:
         try:
             async with redis_errors(self._url), asyncio.timeout(REPLY_TIMEOUT_S):
                 results = await self._queue.submit_many(
-                    [payload for payload, _, _ in batch],
+                    [payload for payload, *_ in batch],
                     invalid=invalid,
-                    quotas=[quota for _, quota, _ in batch],
+                    quotas=[quota for _, quota, *_ in batch],
+                    options=[options for *_, options, _ in batch],
                 )
         except Exception as error:
             # Submits collected during this call fail too, rather than wait for another call.
             batch += self._waiting
             self._waiting, self._invalid = [], 0
-            for _, _, future in batch:
+            for *_, future in batch:
                 _resolve(future, error)
             return
-        for (_, _, future), result in zip(batch, results, strict=True):
+        for (*_, future), result in zip(batch, results, strict=True):
             _resolve(future, result)
 
 

@@ -29,7 +29,14 @@ from previewops.stores.selection import open_assets
 WRITE_BYTES = MIB
 """Bytes of an upload that are written at once, in a thread; the event loop receives as many meanwhile."""
 
-_MEDIA_TYPES = ("application/octet-stream", "image/", "audio/", "video/")
+_MEDIA_TYPES = (
+    "application/octet-stream",
+    "application/pdf",
+    "application/ogg",
+    "image/",
+    "audio/",
+    "video/",
+)
 """Accepted types, or their beginnings. The content decides the kind; a form of another site can send none of them."""
 
 
@@ -87,7 +94,7 @@ class UploadRoutes:
         check_enabled(self._backend.settings)
         _check_media_type(request)
         declared = request.headers.get("content-length", "")
-        size_bytes = int(declared[:18]) if declared.isdigit() else self._max_bytes
+        size_bytes = int(declared) if declared.isdigit() else self._max_bytes
         if size_bytes > self._max_bytes:
             raise too_large(f"{size_bytes} bytes", self._max_bytes)
         address = request.client.host if request.client else ""

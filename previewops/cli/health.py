@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.output import OutputClosed, print_json, print_out
+from previewops.cli.output import (
+    OutputClosed,
+    OutputUnwritable,
+    discard_output,
+    flush,
+    print_err,
+    print_json,
+    print_out,
+)
 from previewops.cli.shared_options import combine_options, json_option
 from previewops.errors import LayoutUnsupported, PreviewopsError, RedisUnavailable, StartupFailed, UsageError
 from previewops.formatting import clean
@@ -33,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class MonitoringCommand(click.Command):
-    """Command that reports its own failures as UNKNOWN, since exit code 2 means CRITICAL to a monitoring system."""
+    """Command that reports its own failures as UNKNOWN: exit codes 1 and 2 are WARNING and CRITICAL to monitoring."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -42,7 +51,17 @@ class MonitoringCommand(click.Command):
             return super().make_context(info_name, args, parent, **extra)
         except click.UsageError as error:
             print_out(unknown_health(error.format_message()).first_line())
-            raise click.exceptions.Exit(int(unknown_health("").status)) from None
+            raise click.exceptions.Exit(int(Status.UNKNOWN)) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            flush(sys.stdout)
+        except OutputUnwritable as error:
+            discard_output()
+            print_err(unknown_health(error.message).first_line())
+            return int(Status.UNKNOWN)
+        return result
 
 
 _threshold_options = combine_options(

@@ -18,8 +18,20 @@ if TYPE_CHECKING:
     from previewops.queue.tolerant_values import UnreadableKeys
 
 
+class NotConfirmed(PreviewopsError):
+    """The operator did not confirm."""
+
+    code = "not-confirmed"
+
+
 class OutputClosed(Exception):
     """The reader of our output has closed it. Not an OSError, which would be reported as a Redis failure."""
+
+
+class OutputUnwritable(PreviewopsError):
+    """Standard output or standard error cannot be written, for example to a full disk."""
+
+    code = "output-unwritable"
 
 
 def print_out(lines: str | Iterable[str] = "") -> None:
@@ -35,7 +47,7 @@ def print_status(lines: str | Iterable[str]) -> None:
 
 def print_err(lines: str | Iterable[str]) -> None:
     """Prints notes and errors to standard error. Text that cannot be written is lost: the exit code remains."""
-    with suppress(OutputClosed, PreviewopsError):
+    with suppress(OutputClosed, OutputUnwritable):
         _write(sys.stderr, _cleaned(lines))
 
 
@@ -74,7 +86,7 @@ def _write(stream: TextIO | None, text: str) -> None:
     try:
         stream.write(text)
     except OSError as error:
-        raise _output_error(error) from error
+        raise output_error(error) from error
 
 
 def flush(stream: TextIO | None) -> None:
@@ -82,20 +94,21 @@ def flush(stream: TextIO | None) -> None:
 
     Raises:
         OutputClosed: the reader has closed it.
-        PreviewopsError: write error.
+        OutputUnwritable: write error.
     """
     if stream is None:
         return
     try:
         stream.flush()
     except OSError as error:
-        raise _output_error(error) from error
+        raise output_error(error) from error
 
 
-def _output_error(error: OSError) -> Exception:
+def output_error(error: OSError) -> OutputClosed | OutputUnwritable:
+    """Returns the error of output that failed with ``error``."""
     if isinstance(error, BrokenPipeError) or is_terminal_gone(error):
         return OutputClosed()
-    return PreviewopsError(f"cannot write the output: {error.strerror or error}")
+    return OutputUnwritable(f"cannot write the output: {error.strerror or error}")
 
 
 def is_terminal_gone(error: OSError) -> bool:

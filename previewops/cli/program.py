@@ -12,17 +12,21 @@ import click
 
 from previewops import __version__
 from previewops.cli.context import Context
+from previewops.cli.error_lines import format_error_lines
 from previewops.cli.lazy_group import LazyCommand, LazyGroup
 from previewops.cli.output import (
     OutputClosed,
+    OutputUnwritable,
     discard_output,
     discard_unwritten_errors,
     flush,
     is_terminal_gone,
+    output_error,
     print_err,
     print_json,
+    print_out,
 )
-from previewops.errors import EXIT_FAILED, InvalidPayload, PreviewopsError, StartupFailed, UsageError
+from previewops.errors import EXIT_FAILED, PreviewopsError, StartupFailed, UsageError
 from previewops.process.init import run_as_init
 
 PROGRAM = "previewops"
@@ -34,13 +38,15 @@ COMMANDS = {
     "up": LazyCommand("previewops.cli.up:up", "Run everything on this machine; --demo submits sample jobs."),
     "submit": LazyCommand("previewops.cli.submit:submit", "Submit jobs from files or standard input."),
     "validate": LazyCommand("previewops.cli.validate:validate", "Report every violation in a payload."),
+    "themes": LazyCommand("previewops.cli.themes:themes", "List themes, and draw samples of them."),
     "render": LazyCommand("previewops.cli.render:render", "Render a payload in this process, without Redis."),
     "status": LazyCommand("previewops.cli.status:status", "Show one job."),
     "jobs": LazyCommand("previewops.cli.jobs:jobs", "List jobs, newest first."),
     "cancel": LazyCommand("previewops.cli.cancel:cancel", "Cancel a job that has not ended."),
+    "delete": LazyCommand("previewops.cli.delete:delete", "Delete jobs for good, with their bundles."),
     "dlq": LazyCommand("previewops.cli.dlq:dlq", "List, show, requeue, discard or export dead letters."),
     "reschedule": LazyCommand(
-        "previewops.cli.reschedule:reschedule", "Change a job's priority, or run it now."
+        "previewops.cli.reschedule:reschedule", "Change a job's priority or earliest start."
     ),
     "events": LazyCommand("previewops.cli.events:events", "List events; --operators: what operators did."),
     "webhooks": LazyCommand("previewops.cli.webhooks:webhooks", "List failed webhooks and send them again."),
@@ -89,7 +95,7 @@ Exit codes: 0 success, 1 failure, 2 usage, 65 invalid payload,
 def _print_version(ctx: click.Context) -> None:
     from previewops.build import build_id
 
-    click.echo(f"{PROGRAM}, version {__version__}, build {build_id()}")
+    print_out(f"{PROGRAM}, version {__version__}, build {build_id()}")
     ctx.exit()
 
 
@@ -195,9 +201,9 @@ def run(args: list[str]) -> int:
     except OutputClosed:
         discard_output()
         return EXIT_BROKEN_PIPE
-    except PreviewopsError as error:  # standard output cannot be written
+    except OutputUnwritable as error:
         discard_output()
-        print_err(_format_error_lines(error))
+        print_err(format_error_lines(error))
         return error.exit_code
     finally:
         discard_unwritten_errors()
@@ -215,22 +221,27 @@ def _invoke(context: Context, args: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         print_err(["", "interrupted"])  # the terminal has echoed ^C
         return EXIT_INTERRUPTED
+    except OutputUnwritable:
+        raise
     except PreviewopsError as error:
-        print_err(_format_error_lines(error))
+        print_err(format_error_lines(error))
         if context.as_json:
             print_json(error.as_json(), indent=None)
         return error.exit_code
     except (BrokenPipeError, OutputClosed):  # BrokenPipeError: from output of click itself
         raise OutputClosed from None
     except Exception as error:
-        if isinstance(error, OSError) and is_terminal_gone(error):
-            raise OutputClosed from None
+        if isinstance(error, OSError):
+            if is_terminal_gone(error):
+                raise OutputClosed from None
+            if _is_of_click(error):
+                raise output_error(error) from None
         _print_unexpected(context, error)
         return EXIT_FAILED
 
 
 def _run_checked(context: Context, args: list[str]) -> int:
-    """Reports missing dependencies (commands import lazily) and arguments that are not UTF-8."""
+    """Reports missing dependencies (commands import lazily), arguments that are not UTF-8, a lost working folder."""
     try:
         return _dispatch(context, args)
     except ImportError as error:
@@ -241,6 +252,21 @@ def _run_checked(context: Context, args: list[str]) -> int:
         if not invalid:
             raise
         raise UsageError(f"an argument is not UTF-8 text: {', '.join(invalid)}") from error
+    except FileNotFoundError as error:
+        if _has_working_folder():
+            raise
+        message = "the working folder was deleted"
+        raise UsageError(
+            message, hint="change to another folder with cd, then run the command again"
+        ) from error
+
+
+def _has_working_folder() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - no path is needed
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _dispatch(context: Context, args: list[str]) -> int:
@@ -254,13 +280,12 @@ def _dispatch(context: Context, args: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _format_error_lines(error: PreviewopsError) -> list[str]:
-    if isinstance(error, InvalidPayload):
-        from previewops.contract import explain
+def _is_of_click(error: OSError) -> bool:
+    """Whether output of click itself failed: the help, or a script for completion."""
+    import traceback
 
-        return explain(error)
-    lines = [f"previewops: {error.message}"]
-    return lines if error.hint is None else [*lines, f"hint: {error.hint}"]
+    modules = {frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)}
+    return error.filename is None and "click.utils" in modules
 
 
 def _print_unexpected(context: Context, error: Exception) -> None:

@@ -11,7 +11,7 @@ import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err, print_out, print_status
-from previewops.cli.shared_options import Age
+from previewops.cli.shared_options import Age, SecondsRange
 from previewops.clock import SystemClock
 from previewops.errors import EXIT_UNREACHABLE
 from previewops.formatting import format_bytes, format_duration, pluralize
@@ -39,7 +39,7 @@ Examples:
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
-    "--every", metavar="S", type=click.FloatRange(0.25, 600), default=1.0, show_default=True,
+    "--every", metavar="S", type=SecondsRange(0.25, 600), default=1.0, show_default=True,
     help="Interval in seconds.",
 )  # fmt: skip
 @click.option(

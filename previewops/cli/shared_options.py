@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from previewops.cli.context import Context
+from previewops.clock import SystemClock
 from previewops.errors import UsageError
 from previewops.formatting import parse_age_ms
+from previewops.queue.due_time import DueTime, InvalidDueTime
 from previewops.queue.filter_query import FilterQuery, UnknownFilterFields, parse_filter
 
 MAX_LISTED = 10_000
@@ -33,6 +36,16 @@ limit_option = click.option(
 reason_option = click.option("--reason", metavar="TEXT", default="", help="Reason; recorded with the event.")
 
 
+class SecondsRange(click.FloatRange):
+    """Number of seconds. Rejects nan, which is neither below nor above any limit."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return seconds
+
+
 class Age(click.ParamType[int]):
     """Duration such as 30s, 15m, 2h or 7d, converted to ms."""
 
@@ -46,6 +59,27 @@ class Age(click.ParamType[int]):
         if ms is None or ms < self._min_ms:
             self.fail(f"found {value!r}, allowed 30s, 15m, 2h, 7d and the like", param, ctx)
         return ms
+
+
+class DueTimeType(click.ParamType[DueTime]):
+    """Date and time with a zone, or a delay such as +2h."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> DueTime:
+        try:
+            return DueTime.from_source(value, now_ms=SystemClock().now_ms())
+        except InvalidDueTime as error:
+            self.fail(f"found {error.found}, allowed {error.allowed}", param, ctx)
+
+
+not_before_option = click.option(
+    "--not-before",
+    "due",
+    metavar="TIME",
+    type=DueTimeType(),
+    help="Earliest start: 2026-12-24T18:00:00+01:00, or a delay: +2h.",
+)
 
 
 def _set_json(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:

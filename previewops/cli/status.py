@@ -7,6 +7,7 @@ import click
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_json, print_out
 from previewops.cli.shared_options import json_option
+from previewops.clock import optional_iso
 from previewops.formatting import (
     format_age,
     format_bytes,
@@ -50,6 +51,7 @@ def format_job(record: JobRecord, now_ms: int) -> list[str]:
             ("priority", record.priority.value),
             ("accepted", format_age(record.accepted_ms, now_ms)),
             ("started", record.claimed_ms and format_age(record.claimed_ms, now_ms)),
+            ("due", optional_iso(record.due_ms)),
             ("ended", record.finished_ms and format_age(record.finished_ms, now_ms)),
             ("progress", _progress(record)),
             ("worker", record.worker),
@@ -59,6 +61,7 @@ def format_job(record: JobRecord, now_ms: int) -> list[str]:
             ("cause", record.cause),
             ("group", record.fingerprint),
             ("bundle", result.get("bundle")),
+            ("readers see", _previous(record, now_ms)),
         ]
     )
     artifacts = result.get("artifacts")
@@ -78,6 +81,12 @@ def _progress(record: JobRecord) -> str | None:
         return None
     phase = f" ({record.phase})" if record.phase else ""
     return f"{record.fraction * 100:.0f} %{phase}"
+
+
+def _previous(record: JobRecord, now_ms: int) -> str | None:
+    if record.previous_ms is None:
+        return None
+    return f"the bundle of the payload before, completed {format_age(record.previous_ms, now_ms)}"
 
 
 def _counts(record: JobRecord) -> str | None:

@@ -10,11 +10,13 @@ from redis.exceptions import RedisError
 from previewops.cli.context import Context, name_default_queue, pass_context, require_queue
 from previewops.cli.output import print_err
 from previewops.cli.payload_files import EXIT_HELP, read_payloads
-from previewops.cli.shared_options import json_option, jsonl_option
+from previewops.cli.shared_options import SecondsRange, json_option, jsonl_option, not_before_option
 from previewops.cli.submitter import SubmitReport, Submitter
 from previewops.errors import UsageError
+from previewops.queue.due_time import DueTime
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
+from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
 from previewops.redis_server.connection import socket_path, socket_url
 from previewops.settings import DEFAULT_DATA_DIR, Settings
 
@@ -26,6 +28,8 @@ Examples:
   previewops submit job.json --import --wait
   previewops submit lesson-1.json lesson-2.json
   generate-jobs | previewops submit --jsonl - --json
+  previewops submit lesson-1.json --replace
+  previewops submit lesson-1.json --not-before 2026-12-24T18:00:00+01:00
 
 """
     + EXIT_HELP
@@ -40,8 +44,10 @@ within --timeout."""
     is_flag=True,
     help="Copy local files of a payload to DATA_DIR/assets or PREVIEW_STORE.",
 )
+@click.option("--replace", is_flag=True, help="Replace the payload of a job with the same jobId.")
+@not_before_option
 @click.option("--wait", is_flag=True, help="Wait until the jobs have ended; show their progress.")
-@click.option("--timeout", metavar="S", type=click.FloatRange(min=0), help="Wait at most S seconds.")
+@click.option("--timeout", metavar="S", type=SecondsRange(min=0), help="Wait at most S seconds.")
 @click.option(
     "--new-queue", is_flag=True, help="Create the queue at the default address if it does not exist."
 )
@@ -54,6 +60,8 @@ def submit(
     *,
     files: tuple[str, ...],
     import_files: bool,
+    replace: bool,
+    due: DueTime | None,
     wait: bool,
     timeout: float | None,
     new_queue: bool,
@@ -63,8 +71,10 @@ def submit(
     """Submit jobs. FILE "-" is standard input; a .jsonl file has one job per line.
 
     Every payload is validated first; an invalid payload does not stop the others. Submitting the same payload
-    again is safe: it is the same job. --import copies the pictures and sounds that a payload names by path
-    (relative to its folder) to where workers find them. --json prints one object per job, on one line.
+    again is safe: it is the same job. With --replace, another payload of the same jobId and projectId takes the
+    place of the old one, in any state of the job; without, it is rejected. --import copies the pictures and sounds
+    that a payload names by path (relative to its folder) to where workers find them. --json prints one object per
+    job, on one line.
 
     Redis is the server of --redis-url or REDIS_URL, else the private server of `up` under DATA_DIR, else
     redis://127.0.0.1:6379, if a worker or an earlier submit has created the queue there.
@@ -76,7 +86,10 @@ def submit(
         _check_asset_roots(settings)
         _note_default_folder(context)
     report = SubmitReport(as_json=as_json, wait=wait)
-    submitter = Submitter(settings, report, import_files, context.asset_policy())
+    options = NO_OPTIONS
+    if replace or due is not None:
+        options = SubmitOptions(context.operator if replace else None, due)
+    submitter = Submitter(settings, report, import_files, context.asset_policy(), options)
 
     async def run(queue: Queue) -> None:
         if context.uses_default_address():

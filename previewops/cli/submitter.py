@@ -23,6 +23,7 @@ from previewops.errors import (
 )
 from previewops.queue.queue import Queue, Receipt, SubmitResult
 from previewops.queue.records import JobRecord
+from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
 from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
 from previewops.states import JobState
@@ -80,10 +81,11 @@ class SubmitReport:
         if self.as_json and not self.wait:
             print_json(self._receipt(receipt.job_id), indent=None)
         elif not self.as_json:
-            known = "" if receipt.new else "  (the same job exists already)"
-            print_out(
-                f"{'accepted' if receipt.new else 'known   '}  {receipt.job_id}  {receipt.state.value}{known}"
-            )
+            note = "" if receipt.new else "  (the same job exists already)"
+            if receipt.replaced is not None:
+                note = f"  (it was {receipt.replaced.value}, with another payload)"
+            word = "known" if not receipt.new else "replaced" if receipt.replaced else "accepted"
+            print_out(f"{word:<8}  {receipt.job_id}  {receipt.state.value}{note}")
             if receipt.hint is not None:
                 print_err(f"{source}: {receipt.hint}")
 
@@ -125,6 +127,7 @@ class Submitter:
     report: SubmitReport
     import_files: bool
     policy: AssetPolicy
+    options: SubmitOptions = NO_OPTIONS
     _outage: RedisUnavailable | None = None
     _invalid: int = 0
     _assets: AssetStore | None = None
@@ -167,7 +170,7 @@ class Submitter:
                     self.report.add_accepted(source, result)
 
     async def _submit_batch(self, queue: Queue, payloads: list[Payload], invalid: int) -> list[SubmitResult]:
-        call = partial(queue.submit_many, payloads, invalid=invalid)
+        call = partial(queue.submit_many, payloads, invalid=invalid, options=[self.options] * len(payloads))
         if not self._has_submitted:
             return await call()
         return await retry_during_outage(call, print_err, "the rest is not submitted yet")

@@ -12,7 +12,7 @@ import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import print_err
-from previewops.cli.shared_options import theme_option
+from previewops.cli.shared_options import SecondsRange, theme_option
 from previewops.cli.terminal_check import check_terminal
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Examples:
 @click.option(
     "--refresh",
     metavar="S",
-    type=click.FloatRange(0.25, 60),
+    type=SecondsRange(0.25, 60),
     help="Polling interval in seconds [1; replay 0.5]; + and - change it.",
 )
 @click.option(

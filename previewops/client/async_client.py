@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,10 +15,13 @@ from typing import BinaryIO, TypeAlias
 from redis.exceptions import RedisError
 
 from previewops.client import arguments
+from previewops.client.arguments import BadArgument
 from previewops.client.errors import JobCancelled, JobFailed, WaitTimeout
 from previewops.client.payload_source import PayloadSource, load_payload
 from previewops.client.results import JobResult, Progress
 from previewops.client.uploads import upload_asset
+from previewops.clock import SystemClock
+from previewops.contract import Payload
 from previewops.disclosure import redact_url
 from previewops.errors import (
     InvalidPayload,
@@ -31,9 +34,11 @@ from previewops.errors import (
     UsageError,
     WrongState,
 )
+from previewops.queue.due_time import NOW, DueTime, DueTimeSource
 from previewops.queue.job_links import JobLinks, job_links, open_signer, upload_link
 from previewops.queue.queue import Queue, Receipt
 from previewops.queue.records import JobRecord
+from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
 from previewops.redis_server.connection import (
     connect,
     redis_errors,
@@ -42,9 +47,11 @@ from previewops.redis_server.connection import (
 from previewops.redis_server.failures import unavailable_reason
 from previewops.settings import Settings
 from previewops.signed_links import LinkSigner
-from previewops.states import JobState
+from previewops.states import JobState, Priority
+from previewops.stores.job_deletion import DeletedJob, delete_job
 from previewops.stores.port import Artifact
 from previewops.stores.selection import open_store
+from previewops.tasks import cancel_and_wait
 
 SubmitError: TypeAlias = (
     InvalidPayload | JobConflict | QueueFull | QuotaExceeded | RecordUnreadable | UsageError
@@ -59,6 +66,11 @@ POLL_INTERVAL_S = 0.5
 MAX_REDIS_OUTAGE_S = 60.0
 """Time in seconds that a wait continues while Redis is unavailable."""
 _RETRY_INTERVAL_S = 0.2
+
+BATCH_PAYLOADS = 500
+"""Payloads of submit_many that are validated while Redis stores those before them."""
+YIELD_PAYLOADS = 25
+"""Payloads that are validated until the event loop runs again."""
 
 COUNT_TIMEOUT_S = 1.0
 """Time in seconds that an invalid submit waits for Redis to count it."""
@@ -135,8 +147,23 @@ class AsyncClient:
         """
         return await asyncio.to_thread(upload_asset, source, self.settings)
 
-    async def submit(self, payload: PayloadSource, *, upload: bool = False) -> Receipt:
+    async def submit(
+        self,
+        payload: PayloadSource,
+        *,
+        upload: bool = False,
+        replace: bool = False,
+        not_before: DueTimeSource | None = None,
+    ) -> Receipt:
         """Submits one job. ``new`` of the receipt is False if the same job already existed.
+
+        With ``replace``, another payload of a known jobId takes the place of the old one, in any state of the job:
+        ``replaced`` of the receipt is that state. A running attempt stops, and readers see the bundle of a completed
+        job until the new one is published. The same payload changes nothing. The projectId stays.
+
+        ``not_before`` is the earliest start: a ``datetime`` with a zone or such a text (RFC 3339), or a
+        ``timedelta`` or a delay such as "+2h" from now; up to 366 days ahead. The job is delayed until then. It does
+        not delay a job that exists already with the same payload: use ``reschedule``.
 
         With ``upload``, files that the payload names by path are stored first, and the job names the stored ones.
         Paths are relative to the payload's file, or to the current folder.
@@ -147,34 +174,78 @@ class AsyncClient:
             QueueFull: PREVIEW_QUEUE_MAX jobs are waiting; try again later.
             RecordUnreadable: the stored record of the same job is damaged.
             UsageError: the file cannot be read.
+            InvalidDueTime: ``not_before`` has no zone, or is too far ahead.
             ImportFailed, StoreUnavailable, StoreRejected: with ``upload``, a file cannot be stored.
         """
-        (result,) = await self.submit_many([payload], upload=upload)
+        (result,) = await self.submit_many([payload], upload=upload, replace=replace, not_before=not_before)
         if isinstance(result, PreviewopsError):
             raise result
         return result
 
     async def submit_many(
-        self, payloads: Iterable[PayloadSource], *, upload: bool = False
+        self,
+        payloads: Iterable[PayloadSource],
+        *,
+        upload: bool = False,
+        replace: bool = False,
+        not_before: DueTimeSource | None = None,
     ) -> list[Receipt | SubmitError]:
-        """Submits jobs in batches of hundreds. Returns one receipt or error per payload, in order."""
+        """Submits jobs in batches of hundreds. Returns one receipt or error per payload, in order.
+
+        Options are as those of ``submit``. One batch is validated while Redis stores the one before. If Redis fails,
+        batches before that stay submitted.
+        """
         arguments.require_list("payloads", payloads)
-        results: list[Receipt | SubmitError | None] = []
-        valid = []
-        for source in payloads:
+        options = NO_OPTIONS
+        if replace or not_before is not None:
+            options = SubmitOptions(self.name if replace else None, self._due(not_before))
+        sources = list(payloads)
+        results: list[Receipt | SubmitError] = []
+        batches = [
+            sources[start : start + BATCH_PAYLOADS] for start in range(0, len(sources), BATCH_PAYLOADS)
+        ]
+        sending: asyncio.Task[list[Receipt | SubmitError]] | None = None
+        try:
+            for batch in batches:
+                loaded = await self._load_batch(batch, upload=upload)
+                if sending is not None:
+                    results += await sending
+                sending = asyncio.create_task(self._submit_batch(loaded, options))
+            if sending is not None:
+                results += await sending
+        finally:
+            if sending is not None:
+                await cancel_and_wait([sending])
+        return results
+
+    async def _load_batch(
+        self, sources: Sequence[PayloadSource], *, upload: bool
+    ) -> list[Payload | InvalidPayload | UsageError]:
+        loaded: list[Payload | InvalidPayload | UsageError] = []
+        for number, source in enumerate(sources):
+            if number % YIELD_PAYLOADS == 0:
+                await asyncio.sleep(0)  # for the batch before, which waits for the event loop
             try:
-                valid.append(await load_payload(source, self.settings, upload=upload))
-                results.append(None)
+                loaded.append(await load_payload(source, self.settings, upload=upload))
             except (InvalidPayload, UsageError) as error:
-                results.append(error)
-        invalid = sum(isinstance(result, InvalidPayload) for result in results)
+                loaded.append(error)
+        return loaded
+
+    async def _submit_batch(
+        self, loaded: Sequence[Payload | InvalidPayload | UsageError], options: SubmitOptions
+    ) -> list[Receipt | SubmitError]:
+        """Submits the payloads of a batch. Returns one receipt or error per element, in order."""
+        valid = [item for item in loaded if isinstance(item, Payload)]
+        invalid = sum(isinstance(item, InvalidPayload) for item in loaded)
         if valid:
             async with self._queue() as queue:
-                submitted = iter(await queue.submit_many(valid, invalid=invalid))
+                submitted = iter(
+                    await queue.submit_many(valid, invalid=invalid, options=[options] * len(valid))
+                )
         else:
             submitted = iter(())
             await self._count(invalid)
-        return [next(submitted) if result is None else result for result in results]
+        return [next(submitted) if isinstance(item, Payload) else item for item in loaded]
 
     async def _count(self, invalid: int) -> None:
         """Counts invalid payloads in Redis; gives up after ``COUNT_TIMEOUT_S``, as their errors are already known."""
@@ -232,6 +303,8 @@ class AsyncClient:
     async def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
         """Returns the files of a completed job's bundle, in the store of this process: PREVIEW_STORE, or DATA_DIR.
 
+        While a replaced payload has not been completed, these are the files of the one before.
+
         Raises:
             JobNotFound: the job has no record.
             WrongState: the job is not completed, or was a dry run.
@@ -240,7 +313,7 @@ class AsyncClient:
             StoreRejected: the module for object stores is not installed.
         """
         record = await self.status(job_id)
-        if record.state is not JobState.COMPLETED or (record.result or {}).get("dryRun"):
+        if not record.has_bundle:
             state = "a dry run" if record.state is JobState.COMPLETED else record.state.value
             raise WrongState(job_id, state, "list the artifacts of", "completed and not a dry run")
         return await asyncio.to_thread(self._store.manifest, record)
@@ -288,6 +361,74 @@ class AsyncClient:
             arguments.require_text("who", who)
         async with self._queue() as queue:
             return await queue.cancel(job_id, who=who or self.name, reason=reason)
+
+    async def delete(
+        self, job_id: str, *, project_id: str | None = None, who: str | None = None, reason: str = ""
+    ) -> DeletedJob:
+        """Deletes a job for good, in any state: record, dead letter, result, events, and its bundle in this store.
+
+        An attempt that ends afterwards publishes nothing. ``project_id`` is needed if the record has expired. Who
+        deleted what, and why, stays recorded. A deletion that raised can be repeated.
+
+        Raises:
+            JobNotFound: there is neither a record nor, with ``project_id``, a bundle.
+            BundleUnreadable: the store cannot be used now; the job is cancelled.
+            WrongState: the job was submitted again and again meanwhile.
+        """
+        arguments.require_text("job_id", job_id)
+        arguments.require_text("reason", reason)
+        for argument, value in (("project_id", project_id), ("who", who)):
+            if value is not None:
+                arguments.require_text(argument, value)
+        async with self._queue() as queue:
+            return await delete_job(
+                queue,
+                self._store,
+                job_id,
+                who=who or self.name,
+                reason=reason,
+                project_id=project_id,
+            )
+
+    async def reschedule(
+        self,
+        job_id: str,
+        *,
+        not_before: DueTimeSource | None = None,
+        now: bool = False,
+        priority: Priority | str | None = None,
+        reason: str = "",
+    ) -> JobState:
+        """Changes the earliest start or the priority of a waiting or delayed job; returns its previous state.
+
+        ``not_before`` is as in ``submit``; ``now`` ends a delay, that of a retry too.
+
+        Raises:
+            JobNotFound: the job has no record.
+            WrongState: the job runs or has ended.
+            InvalidDueTime: ``not_before`` has no zone, or is too far ahead.
+        """
+        arguments.require_text("job_id", job_id)
+        arguments.require_text("reason", reason)
+        if priority is not None and priority not in tuple(Priority):
+            raise BadArgument("priority", repr(priority), ", ".join(Priority))
+        if now and not_before is not None:
+            raise BadArgument("now", "True beside not_before", "one of them")
+        due = NOW if now else self._due(not_before)
+        async with self._queue() as queue:
+            return await queue.reschedule(
+                job_id,
+                priority=None if priority is None else Priority(priority),
+                due=due,
+                who=self.name,
+                reason=reason,
+            )
+
+    @staticmethod
+    def _due(source: DueTimeSource | None) -> DueTime | None:
+        if source is None:
+            return None
+        return DueTime.from_source(source, now_ms=SystemClock().now_ms(), name="not_before")
 
     @asynccontextmanager
     async def _queue(self) -> AsyncIterator[Queue]:

@@ -19,11 +19,13 @@ from previewops.client.background_loop import BackgroundLoop
 from previewops.client.errors import ClientClosed
 from previewops.client.payload_source import PayloadSource
 from previewops.client.results import JobResult, Progress
+from previewops.queue.due_time import DueTimeSource
 from previewops.queue.job_links import JobLinks
 from previewops.queue.queue import Receipt
 from previewops.queue.records import JobRecord
 from previewops.settings import Settings
-from previewops.states import JobState
+from previewops.states import JobState, Priority
+from previewops.stores.job_deletion import DeletedJob
 from previewops.stores.port import Artifact
 
 T = TypeVar("T")
@@ -66,15 +68,29 @@ class Client:
         """Stores a picture or a sound and returns its uri; see ``AsyncClient.upload``."""
         return self._call(self._client.upload(source))
 
-    def submit(self, payload: PayloadSource, *, upload: bool = False) -> Receipt:
+    def submit(
+        self,
+        payload: PayloadSource,
+        *,
+        upload: bool = False,
+        replace: bool = False,
+        not_before: DueTimeSource | None = None,
+    ) -> Receipt:
         """Submits one job; see ``AsyncClient.submit``."""
-        return self._call(self._client.submit(payload, upload=upload))
+        return self._call(self._client.submit(payload, upload=upload, replace=replace, not_before=not_before))
 
     def submit_many(
-        self, payloads: Iterable[PayloadSource], *, upload: bool = False
+        self,
+        payloads: Iterable[PayloadSource],
+        *,
+        upload: bool = False,
+        replace: bool = False,
+        not_before: DueTimeSource | None = None,
     ) -> list[Receipt | SubmitError]:
         """Submits jobs; one receipt or error per payload, in order; see ``AsyncClient.submit_many``."""
-        return self._call(self._client.submit_many(payloads, upload=upload))
+        return self._call(
+            self._client.submit_many(payloads, upload=upload, replace=replace, not_before=not_before)
+        )
 
     def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobResult:
         """Waits until a job has ended and returns its result; see ``AsyncClient.wait``."""
@@ -111,6 +127,26 @@ class Client:
     def cancel(self, job_id: str, *, who: str | None = None, reason: str = "") -> JobState:
         """Cancels a job that has not ended; see ``AsyncClient.cancel``."""
         return self._call(self._client.cancel(job_id, who=who, reason=reason))
+
+    def delete(
+        self, job_id: str, *, project_id: str | None = None, who: str | None = None, reason: str = ""
+    ) -> DeletedJob:
+        """Deletes a job for good, with its bundle; see ``AsyncClient.delete``."""
+        return self._call(self._client.delete(job_id, project_id=project_id, who=who, reason=reason))
+
+    def reschedule(
+        self,
+        job_id: str,
+        *,
+        not_before: DueTimeSource | None = None,
+        now: bool = False,
+        priority: Priority | str | None = None,
+        reason: str = "",
+    ) -> JobState:
+        """Changes the earliest start or the priority of a waiting or delayed job; see ``AsyncClient.reschedule``."""
+        return self._call(
+            self._client.reschedule(job_id, not_before=not_before, now=now, priority=priority, reason=reason)
+        )
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         with self._lock:

@@ -122,10 +122,14 @@ class _Copier:
                 found = f"{json_type_name(key)} as a name"
                 self._reject(Violation(json_pointer(path), "not-json-value", message, found, allowed))
                 continue
-            if not fits_in_pointer(key) and re.search(_SURROGATE, key):
+            if not key.isascii() and not fits_in_pointer(key) and re.search(_SURROGATE, key):
                 message = "has a property whose name contains a lone surrogate"
                 self._reject(_lone_surrogate(json_pointer(path), message, key))
-            copied[str(key)] = self.copy(item, (*path, key))
+            if type(item) is str and item.isascii():  # most values: nothing to check, and no path to build
+                self.values += 1
+                copied[str(key)] = item
+            else:
+                copied[str(key)] = self.copy(item, (*path, key))
         return copied
 
 

@@ -1,4 +1,4 @@
-"""Validates a payload against the JSON Schema, with readable messages. The only module that loads jsonschema."""
+"""Validates payloads and themes against JSON Schemas, with messages. The only module that loads jsonschema."""
 
 from __future__ import annotations
 
@@ -39,9 +39,12 @@ Schema = Mapping[str, Any]
 Description = tuple[str, str, str, str]  # code, message, found and allowed of a violation
 
 
-def schema_violations(payload: object) -> Iterator[Violation]:
-    """Yields the schema violations of ``payload``, a value in plain JSON types, in no particular order."""
-    for error in _validator().iter_errors(payload):  # type: ignore[arg-type]  # any value is allowed
+def schema_violations(payload: object, source: Callable[[], Schema] = schema) -> Iterator[Violation]:
+    """Yields the schema violations of ``payload``, a value in plain JSON types, in no particular order.
+
+    ``source`` returns the schema.
+    """
+    for error in _validator(source).iter_errors(payload):  # type: ignore[arg-type]  # any value is allowed
         path = tuple(error.absolute_path)
         if error.validator == "additionalProperties":
             yield from _unknown_properties(error, path)
@@ -50,7 +53,7 @@ def schema_violations(payload: object) -> Iterator[Violation]:
 
 
 @cache
-def _validator() -> Validator:
+def _validator(source: Callable[[], Schema]) -> Validator:
     formats = FormatChecker(formats=())
     formats.checks("date-time")(lambda value: not isinstance(value, str) or is_rfc3339(value))
     bounded: Callable[..., Validator] = extend(  # type: ignore[no-untyped-call]
@@ -64,8 +67,8 @@ def _validator() -> Validator:
             "required": _required,
         },
     )
-    source = schema()
-    return bounded(_inlined(source, source["$defs"]), format_checker=formats)
+    definitions = source()["$defs"]
+    return bounded(_inlined(source(), definitions), format_checker=formats)
 
 
 def _inlined(node: Any, definitions: Schema) -> Any:
@@ -209,6 +212,7 @@ _DESCRIPTIONS: dict[str, Callable[[Any], Description]] = {
     "format": _describe_format,
     "minLength": _describe_length("min-length", "is empty", "at least {} character", ""),
     "maxLength": _describe_length("max-length", "is too long", "at most {} characters", "characters"),
+    "minItems": _describe_length("min-items", "is empty", "at least {} item", ""),
     "maxItems": _describe_length("max-items", "has too many items", "at most {} items", "items"),
     "minimum": _describe_range,
     "maximum": _describe_range,

@@ -5,29 +5,29 @@ Each function skips members of the wrong type: the schema reports those.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from previewops.contract.limits import (
-    DEFAULT_FORMAT,
     DEFAULT_STEP_MS,
     EVEN_SIDED_FORMATS,
     MAX_FRAME_PX,
     MAX_SIDE_PX,
     MAX_TOTAL_MS,
     MIN_SIDE_PX,
+    MIN_STEP_MS,
     TITLE_CARD_MS,
 )
+from previewops.contract.output_rules import asked_formats, output_violations, parse_resolution
 from previewops.contract.uris import AssetPolicy, DataUri, UriNotAllowed, format_roots, parse_uri
 from previewops.contract.url import InvalidUrl, parse_url
 from previewops.contract_maxima import MAX_ASSETS, MAX_STEPS
 from previewops.errors import Violation
 from previewops.host_patterns import format_hosts
 from previewops.message_formatting import join_names, json_pointer, quote
+from previewops.theme_names import BUILT_IN_THEMES, is_theme_name
 
-_RESOLUTION = r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})"
 _REQUEST = "previewRequest"
 
 Object = dict[str, Any]
@@ -48,19 +48,17 @@ def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator
     yield from _repeated_ids("steps", "step", steps)
     yield from _repeated_ids("assets", "asset", assets)
     yield from _step_references(steps, types)
-    yield from _total_length(steps)
+    yield from _total_length(steps, _playing(assets))
     for index, asset in assets:
         yield from _address(asset.get("uri"), _type_of(asset), (_REQUEST, "assets", index, "uri"), policy)
+        yield from _trim(asset.get("trim"), (_REQUEST, "assets", index, "trim"))
     if isinstance(audio, dict):
         yield from _audio(audio, types, policy)
     yield from _options(request.get("options"))
+    yield from output_violations(request.get("options"), request.get("steps"))
+    yield from _logo(request.get("options"), policy)
+    yield from _theme(request.get("options"), policy)
     yield from _webhook(request.get("options"), policy)
-
-
-def parse_resolution(text: str) -> tuple[int, int] | None:
-    """Parses "WxH" to width and height in pixels; None for other text."""
-    match = re.fullmatch(_RESOLUTION, text)
-    return (int(match[1]), int(match[2])) if match else None
 
 
 def _objects(value: object, most: int) -> list[tuple[int, Object]]:
@@ -122,8 +120,33 @@ def _reference(asset_id: object, wanted: str, assets: _AssetTypes, path: Path) -
         yield Violation(where, "asset-type", message, f"{found}, of type {quote(type_)}", allowed)
 
 
-def _total_length(steps: list[tuple[int, Object]]) -> Iterator[Violation]:
-    durations = (step.get("durationMs", DEFAULT_STEP_MS) for _, step in steps)
+def _playing(assets: list[tuple[int, Object]]) -> set[str]:
+    """Ids of the assets that play."""
+    return {
+        id_ for _, asset in assets if asset.get("play") is True and isinstance(id_ := asset.get("id"), str)
+    }
+
+
+def _least_duration(step: Object, playing: set[str]) -> object:
+    """The duration of a step; how long one lasts that plays is known only when its assets are read."""
+    ids = step.get("assetIds")
+    plays = isinstance(ids, list) and any(
+        isinstance(id_, str) and id_ in playing for id_ in islice(ids, MAX_ASSETS)
+    )
+    return step.get("durationMs", MIN_STEP_MS if plays else DEFAULT_STEP_MS)
+
+
+def _trim(trim: object, path: Path) -> Iterator[Violation]:
+    if not isinstance(trim, dict):
+        return
+    start, end = trim.get("startMs", 0), trim.get("endMs")
+    if isinstance(start, int) and isinstance(end, int) and start >= end:
+        found, allowed = f"startMs {start}, endMs {end}", "endMs after startMs"
+        yield Violation(json_pointer(path), "trim-order", "ends before it starts", found, allowed)
+
+
+def _total_length(steps: list[tuple[int, Object]], playing: set[str]) -> Iterator[Violation]:
+    durations = (_least_duration(step, playing) for _, step in steps)
     total = TITLE_CARD_MS + sum(ms for ms in durations if isinstance(ms, int) and ms > 0)
     if total > MAX_TOTAL_MS:
         message = "take too long together with the title card"
@@ -176,6 +199,24 @@ def _media_type(uri: DataUri, type_: object, path: Path) -> Iterator[Violation]:
         yield Violation(json_pointer(path), "uri-media-type", message, quote(uri.media_type), allowed)
 
 
+def _logo(options: object, policy: AssetPolicy | None) -> Iterator[Violation]:
+    brand = options.get("brand") if isinstance(options, dict) else None
+    logo = brand.get("logo") if isinstance(brand, dict) else None
+    if isinstance(logo, dict):
+        yield from _address(logo.get("uri"), "image", (_REQUEST, "options", "brand", "logo", "uri"), policy)
+
+
+def _theme(options: object, policy: AssetPolicy | None) -> Iterator[Violation]:
+    name = options.get("theme") if isinstance(options, dict) else None
+    if policy is None or policy.themes is None or not isinstance(name, str) or not is_theme_name(name):
+        return  # the schema reports another value
+    names = (*BUILT_IN_THEMES, *policy.themes)
+    if name not in names:
+        allowed = f"{join_names(names)} (PREVIEW_THEMES)"
+        pointer = json_pointer((_REQUEST, "options", "theme"))
+        yield Violation(pointer, "theme-unknown", "is not a theme", quote(name), allowed)
+
+
 def _webhook(options: object, policy: AssetPolicy | None) -> Iterator[Violation]:
     url = options.get("webhook") if isinstance(options, dict) else None
     if not isinstance(url, str) or policy is None or policy.webhook_hosts is None:
@@ -201,7 +242,7 @@ def _webhook(options: object, policy: AssetPolicy | None) -> Iterator[Violation]
 def _options(options: object) -> Iterator[Violation]:
     if not isinstance(options, dict):
         return
-    format_, resolution = options.get("format", DEFAULT_FORMAT), options.get("resolution")
+    formats, resolution = asked_formats(options), options.get("resolution")
     if not isinstance(resolution, str) or (size := parse_resolution(resolution)) is None:
         return
     path = json_pointer((_REQUEST, "options", "resolution"))
@@ -210,6 +251,6 @@ def _options(options: object) -> Iterator[Violation]:
         found = f"{width}x{height} ({width * height} pixels)"
         allowed = f"sides from {MIN_SIDE_PX} to {MAX_SIDE_PX} pixels, at most {MAX_FRAME_PX} pixels in all"
         yield Violation(path, "resolution-bounds", "is out of range", found, allowed)
-    if isinstance(format_, str) and format_ in EVEN_SIDED_FORMATS and (width % 2 or height % 2):
+    if EVEN_SIDED_FORMATS & set(formats) and (width % 2 or height % 2):
         message = "has an odd side, which the format does not support"
         yield Violation(path, "resolution-odd", message, quote(resolution), "even sides")

@@ -81,6 +81,7 @@ class AssetPolicy:
 
     Of ``data_dir``, only its folder for assets may be read. ``shows_roots``: violations list the roots.
     ``webhook_hosts`` are those that a job may name as its receiver; None: the sender of the webhook checks it.
+    ``themes`` are the names that a job may choose beside the built-in ones; None: the worker checks it.
     """
 
     roots: tuple[Path, ...]
@@ -89,6 +90,7 @@ class AssetPolicy:
     shows_roots: bool = True
     buckets: tuple[BucketAddress, ...] = ()
     webhook_hosts: tuple[HostPattern, ...] | None = None
+    themes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "roots", tuple(map(_absolute, self.roots)))

@@ -148,7 +148,7 @@ async def _server_config(redis: Redis, queue_name: str) -> _ServerConfig:
 def _disk_space(folder: Path) -> tuple[int | None, int | None]:
     """Returns the free bytes for this user and the total bytes; None without such a folder."""
     try:
-        stats = os.statvfs(folder)
+        stats = os.statvfs(f"{folder}/")  # fails for a file, whose file system is not the one of bundles
     except OSError:
         return None, None
     return stats.f_bavail * stats.f_frsize, stats.f_blocks * stats.f_frsize

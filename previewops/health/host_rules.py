@@ -165,6 +165,37 @@ def check_host_stores(inputs: HealthInputs) -> Iterable[Check]:
     yield Check("host-stores", status, message, figure, advice)
 
 
+def check_themes(inputs: HealthInputs) -> Iterable[Check]:
+    """Checks that the themes of all workers are valid, and the same on all hosts."""
+    workers = [worker for worker in inputs.workers if worker.themes is not None]
+    themes = [worker.themes for worker in workers if worker.themes is not None]
+    if not any(report.count or report.invalid for report in themes):
+        return
+    figure = pluralize(max(report.count for report in themes), "theme")
+    failing = [worker for worker in workers if worker.themes is not None and worker.themes.invalid]
+    if failing and failing[0].themes is not None:
+        report = failing[0].themes
+        more = f"; {report.invalid - 1} more" if report.invalid > 1 else ""
+        problem = report.problems[0] if report.problems else "invalid"
+        message = f"themes of {_list_hosts(failing)}: {problem}{more}"
+        advice = (
+            "jobs that choose this theme fail: correct the file; `previewops themes` on the host lists all"
+        )
+        yield Check("themes", Status.WARNING, message, figure, advice)
+        return
+    if len({report.digest for report in themes}) > 1:
+        by_digest: dict[str, list[WorkerState]] = defaultdict(list)
+        for worker in workers:
+            by_digest[worker.themes.digest if worker.themes else ""].append(worker)
+        groups = sorted(by_digest.values(), key=lambda members: -len(members))
+        hosts = "; ".join(_list_hosts(members) for members in groups)
+        message = f"workers have different themes: {hosts}"
+        advice = "the same job looks different, or fails: copy the folder PREVIEW_THEMES to all hosts"
+        yield Check("themes", Status.WARNING, message, figure, advice)
+        return
+    yield Check("themes", Status.OK, "all themes are valid, and the same on all hosts", figure)
+
+
 def _list_hosts(workers: Iterable[WorkerState]) -> str:
     """Names the hosts of workers, at most ``_SHOWN_HOSTS``."""
     hosts = sorted({worker.host_label for worker in workers})

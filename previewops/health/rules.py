@@ -12,6 +12,7 @@ from previewops.health.host_rules import (
     check_confinement,
     check_host_stores,
     check_shared_store,
+    check_themes,
     check_versions,
 )
 from previewops.health.inputs import (
@@ -44,6 +45,7 @@ CHECKS = (
     "clocks",
     "shared-store",
     "host-stores",
+    "themes",
     "redis",
     "redis-version",
     "eviction",
@@ -75,6 +77,7 @@ def evaluate(inputs: HealthInputs, thresholds: Thresholds) -> Health:
         *check_clocks(inputs, thresholds),
         *check_shared_store(inputs),
         *check_host_stores(inputs),
+        *check_themes(inputs),
         *_redis(inputs, thresholds),
         *_rejected_commands(inputs),
         *_store(inputs),

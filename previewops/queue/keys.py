@@ -98,6 +98,8 @@ class Keys:
     """Sorted set of webhook messages that failed for good, by time in server ms; the last 10,000."""
     webhook_prefix = _Key(":webhook:", KeyType.HASH)
     """Prefix of a hash per webhook message: job, state, receiver, attempts, last error."""
+    erasures = _Key(":erasures", KeyType.SORTED_SET)
+    """Sorted set of what workers remove from their caches, as JSON, by server ms (``queue/erasures.py``)."""
     workers = _Key(":workers", KeyType.SORTED_SET)
     """Sorted set of worker ids by last heartbeat in server ms."""
     worker_prefix = _Key(":worker:", KeyType.HASH)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from redis.exceptions import ResponseError
 
@@ -25,7 +25,10 @@ from previewops.states import Priority, ScriptResult
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-_CLAIM_WIDTH = 8
+_CLAIM_WIDTH = 9
+
+_RESULTS = {result.value: result for result in ScriptResult}
+_PRIORITIES = {priority.value.encode(): priority for priority in Priority}
 
 WORKER_LOST_FINGERPRINT = fingerprint("WorkerLost", "worker-lost", "")
 """Fingerprint of jobs whose worker was lost, independent of the message."""
@@ -36,6 +39,7 @@ class Claim:
     """One leased job. ``body`` is arq's job record, or None if it is gone. Times are server ms.
 
     ``wait_ms`` is the wait since the job was submitted, became due or was released. It excludes earlier runs.
+    ``ahead``: claimed ahead of a free slot. Until it is reported as started, the loss of its worker counts no crash.
     """
 
     job_id: str
@@ -47,6 +51,7 @@ class Claim:
     crashes: int
     wait_ms: float
     priority: Priority
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,17 @@ class CompletedJob:
     result_json: str
     run_ms: float
     dry_run: bool = False
+
+
+class FinishReply(NamedTuple):
+    """Reply to a finish: one code per job (OK, ALREADY, or STALE if its lease was lost), and the new claims.
+
+    ``paused``: the queue is paused, so jobs that are claimed ahead should not start.
+    """
+
+    codes: list[ScriptResult]
+    claims: tuple[Claim, ...]
+    paused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,28 +158,43 @@ class Leases:
             await asyncio.sleep(wait_s)
             return True
 
-    async def claim(self, max_claims: int) -> ClaimReply:
-        """Claims up to ``max_claims`` jobs; none while the queue is paused."""
+    async def claim(self, max_claims: int, max_ahead: int = 0) -> ClaimReply:
+        """Claims up to ``max_claims`` jobs, and up to ``max_ahead`` ahead; none while the queue is paused."""
+        settings = self._settings
         reply = await self.fast_runner.run(
-            ScriptName.CLAIM, self._worker, self._settings.lease_ms, self._settings.ageing_ms, max_claims
+            ScriptName.CLAIM, self._worker, settings.lease_ms, settings.ageing_ms, max_claims, max_ahead
         )
         return ClaimReply(_claims(reply, 2), _optional(reply[1]))
 
     async def finish(
-        self, completed: Sequence[CompletedJob], max_claims: int
-    ) -> tuple[list[ScriptResult], tuple[Claim, ...]]:
-        """Completes jobs and claims up to ``max_claims`` new ones in the same round trip.
+        self,
+        completed: Sequence[CompletedJob],
+        max_claims: int,
+        *,
+        max_ahead: int = 0,
+        started: Iterable[Claim] = (),
+    ) -> FinishReply:
+        """Completes jobs and claims new ones in the same round trip, as ``claim`` does.
 
-        Returns one code per job (OK, ALREADY, or STALE if its lease was lost) and the claims.
+        ``started`` are claims ahead whose jobs run now.
         """
         settings = self._settings
-        args: list[ScriptArgument] = [self._worker, settings.lease_ms, settings.ageing_ms, max_claims]
+        args: list[ScriptArgument] = [
+            self._worker,
+            settings.lease_ms,
+            settings.ageing_ms,
+            max_claims,
+            max_ahead,
+        ]
         args += (settings.keep_completed, settings.result_ttl_s * 1000, len(completed))
         for job in completed:
             args += (job.claim.job_id, job.claim.token, job.result_json, job.run_ms, int(job.dry_run))
+        for claim in started:
+            args += (claim.job_id, claim.token)
         reply = await self.fast_runner.run(ScriptName.FINISH, *args)
-        end = 1 + len(completed)
-        return [ScriptResult(code) for code in reply[1:end]], _claims(reply, end)
+        end = 2 + len(completed)
+        codes = [_RESULTS[code] for code in reply[2:end]]
+        return FinishReply(codes, _claims(reply, end), paused=reply[1] == 1)
 
     async def retry(
         self,
@@ -223,11 +254,17 @@ class Leases:
 
     async def renew(self, claim: Claim) -> ScriptResult:
         """Renews one lease. The code shows whether the caller still holds it: call this right before publishing."""
-        reply = await self.scripts.run(ScriptName.RENEW, claim.job_id, claim.token, self._settings.lease_ms)
+        reply = await self.fast_runner.run(
+            ScriptName.RENEW, claim.job_id, claim.token, self._settings.lease_ms
+        )
         return ScriptResult(reply)
 
-    async def heartbeat(self, info_json: str, running: Iterable[tuple[Claim, float, str]]) -> HeartbeatReply:
+    async def heartbeat(
+        self, info_json: str, running: Iterable[tuple[Claim, float, str]], ahead: Iterable[Claim] = ()
+    ) -> HeartbeatReply:
         """Reports the worker as alive and renews its leases; ``running`` is (claim, progress 0..1, phase).
+
+        ``ahead`` are claims whose jobs wait for a slot.
 
         A heartbeat that finds a new queue, as after FLUSHALL, raises the data-loss alarm of ``previewops
         health``. Only that heartbeat returns ``previous_born_us``.
@@ -235,6 +272,8 @@ class Leases:
         args: list[ScriptArgument] = [self._worker, info_json, self._settings.lease_ms, self._queue_born]
         for claim, progress, phase in running:
             args += (claim.job_id, claim.token, round(progress, 3), phase)
+        for claim in ahead:
+            args += (claim.job_id, claim.token, "", "")
         reply = await self.scripts.run(ScriptName.HEARTBEAT, *args)
         knew, self._queue_born = self._queue_born, reply[1].decode()
         return HeartbeatReply(
@@ -335,7 +374,8 @@ def _claims(reply: Sequence[Any], start: int) -> tuple[Claim, ...]:
             attempts=int(reply[i + 4]),
             crashes=int(reply[i + 5]),
             wait_ms=float(reply[i + 6]),
-            priority=Priority(reply[i + 7].decode()),
+            priority=_PRIORITIES[reply[i + 7]],
+            ahead=reply[i + 8] == 1,
         )
         for i in range(start, len(reply), _CLAIM_WIDTH)
     )

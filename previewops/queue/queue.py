@@ -23,6 +23,7 @@ from previewops.errors import (
     RecordUnreadable,
     WrongState,
 )
+from previewops.queue.due_time import DueTime
 from previewops.queue.keys import ARQ_JOB_PREFIX, Keys
 from previewops.queue.pending_quota import PendingQuota
 from previewops.queue.records import (
@@ -34,6 +35,7 @@ from previewops.queue.records import (
 )
 from previewops.queue.scripts import ScriptArgument, ScriptName, Scripts
 from previewops.queue.shared_watch import SharedWatch
+from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
 from previewops.redis_server.connection import is_wrong_type
 from previewops.settings import Settings
 from previewops.states import JobState, Priority, ScriptResult
@@ -41,8 +43,12 @@ from previewops.states import JobState, Priority, ScriptResult
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+_STATES = {state.value: state for state in JobState}
 _BATCH_JOBS = 500
 _BATCH_BYTES = 4_000_000
+_EVENTS_PER_CALL = 1_000
+_NO_PROJECT = ("",)
+"""Names no project, as a script argument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +58,14 @@ class Receipt:
     ``new`` is False when an identical job existed already; ``state`` is the job's state at that moment.
     ``free_from_ms`` (server ms) is the latest time at which the record of a completed or cancelled job
     expires, by this process's PREVIEW_RESULT_TTL_S. The id is reusable from then on. None if unknown.
+    ``replaced`` is the state of the job whose payload this one has replaced; None if it replaced none.
     """
 
     job_id: str
     state: JobState
     new: bool
     free_from_ms: int | None = None
+    replaced: JobState | None = None
 
     @property
     def hint(self) -> str | None:
@@ -73,6 +81,8 @@ class Receipt:
     def as_json(self) -> dict[str, Any]:
         """The receipt as JSON, the same on the command line, in the API and in the client."""
         body: dict[str, Any] = {"jobId": self.job_id, "status": self.state.value, "new": self.new}
+        if self.replaced is not None:
+            body["replaced"] = self.replaced.value
         if self.free_from_ms is not None:
             body["freeFrom"] = iso_from_ms(self.free_from_ms)
         if self.hint is not None:
@@ -91,6 +101,42 @@ class PauseState:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A deletion that has begun: the state before, "" without a record, and the project.
+
+    ``token`` is above the fencing tokens of all attempts until then.
+    """
+
+    job_id: str
+    state: str
+    project_id: str
+    token: int
+
+
+@dataclass(slots=True)
+class _Submit:
+    """One submit of a batch. ``compared``: as in ``SubmitOptions.script_argument``."""
+
+    payload: Payload
+    quota: PendingQuota | None
+    options: SubmitOptions
+    compared: bool = False
+
+    def script_arguments(self, *, with_options: bool) -> tuple[ScriptArgument, ...]:
+        payload = self.payload
+        options = (self.options.script_argument(compared=self.compared),) if with_options else ()
+        return (
+            payload.job_id,
+            payload.priority.value,
+            payload.project_id,
+            payload.digest,
+            payload.body,
+            "" if self.quota is None else self.quota.script_argument(),
+            *options,
+        )
+
+
 SubmitResult: TypeAlias = Receipt | JobConflict | QueueFull | QuotaExceeded | RecordUnreadable
 """What became of one of several submits."""
 
@@ -105,7 +151,7 @@ class Queue:
         self._scripts = Scripts(redis, self.keys)
         self._watch = SharedWatch(redis, self.keys.done_channel_prefix, self._records_for_watch)
 
-    async def submit(self, payload: Payload) -> Receipt:
+    async def submit(self, payload: Payload, options: SubmitOptions = NO_OPTIONS) -> Receipt:
         """Submits one job.
 
         Raises:
@@ -113,7 +159,7 @@ class Queue:
             QueueFull: the backlog has reached PREVIEW_QUEUE_MAX.
             RecordUnreadable: the record of the same job is damaged.
         """
-        (result,) = await self.submit_many([payload])
+        (result,) = await self.submit_many([payload], options=[options])
         if isinstance(result, PreviewopsError):
             raise result
         return result
@@ -124,45 +170,51 @@ class Queue:
         *,
         invalid: int = 0,
         quotas: Sequence[PendingQuota | None] | None = None,
+        options: Sequence[SubmitOptions] | None = None,
     ) -> list[SubmitResult]:
         """Submits jobs in batches of hundreds per round trip. Returns one result per payload, in order.
 
         A rejected job does not affect the others. The script counts rejections by reason
         (``previewops.metrics.lifetime_counters.REJECTION_REASONS``). ``invalid`` is the number of submits that the
         caller rejected for breaking the contract; the same round trip counts them. ``quotas`` has the quota of each
-        payload; without it none has one.
+        payload, and ``options`` its options; without them none has any.
         """
         results: list[SubmitResult] = []
         conflicts = 0
-        remaining = iter(quotas or [None] * len(payloads))
+        remaining = zip(
+            quotas or [None] * len(payloads), options or [NO_OPTIONS] * len(payloads), strict=True
+        )
         for batch in _batches(payloads) or [[]]:
             if not batch and not invalid:
                 break
-            limited = list(zip(batch, remaining, strict=False))
-            reply = await self._submit_batch(limited, invalid, conflicts)
+            submits = [_Submit(payload, *next(remaining)) for payload in batch]
+            reply = await self._submit_batch(submits, invalid, conflicts)
             invalid = conflicts = 0
-            for i, (payload, quota) in zip(range(0, len(reply), 3), limited, strict=True):
-                code = ScriptResult(reply[i])
-                state = reply[i + 1].decode("utf-8", "replace")
-                results.append(self._decode_result(payload, quota, code, state, reply[i + 2]))
-                conflicts += code is ScriptResult.COMPARE and isinstance(results[-1], JobConflict)
+            for i, submit in zip(range(0, len(reply), 3), submits, strict=True):
+                result = self._decode_result(submit, reply[i : i + 3])
+                compared = reply[i] == ScriptResult.COMPARE and isinstance(result, JobConflict)
+                if compared and submit.options.replaced_by is not None:
+                    submit.compared = True
+                    result = self._decode_result(submit, await self._submit_batch([submit], 0, 0))
+                else:
+                    conflicts += compared
+                results.append(result)
         if conflicts:  # with a body of a stock arq client, which only Python can compare
             await self._submit_batch([], 0, conflicts)
         return results
 
-    async def _submit_batch(
-        self, batch: Sequence[tuple[Payload, PendingQuota | None]], invalid: int, conflicts: int
-    ) -> list[Any]:
+    async def _submit_batch(self, batch: Sequence[_Submit], invalid: int, conflicts: int) -> list[Any]:
         args: list[ScriptArgument] = [self.settings.queue_max, RENDER_FUNCTION, invalid, conflicts]
-        for payload, quota in batch:
-            args += (payload.job_id, payload.priority.value, payload.project_id, payload.digest, payload.body)
-            args.append("" if quota is None else quota.script_argument())
-        reply: list[Any] = await self._scripts.run(ScriptName.SUBMIT, *args)
+        with_options = any(submit.options is not NO_OPTIONS for submit in batch)
+        for submit in batch:
+            args += submit.script_arguments(with_options=with_options)
+        script = ScriptName.SUBMIT_WITH_OPTIONS if with_options else ScriptName.SUBMIT
+        reply: list[Any] = await self._scripts.run(script, *args)
         return reply
 
-    def _decode_result(
-        self, payload: Payload, quota: PendingQuota | None, code: ScriptResult, state: str, detail: bytes
-    ) -> SubmitResult:
+    def _decode_result(self, submit: _Submit, reply: Sequence[Any]) -> SubmitResult:
+        payload, quota = submit.payload, submit.quota
+        code, state, detail = ScriptResult(reply[0]), reply[1].decode("utf-8", "replace"), reply[2]
         job_id = payload.job_id
         if code is ScriptResult.FULL:
             return QueueFull(job_id, int(detail), self.settings.queue_max)
@@ -175,9 +227,11 @@ class Queue:
         free_from_ms = self._free_from_ms(state, detail) if existing else None
         if code is ScriptResult.CONFLICT:
             return JobConflict(job_id, state, optional_iso(free_from_ms))
-        if state not in tuple(JobState):
+        if state not in _STATES:
             return RecordUnreadable(job_id, self.keys.job_prefix + job_id, f"the state {state[:40]!r}")
-        return Receipt(job_id, JobState(state), code is ScriptResult.OK, free_from_ms)
+        if code is ScriptResult.REPLACED:
+            return Receipt(job_id, _STATES[state], new=True, replaced=JobState(detail.decode()))
+        return Receipt(job_id, _STATES[state], code is ScriptResult.OK, free_from_ms)
 
     def _free_from_ms(self, state: str, ended_ms: bytes) -> int | None:
         if state not in (JobState.COMPLETED, JobState.CANCELLED) or not ended_ms.isdigit():
@@ -272,10 +326,8 @@ class Queue:
             WrongState: the job has already ended.
         """
         ttl_ms = self.settings.result_ttl_s * 1000
-        if projects is not None and not projects:
-            raise JobNotFound(job_id, self.keys.queue)
         code, state = await self._scripts.run(
-            ScriptName.CANCEL, job_id, who, redact(reason), ttl_ms, *(projects or ())
+            ScriptName.CANCEL, job_id, who, redact(reason), ttl_ms, *_project_arguments(projects)
         )
         if code == ScriptResult.NOT_FOUND:
             raise JobNotFound(job_id, self.keys.queue)
@@ -283,12 +335,59 @@ class Queue:
             raise WrongState(job_id, state.decode("utf-8", "replace"), "cancel", "waiting, delayed or active")
         return JobState(state.decode())
 
-    async def reschedule(
-        self, job_id: str, *, priority: Priority | None = None, now: bool = False, who: str, reason: str = ""
-    ) -> JobState:
-        """Changes the priority of a waiting or delayed job; ``now`` ends its delay. Returns the state before.
+    async def begin_deletion(
+        self, job_id: str, *, who: str, reason: str = "", projects: Collection[str] | None = None
+    ) -> Deletion:
+        """Cancels a job that is pending, so that its bundle can be deleted. Its record stays.
 
-        A waiting job keeps its place by age in its new priority.
+        ``projects`` are those whose jobs the caller may delete; None for all.
+        """
+        ttl_ms = self.settings.result_ttl_s * 1000
+        _, state, project, token = await self._scripts.run(
+            ScriptName.BEGIN_DELETION, job_id, who, redact(reason), ttl_ms, *_project_arguments(projects)
+        )
+        return Deletion(
+            job_id, state.decode("utf-8", "replace"), project.decode("utf-8", "replace"), int(token)
+        )
+
+    async def finish_deletion(self, deletion: Deletion, *, who: str, reason: str = "") -> bool:
+        """Deletes all that is stored about a job. Returns False if it was requeued or submitted again meanwhile."""
+        code = await self._scripts.run(
+            ScriptName.FINISH_DELETION, deletion.job_id, deletion.token, deletion.state, who, redact(reason)
+        )
+        if code == ScriptResult.WRONG_STATE:
+            return False
+        await self._delete_events(deletion.job_id)
+        return True
+
+    async def _delete_events(self, job_id: str) -> None:
+        """Deletes the events of a job, which may contain its errors. Those that name an operator stay."""
+        raw_id, after = job_id.encode(), "-"
+        while True:
+            entries = await self.redis.xrange(self.keys.events, min=after, count=_EVENTS_PER_CALL)
+            ids = [
+                event_id
+                for event_id, fields in entries
+                if fields.get(b"job") == raw_id and not fields.get(b"who")
+            ]
+            if ids:
+                await self.redis.xdel(self.keys.events, *ids)
+            if len(entries) < _EVENTS_PER_CALL:
+                return
+            after = f"({entries[-1][0].decode()}"
+
+    async def reschedule(
+        self,
+        job_id: str,
+        *,
+        priority: Priority | None = None,
+        due: DueTime | None = None,
+        who: str,
+        reason: str = "",
+    ) -> JobState:
+        """Changes the priority or the earliest start of a waiting or delayed job. Returns the state before.
+
+        A waiting job keeps its place by age in its new priority. ``due`` in the past ends a delay.
 
         Raises:
             JobNotFound: the job has no record.
@@ -296,7 +395,12 @@ class Queue:
         """
         new = "" if priority is None else priority.value
         code, state = await self._scripts.run(
-            ScriptName.RESCHEDULE, job_id, new, int(now), who, redact(reason)
+            ScriptName.RESCHEDULE,
+            job_id,
+            new,
+            "" if due is None else due.script_argument(),
+            who,
+            redact(reason),
         )
         if code == ScriptResult.NOT_FOUND:
             raise JobNotFound(job_id, self.keys.queue)
@@ -366,6 +470,11 @@ class Queue:
                 ended = await end.wait(pause_s) or ended
 
 
+def _project_arguments(projects: Collection[str] | None) -> tuple[str, ...]:
+    """Returns projects as the last arguments of a script, for which none means all."""
+    return () if projects is None else tuple(projects) or _NO_PROJECT
+
+
 def _unadmitted_record(job_id: str, body: bytes | None, due_ms: float, now: tuple[int, int]) -> JobRecord:
     """Builds the record of a job that no worker has admitted. ``now`` is Redis TIME."""
     payload = extract_payload(body) or {}
@@ -376,6 +485,7 @@ def _unadmitted_record(job_id: str, body: bytes | None, due_ms: float, now: tupl
         b"priority": (priority if priority in tuple(Priority) else Priority.NORMAL).encode(),
         b"project": project.encode("utf-8", "replace"),
         b"accepted": str(int(min(abs(due_ms), MAX_DATE_MS))).encode(),
+        b"due": str(int(min(abs(due_ms), MAX_DATE_MS))).encode(),
     }
     return record_from_redis(job_id, fields, body=body)
 

@@ -18,9 +18,9 @@ RENDER_FUNCTION = "render_preview"
 RECORD_FIELDS = (
     *(b"state", b"priority", b"project", b"accepted", b"claimed", b"finished", b"attempts", b"crashes"),
     *(b"requeues", b"progress", b"phase", b"worker", b"reason", b"class", b"code", b"cause", b"fingerprint"),
-    *(b"order", b"since"),
+    *(b"order", b"since", b"previous", b"due"),
 )
-"""Hash fields that make a record, as lua/include/record.lua lists them."""
+"""Hash fields that make a record, as lua/include/record.lua lists them; the last is from the schedule."""
 
 
 _ATTEMPT_KEYS = ("at", "durationMs", "worker", "kind", "class", "code", "message", "traceback")
@@ -88,7 +88,8 @@ class JobRecord:
     ``history`` has the first and the last attempts of all lives; ``attempts_dropped`` in between are not kept.
     ``queued_ms`` is when it last entered the queue: by its submit, a requeue, the end of a backoff or of a lost
     lease; None if unknown. ``digest`` identifies the payload. It is "" for a job of a stock arq client, and in
-    listings, which have no payload.
+    listings, which have no payload. ``due_ms`` is when a delayed job may start, if it was read. ``previous_ms`` is
+    when the bundle of an earlier payload was completed, which readers see until the job is completed again.
     """
 
     job_id: str
@@ -115,6 +116,15 @@ class JobRecord:
     attempts_dropped: int = 0
     digest: str = ""
     queued_ms: int | None = None
+    due_ms: int | None = None
+    previous_ms: int | None = None
+
+    @property
+    def has_bundle(self) -> bool:
+        """Whether readers see a bundle: of this payload, or of the one that it replaces."""
+        if self.state is JobState.COMPLETED:
+            return (self.result or {}).get("bundle") is not None
+        return self.previous_ms is not None
 
     @property
     def fraction(self) -> float:
@@ -146,6 +156,8 @@ class JobRecord:
             "createdAt": iso_from_ms(self.accepted_ms),
             "startedAt": optional_iso(self.claimed_ms),
             "finishedAt": optional_iso(self.finished_ms),
+            "dueAt": optional_iso(self.due_ms),
+            "previousBundleAt": optional_iso(self.previous_ms),
             "progress": self.fraction,
             "phase": self.phase,
             "worker": self.worker,
@@ -167,12 +179,14 @@ def record_from_reply(job_id: str, reply: Sequence[Any], *, key: str) -> JobReco
     Raises:
         RecordUnreadable: the record is damaged.
     """
-    flat, body, result, attempts, *_, unreadable = reply
+    flat, body, result, attempts, due_ms, *_, unreadable = reply
     if not flat:
         if key in UnreadableKeys.from_reply(unreadable).keys:
             raise RecordUnreadable(job_id, key, "a key of another type")
         return None
     raw = dict(zip(flat[::2], flat[1::2], strict=True))
+    if due_ms is not None:
+        raw[b"due"] = due_ms
     return record_from_redis(job_id, raw, key=key, body=body, result=result, attempts=attempts)
 
 
@@ -228,6 +242,8 @@ def record_from_redis(
         history=parse_history(attempts, key=key, unreadable=collector),
         attempts_dropped=row.integer("attempts_dropped"),
         digest=row.text("digest"),
+        due_ms=row.optional_integer("due") if state is JobState.DELAYED else None,
+        previous_ms=row.optional_integer("previous") if state is not JobState.COMPLETED else None,
         queued_ms=max(row.optional_us("order") or 0, row.optional_us("since") or 0) // 1000 or None,
     )
 

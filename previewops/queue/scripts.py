@@ -39,6 +39,7 @@ class ScriptName(StrEnum):
 
     CHECK_KEYS = auto()
     SUBMIT = auto()
+    SUBMIT_WITH_OPTIONS = auto()
     CLAIM = auto()
     FINISH = auto()
     RETRY = auto()
@@ -51,6 +52,9 @@ class ScriptName(StrEnum):
     RELEASE_UNKNOWN_CLAIMS = auto()
     BUMP_FENCING_TOKEN = auto()
     CANCEL = auto()
+    BEGIN_DELETION = auto()
+    FINISH_DELETION = auto()
+    RECORD_ERASURE = auto()
     RESCHEDULE = auto()
     PAUSE = auto()
     RESUME = auto()

@@ -65,6 +65,9 @@ _CLUSTER = RedisFailure(
     Recovery.NONE,
     "it is a node of a Redis Cluster, which is not supported; use a server without cluster mode",
 )
+_OTHER_PROTOCOL = RedisFailure(
+    Recovery.RECONNECT, "its address leads to a server that does not speak the protocol of Redis"
+)
 
 # Client exceptions by name, because the client is imported late. The client strips the first word of these replies.
 _CLIENT_ERRORS = (
@@ -81,6 +84,7 @@ _CLIENT_ERRORS = (
     ("ClusterDownError", _CLUSTER_DOWN),
     ("TryAgainError", RedisFailure(Recovery.RETRY, "its cluster is moving keys")),
     ("TimeoutError", _TIMEOUT),
+    ("InvalidResponse", _OTHER_PROTOCOL),
 )
 
 # Replies by their first word. A server before 7.0 quotes an error inside a script as "… -WORD text".

@@ -108,6 +108,19 @@ class StoreReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ThemesReport:
+    """The themes of PREVIEW_THEMES on a worker's host. Equal ``digest``: the same themes; "" without any.
+
+    ``invalid`` counts the problems, ``problems`` has the first ones as sentences.
+    """
+
+    count: int
+    digest: str
+    invalid: int
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerState:
     """A worker at its last heartbeat (server ms). ``jobs`` are the ids it is running.
 
@@ -116,7 +129,7 @@ class WorkerState:
     since the previous heartbeat, in percent of one core. ``confined_by`` lists the sandbox layers ("Landlock
     6", "seccomp", "resource limits"), empty if not reported; ``confinement_missing`` the others, each with
     its reason. ``clock_ahead_ms`` is how far its clock is ahead of Redis, minus the heartbeat's latency.
-    ``build`` is "", and ``store`` None, for a worker that does not report it.
+    ``build`` is "", and ``store`` and ``themes`` None, for a worker that does not report it.
     """
 
     worker_id: str
@@ -139,6 +152,7 @@ class WorkerState:
     clock_ahead_ms: int | None = None
     build: str = ""
     store: StoreReport | None = None
+    themes: ThemesReport | None = None
 
     @property
     def full_version(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from previewops.queue.keys import Keys
 from previewops.queue.tolerant_values import StoredFields, UnreadableCollector, parse_score
-from previewops.snapshot.model import StoreReport, WorkerState
+from previewops.snapshot.model import StoreReport, ThemesReport, WorkerState
 
 
 def parse_worker(
@@ -38,6 +38,7 @@ def parse_worker(
         confinement_missing=tuple(str(layer) for layer in info.items("confinementMissing")),
         clock_ahead_ms=None if clock_ms is None else clock_ms - info.integer("atMs", heartbeat_ms),
         store=_parse_store(info, heartbeat_ms),
+        themes=_parse_themes(info),
     )
 
 
@@ -56,4 +57,21 @@ def _parse_store(info: StoredFields, heartbeat_ms: int) -> StoreReport | None:
         problem=store.text("problem"),
         since_ms=max(0, heartbeat_ms - store.integer("forMs")),
         checked_ms=max(0, heartbeat_ms - store.integer("checkedAgoMs")),
+    )
+
+
+def _parse_themes(info: StoredFields) -> ThemesReport | None:
+    """Parses the report of the themes; None from a worker of an earlier version, or if it is damaged."""
+    reported = info.fields.get("themes")
+    if reported is None:
+        return None
+    if not isinstance(reported, dict):
+        info.damaged()
+        return None
+    themes = replace(info, fields=reported)
+    return ThemesReport(
+        count=themes.integer("count"),
+        digest=themes.text("digest"),
+        invalid=themes.integer("invalid"),
+        problems=tuple(str(problem) for problem in themes.items("problems")),
     )

@@ -119,7 +119,11 @@ def _iter_uri_holders(payload: dict[str, Any]) -> Iterator[tuple[str, dict[str, 
     assets = request.get("assets")
     listed = enumerate(assets[:MAX_ASSETS]) if isinstance(assets, list) else ()
     candidates = [(f"/previewRequest/assets/{number}", asset) for number, asset in listed]
-    for pointer, holder in [*candidates, ("/previewRequest/audio", request.get("audio"))]:
+    options = request.get("options")
+    brand = options.get("brand") if isinstance(options, dict) else None
+    logo = brand.get("logo") if isinstance(brand, dict) else None
+    others = [("/previewRequest/audio", request.get("audio")), ("/previewRequest/options/brand/logo", logo)]
+    for pointer, holder in [*candidates, *others]:
         if isinstance(holder, dict) and isinstance(holder.get("uri"), str):
             yield f"{pointer}/uri", holder
 

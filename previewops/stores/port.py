@@ -293,6 +293,22 @@ class BundleStore(Protocol):
             BundleUnreadable: it cannot be removed now.
         """
 
+    def read_manifest(self, project_id: str, job_id: str) -> bytes | None:
+        """Returns the ``container.json`` of a published bundle; None if there is none.
+
+        Raises:
+            BundleUnreadable: it cannot be read now.
+        """
+
+    def erase(self, project_id: str, job_id: str, *, fence: int) -> bool:
+        """Deletes every version of a job's bundle, and files of its attempts. Returns whether there was a bundle.
+
+        Attempts with a token up to ``fence`` can no longer publish.
+
+        Raises:
+            BundleUnreadable: it cannot be deleted now. A repetition is harmless.
+        """
+
     def sweep(self, now_s: float) -> int:
         """Removes what publications of this process have replaced, after a grace. Returns the number of bundles.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -36,6 +37,14 @@ def sweep_staging(data_dir: Path, is_live: Callable[[str], bool]) -> int:
                     entry.unlink(missing_ok=True)
                 removed += 1
     return removed
+
+
+def remove_attempts(data_dir: Path, job_id: str, *, until: int) -> None:
+    """Removes the staging folders of a job's attempts with a token up to ``until``."""
+    for folder in (data_dir / STAGING_FOLDER).glob(f"{glob.escape(job_id)}.*"):
+        token = folder.name.removesuffix(REPLACED_SUFFIX).removeprefix(f"{job_id}.")
+        if token.isascii() and token.isdecimal() and int(token) <= until:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def path_inside(data_dir: Path, *parts: str) -> Path:

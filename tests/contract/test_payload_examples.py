@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 
 from previewops.contract import AssetPolicy, find_violations, parse_payload
 from previewops.contract import json_copy as plain_module
+from previewops.contract import output_rules as outputs_module
 from previewops.contract import semantics as semantics_module
 from previewops.contract import uris as uris_module
 from previewops.contract.schema_validation import _ANNOTATIONS, _DESCRIPTIONS
@@ -22,7 +23,9 @@ from previewops.host_patterns import HostPattern
 from previewops.schemas import example, schema, schema_text
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
-POLICY = AssetPolicy((Path("/srv/previews/assets"),), webhook_hosts=(HostPattern("app.example"),))
+POLICY = AssetPolicy(
+    (Path("/srv/previews/assets"),), webhook_hosts=(HostPattern("app.example"),), themes=("acme",)
+)
 VALID = sorted(path.stem for path in EXAMPLES.glob("*.json"))
 INVALID = sorted(
     f"invalid/{path.stem}" for path in EXAMPLES.glob("invalid/*.json") if ".errors" not in path.name
@@ -110,7 +113,7 @@ def test_every_errors_file_belongs_to_an_example() -> None:
 
 
 def test_full_uses_every_property_of_the_schema() -> None:
-    excluded = {"/previewRequest/audio/uri"}  # assetId is used instead
+    excluded = {"/previewRequest/audio/uri", "/previewRequest/options/outputs"}  # assetId and format instead
     assert property_paths(schema()) - used_paths(example("full")) == excluded
 
 
@@ -151,6 +154,7 @@ CODE_OF_KEYWORD = {
     "format": "format",
     "minLength": "min-length",
     "maxLength": "max-length",
+    "minItems": "min-items",
     "maxItems": "max-items",
     "minimum": "minimum",
     "maximum": "maximum",
@@ -167,7 +171,9 @@ def test_every_schema_keyword_has_a_description_and_an_example() -> None:
 
 def test_every_semantic_code_has_an_example() -> None:
     seen = {item["code"] for name in INVALID for item in expected(name)}
-    assert literal_codes(semantics_module) | literal_codes(uris_module) <= seen
+    assert (
+        literal_codes(semantics_module) | literal_codes(uris_module) | literal_codes(outputs_module) <= seen
+    )
     # JSON text cannot represent these; the unit tests create them from Python values and large ones.
     made_elsewhere = {"not-finite", "not-json-value", "too-large"}
     assert literal_codes(plain_module) - made_elsewhere <= seen

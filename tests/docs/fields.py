@@ -41,6 +41,9 @@ def objects() -> Iterator[tuple[str, str, list[Field]]]:
         ("previewRequest.assets[].focus", definitions["asset"]["properties"]["focus"]),
         ("previewRequest.audio", definitions["audio"]),
         ("previewRequest.options", definitions["options"]),
+        ("previewRequest.options.stepsRange", options["stepsRange"]),
+        ("previewRequest.options.brand", options["brand"]),
+        ("previewRequest.options.brand.logo", options["brand"]["properties"]["logo"]),
         ("previewRequest.options.thumbnails", options["thumbnails"]),
     ):
         yield place, node["description"], fields(node)
@@ -80,6 +83,8 @@ def allowed(entry: Schema) -> str:
 
 
 def _items(entry: Schema) -> str:
+    if "enum" in entry:
+        return f" of {allowed(entry)}"
     return " objects" if entry["type"] == "object" else f", each of {allowed(entry)}"
 
 

@@ -1,11 +1,12 @@
 """Draws the pictures of README.md and docs/rendering-options.md: ``python -m tests.docs.pictures``.
 
 Look at them before they are committed. Those of Japanese, Chinese and emoji need the extra fonts and Debian's
-fonts-noto-color-emoji.
+fonts-noto-color-emoji, that of a brand's font fonts-dejavu.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,10 +26,13 @@ from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.render import render
 from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.render.text.fontconfig import find_fonts
+from previewops.worker.themes.folder import ThemeFolder
 from tests.docs.asset_kinds import write_kinds
 from tests.docs.documents import ROOT
 
 IMAGES = ROOT / "docs" / "images"
+THEMES = ROOT / "examples" / "themes"
+SERIF = Path("/usr/share/fonts/truetype/dejavu/DejaVuSerif.ttf")
 SIDE = 480  # pixels at most of each picture on the page
 FILES = {
     "board": "board.webp",
@@ -43,6 +47,7 @@ FILES = {
     "heic": "photo.heic",
     "jxl": "photo.jxl",
     "clip": "clip.mp4",
+    "game": "game.mp4",
 }
 TITLES = {
     "board": "Before the first move",
@@ -99,6 +104,26 @@ def _enlarged(image: Image.Image) -> Image.Image:
     return cut.resize((2 * cut.width, 2 * cut.height), Image.Resampling.NEAREST)
 
 
+def copies(out: Path) -> Image.Image:
+    """The copies of the second step's frame side by side, at their size."""
+    shown = []
+    for path in sorted((out / "frames").glob("002-*"), key=lambda path: int(path.stem.partition("-")[2])):
+        with Image.open(path) as image:
+            shown.append(image.convert("RGB"))
+    strip = Image.new("RGB", (sum(image.width + 8 for image in shown) - 8, shown[-1].height), "white")
+    left = 0
+    for image in shown:
+        strip.paste(image, (left, 0))
+        left += image.width + 8
+    return strip
+
+
+def contact_sheet(out: Path) -> Image.Image:
+    """The contact sheet."""
+    with Image.open(out / "sheet.png") as image:
+        return _fitted(image.convert("RGB"))
+
+
 def thumbnail(out: Path) -> Image.Image:
     """The thumbnail of the first asset, at its size."""
     with Image.open(min((out / "thumbs").iterdir())) as image:
@@ -118,6 +143,20 @@ def fade(out: Path) -> Image.Image:
     return strip
 
 
+def moments(out: Path) -> Image.Image:
+    """Four moments of the second step, which plays, in two rows."""
+    with av.open(str(out / "animation.mp4")) as container:
+        frames = {frame.time: frame.to_image() for frame in container.decode(video=0)}
+    width, height = (SIDE - 4) // 2, (SIDE - 4) // 2 * 9 // 16
+    sheet = Image.new("RGB", (2 * width + 4, 2 * height + 4), "white")
+    for place in range(4):
+        at_s = 4.1 + 0.9 * place  # behind the title card and the first step
+        shown = frames[max(time for time in frames if time is not None and time <= at_s)]
+        small = shown.resize((width, height), Image.Resampling.LANCZOS)
+        sheet.paste(small, (place % 2 * (width + 4), place // 2 * (height + 4)))
+    return sheet
+
+
 @dataclass(frozen=True, slots=True)
 class Shot:
     """One picture: changes to the second of three steps, options, assets and request, and the part that is shown."""
@@ -128,8 +167,11 @@ class Shot:
     request: Options = field(default_factory=dict)
     titled: bool = False  # whether the assets have titles
     take: Callable[[Path], Image.Image] = second_step
+    fonts: tuple[Path, ...] = ()  # of PREVIEW_FONTS
 
 
+LOGO = {"uri": f"{FOLDER}/logo.svg"}
+ACCENT = {"accent": "#7A1F3D"}
 ONE, TWO, FOUR = ["mill"], ["mill", "flying"], ["board", "placing", "mill", "flying"]
 PICTURES: dict[str, Shot] = {
     "title-card": Shot(
@@ -148,6 +190,20 @@ PICTURES: dict[str, Shot] = {
     "theme-light": Shot({"assetIds": ONE}, {"theme": "light"}),
     "theme-dark": Shot({"assetIds": ONE}, {"theme": "dark"}),
     "background": Shot({"assetIds": ONE}, {"background": "#183A38"}),
+    "theme-named": Shot({"assetIds": ONE}, {"theme": "morris"}),
+    "brand": Shot(
+        {"assetIds": ONE}, {"brand": {"logo": LOGO, **ACCENT, "footer": "Morris Club"}}, take=title_card
+    ),
+    "brand-logo": Shot({"assetIds": ONE}, {"brand": {"logo": LOGO, **ACCENT}}),
+    "brand-logo-dark": Shot({"assetIds": ONE}, {"brand": {"logo": LOGO}, "theme": "dark"}),
+    "brand-accent": Shot({"assetIds": ONE}, {"brand": {"accent": "#FFC400"}}),
+    "brand-font": Shot({"assetIds": ONE}, {"brand": {"font": "DejaVu Serif"}}, fonts=(SERIF,)),
+    "brand-corner": Shot({"assetIds": ONE}, {"brand": {"logo": LOGO, **ACCENT, "corner": "bottom-start"}}),
+    "brand-footer": Shot(
+        {"assetIds": ONE, "layout": "full"},
+        {"brand": {"footer": "© 2026 Morris Club · morris.example"}},
+        assets={"fit": "cover"},
+    ),
     "layout-auto-1": Shot({"assetIds": ["board"]}),
     "layout-auto-3": Shot({"assetIds": ["mill", "men", "flying"]}),
     "layout-auto-0": Shot(),
@@ -166,6 +222,12 @@ PICTURES: dict[str, Shot] = {
         {"assetIds": ["drawing", "rules", "heic", "jxl", "clip"], "layout": "grid"}, titled=True
     ),
     "asset-backing": Shot({"assetIds": ["art", "drawing"]}, {"theme": "dark"}),
+    "playing": Shot(
+        {"assetIds": ["game"], "text": "The clip plays beside its caption."},
+        {"format": "mp4"},
+        assets={"play": True},
+        take=moments,
+    ),
     "portrait": Shot({"assetIds": TWO}, {"resolution": "720x1280"}),
     "square": Shot({"assetIds": TWO}, {"resolution": "720x720"}),
     "small": Shot({"assetIds": TWO}, {"resolution": "320x180"}),
@@ -177,6 +239,10 @@ PICTURES: dict[str, Shot] = {
     "format-gif": Shot({"assetIds": ONE}, {"format": "gif"}, take=detail_of_gif),
     "transition-fade": Shot({"assetIds": ONE}, {"format": "mp4", "transition": "fade"}, take=fade),
     "fps-5": Shot({"assetIds": ONE}, {"format": "mp4", "transition": "fade", "fps": 5}, take=fade),
+    "widths": Shot({"assetIds": ONE}, {"widths": [240, 144, 72]}, take=copies),
+    "steps-range": Shot(
+        {"assetIds": ONE}, {"only": ["sheet"], "stepsRange": {"from": 2, "to": 3}}, take=contact_sheet
+    ),
     "thumbnails": Shot({"assetIds": ONE}, {"thumbnails": True}, take=thumbnail),
     "thumbnails-box": Shot({"assetIds": ONE}, {"thumbnails": {"width": 160, "height": 90}}, take=thumbnail),
     "arabic": Shot(
@@ -252,15 +318,15 @@ def _job(request: dict[str, Any]) -> dict[str, Any]:
     return validate({**ids, "previewRequest": request}).raw
 
 
-def rendered(made: dict[str, Any], root: Path, out: Path) -> Path:
-    """Renders a job with the fonts of this machine; returns the folder of the bundle."""
+def rendered(made: dict[str, Any], root: Path, out: Path, fonts: tuple[Path, ...] = ()) -> Path:
+    """Renders a job with ``fonts`` and those of this machine; returns the folder of the bundle."""
     render(
-        read_storyboard(made),
+        read_storyboard(made, ThemeFolder(THEMES).find(made["previewRequest"])),
         opener=FileAssetOpener((root,)),
         writer=ArtifactWriter(FolderOutput(out), RenderLimits().output_bytes),
         limits=RenderLimits(),
         progress=lambda _share, _word: None,
-        fonts=find_fonts([]),
+        fonts=find_fonts(fonts),
     )
     return out
 
@@ -273,9 +339,10 @@ def main(names: list[str]) -> None:
         root = Path(folder)
         write_assets(root / FOLDER)
         write_kinds(root / FOLDER)
+        shutil.copy(THEMES / "morris" / "logo.svg", root / FOLDER)
         for name, shot in PICTURES.items():
             if not names or name in names:
-                image = shot.take(rendered(payload(shot), root, root / name))
+                image = shot.take(rendered(payload(shot), root, root / name, shot.fonts))
                 image.save(target / f"{name}.webp", quality=82, method=6)
         if not names or MOVING in names:
             shown = rendered(moving(), root, root / MOVING) / "animation.webp"

@@ -167,9 +167,13 @@ def test_json_is_json(document: Path) -> None:
         json.loads(block.text)
 
 
-CONFIGURATION = {"several-hosts.md": ("ini",), "rest-reference.md": ("toml",)}
+CONFIGURATION = {
+    "several-hosts.md": ("ini",),
+    "rest-reference.md": ("toml",),
+    "rendering-options.md": ("toml",),
+}
 """Languages of blocks that the test of one page runs: test_the_page_brings_up_two_hosts,
-test_a_new_token_has_the_line_that_is_shown."""
+test_a_new_token_has_the_line_that_is_shown, test_the_theme_of_the_page_is_the_example_and_valid."""
 
 
 @EACH

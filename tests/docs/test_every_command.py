@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.documents import DOCUMENTS, command_lines
+from tests.docs.documents import DOCUMENTS, ROOT, command_lines
 from tests.docs.sources import definition, gives, leads_to
 from tests.integration.cli_program import Program, ProgramResult, payload, queue_driver
 from tests.integration.up_program import up
@@ -69,7 +69,8 @@ def here(command: Words, folder: Path) -> list[str]:
     host = socket.gethostname()
     arguments = [host if word in HOSTS else word for word in command]
     arguments = [str(folder / Path(word).name) if word.startswith("/") else word for word in arguments]
-    return [*arguments, "--yes"] if command[:2] in (("dlq", "requeue"), ("dlq", "discard")) else arguments
+    asks = command[0] == "delete" or command[:2] in (("dlq", "requeue"), ("dlq", "discard"))
+    return [*arguments, "--yes"] if asks else arguments
 
 
 def beginning(command: Words) -> Words | None:
@@ -111,7 +112,7 @@ async def test_fleet_commands_work_as_shown(tmp_path: Path) -> None:
 
 @pytest.mark.redis
 async def test_all_other_commands_work_as_shown(redis_url: str, tmp_path: Path) -> None:
-    program = Program(tmp_path, redis_url)
+    program = Program(tmp_path, redis_url, {"PREVIEW_THEMES": str(ROOT / "examples" / "themes")})
     program.write("job.json", payload("my-first", project="trial"))
     for name in ("shadow.jsonl", "failed-there.jsonl", "last-week.jsonl"):
         lines = [json.dumps(payload(f"{name[:4]}-{n}", project="canary", dryRun=True)) for n in range(2)]
@@ -130,7 +131,8 @@ async def run_as_shown(program: Program, redis_url: str, arguments: list[str]) -
         await driver.redis.flushall()
         if arguments[0] == "submit":
             return await asyncio.to_thread(submitted, program, arguments)
-        if arguments[0] == "cancel":
+        (program.folder / "data").mkdir(exist_ok=True)
+        if arguments[0] in ("cancel", "reschedule"):
             await driver.submit(payload(arguments[1]))
         else:
             await driver.heartbeat()

@@ -11,7 +11,7 @@ import pytest
 
 from previewops import contract
 from previewops.cli import program
-from previewops.contract import explain, semantics, uris
+from previewops.contract import explain, output_rules, semantics, uris
 from previewops.errors import EXIT_INVALID
 from previewops.stores import asset_import
 from tests.contract.test_payload_examples import CODE_OF_KEYWORD
@@ -57,7 +57,8 @@ def test_every_code_of_the_contract_has_an_example_that_gives_it() -> None:
 def test_every_rule_beyond_the_schema_is_listed() -> None:
     listed = [code for _, code in table(DOCUMENT, "## Rules beyond the schema")]
     assert len(set(listed)) == len(listed)
-    assert set(listed) == codes_in(module_path(semantics)) | codes_in(module_path(uris))
+    modules = (semantics, output_rules, uris)
+    assert set(listed) == set().union(*(codes_in(module_path(module)) for module in modules))
 
 
 def test_every_error_of_an_import_is_listed() -> None:
@@ -78,6 +79,9 @@ def test_each_command_prints_the_documented_output(
     monkeypatch.setenv("PREVIEW_ASSET_ROOTS", ROOTS)
     monkeypatch.setenv("PREVIEW_WEBHOOK_HOSTS", WEBHOOK_HOST)
     monkeypatch.delenv("PREVIEW_ASSET_HOSTS", raising=False)
+    monkeypatch.setenv("PREVIEW_THEMES", "themes")
+    Path("themes").mkdir()
+    Path("themes/acme.toml").touch()
     # No server listens there: the program rejects the payload without a request.
     monkeypatch.setenv("REDIS_URL", f"unix://{tmp_path}/nobody.sock")
     Path("job.json").write_bytes(example.content())

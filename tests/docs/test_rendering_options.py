@@ -20,7 +20,9 @@ from previewops.worker.render.decode.memory import (
     bytes_per_pixel,
     jpeg_bytes,
 )
+from previewops.worker.render.layout.brand_boxes import SMALLEST_FOOTED
 from previewops.worker.render.limits import MIB, RenderLimits
+from previewops.worker.themes.theme_file import MAX_LOGO_BYTES, read_theme
 from tests.docs.codes import codes_of_the_program, uses_of
 from tests.docs.documents import ROOT, links, section, spans, table
 from tests.docs.fields import objects
@@ -29,6 +31,7 @@ from tests.docs.pictures import IMAGES, MOVING, PICTURES, SIDE
 DOCUMENT = ROOT / "docs" / "rendering-options.md"
 PLACES = {
     "options": "previewRequest.options",
+    "options.brand": "previewRequest.options.brand",
     "steps[]": "previewRequest.steps[]",
     "assets[]": "previewRequest.assets[]",
     "audio": "previewRequest.audio",
@@ -89,6 +92,15 @@ def test_every_picture_is_shown_and_small() -> None:
     for path in (IMAGES / "rendering").iterdir():
         with Image.open(path) as image:
             assert max(image.size) <= SIDE
+
+
+def test_the_theme_of_the_page_is_the_example_and_valid() -> None:
+    path = ROOT / "examples" / "themes" / "morris.toml"
+    page = DOCUMENT.read_text("utf-8")
+    assert f"```toml\n{path.read_text('utf-8')}```" in page
+    assert read_theme(path).problems == ()
+    assert f"at most {MAX_LOGO_BYTES} bytes" in page
+    assert f"below {SMALLEST_FOOTED} pixels" in page
 
 
 def test_every_limit_is_listed_with_its_default_and_its_code() -> None:

@@ -32,9 +32,12 @@ from previewops.snapshot.model import Snapshot
 from previewops.snapshot.reader import SnapshotReader
 from previewops.states import JobState
 from previewops.stores.objects.store import ObjectStore
+from tests.fault.process_template import ForkedProcess, can_be_forked, process_template
 
 PROJECT = "faults"
 PATIENCE_S = 60.0
+
+MODULE = "tests.fault.worker_under_test"
 
 LEDGER = "PREVIEW_FAULT_LEDGER"
 """Variable that names a file; each check adds a line to it, for tests/fault/report.py."""
@@ -61,14 +64,19 @@ def payload(job_id: str, *, dry_run: bool = False, **faults: Any) -> dict[str, A
 class WorkerUnderTest:
     """A worker process with its log."""
 
-    def __init__(self, environ: dict[str, str], log: Path, name: str, *, prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, environ: dict[str, str], log: Path, name: str, *, prefix: Sequence[str] = (), fork: bool = True
+    ) -> None:
+        """Starts the worker, as a fork of the template where that makes no difference unless ``fork`` is False."""
         self.name = name
         self.log = log
+        self.process: subprocess.Popen[bytes] | ForkedProcess
         with log.open("ab") as out:
+            if fork and not prefix and can_be_forked(environ):
+                self.process = process_template().start(MODULE, name, env=environ, log=out)
+                return
             self.process = subprocess.Popen(
-                die_with_parent_argv(
-                    [*prefix, sys.executable, "-m", "tests.fault.worker_under_test", name], signal.SIGKILL
-                ),
+                die_with_parent_argv([*prefix, sys.executable, "-m", MODULE, name], signal.SIGKILL),
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -155,12 +163,20 @@ class Cluster:
         await self.redis.aclose()
 
     def start_worker(
-        self, *, prefix: Sequence[str] = (), env: dict[str, str] | None = None, url: str | None = None
+        self,
+        *,
+        prefix: Sequence[str] = (),
+        env: dict[str, str] | None = None,
+        url: str | None = None,
+        fork: bool = True,
     ) -> WorkerUnderTest:
-        """Starts a worker: under the command ``prefix``, with further variables, with another Redis address."""
+        """Starts a worker: under the command ``prefix``, with further variables, with another Redis address.
+
+        With ``fork=False`` it is a program of its own rather than a fork of the template.
+        """
         name = f"worker-{len(self.workers) + 1}"
         environ = {**self._environ(), "REDIS_URL": url or self.url, **(env or {})}
-        worker = WorkerUnderTest(environ, self.folder / f"{name}.log", name, prefix=prefix)
+        worker = WorkerUnderTest(environ, self.folder / f"{name}.log", name, prefix=prefix, fork=fork)
         self.workers.append(worker)
         return worker
 

@@ -17,12 +17,12 @@ SERVER = "192.0.2.254"
 
 def run(*command: str) -> None:
     """Runs a system tool; its output is in the failure."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
 
 
 def _works(*command: str) -> bool:
-    return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
+    return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
 
 
 def no_network_namespaces() -> str | None:

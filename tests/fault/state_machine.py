@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 WORKERS = 3
 END_PATIENCE_S = 300.0
+LEAST_STEPS = 60
+"""On a busy machine the time may pass with too few faults."""
 BATCH = 12
 POISON: tuple[dict[str, Any], ...] = ({"raises": "at random"}, {"segfault": True}, {"kills_worker": True})
 WEIGHTS = {
@@ -57,7 +59,7 @@ class FaultMachine:
         """Causes faults for a time, then ends them all and waits until no job is pending."""
         until = time.monotonic() + seconds
         await self.cluster.start_workers(WORKERS)
-        while time.monotonic() < until:
+        while time.monotonic() < until or self.done.total() < LEAST_STEPS:
             name = self._plan.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
             await getattr(self, f"_{name}")()
             self.done[name] += 1

@@ -14,7 +14,6 @@ from previewops.errors import PreviewopsError
 from previewops.logs.setup import configure_logging
 from previewops.redis_server.connection import resolve_redis_url
 from previewops.settings import Settings
-from previewops.worker.main import run_worker
 
 
 def block_loop(*_: object) -> None:
@@ -28,6 +27,8 @@ def main(name: str) -> None:
     os.environ |= overlay
     if Path(os.environ.get("BOOT_FAULT", "missing")).exists():
         raise RuntimeError("a bug")
+    from previewops.worker.main import run_worker  # most of the start's time, and not of one that fails
+
     signal.signal(signal.SIGUSR1, block_loop)
     settings = Settings.from_env(os.environ)
     configure_logging(settings)

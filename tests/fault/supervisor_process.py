@@ -18,10 +18,13 @@ from previewops.settings import Settings, variable_of
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorStatus
 from previewops.supervisor.commands import FleetControl
 from tests.fault.cluster import Cluster
+from tests.fault.process_template import ForkedProcess, can_be_forked, process_template
 
 
 class SupervisorProcess:
     """``previewops supervise`` with workers under test, its log, and its published state."""
+
+    MODULE = "tests.fault.supervisor_under_test"
 
     def __init__(
         self,
@@ -35,10 +38,15 @@ class SupervisorProcess:
         self.cluster = cluster
         self.log = cluster.folder / f"{log}.log"
         self.control = FleetControl(cluster.redis, cluster.settings, who="test")
+        self.process: subprocess.Popen[bytes] | ForkedProcess
+        variables = {**environment(cluster.settings), **environ}
         with self.log.open("ab") as out:
+            if not prefix and can_be_forked(variables):
+                self.process = process_template().start(self.MODULE, *arguments, env=variables, log=out)
+                return
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "tests.fault.supervisor_under_test", *arguments],
-                env={**environment(cluster.settings), **environ},
+                [*prefix, sys.executable, "-m", self.MODULE, *arguments],
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -55,7 +63,7 @@ class SupervisorProcess:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        await asyncio.to_thread(psutil.wait_procs, family, timeout=20)
+        await asyncio.to_thread(psutil.wait_procs, family, timeout=60)
         self.process.wait()
 
     def signal(self, signum: signal.Signals) -> None:
@@ -145,7 +153,7 @@ def suspend(worker_pid: int, which: str) -> None:
         process.suspend()
 
 
-async def survivors(family: list[psutil.Process], within_s: float = 30) -> list[psutil.Process]:
+async def survivors(family: list[psutil.Process], within_s: float = 60) -> list[psutil.Process]:
     """Returns the processes that do not exit in time. Zombies do not count: not every init reaps adopted children."""
     _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=within_s)
     return [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]

@@ -61,7 +61,7 @@ async def test_row_2_everything_killed_leaves_no_orphan_and_loses_nothing(
         family = worker.family()
         assert len(family) >= 4, "the worker, its fork server and two render processes"
         worker.kill()
-        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=20)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=60)
         assert not alive, alive
         gate.remove()
         await cluster.queue.cancel("spinning", who="test")

@@ -276,7 +276,7 @@ async def test_row_21_a_thousand_random_payloads_and_pictures(redis_url: str, tm
         await _put_pictures(client, roots, rng, 300)
         await client.redis.aclose(close_connection_pool=True)
         (worker,) = await cluster.start_workers(1)
-        await cluster.drained(within_s=200)
+        await cluster.drained(within_s=500)
         records = [await cluster.status(job_id) for job_id in sorted(cluster.accepted)]
         dead = {record.job_id: record.code for record in records if record.state is JobState.DEAD}
         untyped = {job_id: code for job_id, code in dead.items() if code in UNFORESEEN or not code}

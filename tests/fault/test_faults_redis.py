@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from previewops.redis_server.connection import connect
 from previewops.states import JobState
 from tests.fault.cluster import Cluster, Gate, payload
 from tests.integration.cli_program import Program
+from tests.ports import free_port
 from tests.redis_server import RedisProcess
 
 pytestmark = [pytest.mark.redis]
@@ -75,8 +75,7 @@ class Failover:
     """A primary, its replica, and one address that leads to the current primary."""
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.primary = RedisProcess(persistent=False, options=("--port", str(self.port)))
         self.replica = RedisProcess(persistent=False)
         self._address = self.primary.folder.parent / "redis.sock"

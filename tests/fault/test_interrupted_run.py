@@ -22,14 +22,15 @@ from tests.terminal import needs_tmux
 
 pytestmark = [
     pytest.mark.redis,
+    pytest.mark.slow,
     needs_tmux,
     pytest.mark.skipif(sys.platform != "linux", reason="processes are guarded on Linux only"),
 ]
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 PROGRAMS = (
     "redis",
-    "worker_under_test",
+    "process_template",
     "previewops up",
     "fork_server",
     "tmux",

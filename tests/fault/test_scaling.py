@@ -13,10 +13,10 @@ from previewops.snapshot.model import Snapshot
 from tests.fault.cluster import Cluster, payload
 from tests.fault.supervisor_process import SupervisorProcess
 
-pytestmark = [pytest.mark.redis]
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
-MOST = 8
-JOBS = 80
+MOST = 5
+JOBS = 50
 
 
 @asynccontextmanager
@@ -27,7 +27,7 @@ async def backlog(
     held = folder / "held"
     held.touch()
     async with (
-        # Eight workers that start on two processors are slow, but not hung.
+        # Five workers that start on two processors are slow, but not hung.
         Cluster(url, folder, heartbeat_ms=2_000, lease_ms=20_000, drain_timeout_s=2) as cluster,
         SupervisorProcess(cluster, *arguments, SCALE_DOWN_WINDOW_S="3") as supervisor,
     ):
@@ -50,7 +50,7 @@ def unharmed(snapshot: Snapshot, jobs: int) -> bool:
     return (counters["completed"], counters["crashed"], counters["retried"]) == (jobs, 0, 0)
 
 
-async def test_scaling_from_1_to_8_to_1_by_load_loses_nothing(redis_url: str, tmp_path: Path) -> None:
+async def test_scaling_from_1_to_5_to_1_by_load_loses_nothing(redis_url: str, tmp_path: Path) -> None:
     async with backlog(redis_url, tmp_path, "--min", "1", "--max", str(MOST)) as (cluster, supervisor, held):
         await supervisor.running(MOST)
         await every_slot_is_busy(cluster)
@@ -67,16 +67,16 @@ async def test_scaling_from_1_to_8_to_1_by_load_loses_nothing(redis_url: str, tm
         await cluster.judge()
 
 
-async def test_scaling_from_1_to_8_to_1_by_command_loses_nothing(redis_url: str, tmp_path: Path) -> None:
+async def test_scaling_from_1_to_5_to_1_by_command_loses_nothing(redis_url: str, tmp_path: Path) -> None:
     async with backlog(redis_url, tmp_path, "--workers", "1") as (cluster, supervisor, held):
         result = await supervisor.control.scale(WorkerCountRange(MOST, MOST), reason="rush hour")
         assert result.message == f"{MOST} workers"
         await supervisor.running(MOST)
         await every_slot_is_busy(cluster)
-        # Seven workers drain with jobs running and a backlog waiting.
+        # Four workers drain with jobs running and a backlog waiting.
         await supervisor.control.scale(WorkerCountRange(1, 1))
         held.unlink()
-        await cluster.submit(*(payload(f"late-{n}") for n in range(50)))
-        assert unharmed(await cluster.drained(), JOBS + 50)
+        await cluster.submit(*(payload(f"late-{n}") for n in range(30)))
+        assert unharmed(await cluster.drained(), JOBS + 30)
         await supervisor.running(1)
         await cluster.judge()

@@ -19,7 +19,7 @@ JOBS_PER_KILL = 40
 SEED = 20261123
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 async def test_two_thousand_jobs_with_a_worker_killed_after_every_forty(
     redis_url: str, tmp_path: Path
 ) -> None:

@@ -274,7 +274,7 @@ async def test_signals_scale_and_sigterm_drains(redis_url: str, tmp_path: Path) 
         gate.open()
         assert await supervisor.stopped() == 0
         assert (await cluster.status("held")).state is JobState.COMPLETED
-        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=20)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=60)
         assert not alive
         assert await supervisor.control.supervisors() == ()
         await cluster.judge()

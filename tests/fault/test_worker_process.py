@@ -19,7 +19,8 @@ async def test_a_worker_without_its_render_processes_stays_small_and_holds_no_pi
     redis_url: str, tmp_path: Path
 ) -> None:
     async with Cluster(redis_url, tmp_path) as cluster:
-        (worker,) = await cluster.start_workers(1)
+        worker = cluster.start_worker(fork=False)  # a fork has the template's memory
+        await cluster.reporting(worker)
         await cluster.submit(*(payload(f"job-{n}") for n in range(JOBS)))
         await cluster.drained()
         process = psutil.Process(worker.pid)

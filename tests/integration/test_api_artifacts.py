@@ -320,7 +320,7 @@ async def test_descriptors_are_closed(stored_api: ApiUnderTest) -> None:
     before = descriptors()
     for _ in range(5):
         await all_kinds()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 @pytest.fixture

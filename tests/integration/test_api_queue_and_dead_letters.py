@@ -347,11 +347,28 @@ async def test_tokens_and_bodies_are_not_logged(redis_url: str, tmp_path: Path) 
 async def test_rate_limit_is_429_with_retry_after(redis_url: str, tmp_path: Path) -> None:
     async with serve_api(redis_url, tmp_path, api_rate=1) as api:
         responses = [await api.client.get(f"{QUEUE}/metrics") for _ in range(4)]
-        probe = await api.client.get("/livez")
-    assert probe.status_code == 200, "a busy client's probes have a bucket of their own"
+        probes = [await api.client.get(path) for path in ("/livez", "/readyz") * 4]
+    assert {probe.status_code for probe in probes} == {200}, "a client may have the address of a probe"
     rejected = [response for response in responses if response.status_code == 429]
     assert require_problem(rejected[0], 429, "too-many-requests")
     assert int(rejected[0].headers["retry-after"]) >= 1
+
+
+async def test_concurrent_readiness_probes_share_one_call(
+    api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    async def count_and_ping() -> bool:
+        nonlocal calls
+        calls += 1
+        return bool(await ping())
+
+    ping = api.backend.redis.ping
+    monkeypatch.setattr(api.backend.redis, "ping", count_and_ping)
+    responses = await asyncio.gather(*(api.client.get("/readyz") for _ in range(50)))
+    assert {response.status_code for response in responses} == {200}
+    assert 1 <= calls < 50
 
 
 async def test_other_host_name_is_421(api: ApiUnderTest) -> None:

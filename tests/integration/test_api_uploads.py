@@ -84,6 +84,12 @@ async def test_an_upload_has_a_uri_for_payloads(api: ApiUnderTest, tmp_path: Pat
     assert job.status_code == 202
 
 
+async def test_every_kind_is_accepted_under_its_own_media_type(api: ApiUnderTest) -> None:
+    for kind in ("application/pdf", "application/ogg", "image/svg+xml", "audio/mpeg", "video/mp4"):
+        stored = await api.client.post(ASSETS, content=b"none", headers={"Content-Type": kind})
+        require_problem(stored, 415, "asset-kind-unsupported")
+
+
 async def test_rejected_uploads_leave_nothing(api: ApiUnderTest, tmp_path: Path) -> None:
     async def put(content: bytes, sha256: str, headers: dict[str, str] | None = None) -> Any:
         return await api.client.put(f"{ASSETS}/{sha256}", content=content, headers=headers or OCTETS)

@@ -278,7 +278,7 @@ async def test_stock_client_result_of_a_completed_job(redis_url: str) -> None:
         made = {"artifacts": [], "nested": {"empty": {}, "text": 'Grüße "%1" \\ }'}}
         await b.worker().finish([completed_job(await b.claim_one(), made)], 0)
         job = Job("a", pool, QUEUE, json.loads)
-        assert await job.result(timeout=5) == made
+        assert await job.result(timeout=60) == made
         info = await job.result_info()
         assert info is not None
         assert (info.success, info.job_try, info.function, info.queue_name, info.job_id) == (
@@ -313,7 +313,7 @@ async def test_stock_client_result_of_a_failed_job_raises(redis_url: str, end: s
             expected = f"cancelled by ann: {message}"
         job = Job("a", pool, QUEUE, json.loads)
         with pytest.raises(SerializationError) as caught:
-            await job.result(timeout=5)
+            await job.result(timeout=60)
         assert str(caught.value) == expected
         info = await job.result_info()
         assert info is not None
@@ -392,7 +392,7 @@ async def test_stock_client_aborts_a_job(redis_url: str, state: str) -> None:
                 attempt_json=attempt_json(),
                 message="x",
             )
-        aborting = asyncio.create_task(job.abort(timeout=30))
+        aborting = asyncio.create_task(job.abort(timeout=60))
         while not await b.redis.zscore("arq:abort", "a"):
             pass
         # An idle worker claims as soon as a deferred job is due.

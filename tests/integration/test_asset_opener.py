@@ -293,7 +293,7 @@ def make_socket(path: Path) -> None:
     ("make", "kind"),
     [(Path.mkdir, "a folder"), (make_fifo, "a named pipe"), (make_socket, "a socket")],
 )
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_only_regular_files_are_opened(root: Path, make: Callable[[Path], None], kind: str) -> None:
     make(root / "x")
     error = rejection("x", root)
@@ -372,7 +372,7 @@ def test_disk_errors_are_transient(number: int, code: str) -> None:
     assert caught.value.data["errno"] == errno.errorcode[number]
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_a_file_replaced_between_check_and_open_is_rejected(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ import pytest
 from tests.docs.documents import ROOT
 from tests.integration.cli_program import Program
 from tests.integration.test_api_program import TOKEN, running
-from tests.object_servers import free_port
+from tests.ports import free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 KEY = "a-key-of-more-than-32-characters-0"

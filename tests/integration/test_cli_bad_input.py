@@ -48,6 +48,12 @@ BAD = {
 }
 
 
+def test_a_time_that_is_not_a_number_is_rejected(program: Program) -> None:
+    done = program.run("submit", program.write("job.json", GOOD), "--wait", "--timeout", "nan")
+    assert done.code == 2
+    assert "'nan' is not a number" in done.err
+
+
 @pytest.mark.parametrize("how", ["file", "stdin"])
 @pytest.mark.parametrize(("raw", "found", "allowed"), BAD.values(), ids=BAD)
 def test_invalid_payload_is_rejected(

@@ -279,7 +279,7 @@ def run_with_reply(program: Program, typed: bytes, *arguments: str) -> ProgramRe
         with program.start(*arguments, stdin=theirs, stdout=-1, stderr=-1) as started:
             os.close(theirs)
             os.write(ours, typed)
-            out, err = started.communicate(timeout=30)
+            out, err = started.communicate(timeout=60)
     finally:
         os.close(ours)
     return ProgramResult(started.returncode, out.decode(), err.decode())
@@ -317,7 +317,7 @@ async def test_letters_that_die_during_confirmation_are_kept(
             async with queue_driver(redis_url) as driver:
                 await driver.add_dead_letters("late")
             os.write(ours, b"y\n")
-            out, _ = started.communicate(timeout=30)
+            out, _ = started.communicate(timeout=60)
     finally:
         os.close(ours)
     assert b"discard 4 dead letters" in prompt

@@ -94,7 +94,7 @@ async def test_closed_output_exits_141(program: Program, redis_url: str, argumen
     os.close(reading)
     with program.start(*arguments, stdout=writing, stderr=-1) as started:
         os.close(writing)
-        _, err = started.communicate(timeout=30)
+        _, err = started.communicate(timeout=60)
     assert started.returncode == 141
     assert b"Error" not in err
     assert b"Exception" not in err
@@ -105,18 +105,46 @@ def test_help_to_closed_output_exits_141(tmp_path: Path) -> None:
     os.close(reading)
     with Program(tmp_path).start("--help", stdout=writing, stderr=-1) as started:
         os.close(writing)
-        _, err = started.communicate(timeout=30)
+        _, err = started.communicate(timeout=60)
     assert started.returncode == 141
     assert err == b""
 
 
 @pytest.mark.redis
-def test_output_to_full_disk(program: Program) -> None:
-    with Path("/dev/full").open("wb") as full, program.start("stats", stdout=full, stderr=-1) as started:
+@pytest.mark.parametrize("arguments", [("stats",), ("stats", "--json")])
+def test_output_to_full_disk(program: Program, arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full, program.start(*arguments, stdout=full, stderr=-1) as started:
+        _, err = started.communicate(timeout=60)
+    assert started.returncode == 1
+    assert err == b"previewops: cannot write the output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("--version",), ("api", "--help"), ("completion", "bash")]
+)
+def test_text_of_the_program_to_full_disk(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        started = Program(tmp_path).start(*arguments, stdout=full, stderr=-1)
+    with started:
         _, err = started.communicate(timeout=30)
     assert started.returncode == 1
-    assert b"cannot write the output: No space left on device" in err
-    assert b"Traceback" not in err
+    assert err == b"previewops: cannot write the output: No space left on device\n"
+
+
+def test_a_deleted_working_folder_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = 'rmdir "$PWD"; exec "$0" -m previewops validate -'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, sys.executable],
+        cwd=gone,
+        capture_output=True,
+        check=False,
+        text=True,
+        input="{}",
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("previewops: the working folder was deleted\n")
 
 
 @pytest.mark.redis

@@ -229,6 +229,13 @@ def test_a_missing_module_is_named_with_its_remedy(program: Program) -> None:
     assert "UNKNOWN - the module no_such_module is missing; reinstall previewops" in done.out
 
 
+def test_output_that_cannot_be_written_is_unknown(program: Program) -> None:
+    with Path("/dev/full").open("wb") as full, program.start("health", stdout=full, stderr=-1) as started:
+        _, err = started.communicate(timeout=30)
+    assert started.returncode == 3
+    assert err.startswith(b"PREVIEWOPS UNKNOWN - cannot write the output: ")
+
+
 def test_invalid_settings_and_bugs_are_unknown(program: Program) -> None:
     assert program.run("health", PREVIEW_QUEUE_MAX="many").code == 3
     with strange_redis() as url:

@@ -44,7 +44,7 @@ async def test_a_completed_job(program: Program, redis_url: str) -> None:
         async with queue_driver(redis_url) as driver:
             (claim,) = await claimed(driver)
             await driver.finish(claim, {"bundle": "/data/previews/lessons/job-1"})
-        out, err = started.communicate(timeout=30)
+        out, err = started.communicate(timeout=60)
     assert started.returncode == 0
     assert "completed job-1  /data/previews/lessons/job-1" in out.decode()
     assert b"no worker is running" in err
@@ -56,7 +56,7 @@ async def test_dead_job_exits_1_with_its_reason(program: Program, redis_url: str
         async with queue_driver(redis_url) as driver:
             (claim,) = await claimed(driver)
             await driver.dead_letter_claim(claim, code="asset-missing", message=f"no such file {ESCAPES}")
-        out, err = started.communicate(timeout=30)
+        out, err = started.communicate(timeout=60)
     assert started.returncode == 1
     assert "job-1: dead: no such file \\u001b[2Jgone\\u0007" in err.decode()
     assert "previewops dlq show job-1" in err.decode()
@@ -72,7 +72,7 @@ async def test_several_jobs_as_json(program: Program, redis_url: str) -> None:
                     await driver.finish(claim, {"artifacts": [{"path": "poster.webp"}]})
                 else:
                     await driver.dead_letter_claim(claim, code="bad", message="bad")
-        out, _ = started.communicate(timeout=30)
+        out, _ = started.communicate(timeout=60)
     assert started.returncode == 1
     ends = {item["jobId"]: item["job"] for item in map(json.loads, out.splitlines())}
     assert ends["a"]["status"] == "completed"
@@ -86,7 +86,7 @@ async def test_a_cancelled_job_exits_1(program: Program, redis_url: str) -> None
         async with queue_driver(redis_url) as driver:
             await claimed(driver)
         assert program.run("cancel", "job-1").code == 0
-        _, err = started.communicate(timeout=30)
+        _, err = started.communicate(timeout=60)
     assert started.returncode == 1
     assert b"job-1: cancelled" in err
 
@@ -120,7 +120,7 @@ async def test_many_jobs_are_one_line_each(program: Program, redis_url: str) -> 
         async with queue_driver(redis_url) as driver:
             for claim in await claimed(driver, 30):
                 await driver.finish(claim)
-        out, _ = started.communicate(timeout=30)
+        out, _ = started.communicate(timeout=60)
     assert started.returncode == 0
     assert out.decode().count("completed job-") == 30
 
@@ -134,7 +134,7 @@ async def test_ctrl_c_ends_the_wait_and_leaves_the_job(program: Program, redis_u
         note = started.stderr.readline()  # the wait has begun
         assert b"no worker is running" in note
         started.send_signal(signal.SIGINT)
-        _, err = started.communicate(timeout=30)
+        _, err = started.communicate(timeout=60)
     assert started.returncode == 130
     assert err.split() == [b"interrupted"], err.decode()
     assert program.run("status", "job-1", "--json").json["status"] == "active"
@@ -174,7 +174,7 @@ async def test_record_gone_at_the_end_exits_1(program: Program, redis_url: str) 
             driver.settings = replace(driver.settings, keep_completed=0)
             (claim,) = await claimed(driver)
             await driver.finish(claim)
-        _, err = started.communicate(timeout=30)
+        _, err = started.communicate(timeout=60)
     assert started.returncode == 1
     assert b"job-1: record not found" in err
 
@@ -195,6 +195,6 @@ async def test_wait_survives_a_redis_restart(
         server.start()
         async with queue_driver(server.url) as driver:
             await driver.finish(claim)
-        out, _ = started.communicate(timeout=30)
+        out, _ = started.communicate(timeout=60)
     assert started.returncode == 0
     assert b"completed job-1" in out

@@ -315,6 +315,11 @@ def test_a_page_is_drawn_at_the_size() -> None:
     assert header(pdf(1, (10_000, 10))).size.height >= 1
 
 
+@pytest.mark.parametrize("size", [(10_000, 0.0001), (0.0001, 0.0001)])
+def test_a_page_without_an_area_is_drawn_small(size: tuple[float, float]) -> None:
+    assert decoded(pdf(1, size), 1_200, 900).image.size[0] > 0
+
+
 # Videos
 
 

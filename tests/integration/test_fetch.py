@@ -374,7 +374,7 @@ def test_an_asset_is_downloaded_once_and_holds_no_descriptor(tmp_path: Path) -> 
         with pytest.raises(PermanentJobError) as caught:
             opener.open(asset, max_bytes=5)
         assert caught.value.code == "asset-too-large"
-        assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+        assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
         assert len(server.requests) == 1
         assert len(spool_files(tmp_path)) == 1
         fetched.close()
@@ -403,7 +403,7 @@ def test_a_download_that_ends_after_its_job_leaves_no_file(tmp_path: Path) -> No
 
     def respond(connection: socket.socket, path: str) -> None:
         requested.set()
-        go_on.wait(10)
+        go_on.wait(60)
         complete_response(CONTENT)(connection, path)
 
     with serving(respond) as server, ThreadPoolExecutor(1) as threads:
@@ -411,7 +411,7 @@ def test_a_download_that_ends_after_its_job_leaves_no_file(tmp_path: Path) -> No
         late = threads.submit(
             FileAssetOpener((), fetched).open, AssetRef("it", server.url()), max_bytes=10_000
         )
-        assert requested.wait(10)
+        assert requested.wait(60)
         fetched.close()
         go_on.set()
         with pytest.raises(TransientJobError):

@@ -13,7 +13,8 @@ from previewops.health import RecentOutcomes, Status, Thresholds, evaluate
 from previewops.health.collect import collect_inputs
 from previewops.snapshot.history import History
 from previewops.snapshot.model import StoreReport
-from tests.object_servers import S3Server, free_port
+from tests.object_servers import S3Server
+from tests.ports import free_port
 from tests.queue_support import completed_job, payload, queue_fixture
 from tests.redis_server import RedisProcess
 
@@ -65,8 +66,9 @@ async def test_inputs_of_a_used_queue(redis_url: str, tmp_path: Path) -> None:
         assert 0 <= facts.disk_free_bytes <= facts.disk_bytes
 
 
-async def test_missing_snapshot_parts_are_unknown(redis_url: str, tmp_path: Path) -> None:
-    async with queue_fixture(redis_url, data_dir=tmp_path / "none") as b:
+@pytest.mark.parametrize("data_dir", ["none", "/dev/null"])
+async def test_missing_snapshot_parts_are_unknown(redis_url: str, tmp_path: Path, data_dir: str) -> None:
+    async with queue_fixture(redis_url, data_dir=tmp_path / data_dir) as b:
         await b.add_dead_letter("dead")
         await b.queue.submit(payload("runs"))
         await b.claim_one()

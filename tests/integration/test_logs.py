@@ -131,7 +131,7 @@ def test_libraries_log_structured_lines() -> None:
 SENDING = """
 import asyncio
 from previewops.clock import system_rng
-from previewops.queue.leases import Claim, CompletedJob
+from previewops.queue.leases import Claim, CompletedJob, FinishReply
 from previewops.logs.setup import JobLogContext, configure_logging, job_log_context, log
 from previewops.settings import Settings
 from previewops.states import ScriptResult, Priority
@@ -140,24 +140,26 @@ from previewops.worker.engine.redis_retry import wait_for_timeout
 
 class Leases:
     calls = 0
-    async def finish(self, completed, max_claims):
+    async def finish(self, completed, max_claims, **options):
         self.calls += 1
         if self.calls == 1:
             raise ConnectionError("gone")
-        return [ScriptResult.OK], []
+        return FinishReply([ScriptResult.OK], (), False)
     async def release_unknown_claims(self, held):
+        return 0
+
+class Worker:
+    def held_claims(self):
+        return []
+    def accepts_jobs(self):
+        return False
+    def wanted_ahead(self):
         return 0
 
 async def main():
     configure_logging(Settings())
     exchange = ClaimChannel(
-        Leases(),
-        max_calls=1,
-        batch_size=9,
-        held_claims=list,
-        accepts_jobs=lambda: False,
-        rng=system_rng(),
-        wait=wait_for_timeout,
+        Leases(), max_calls=1, batch_size=9, holder=Worker(), rng=system_rng(), wait=wait_for_timeout
     )
     claim = Claim("a", b"", "1", 0, 0, 0, 0, 0.0, Priority.NORMAL)
     with job_log_context(JobLogContext("a", 1, "w")):

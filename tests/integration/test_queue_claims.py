@@ -65,7 +65,7 @@ async def test_aged_low_job_gets_every_fourth_claim(redis_url: str, way: str) ->
             if way == "claim" or held is None:
                 held = await b.claim_one()
             else:
-                _, (held,) = await b.worker().finish([completed_job(held)], 1)
+                _, (held,), _ = await b.worker().finish([completed_job(held)], 1)
             served.append(held.job_id)
         assert [n for n, job_id in enumerate(served, start=1) if job_id.startswith("low")] == [4, 8, 12]
         assert [job_id for job_id in served if job_id.startswith("low")] == ["low-0", "low-1", "low-2"]
@@ -263,7 +263,7 @@ async def test_duplicate_in_a_finish_batch_counts_once(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a"))
         claim = await b.claim_one()
-        codes, _ = await b.worker().finish([completed_job(claim), completed_job(claim)], 0)
+        codes, *_ = await b.worker().finish([completed_job(claim), completed_job(claim)], 0)
         assert codes == [ScriptResult.OK, ScriptResult.ALREADY]
         assert (await b.snapshots.read()).counters["completed"] == 1
 
@@ -273,7 +273,7 @@ async def test_finish_completes_a_job_without_body(redis_url: str) -> None:
         await b.queue.submit_many([payload("a"), payload("b")])
         claims = (await b.worker().claim(2)).claims
         await b.redis.delete("arq:job:a")
-        codes, _ = await b.worker().finish([completed_job(claim) for claim in claims], 0)
+        codes, *_ = await b.worker().finish([completed_job(claim) for claim in claims], 0)
         assert codes == [ScriptResult.OK, ScriptResult.OK]
         assert (await b.queue.status("a")).result == {"ok": True}
 
@@ -432,7 +432,7 @@ async def test_a_job_costs_a_known_number_of_commands(redis_url: str) -> None:
         await b.redis.config_resetstat()
         claims = (await w.claim(2)).claims
         while claims:
-            _, claims = await w.finish([completed_job(claim) for claim in claims], 2)
+            _, claims, _ = await w.finish([completed_job(claim) for claim in claims], 2)
         stats = await b.redis.info("commandstats")
         commands = sum(row["calls"] for name, row in stats.items() if name != "cmdstat_config|resetstat")
         assert commands <= 25.5 * jobs, "with a ZCARD of each index and a HGET of the layout: 27.2"

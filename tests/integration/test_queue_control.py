@@ -77,11 +77,11 @@ async def test_job_end_is_published(redis_url: str) -> None:
         await b.queue.submit_many([payload("a"), payload("b")])
         pubsub = b.redis.pubsub()
         await pubsub.psubscribe(f"{b.keys.done_channel_prefix}*")
-        await pubsub.get_message(timeout=5)
+        await pubsub.get_message(timeout=60)
         await b.worker().finish([completed_job(await b.claim_one())], 0)
         await b.queue.cancel("b", who="ann")
         await b.add_dead_letter("c")
-        messages = [await pubsub.get_message(timeout=5) for _ in range(3)]
+        messages = [await pubsub.get_message(timeout=60) for _ in range(3)]
         assert [(message["channel"], message["data"]) for message in messages if message] == [
             (b"preview-jobs:done:a", b"completed"),
             (b"preview-jobs:done:b", b"cancelled"),
@@ -122,7 +122,7 @@ async def test_pause_stops_only_claims(redis_url: str) -> None:
         assert (first.changed, again.changed) == (True, False)
         assert (again.who, again.reason, again.since_ms) == ("ann", "upkeep", first.since_ms)
         assert (await b.worker().claim(1)).claims == ()
-        codes, following = await b.worker().finish([completed_job(held)], 1)
+        codes, following, _ = await b.worker().finish([completed_job(held)], 1)
         assert (codes, following) == ([ScriptResult.OK], ())
         assert (await b.queue.submit(payload("c"))).new is True
         snapshot = await b.snapshots.read()
@@ -173,7 +173,7 @@ async def test_scripts_survive_flush_and_restart(
         server.start()
         # The old connection is gone with the server; the new server has no scripts.
         await b.redis.connection_pool.disconnect()
-        codes, _ = await b.worker().finish([completed_job(claim)], 0)
+        codes, *_ = await b.worker().finish([completed_job(claim)], 0)
         assert codes == [ScriptResult.OK]
         assert await b.state("a") == "completed"
 
@@ -291,12 +291,12 @@ async def test_evicted_record_does_not_stop_jobs(redis_url: str, moment: str) ->
         await b.redis.delete(b.keys.job_prefix + "a")
         assert (await b.worker().maintain()).recovered == (2 if moment == "active" else 0)
         if moment == "following":
-            _, claims = await b.worker().finish([], 2)
+            _, claims, _ = await b.worker().finish([], 2)
         else:
             claims = (await b.worker().claim(2)).claims
         assert {claim.job_id for claim in claims} == {"a", "b"}
         assert all(claim.body is not None for claim in claims)
-        codes, _ = await b.worker().finish([completed_job(claim) for claim in claims], 0)
+        codes, *_ = await b.worker().finish([completed_job(claim) for claim in claims], 0)
         assert codes == [ScriptResult.OK, ScriptResult.OK]
         assert (await b.queue.status("a")).state is JobState.COMPLETED
         assert (await b.snapshots.read()).unaccounted == 0

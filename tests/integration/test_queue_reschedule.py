@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from previewops.errors import JobNotFound, WrongState
+from previewops.queue.due_time import NOW
 from previewops.queue.retry import FailureCounter
 from previewops.states import JobState, Priority
 from tests.integration.cli_program import Program
@@ -50,7 +51,7 @@ async def test_a_delayed_job_runs_now_and_keeps_its_attempts(redis_url: str) -> 
     async with queue_fixture(redis_url) as b:
         await delay(b, "a")
         assert await claimed(b, 1) == []
-        assert await b.queue.reschedule("a", now=True, who="ana") is JobState.DELAYED
+        assert await b.queue.reschedule("a", due=NOW, who="ana") is JobState.DELAYED
         (claim,) = (await b.worker().claim(1)).claims
         assert claim.attempts == 1
         assert claim.wait_ms < 1_000, "it waits since it was rescheduled"
@@ -62,7 +63,7 @@ async def test_a_priority_during_a_delay_holds_after_it(redis_url: str) -> None:
         await b.queue.reschedule("a", priority=Priority.HIGH, who="ana")
         await b.queue.submit(payload("b"))
         assert await claimed(b, 2) == ["b"]
-        await b.queue.reschedule("a", now=True, who="ana")
+        await b.queue.reschedule("a", due=NOW, who="ana")
         (claim,) = (await b.worker().claim(1)).claims
         assert claim.priority is Priority.HIGH
 
@@ -72,12 +73,12 @@ async def test_running_ended_and_unknown_jobs_are_rejected(redis_url: str) -> No
         await b.queue.submit(payload("a"))
         claim = await b.claim_one()
         with pytest.raises(WrongState, match="it is active"):
-            await b.queue.reschedule("a", now=True, who="ana")
+            await b.queue.reschedule("a", due=NOW, who="ana")
         await b.worker().finish([completed_job(claim)], 0)
         with pytest.raises(WrongState, match="it is completed"):
             await b.queue.reschedule("a", priority=Priority.LOW, who="ana")
         with pytest.raises(JobNotFound):
-            await b.queue.reschedule("never", now=True, who="ana")
+            await b.queue.reschedule("never", due=NOW, who="ana")
 
 
 async def test_reschedule_on_the_command_line(redis_url: str, tmp_path: Path) -> None:
@@ -92,8 +93,12 @@ async def test_reschedule_on_the_command_line(redis_url: str, tmp_path: Path) ->
     assert (
         program.run("reschedule", "b", "--priority", "low").out == "b is still waiting, with priority low\n"
     )
+    later = program.run("reschedule", "b", "--not-before", "2099-01-01T00:00:00Z")
+    assert later.code == 2
+    assert "at most 366 days ahead" in later.err
+    assert program.run("reschedule", "b", "--not-before", "+2h").out.startswith("b is delayed until 20")
     neither = program.run("reschedule", "b")
     assert (neither.code, neither.err.splitlines()[0]) == (
         2,
-        "previewops: found neither --priority nor --now, allowed one or both",
+        "previewops: found neither --priority nor --now nor --not-before, allowed one or more",
     )

@@ -131,7 +131,7 @@ def test_the_command_renders_without_redis(program: Program, job: Path) -> None:
     out = job.parent / "deep" / "out"
     done = program.run("--redis-url", "unix:///nonexistent", "render", str(job), "-o", str(out))
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith(f"{out}: 11 files")
+    assert done.out.startswith(f"{out}: 12 files")
     assert "  animation.webp\n" in done.out
     assert open_picture(out / "poster.webp").size == (320, 180)
     assert [path.name for path in out.parent.iterdir()] == ["out"]

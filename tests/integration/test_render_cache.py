@@ -34,6 +34,7 @@ from previewops.worker.render.text.fontfiles import FontFile, FontSources
 from previewops.worker.render_task import RenderRunner, RenderTask
 from previewops.worker.sandbox.child import ChildLimits
 from previewops.worker.sandbox.pool import RenderPool
+from previewops.worker.themes.folder import ThemeFolder
 from tests.integration.cli_program import Program
 from tests.render_support import payload, quarters
 
@@ -58,14 +59,20 @@ class CacheHarness:
             (self.settings.data_dir / {"staging": ".staging"}.get(name, name)).mkdir(parents=True)
 
     async def render(
-        self, job: dict[str, Any], job_id: str, fonts: FontSources | None = None
+        self, job: dict[str, Any], job_id: str, fonts: FontSources | None = None, themes: Path | None = None
     ) -> dict[str, Any]:
         request = validate({**job, "jobId": job_id})
         self._token += 1
         staging = self.settings.data_dir / ".staging" / f"{job_id}.{self._token}"
         opener = FileAssetOpener((self.folder,))
         work = RenderTask.prepare(
-            self.settings, request, staging, opener=opener, cache=self.reuse, fonts=fonts
+            self.settings,
+            request,
+            staging,
+            opener=opener,
+            cache=self.reuse,
+            fonts=fonts,
+            theme=ThemeFolder(themes).find(request.request),
         )
         summary = await work.run(self.renders, lambda _share, _word: None)
         await asyncio.to_thread(self.bundles.publish, staging, "project", job_id, token=self._token)
@@ -103,6 +110,39 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+async def test_a_changed_theme_or_logo_renders_again(harness: CacheHarness, tmp_path: Path) -> None:
+    themes = tmp_path / "themes"
+    themes.mkdir()
+    job = payload(STEPS, ASSETS, theme="acme")
+
+    async def reused(job_id: str, size: tuple[int, int], footer: str) -> bool:
+        quarters(size).save(themes / "logo.png")
+        (themes / "acme.toml").write_text(f"[brand]\nlogo = 'logo.png'\nfooter = '{footer}'\n")
+        summary = await harness.render(job, job_id, themes=themes)
+        preview = json.loads((harness.bundle(job_id) / "preview.json").read_text())
+        logo = next(asset for asset in preview["assets"] if asset["id"] == "logo")
+        assert (logo["width"], logo["height"]) == size
+        return bool(summary.get("reused"))
+
+    assert not await reused("one", (80, 40), "Acme")
+    assert await reused("two", (80, 40), "Acme")
+    assert not await reused("three", (80, 40), "Acme Learning")
+    assert not await reused("four", (60, 40), "Acme Learning")
+    assert await reused("five", (60, 40), "Acme Learning")
+
+
+async def test_another_brand_renders_again(harness: CacheHarness) -> None:
+    def job(**brand: Any) -> dict[str, Any]:
+        return payload(STEPS, ASSETS, brand=brand)
+
+    shutil.copy(harness.folder / "b.png", harness.folder / "c.png")
+    await harness.render(job(logo={"uri": "b.png"}), "one")
+    same_content = await harness.render(job(logo={"uri": "c.png"}), "two")
+    assert same_content["reused"] is True
+    for number, brand in enumerate(({"logo": {"uri": "a.png"}}, {"footer": "Acme"}, {"accent": "#AA0000"})):
+        assert "reused" not in await harness.render(job(**brand), f"other-{number}")
+
+
 async def test_the_same_request_under_another_id_is_linked(harness: CacheHarness) -> None:
     job = payload(STEPS, ASSETS)
     first = await harness.render(job, "one")
@@ -121,6 +161,23 @@ async def test_the_same_request_under_another_id_is_linked(harness: CacheHarness
     assert entry["bytes"] == (harness.bundle("two") / "preview.json").stat().st_size
     posters = [(harness.bundle(name) / "poster.webp").stat() for name in ("one", "two")]
     assert posters[0].st_ino == posters[1].st_ino
+
+
+async def test_a_whole_job_after_its_first_preview_is_rendered(harness: CacheHarness) -> None:
+    part = payload(STEPS, ASSETS, only=["poster"], widths=[160])
+    await harness.render(part, "first")
+    assert set(files_in(harness.bundle("first"))) == {
+        "poster.webp",
+        "poster-160.webp",
+        "preview.json",
+        "container.json",
+    }
+    assert (await harness.render(part, "again"))["reused"] is True
+    assert "reused" not in await harness.render(payload(STEPS, ASSETS, only=["frames"]), "frames")
+    assert "reused" not in await harness.render(payload(STEPS, ASSETS), "whole")
+    whole = files_in(harness.bundle("whole"))
+    assert json.loads(whole["preview.json"])["partial"] is None
+    assert {"sheet.webp", "animation.webp", "frames/001.webp"} < set(whole)
 
 
 async def test_the_key_depends_on_the_project(harness: CacheHarness) -> None:

@@ -102,7 +102,7 @@ def has_ended(pid: int) -> bool:
         return True
 
 
-def wait_gone(pidfds: list[int], timeout_s: float = 20.0) -> None:
+def wait_gone(pidfds: list[int], timeout_s: float = 60.0) -> None:
     """Waits until the processes of these pidfds have ended."""
     for pidfd in pidfds:
         poller = select.poll()
@@ -134,7 +134,7 @@ async def test_results_come_back_from_one_long_lived_child(make_pool: MakePool) 
     assert first["echo"] == {"text": "Grüße \N{OWL}", "list": [1, None, 2.5]}
     assert first["pid"] == second["pid"] == pool.child_pids()[0]
     assert first["pid"] != os.getpid()
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 async def test_start_makes_every_child(make_pool: MakePool) -> None:
@@ -813,7 +813,7 @@ def test_a_worker_that_does_not_close_its_pool_leaves_no_process(tmp_path: Path)
         assert line_of(worker).isdecimal()
         pidfds = family(worker, stack)
         (tmp_path / "go").touch()
-        assert worker.wait(20) == 0
+        assert worker.wait(60) == 0
         wait_gone(pidfds)
 
 
@@ -825,7 +825,7 @@ def test_signals_to_the_process_group_reach_only_the_worker(tmp_path: Path) -> N
             assert line_of(worker) == number.name
         (tmp_path / "go").touch()
         assert line_of(worker) == str({"pid": int(pid)})
-        assert worker.wait(20) == 0
+        assert worker.wait(60) == 0
 
 
 def test_the_child_imports_nothing_of_the_queue() -> None:

@@ -27,7 +27,7 @@ from previewops.errors import (
 )
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.filter_query import parse_filter
-from previewops.queue.keys import Keys
+from previewops.queue.keys import ARQ_GUARD, ARQ_GUARD_SCORE, Keys
 from previewops.queue.listing import JobList
 from previewops.queue.queue import Receipt
 from previewops.queue.scripts import ScriptName, Scripts
@@ -228,6 +228,15 @@ async def test_a_crash_after_the_clock_was_set_back_is_a_readable_attempt(redis_
         assert attempt.duration_ms == 0
         entry = (await b.redis.execute_command("LRANGE", "preview-jobs:attempts:a", 0, -1))[0]
         assert json.loads(entry)["durationMs"] == 0
+
+
+async def test_a_moved_guard_against_arq_is_put_back_and_is_no_job(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload("a"))
+        await b.redis.zadd(QUEUE, {ARQ_GUARD: 9e15})
+        await b.worker().maintain()
+        assert await b.redis.zscore(QUEUE, ARQ_GUARD) == ARQ_GUARD_SCORE
+        assert (await b.snapshots.read()).pending == 1
 
 
 async def test_a_foreign_set_of_aborts_stops_no_job(redis_url: str) -> None:

@@ -427,3 +427,45 @@ async def test_requests_of_publication_listing_and_links_on_the_wire(
         names = [artifact.name for artifact in listed]
         await asyncio.to_thread(reader.signed_urls, record(), names, seconds=60)
         assert proxy.count() == {"GET": 1}, "only the pointer is read again"
+
+
+def test_an_erased_bundle_is_gone_and_closed_for_earlier_attempts(store: BundleStore, tmp_path: Path) -> None:
+    put(store, tmp_path, 1, "one")
+    put(store, tmp_path, 3, "three")
+    put(store, tmp_path, 1, "other", "j.2")
+    manifest = store.read_manifest(PROJECT, JOB)
+    assert manifest is not None
+    assert json.loads(manifest)["version"] == 1
+    assert store.erase(PROJECT, JOB, fence=5) is True
+    assert (read(store), store.read_manifest(PROJECT, JOB)) == (None, None)
+    assert read(store, "j.2") == "other", "a job whose id begins alike stays"
+    with pytest.raises(StaleToken):
+        put(store, tmp_path, 4, "late")
+    assert read(store) is None
+    assert [bundle.job_id for bundle in store.list_bundles()] == ["j.2"]
+    assert store.erase(PROJECT, JOB, fence=2) is False, "a repetition does nothing, and opens nothing"
+    with pytest.raises(StaleToken):
+        put(store, tmp_path, 5, "late")
+    put(store, tmp_path, 6, "again")
+    assert read(store) == "again"
+
+
+def test_a_job_that_never_published_can_be_erased(store: BundleStore, tmp_path: Path) -> None:
+    staging = stage(tmp_path, 2, "unpublished")
+    kept = stage(tmp_path, 2, "unpublished", "j.2")
+    assert store.erase(PROJECT, JOB, fence=2) is False
+    if isinstance(store, FolderStore):
+        assert (staging.exists(), kept.exists()) == (False, True)
+    with pytest.raises(StaleToken):
+        put(store, tmp_path, 1, "late")
+
+
+def test_no_file_of_any_attempt_stays_in_the_bucket(objects: ObjectStore, tmp_path: Path) -> None:
+    put(objects, tmp_path, 1, "one")
+    put(objects, tmp_path, 2, "two")
+    late = Headers("image/webp", "private")
+    for path in ("previews/p/j/3-late/poster.webp", "previews/p/j/9-new/poster.webp"):
+        objects._client().put(path, b"x", late, expected=None)
+    objects.erase(PROJECT, JOB, fence=5)
+    left = [listed.path for listed in objects._client().list_all("previews/p/j")]
+    assert left == ["previews/p/j/9-new/poster.webp"], "that of an attempt that began afterwards"

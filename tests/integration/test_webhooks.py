@@ -106,7 +106,7 @@ async def scene(redis_url: str) -> AsyncIterator[Scene]:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await condition():  # noqa: ASYNC110 - a state in Redis
             await asyncio.sleep(0.01)
 

@@ -27,6 +27,8 @@ class ModelJob:
     token: str | None = None
     worker: str | None = None
     lease_expired: bool = False
+    ahead: bool = False
+    uncounted: bool = False
     fingerprint: str | None = None
     finished_ms: int = 0
 
@@ -34,6 +36,11 @@ class ModelJob:
     def on_record(self) -> bool:
         """Whether the job has a record; a job of a stock arq client has none until it is admitted."""
         return self.state != "unadmitted"
+
+    @property
+    def project_known(self) -> bool:
+        """Whether the record names the project: not if the body was lost before the job was admitted."""
+        return not (self.foreign and self.body_lost)
 
 
 @dataclass(slots=True)
@@ -68,6 +75,11 @@ class Model:
             return "STALE"
         return "OK" if job.state == "active" else "ALREADY"
 
+    def start(self, job_id: str, token: str) -> None:
+        """Notes that the job of a claim ahead runs, if the caller holds it."""
+        if self.check_token(job_id, token) == "OK":
+            self.jobs[job_id].ahead = False
+
     def admit(self, now_ms: int, limit: int) -> int:
         """Admits due jobs."""
         due = [job for job in self.of("delayed", "unadmitted") if job.due_ms <= now_ms]
@@ -82,10 +94,17 @@ class Model:
         job.state = "waiting"
         job.order = due_ms * 1000
 
-    def choose(self, count: int, aged: bool) -> list[ModelJob]:
+    def choose(self, count: int, aged: bool, ahead: int = 0) -> list[ModelJob]:
         """Returns the jobs that a claim gets, in order. ``aged``: every job has waited longer than the ageing
-        limit.
+        limit. ``ahead``: maximum number of claims ahead, which follow the others.
         """
+        chosen = self._choose(count, aged)
+        for job in self._choose(min(ahead, len(self.of("waiting")) // 2), aged):
+            job.ahead = True
+            chosen.append(job)
+        return chosen
+
+    def _choose(self, count: int, aged: bool) -> list[ModelJob]:
         chosen: list[ModelJob] = []
         for _ in range(0 if self.paused else count):
             heads = [head for priority in PRIORITIES if (head := self._head(priority)) is not None]
@@ -106,14 +125,18 @@ class Model:
         return min(waiting, key=lambda job: (job.order, job.job_id), default=None)
 
     def return_to_waiting(self, job: ModelJob) -> None:
-        job.state, job.lease_expired = "waiting", False
+        job.state, job.lease_expired, job.ahead = "waiting", False, False
 
     def move_to_dead_letters(self, job: ModelJob, fingerprint: str) -> None:
-        job.state, job.fingerprint = "dead", fingerprint
+        job.state, job.fingerprint, job.ahead = "dead", fingerprint, False
         self.count("died")
 
     def recover(self, job: ModelJob, fingerprint: str) -> None:
         """Recovers a job whose worker is gone."""
+        if job.ahead and not job.uncounted:
+            job.uncounted, job.token = True, None
+            self.return_to_waiting(job)
+            return
         job.crashes += 1
         job.failures += 1
         job.token = None

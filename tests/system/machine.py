@@ -219,7 +219,7 @@ class Machine:
     def journal(self, *arguments: str) -> str:
         return self.attempt("journalctl", "--no-pager", "-o", "cat", *(arguments or ("-n", "60"))).stdout
 
-    def until(self, holds: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
+    def until(self, holds: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
         """Waits until ``holds`` returns true.
 
         Raises:

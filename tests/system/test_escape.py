@@ -42,7 +42,7 @@ UNFILTERED: tuple[set[int], set[int]] = ({335, 336}, set())
 """uretprobe and uprobe, by ``COLUMN``: no filter sees them, and they kill a process outside of a probe."""
 COLUMN = {"x86_64": 0, "aarch64": 1}[platform.machine()]
 UNKNOWN = (errno.ENOENT, errno.EACCES)
-END_TIMEOUT_S = 20.0
+END_TIMEOUT_S = 60.0
 
 pytestmark = pytest.mark.skipif(not detect_support().complete, reason="this kernel lacks Landlock or seccomp")
 

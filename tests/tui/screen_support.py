@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,8 @@ from previewops.tui.commands.commands import (
 from previewops.tui.options import Options
 from previewops.tui.protocols import ExaminedCallback, JobQuery, SnapshotQuery
 from tests.tui import scenes
+
+PATIENCE_S = 120.0
 
 
 class ManualClock:
@@ -237,18 +240,19 @@ class FakeExecutor:
         return CommandOutcome("done")
 
 
-async def until(pilot: Pilot[int], condition: Callable[[], object], *, turns: int = 400) -> None:
+async def until(pilot: Pilot[int], condition: Callable[[], object]) -> None:
     """Lets the app run until the condition holds.
 
     Raises:
         AssertionError: it never did.
     """
-    for _ in range(turns):
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
         await pilot.pause()
         if condition():
             return
+        assert time.monotonic() < deadline, f"the condition did not become true\n{screen_text(pilot.app)}"
         await asyncio.sleep(0.005)  # threads and sockets need real time
-    raise AssertionError(f"the condition did not become true\n{screen_text(pilot.app)}")
 
 
 def screen_text(app: OperatorApp) -> str:

@@ -53,7 +53,7 @@ async def test_a_lost_connection_keeps_the_view_and_shows_its_age() -> None:
         await until(pilot, lambda: "try 3" in screen_text(app))
         source.down = False
         await until(pilot, lambda: "STALE" not in screen_text(app))
-        assert "The display is live again." in screen_text(app)
+        await until(pilot, lambda: "The display is live again." in screen_text(app))
 
 
 async def test_polls_do_not_overlap_and_request_new_events_only() -> None:
@@ -82,7 +82,7 @@ async def test_a_frozen_display_does_not_change() -> None:
             pilot, lambda: len(source.snapshot_queries) >= 2 and app.display_state.live.snapshot.active == 0
         )
         assert "1,204" in screen_text(app)
-        assert "DISPLAY FROZEN" in screen_text(app)
+        await until(pilot, lambda: "DISPLAY FROZEN" in screen_text(app))
         assert "paused" not in screen_text(app).split("Latest events")[0]
         await pilot.press("z")
         await until(pilot, lambda: "1,204" not in screen_text(app))

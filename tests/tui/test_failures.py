@@ -96,7 +96,7 @@ async def test_nothing_is_fetched_while_disconnected(
         )
         await settled(pilot, app)
         assert count_fetches(source) == before
-        assert "not updated: Redis at" in screen_text(app)
+        await until(pilot, lambda: "not updated: Redis at" in screen_text(app))
         source.down = False
         app.poller.poll_now()
         await until(pilot, lambda: app.view.connection_loss is None and "not updated" not in screen_text(app))

@@ -69,13 +69,13 @@ async def test_states_are_stepped_through_and_clicked() -> None:
         await opened(pilot, app)
         await pilot.press("S")
         await until(pilot, lambda: shows_title(app, "cancelled jobs 1-1 of 1"))
-        assert "sent twice" in screen_text(app)
+        await until(pilot, lambda: "sent twice" in screen_text(app))
         await pilot.press("s", "s")
         await until(pilot, lambda: shows_title(app, "waiting jobs 1-120 of 120"))
         line = screen_text(app).splitlines()[2]
         await pilot.click("#states", offset=(line.index("dead") + 1, 0))
         await until(pilot, lambda: shows_title(app, "dead jobs 1-82 of 82"))
-        assert "asset-missing: no file board" in screen_text(app)
+        await until(pilot, lambda: "asset-missing: no file board" in screen_text(app))
         assert source.queries[-1].state is JobState.DEAD
 
 

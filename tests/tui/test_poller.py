@@ -68,7 +68,7 @@ async def test_a_newer_layout_ends_the_polls() -> None:
             messages.append(message)
             return True
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await Poller(RejectingSource(), Receiver(), SnapshotQuery, interval_s=60.0).run()
     (message,) = messages
     assert isinstance(message, SourceRejected)

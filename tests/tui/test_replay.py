@@ -122,7 +122,7 @@ async def test_it_plays_at_its_speed_and_stands_when_held(night: Night) -> None:
         passes(app, clock, 1_000)
         await pilot.press("full_stop")
         await until(pilot, lambda: now_ms(app) == night.begun + 37_000)
-        assert "REPLAY HELD 2x 0:00:37 of 0:06:40" in screen_text(app)
+        await until(pilot, lambda: "REPLAY HELD 2x 0:00:37 of 0:06:40" in screen_text(app))
         await pilot.press("h")
         await until(pilot, lambda: not where(app).paused)
         passes(app, clock, 10_000)
@@ -269,7 +269,7 @@ async def test_a_recording_that_begins_with_a_gap(tmp_path: Path) -> None:
         assert app.view.connection_loss is None
         await pilot.press("left_curly_bracket")
         await until(pilot, lambda: app.view.snapshot is None)
-        assert "cannot reach the queue" in screen_text(app)
+        await until(pilot, lambda: "cannot reach the queue" in screen_text(app))
 
 
 async def test_damaged_parts_are_reported_and_the_rest_shown(night: Night, tmp_path: Path) -> None:

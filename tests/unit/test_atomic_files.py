@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -39,6 +40,22 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
         interrupted()
     assert target.read_text() == "before\n"
     assert [path.name for path in tmp_path.iterdir()] == ["dead.jsonl"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "device"])
+def test_a_special_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "dead.jsonl"
+    os.mkfifo(tmp_path / "pipe")
+    if kind == "pipe":
+        target = tmp_path / "pipe"
+    elif kind == "link":
+        target.symlink_to(tmp_path / "pipe")
+    else:
+        os.mknod(target, stat.S_IFCHR | 0o600, os.makedev(1, 3)) if os.geteuid() == 0 else pytest.skip()
+    before = target.lstat()
+    with pytest.raises(FileWriteFailed, match="found a special file, allowed a regular file or a new one"):
+        open_jsonl_atomically(target).__enter__()
+    assert os.path.samestat(target.lstat(), before)
 
 
 def test_missing_folder_is_reported(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def listen() -> Iterator[Listener]:
 
     yield start
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     for server in opened:
         server.close()
 

@@ -24,7 +24,7 @@ from previewops.contract import (
 )
 from previewops.contract.json_copy import copy_as_json
 from previewops.contract.limits import MAX_COUNTED_VIOLATIONS
-from previewops.contract.semantics import parse_resolution
+from previewops.contract.output_rules import parse_resolution
 from previewops.contract.timestamps import is_rfc3339
 from previewops.errors import EXIT_INVALID, InvalidPayload, Violation
 from previewops.schemas import example, schema

@@ -28,7 +28,7 @@ from previewops.health import (
 from previewops.queue.tolerant_values import UnreadableKeys
 from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
-from previewops.snapshot.model import StoreReport, WorkerState
+from previewops.snapshot.model import StoreReport, ThemesReport, WorkerState
 from previewops.stores.port import StoreVerdict
 
 GB = 1_000_000_000
@@ -47,7 +47,7 @@ def worker(host: str = "h1", **changes: Any) -> WorkerState:
     made = WorkerState(
         worker_id=f"{host}-1", host=host, pid=1, state="working", job_slots=2, busy=1, rss_bytes=1,
         heartbeat_ms=NOW_MS, started_ms=NOW_MS - 60 * MINUTE_MS, completed=0, failed=0, version="0.1.0", jobs=(),
-        confined_by=FULL, clock_ahead_ms=3, store=store(),
+        confined_by=FULL, clock_ahead_ms=3, store=store(), themes=ThemesReport(2, "a", 0, ()),
     )  # fmt: skip
     return replace(made, **changes)
 
@@ -116,7 +116,12 @@ TROUBLED = replace(
     supervisors=(supervisor("fatal"),),
     run_ages_ms={"a": 150_900},
     workers=(
-        worker("h1", confined_by=("resource limits",), store=store("a", "EIO")),
+        worker(
+            "h1",
+            confined_by=("resource limits",),
+            store=store("a", "EIO"),
+            themes=ThemesReport(1, "c", 0, ()),
+        ),
         worker("h2", version="2", clock_ahead_ms=-61_000, store=store("b", "EIO")),
     ),
     disk_free_bytes=1,
@@ -201,6 +206,9 @@ def test_healthy_queue() -> None:
         ({"store_id": "b" * 32}, Status.WARNING, "shared-store"),
         ({"store_id": None}, Status.OK, "shared-store"),
         ({"workers": (worker(store=store("")),)}, Status.OK, "host-stores"),
+        ({"workers": (worker(themes=ThemesReport(2, "a", 1, ("x.toml: ink",))),)}, Status.WARNING, "themes"),
+        ({"workers": (worker(), worker("h2", themes=ThemesReport(1, "b", 0, ())))}, Status.WARNING, "themes"),
+        ({"workers": (worker(), worker("h2", themes=None))}, Status.OK, "themes"),
         ({"disk_free_bytes": 100 * GB}, Status.OK, "disk"),
         ({"disk_free_bytes": 99 * GB}, Status.WARNING, "disk"),
         ({"disk_free_bytes": 29 * GB}, Status.CRITICAL, "disk"),
@@ -229,7 +237,7 @@ def test_checks_without_inputs_are_skipped() -> None:
     assert health.status is Status.OK
     unlearnt = {
         "eviction", "persistence", "failure-rate", "dead-growth", "stuck-jobs", "disk",
-        "depth", "confinement", "clocks", "shared-store", "host-stores",
+        "depth", "confinement", "clocks", "shared-store", "host-stores", "themes",
     }  # fmt: skip
     assert unlearnt.isdisjoint(check.name for check in health.checks)
 

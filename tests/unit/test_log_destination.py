@@ -28,7 +28,7 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
     """A socket in the place of the journal's."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(tmp_path / "journal"))
-        receiver.settimeout(10)
+        receiver.settimeout(60)
         monkeypatch.setattr(destination, "JournalSocket", lambda: JournalSocket(str(tmp_path / "journal")))
         yield receiver
 

@@ -75,6 +75,7 @@ def test_the_whole_queue_needs_operate_for_all_projects(
     ("text", "message"),
     [
         ("app = {", "not TOML"),
+        ("app = " + "[" * 9_999, "nested too deeply"),
         ("app = 1", "app: found another value"),
         (f'"a b" = {{ sha256 = "{DIGEST}" }}', "name of a token"),
         ("app = { token = 'secret-in-clear' }", "app: found 1 unknown fields"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from previewops.redis_server.failures import Recovery, classify, needs_new_connection
@@ -94,6 +95,13 @@ def test_other_replies_are_bugs(reply: str) -> None:
 def test_connection_errors_are_temporary(error: Exception) -> None:
     assert classify(error).recovery is Recovery.RETRY
     assert not needs_new_connection(error)
+
+
+def test_a_server_of_another_protocol_is_named() -> None:
+    failure = classify(InvalidResponse('Protocol error, got "H" as reply type byte'))
+    assert failure.recovery is Recovery.RECONNECT
+    assert failure.reason is not None
+    assert "does not speak the protocol of Redis" in failure.reason
 
 
 @pytest.mark.parametrize("error", [ValueError(), TypeError(), RuntimeError()])

@@ -12,6 +12,7 @@ from previewops.errors import UsageError
 from previewops.recording.errors import NotARecording
 from previewops.recording.reader import Recording
 from previewops.regular_files import read_regular
+from previewops.secret_files import read_secret
 from previewops.settings import Settings
 from previewops.supervisor.environment import read_environment_file
 
@@ -29,7 +30,7 @@ def pipe(folder: Path) -> Path:
     return folder / "pipe"
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", ["pipe", "folder", "zero"])
 async def test_special_files_are_rejected_at_once_everywhere(tmp_path: Path, kind: str) -> None:
     path = {"pipe": pipe, "folder": lambda folder: folder, "zero": lambda _: Path("/dev/zero")}[kind](
@@ -37,6 +38,8 @@ async def test_special_files_are_rejected_at_once_everywhere(tmp_path: Path, kin
     )
     with pytest.raises(OSError, match="not a regular file"):
         read_regular(path, 10)
+    with pytest.raises(OSError, match="not a regular file"):
+        read_secret(path)
     with pytest.raises(UsageError, match="cannot be read"):
         read_environment_file(path)
     with pytest.raises(UsageError, match="cannot read"):

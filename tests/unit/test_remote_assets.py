@@ -103,7 +103,7 @@ def test_descriptors_are_bounded_and_closed(context: DirectContext, tmp_path: Pa
         for name in names:
             read(remote, name)
         assert len(list(Path("/proc/self/fd").iterdir())) <= before + 64
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_progress_is_reported_at_intervals() -> None:

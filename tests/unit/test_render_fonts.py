@@ -155,7 +155,7 @@ def make_huge(path: Path) -> None:
         file.truncate(300 * 1024 * 1024)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "make",
     [

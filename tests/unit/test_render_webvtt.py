@@ -44,7 +44,7 @@ def test_captions_have_text_and_time_of_each_step() -> None:
 
 
 def test_captions_need_the_option_and_an_animation() -> None:
-    assert set(made(includeCaptions=False)) == {"sheet.vtt"}
+    assert set(made(includeCaptions=False)) == {"sheet.vtt", "chapters.vtt"}
     assert set(made(format="png")) == {"sheet.vtt"}
 
 

@@ -34,7 +34,7 @@ def test_a_secret_is_the_text_without_the_line_break(tmp_path: Path, text: str) 
 def test_what_is_not_a_secret_is_rejected_without_showing_it(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "secret"
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"^found ") as caught:
+    with pytest.raises((OSError, ValueError), match="found ") as caught:
         read_secret(path)
     assert "xx" not in str(caught.value)
 

@@ -22,6 +22,8 @@ INTEGERS = {
     "PREVIEW_FRAME_MAX_MP": ("frame_max_mp", 1, 10_000),
     "PREVIEW_FRAMES_MAX": ("frames_max", 1, 1_000_000),
     "PREVIEW_PICTURE_MAX_MP": ("picture_max_mp", 1, 1_000_000),
+    "PREVIEW_PLAYED_FRAMES_MAX": ("played_frames_max", 1, 10_000_000),
+    "PREVIEW_PLAYED_MAX_MP": ("played_max_mp", 1, 10_000_000),
     "PREVIEW_ASSETS_MAX": ("assets_max", 1, 500),
     "PREVIEW_STEPS_MAX": ("steps_max", 1, 500),
     "PREVIEW_LENGTH_MAX_S": ("length_max_s", 1, 600),
@@ -128,7 +130,7 @@ def test_integer_settings_check_both_bounds(variable: str) -> None:
     for wrong in (str(low - 1), str(high + 1), "x", "1.5", "-1", "9" * 5_000, "nan"):
         with pytest.raises(UsageError) as caught:
             Settings.from_env({variable: wrong})
-        assert f"{variable}: found {wrong!r}" in caught.value.message
+        assert f"{variable}: found {wrong[:200]!r}" in caught.value.message
         assert f"from {low} to {high}" in caught.value.message
 
 
@@ -252,6 +254,12 @@ def test_other_folders_of_the_data_folder_are_no_roots(root: str) -> None:
 @pytest.mark.parametrize("variable", [*INTEGERS, *sorted(OTHERS)])
 def test_an_empty_variable_counts_as_unset(variable: str) -> None:
     assert Settings.from_env({variable: ""}) == Settings()
+
+
+def test_a_long_value_is_shown_in_part() -> None:
+    with pytest.raises(UsageError, match=r"x'… \(100000 characters\), allowed") as caught:
+        Settings.from_env({"PREVIEW_QUEUE_MAX": "x" * 100_000})
+    assert len(caught.value.message) < 400
 
 
 def test_all_problems_are_reported_at_once() -> None:

@@ -240,7 +240,7 @@ async def running_loop(bounds: WorkerCountRange, records: FakeRecords | None = N
         yield made
     finally:
         made.supervisor.request(ControlRequest.STOP)
-        await asyncio.wait_for(running, 30)
+        await asyncio.wait_for(running, 60)
 
 
 async def test_it_scales_up_soon_and_down_late() -> None:
@@ -362,7 +362,7 @@ async def test_workers_that_cannot_be_started_are_tried_until_they_can() -> None
     assert not made.supervisor.all_fatal.is_set()
     assert any("it cannot be started: no more processes" in line for line in made.actions)
     made.supervisor.request(ControlRequest.STOP)
-    await asyncio.wait_for(running, 30)
+    await asyncio.wait_for(running, 60)
 
 
 async def test_leases_are_released_as_soon_as_redis_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -488,5 +488,5 @@ async def test_a_bug_in_a_task_ends_the_supervisor_and_its_workers() -> None:
     made.redis.deregister_worker = broken  # type: ignore[method-assign]
     made.backend.workers[0].exit(1)
     with pytest.raises(ValueError, match="a bug"):
-        await asyncio.wait_for(running, 30)
+        await asyncio.wait_for(running, 60)
     assert all(worker.exited.done() for worker in made.backend.workers)

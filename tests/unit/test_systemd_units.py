@@ -161,6 +161,20 @@ def test_directives_of_long_running_units(name: str) -> None:
     assert int(drain) == Settings().drain_timeout_s
 
 
+@pytest.mark.parametrize("name", [SUPERVISOR, "previewops-worker@.service"])
+def test_the_calls_by_which_render_processes_confine_themselves_are_permitted(name: str) -> None:
+    lines = values(text_of(name), "SystemCallFilter")
+    denials = [number for number, line in enumerate(lines) if line.startswith("~")]
+    permitted = {call for line in lines[denials[-1] + 1 :] for call in line.split()}
+    landlock = {"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"}
+    assert (
+        landlock | {"mount", "umount2", "open_tree", "move_mount", "mount_setattr", "pivot_root"} <= permitted
+    )
+    assert {"user", "pid", "ipc", "net", "mnt"} <= set(
+        values(text_of(name), "RestrictNamespaces")[-1].split()
+    )
+
+
 def test_a_reload_waits_for_its_outcome() -> None:
     text = text_of(SUPERVISOR)
     assert values(text, "ExecReload") == ["/bin/true reload"]

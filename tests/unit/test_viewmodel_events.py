@@ -194,3 +194,10 @@ def test_untrusted_text_has_no_control_sequences() -> None:
         )
     )
     assert text.isprintable()
+
+
+def test_a_replaced_and_a_rescheduled_job_are_described_in_words() -> None:
+    replaced = event("replaced", job="a", was="completed", who="ann")
+    assert "it was completed" in plain_text(event_description(replaced))
+    later = event("rescheduled", job="a", dueMs=str(NOW_MS), who="ann")
+    assert "due at 20" in plain_text(event_description(later))

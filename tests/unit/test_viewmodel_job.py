@@ -35,6 +35,20 @@ plain_json = st.recursive(
 )
 
 
+def test_a_delayed_job_shows_when_it_is_due() -> None:
+    job = replace(
+        scenes.record("later", JobState.DELAYED),
+        due_ms=NOW + 7_200_000,
+        previous_ms=NOW - 1,
+        attempts=0,
+        crashes=0,
+    )
+    text = "\n".join(plain_text(line) for line in format_fact_lines(job, NOW, 60))
+    assert text.startswith("◔ waiting for its time")
+    assert "due       in 2 h" in text
+    assert "the bundle of the payload before" in text
+
+
 @given(plain_json)
 def test_joined_json_lines_are_the_json(value: object) -> None:
     text = "\n".join(plain_text(line) for line in format_json_lines(value))
@@ -198,3 +212,19 @@ def test_digits_that_are_no_number_are_left_as_they_are(text: str, number: int |
     assert parse_count(text) == number
     shown = plain_text(event_description(QueueEvent("1-0", 1, "retry", {"delayMs": text})))
     assert (f"retry in {format_duration(number)}" if number is not None else "delayMs") in shown
+
+
+def test_copies_at_other_widths_are_files_but_no_pictures() -> None:
+    paths = (
+        "frames/001-640.webp",
+        "frames/001.webp",
+        "frames/000-title.webp",
+        "poster-640.webp",
+        "poster.webp",
+    )
+    bundle = BundleContents(tuple(BundleFile(path, 1, "image/webp") for path in paths))
+    assert [picture.path for picture in bundle.pictures] == [
+        "poster.webp",
+        "frames/001.webp",
+        "frames/000-title.webp",
+    ]

@@ -23,6 +23,8 @@ _TONES: Mapping[str, Tone] = {
     "retry": Tone.WARN,
     "paused": Tone.WARN,
     "discarded": Tone.WARN,
+    "deleted": Tone.WARN,
+    "replaced": Tone.WARN,
     "cancelled": Tone.WARN,
     "resumed": Tone.GOOD,
     "requeued": Tone.GOOD,
@@ -39,6 +41,7 @@ _PHRASES: Mapping[str, str] = {
     "fingerprint": "of group {}",
     "priority": "with priority {}",
     "edited": "with an edited payload",
+    "was": "it was {}",
     "errors": "errors {}",
     "project": "of project {}",
     "filter": "filter {}",
@@ -123,6 +126,9 @@ def _extra(name: str, value: str) -> str:
     delay_ms = parse_count(value) if name == "delayMs" else None
     if delay_ms is not None:
         return f"retry in {format_duration(delay_ms)}"
+    due_ms = parse_count(value) if name == "dueMs" else None
+    if due_ms is not None:
+        return f"due at {iso_from_ms(due_ms)[:19]}Z"
     number = parse_count(value) if name in _COUNTED else None
     if number is not None:
         return pluralize(number, _COUNTED[name])

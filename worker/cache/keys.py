@@ -21,7 +21,7 @@ from previewops.worker.render.storyboard import Storyboard
 
 _LIBRARIES = ("pillow", "icu4py", "av", "pillow-heif", "pillow-jxl-plugin", "resvg-py", "pypdfium2")
 _WORKER = Path(__file__).resolve().parents[1]
-_RENDERER_PATHS = ("render", "fonts", "bundle_builder.py")
+_RENDERER_PATHS = ("render", "fonts", "themes", "bundle_builder.py")
 _NOT_DRAWN = ("metadata", "webhook", "chapterId")
 
 
@@ -52,11 +52,12 @@ def bundle_key(
     *,
     project: str,
     fonts: str,
+    theme: str | None = None,
 ) -> str:
     """The cache key of the bundle of a valid ``request`` (its previewRequest).
 
     ``digests`` has the hex SHA-256 of each asset's content by id; ``project`` is the projectId; ``fonts`` is the
-    fingerprint of additional fonts, see ``FontSources``.
+    fingerprint of additional fonts, see ``FontSources``; ``theme`` is the digest of the named theme.
     """
     inputs = {
         "renderer": renderer_fingerprint(),
@@ -65,6 +66,7 @@ def bundle_key(
         "assets": digests,
         "limits": limits,
         "fonts": fonts,
+        "theme": theme,
     }
     return hashlib.sha256(canonical_json(inputs)).hexdigest()
 
@@ -85,6 +87,7 @@ def thumbnail_key(
         "box": list(storyboard.thumbnail) if storyboard.thumbnail else None,
         "format": storyboard.image_format,
         "quality": storyboard.quality,
+        "speed": storyboard.avif_speed if storyboard.image_format == "avif" else None,
         "ground": list(storyboard.theme.background),
     }
     return hashlib.sha256(canonical_json(inputs)).hexdigest()

@@ -23,7 +23,7 @@ from typing import Any
 
 from previewops.stores.folder.trees import TEMPORARY_PREFIX, remove, size_of
 
-_ENTRY_FILE = "entry.json"
+ENTRY_FILE = "entry.json"
 _KEY = re.compile(r"[0-9a-f]{64}")
 _TEMPORARY_MAX_AGE_S = 3_600.0
 
@@ -56,12 +56,12 @@ class CacheStore:
         """The entry of ``key`` if its files are unchanged, else None. Marks it as used now."""
         folder = self._folder(kind, key)
         try:
-            entry = json.loads((folder / _ENTRY_FILE).read_bytes())
+            entry = json.loads((folder / ENTRY_FILE).read_bytes())
             for name, size, changed_ns in entry["files"]:
                 status = (folder / name).lstat()
                 if (status.st_size, status.st_mtime_ns) != (size, changed_ns):
                     return None
-            os.utime(folder / _ENTRY_FILE)
+            os.utime(folder / ENTRY_FILE)
             return CacheEntry(folder, tuple(name for name, _, _ in entry["files"]), entry["about"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -78,7 +78,7 @@ class CacheStore:
             stats = {name: (temporary / name).lstat() for name in files}
             listed_files = [(name, status.st_size, status.st_mtime_ns) for name, status in stats.items()]
             content = json.dumps({"files": listed_files, "about": metadata})
-            (temporary / _ENTRY_FILE).write_text(content, "utf-8")
+            (temporary / ENTRY_FILE).write_text(content, "utf-8")
             if folder.exists():
                 remove(folder)
             temporary.rename(folder)
@@ -93,7 +93,7 @@ class CacheStore:
                     if time.time() - folder.stat().st_mtime > _TEMPORARY_MAX_AGE_S:
                         yield SizedFolder(folder, size_of(folder), 0.0)
                 elif _KEY.fullmatch(folder.name):
-                    listing = folder / _ENTRY_FILE
+                    listing = folder / ENTRY_FILE
                     used_s = listing.stat().st_mtime if listing.exists() else 0.0
                     yield SizedFolder(folder, size_of(folder), used_s)
 

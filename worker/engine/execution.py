@@ -35,6 +35,8 @@ log = structlog.get_logger()
 TRACEBACK_CHARS = 8_192
 MESSAGE_CHARS = 2_000
 
+_RESULT_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
 Hook: TypeAlias = Callable[[dict[Any, Any]], Awaitable[None]]
 
 
@@ -51,10 +53,15 @@ class LeaseLost(Exception):
 
 @dataclass(slots=True)
 class JobRun:
-    """One claim being executed: its progress, and the reason to stop it, if any."""
+    """One claim being executed: its progress, and the reason to stop it, if any.
+
+    ``claimed_at`` is when the claim arrived, and ``started`` when the run got its slot, both by ``time.monotonic``.
+    """
 
     claim: Claim
+    claimed_at: float = field(default_factory=time.monotonic)
     started: float = field(default_factory=time.monotonic)
+    waits_for_slot: bool = False
     progress: float = 0.0
     phase: str = "starting"
     stop_reason: StopReason | None = None
@@ -64,6 +71,12 @@ class JobRun:
     max_tries: int | None = None
     slot_released: bool = False
     on_slot_release: Callable[[JobRun], None] | None = None
+
+    def take_slot(self, task: asyncio.Task[Any] | None) -> None:
+        """Ends the wait of a run that was claimed ahead: ``task`` executes it now."""
+        self.waits_for_slot = False
+        self.started = time.monotonic()
+        self.task = task
 
     def release_slot(self) -> None:
         """Lets the worker start another job: this one renders no more, and waits for a network."""
@@ -266,7 +279,7 @@ async def _call(
 
 def _encode_result(result: Any) -> str:
     try:
-        return json.dumps(result, separators=(",", ":"), allow_nan=False)
+        return _RESULT_ENCODER.encode(result)
     except (TypeError, ValueError) as error:
         raise PermanentJobError(
             "result-not-json", f"the job's result is not a JSON value: {error}", found=type(result).__name__

@@ -94,7 +94,9 @@ class Heartbeat:
         for run in running:
             by_id[run.claim.job_id].append(run)
         reply = await self._leases.heartbeat(
-            json.dumps(self._read_status()), [(run.claim, run.progress, run.phase) for run in running]
+            json.dumps(self._read_status()),
+            [(run.claim, run.progress, run.phase) for run in running if not run.waits_for_slot],
+            [run.claim for run in running if run.waits_for_slot],
         )
         if reply.previous_born_us is not None:
             log.error(
@@ -139,5 +141,5 @@ class Heartbeat:
         if self.renewed_at > expired_before:
             return
         for run in list(self._runs.values()):
-            if run.started <= expired_before:
+            if run.claimed_at <= expired_before:
                 run.stop(StopReason.LEASE_LOST)

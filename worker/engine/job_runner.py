@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -13,15 +14,16 @@ from arq.worker import Function
 from redis.exceptions import ResponseError
 
 from previewops.clock import Rng
-from previewops.queue.leases import Claim, CompletedJob, Leases
+from previewops.queue.leases import CompletedJob, Leases
 from previewops.queue.retry import Retry
 from previewops.states import ScriptResult
-from previewops.worker.engine.claims import ClaimChannel
+from previewops.worker.engine.claims import ClaimChannel, OnClaim
 from previewops.worker.engine.execution import (
     Completed,
     Failed,
     Hooks,
     JobRun,
+    RunOutcome,
     StopReason,
     execute,
     failure_from_error,
@@ -30,9 +32,6 @@ from previewops.worker.engine.outcome import OutcomeRecorder
 from previewops.worker.engine.redis_retry import retry_until_connected
 
 log = structlog.get_logger()
-
-HoldClaim = Callable[[Claim], JobRun]
-"""Registers a claim as held, as soon as it arrives."""
 
 
 class RunEnd(Enum):
@@ -56,20 +55,46 @@ class JobRunner:
     recorder: OutcomeRecorder
     rng: Rng
 
-    async def run(self, job_run: JobRun, hold: HoldClaim) -> tuple[RunEnd, JobRun | None]:
-        """Executes a run and records its outcome. A completion may return the next run of the slot."""
+    async def execute(self, job_run: JobRun) -> RunOutcome:
+        """Executes a run to its outcome, which nothing stops any more."""
         outcome = await execute(job_run, self.functions, self.ctx, self.hooks)
         job_run.recording = True
+        return outcome
+
+    async def record(self, job_run: JobRun, outcome: RunOutcome, on_claim: OnClaim | None) -> RunEnd:
+        """Records the outcome of a run. With a completion, ``on_claim`` may get the next claim."""
         if isinstance(outcome, Completed):
-            try:
-                return await self._finish(job_run, outcome, hold)
-            except ResponseError as error:
-                # Something about this job breaks the script: the job has failed.
-                return await self._record_failure(job_run, failure_from_error(error)), None
+            return await self.end_of_finish(job_run, self.finish(job_run, outcome, on_claim))
         if isinstance(outcome, Failed):
-            return await self._record_failure(job_run, outcome), None
+            return await self._record_failure(job_run, outcome)
         await self._release(job_run, outcome.reason)
-        return RunEnd.RELEASED, None
+        return RunEnd.RELEASED
+
+    def finish(
+        self, run: JobRun, completed: Completed, on_claim: OnClaim | None
+    ) -> asyncio.Future[ScriptResult]:
+        """Sends a completion, as ``ClaimChannel.finish`` does."""
+        completed_job = CompletedJob(run.claim, completed.result_json, run.elapsed_ms, completed.dry_run)
+        return self.claims.finish(completed_job, on_claim)
+
+    def has_plain_end(self, finished: asyncio.Future[ScriptResult]) -> bool:
+        """Whether a completion has been recorded and nothing else is to be done."""
+        return (
+            self.hooks.after_job_end is None
+            and finished.exception() is None
+            and finished.result() is not ScriptResult.STALE
+        )
+
+    async def end_of_finish(self, run: JobRun, finished: asyncio.Future[ScriptResult]) -> RunEnd:
+        """Awaits a completion that was sent. Records a failure if something about the job breaks the script."""
+        try:
+            code = await finished
+        except ResponseError as error:
+            return await self._record_failure(run, failure_from_error(error))
+        if code is ScriptResult.STALE:
+            log.warning("job.result-stale")
+            return RunEnd.RELEASED
+        return RunEnd.COMPLETED
 
     async def call_after_hook(self, run: JobRun) -> None:
         """Calls the hook after a run was recorded and is no longer held."""
@@ -80,23 +105,6 @@ class JobRunner:
         except Exception as error:
             # The outcome is recorded: a hook can neither change it nor end the worker.
             log.error("hook.failed", hook="after_job_end", exception=failure_from_error(error).traceback)
-
-    async def _finish(
-        self, run: JobRun, completed: Completed, hold: HoldClaim
-    ) -> tuple[RunEnd, JobRun | None]:
-        next_run: JobRun | None = None
-
-        def on_claim(claim: Claim) -> None:
-            nonlocal next_run
-            next_run = hold(claim)
-            next_run.task = run.task
-
-        completed_job = CompletedJob(run.claim, completed.result_json, run.elapsed_ms, completed.dry_run)
-        code = await self.claims.finish(completed_job, None if run.slot_released else on_claim)
-        if code is ScriptResult.STALE:
-            log.warning("job.result-stale")
-            return RunEnd.RELEASED, next_run
-        return RunEnd.COMPLETED, next_run
 
     async def _record_failure(self, run: JobRun, failed: Failed) -> RunEnd:
         decision = self.recorder.decide(run, failed)

@@ -19,6 +19,7 @@ from previewops.settings import Settings
 from previewops.states import ScriptResult
 from previewops.stores.port import BundleStore, Publication
 from previewops.stores.staging import STAGING_FOLDER, staging_path
+from previewops.theme_names import BUILT_IN_THEMES
 from previewops.worker.assets.buckets import BucketFetcher
 from previewops.worker.assets.download_cache import DownloadCache, Fetcher
 from previewops.worker.assets.opener import FileAssetOpener
@@ -28,6 +29,8 @@ from previewops.worker.engine.redis_retry import retry_until_connected
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.render_task import RenderRunner, RenderTask
 from previewops.worker.store_monitor import StoreMonitor
+from previewops.worker.themes.definition import ThemeDefinition
+from previewops.worker.themes.folder import ThemeFolder
 
 log = structlog.get_logger()
 
@@ -47,7 +50,8 @@ class RenderJobs:
     """Job functions of one worker.
 
     ``store`` receives the bundles, ``fetcher`` and ``buckets`` download assets if hosts or
-    buckets are allowed, ``cache`` has old results. ``monitor`` gets the results of publications.
+    buckets are allowed, ``cache`` has old results. ``monitor`` gets the results of publications. ``themes`` are the
+    named ones.
     """
 
     settings: Settings
@@ -60,6 +64,7 @@ class RenderJobs:
     rng: Rng = field(default_factory=system_rng)
     buckets: BucketFetcher | None = None
     monitor: StoreMonitor | None = None
+    themes: ThemeFolder = field(default_factory=lambda: ThemeFolder(None))
 
     async def render_preview(self, ctx: dict[Any, Any], payload: Any) -> dict[str, Any]:
         """Validates, renders in a child process, and publishes under the claim's fencing token.
@@ -72,6 +77,7 @@ class RenderJobs:
         run: JobRun = ctx["run"]
         request = self._validated(run.claim, payload)
         staging = staging_path(self.settings.data_dir, request.job_id, int(run.claim.token))
+        theme = await self._find_theme(request)
         downloads = self._make_download_cache()
         task = RenderTask.prepare(
             self.settings,
@@ -80,6 +86,7 @@ class RenderJobs:
             opener=FileAssetOpener(self.roots, downloads, data_dir=self.settings.data_dir),
             cache=self.cache,
             fonts=self.fonts,
+            theme=theme,
         )
         try:
             summary = await task.run(self.runner, run.report_progress)
@@ -98,6 +105,12 @@ class RenderJobs:
         reused = summary.get("reused", False)
         log.info("job.rendered", ms=round(run.elapsed_ms), dryRun=request.dry_run, reused=reused)
         return summary
+
+    async def _find_theme(self, request: Payload) -> ThemeDefinition | None:
+        """The named theme of a job. A job without one does not wait for a thread."""
+        if request.request.get("options", {}).get("theme", BUILT_IN_THEMES[0]) in BUILT_IN_THEMES:
+            return None
+        return await asyncio.to_thread(self.themes.find, request.request)
 
     def _make_download_cache(self) -> DownloadCache | None:
         """The job's downloads, beside its staging folder: on a disk, and swept if they are left behind."""

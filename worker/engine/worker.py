@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from signal import Signals
 from typing import Any, TypeAlias
 
@@ -32,9 +35,11 @@ from previewops.queue.retry import RetryPolicy
 from previewops.queue.start_check import check_queue
 from previewops.redis_server.pool import PrimaryPool
 from previewops.settings import Settings
+from previewops.states import ScriptResult
 from previewops.tasks import cancel_and_wait
 from previewops.worker.engine.claims import ClaimChannel
-from previewops.worker.engine.execution import Hooks, JobRun, StopReason, failure_from_error
+from previewops.worker.engine.claims_ahead import HOLD_LIMIT_S, MAX_AHEAD, RunsAhead, RunTimes
+from previewops.worker.engine.execution import Completed, Hooks, JobRun, StopReason, failure_from_error
 from previewops.worker.engine.fast_scripts import FastScriptRunner
 from previewops.worker.engine.heartbeat import Heartbeat
 from previewops.worker.engine.job_runner import JobRunner, RunEnd
@@ -144,6 +149,11 @@ class PreviewWorker(Worker):
         self._free_slots = self.settings.worker_concurrency
         # Tasks of jobs that have rendered, and publish to a network while another job renders in their slot.
         self._publishing: set[asyncio.Task[Any]] = set()
+        # Jobs that are claimed and wait for a slot, and completions that are sent while their slot runs the next job.
+        self._ahead = RunsAhead()
+        self._run_times = RunTimes()
+        self._finishing: set[asyncio.Future[ScriptResult]] = set()
+        self._hold_timer: asyncio.TimerHandle | None = None
         self._slot_freed = asyncio.Event()
         self._idle = asyncio.Event()
         self._next_due_ms: int | None = None
@@ -159,9 +169,8 @@ class PreviewWorker(Worker):
         self._claims = ClaimChannel(
             self.leases,
             max_calls=MAX_CONCURRENT_CALLS,
-            batch_size=max(2, settings.worker_concurrency // MAX_CONCURRENT_CALLS),
-            held_claims=self._held_claims,
-            accepts_jobs=lambda: self.allow_pick_jobs,
+            batch_size=max(MAX_AHEAD, settings.worker_concurrency) // MAX_CONCURRENT_CALLS,
+            holder=self,
             rng=self._rng,
             wait=pool.wait_for_another_primary,
         )
@@ -242,7 +251,8 @@ class PreviewWorker(Worker):
 
     async def _drain(self) -> None:
         self.allow_pick_jobs = False
-        if not self.tasks:
+        self._release_ahead(self._ahead.take_claimed_before(math.inf))
+        if self._is_idle():
             return
         idle = asyncio.create_task(self._idle.wait())
         forced = asyncio.create_task(self._force_stop.wait())
@@ -256,9 +266,10 @@ class PreviewWorker(Worker):
         self.allow_pick_jobs = False
         for run in self.runs.values():
             run.stop(StopReason.DRAIN)
-        if self.tasks:
+        if not self._is_idle():
             # If Redis is unavailable, other workers recover the jobs when their leases end.
-            await asyncio.wait(set(self.tasks.values()), timeout=self.settings.lease_ms / 1000)
+            pending = {*self.tasks.values(), *self._finishing}
+            await asyncio.wait(pending, timeout=self.settings.lease_ms / 1000)
 
     async def close(self) -> None:
         """Deregisters, runs ``on_shutdown`` and closes the connections. Later calls do nothing."""
@@ -266,6 +277,8 @@ class PreviewWorker(Worker):
             return
         self._closed = True
         self.allow_pick_jobs = False
+        if self._hold_timer is not None:
+            self._hold_timer.cancel()
         # Bounded: a job may ignore its cancellation for ever.
         for task in await cancel_and_wait(self.tasks.values(), max_rounds=MAX_CANCELLATIONS):
             log.error("job.cancel-ignored", slot=task.get_name())
@@ -300,12 +313,12 @@ class PreviewWorker(Worker):
             if not self.allow_pick_jobs:
                 await asyncio.get_running_loop().create_future()
             try:
-                reply = await self._claims.claim(self._free_slots, self._start)
+                reply = await self._claims.claim(self._free_slots)
                 failed_calls.reset()
                 self._next_due_ms = reply.next_due_ms
                 if self._free_slots == 0:
                     continue
-                if self.burst and not reply.claims and not self.tasks and await self._nothing_pending():
+                if self.burst and not reply.claims and self._is_idle() and await self._nothing_pending():
                     return
                 while not await self._may_find_work():
                     pass
@@ -340,13 +353,79 @@ class PreviewWorker(Worker):
             return True  # the primary is another one
         return woken or self._next_due_ms is not None or self.burst or not self.allow_pick_jobs
 
-    def _start(self, claim: Claim) -> None:
+    def receive(self, claim: Claim) -> None:
+        """Starts the job of a claim if a slot is free, else lets it wait for one."""
         run = self._hold(claim)
+        # In a drain, the run ends at once and releases the job.
+        if self._free_slots > 0 or not self.allow_pick_jobs:
+            self._start(run)
+            return
+        self._ahead.add(run)
+        if self._hold_timer is None:
+            self._hold_timer = asyncio.get_running_loop().call_later(HOLD_LIMIT_S, self._release_overdue)
+
+    def _start(self, run: JobRun) -> None:
         self._free_slots -= 1
+        token = run.claim.token
+        task = self._create_task(token, self._slot(run), name=f"slot {run.claim.job_id}")
+        self._take_slot(run, task)
+        task.add_done_callback(partial(self._free_slot, token))
+
+    def _create_task(self, key: str, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         self._idle.clear()
-        run.task = asyncio.create_task(self._slot(run), name=f"slot {claim.job_id}")
-        self.tasks[claim.token] = run.task
-        run.task.add_done_callback(lambda task: self._free_slot(claim.token, task))
+        task = asyncio.create_task(work, name=name)
+        self.tasks[key] = task
+        return task
+
+    def _take_slot(self, run: JobRun, task: asyncio.Task[Any] | None) -> None:
+        run.take_slot(task)
+        if run.claim.ahead:
+            self._claims.report_started(run.claim)
+
+    def _take_ahead(self, task: asyncio.Task[Any] | None) -> JobRun | None:
+        """The next run that was claimed ahead, for the slot of ``task``."""
+        run = self._ahead.take() if self.allow_pick_jobs else None
+        if run is not None:
+            self._take_slot(run, task)
+        return run
+
+    def _start_ahead(self) -> None:
+        while self._free_slots > 0 and self.allow_pick_jobs and (run := self._ahead.take()) is not None:
+            self._start(run)
+
+    def wanted_ahead(self) -> int:
+        """How many jobs the worker would claim ahead besides those that wait here."""
+        return self._run_times.max_ahead(self.max_jobs) - len(self._ahead)
+
+    def accepts_jobs(self) -> bool:
+        """Whether the worker wants new jobs."""
+        return self.allow_pick_jobs
+
+    def on_pause(self) -> None:
+        """Releases the jobs that were claimed ahead: a paused queue starts none."""
+        self._release_ahead(self._ahead.take_claimed_before(math.inf))
+
+    def _release_overdue(self) -> None:
+        """Releases jobs that have waited too long for a slot: the running ones take longer than those before them."""
+        self._hold_timer = None
+        self._release_ahead(self._ahead.take_claimed_before(time.monotonic() - HOLD_LIMIT_S))
+        if self._ahead:
+            self._hold_timer = asyncio.get_running_loop().call_later(HOLD_LIMIT_S, self._release_overdue)
+
+    def _release_ahead(self, runs: Sequence[JobRun]) -> None:
+        if not runs:
+            return
+        key = runs[0].claim.token
+        task = self._create_task(key, self._release_claims(runs), name="release")
+        for run in runs:
+            run.task = task
+        task.add_done_callback(partial(self._end_task, key))
+
+    async def _release_claims(self, runs: Sequence[JobRun]) -> None:
+        claims = [run.claim for run in runs]
+        await retry_until_connected(lambda: self.leases.release(claims), self._rng)
+        for claim in claims:
+            del self.runs[claim.token]
 
     def _hold(self, claim: Claim) -> JobRun:
         """Registers a claim as held as soon as it arrives, so that it is renewed and not released as unknown."""
@@ -364,16 +443,24 @@ class PreviewWorker(Worker):
         run.slot_released = True
         self._publishing.add(run.task)
         self._free_slots += 1
+        self._start_ahead()
         self._slot_freed.set()
 
     def _free_slot(self, key: str, task: asyncio.Task[None]) -> None:
-        del self.tasks[key]
         if task in self._publishing:
             self._publishing.remove(task)
         else:
             self._free_slots += 1
+        self._start_ahead()
         self._slot_freed.set()
-        if not self.tasks:
+        self._end_task(key, task)
+
+    def _is_idle(self) -> bool:
+        return not self.tasks and not self._finishing
+
+    def _end_task(self, key: str, task: asyncio.Task[None]) -> None:
+        del self.tasks[key]
+        if self._is_idle():
             self._idle.set()
         if not task.cancelled() and task.exception() is None:
             return
@@ -405,7 +492,56 @@ class PreviewWorker(Worker):
                 run = await self._run_job(run)
 
     async def _run_job(self, run: JobRun) -> JobRun | None:
-        run_end, next_run = await self._job_runner.run(run, self._hold)
+        """Runs a job and returns the slot's next one. If that waits here, the completion is sent behind it."""
+        task = run.task
+        outcome = await self._job_runner.execute(run)
+        if isinstance(outcome, Completed):
+            self._run_times.add(run.elapsed_ms)
+            next_run = None if run.slot_released else self._take_ahead(task)
+            if next_run is not None:
+                self._finish_behind(run, outcome)
+                if self._claims.is_ready_to_send:
+                    await asyncio.sleep(0)
+                return next_run
+        next_runs: list[JobRun] = []
+
+        def on_claim(claim: Claim) -> None:
+            next_runs.append(self._hold(claim))
+            self._take_slot(next_runs[0], task)
+
+        run_end = await self._job_runner.record(run, outcome, None if run.slot_released else on_claim)
+        self._note_end(run, run_end)
+        await self._job_runner.call_after_hook(run)
+        if next_runs:
+            return next_runs[0]
+        return None if run.slot_released else self._take_ahead(task)
+
+    def _finish_behind(self, run: JobRun, completed: Completed) -> None:
+        """Sends a completion while the slot's task goes on with the next job."""
+        run.task = None
+        finished = self._job_runner.finish(run, completed, None)
+        self._finishing.add(finished)
+        self._idle.clear()
+        finished.add_done_callback(partial(self._on_finished, run))
+
+    def _on_finished(self, run: JobRun, finished: asyncio.Future[ScriptResult]) -> None:
+        self._finishing.discard(finished)
+        if finished.cancelled():
+            self.runs.pop(run.claim.token)  # the worker closes, and recovers the job when it deregisters
+        elif self._job_runner.has_plain_end(finished):
+            self._note_end(run, RunEnd.COMPLETED)
+        else:
+            key = f"end {run.claim.token}"
+            run.task = self._create_task(key, self._end_behind(run, finished), name=f"end {run.claim.job_id}")
+            run.task.add_done_callback(partial(self._end_task, key))
+        if self._is_idle():
+            self._idle.set()
+
+    async def _end_behind(self, run: JobRun, finished: asyncio.Future[ScriptResult]) -> None:
+        self._note_end(run, await self._job_runner.end_of_finish(run, finished))
+        await self._job_runner.call_after_hook(run)
+
+    def _note_end(self, run: JobRun, run_end: RunEnd) -> None:
         if run_end is RunEnd.COMPLETED:
             self.jobs_complete += 1
         elif run_end is RunEnd.RETRIED:
@@ -413,20 +549,20 @@ class PreviewWorker(Worker):
         elif run_end is RunEnd.FAILED:
             self.jobs_failed += 1
         del self.runs[run.claim.token]
-        await self._job_runner.call_after_hook(run)
-        return next_run
 
-    def _held_claims(self) -> Iterable[Claim]:
+    def held_claims(self) -> Iterable[Claim]:
+        """All claims that the worker holds."""
         return [*(run.claim for run in self.runs.values()), *self._abandoned]
 
     def _status(self) -> dict[str, Any]:
         stats = self._process_stats.read()
+        running = [run for run in self.runs.values() if not run.waits_for_slot]
         return {
             "host": self._host,
             "pid": os.getpid(),
             "state": "draining" if self._drain_requested.is_set() else "working",
             "slots": self.max_jobs,
-            "busy": len(self.runs) - len(self._publishing),
+            "busy": len(running) - len(self._publishing),
             "rssBytes": stats.rss_bytes,
             "ownRssBytes": stats.own_rss_bytes,
             "cpu": stats.cpu_percent,
@@ -437,5 +573,5 @@ class PreviewWorker(Worker):
             "build": build_id(),
             **self._report_fields(),
             "clockMs": self._clock.now_ms(),
-            "jobs": [run.claim.job_id for run in self.runs.values()],
+            "jobs": [run.claim.job_id for run in running],
         }

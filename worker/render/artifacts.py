@@ -52,7 +52,7 @@ class ArtifactWriter:
             PermanentJobError: output-too-large.
             TransientJobError: io-error, disk-full.
         """
-        self._check_room(len(content))
+        self._reserve(len(content))
         with storage_errors(), self._output.create(path) as file:
             file.write(content)
             file.flush()
@@ -65,7 +65,7 @@ class ArtifactWriter:
         The first error of the file is raised, even if the encoder has replaced or dropped it.
         """
         with storage_errors(), self._output.create(path) as file:
-            limited = _SizeLimitedFile(file, self._check_room)
+            limited = _SizeLimitedFile(file, self._reserve)
             try:
                 yield cast("BinaryIO", limited)
             finally:
@@ -79,7 +79,8 @@ class ArtifactWriter:
                 size += len(chunk)
         self._record(path, kind, size, digest.hexdigest())
 
-    def _check_room(self, more: int) -> None:
+    def _reserve(self, more: int) -> None:
+        """Counts ``more`` bytes, which are about to be written: several files may grow at the same time."""
         if self._total + more > self._max_bytes:
             raise PermanentJobError(
                 "output-too-large",
@@ -88,9 +89,9 @@ class ArtifactWriter:
                 found=f"more than {self._total + more} bytes",
                 allowed=f"at most {self._max_bytes} bytes",
             )
+        self._total += more
 
     def _record(self, path: str, kind: str, size: int, sha256: str) -> WrittenArtifact:
-        self._total += size
         artifact = WrittenArtifact(path, size, sha256, MEDIA_TYPES[kind])
         self.written.append(artifact)
         return artifact
@@ -99,9 +100,9 @@ class ArtifactWriter:
 class _SizeLimitedFile:
     """A file that checks the limit before it grows and records its first error."""
 
-    def __init__(self, file: BinaryIO, check_room: Callable[[int], None]) -> None:
+    def __init__(self, file: BinaryIO, reserve: Callable[[int], None]) -> None:
         self._file = file
-        self._check_room = check_room
+        self._reserve = reserve
         self._size = 0
         self.first_error: OSError | PermanentJobError | None = None
 
@@ -109,7 +110,7 @@ class _SizeLimitedFile:
         with self._recording_error():
             end = self._file.tell() + len(content)
             if end > self._size:
-                self._check_room(end)
+                self._reserve(end - self._size)
                 self._size = end
             return self._file.write(content)
 

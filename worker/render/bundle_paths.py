@@ -5,56 +5,69 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from previewops.worker.render.encode.stills import EXTENSIONS
 from previewops.worker.render.storyboard import Storyboard
+from previewops.worker.render.widths import PictureCopy, plan_copies
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class BundlePaths:
-    """The path of every picture and track of a bundle, chosen before rendering."""
+    """The path of every picture and track of a bundle, chosen before rendering; None for parts that it lacks."""
 
-    poster: str
-    frames: tuple[str, ...]  # the title card first
-    sheet: str
-    sheet_index: str  # into the sheet
-    animation: str | None
+    poster: str | None
+    frames: dict[int, str]  # by card
+    copies: dict[str, tuple[PictureCopy, ...]]  # of poster and frames, by path
+    sheet: str | None
+    sheet_index: str | None  # into the sheet
+    animations: tuple[str, ...]  # the main one first
     captions: str | None  # only with an animation
+    chapters: str | None  # only with an animation of several cards
     thumbnails: dict[str, str]  # by asset id
 
     def expected(self, *, thumbnails: bool) -> tuple[str, ...]:
         """Every path that a successful job writes, in the order of the bundle."""
         thumbs = self.thumbnails.values() if thumbnails else ()
         paths = (
-            self.poster,
-            *self.frames,
+            *self._with_copies([self.poster] if self.poster else []),
+            *self._with_copies(self.frames.values()),
             self.sheet,
             self.sheet_index,
-            self.animation,
+            *self.animations,
             self.captions,
+            self.chapters,
             *thumbs,
         )
         return tuple(path for path in paths if path)
+
+    def _with_copies(self, paths: Iterable[str]) -> list[str]:
+        return [name for path in paths for name in (path, *(copy.path for copy in self.copies[path]))]
 
 
 def choose_bundle_paths(storyboard: Storyboard) -> BundlePaths:
     """Chooses the paths for the files that ``storyboard`` requests."""
     extension, steps = EXTENSIONS[storyboard.image_format], len(storyboard.steps)
-    digits = max(3, len(str(steps)))
-    frames = [f"frames/{0:0{digits}d}-title.{extension}"]
-    frames += [f"frames/{number:0{digits}d}.{extension}" for number in range(1, steps + 1)]
-    ids = [asset.ref.id for asset in storyboard.images] if storyboard.thumbnail else []
+    parts, digits = storyboard.selection.parts, max(3, len(str(steps)))
+    poster = f"poster.{extension}" if "poster" in parts else None
+    frames = {
+        number: f"frames/{number:0{digits}d}{'' if number else '-title'}.{extension}"
+        for number in (storyboard.cards if "frames" in parts else ())
+    }
+    pictures = [poster, *frames.values()] if poster else list(frames.values())
     return BundlePaths(
-        poster=f"poster.{extension}",
-        frames=tuple(frames),
-        sheet=f"sheet.{extension}",
-        sheet_index="sheet.vtt",
-        captions="captions.vtt" if storyboard.animation and storyboard.captions else None,
-        animation=f"animation.{EXTENSIONS[storyboard.animation]}" if storyboard.animation else None,
-        thumbnails=_thumbnail_names(ids, extension),
+        poster=poster,
+        frames=frames,
+        copies={path: plan_copies(path, storyboard.size, storyboard.widths) for path in pictures},
+        sheet=f"sheet.{extension}" if "sheet" in parts else None,
+        sheet_index="sheet.vtt" if "sheet" in parts else None,
+        captions="captions.vtt" if storyboard.animations and storyboard.captions else None,
+        chapters="chapters.vtt" if storyboard.animations and len(storyboard.cards) > 1 else None,
+        animations=tuple(f"animation.{EXTENSIONS[name]}" for name in storyboard.animations),
+        thumbnails=_thumbnail_names([asset.ref.id for asset in storyboard.thumbnailed], extension),
     )
 
 

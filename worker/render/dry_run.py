@@ -8,15 +8,23 @@ from typing import Any
 from previewops.worker.assets.opener import AssetOpener
 from previewops.worker.render.bundle_paths import choose_bundle_paths
 from previewops.worker.render.bundle_warnings import collect_warnings
+from previewops.worker.render.encode.avif import require_avif
 from previewops.worker.render.encode.sound import check_sound
 from previewops.worker.render.encode.stills import MEDIA_TYPES
 from previewops.worker.render.encode.webvtt import build_tracks
+from previewops.worker.render.encoder_memory import reserve_encoders
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.sheet import lay_out_sheet
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.picture_cache import InspectedAsset, inspect_assets
+from previewops.worker.render.playing import (
+    count_frames,
+    outputs_by_pacing,
+    played_assets,
+    with_played_durations,
+)
 from previewops.worker.render.render import lay_out_cards
-from previewops.worker.render.storyboard import Asset, Storyboard
+from previewops.worker.render.storyboard import AVIF_SLOW, Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.render.text.paragraphs import MAX_CHARACTERS, laid_out_characters
 from previewops.worker.render.text.typesetting import Typesetter
@@ -27,8 +35,9 @@ _BYTES_PER_PIXEL = {
 }  # at quality 80  # fmt: skip
 _LOSSY = ("webp", "avif", "jpeg", "webm", "mp4")
 _ENCODE_NS_PER_PIXEL = {
-    "webp": 30, "avif": 50, "jpeg": 8, "png": 45, "gif": 35, "apng": 45, "webm": 45, "mp4": 25,
+    "webp": 30, "avif": 120, "jpeg": 8, "png": 45, "gif": 35, "apng": 45, "webm": 45, "mp4": 25,
 }  # fmt: skip
+_SLOW_AVIF_NS_PER_PIXEL = 300
 _DRAW_NS_PER_PIXEL = 18
 _DECODE_NS_PER_PIXEL = 9
 _TEXT_NS_PER_CHARACTER = 5_000  # of the costliest kinds: each letter in another direction
@@ -45,16 +54,21 @@ def plan_render(
     Raises:
         PermanentJobError, TransientJobError: as ``render``, except errors that only decoding finds.
     """
+    if storyboard.image_format == "avif":
+        require_avif()
+    limits = reserve_encoders(storyboard, limits)
     inspected = inspect_assets(storyboard.assets.values(), opener, limits, allow_gaps=storyboard.allow_gaps)
+    storyboard = with_played_durations(storyboard, inspected, limits)
     check_sound(storyboard, inspected, opener, limits, decode=False)
-    typesetter = Typesetter(fonts, storyboard.shaping_language)
+    typesetter = Typesetter(fonts, storyboard.shaping_language, storyboard.brand.font)
     layouts = lay_out_cards(storyboard, inspected, typesetter)
     asset_errors = {name: asset.error for name, asset in inspected.items() if asset.error is not None}
     artifacts = _describe_artifacts(storyboard, inspected)
     return {
         "width": storyboard.size.width,
         "height": storyboard.size.height,
-        "durationMs": storyboard.duration_ms,
+        "durationMs": storyboard.shown_ms,
+        "partial": storyboard.selection.as_json(),
         "steps": len(storyboard.steps),
         "artifacts": artifacts,
         "assets": [_describe_asset(asset, inspected[name]) for name, asset in storyboard.assets.items()],
@@ -69,7 +83,13 @@ def plan_render(
         "undrawn": list(typesetter.undrawn),
         "warnings": list(
             collect_warnings(
-                storyboard, inspected, layouts, typesetter, asset_errors=asset_errors, asset_notes={}
+                storyboard,
+                inspected,
+                layouts,
+                typesetter,
+                asset_errors=asset_errors,
+                asset_notes={},
+                played=played_assets(storyboard, layouts, inspected, limits),
             )
         ),
     }
@@ -79,15 +99,16 @@ def _describe_artifacts(
     storyboard: Storyboard, inspected: Mapping[str, InspectedAsset]
 ) -> list[dict[str, Any]]:
     paths = choose_bundle_paths(storyboard)
-    sheet = lay_out_sheet(storyboard)
-    entries = [_describe_picture(storyboard, path, storyboard.size) for path in (paths.poster, *paths.frames)]
-    entries.append(_describe_picture(storyboard, paths.sheet, sheet.size))
-    if paths.animation:
-        entries.append(
-            _describe_picture(
-                storyboard, paths.animation, storyboard.size, storyboard.animation, len(paths.frames)
-            )
-        )
+    sheet = lay_out_sheet(storyboard) if paths.sheet else None
+    entries = []
+    for path, copies in paths.copies.items():
+        entries.append(_describe_picture(storyboard, path, storyboard.size))
+        entries += [_describe_picture(storyboard, copy.path, copy.size) for copy in copies]
+    if sheet and paths.sheet:
+        entries.append(_describe_picture(storyboard, paths.sheet, sheet.size))
+    for kind, path in zip(storyboard.animations, paths.animations, strict=True):
+        frames = count_frames(storyboard, inspected, kind)
+        entries.append(_describe_picture(storyboard, path, storyboard.size, kind, frames))
     entries += [
         {"path": path, "mediaType": MEDIA_TYPES["vtt"], "estimatedBytes": len(content)}
         for path, content in build_tracks(storyboard, paths, sheet).items()
@@ -134,14 +155,24 @@ def _describe_asset(asset: Asset, inspected: InspectedAsset) -> dict[str, Any]:
 def _estimate_ms(
     storyboard: Storyboard, inspected: Mapping[str, InspectedAsset], artifacts: list[dict[str, Any]]
 ) -> int:
-    frames = storyboard.size.pixels * (len(storyboard.steps) + 1)
+    drawn = storyboard.size.pixels * (len(storyboard.drawn_cards) + _moving_frames(storyboard, inspected))
     stills: int = sum(entry["width"] * entry["height"] for entry in artifacts if entry.get("frames") == 1)
-    nanoseconds = frames * _DRAW_NS_PER_PIXEL + stills * _ENCODE_NS_PER_PIXEL[storyboard.image_format]
+    still_ns = _ENCODE_NS_PER_PIXEL[storyboard.image_format]
+    if storyboard.image_format == "avif" and storyboard.avif_speed == AVIF_SLOW:
+        still_ns = _SLOW_AVIF_NS_PER_PIXEL
+    nanoseconds = drawn * _DRAW_NS_PER_PIXEL + stills * still_ns
     decoded = (asset.picture.size.pixels for asset in inspected.values() if asset.picture)
     nanoseconds += _DECODE_NS_PER_PIXEL * sum(decoded)
     nanoseconds += _TEXT_NS_PER_CHARACTER * sum(map(laid_out_characters, storyboard.texts))
-    if (
-        storyboard.animation and storyboard.animation != storyboard.image_format
-    ):  # otherwise it reuses the encoded stills
-        nanoseconds += frames * _ENCODE_NS_PER_PIXEL[storyboard.animation]
+    for kind in storyboard.animations:
+        frames = count_frames(storyboard, inspected, kind)
+        if kind == storyboard.image_format:  # it reuses the encoded stills
+            frames -= len(storyboard.cards)
+        nanoseconds += storyboard.size.pixels * frames * _ENCODE_NS_PER_PIXEL[kind]
     return _OVERHEAD_MS + round(nanoseconds / 1_000_000)
+
+
+def _moving_frames(storyboard: Storyboard, inspected: Mapping[str, InspectedAsset]) -> int:
+    """Returns how many frames are drawn beside those of the cards: animations with the same pacing share them."""
+    kinds = (kinds[0] for kinds in outputs_by_pacing(storyboard).values())
+    return sum(count_frames(storyboard, inspected, kind) - len(storyboard.cards) for kind in kinds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from previewops.job_errors import PermanentJobError
+from previewops.worker.render.encoder_memory import reserve_encoders
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.storyboard import Storyboard
 
@@ -11,7 +12,7 @@ def check_limits(storyboard: Storyboard, limits: RenderLimits) -> None:
     """Rejects a storyboard that exceeds ``limits``.
 
     Raises:
-        PermanentJobError: resolution-too-large, too-many-steps, too-many-assets, too-long.
+        PermanentJobError: resolution-too-large, too-many-steps, too-many-assets, too-long, outputs-too-large.
     """
     width, height = storyboard.size
     _check(
@@ -30,6 +31,7 @@ def check_limits(storyboard: Storyboard, limits: RenderLimits) -> None:
     _check(
         "too-long", storyboard.duration_ms, limits.length_ms, unit="ms", hint=hint + "PREVIEW_LENGTH_MAX_S"
     )
+    reserve_encoders(storyboard, limits)
 
 
 def _check(code: str, value: int, limit: int, *, unit: str, hint: str, found: str = "") -> None:

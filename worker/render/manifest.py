@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from previewops.worker.render.alt_texts import describe_card
 from previewops.worker.render.artifacts import ArtifactWriter
 from previewops.worker.render.jsonfile import encode_json
 from previewops.worker.render.placeholder import Placeholder
 from previewops.worker.render.render import RenderResult
+from previewops.worker.render.widths import format_srcset
 
 CONTAINER = "container.json"
 PREVIEW = "preview.json"
@@ -34,6 +36,10 @@ def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mappi
 def _build_preview(result: RenderResult, payload: Mapping[str, Any], container_sha256: str) -> dict[str, Any]:
     """Returns the content of ``preview.json``. Lengths are in pixels, durations and timings in ms."""
     storyboard, paths = result.storyboard, result.paths
+    animations = [
+        {"path": path, "format": kind, "loops": 0}
+        for path, kind in zip(paths.animations, storyboard.animations, strict=True)
+    ]
     return {
         "version": 1,
         "renderer": RENDERER_VERSION,
@@ -44,19 +50,22 @@ def _build_preview(result: RenderResult, payload: Mapping[str, Any], container_s
         "language": storyboard.language,
         "width": storyboard.size.width,
         "height": storyboard.size.height,
-        "durationMs": storyboard.duration_ms,
-        "poster": {"path": paths.poster, **_placeholder_fields(result.poster_placeholder)},
+        "durationMs": storyboard.shown_ms,
+        "partial": storyboard.selection.as_json(),
+        "poster": _build_poster(result, paths.poster) if paths.poster else None,
         "frames": list(_build_frames(result)),
         "sheet": {
             "path": paths.sheet,
             "index": paths.sheet_index,
             "width": result.sheet.size.width,
             "height": result.sheet.size.height,
-        },
-        "animation": {"path": paths.animation, "format": storyboard.animation, "loops": 0}
-        if paths.animation
+        }
+        if result.sheet
         else None,
+        "animation": animations[0] if animations else None,
+        "animations": animations,
         "captions": paths.captions,
+        "chapters": paths.chapters,
         "assets": [_build_asset(result, name) for name in storyboard.assets],
         "audio": {
             "assetId": storyboard.sound.asset_id,
@@ -73,14 +82,36 @@ def _build_preview(result: RenderResult, payload: Mapping[str, Any], container_s
     }
 
 
+def _build_poster(result: RenderResult, path: str) -> dict[str, Any]:
+    placeholder = _placeholder_fields(result.poster_placeholder) if result.poster_placeholder else {}
+    alt = describe_card(result.storyboard, 0)
+    return {"path": path, "alt": alt, **_build_copies(result, path), **placeholder}
+
+
 def _build_frames(result: RenderResult) -> Iterator[dict[str, Any]]:
-    storyboard, start = result.storyboard, 0
-    for index, path in enumerate(result.paths.frames):
-        step = storyboard.steps[index - 1] if index else None
-        duration = result.durations_ms[index]
-        title = step.title if step else storyboard.title
-        yield {"path": path, "step": index, "title": title, "startMs": start, "durationMs": duration}
-        start += duration
+    storyboard = result.storyboard
+    for number, start_ms, end_ms in storyboard.intervals():
+        path = result.paths.frames.get(number)
+        if path is None:
+            continue
+        yield {
+            "path": path,
+            "step": number,
+            "title": storyboard.steps[number - 1].title if number else storyboard.title,
+            "alt": describe_card(storyboard, number),
+            **_build_copies(result, path),
+            "startMs": start_ms,
+            "durationMs": end_ms - start_ms,
+        }
+
+
+def _build_copies(result: RenderResult, path: str) -> dict[str, Any]:
+    """Returns the picture's ``srcset`` and its copies, if the payload requests widths."""
+    storyboard, copies = result.storyboard, result.paths.copies[path]
+    if not storyboard.widths:
+        return {}
+    listed = [{"path": copy.path, "width": copy.size.width, "height": copy.size.height} for copy in copies]
+    return {"srcset": format_srcset(path, storyboard.size, copies), "copies": listed}
 
 
 def _build_asset(result: RenderResult, name: str) -> dict[str, Any]:

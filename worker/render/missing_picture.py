@@ -25,9 +25,10 @@ def draw_missing_picture(
     theme: Theme,
     labels: Labels,
     typesetter: Typesetter,
+    metrics: LayoutMetrics,
 ) -> None:
     """Draws the placeholder in the placement's cell, with the picture's name and the reason if there is room."""
-    cell, metrics = placement.cell, LayoutMetrics(Size(*image.size))
+    cell = placement.cell
     radius = 0 if placement.bleeds else metrics.radius
     fill_rounded(image, cell, radius, theme.surface)
     if not placement.bleeds:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 Colour = tuple[int, int, int]
@@ -23,7 +23,8 @@ class Theme:
     line: Colour  # hairlines and remaining steps of the progress bar
     ink: Colour  # titles
     muted: Colour  # captions and labels
-    accent: Colour  # step badge and current step of the progress bar
+    accent: Colour  # fill of the step badge and of the bar above a title
+    accent_ink: Colour  # accent of text and of the current step of the progress bar
     on_accent: Colour  # text on accent
     tint: Colour  # past steps of the progress bar, decorations
     backing: Colour  # panels under transparent pictures that would not be seen on ``surface``
@@ -36,6 +37,7 @@ LIGHT = Theme(
     ink=(23, 25, 31),
     muted=(84, 88, 99),
     accent=(31, 84, 214),
+    accent_ink=(31, 84, 214),
     on_accent=(255, 255, 255),
     tint=(165, 186, 238),
     backing=(70, 75, 88),
@@ -47,6 +49,7 @@ DARK = Theme(
     ink=(243, 244, 247),
     muted=(170, 176, 190),
     accent=(122, 162, 255),
+    accent_ink=(122, 162, 255),
     on_accent=(14, 18, 32),
     tint=(62, 84, 136),
     backing=(226, 228, 233),
@@ -100,21 +103,39 @@ def choose_theme(theme: str | None, background: str | None) -> Theme:
 def _derive(background: Colour) -> Theme:
     dark = contrast(background, WHITE) >= contrast(background, BLACK)
     base, ink = (DARK, WHITE) if dark else (LIGHT, BLACK)
-    accent = _until(base.accent, ink, background, BODY_CONTRAST)
+    accent = mix_until(base.accent, ink, background, BODY_CONTRAST)
     return Theme(
         background=background,
         surface=mix(background, BLACK, 0.2) if dark else mix(background, WHITE, 0.6),
         line=mix(background, ink, 0.16),
         ink=ink,
-        muted=_until(mix(ink, background, 0.35), ink, background, BODY_CONTRAST),
+        muted=mix_until(mix(ink, background, 0.35), ink, background, BODY_CONTRAST),
         accent=accent,
-        on_accent=max((WHITE, BLACK), key=lambda text: contrast(text, accent)),
+        accent_ink=accent,
+        on_accent=text_on(accent),
         tint=mix(background, accent, 0.45),
         backing=base.backing,
     )
 
 
-def _until(start: Colour, towards: Colour, against: Colour, min_contrast: float) -> Colour:
+def text_on(fill: Colour) -> Colour:
+    """Returns white or black, whichever is easier to read on ``fill``: the contrast is at least 4.58."""
+    return max((WHITE, BLACK), key=lambda text: contrast(text, fill))
+
+
+def with_accent(theme: Theme, accent: Colour) -> Theme:
+    """Returns ``theme`` with another accent. Its ink is darker or lighter where text would not be readable."""
+    ink = mix_until(accent, theme.ink, theme.background, BODY_CONTRAST)
+    return replace(
+        theme,
+        accent=accent,
+        accent_ink=ink,
+        on_accent=text_on(accent),
+        tint=mix(theme.background, ink, 0.45),
+    )
+
+
+def mix_until(start: Colour, towards: Colour, against: Colour, min_contrast: float) -> Colour:
     """Mixes ``start`` with ``towards`` until it has the contrast ``min_contrast``; at most to ``towards`` itself."""
     for step in range(11):
         colour = mix(start, towards, step / 10)

@@ -21,7 +21,7 @@ class ProtocolError(Exception):
 def encode_frame(message: dict[str, Any]) -> bytes:
     """Encodes ``message``. Raises ProtocolError if it is longer than ``MAX_FRAME_BYTES`` or not JSON."""
     try:
-        body = json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
+        body = _ENCODER.encode(message).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ProtocolError(f"not JSON: {error}") from error
     if len(body) > MAX_FRAME_BYTES:
@@ -48,7 +48,7 @@ def decode_body(body: bytes) -> dict[str, Any]:
         ProtocolError: not UTF-8, not JSON (NaN and Infinity are not), nested too deep, or not an object.
     """
     try:
-        message = json.loads(body, parse_constant=_reject_constant)
+        message = _DECODER.decode(str(body, "utf-8"))
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"not JSON: {error}") from error
     if not isinstance(message, dict):
@@ -58,3 +58,8 @@ def decode_body(body: bytes) -> dict[str, Any]:
 
 def _reject_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+# json.dumps and json.loads would make new ones for each message.
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant)

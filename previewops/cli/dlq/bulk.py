@@ -9,10 +9,10 @@ import click
 
 from previewops.cli.context import Context, pass_context
 from previewops.cli.dlq.selection import build_filter, group_by_cause, selection_options
-from previewops.cli.output import can_prompt, print_err, print_out, print_unreadable, prompt
+from previewops.cli.output import NotConfirmed, can_prompt, print_err, print_out, print_unreadable, prompt
 from previewops.cli.payload_files import read_payload
 from previewops.cli.shared_options import reason_option
-from previewops.errors import EXIT_FAILED, PreviewopsError, UsageError
+from previewops.errors import EXIT_FAILED, UsageError
 from previewops.formatting import format_table, pluralize
 from previewops.queue import Queue
 from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter
@@ -26,12 +26,6 @@ TYPED_CONFIRMATION_COUNT = 100
 """From this count on, the operator types the command's name instead of y."""
 
 _SHOWN_GROUPS = 10
-
-
-class NotConfirmed(PreviewopsError):
-    """The operator did not confirm."""
-
-    code = "not-confirmed"
 
 
 class BulkCommand(NamedTuple):

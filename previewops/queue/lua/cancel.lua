@@ -7,29 +7,31 @@
 -- @include maxmemory
 -- @include core_keys
 -- @include move_aside
--- @include admit
+-- @include admit_now
 -- @include cancel_job
 
 local id, who, reason, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local state, foreign_state = call('HGET', P_JOB .. id, 'state'), nil
-if not state then
-  local due_ms = call('ZSCORE', K_SCHEDULE, id)
-  if not due_ms then
-    return { NOT_FOUND, '' }
-  end
-  -- A stock arq client enqueued it and no worker has admitted it.
-  admit_foreign(id, math.min(math.abs(tonumber(due_ms)), NOW_MS))
-  foreign_state = tonumber(due_ms) > NOW_MS and 'delayed' or 'waiting'
-  state = call('HGET', P_JOB .. id, 'state')
-end
+local job = call('HMGET', P_JOB .. id, 'state', 'project')
+local state, project, foreign_state = job[1], job[2], nil
 if ARGV[5] then
-  local project, allowed = call('HGET', P_JOB .. id, 'project'), false
+  if not state then
+    local _, named = read_priority_and_project(id)
+    project = named
+  end
+  local allowed = false
   for i = 5, #ARGV do
     allowed = allowed or ARGV[i] == project
   end
   if not allowed then
     return { NOT_FOUND, '' }
   end
+end
+if not state then
+  foreign_state = admit_now(id)
+  if not foreign_state then
+    return { NOT_FOUND, '' }
+  end
+  state = 'waiting'
 end
 if state ~= 'waiting' and state ~= 'delayed' and state ~= 'active' then
   return { WRONG_STATE, state }

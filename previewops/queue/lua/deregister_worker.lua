@@ -1,4 +1,5 @@
--- Removes a worker that has exited and recovers every lease it held, which counts a crash for each job.
+-- Removes a worker that has exited and recovers every lease it held, which counts a crash for each
+-- job that has started.
 -- Scans the active set, which is as long as the fleet has slots; runs once per exited worker.
 --
 -- ARGV    1 worker id   2 maximum crashes   3 error message of the attempt   4 its fingerprint

@@ -37,7 +37,7 @@ local function describe_unadmitted(id, state)
   end
   return {
     id = id, state = state, priority = priority, project = project, accepted = format_int(due), attempts = '0',
-    crashes = '0',
+    crashes = '0', due = state == 'delayed' and format_int(due),
   }
 end
 

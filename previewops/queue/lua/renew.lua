@@ -10,6 +10,7 @@
 
 local code = check_lease(ARGV[1], ARGV[2])
 if code == OK then
+  mark_started(ARGV[1]) -- only a job that runs renews its lease by itself
   renew_lease(ARGV[1], ARGV[2], tonumber(ARGV[3]))
 end
 return code

@@ -52,6 +52,9 @@ for _, set in ipairs(SETS) do
   call('ZREM', set, id)
 end
 
+if state ~= 'active' then
+  mark_started(id)
+end
 local first_pair = 14 + tonumber(ARGV[13])
 for i = 14, first_pair - 1 do
   call('HDEL', P_JOB .. id, ARGV[i])

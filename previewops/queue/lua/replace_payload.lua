@@ -8,6 +8,7 @@
 -- @include maxmemory
 -- @include core_keys
 -- @include move_aside
+-- @include body
 -- @include requeue_dead_letter
 
 local id, class, project, digest, payload, func = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
@@ -19,8 +20,7 @@ elseif job[1] ~= 'dead' then
 elseif ARGV[9] ~= '' and ARGV[9] ~= '=' .. (job[3] or '') then
   return { CONFLICT, job[1] }
 end
-call('SET', P_ARQ_JOB .. id,
-  '{"t":null,"f":"' .. func .. '","a":[' .. payload .. '],"k":{},"et":' .. format_int(NOW_MS) .. '}')
+store_body(id, func, payload)
 call('HSET', P_JOB .. id, 'project', project, 'digest', digest)
 requeue_dead_letter(id, job[2], class)
 count('requeued')

@@ -1,37 +1,25 @@
--- Changes the priority of a pending job that does not run, or lets a delayed one run now.
+-- Changes the priority of a pending job that does not run, lets a delayed one run now, or delays one.
 --
--- ARGV    1 id   2 priority, or '' for the same   3 1 to let it run now, or else 0   4 who   5 reason
+-- ARGV    1 id   2 priority, or '' for the same   3 '' for the same time, or the earliest start (include/delay.lua); one
+--         that has passed lets it run now   4 who   5 reason
 -- Results code (OK, NOT_FOUND, WRONG_STATE), state before
--- Transitions delayed -> waiting, delayed -> delayed
+-- Transitions delayed -> waiting, delayed -> delayed, waiting -> delayed
 --
 -- @include maxmemory
 -- @include core_keys
 -- @include move_aside
--- @include admit
+-- @include delay
 
-local id, priority, now, who, reason = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], ARGV[5]
-
--- A job that a stock arq client has enqueued gets its record, and keeps its due time.
-local function admit_early(due_ms)
-  admit_foreign(id, math.min(due_ms, NOW_MS))
-  if due_ms <= NOW_MS then
-    return 'waiting'
-  end
-  local class = class_of(call('HGET', P_JOB .. id, 'priority'))
-  call('ZREM', WAITING[class], id)
-  call('ZADD', K_SCHEDULE, format_int(due_ms), id)
-  call('HSET', P_JOB .. id, 'state', 'delayed')
-  return 'delayed'
-end
+local id, priority, due_ms, who, reason = ARGV[1], ARGV[2], parse_due(ARGV[3]), ARGV[4], ARGV[5]
+local now = due_ms and due_ms <= NOW_MS
 
 local job = call('HMGET', P_JOB .. id, 'state', 'priority')
 local state = job[1]
 if not state then
-  local due_ms = call('ZSCORE', K_SCHEDULE, id)
-  if not due_ms then
+  state = admit_early(id)
+  if not state then
     return { NOT_FOUND, '' }
   end
-  state = admit_early(math.abs(tonumber(due_ms)))
   job[2] = call('HGET', P_JOB .. id, 'priority')
 end
 if state ~= 'waiting' and state ~= 'delayed' then
@@ -53,9 +41,13 @@ elseif state == 'delayed' and now then
   call('HSET', P_JOB .. id, 'state', 'waiting', 'order', format_int(order))
   add_waiting(id, class, order, NOW_MS)
 end
+if due_ms and not now then
+  delay_waiting(id, class, due_ms)
+end
 if call('HEXISTS', K_META, 'paused') == 0 then
   wake_worker()
 end
-add_event('rescheduled', 'job', id, 'priority', class, 'now', now and '1' or '0', 'who', who, 'why', reason)
+add_event('rescheduled', 'job', id, 'priority', class, 'now', now and '1' or '0', 'dueMs',
+  due_ms and not now and format_int(due_ms) or '', 'who', who, 'why', reason)
 flush_counters()
 return { OK, state }

@@ -31,6 +31,7 @@ from pathlib import Path
 
 from previewops.job_errors import StaleToken, TransientJobError
 from previewops.stores.folder.flush import flush, flush_one, walk_tree
+from previewops.stores.folder.trees import remove
 from previewops.stores.manifest import MANIFEST_FILE, VOLATILE_FILES
 from previewops.stores.port import Publication, PublishResult, StepObserver
 from previewops.stores.staging import REPLACED_SUFFIX
@@ -77,7 +78,7 @@ def publish(
     swap = swap_folders or rename_exchange
     notify = on_step or (lambda _step: None)
     try:
-        with _typed_os_errors(target), _locked_fence(fence, staging) as fence_fd:
+        with _typed_os_errors(target), _locked_fence(fence, create=staging.is_dir()) as fence_fd:
             notify("locked")
             newest = _read_fence(fence_fd, fence)
             if token < newest:
@@ -93,6 +94,25 @@ def publish(
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
+
+
+def erase(target: Path, *, fence: Path, token: int, trash_dir: Path) -> bool:
+    """Removes the bundle ``target`` atomically, and rejects attempts with a token up to ``token`` from now on.
+
+    Returns whether there was a bundle. Blocks on the disk.
+
+    Raises:
+        TransientJobError: as ``publish``.
+    """
+    with _typed_os_errors(target), _locked_fence(fence, create=True) as fence_fd:
+        flush_one(fence.parent)
+        # The fence's own token may publish, so it is the next one.
+        _write_fence(fence_fd, max(token + 1, _read_fence(fence_fd, fence)))
+        if not target.exists():
+            return False
+        remove(target, trash_dir=trash_dir)
+        flush_one(target.parent)
+        return True
 
 
 def rename_exchange(one: Path, other: Path) -> bool:
@@ -170,11 +190,14 @@ def _file_sizes(folder: Path) -> dict[str, int]:
 
 
 @contextmanager
-def _locked_fence(fence: Path, staging: Path) -> Iterator[int]:
-    """The fence file, open and locked. The lock ends with this process, however that ends."""
+def _locked_fence(fence: Path, *, create: bool) -> Iterator[int]:
+    """The fence file, open and locked. The lock ends with this process, however that ends.
+
+    ``create`` only if DATA_DIR exists: if it is missing, an unmounted disk say, it must not be created on the disk
+    beneath.
+    """
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-    if staging.is_dir():
-        # Not before: when DATA_DIR is missing, an unmounted disk say, it must not be created on the disk beneath.
+    if create:
         _make_folders(fence.parent)
         flags |= os.O_CREAT
     fd = os.open(fence, flags, 0o644)

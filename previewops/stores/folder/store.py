@@ -10,10 +10,13 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from previewops.errors import BundleUnreadable, LinksUnsupported, StoreUnavailable
+from previewops.job_errors import TransientJobError
+from previewops.regular_files import read_regular
 from previewops.stores.folder import reader
 from previewops.stores.folder.identity import identify_folder
 from previewops.stores.folder.paths import PREVIEWS_FOLDER, bundle_path, fence_path
 from previewops.stores.folder.retention import list_bundles, remove_bundle
+from previewops.stores.manifest import MANIFEST_FILE, MAX_MANIFEST_BYTES
 from previewops.stores.port import (
     Artifact,
     ArtifactFile,
@@ -23,7 +26,7 @@ from previewops.stores.port import (
     StoredBundle,
     StoredLeftovers,
 )
-from previewops.stores.staging import STAGING_FOLDER
+from previewops.stores.staging import STAGING_FOLDER, remove_attempts
 
 if TYPE_CHECKING:
     from previewops.queue.records import JobRecord
@@ -130,6 +133,36 @@ class FolderStore:
             return True
         except OSError as error:
             raise BundleUnreadable(bundle.job_id, error.strerror or os.strerror(error.errno or 0)) from error
+
+    def read_manifest(self, project_id: str, job_id: str) -> bytes | None:
+        """See ``BundleStore.read_manifest``."""
+        path = bundle_path(self.data_dir, project_id, job_id) / MANIFEST_FILE
+        try:
+            return read_regular(path, max_bytes=MAX_MANIFEST_BYTES)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise BundleUnreadable(job_id, error.strerror or type(error).__name__) from error
+
+    def erase(self, project_id: str, job_id: str, *, fence: int) -> bool:
+        """See ``BundleStore.erase``. Removes staging folders of earlier attempts on this machine too."""
+        from previewops.stores.folder.publish import erase  # noqa: PLC0415 - readers erase nothing
+
+        if not self.data_dir.is_dir():
+            raise BundleUnreadable(job_id, f"{self.data_dir} does not exist")
+        staging = self.data_dir / STAGING_FOLDER
+        staging.mkdir(exist_ok=True)
+        try:
+            existed = erase(
+                bundle_path(self.data_dir, project_id, job_id),
+                fence=fence_path(self.data_dir, project_id, job_id),
+                token=fence,
+                trash_dir=staging,
+            )
+        except TransientJobError as error:
+            raise BundleUnreadable(job_id, error.message) from error
+        remove_attempts(self.data_dir, job_id, until=fence)
+        return existed
 
     def leftovers(self, *, before_s: float) -> StoredLeftovers:
         """Finds none: a worker sweeps its staging folder."""

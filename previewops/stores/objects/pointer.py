@@ -61,6 +61,10 @@ class Pointer:
         return Pointer(self.token, self.fence, REMOVED, "0" * 64, 0, 0)
 
 
+NO_BUNDLE = Pointer(0, 0, REMOVED, "0" * 64, 0, 0)
+"""The pointer of a job that was never published."""
+
+
 def parse_pointer(content: bytes) -> Pointer:
     """Parses a pointer; any writer of the bucket may have changed it.
 

@@ -19,13 +19,14 @@ from previewops.job_errors import StaleToken, TransientJobError
 from previewops.stores.manifest import MANIFEST_FILE, VOLATILE_FILES, ManifestEntry, parse_manifest
 from previewops.stores.objects.client import (
     ConditionFailed,
+    FailureReason,
     ObjectClient,
     ObjectMissing,
     ObjectStoreFailure,
     ObjectVersion,
 )
 from previewops.stores.objects.layout import POINTER_HEADERS, file_headers, job_error, pointer_path
-from previewops.stores.objects.pointer import Decision, Pointer, decide, parse_pointer
+from previewops.stores.objects.pointer import NO_BUNDLE, Decision, Pointer, decide, parse_pointer, token_of
 from previewops.stores.port import Publication, PublishResult, StepObserver
 
 MAX_ROUNDS = 12
@@ -141,6 +142,31 @@ class Publisher:
     def write_pointer(self, folder: str, pointer: Pointer, version: ObjectVersion | None) -> None:
         """Replaces the pointer if it still has ``version``. Raises ConditionFailed."""
         self.client.put(pointer_path(folder), pointer.encode(), POINTER_HEADERS, expected=version)
+
+    def erase(self, folder: str, *, fence: int) -> bool:
+        """Closes the job at ``folder`` for attempts with a token up to ``fence``, and deletes what they uploaded.
+
+        A late attempt deletes what it uploads afterwards, because its publication is stale. Returns whether there was
+        a bundle.
+
+        Raises:
+            ObjectStoreFailure: the store failed, or other attempts kept publishing.
+        """
+        for _ in range(MAX_ROUNDS):
+            current, version = self.read_pointer(folder)
+            removed = (current or NO_BUNDLE).tombstone().fenced(fence)
+            try:
+                self.write_pointer(folder, removed, version)
+                break
+            except ConditionFailed:
+                self.sleep(self.rng.uniform(0.0, _MAX_PAUSE_S))
+        else:
+            raise ObjectStoreFailure(
+                FailureReason.UNAVAILABLE, f"the pointer changed {MAX_ROUNDS} times meanwhile"
+            )
+        paths = [listed.path for listed in self.client.list_all(folder)]
+        self.client.delete(path for path in paths if token_of(path[len(folder) + 1 :]) <= fence)
+        return current is not None and not current.removed
 
     def delete_below(self, prefix: str) -> int:
         """Deletes all objects below a prefix; returns their number."""

@@ -17,10 +17,12 @@ from previewops.errors import (
     StoreRejected,
     StoreUnavailable,
 )
+from previewops.stores.manifest import MANIFEST_FILE
 from previewops.stores.objects.client import (
     ConditionFailed,
     FailureReason,
     ObjectClient,
+    ObjectMissing,
     ObjectStoreFailure,
     connect,
 )
@@ -206,6 +208,27 @@ class ObjectStore:
         except ObjectStoreFailure as failure:
             raise BundleUnreadable(bundle.job_id, str(failure)) from failure
         return True
+
+    def read_manifest(self, project_id: str, job_id: str) -> bytes | None:
+        """See ``BundleStore.read_manifest``."""
+        publisher, folder = self._publisher(), job_folder(project_id, job_id)
+        try:
+            pointer, _ = publisher.read_pointer(folder)
+            if pointer is None or pointer.removed:
+                return None
+            content, _ = publisher.client.get(f"{folder}/{pointer.prefix}/{MANIFEST_FILE}")
+        except ObjectMissing:
+            return None
+        except ObjectStoreFailure as failure:
+            raise BundleUnreadable(job_id, str(failure)) from failure
+        return content
+
+    def erase(self, project_id: str, job_id: str, *, fence: int) -> bool:
+        """See ``BundleStore.erase``. Versions that the bucket itself keeps are its owner's to delete."""
+        try:
+            return self._publisher().erase(job_folder(project_id, job_id), fence=fence)
+        except ObjectStoreFailure as failure:
+            raise BundleUnreadable(job_id, str(failure)) from failure
 
     def sweep(self, now_s: float) -> int:
         """See ``BundleStore.sweep``."""

@@ -45,11 +45,19 @@ class BundleContents:
 
     @property
     def pictures(self) -> tuple[BundleFile, ...]:
-        """The images in viewing order: poster, frames, sheet, thumbnails."""
+        """The images in viewing order: poster, frames, sheet, thumbnails; without copies at other widths."""
         shown = [
-            item for item in self.artifacts if item.media_type in PICTURE_TYPES and _rank(item) is not None
+            item
+            for item in self.artifacts
+            if item.media_type in PICTURE_TYPES and _rank(item) is not None and not _is_copy(item)
         ]
         return tuple(sorted(shown, key=lambda item: _rank(item) or 0))
+
+
+def _is_copy(artifact: BundleFile) -> bool:
+    """Whether a frame is a copy at another width, such as frames/001-640.webp."""
+    _, dash, width = artifact.path.rpartition(".")[0].rpartition("-")
+    return artifact.path.startswith("frames/") and bool(dash) and width.isdecimal()
 
 
 def _rank(artifact: BundleFile) -> int | None:

@@ -33,6 +33,8 @@ _STATES = {
 def describe_state(record: JobRecord) -> str:
     if record.state is JobState.COMPLETED and is_dry_run(record):
         return "done: a dry run, nothing was rendered"
+    if record.state is JobState.DELAYED and not record.attempts + record.crashes:
+        return "waiting for its time"
     return _STATES[record.state][1]
 
 
@@ -81,6 +83,10 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
         if record.claimed_ms is not None and record.finished_ms >= record.claimed_ms:
             add("took", short_duration(record.finished_ms - record.claimed_ms))
         facts.append(("ended", _moment(record.finished_ms, now_ms)))
+    if record.due_ms is not None:
+        facts.append(("due", _due(record.due_ms, now_ms)))
+    if record.previous_ms is not None:
+        facts.append(("shows", (Span("the bundle of the payload before"),)))
     add("worker", record.worker)
     add("cause", record.cause)
     add("group", record.fingerprint)
@@ -90,6 +96,11 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
 
 def _moment(ms: int, now_ms: int) -> Line:
     return (Span(format_age(ms, now_ms)), Span(f"  {iso_from_ms(ms)[11:19]}Z", Tone.DIM))
+
+
+def _due(ms: int, now_ms: int) -> Line:
+    left = f"in {coarse_duration(ms - now_ms)}" if ms > now_ms else "now"
+    return (Span(left), Span(f"  {iso_from_ms(ms)[:19]}Z", Tone.DIM))
 
 
 def _tries(record: JobRecord) -> str:

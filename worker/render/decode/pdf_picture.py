@@ -54,7 +54,8 @@ class PdfPicture:
         with _document(self.source) as document:
             page = document[check_page(self.source, self.pages)]
             width, height = page.get_size()
-            scale = max(size.width / max(width, 1e-9), size.height / max(height, 1e-9))
+            # The natural size is a point or more: a far thinner page must not become millions of pixels long.
+            scale = max(size.width / max(width, 1.0), size.height / max(height, 1.0))
             image = page.render(scale=scale, may_draw_forms=False).to_pil().convert("RGB")
             page.close()
         return DecodedPicture(resize(image, size), note_pages(self.source, self.pages))

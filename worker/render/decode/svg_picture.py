@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
+from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
 from PIL import Image
@@ -21,11 +23,15 @@ from previewops.worker.render.decode.open_picture import (
     scaled_up,
 )
 from previewops.worker.render.decode.srgb import drop_opaque_alpha, resize
+from previewops.worker.render.decode.svg_complexity import drawing_cost, local_name
 from previewops.worker.render.layout.geometry import Size
 
 _MAX_BYTES = 8 * 1024 * 1024
 _MAX_ELEMENTS = 50_000
 _MAX_DEPTH = 200
+_MAX_COST = 500_000
+_MAX_EMBEDDED_PIXELS = 50_000_000  # resvg keeps each picture as four bytes a pixel, and aborts without memory
+_MAX_ATTRIBUTES = 500  # of one element: resvg compares each with all others
 _DEFAULT = (300.0, 150.0)  # CSS pixels, as browsers
 _MAX_SIDE = 100_000.0  # CSS pixels
 _LENGTH = re.compile(
@@ -68,13 +74,25 @@ class SvgPicture:
         source.file.seek(0)
         root = _parse(source)
         has_outside = _clean(root)
+        cost = drawing_cost(root)
+        if cost > _MAX_COST:
+            raise _too_complex(
+                source, f"{cost:.6g} elements when references are followed", f"at most {_MAX_COST}"
+            )
         natural = _set_natural_size(root)
+        pixels = sum(map(_embedded_pixels, root.iter()))
+        if pixels > _MAX_EMBEDDED_PIXELS:
+            raise _too_complex(
+                source,
+                f"pictures of {pixels} pixels",
+                f"at most {_MAX_EMBEDDED_PIXELS} pixels in all of them",
+            )
         ElementTree.register_namespace("", _NAMESPACE)
         return cls(
             source,
             ElementTree.tostring(root, encoding="unicode"),
             natural,
-            any(_local(element) == "text" for element in root.iter()),
+            any(local_name(element) == "text" for element in root.iter()),
             (_OUTSIDE,) if has_outside else (),
         )
 
@@ -111,14 +129,15 @@ def _parse(source: PictureSource) -> ElementTree.Element:
             root = element if root is None else root
             depth += 1 if event == "start" else -1
             count += event == "start"
-            if count > _MAX_ELEMENTS or depth > _MAX_DEPTH:
+            if count > _MAX_ELEMENTS or depth > _MAX_DEPTH or len(element.attrib) > _MAX_ATTRIBUTES:
                 raise _too_complex(
                     source,
-                    f"more than {_MAX_ELEMENTS} elements, or {_MAX_DEPTH} inside each other",
+                    f"more than {_MAX_ELEMENTS} elements, {_MAX_DEPTH} inside each other, or {_MAX_ATTRIBUTES} "
+                    "attributes of one",
                     "a simpler drawing",
                 )
     parser.close()
-    if root is None or _local(root) != "svg":
+    if root is None or local_name(root) != "svg":
         raise ValueError("no svg element")
     return root
 
@@ -133,24 +152,35 @@ def _too_complex(source: PictureSource, found: str, allowed: str) -> Exception:
     )
 
 
-def _local(element: ElementTree.Element) -> str:
-    return str(element.tag).rpartition("}")[2]
-
-
 def _clean(root: ElementTree.Element) -> bool:
     """Removes scripts, and references that lead out of the file. Returns whether there were such references."""
     has_outside = False
     for parent in list(root.iter()):
         for child in list(parent):
-            if _local(child) in _DROPPED:
+            if local_name(child) in _DROPPED:
                 parent.remove(child)
     for element in root.iter():
         for name in _REFERENCES:
             reference = element.get(name, "").strip()
-            if reference and _local(element) != "a" and not reference.lower().startswith(_INSIDE):
+            if reference and local_name(element) != "a" and not reference.lower().startswith(_INSIDE):
                 del element.attrib[name]
                 has_outside = True
     return has_outside
+
+
+def _embedded_pixels(element: ElementTree.Element) -> int:
+    """Returns the pixels of the picture inside of an element, by its header; 0 for none, and for what is none."""
+    references = (element.get(name, "").strip() for name in _REFERENCES)
+    reference = next((text for text in references if text[:5].lower() == "data:"), "")
+    kind, _, text = reference.partition(",")
+    try:
+        content = b64decode(unquote_to_bytes(text)) if kind.endswith(";base64") else unquote_to_bytes(text)
+        with Image.open(BytesIO(content), formats=("PNG", "JPEG", "GIF", "WEBP")) as image:
+            return image.width * image.height
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise
+    except Exception:  # on malformed data decoders raise any exception; resvg leaves such a picture out
+        return 0
 
 
 def _set_natural_size(root: ElementTree.Element) -> Size:

@@ -1,22 +1,27 @@
-"""Writes the animation while its frames are drawn: one frame per card, with its duration.
+"""Writes animations while their frames are drawn: one frame per card, or several if it plays, with their durations.
 
-Animated images are assembled from still files. Memory use is one frame, frames are never merged, and available stills
-are not encoded again.
+Each frame is passed to all animations of a job before the next one is drawn. Animated images are assembled from still
+files. Memory use is one frame, frames are never merged, and available stills are not encoded again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
 
 from PIL import Image, ImageChops
 
-from previewops.worker.render.encode import apng, gif, webp
-from previewops.worker.render.encode.sound import SoundTrack
+from previewops.worker.render.encode.apng import ApngAnimation
+from previewops.worker.render.encode.frames import Piece, RenderedFrame
+from previewops.worker.render.encode.gif import GifAnimation
+from previewops.worker.render.encode.sound import SoundSource
 from previewops.worker.render.encode.stills import encode_still
-from previewops.worker.render.encode.video import VideoWriter
+from previewops.worker.render.encode.video import open_video
+from previewops.worker.render.encode.webp import WebpAnimation, even_box
+from previewops.worker.render.layout.geometry import Box
 from previewops.worker.render.storyboard import VIDEO_FORMATS, Storyboard
 from previewops.worker.render.theme import BLACK, Colour, Theme
 from previewops.worker.render.timings import PhaseTimer
@@ -24,60 +29,77 @@ from previewops.worker.render.timings import PhaseTimer
 _GIF_COLOURS = 256
 
 
+AddFrame = Callable[[RenderedFrame], None]
+
+
+@contextmanager
+def open_animation(
+    kind: str, target: BinaryIO, storyboard: Storyboard, timer: PhaseTimer, sound: SoundSource | None
+) -> Iterator[AddFrame]:
+    """Starts the animation of ``storyboard`` in the format ``kind``; yields the function that adds a frame.
+
+    ``sound`` is for video only. The file is complete after the context.
+
+    Raises:
+        PermanentJobError: from ``sound``.
+    """
+    with ExitStack() as opened:
+        if kind in VIDEO_FORMATS:
+            with timer.phase("encode"):
+                frames = sound.frames() if sound is not None else None
+                video = opened.enter_context(open_video(kind, target, storyboard, frames))
+
+            def add_frame(frame: RenderedFrame) -> None:
+                with timer.phase("encode"):
+                    video.add(frame)
+
+            yield add_frame
+        else:
+            pieces = _start_pieces(kind, target, storyboard)
+            encode = _PieceEncoder(kind, storyboard, timer).encode
+            yield lambda frame: pieces.add(encode(frame))
+            pieces.finish()
+        with timer.phase("encode"):
+            opened.close()
+
+
+def _start_pieces(
+    kind: str, target: BinaryIO, storyboard: Storyboard
+) -> WebpAnimation | GifAnimation | ApngAnimation:
+    if kind == "webp":
+        return WebpAnimation(target, storyboard.size)
+    if kind == "gif":
+        return GifAnimation(target, storyboard.size)
+    return ApngAnimation(target)
+
+
 @dataclass(frozen=True, slots=True)
-class RenderedFrame:
-    """A rendered frame: its pixels, its duration, and its still file."""
-
-    image: Image.Image
-    duration_ms: int
-    still: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AnimationWriter:
-    """Writes the animation of ``storyboard`` in the format ``kind``."""
+class _PieceEncoder:
+    """Encodes frames as still files that the animation ``kind`` is assembled from."""
 
     kind: str
     storyboard: Storyboard
     timer: PhaseTimer
 
-    def write(self, target: BinaryIO, frames: Iterator[RenderedFrame], sound: SoundTrack | None) -> None:
-        """Writes ``frames`` to ``target`` one by one; ``sound`` is for video only.
-
-        Raises:
-            PermanentJobError: from ``sound``.
-        """
-        if self.kind in VIDEO_FORMATS:
-            video = VideoWriter(self.kind, self.storyboard)
-            with self.timer.phase("encode"):
-                video.write(target, self._draw_frames(frames), sound.frames() if sound is not None else None)
-            return
-        pieces = ((self._encode_piece(frame), frame.duration_ms) for frame in frames)
-        if self.kind == "webp":
-            webp.write_animation(target, self.storyboard.size, pieces)
-        elif self.kind == "gif":
-            gif.write_animation(target, self.storyboard.size, pieces)
-        else:
-            apng.write_animation(target, len(self.storyboard.steps) + 1, pieces)
-
-    def _draw_frames(self, frames: Iterator[RenderedFrame]) -> Iterator[tuple[Image.Image, int]]:
-        while True:
-            with self.timer.phase("draw"):
-                frame = next(frames, None)
-            if frame is None:
-                return
-            yield frame.image, frame.duration_ms
-
-    def _encode_piece(self, frame: RenderedFrame) -> bytes:
+    def encode(self, frame: RenderedFrame) -> Piece:
+        """Returns the still file of what has changed, its place and its duration."""
         still_format = "png" if self.kind == "apng" else self.kind
-        if self.storyboard.image_format == still_format:
-            return frame.still
+        box = Box(0, 0, *self.storyboard.size)
+        if frame.still is not None and self.storyboard.image_format == still_format:
+            return Piece(frame.still, box, frame.duration_ms)
+        image = frame.image
+        if frame.changed is not None:
+            box = even_box(frame.changed) if self.kind == "webp" else frame.changed
+            image = image.crop(box)
         with self.timer.phase("encode"):
-            if still_format == "gif":
-                buffer = BytesIO()
-                _quantize(frame.image, self.storyboard.theme).save(buffer, "GIF", optimize=False)
-                return buffer.getvalue()
-            return encode_still(frame.image, still_format, self.storyboard.quality, BLACK)
+            return Piece(self._encode_still(image, still_format), box, frame.duration_ms)
+
+    def _encode_still(self, image: Image.Image, still_format: str) -> bytes:
+        if still_format == "gif":
+            buffer = BytesIO()
+            _quantize(image, self.storyboard.theme).save(buffer, "GIF", optimize=False)
+            return buffer.getvalue()
+        return encode_still(image, still_format, self.storyboard.quality, BLACK)
 
 
 def _quantize(image: Image.Image, theme: Theme) -> Image.Image:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetOpener, AssetRef
@@ -22,10 +22,21 @@ if TYPE_CHECKING:
 _FADE_MS = 1_000
 
 
+class SoundSource(Protocol):
+    """The sound of an animation."""
+
+    def frames(self) -> Iterator[AudioFrame]:
+        """Yields stereo frames at 48 kHz, in order."""
+
+    def notes_by_asset(self) -> dict[str, tuple[str, ...]]:
+        """Sentences about what is not heard, by asset id; complete after the last frame."""
+
+
 @dataclass(slots=True)
 class SoundTrack:
     """Decodes the sound of an animation of ``length_ms`` from the open ``file`` of the asset ``ref``.
 
+    ``from_ms`` is the time in the whole preview at which the animation starts.
     ``notes`` are sentences about what is not heard of the file; complete after the last frame.
     """
 
@@ -33,6 +44,7 @@ class SoundTrack:
     file: BinaryIO
     sound: Sound
     length_ms: int
+    from_ms: int = 0
     notes: list[str] = field(default_factory=list)
 
     def frames(self) -> Iterator[AudioFrame]:
@@ -59,6 +71,10 @@ class SoundTrack:
             graph.push(None)
             yield from _pull(graph)
 
+    def notes_by_asset(self) -> dict[str, tuple[str, ...]]:
+        """See ``SoundSource``."""
+        return {self.ref.id: tuple(self.notes)} if self.notes else {}
+
     def _build_graph(self, first: AudioFrame) -> Any:
         from av.filter import Graph  # noqa: PLC0415
 
@@ -76,12 +92,19 @@ class SoundTrack:
             graph.add("asetpts", "N/SR/TB"),
             graph.add("volume", f"{self.sound.gain_db:.6f}dB"),
             graph.add("adelay", f"delays={self.sound.offset_ms}:all=1"),
+            *self._skip(graph),
             graph.add("atrim", f"end={length_s:.3f}"),
             graph.add("afade", f"t=out:st={length_s - fade_s:.3f}:d={fade_s:.3f}"),
             graph.add("abuffersink"),
         ]
         graph.link_nodes(*nodes).configure()
         return graph
+
+    def _skip(self, graph: Any) -> list[Any]:
+        """Returns the nodes that skip the sound before the animation."""
+        if not self.from_ms:
+            return []
+        return [graph.add("atrim", f"start={self.from_ms / 1000:.3f}"), graph.add("asetpts", "N/SR/TB")]
 
 
 def check_sound(
@@ -109,7 +132,7 @@ def check_sound(
         with opener.open(ref, max_bytes=limits.asset_bytes).file as file:
             SoundFile.open(ref, file)
             if decode and storyboard.allow_gaps:
-                for _ in SoundTrack(ref, file, sound, storyboard.duration_ms).frames():
+                for _ in SoundTrack(ref, file, sound, storyboard.shown_ms, storyboard.shown_from_ms).frames():
                     pass
     except PermanentJobError as error:
         if not storyboard.allow_gaps:

@@ -1,12 +1,13 @@
 """Writes WebM (VP9, Opus) and MP4 (H.264, AAC) with PyAV, which is imported on first use.
 
-There is one frame per card, with its duration: the frame rate is variable. Only the frames of a fade have a fixed
-rate. Encoders run with one thread and fixed settings, as their output depends on both.
+There is one frame per card, with its duration, or those of what plays in it: the frame rate is variable. Only the
+frames of a fade have a fixed rate. Encoders run with one thread and fixed settings, as their output depends on both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from PIL import Image
 
 from previewops.worker.render.decode.sound_file import SAMPLES_PER_S, silence_ffmpeg
+from previewops.worker.render.encode.chapters import list_chapters, set_chapters
+from previewops.worker.render.encode.frames import RenderedFrame
 from previewops.worker.render.encode.mp4_index import move_index_to_front
 from previewops.worker.render.storyboard import Storyboard
 
@@ -58,70 +61,92 @@ _CODECS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class VideoWriter:
-    """Writes the video of ``storyboard`` in the format ``kind``."""
+@contextmanager
+def open_video(
+    kind: str, target: BinaryIO, storyboard: Storyboard, sound: Iterator[AudioFrame] | None
+) -> Iterator[VideoEncoder]:
+    """Starts the video of ``storyboard`` with ``sound`` in the format ``kind``; it is complete after the context.
 
-    kind: str
-    storyboard: Storyboard
+    Raises:
+        PermanentJobError: from ``sound``.
+    """
+    import av  # noqa: PLC0415 - slow to import, and most jobs need none
 
-    def write(
-        self, target: BinaryIO, frames: Iterable[tuple[Image.Image, int]], sound: Iterator[AudioFrame] | None
+    silence_ffmpeg()
+    with av.open(target, "w", format=kind, container_options=_REPRODUCIBLE) as container:
+        set_chapters(container, list_chapters(storyboard))
+        video = VideoEncoder(kind, storyboard, container, sound)
+        yield video
+        video.finish()
+    if kind == "mp4":
+        move_index_to_front(target)
+
+
+class VideoEncoder:
+    """Encodes the pictures and the sound of ``storyboard`` to ``container``."""
+
+    def __init__(
+        self, kind: str, storyboard: Storyboard, container: Any, sound: Iterator[AudioFrame] | None
     ) -> None:
-        """Writes ``frames``, each with its duration in ms, and ``sound`` to ``target``.
+        self._storyboard = storyboard
+        self._container = container
+        self._video = _add_video_stream(container, _CODECS[kind], storyboard)
+        self._track = _SoundWriter(container, _CODECS[kind].audio, sound) if sound is not None else None
+        self._durations: dict[int, int] = {}
+        self._start_ms = 0
+        self._last: Image.Image | None = None  # the last frame, if cards fade
+        self._before: Image.Image | None = None  # the last frame of the card before, if cards fade
+        self._fade: list[tuple[float, int, int]] = []  # of the current card
 
-        Raises:
-            PermanentJobError: from ``sound``.
-        """
-        import av  # noqa: PLC0415 - slow to import, and most jobs need none
+    def add(self, frame: RenderedFrame) -> None:
+        """Encodes a frame; a fade is part of the duration of its card."""
+        start_ms, until_ms = self._start_ms, self._start_ms + frame.duration_ms
+        if frame.starts_card:
+            self._start_fade(frame.card_ms or frame.duration_ms)
+        held_from = start_ms
+        if self._before is not None:
+            for share, at, until in _within(self._fade, start_ms, until_ms):
+                self._encode(Image.blend(self._before, frame.image, share), at, until - at)
+                held_from = until
+        if held_from < until_ms:
+            self._encode(frame.image, held_from, until_ms - held_from)
+        self._last = frame.image if self._storyboard.fades else None
+        self._start_ms = until_ms
 
-        silence_ffmpeg()
-        with av.open(target, "w", format=self.kind, container_options=_REPRODUCIBLE) as container:
-            video = self._video_stream(container)
-            track = _SoundWriter(container, _CODECS[self.kind].audio, sound) if sound is not None else None
-            durations: dict[int, int] = {}
-            for image, start_ms, duration_ms in self._timed(frames):
-                frame = av.VideoFrame.from_image(image).reformat(format="yuv420p", dst_colorspace="ITU709")
-                del image  # free it before the next frame is drawn
-                frame.pts, frame.time_base = start_ms, _MS
-                durations[start_ms] = duration_ms
-                _mux(container, video.encode(frame), durations)
-                if track is not None:
-                    track.write_until(start_ms + duration_ms)
-            _mux(container, video.encode(), durations)
-            if track is not None:
-                track.close()
-        if self.kind == "mp4":
-            move_index_to_front(target)
+    def _start_fade(self, card_ms: int) -> None:
+        self._before = self._last
+        fades = self._before is not None
+        self._fade = list(fade_frames(self._start_ms, card_ms, self._storyboard.fps)) if fades else []
 
-    def _video_stream(self, container: Any) -> Any:
-        codec = _CODECS[self.kind]
-        crf = round(
-            codec.best_crf + (codec.worst_crf - codec.best_crf) * (100 - self.storyboard.quality) / 99
-        )
-        options = {**codec.options, "crf": str(crf), "flags": "+bitexact", "g": str(_KEY_FRAME_EVERY)}
-        stream = container.add_stream(codec.video, rate=_NOMINAL_FPS, options=options)
-        context = stream.codec_context
-        context.width, context.height, context.pix_fmt = *self.storyboard.size, "yuv420p"
-        context.time_base = stream.time_base = _MS
-        context.thread_count = 1
-        # BT.709 (1), limited range (1): what players assume for this size.
-        context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
-        return stream
+    def finish(self) -> None:
+        """Encodes what is left of pictures and sound."""
+        _mux(self._container, self._video.encode(), self._durations)
+        if self._track is not None:
+            self._track.close()
 
-    def _timed(self, frames: Iterable[tuple[Image.Image, int]]) -> Iterator[tuple[Image.Image, int, int]]:
-        """Yields (picture, start, duration), including fades, which are part of the duration of their card."""
-        start_ms, before = 0, None
-        for image, duration_ms in frames:
-            held_from = start_ms
-            if before is not None:
-                for share, at, until in fade_frames(start_ms, duration_ms, self.storyboard.fps):
-                    yield Image.blend(before, image, share), at, until - at
-                    held_from = until
-            before = image if self.storyboard.fades else None
-            until_ms = start_ms + duration_ms
-            yield image, held_from, until_ms - held_from
-            start_ms = until_ms
+    def _encode(self, image: Image.Image, start_ms: int, duration_ms: int) -> None:
+        import av  # noqa: PLC0415
+
+        # One thread: others need address space, and save nothing.
+        frame = av.VideoFrame.from_image(image).reformat(format="yuv420p", dst_colorspace="ITU709", threads=1)
+        frame.pts, frame.time_base = start_ms, _MS
+        self._durations[start_ms] = duration_ms
+        _mux(self._container, self._video.encode(frame), self._durations)
+        if self._track is not None:
+            self._track.write_until(start_ms + duration_ms)
+
+
+def _add_video_stream(container: Any, codec: _Codec, storyboard: Storyboard) -> Any:
+    crf = round(codec.best_crf + (codec.worst_crf - codec.best_crf) * (100 - storyboard.quality) / 99)
+    options = {**codec.options, "crf": str(crf), "flags": "+bitexact", "g": str(_KEY_FRAME_EVERY)}
+    stream = container.add_stream(codec.video, rate=_NOMINAL_FPS, options=options)
+    context = stream.codec_context
+    context.width, context.height, context.pix_fmt = *storyboard.size, "yuv420p"
+    context.time_base = stream.time_base = _MS
+    context.thread_count = 1
+    # BT.709 (1), limited range (1): what players assume for this size.
+    context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
+    return stream
 
 
 def fade_frames(start_ms: int, duration_ms: int, fps: int) -> Iterator[tuple[float, int, int]]:
@@ -135,6 +160,15 @@ def fade_frames(start_ms: int, duration_ms: int, fps: int) -> Iterator[tuple[flo
         yield 0.5, start_ms, start_ms + length_ms
     for step in range(steps):
         yield (step + 1) / (steps + 1), start_ms + step * 1000 // fps, start_ms + (step + 1) * 1000 // fps
+
+
+def _within(
+    fade: Iterable[tuple[float, int, int]], start_ms: int, end_ms: int
+) -> Iterator[tuple[float, int, int]]:
+    """Yields the frames of a fade that are shown between two times, cut to them."""
+    for share, at, until in fade:
+        if at < end_ms and until > start_ms:
+            yield share, max(at, start_ms), min(until, end_ms)
 
 
 def _mux(container: Any, packets: Iterable[Any], durations: dict[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""WebVTT tracks (https://www.w3.org/TR/webvtt1/): captions of the animation, and an index of the contact sheet.
+"""WebVTT tracks (https://www.w3.org/TR/webvtt1/): captions and chapters of the animation, index of the contact sheet.
 
 The index is a metadata track. Its cues refer to parts of the sheet by media fragments
 (https://www.w3.org/TR/media-frags/, ``#xywh=left,top,width,height`` in pixels), as players use for seek previews.
@@ -9,24 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from previewops.contract.limits import TITLE_CARD_MS
 from previewops.worker.render.bundle_paths import BundlePaths
+from previewops.worker.render.encode.chapters import list_chapters
 from previewops.worker.render.layout.sheet import SheetLayout
 from previewops.worker.render.storyboard import Storyboard
 from previewops.worker.render.text.characters import is_blank
 
 
-def build_tracks(storyboard: Storyboard, paths: BundlePaths, sheet: SheetLayout) -> dict[str, bytes]:
+def build_tracks(storyboard: Storyboard, paths: BundlePaths, sheet: SheetLayout | None) -> dict[str, bytes]:
     """Returns the content of each track of the bundle by its path."""
-    content = {paths.sheet_index: _format_track(_index(storyboard, paths.sheet, sheet))}
+    content = {}
+    if paths.sheet and paths.sheet_index and sheet:
+        content[paths.sheet_index] = _format_track(_index(storyboard, paths.sheet, sheet))
     if paths.captions:
         content[paths.captions] = _format_track(_captions(storyboard))
+    if paths.chapters:
+        content[paths.chapters] = _format_track(_chapters(storyboard))
     return content
 
 
 def _captions(storyboard: Storyboard) -> Iterator[tuple[int, int, str]]:
     """Yields start, end (ms) and caption of each step: its text, else its title."""
-    for start, end, number in _intervals(storyboard):
+    for number, start, end in storyboard.intervals():
         if number:
             step = storyboard.steps[number - 1]
             lines = [" ".join(line.split()) for line in (step.text or step.title).splitlines()]
@@ -35,17 +39,14 @@ def _captions(storyboard: Storyboard) -> Iterator[tuple[int, int, str]]:
 
 
 def _index(storyboard: Storyboard, path: str, sheet: SheetLayout) -> Iterator[tuple[int, int, str]]:
-    for start, end, number in _intervals(storyboard):
-        box = sheet.cell_box(number)
+    for place, (_, start, end) in enumerate(storyboard.intervals()):
+        box = sheet.cell_box(place)
         yield start, end, f"{path}#xywh={box.left},{box.top},{box.width},{box.height}"
 
 
-def _intervals(storyboard: Storyboard) -> Iterator[tuple[int, int, int]]:
-    """Yields start, end (ms) and number of the title card (0) and of each step (from 1)."""
-    start = 0
-    for number, duration in enumerate((TITLE_CARD_MS, *(step.duration_ms for step in storyboard.steps))):
-        yield start, start + duration, number
-        start += duration
+def _chapters(storyboard: Storyboard) -> Iterator[tuple[int, int, str]]:
+    for chapter in list_chapters(storyboard):
+        yield chapter.start_ms, chapter.end_ms, escape(chapter.title, quote=False)
 
 
 def _format_track(cues: Iterator[tuple[int, int, str]]) -> bytes:

@@ -9,8 +9,9 @@ from previewops.worker.render.layout.geometry import Box, Size
 from previewops.worker.render.storyboard import Asset
 from previewops.worker.render.text.typesetting import TextBlock
 
-Role = Literal["ink", "muted", "accent", "on_accent", "faint", "on_picture"]
+Role = Literal["ink", "muted", "accent_ink", "on_accent", "faint", "on_picture"]
 Align = Literal["text", "start", "centre", "end"]
+_LOGO_DETAIL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,31 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
+class LogoPlace:
+    """The largest box of the logo, which is drawn at its left or right side.
+
+    ``on_picture``, and where the background would hide it, it has a plate larger by ``padding`` on every side.
+    """
+
+    box: Box
+    padding: int
+    at_left: bool
+    on_picture: bool
+
+    @property
+    def decode_size(self) -> Size:
+        """The size to decode the logo at, pixels: what its transparent margins leave has to fill the box."""
+        return Size(self.box.width * _LOGO_DETAIL, self.box.height * _LOGO_DETAIL)
+
+
+@dataclass(frozen=True, slots=True)
 class FrameLayout:
     """One frame.
 
     ``badge`` is the box of the step number, ``more_box`` that of the count of omitted pictures, ``bar`` the line
     above the title of a title card, ``ornament`` the decoration of a title card without a picture. ``scrim`` is the
-    y coordinate below which the picture is darkened under text. ``mirrored``: the frame runs from right to left.
+    y coordinate below which the picture is darkened under text. ``logo`` and ``footer`` are the brand's.
+    ``mirrored``: the frame runs from right to left.
     """
 
     duration_ms: int
@@ -77,6 +97,9 @@ class FrameLayout:
     more_box: Box | None = None
     ornament: Box | None = None
     scrim: int | None = None
+    logo: LogoPlace | None = None
+    footer: PlacedText | None = None
+    foot: int = 0  # height that they take below the progress bar, with the space above them
     position: int = 0  # steps that the progress bar shows as started
     truncated: bool = False  # whether a text was truncated
     mirrored: bool = False
@@ -91,9 +114,13 @@ def mirror_frame(layout: FrameLayout, width: int) -> FrameLayout:
     def other(box: Box | None) -> Box | None:
         return flip(box) if box else None
 
+    def other_text(text: PlacedText) -> PlacedText:
+        return replace(text, left=width - text.right, right=width - text.left)
+
+    logo = layout.logo
     return replace(
         layout,
-        texts=tuple(replace(text, left=width - text.right, right=width - text.left) for text in layout.texts),
+        texts=tuple(map(other_text, layout.texts)),
         placements=tuple(
             replace(place, cell=flip(place.cell), box=flip(place.box)) for place in layout.placements
         ),
@@ -101,5 +128,7 @@ def mirror_frame(layout: FrameLayout, width: int) -> FrameLayout:
         bar=other(layout.bar),
         more_box=other(layout.more_box),
         ornament=other(layout.ornament),
+        logo=replace(logo, box=flip(logo.box), at_left=not logo.at_left) if logo else None,
+        footer=other_text(layout.footer) if layout.footer else None,
         mirrored=True,
     )

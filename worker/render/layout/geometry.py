@@ -63,6 +63,10 @@ class Box(NamedTuple):
         dx, dy = min(by, (self.width - 1) // 2), min(by, (self.height - 1) // 2)
         return Box(self.left + dx, self.top + dy, self.right - dx, self.bottom - dy)
 
+    def grown(self, by: int) -> Box:
+        """The box larger by ``by`` pixels on every side."""
+        return Box(self.left - by, self.top - by, self.right + by, self.bottom + by)
+
     def moved(self, across: int) -> Box:
         """The box moved right by ``across`` pixels."""
         return Box(self.left + across, self.top, self.right + across, self.bottom)

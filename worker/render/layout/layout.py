@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 
+from previewops.worker.render.layout.brand_boxes import BrandBoxes
 from previewops.worker.render.layout.frames import FrameLayout, mirror_frame
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.picture_grid import PicturePlacer
 from previewops.worker.render.layout.steps import StepFrames
 from previewops.worker.render.layout.titlecard import TitleCard, choose_hero
-from previewops.worker.render.layout.type_scale import LayoutMetrics
 from previewops.worker.render.storyboard import Storyboard
 from previewops.worker.render.text.typesetting import Typesetter
 
@@ -20,30 +20,36 @@ def lay_out_frames(
     typesetter: Typesetter,
     missing: Set[str] = frozenset(),
 ) -> tuple[FrameLayout, ...]:
-    """Lays out the title card and the steps, in order.
+    """Lays out the cards to draw, in order.
 
     ``picture_sizes`` has the upright size of each available picture by asset id, ``missing`` the ids of the
     others. The frames of a right-to-left storyboard are mirrored.
     """
-    title_card = lay_out_title_card(storyboard, picture_sizes, typesetter, missing)
-    steps = StepFrames(storyboard, _placer(storyboard, picture_sizes, typesetter))
-    return (title_card, *(_directed(storyboard, steps.layout(step)) for step in storyboard.steps))
+    boxes = BrandBoxes.of(storyboard, picture_sizes, typesetter)
+    steps = StepFrames(storyboard, _placer(storyboard, picture_sizes, typesetter, boxes), boxes)
+    return tuple(
+        _directed(storyboard, steps.layout(storyboard.steps[number - 1]))
+        if number
+        else lay_out_title_card(storyboard, picture_sizes, typesetter, missing)
+        for number in storyboard.drawn_cards
+    )
 
 
 def lay_out_title_card(
     storyboard: Storyboard, picture_sizes: Mapping[str, Size], typesetter: Typesetter, missing: Set[str]
 ) -> FrameLayout:
     """Lays out the title card, with a picture that is not ``missing``."""
-    placer = _placer(storyboard, picture_sizes, typesetter)
-    return _directed(storyboard, TitleCard(storyboard, placer, choose_hero(storyboard, missing)).layout())
+    boxes = BrandBoxes.of(storyboard, picture_sizes, typesetter)
+    placer = _placer(storyboard, picture_sizes, typesetter, boxes)
+    return _directed(
+        storyboard, TitleCard(storyboard, placer, choose_hero(storyboard, missing), boxes).layout()
+    )
 
 
 def _placer(
-    storyboard: Storyboard, picture_sizes: Mapping[str, Size], typesetter: Typesetter
+    storyboard: Storyboard, picture_sizes: Mapping[str, Size], typesetter: Typesetter, boxes: BrandBoxes
 ) -> PicturePlacer:
-    return PicturePlacer(
-        picture_sizes, typesetter, LayoutMetrics(storyboard.size), labels=storyboard.captions
-    )
+    return PicturePlacer(picture_sizes, typesetter, boxes.metrics(storyboard), labels=storyboard.captions)
 
 
 def _directed(storyboard: Storyboard, frame: FrameLayout) -> FrameLayout:

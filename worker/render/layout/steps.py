@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from previewops.worker.render.layout.brand_boxes import BrandBoxes
 from previewops.worker.render.layout.frames import FrameLayout, PlacedText, Placement, Role
-from previewops.worker.render.layout.geometry import Box
+from previewops.worker.render.layout.geometry import Box, Size
 from previewops.worker.render.layout.picture_grid import (
     PicturePlacer,
     PlacedPictures,
@@ -27,6 +28,7 @@ class StepFrames:
 
     storyboard: Storyboard
     placer: PicturePlacer
+    boxes: BrandBoxes
 
     def layout(self, step: Step) -> FrameLayout:
         """Lays out one step according to its pictures, texts and layout."""
@@ -47,12 +49,12 @@ class StepFrames:
             larger = step.layout == "full" or _pixels(other) > _MIN_GAIN * _pixels(frame)
             wins = larger and _right(other) > _MIN_WIDTH_ABOVE * self.storyboard.size.width
             frame = other if wins else frame
-        return replace(frame, position=step.number)
+        return self.boxes.on_step(replace(frame, position=step.number), self.placer.metrics)
 
     def _without_captions(self, step: Step, pictures: tuple[Asset, ...]) -> FrameLayout:
         """Without captions: only pictures; without pictures, only the number, large."""
         metrics = self.placer.metrics
-        content = metrics.content
+        content = metrics.below_head
         if pictures:
             placed = self.placer.place(pictures, content, step.layout)
             return _frame(step, placed, placed.texts)
@@ -60,7 +62,7 @@ class StepFrames:
             str(step.number), FontWeight.BOLD, metrics.display * 2, content.width
         )
         top = content.top + (content.height - number.height) // 2
-        text = PlacedText(number, content.left, content.right, top, "accent", "centre")
+        text = PlacedText(number, content.left, content.right, top, "accent_ink", "centre")
         return FrameLayout(step.duration_ms, texts=(text,))
 
     def _full(self, step: Step, picture: Asset) -> FrameLayout:
@@ -94,7 +96,7 @@ class StepFrames:
         metrics = self.placer.metrics
         content = metrics.content
         badge, number = self._badge(step)
-        top = badge.bottom + metrics.gutter
+        top = self._row_bottom(badge) + metrics.gutter
         room = content.bottom - top
         measure = min(content.width, metrics.statement * 12) if metrics.wide else content.width
         heading = step.title or ("" if step.text else self.storyboard.step_heading(step))
@@ -131,17 +133,19 @@ class StepFrames:
         metrics = self.placer.metrics
         content = metrics.content
         width = min(round(content.width * 0.31), metrics.body * 13)
-        area = Box(content.left + width + metrics.gutter, content.top, content.right, content.bottom)
+        area_top = metrics.below_head.top
+        area = Box(content.left + width + metrics.gutter, area_top, content.right, content.bottom)
         placed = self.placer.place(pictures, area, step.layout)
         placed = placed.moved(area.right - placed.bounds.right)
         # The text column takes the width that the pictures leave.
         width = min(placed.bounds.left - metrics.gutter - content.left, metrics.body * 17)
         badge, number = self._badge(step)
-        room = content.bottom - badge.bottom - metrics.gutter
+        row_bottom = self._row_bottom(badge)
+        room = content.bottom - row_bottom - metrics.gutter
         title, text = self._fit_texts(step, width, room, metrics.heading)
         # Align with the lower edge of the pictures, unless that is far up.
         foot = max(placed.bounds.bottom, content.top + round(content.height * 0.7))
-        top = max(badge.bottom + metrics.gutter, foot - _height(title, text))
+        top = max(row_bottom + metrics.gutter, foot - _height(title, text))
         texts = self._column(title, text, Box(content.left, top, content.left + width, content.bottom))
         return _frame(step, placed, (number, *texts, *placed.texts), badge, title, text)
 
@@ -150,20 +154,20 @@ class StepFrames:
         metrics = self.placer.metrics
         content = metrics.content
         badge, number = self._badge(step)
-        indent = badge.width + round(metrics.gap * 0.8)
-        width, size = content.width - indent, round(metrics.heading * 0.86)
+        left, right = self._beside_badge(badge)
+        width, size = right - left, round(metrics.heading * 0.86)
         title = self._fit_title(step.title, width, round(content.height * 0.2), size, max_lines=2)
         title_top = max(content.top, _middle(badge) - round(title.size * (ASCENT_EM - CAP_HEIGHT_EM / 2)))
-        header = max(badge.bottom, title_top + title.height)
+        header = max(self._row_bottom(badge), title_top + title.height)
         width = min(content.width, metrics.body * 32)
         text = self._fit_text(step.text, width, round(content.height * 0.24), _at_most(metrics.body, title))
         foot = content.bottom - text.height - (metrics.gap if text.lines else 0)
-        top = header + round(metrics.gap * 0.9)
+        top = max(header + round(metrics.gap * 0.9), metrics.below_head.top)
         area = Box(content.left, top, content.right, max(top + 1, foot))
         placed = self.placer.place(pictures, area, step.layout)
         placed = placed.moved(area.left - placed.bounds.left)
         texts = (
-            PlacedText(title, content.left + indent, content.right, title_top, "ink", "start"),
+            PlacedText(title, left, right, title_top, "ink", "start"),
             PlacedText(text, content.left, content.right, content.bottom - text.height, "muted"),
         )
         return _frame(step, placed, (number, *texts, *placed.texts), badge, title, text)
@@ -175,7 +179,7 @@ class StepFrames:
         badge, number = self._badge(step)
         title, text = self._fit_texts(step, content.width, round(content.height * 0.36), metrics.heading)
         top = content.bottom - _height(title, text)
-        area_top = badge.bottom + metrics.gap
+        area_top = max(self._row_bottom(badge) + metrics.gap, metrics.below_head.top)
         area_bottom = top - (metrics.gutter if top < content.bottom else 0)
         area = Box(content.left, area_top, content.right, max(area_top + 1, area_bottom))
         placed = self.placer.place(pictures, area, step.layout)
@@ -222,9 +226,25 @@ class StepFrames:
         content = metrics.content
         label = f"{step.number} / {len(self.storyboard.steps)}"
         number = self.placer.typesetter.fit_line(label, FontWeight.SEMIBOLD, metrics.small, content.width)
-        box = Box.at(content.left, content.top, (number.width + round(metrics.small * 1.5), metrics.badge))
+        size = Size(number.width + round(metrics.small * 1.5), metrics.badge)
+        box, _ = self.boxes.step_row(metrics, size)
         top = _middle(box) - round(number.size * (ASCENT_EM - CAP_HEIGHT_EM / 2))
         return box, PlacedText(number, box.left, box.right, top, "on_accent", "centre")
+
+    def _row_bottom(self, badge: Box) -> int:
+        """Returns the lower edge of the row with number and logo."""
+        metrics = self.placer.metrics
+        return max(badge.bottom, metrics.content.top + metrics.head)
+
+    def _beside_badge(self, badge: Box) -> tuple[int, int]:
+        """Returns left and right edge of the room for a title in the row with number and logo."""
+        metrics = self.placer.metrics
+        content, space = metrics.content, round(metrics.gap * 0.8)
+        _, logo = self.boxes.step_row(metrics, badge.size)
+        if logo is None:
+            return badge.right + space, content.right
+        first, last = sorted((badge, logo))
+        return first.right + space, last.left - metrics.gutter
 
 
 def _frame(

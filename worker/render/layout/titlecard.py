@@ -6,6 +6,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from previewops.contract.limits import TITLE_CARD_MS
+from previewops.worker.render.layout.brand_boxes import BrandBoxes
 from previewops.worker.render.layout.frames import FrameLayout, PlacedText, Placement, Role
 from previewops.worker.render.layout.geometry import Box
 from previewops.worker.render.layout.picture_grid import PicturePlacer, contained_size, crop_loss
@@ -24,6 +25,7 @@ class TitleCard:
     storyboard: Storyboard
     placer: PicturePlacer
     hero: Asset | None
+    boxes: BrandBoxes
 
     def layout(self) -> FrameLayout:
         """Lays out the text on one side and the picture on the other, to the edges of the frame."""
@@ -35,8 +37,8 @@ class TitleCard:
             )
         else:
             text_area = Box(safe.left, picture.bottom + metrics.gutter, safe.right, safe.bottom)
-        texts, bar, truncated = self._layout_texts(text_area)
-        return FrameLayout(
+        texts, bar, truncated = self._layout_texts(self.boxes.title_area(metrics, text_area))
+        frame = FrameLayout(
             TITLE_CARD_MS,
             texts=texts,
             placements=(self._hero(self.hero, picture),) if self.hero else (),
@@ -44,6 +46,7 @@ class TitleCard:
             ornament=None if self.hero else picture,
             truncated=truncated,
         )
+        return self.boxes.on_title_card(frame, metrics, text_area)
 
     def _picture_area(self) -> Box:
         width, height = self.storyboard.size
@@ -82,7 +85,7 @@ class TitleCard:
         rows: tuple[tuple[TextBlock, int, Role], ...] = (
             (title, title_top, "ink"),
             (description, title_top + title.height + title.space_below, "muted"),
-            (project, area.top, "accent"),
+            (project, area.top, "accent_ink"),
             (facts, bottom, "muted"),
         )
         # Without enough room, only title and description stay.
@@ -131,10 +134,7 @@ def keep_left_to_right(figures: str) -> str:
 
 def choose_hero(storyboard: Storyboard, missing: Set[str]) -> Asset | None:
     """Returns the first picture of a step, else the first picture, that is not ``missing``."""
-    step_pictures = [asset for step in storyboard.steps for asset in storyboard.pictures_of(step)]
-    return next(
-        (asset for asset in (*step_pictures, *storyboard.images) if asset.ref.id not in missing), None
-    )
+    return next((asset for asset in storyboard.hero_candidates if asset.ref.id not in missing), None)
 
 
 def format_duration(milliseconds: int) -> str:

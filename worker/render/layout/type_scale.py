@@ -27,10 +27,18 @@ class _Length:
 
 @dataclass(frozen=True, slots=True)
 class LayoutMetrics:
-    """Lengths in pixels for a frame of ``size``; type sizes are in pixels too."""
+    """Lengths in pixels for a frame of ``size``; type sizes are in pixels too.
+
+    ``spacing`` and ``rounding`` are a theme's factors on distances and corner radii. ``head`` is the height that a
+    logo takes at the top, ``foot`` the height that logo and footer take at the bottom, with the space above them.
+    """
 
     size: Size
-    radius = _Length(0.018, 2)  # of rounded corners
+    spacing: float = 1.0
+    rounding: float = 1.0
+    head: int = 0
+    foot: int = 0
+    _corner = _Length(0.018, 2)
     hairline = _Length(0.0014, 1)  # width of thin lines
     progress_bar = _Length(0.0075, 2)  # height
     display = _Length(0.122, 20)  # title of the title card
@@ -51,19 +59,29 @@ class LayoutMetrics:
     def safe(self) -> Box:
         """The safe area for text and symbols: a margin of 5 % per edge, at least 5.5 % of the short side."""
         min_margin = max(6, round(self.size.short * 0.055))
-        across = max(min_margin, round(self.size.width * _SAFE))
-        down = max(min_margin, round(self.size.height * _SAFE))
+        margin = _SAFE * max(1.0, self.spacing)
+        across = max(min_margin, round(self.size.width * margin))
+        down = max(min_margin, round(self.size.height * margin))
         return Box(across, down, self.size.width - across, self.size.height - down)
 
     @property
     def gap(self) -> int:
         """Distance between related elements."""
-        return max(4, self.units(2))
+        return max(4, round(self.units(2) * self.spacing))
 
     @property
     def gutter(self) -> int:
         """Distance between columns, and between pictures and text."""
-        return max(6, self.units(4))
+        return max(6, round(self.units(4) * self.spacing))
+
+    @property
+    def radius(self) -> int:
+        """Radius of rounded corners."""
+        return round(self._corner * self.rounding)
+
+    def round_end(self, height: int) -> int:
+        """Radius of a badge or bar of ``height``: half of it, less in a theme with sharper corners."""
+        return round(height // 2 * min(1.0, self.rounding))
 
     @property
     def badge(self) -> int:
@@ -79,10 +97,20 @@ class LayoutMetrics:
     def progress_bar_box(self) -> Box:
         """The progress bar, at the lower edge of the safe area."""
         safe = self.safe
-        return Box(safe.left, safe.bottom - self.progress_bar, safe.right, safe.bottom)
+        bottom = safe.bottom - self.foot
+        return Box(safe.left, bottom - self.progress_bar, safe.right, bottom)
 
     @property
     def content(self) -> Box:
         """The safe area above the progress bar."""
         safe = self.safe
         return Box(safe.left, safe.top, safe.right, self.progress_bar_box.top - max(5, self.units(3)))
+
+    @property
+    def below_head(self) -> Box:
+        """The content below the row of the logo; all of it without a logo at the top."""
+        content = self.content
+        if not self.head:
+            return content
+        top = content.top + max(self.head, self.badge) + round(self.gap * 1.5)
+        return Box(content.left, min(top, content.bottom - 1), content.right, content.bottom)

@@ -24,6 +24,7 @@ from previewops.worker.render.text.sfnt import FontInfo, read_font_info
 
 _FONT_CACHE_BYTES = 128 * 1024 * 1024  # address space of loaded fonts: each size of each face maps its file
 _DISPLAY_SIZE = 28  # pixels
+_DEFAULT_FAMILY = "Inter"
 # Endings of the names of font families by the language of their Chinese characters.
 _REGIONS = {"ja": " JP", "ko": " KR", "zh-Hans": " SC", "zh-Hant": " TC", "zh-HK": " HK"}
 
@@ -143,12 +144,24 @@ def _nearest_weights(faces: Iterable[FontFace], weight: FontWeight) -> list[Font
 
 
 class FontChain:
-    """The fallback chain of fonts."""
+    """The fallback chain of fonts. ``family`` is the name of one of the operator's or of Inter that precedes all."""
 
-    def __init__(self, sources: FontSources) -> None:
+    def __init__(self, sources: FontSources, family: str | None = None) -> None:
         self._sources = sources
+        self._family = family and family.casefold()
         self._faces: dict[tuple[str, FontWeight, str | None], FontFace | None] = {}
         self._chains: dict[tuple[FontWeight, bool], list[FontFace]] = {}
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Names of the families that can precede the others, in order."""
+        names = (face.name for face in _usable_faces(self._sources.preferred) if not face.info.coloured)
+        return (*dict.fromkeys(names), _DEFAULT_FAMILY)
+
+    @property
+    def has_family(self) -> bool:
+        """Whether the chain begins with the requested family, or none was requested."""
+        return self._family is None or self._family in map(str.casefold, self.families)
 
     @property
     def unusable(self) -> tuple[str, ...]:
@@ -189,6 +202,10 @@ class FontChain:
         return None
 
     @staticmethod
+    def _family_name(face: FontFace, inter: FontFace) -> str:
+        return (_DEFAULT_FAMILY if face is inter else face.name).casefold()
+
+    @staticmethod
     def _first(chain: Iterable[FontFace], text: str, *, in_colour: bool) -> FontFace | None:
         return next((face for face in chain if face.info.coloured == in_colour and face.covers(text)), None)
 
@@ -197,7 +214,10 @@ class FontChain:
         key = (weight, deep)
         if key not in self._chains:
             faces = _nearest_weights(_usable_faces(self._sources.preferred), weight)
-            faces.append(_package_face(f"Inter-{weight}"))
+            inter = _package_face(f"Inter-{weight}")
+            faces.append(inter)
+            if self._family is not None:
+                faces.sort(key=lambda face: self._family_name(face, inter) != self._family)
             if deep:
                 faces += _nearest_weights(_usable_faces(self._sources.system), weight)
                 suffix = "" if weight is FontWeight.REGULAR else "-Bold"
@@ -211,6 +231,6 @@ def _usable_faces(files_: Iterable[FontFile]) -> list[FontFace]:
 
 
 @lru_cache(maxsize=4)
-def get_font_chain(sources: FontSources) -> FontChain:
+def get_font_chain(sources: FontSources, family: str | None = None) -> FontChain:
     """Returns the chain of ``sources``; the process keeps it for later jobs."""
-    return FontChain(sources)
+    return FontChain(sources, family)

@@ -66,8 +66,11 @@ class TextBlock:
 class Typesetter:
     """Measures, breaks and draws the texts of one job; records characters that it cannot draw."""
 
-    def __init__(self, sources: FontSources | None = None, language: str | None = None) -> None:
-        chain = get_font_chain(sources or FontSources())
+    def __init__(
+        self, sources: FontSources | None = None, language: str | None = None, family: str | None = None
+    ) -> None:
+        """``family`` is the font family that precedes all others."""
+        chain = get_font_chain(sources or FontSources(), family)
         self._shaper = Shaper(chain, language)
         self._analyser = TextAnalyser(chain, language)
         self._analyses: dict[tuple[str, FontWeight], tuple[Paragraph, ...]] = {}
@@ -81,6 +84,16 @@ class Typesetter:
     def fonts(self) -> tuple[str, ...]:
         """Names of the fonts used so far."""
         return tuple(sorted(self._shaper.used))
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Names of the families that can precede the others."""
+        return self._shaper.chain.families
+
+    @property
+    def has_family(self) -> bool:
+        """Whether the family that is to precede the others exists, or none is to."""
+        return self._shaper.chain.has_family
 
     @property
     def unusable_fonts(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ local function cancel_job(id, who, reason, ttl_ms)
   end
   call('ZREM', K_ACTIVE, id)
   call('ZREM', K_SCHEDULE, id)
-  call('HDEL', P_JOB .. id, 'token')
+  call('HDEL', P_JOB .. id, 'token', 'ahead')
   call('HSET', P_JOB .. id, 'state', 'cancelled', 'finished', format_int(NOW_MS), 'reason', message)
   call('ZADD', K_CANCELLED, format_int(NOW_MS), id)
   count('cancelled')

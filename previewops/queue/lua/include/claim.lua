@@ -58,11 +58,12 @@ local function read_claimable(id, head)
   return { since_ms, 0, 0 }
 end
 
--- Appends up to `max_claims` claims to `reply`, eight elements each:
--- id, body or false, token, accepted ms, attempts, crashes, wait ms, priority.
+-- Appends up to `max_claims` claims to `reply`, and up to `max_ahead` claims ahead, which wait in the worker for a slot
+-- (include/lease.lua). These are at most half of the jobs that wait after the others: another worker finds the rest.
+-- Nine elements each: id, body or false, token, accepted ms, attempts, crashes, wait ms, priority, 1 if ahead or else 0.
 -- `heads_changed`: the script has added waiting jobs.
-local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims, heads_changed)
-  if max_claims == 0 then
+local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims, max_ahead, heads_changed)
+  if max_claims + max_ahead == 0 then
     return
   end
   if stored_meta[2] then -- paused
@@ -77,7 +78,14 @@ local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims, heads_
   end
   local first_token = nil
   local n = #reply
-  for i = 0, max_claims - 1 do
+  local ahead_end = nil
+  for i = 0, max_claims + max_ahead - 1 do
+    if i == max_claims then
+      ahead_end = max_claims + math.floor(waiting_count() / 2)
+    end
+    if ahead_end and i >= ahead_end then
+      break
+    end
     local head = choose_head(heads, ageing_ms * 1000)
     if head == nil then
       return
@@ -87,20 +95,22 @@ local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims, heads_
     heads[head.priority] = oldest_waiting(head.priority)
     local job = read_claimable(id, head)
     if job then
-      first_token = first_token or sequence_after(stored_meta[3], max_claims)
+      first_token = first_token or sequence_after(stored_meta[3], max_claims + max_ahead)
       local token = format_int(first_token + i)
       -- A retry waits since its order (its due time), which is later than when it was put back.
       local wait_ms = math.max(0, (NOW_US - math.max(head.since, to_int(job[4], 0))) / 1000)
       local wait = string.format('%.1f', wait_ms)
+      local ahead = i >= max_claims
+      -- Without `ahead` the last pair repeats the one before it: a call accepts no nil.
       redis.call('HSET', record, 'state', 'active', 'token', token, 'worker', worker, 'claimed', NOW_MS, 'wait', wait,
-        'progress', '0', 'phase', '')
+        'progress', '0', 'phase', '', ahead and 'ahead' or 'phase', ahead and '1' or '')
       redis.call('ZADD', K_ACTIVE, NOW_MS + lease_ms, id)
       redis.call('SET', P_ARQ_IN_PROGRESS .. id, token, 'PX', lease_ms)
       observe('w', wait_ms, head.priority)
       reply[n + 1], reply[n + 2], reply[n + 3] = id, get_string(P_ARQ_JOB .. id), token
       reply[n + 4], reply[n + 5], reply[n + 6] = format_int(job[1]), to_int(job[2], 0), to_int(job[3], 0)
-      reply[n + 7], reply[n + 8] = wait, head.priority
-      n = n + 8
+      reply[n + 7], reply[n + 8], reply[n + 9] = wait, head.priority, ahead and 1 or 0
+      n = n + 9
     end
   end
   if next(heads) ~= nil then

@@ -16,9 +16,15 @@ local function renew_lease(id, token, lease_ms)
   call('SET', P_ARQ_IN_PROGRESS .. id, token, 'PX', lease_ms)
 end
 
+-- A claim ahead waits in its worker for a slot. If the worker is lost before the job has started, that is not a crash.
+local function mark_started(id)
+  call('HDEL', P_JOB .. id, 'ahead')
+end
+
 local function end_lease(id)
   call('ZREM', K_ACTIVE, id)
   call('DEL', P_ARQ_IN_PROGRESS .. id)
+  mark_started(id)
 end
 
 local function revoke_lease(id)

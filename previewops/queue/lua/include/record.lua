@@ -3,11 +3,16 @@
 -- Fields of a listed job, from which queue/records.py builds a record without body and history.
 local RECORD_FIELDS = {
   'state', 'priority', 'project', 'accepted', 'claimed', 'finished', 'attempts', 'crashes', 'requeues', 'progress',
-  'phase', 'worker', 'reason', 'class', 'code', 'cause', 'fingerprint', 'order', 'since',
+  'phase', 'worker', 'reason', 'class', 'code', 'cause', 'fingerprint', 'order', 'since', 'previous', 'due',
 }
 
 local function read_record_values(id)
-  return call('HMGET', P_JOB .. id, unpack(RECORD_FIELDS))
+  local values = call('HMGET', P_JOB .. id, unpack(RECORD_FIELDS))
+  if values[1] == 'delayed' then -- no record has the last one
+    local due_ms = to_int(call('ZSCORE', K_SCHEDULE, id))
+    values[#RECORD_FIELDS] = due_ms and format_int(due_ms)
+  end
+  return values
 end
 
 -- The fields of a job that filters use (include/filter_match.lua). Reading them costs half of reading RECORD_FIELDS.

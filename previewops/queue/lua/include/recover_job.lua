@@ -3,10 +3,19 @@
 -- @include job_id
 -- @include lease
 
+-- Requeues a job that its lost worker had claimed ahead and not started. Only once, as `uncounted` notes: the worker may
+-- have died before it could report the start, and the job may have killed it.
+local function return_ahead(id, priority, order, worker)
+  call('HSET', P_JOB .. id, 'uncounted', 1)
+  revoke_lease(id)
+  return_to_waiting(id, priority, order)
+  add_event('recovered', 'job', id, 'worker', worker, 'message', 'its worker was lost before it started the job')
+end
+
 -- Recovers a job whose worker is gone: counts a crash, then requeues the job, or moves it to the dead letters if it has
 -- reached the maximum. An entry of the active set that contradicts its record, or is not a job, is removed.
 local function recover_job(id, max_crashes, reason, fingerprint)
-  local job = call('HMGET', P_JOB .. id, 'priority', 'order', 'worker', 'claimed', 'state')
+  local job = call('HMGET', P_JOB .. id, 'priority', 'order', 'worker', 'claimed', 'state', 'ahead', 'uncounted')
   if is_invalid_id(id) or (job[5] ~= 'active' and STATES[job[5]]) then
     call('ZREM', K_ACTIVE, id)
     return
@@ -14,6 +23,10 @@ local function recover_job(id, max_crashes, reason, fingerprint)
     create_record(id, 'active', 'normal', '', NOW_MS)
   end
   local worker, claimed = job[3] or '', to_int(job[4], NOW_MS)
+  if job[6] and not job[7] then
+    return_ahead(id, job[1], job[2], worker)
+    return
+  end
   local crashes = call('HINCRBY', P_JOB .. id, 'crashes', 1)
   add_attempt(id, cjson.encode({
     at = claimed, durationMs = math.max(0, NOW_MS - claimed), worker = worker, kind = 'crash', class = 'WorkerLost',

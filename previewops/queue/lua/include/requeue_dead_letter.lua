@@ -6,7 +6,8 @@
 local function requeue_dead_letter(id, fingerprint, class)
   local order = next_sequence(1)
   remove_from_dead_letters(id, fingerprint)
-  call('HDEL', P_JOB .. id, 'finished', 'cause', 'class', 'code', 'reason', 'fingerprint', 'token')
+  call('HDEL', P_JOB .. id, 'finished', 'cause', 'class', 'code', 'reason', 'fingerprint', 'token',
+    'uncounted')
   call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', class, 'order', format_int(order), 'attempts', 0,
     'crashes', 0)
   call('HINCRBY', P_JOB .. id, 'requeues', 1)

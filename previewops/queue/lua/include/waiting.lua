@@ -30,9 +30,10 @@ local function create_record(id, state, priority, project, since_ms)
     'accepted', format_int(since_ms), 'order', format_int(since_ms * 1000), 'attempts', 0, 'crashes', 0)
 end
 
--- Keeps stock arq workers from this queue (queue/keys.py). Not written again, so it costs nothing in the append-only file.
+-- Keeps stock arq workers from this queue (queue/keys.py). Repairs a damaged score, by which it would count as a job.
+-- An equal score is not written again, so it costs nothing in the append-only file.
 local function guard_schedule()
-  call('ZADD', K_SCHEDULE, 'NX', ARQ_GUARD_SCORE, ARQ_GUARD)
+  call('ZADD', K_SCHEDULE, ARQ_GUARD_SCORE, ARQ_GUARD)
 end
 
 local function add_waiting(id, priority, score, due_ms)

@@ -1,0 +1,117 @@
+"""What a job asks for, without pictures: cards, assets, copies, memory of several encoders, alternative texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from previewops.job_errors import PermanentJobError
+from previewops.worker.cache.keys import bundle_key
+from previewops.worker.render.alt_texts import card_title, describe_card, shorten
+from previewops.worker.render.encoder_memory import reserve_encoders
+from previewops.worker.render.layout.geometry import Size
+from previewops.worker.render.limits import MIB, RenderLimits
+from previewops.worker.render.storyboard import Storyboard, read_storyboard
+from previewops.worker.render.widths import format_srcset, plan_copies
+from tests.render_support import payload
+
+STEPS: list[dict[str, Any]] = [{"assetIds": ["a"]}, {"assetIds": ["b"]}, {"assetIds": ["c"]}]
+ASSETS = [{"id": name, "uri": f"{name}.png"} for name in ("unused", "a", "b", "c")]
+AUDIO = {"uri": "sound.wav"}
+
+
+def board(**options: Any) -> Storyboard:
+    return read_storyboard(payload(STEPS, ASSETS, audio=AUDIO, **options))
+
+
+@pytest.mark.parametrize(
+    ("options", "cards", "drawn", "assets"),
+    [
+        ({}, [0, 1, 2, 3], (0, 1, 2, 3), {"unused", "a", "b", "c", "audio"}),
+        ({"only": ["poster"]}, [0, 1, 2, 3], (0,), {"a"}),
+        ({"only": ["poster"], "onAssetError": "gap"}, [0, 1, 2, 3], (0,), {"unused", "a", "b", "c"}),
+        ({"only": ["frames"]}, [0, 1, 2, 3], (0, 1, 2, 3), {"a", "b", "c"}),
+        ({"only": ["thumbnails"]}, [0, 1, 2, 3], (), {"unused", "a", "b", "c"}),
+        ({"stepsRange": {"from": 2, "to": 3}}, [2, 3], (0, 2, 3), {"a", "b", "c"}),
+        ({"stepsRange": {"from": 3, "to": 3}, "only": ["frames", "thumbnails"]}, [3], (3,), {"c"}),
+        ({"only": ["animation"], "format": "mp4"}, [0, 1, 2, 3], (0, 1, 2, 3), {"a", "b", "c", "audio"}),
+    ],
+)
+def test_a_selection_needs_its_cards_and_their_assets(
+    options: dict[str, Any], cards: list[int], drawn: tuple[int, ...], assets: set[str]
+) -> None:
+    chosen = board(**options)
+    assert (list(chosen.cards), chosen.drawn_cards, set(chosen.assets)) == (cards, drawn, assets)
+
+
+def test_a_range_starts_where_its_first_step_starts() -> None:
+    chosen = board(stepsRange={"from": 2, "to": 3})
+    assert (chosen.duration_ms, chosen.shown_ms, chosen.shown_from_ms) == (8_000, 4_000, 4_000)
+    assert list(chosen.intervals()) == [(2, 0, 2_000), (3, 2_000, 4_000)]
+
+
+def test_each_selection_has_a_cache_key_of_its_own() -> None:
+    selections: list[dict[str, Any]] = [
+        {},
+        {"only": ["poster"]},
+        {"only": ["frames"]},
+        {"stepsRange": {"from": 1, "to": 2}},
+        {"stepsRange": {"from": 1, "to": 3}},
+        {"outputs": ["webp"]},
+        {"outputs": ["webp", "gif"]},
+        {"widths": [64]},
+    ]
+    requests = [payload(STEPS, ASSETS, **options)["previewRequest"] for options in selections]
+    keys = {bundle_key(request, {}, {}, project="p", fonts="") for request in requests}
+    assert len(keys) == len(selections)
+
+
+def test_copies_are_named_by_their_width_and_never_enlarged() -> None:
+    copies = plan_copies("frames/001.webp", Size(1_280, 720), (640, 1_280, 16))
+    assert [(copy.path, tuple(copy.size)) for copy in copies] == [
+        ("frames/001-16.webp", (16, 9)),
+        ("frames/001-640.webp", (640, 360)),
+    ]
+    assert plan_copies("poster.webp", Size(3_840, 64), (16,))[0].size == (16, 1)
+    assert format_srcset("poster.webp", Size(1_280, 720), ()) == "poster.webp 1280w"
+
+
+def test_encoders_of_several_outputs_leave_less_memory_to_decoders() -> None:
+    limits = RenderLimits()
+    assert reserve_encoders(board(resolution="3840x2160", format="webm"), limits) == limits
+    assert reserve_encoders(board(resolution="1280x720", outputs=["webp", "gif", "apng"]), limits) == limits
+    reserved = reserve_encoders(board(resolution="1280x720", outputs=["webm", "mp4"]), limits)
+    assert (limits.memory_bytes - reserved.memory_bytes) // MIB == 94
+    with pytest.raises(PermanentJobError, match="found 1126 MiB for webm, mp4 at 3840x2160") as caught:
+        reserve_encoders(board(resolution="3840x2160", outputs=["webm", "mp4"]), limits)
+    assert caught.value.code == "outputs-too-large"
+    larger = RenderLimits(memory_bytes=1_200 * MIB)
+    assert reserve_encoders(board(resolution="3840x2160", outputs=["webm", "mp4"]), larger) != larger
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "short"),
+    [
+        ("short", 10, "short"),
+        (" two\n lines\t", 20, "two lines"),
+        ("one two three four", 12, "one two…"),
+        ("abcdefghijklmnop", 10, "abcdefghi…"),
+        ("👨‍👩‍👧‍👦" * 3, 10, "👨‍👩‍👧‍👦…"),
+        ("e\u0301" * 9, 10, "e\u0301" * 4 + "…"),
+    ],
+)
+def test_texts_are_cut_between_words_or_clusters(text: str, limit: int, short: str) -> None:
+    assert shorten(text, limit) == short
+
+
+def test_alternative_texts_are_bounded_and_in_the_language_of_the_payload() -> None:
+    steps = [{"title": "多" * 400, "text": "x" * 5_000}, {}, {"title": "Ende.", "text": "Schluss"}]
+    chosen = read_storyboard(payload(steps, title="", description="", language="de"))
+    assert describe_card(chosen, 0) == "Ohne Titel"
+    assert len(describe_card(chosen, 1)) == 250
+    assert describe_card(chosen, 2) == "Schritt 2"
+    assert describe_card(chosen, 3) == "Ende. Schluss"
+    title = card_title(chosen, 1)
+    assert title.endswith("…")
+    assert len(title.encode()) <= 255

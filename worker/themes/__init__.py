@@ -1,0 +1,1 @@
+"""Named themes: TOML files in the folder PREVIEW_THEMES."""
