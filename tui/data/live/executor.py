@@ -112,8 +112,11 @@ class LiveExecutor:
         if isinstance(command, Cancel):
             await queue.cancel(job_id, who=self._who, reason=command.reason)
             return f"{job_id} is cancelled."
+        from previewops.queue.due_time import NOW
+
+        due = NOW if command.now else None
         before = await queue.reschedule(
-            job_id, priority=command.priority, now=command.now, who=self._who, reason=command.reason
+            job_id, priority=command.priority, due=due, who=self._who, reason=command.reason
         )
         if command.priority is not None:
             return f"{job_id} has priority {command.priority.value}."

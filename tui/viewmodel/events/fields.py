@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from previewops.clock import iso_from_ms
 from previewops.formatting import format_duration
 from previewops.tui.viewmodel.durations import format_minute
 from previewops.tui.viewmodel.safe_numbers import parse_count
@@ -20,6 +21,7 @@ _LABELS: Mapping[str, str] = {
     "left": "left",
     "delayMs": "delay",
     "untilMs": "until",
+    "dueMs": "due",
     "olderThanMs": "older than",
     "level": "up to",
     "now": "run now",
@@ -52,7 +54,14 @@ def _format_of(name: str) -> Callable[[int], str] | None:
         return _format_duration
     if name == "untilMs":
         return format_minute
+    if name == "dueMs":
+        return _format_second
     return "{:,}".format if name in _COUNTS else None
+
+
+def _format_second(at_ms: int) -> str:
+    text = iso_from_ms(at_ms)
+    return f"{text[:10]} {text[11:19]} UTC"
 
 
 def _format_duration(ms: int) -> str:
