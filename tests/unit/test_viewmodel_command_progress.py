@@ -20,6 +20,7 @@ from previewops.tui.commands.commands import (
     Pause,
     Requeue,
     RequeueWithPayload,
+    ResendWebhooks,
     Resume,
     Scale,
 )
@@ -49,6 +50,7 @@ SAID: list[tuple[OperatorCommand, str]] = [
     (FleetActionCommand("restart", "host7"), "restarting host7"),
     (FleetActionCommand("reset", "host7"), "resetting host7"),
     (AcknowledgeDataLoss(), "acknowledging the data loss"),
+    (ResendWebhooks(3), "resending 3 webhooks"),
 ]
 
 

@@ -115,6 +115,13 @@ class AcknowledgeDataLoss:
     """End the alarm about lost data."""
 
 
+@dataclass(frozen=True, slots=True)
+class ResendWebhooks:
+    """Send the webhooks that failed again, the oldest first, up to ``count``."""
+
+    count: int
+
+
 OperatorCommand: TypeAlias = (
     Pause
     | Resume
@@ -126,6 +133,7 @@ OperatorCommand: TypeAlias = (
     | Scale
     | FleetActionCommand
     | AcknowledgeDataLoss
+    | ResendWebhooks
 )
 
 

@@ -35,4 +35,6 @@ def describe_command(command: commands.OperatorCommand) -> str:
             )
         case commands.AcknowledgeDataLoss():
             description = "acknowledging the data loss"
+        case commands.ResendWebhooks():
+            description = f"resending {pluralize(command.count, 'webhook')}"
     return description

@@ -18,6 +18,7 @@ from previewops.tui.commands.commands import (
     Pause,
     Requeue,
     RequeueWithPayload,
+    ResendWebhooks,
     Resume,
     Scale,
 )
@@ -41,7 +42,7 @@ class LiveExecutor:
     async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
         async with self._connection.redis() as redis:
             match command:
-                case Pause() | Resume() | AcknowledgeDataLoss():
+                case Pause() | Resume() | AcknowledgeDataLoss() | ResendWebhooks():
                     return await self._change_queue(command, redis)
                 case Cancel():
                     return await self._cancel(command, redis, progress)
@@ -55,8 +56,10 @@ class LiveExecutor:
                     return await self._send_to_supervisor(command, redis)
 
     async def _change_queue(
-        self, command: Pause | Resume | AcknowledgeDataLoss, redis: Redis
+        self, command: Pause | Resume | AcknowledgeDataLoss | ResendWebhooks, redis: Redis
     ) -> CommandOutcome:
+        if isinstance(command, ResendWebhooks):
+            return await self._resend_webhooks(command, redis)
         queue = self._queue(redis)
         if isinstance(command, AcknowledgeDataLoss):
             ended = await queue.acknowledge_data_loss(who=self._who)
@@ -112,6 +115,18 @@ class LiveExecutor:
             expected_digest=command.expected_digest,
         )
         return CommandOutcome(f"{command.job_id} is requeued with its new payload.")
+
+    async def _resend_webhooks(self, command: ResendWebhooks, redis: Redis) -> CommandOutcome:
+        from previewops.queue.webhooks import MAX_LISTED, Webhooks
+
+        webhooks, done = Webhooks(redis, self._settings), 0
+        while done < command.count:
+            batch = min(MAX_LISTED, command.count - done)
+            resent = await webhooks.resend([], who=self._who, limit=batch)
+            done += resent
+            if resent < batch:  # another operator was quicker
+                break
+        return CommandOutcome(f"{pluralize(done, 'webhook')} queued again.")
 
     async def _export(self, command: Export, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         from previewops.atomic_files import open_jsonl_atomically
