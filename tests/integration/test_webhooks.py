@@ -26,6 +26,10 @@ from previewops.queue.webhooks import MAX_AGE_MS, Webhooks, read_webhook_secret
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.tasks import cancel_and_wait
+from previewops.tui.commands.commands import CommandOutcome, ResendWebhooks
+from previewops.tui.data.live.connection import QueueConnection
+from previewops.tui.data.live.executor import LiveExecutor
+from previewops.tui.data.live.source import LiveSource
 from previewops.worker.webhooks.delivery import Delivery, DeliveryFailed, DeliveryRejected
 from previewops.worker.webhooks.sender import MAX_CONCURRENT, RETRY_MS, WebhookSender, build_body
 from tests.api_support import require_problem, serve_api
@@ -381,6 +385,29 @@ async def test_commands_and_routes_list_and_resend(scene: Scene, redis_url: str,
         require_problem(await api.client.post("/api/preview/jobs", json=job), 422, "invalid-payload")
     again = await asyncio.to_thread(program.run, "webhooks", "resend")
     assert again.out == "0 queued again\n"
+
+
+async def test_the_screen_lists_and_resends(scene: Scene, redis_url: str) -> None:
+    await scene.enable()
+    await scene.driver.complete(*(f"j{number}" for number in range(3)))
+    for message in await scene.webhooks.claim(8, all_jobs=True):
+        await scene.webhooks.record_failed(message, "gone")
+    link = QueueConnection(redis_url, scene.settings, who="ada@ops")
+    source, executor = LiveSource(link), LiveExecutor(link)
+    assert (await source.webhooks(failed=True, limit=1)).total == 3
+
+    async def ignore(_done: int, _total: int) -> None:
+        pass
+
+    outcome = await executor.execute(ResendWebhooks(2), ignore)
+    assert outcome == CommandOutcome("2 webhooks queued again.")
+    assert await executor.execute(ResendWebhooks(2), ignore) == CommandOutcome("1 webhook queued again.")
+    assert (await source.webhooks(failed=False, limit=9)).total == 3
+    events = await scene.redis.xrange(scene.queue.keys.events)
+    assert [fields[b"who"] for _, fields in events if fields[b"kind"] == b"webhooks-resent"] == [
+        b"ada@ops"
+    ] * 2
+    await link.aclose()
 
 
 def test_the_secret_comes_from_a_variable_or_a_file(tmp_path: Path) -> None:
