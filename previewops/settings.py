@@ -317,6 +317,12 @@ class Settings:
     picture_max_mp: int = _integer(
         400, 1, 1_000_000, "Maximum pixels of one picture, all frames together, millions."
     )
+    played_frames_max: int = _integer(
+        40_000, 1, 10_000_000, "Maximum frames of videos and animations that one job plays."
+    )
+    played_max_mp: int = _integer(
+        20_000, 1, 10_000_000, "Maximum pixels of all frames that one job plays, millions."
+    )
     assets_max: int = _integer(MAX_ASSETS, 1, MAX_ASSETS, "Maximum assets of one job.")
     steps_max: int = _integer(MAX_STEPS, 1, MAX_STEPS, "Maximum steps of one job.")
     length_max_s: int = _integer(MAX_LENGTH_S, 1, MAX_LENGTH_S, "Maximum length of one animation, s.")

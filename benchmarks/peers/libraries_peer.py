@@ -21,7 +21,8 @@ from PIL import Image, ImageDraw, ImageFont
 import previewops.worker.fonts
 from benchmarks.peers.storyboard_peer import request
 from previewops.contract import validate
-from previewops.worker.render.encode.animation import RenderedFrame, open_animation
+from previewops.worker.render.encode.animation import open_animation
+from previewops.worker.render.encode.frames import RenderedFrame
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.storyboard import Storyboard, read_storyboard
 from previewops.worker.render.timings import PhaseTimer

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from previewops.schemas import schema
+
 Object = dict[str, Any]
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -21,18 +23,6 @@ _MAX_STEM = 80
 _WITHOUT_ZONE = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)")
 _MAX_EPOCH_MS = 253_402_300_799_000  # the year 9999
 
-_TOP_LEVEL = (
-    *("jobId", "projectId", "requestId", "dryRun", "priority", "attempts", "createdAt", "updatedAt"),
-    "previewRequest",
-)
-_REQUEST = ("title", "description", "chapterId", "steps", "assets", "audio", "options", "metadata")
-_STEP = ("id", "title", "text", "assetIds", "durationMs", "layout", "metadata")
-_ASSET = ("id", "uri", "type", "page", "title", "fit", "focus", "sha256", "metadata")
-_AUDIO = ("assetId", "uri", "offsetMs", "gainDb")
-_OPTIONS = (
-    *("resolution", "format", "imageFormat", "transition", "includeCaptions", "fps", "quality", "theme"),
-    *("brand", "background", "language", "onAssetError", "thumbnails", "webhook"),
-)
 _ADDRESSES = ("url", "path", "src")
 _QUALITIES = {"low": 60, "medium": 80, "high": 95}
 _MIN_GAIN_DB, _MAX_GAIN_DB = -60.0, 20.0
@@ -49,7 +39,7 @@ def map_id(text: str) -> str:
 
 def map_payload(raw: Object) -> Object:
     """Returns a payload of the predecessor as one of the contract. Unknown fields are dropped or become x-."""
-    payload = {name: raw[name] for name in _TOP_LEVEL if raw.get(name) is not None}
+    payload = {name: raw[name] for name in schema()["properties"] if raw.get(name) is not None}
     for name in ("jobId", "projectId"):
         if isinstance(payload.get(name), str):
             payload[name] = map_id(payload[name])
@@ -67,7 +57,7 @@ def map_payload(raw: Object) -> Object:
 
 
 def _request(raw: Object) -> Object:
-    request = _known(raw, _REQUEST)
+    request = _known(raw, "previewRequest")
     for name in ("steps", "assets"):
         items = request.setdefault(name, [])
         if isinstance(items, list):
@@ -89,14 +79,14 @@ def _step(raw: Object, _number: int) -> Object:
     if "assetId" in step and "assetIds" not in step:
         step["assetIds"] = [step.pop("assetId")]
     _seconds_to_ms(step)
-    return _known(step, _STEP)
+    return _known(step, "step")
 
 
 def _asset(raw: Object, number: int) -> Object:
     asset = dict(raw)
     _rename(asset, "uri", *_ADDRESSES)
     asset.setdefault("id", f"asset-{number}")
-    return _known(asset, _ASSET)
+    return _known(asset, "asset")
 
 
 def _audio(raw: object) -> object:
@@ -111,7 +101,7 @@ def _audio(raw: object) -> object:
         gain = 20 * math.log10(volume) if volume else _MIN_GAIN_DB
         if "uri" in audio or "assetId" in audio:
             audio["gainDb"] = round(max(_MIN_GAIN_DB, min(_MAX_GAIN_DB, gain)), 2)
-    return _known(audio, _AUDIO)
+    return _known(audio, "audio")
 
 
 def _options(raw: Object) -> Object:
@@ -123,12 +113,14 @@ def _options(raw: Object) -> Object:
     if isinstance(quality, str) and quality.lower() in _QUALITIES:
         options["quality"] = _QUALITIES[quality.lower()]
     _rename(options, "includeCaptions", "captions")
-    options.setdefault("format", "mp4")
-    return _known(options, _OPTIONS)
+    if "outputs" not in options:
+        options.setdefault("format", "mp4")
+    return _known(options, "options")
 
 
-def _known(raw: Mapping[str, Any], names: tuple[str, ...]) -> Object:
-    """Returns ``raw`` without nulls; a name that the contract does not have gets the prefix x-."""
+def _known(raw: Mapping[str, Any], definition: str) -> Object:
+    """Returns ``raw`` without nulls; a name that the definition of the schema does not have gets the prefix x-."""
+    names = schema()["$defs"][definition]["properties"]
     return {
         name if name in names or name.startswith("x-") else f"x-{name}": value
         for name, value in raw.items()

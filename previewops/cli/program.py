@@ -12,6 +12,7 @@ import click
 
 from previewops import __version__
 from previewops.cli.context import Context
+from previewops.cli.error_lines import format_error_lines
 from previewops.cli.lazy_group import LazyCommand, LazyGroup
 from previewops.cli.output import (
     OutputClosed,
@@ -25,7 +26,7 @@ from previewops.cli.output import (
     print_json,
     print_out,
 )
-from previewops.errors import EXIT_FAILED, InvalidPayload, PreviewopsError, StartupFailed, UsageError
+from previewops.errors import EXIT_FAILED, PreviewopsError, StartupFailed, UsageError
 from previewops.process.init import run_as_init
 
 PROGRAM = "previewops"
@@ -202,7 +203,7 @@ def run(args: list[str]) -> int:
         return EXIT_BROKEN_PIPE
     except OutputUnwritable as error:
         discard_output()
-        print_err(_format_error_lines(error))
+        print_err(format_error_lines(error))
         return error.exit_code
     finally:
         discard_unwritten_errors()
@@ -223,7 +224,7 @@ def _invoke(context: Context, args: list[str]) -> int:
     except OutputUnwritable:
         raise
     except PreviewopsError as error:
-        print_err(_format_error_lines(error))
+        print_err(format_error_lines(error))
         if context.as_json:
             print_json(error.as_json(), indent=None)
         return error.exit_code
@@ -277,15 +278,6 @@ def _dispatch(context: Context, args: list[str]) -> int:
     with cli.make_context(PROGRAM, args, obj=context) as ctx:
         code = cli.invoke(ctx)
     return code if isinstance(code, int) else 0
-
-
-def _format_error_lines(error: PreviewopsError) -> list[str]:
-    if isinstance(error, InvalidPayload):
-        from previewops.contract import explain
-
-        return explain(error)
-    lines = [f"previewops: {error.message}"]
-    return lines if error.hint is None else [*lines, f"hint: {error.hint}"]
 
 
 def _is_of_click(error: OSError) -> bool:

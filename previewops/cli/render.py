@@ -14,8 +14,9 @@ from typing import Any
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.output import print_err, print_json, print_out
-from previewops.cli.payload_files import read_payload
+from previewops.cli.error_lines import format_error_lines
+from previewops.cli.output import print_err, print_json, print_out, print_status
+from previewops.cli.payload_files import STDIN, ParsedPayload, read_payload
 from previewops.cli.shared_options import json_option
 from previewops.contract import Payload
 from previewops.errors import PreviewopsError, UsageError
@@ -44,6 +45,7 @@ class RenderFailed(PreviewopsError):
 Examples:
   previewops render job.json -o preview
   previewops render job.json -o preview --replace
+  previewops render job.json -o preview --watch
   generate-job | previewops render - -o preview --json
 
 \b
@@ -60,25 +62,76 @@ Exit codes: 0 success, 1 failed because of an asset or a limit, 2 usage,
     help="Folder of the bundle. It must be missing or empty.",
 )
 @click.option("--replace", is_flag=True, help="Replace an existing bundle in DIR.")
+@click.option(
+    "--watch",
+    "is_watching",
+    is_flag=True,
+    help="Render again when PAYLOAD or one of its local files changes, and show the contact sheet, until Ctrl-C.",
+)
 @json_option
 @pass_context
-def render(context: Context, file: str, output: Path, replace: bool, as_json: bool) -> int:
+def render(
+    context: Context, /, *, file: str, output: Path, replace: bool, is_watching: bool, as_json: bool
+) -> int:
     """Render one payload into DIR, in this process, without Redis or workers.
 
     PAYLOAD "-" is standard input. The payload's own folder is an asset root too. DIR is created atomically. With
     "dryRun": true the plan is printed as JSON and nothing is written.
     """
-    parsed, settings, shared = read_payload(file), context.settings, context.asset_policy()
+    if is_watching:
+        return _watch(context, file, output, replace=replace, as_json=as_json)
+    summary = _render_once(context, read_payload(file), output, replace=replace)
+    if as_json or summary["dryRun"]:
+        print_json(summary if summary["dryRun"] else {**summary, "bundle": str(output)})
+        return 0
+    _print_summary(summary, output)
+    return 0
+
+
+def _render_once(context: Context, parsed: ParsedPayload, output: Path, *, replace: bool) -> dict[str, Any]:
+    """Validates and renders; returns the summary."""
+    settings, shared = context.settings, context.asset_policy()
     roots = (parsed.base.resolve(), *shared.roots)
     payload = parsed.validate(dataclasses.replace(shared, roots=roots, webhook_hosts=None))
     _check_output(output, replace=replace)
     with _translate_errors(), _progress() as progress, _opener(settings, roots) as opener:
-        summary = _render(payload, settings, opener, output, progress)
-    if as_json or payload.dry_run:
-        print_json(summary if payload.dry_run else {**summary, "bundle": str(output)})
-        return 0
-    _print_summary(summary, output)
-    return 0
+        return _render(payload, settings, opener, output, progress)
+
+
+def _watch(context: Context, file: str, output: Path, *, replace: bool, as_json: bool) -> int:
+    """Renders after each change and shows the contact sheet."""
+    from previewops.cli.file_watch import FileWatch
+    from previewops.cli.sheet_printer import SheetPrinter
+    from previewops.cli.watch_loop import watch_and_render
+    from previewops.cli.watched_files import watched_files
+
+    if file == STDIN or as_json:
+        raise UsageError(
+            f"--watch: found {'standard input' if file == STDIN else '--json'}, allowed a file and text output",
+            hint="render once without --watch",
+        )
+    _check_output(output, replace=replace)
+    printer, roots = SheetPrinter(), context.asset_policy().roots
+
+    def list_files() -> tuple[Path, ...]:
+        parsed = read_payload(file)
+        return watched_files(Path(file), parsed.payload, (parsed.base.resolve(), *roots))
+
+    def render_again() -> None:
+        summary = _render_once(context, read_payload(file), output, replace=True)
+        if summary["dryRun"]:
+            print_json(summary)
+            return
+        printer.print(output)
+        _print_summary(summary, output, lists_files=False)
+
+    return watch_and_render(
+        files=list_files,
+        render=render_again,
+        watch=FileWatch(),
+        report=print_status,
+        report_error=lambda error: print_status(format_error_lines(error)),
+    )
 
 
 def _check_output(output: Path, *, replace: bool) -> None:
@@ -176,7 +229,7 @@ def _progress() -> Iterator[Progress]:
         yield lambda share, word: bars.update(task, completed=share, description=word)
 
 
-def _print_summary(summary: dict[str, Any], output: Path) -> None:
+def _print_summary(summary: dict[str, Any], output: Path, *, lists_files: bool = True) -> None:
     files = summary["artifacts"]
     total = sum(int(entry["bytes"]) for entry in files)
     print_out(
@@ -184,5 +237,6 @@ def _print_summary(summary: dict[str, Any], output: Path) -> None:
         f"{summary['width']}x{summary['height']}, {summary['durationMs'] / 1000:g} s; "
         f"rendered in {summary['renderMs'] / 1000:.1f} s"
     )
-    print_out(f"  {entry['path']}" for entry in files)
+    if lists_files:
+        print_out(f"  {entry['path']}" for entry in files)
     print_err(f"note: {warning}" for warning in summary["warnings"])

@@ -28,6 +28,9 @@ DEFAULT_IMAGE_FORMAT: Final = "jpeg"
 """Of stills beside an animation whose format stills cannot have; otherwise they have the animation's format."""
 
 DEFAULT_FPS: Final = 12
+DEFAULT_VIDEO_FPS: Final = 25
+"""Of assets that play in formats of video, where a higher rate costs little."""
+
 DEFAULT_QUALITY_PERCENT: Final = 80
 DEFAULT_THEME: Final = "light"
 DEFAULT_ON_ASSET_ERROR: Final = "fail"
@@ -38,6 +41,7 @@ EVEN_SIDED_FORMATS: Final[frozenset[str]] = frozenset({"webm", "mp4"})
 
 # Time.
 DEFAULT_STEP_MS: Final = 2_000
+MIN_STEP_MS: Final = 100
 TITLE_CARD_MS: Final = 2_000
 MAX_TOTAL_MS: Final = MAX_LENGTH_S * 1_000
 

@@ -16,6 +16,7 @@ from previewops.contract.limits import (
     MAX_SIDE_PX,
     MAX_TOTAL_MS,
     MIN_SIDE_PX,
+    MIN_STEP_MS,
     TITLE_CARD_MS,
 )
 from previewops.contract.output_rules import asked_formats, output_violations, parse_resolution
@@ -47,9 +48,10 @@ def semantic_violations(payload: object, policy: AssetPolicy | None) -> Iterator
     yield from _repeated_ids("steps", "step", steps)
     yield from _repeated_ids("assets", "asset", assets)
     yield from _step_references(steps, types)
-    yield from _total_length(steps)
+    yield from _total_length(steps, _playing(assets))
     for index, asset in assets:
         yield from _address(asset.get("uri"), _type_of(asset), (_REQUEST, "assets", index, "uri"), policy)
+        yield from _trim(asset.get("trim"), (_REQUEST, "assets", index, "trim"))
     if isinstance(audio, dict):
         yield from _audio(audio, types, policy)
     yield from _options(request.get("options"))
@@ -118,8 +120,33 @@ def _reference(asset_id: object, wanted: str, assets: _AssetTypes, path: Path) -
         yield Violation(where, "asset-type", message, f"{found}, of type {quote(type_)}", allowed)
 
 
-def _total_length(steps: list[tuple[int, Object]]) -> Iterator[Violation]:
-    durations = (step.get("durationMs", DEFAULT_STEP_MS) for _, step in steps)
+def _playing(assets: list[tuple[int, Object]]) -> set[str]:
+    """Ids of the assets that play."""
+    return {
+        id_ for _, asset in assets if asset.get("play") is True and isinstance(id_ := asset.get("id"), str)
+    }
+
+
+def _least_duration(step: Object, playing: set[str]) -> object:
+    """The duration of a step; how long one lasts that plays is known only when its assets are read."""
+    ids = step.get("assetIds")
+    plays = isinstance(ids, list) and any(
+        isinstance(id_, str) and id_ in playing for id_ in islice(ids, MAX_ASSETS)
+    )
+    return step.get("durationMs", MIN_STEP_MS if plays else DEFAULT_STEP_MS)
+
+
+def _trim(trim: object, path: Path) -> Iterator[Violation]:
+    if not isinstance(trim, dict):
+        return
+    start, end = trim.get("startMs", 0), trim.get("endMs")
+    if isinstance(start, int) and isinstance(end, int) and start >= end:
+        found, allowed = f"startMs {start}, endMs {end}", "endMs after startMs"
+        yield Violation(json_pointer(path), "trim-order", "ends before it starts", found, allowed)
+
+
+def _total_length(steps: list[tuple[int, Object]], playing: set[str]) -> Iterator[Violation]:
+    durations = (_least_duration(step, playing) for _, step in steps)
     total = TITLE_CARD_MS + sum(ms for ms in durations if isinstance(ms, int) and ms > 0)
     if total > MAX_TOTAL_MS:
         message = "take too long together with the title card"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tests.extra_kinds import clip, heif, jxl, make_pdf
 
@@ -45,3 +45,30 @@ def write_kinds(folder: Path) -> None:
     (folder / "photo.heic").write_bytes(heif(placing))
     (folder / "photo.jxl").write_bytes(jxl(flying))
     (folder / "clip.mp4").write_bytes(clip("mp4", [Image.new("RGB", placing.size)] * 2 + [flying] * 8))
+    (folder / "game.mp4").write_bytes(clip("mp4", [move(number / 29) for number in range(30)]))
+
+
+def move(share: float) -> Image.Image:
+    """A moment of a move that closes a mill, 0..1."""
+    image = Image.new("RGB", (640, 360), (205, 164, 110))
+    canvas = ImageDraw.Draw(image)
+    for inset in (30, 80, 130):
+        canvas.rectangle((140 + inset, inset, 500 - inset, 360 - inset), outline=(92, 58, 30), width=6)
+    for line in (
+        ((320, 30), (320, 130)),
+        ((320, 230), (320, 330)),
+        ((170, 180), (270, 180)),
+        ((370, 180), (470, 180)),
+    ):
+        canvas.line(line, fill=(92, 58, 30), width=6)
+    across = min(1.0, max(0.0, 1.6 * share - 0.2))
+    men = [(170, 30), (320, 30), (470, round(180 - 150 * across))]
+    for left, top in men:
+        canvas.ellipse(
+            (left - 22, top - 22, left + 22, top + 22), fill=(250, 244, 228), outline=(60, 40, 20), width=3
+        )
+    for left, top in ((270, 130), (370, 230), (220, 280)):
+        canvas.ellipse(
+            (left - 22, top - 22, left + 22, top + 22), fill=(52, 48, 52), outline=(20, 16, 16), width=3
+        )
+    return image

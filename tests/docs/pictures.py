@@ -47,6 +47,7 @@ FILES = {
     "heic": "photo.heic",
     "jxl": "photo.jxl",
     "clip": "clip.mp4",
+    "game": "game.mp4",
 }
 TITLES = {
     "board": "Before the first move",
@@ -142,6 +143,20 @@ def fade(out: Path) -> Image.Image:
     return strip
 
 
+def moments(out: Path) -> Image.Image:
+    """Four moments of the second step, which plays, in two rows."""
+    with av.open(str(out / "animation.mp4")) as container:
+        frames = {frame.time: frame.to_image() for frame in container.decode(video=0)}
+    width, height = (SIDE - 4) // 2, (SIDE - 4) // 2 * 9 // 16
+    sheet = Image.new("RGB", (2 * width + 4, 2 * height + 4), "white")
+    for place in range(4):
+        at_s = 4.1 + 0.9 * place  # behind the title card and the first step
+        shown = frames[max(time for time in frames if time is not None and time <= at_s)]
+        small = shown.resize((width, height), Image.Resampling.LANCZOS)
+        sheet.paste(small, (place % 2 * (width + 4), place // 2 * (height + 4)))
+    return sheet
+
+
 @dataclass(frozen=True, slots=True)
 class Shot:
     """One picture: changes to the second of three steps, options, assets and request, and the part that is shown."""
@@ -207,6 +222,12 @@ PICTURES: dict[str, Shot] = {
         {"assetIds": ["drawing", "rules", "heic", "jxl", "clip"], "layout": "grid"}, titled=True
     ),
     "asset-backing": Shot({"assetIds": ["art", "drawing"]}, {"theme": "dark"}),
+    "playing": Shot(
+        {"assetIds": ["game"], "text": "The clip plays beside its caption."},
+        {"format": "mp4"},
+        assets={"play": True},
+        take=moments,
+    ),
     "portrait": Shot({"assetIds": TWO}, {"resolution": "720x1280"}),
     "square": Shot({"assetIds": TWO}, {"resolution": "720x720"}),
     "small": Shot({"assetIds": TWO}, {"resolution": "320x180"}),

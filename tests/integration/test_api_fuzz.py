@@ -7,12 +7,14 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.api_support import JOBS, operations
-from tests.integration.cli_program import Program, queue_driver
+from tests.integration.cli_program import Program, QueueDriver, queue_driver
 from tests.integration.test_api_program import TOKEN, running
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(1_200)]
@@ -45,6 +47,22 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", "403", "404",
 """
 
 
+@contextmanager
+def beating(driver: QueueDriver) -> Iterator[None]:
+    """Lets the worker report every second: an unhealthy queue is a 503."""
+
+    async def beat() -> None:
+        while True:
+            await driver.heartbeat()
+            await asyncio.sleep(1)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
 async def test_schemathesis_finds_nothing(redis_url: str, tmp_path: Path) -> None:
     bundle = tmp_path / "data" / "previews" / "lessons" / "done"
     bundle.mkdir(parents=True)
@@ -52,15 +70,13 @@ async def test_schemathesis_finds_nothing(redis_url: str, tmp_path: Path) -> Non
     entry = {"path": "poster.webp", "bytes": len(POSTER), "sha256": DIGEST, "mediaType": "image/webp"}
     (bundle / "container.json").write_text(json.dumps({"version": 1, "files": [entry]}))
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
-    # A single heartbeat must last: an unhealthy queue is a 503.
-    env = {"PREVIEW_HEARTBEAT_MS": "60000", "PREVIEW_LEASE_MS": "600000"}
-    env |= {"PREVIEW_API_TOKEN": TOKEN, "PREVIEW_API_RATE": "0", "PREVIEW_QUEUE_MAX": "1000000"}
+    env = {"PREVIEW_API_TOKEN": TOKEN, "PREVIEW_API_RATE": "0", "PREVIEW_QUEUE_MAX": "1000000"}
     env |= {"PREVIEW_LINK_KEY": "k" * 40}
     async with queue_driver(redis_url) as driver:
         await driver.complete("done", result={"bundle": str(bundle)})
         await driver.add_dead_letters("dead")
         await driver.heartbeat()
-        with running(Program(tmp_path, redis_url, env)) as api:
+        with running(Program(tmp_path, redis_url, env)) as api, beating(driver):
             command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml"]
             # The served document alone, as another program would get it.
             command += ["run", f"{api.url}/openapi.json", "--url", api.url, "--checks", "all"]

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from previewops.clock import iso_from_ms
 from previewops.errors import RedisUnavailable
-from previewops.queue.leases import CompletedJob
+from previewops.queue.leases import Claim, CompletedJob
 from previewops.queue.scripts import ScriptName
 from previewops.redis_server.connection import redis_errors
 from previewops.states import JobState
@@ -63,6 +63,25 @@ class BlockingFunction:
             self.stopped.set()
             raise
         return "done"
+
+
+class AcceptingHolder:
+    """A worker that accepts jobs, wants none ahead, and receives claims by its finishes only."""
+
+    def held_claims(self) -> list[Claim]:
+        return []
+
+    def accepts_jobs(self) -> bool:
+        return True
+
+    def wanted_ahead(self) -> int:
+        return 0
+
+    def receive(self, claim: Claim) -> None:
+        raise AssertionError(claim)
+
+    def on_pause(self) -> None:
+        raise AssertionError
 
 
 async def birth(queue: QueueFixture) -> int:
@@ -179,7 +198,7 @@ async def test_a_run_stopped_for_an_expired_lease_is_released_without_an_attempt
             await enqueue(queue.redis, "held", "job")
             await wait_for_event(held.started)
             (run,) = worker.runs.values()
-            run.started -= HOUR_MS
+            run.claimed_at -= HOUR_MS
             worker.heartbeat.renewed_at -= HOUR_MS
             held.started.clear()
             worker.heartbeat.stop_expired_runs()
@@ -378,8 +397,8 @@ async def test_a_claim_in_flight_when_the_drain_begins_is_released(redis_url: st
         worker = make_worker(redis_url, make_settings(queue, drain_timeout_s=86_400), held.held)
         claim = worker.leases.claim
 
-        async def drained_meanwhile(count: int) -> Any:
-            claims = await claim(count)
+        async def drained_meanwhile(*args: int) -> Any:
+            claims = await claim(*args)
             worker.drain()
             return claims
 
@@ -406,11 +425,11 @@ async def test_a_drain_does_not_stop_the_recording_of_an_outcome(redis_url: str,
         worker = make_worker(redis_url, make_settings(queue), noop, after_job_end=drain_twice)
         finish = worker.leases.finish
 
-        async def finish_then_drain(*args: Any) -> Any:
+        async def finish_then_drain(*args: Any, **options: Any) -> Any:
             if where == "finish":
                 worker.drain()
                 worker.drain()
-            return await finish(*args)
+            return await finish(*args, **options)
 
         worker.leases.finish = finish_then_drain  # type: ignore[method-assign]
         async with running_worker(worker) as main_task, asyncio.timeout(PATIENCE_S):
@@ -445,7 +464,7 @@ async def test_a_job_that_ignores_its_cancellation_does_not_block_the_worker(red
 async def test_closing_the_claim_channel_cancels_waiting_finishes(redis_url: str) -> None:
     under_way = asyncio.Event()
 
-    async def hangs(*_args: Any) -> Any:
+    async def hangs(*_args: Any, **_options: Any) -> Any:
         under_way.set()
         await asyncio.Event().wait()
 
@@ -457,13 +476,12 @@ async def test_closing_the_claim_channel_cancels_waiting_finishes(redis_url: str
             leases,
             max_calls=1,
             batch_size=1,
-            held_claims=list,
-            accepts_jobs=lambda: True,
+            holder=AcceptingHolder(),
             rng=MaxRng(),
             wait=wait_for_timeout,
         )
         waiting = [
-            asyncio.create_task(channel.finish(CompletedJob(claim, "null", 1.0), lambda _: None))
+            channel.finish(CompletedJob(claim, "null", 1.0), lambda _: None)
             for claim in (await leases.claim(2)).claims
         ]
         await wait_for_event(under_way)

@@ -95,7 +95,7 @@ async def test_keys_that_arrive_together_are_handled_in_order(session: TerminalS
     screen = session.open_screen()
     await screen.shows("no workers", "Pause")
     screen.press_at_once("p", "r", "Enter", "Escape")
-    await screen.shows("‖ paused")
+    await screen.shows("‖ PAUSED")
     for keys in (("?", "Escape", "Escape"), (":", "Escape", "Escape"), (":", "Enter", "Enter", "Escape")):
         screen.press_at_once(*keys, "F12", "z")  # F12: Escape followed by a character would be one key
         await screen.shows("DISPLAY FROZEN", "Latest events")

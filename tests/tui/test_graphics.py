@@ -174,14 +174,14 @@ def received(message: str) -> tuple[int, Image.Image]:
 async def test_keys_are_handled_while_a_kitty_image_is_prepared(
     source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, may_end, encode = threading.Event(), threading.Event(), graphic_module._in_pieces
+    begun, may_end, encode = threading.Event(), threading.Event(), graphic_module.in_pieces
 
     def held(number: int, image: Image.Image) -> str:
         begun.set()
         assert may_end.wait(60)
         return encode(number, image)
 
-    monkeypatch.setattr(graphic_module, "_in_pieces", held)
+    monkeypatch.setattr(graphic_module, "in_pieces", held)
     app = make_app(source, images=ImageMode.KITTY)
     async with app.run_test(size=SIZE) as pilot:
         try:

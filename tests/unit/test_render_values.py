@@ -15,11 +15,12 @@ from PIL import Image
 from previewops.worker.render.bundle_paths import choose_bundle_paths
 from previewops.worker.render.decode.gif_file import read_gif
 from previewops.worker.render.encode.apng import ApngAnimation
+from previewops.worker.render.encode.frames import Piece
 from previewops.worker.render.encode.gif import GifAnimation
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.encode.thumbhash import encode_thumbhash
 from previewops.worker.render.encode.webp import WebpAnimation
-from previewops.worker.render.layout.geometry import Size
+from previewops.worker.render.layout.geometry import Box, Size
 from previewops.worker.render.layout.titlecard import format_duration
 from previewops.worker.render.layout.type_scale import LayoutMetrics
 from previewops.worker.render.limits import RenderLimits
@@ -122,7 +123,7 @@ def test_animated_webp_keeps_the_pixels_of_its_stills(size: Size) -> None:
     colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
     stills = [encode_still(Image.new("RGB", size, colour), "webp", 90, (0, 0, 0)) for colour in colours]
     target = BytesIO()
-    assembled(WebpAnimation(target, size), zip(stills, [100, 2_000, 600_000], strict=True))
+    assembled(WebpAnimation(target, size), zip(stills, [100, 2_000, 600_000], strict=True), size)
     with Image.open(target) as animation:
         assert (animation.n_frames, animation.size) == (3, size)  # type: ignore[attr-defined]
         for index, still in enumerate(stills):
@@ -137,7 +138,7 @@ def test_animated_gif_keeps_the_palettes_of_its_stills() -> None:
         for turn, colours in ((0, 4), (180, 8))
     ]
     target = BytesIO()
-    assembled(GifAnimation(target, Size(20, 10)), zip(stills, [5, 1_234], strict=True))
+    assembled(GifAnimation(target, Size(20, 10)), zip(stills, [5, 1_234], strict=True), Size(20, 10))
     with Image.open(target) as animation:
         assert animation.n_frames == 2  # type: ignore[attr-defined]
         for index, (still, duration) in enumerate(zip(stills, (20, 1_230), strict=True)):
@@ -146,15 +147,15 @@ def test_animated_gif_keeps_the_palettes_of_its_stills() -> None:
             with Image.open(BytesIO(still)) as alone:
                 assert animation.convert("RGB").tobytes() == alone.convert("RGB").tobytes()
     with pytest.raises(ValueError, match="not a GIF"):
-        GifAnimation(BytesIO(), Size(8, 8)).add(b"RIFF", 10)
+        GifAnimation(BytesIO(), Size(8, 8)).add(Piece(b"RIFF", Box(0, 0, 8, 8), 10))
     with pytest.raises(ValueError, match="without a picture"):
-        GifAnimation(BytesIO(), Size(8, 8)).add(stills[0][:13] + b";", 10)
+        GifAnimation(BytesIO(), Size(8, 8)).add(Piece(stills[0][:13] + b";", Box(0, 0, 8, 8), 10))
 
 
 def test_apng_keeps_the_pixels_of_its_stills() -> None:
     stills = [saved(quarters((20, 10)).rotate(turn), "PNG") for turn in (0, 180, 0)]
     target = BytesIO()
-    assembled(ApngAnimation(target, 3), zip(stills, [100, 65_535, 600_000], strict=True))
+    assembled(ApngAnimation(target), zip(stills, [100, 65_535, 600_000], strict=True), Size(20, 10))
     with Image.open(target) as animation:
         assert animation.n_frames == 3  # type: ignore[attr-defined]
         for index, (still, duration) in enumerate(zip(stills, (100, 65_535, 600_000), strict=True)):
@@ -163,20 +164,23 @@ def test_apng_keeps_the_pixels_of_its_stills() -> None:
             assert animation.info["duration"] == duration
             with Image.open(BytesIO(still)) as alone:
                 assert animation.convert("RGB").tobytes() == alone.tobytes()
-    for frames, message in (
+    cases: tuple[tuple[list[tuple[bytes, int]], str], ...] = (
         ([(b"GIF89a", 10)], "not a PNG"),
         ([(stills[0], 655_360)], "655350"),
         ([(stills[0], 10), (saved(quarters((10, 10)), "PNG"), 10)], "differ"),
-    ):
+        ([(stills[0], 10), (saved(quarters((20, 10), "L"), "PNG"), 10)], "differ"),
+    )
+    for frames, message in cases:
         with pytest.raises(ValueError, match=message):
-            assembled(ApngAnimation(BytesIO(), 2), frames)
+            assembled(ApngAnimation(BytesIO()), frames, Size(20, 10))
 
 
 def assembled(
-    animation: WebpAnimation | GifAnimation | ApngAnimation, frames: Iterable[tuple[bytes, int]]
+    animation: WebpAnimation | GifAnimation | ApngAnimation, frames: Iterable[tuple[bytes, int]], size: Size
 ) -> None:
+    """Writes frames that cover the canvas."""
     for still, duration_ms in frames:
-        animation.add(still, duration_ms)
+        animation.add(Piece(still, Box(0, 0, *size), duration_ms))
     animation.finish()
 
 
@@ -188,9 +192,9 @@ def saved(image: Image.Image, kind: str) -> bytes:
 
 def test_animated_webp_rejects_other_files_and_long_frames() -> None:
     with pytest.raises(ValueError, match="not a WebP"):
-        WebpAnimation(BytesIO(), Size(8, 8)).add(b"\x89PNG", 10)
+        WebpAnimation(BytesIO(), Size(8, 8)).add(Piece(b"\x89PNG", Box(0, 0, 8, 8), 10))
     with pytest.raises(ValueError, match="16777215"):
-        WebpAnimation(BytesIO(), Size(8, 8)).add(b"", 1 << 24)
+        WebpAnimation(BytesIO(), Size(8, 8)).add(Piece(b"", Box(0, 0, 8, 8), 1 << 24))
 
 
 @pytest.mark.parametrize("frames", [1, 2, 9])

@@ -22,6 +22,8 @@ INTEGERS = {
     "PREVIEW_FRAME_MAX_MP": ("frame_max_mp", 1, 10_000),
     "PREVIEW_FRAMES_MAX": ("frames_max", 1, 1_000_000),
     "PREVIEW_PICTURE_MAX_MP": ("picture_max_mp", 1, 1_000_000),
+    "PREVIEW_PLAYED_FRAMES_MAX": ("played_frames_max", 1, 10_000_000),
+    "PREVIEW_PLAYED_MAX_MP": ("played_max_mp", 1, 10_000_000),
     "PREVIEW_ASSETS_MAX": ("assets_max", 1, 500),
     "PREVIEW_STEPS_MAX": ("steps_max", 1, 500),
     "PREVIEW_LENGTH_MAX_S": ("length_max_s", 1, 600),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import sys
-from base64 import b64encode
 from dataclasses import dataclass
 from itertools import count
 from secrets import randbelow
@@ -20,14 +18,12 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from previewops.tui.terminal.capabilities import ImageMode
+from previewops.tui.terminal.kitty import in_pieces
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SIXEL_BEGINS = "\x1bP"
-
-_PIECE = 4096
-"""Maximum length of one message of Kitty's protocol."""
 
 _numbers = count(1 + randbelow(2**31))
 """Ids of Kitty images, from a random start: other programs use ids in the same terminal."""
@@ -94,7 +90,7 @@ class KittyGraphic(Graphic):
             for part in drawing.__rich_console__(console, console.options)
         )
         placed = f"\x1b_Ga=p,i={number},c={console.width},r={len(lines)},U=1,q=2\x1b\\"
-        return KittyPicture(number, _in_pieces(number, image) + placed, lines)
+        return KittyPicture(number, in_pieces(number, image) + placed, lines)
 
     def show(self, prepared: KittyPicture | None) -> None:
         number = None if prepared is None else prepared.number
@@ -111,18 +107,6 @@ class KittyGraphic(Graphic):
         driver = self.app._driver  # Textual writes through it too, so messages stay whole and in order
         if driver is not None:
             driver.write(message)
-
-
-def _in_pieces(number: int, image: Image) -> str:
-    """The messages that send an image to the terminal."""
-    png = io.BytesIO()
-    image.save(png, "PNG")
-    data = b64encode(png.getvalue()).decode()
-    starts = range(0, len(data), _PIECE)
-    return "".join(
-        f"\x1b_Gi={number},f=100,q=2,m={int(start != starts[-1])};{data[start : start + _PIECE]}\x1b\\"
-        for start in starts
-    )
 
 
 class _Cells(Widget):

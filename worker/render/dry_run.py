@@ -17,6 +17,12 @@ from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.sheet import lay_out_sheet
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.picture_cache import InspectedAsset, inspect_assets
+from previewops.worker.render.playing import (
+    count_frames,
+    outputs_by_pacing,
+    played_assets,
+    with_played_durations,
+)
 from previewops.worker.render.render import lay_out_cards
 from previewops.worker.render.storyboard import AVIF_SLOW, Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
@@ -52,6 +58,7 @@ def plan_render(
         require_avif()
     limits = reserve_encoders(storyboard, limits)
     inspected = inspect_assets(storyboard.assets.values(), opener, limits, allow_gaps=storyboard.allow_gaps)
+    storyboard = with_played_durations(storyboard, inspected, limits)
     check_sound(storyboard, inspected, opener, limits, decode=False)
     typesetter = Typesetter(fonts, storyboard.shaping_language, storyboard.brand.font)
     layouts = lay_out_cards(storyboard, inspected, typesetter)
@@ -76,7 +83,13 @@ def plan_render(
         "undrawn": list(typesetter.undrawn),
         "warnings": list(
             collect_warnings(
-                storyboard, inspected, layouts, typesetter, asset_errors=asset_errors, asset_notes={}
+                storyboard,
+                inspected,
+                layouts,
+                typesetter,
+                asset_errors=asset_errors,
+                asset_notes={},
+                played=played_assets(storyboard, layouts, inspected, limits),
             )
         ),
     }
@@ -94,8 +107,8 @@ def _describe_artifacts(
     if sheet and paths.sheet:
         entries.append(_describe_picture(storyboard, paths.sheet, sheet.size))
     for kind, path in zip(storyboard.animations, paths.animations, strict=True):
-        cards = len(storyboard.cards)
-        entries.append(_describe_picture(storyboard, path, storyboard.size, kind, cards))
+        frames = count_frames(storyboard, inspected, kind)
+        entries.append(_describe_picture(storyboard, path, storyboard.size, kind, frames))
     entries += [
         {"path": path, "mediaType": MEDIA_TYPES["vtt"], "estimatedBytes": len(content)}
         for path, content in build_tracks(storyboard, paths, sheet).items()
@@ -142,8 +155,7 @@ def _describe_asset(asset: Asset, inspected: InspectedAsset) -> dict[str, Any]:
 def _estimate_ms(
     storyboard: Storyboard, inspected: Mapping[str, InspectedAsset], artifacts: list[dict[str, Any]]
 ) -> int:
-    drawn = storyboard.size.pixels * len(storyboard.drawn_cards)
-    frames = storyboard.size.pixels * len(storyboard.cards)
+    drawn = storyboard.size.pixels * (len(storyboard.drawn_cards) + _moving_frames(storyboard, inspected))
     stills: int = sum(entry["width"] * entry["height"] for entry in artifacts if entry.get("frames") == 1)
     still_ns = _ENCODE_NS_PER_PIXEL[storyboard.image_format]
     if storyboard.image_format == "avif" and storyboard.avif_speed == AVIF_SLOW:
@@ -153,6 +165,14 @@ def _estimate_ms(
     nanoseconds += _DECODE_NS_PER_PIXEL * sum(decoded)
     nanoseconds += _TEXT_NS_PER_CHARACTER * sum(map(laid_out_characters, storyboard.texts))
     for kind in storyboard.animations:
-        if kind != storyboard.image_format:  # otherwise it reuses the encoded stills
-            nanoseconds += frames * _ENCODE_NS_PER_PIXEL[kind]
+        frames = count_frames(storyboard, inspected, kind)
+        if kind == storyboard.image_format:  # it reuses the encoded stills
+            frames -= len(storyboard.cards)
+        nanoseconds += storyboard.size.pixels * frames * _ENCODE_NS_PER_PIXEL[kind]
     return _OVERHEAD_MS + round(nanoseconds / 1_000_000)
+
+
+def _moving_frames(storyboard: Storyboard, inspected: Mapping[str, InspectedAsset]) -> int:
+    """Returns how many frames are drawn beside those of the cards: animations with the same pacing share them."""
+    kinds = (kinds[0] for kinds in outputs_by_pacing(storyboard).values())
+    return sum(count_frames(storyboard, inspected, kind) - len(storyboard.cards) for kind in kinds)

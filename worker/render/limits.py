@@ -25,6 +25,8 @@ class RenderLimits:
     frame_pixels: int = 100_000_000  # pixels (width x height) of one frame of a picture
     frames: int = 1_000  # frames of one animated picture
     total_pixels: int = 400_000_000  # pixels over all frames of one picture
+    played_frames: int = 40_000  # frames of videos and animations that play in one job
+    played_pixels: int = 20_000_000_000  # pixels over all frames that play in one job
     side: int = MAX_SIDE_PX  # pixels of the longer side of options.resolution
     steps: int = MAX_STEPS  # steps of one job
     length_ms: int = MAX_LENGTH_S * 1_000  # duration of title card and steps, ms
@@ -61,6 +63,8 @@ class RenderLimits:
             frame_pixels=settings.frame_max_mp * 1_000_000,
             frames=settings.frames_max,
             total_pixels=settings.picture_max_mp * 1_000_000,
+            played_frames=settings.played_frames_max,
+            played_pixels=settings.played_max_mp * 1_000_000,
             steps=settings.steps_max,
             length_ms=settings.length_max_s * 1000,
             output_bytes=settings.output_max_mb * MIB,

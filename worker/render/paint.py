@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import NamedTuple, cast
 
 from PIL import Image, ImageDraw
 
@@ -26,6 +26,13 @@ _BACKDROP = 0.5  # opacity of the scrim over a blurred backdrop
 _DECORATION_SHARE = 0.09  # share of the accent in decorations
 
 
+class PlainPictures(NamedTuple):
+    """Assets, by their ids, that are drawn as a plain ``colour``."""
+
+    names: set[str]
+    colour: Colour
+
+
 @dataclass(slots=True)
 class Painter:
     """Draws the frames of one storyboard."""
@@ -40,14 +47,17 @@ class Painter:
         self.metrics = plain_metrics(self.storyboard)
         self.logo = LogoPainter(self.storyboard, self.pictures)
 
-    def draw_frame(self, layout: FrameLayout) -> Image.Image:
-        """Draws one frame, except its footer, as an RGB picture of the storyboard's size."""
+    def draw_frame(self, layout: FrameLayout, *, plain: PlainPictures | None = None) -> Image.Image:
+        """Draws one frame, except its footer, as an RGB picture of the storyboard's size.
+
+        Some pictures may be ``plain``.
+        """
         theme, metrics = self.storyboard.theme, self.metrics
         image = Image.new("RGB", self.storyboard.size, theme.background)
         if layout.ornament is not None:
             self._draw_ornament(image, layout.ornament)
         for placement in layout.placements:
-            self._draw_picture(image, placement)
+            self._draw_picture(image, placement, plain)
         if layout.scrim is not None:
             darken(image, layout.scrim - metrics.gap, round(image.height * 0.24), _SCRIM)
         if layout.bar is not None:
@@ -83,7 +93,16 @@ class Painter:
             return WHITE
         return cast("Colour", getattr(theme, text.role))
 
-    def _draw_picture(self, image: Image.Image, placement: Placement) -> None:
+    def ground_of(self, placement: Placement) -> Image.Image:
+        """Returns what is below the picture of ``placement`` where it is transparent, in the size of its box."""
+        picture, box = self.pictures.get(placement.asset), placement.box
+        if picture is None:
+            return Image.new("RGB", box.size, self.storyboard.theme.surface)
+        ground = self._ground(fit_picture(picture, placement), picture, placement)
+        left, top = box.left - placement.cell.left, box.top - placement.cell.top
+        return ground.crop(Box.at(left, top, box.size))
+
+    def _draw_picture(self, image: Image.Image, placement: Placement, plain: PlainPictures | None) -> None:
         radius = 0 if placement.bleeds else self.metrics.radius
         picture = self.pictures.get(placement.asset)
         if picture is None:
@@ -99,22 +118,23 @@ class Painter:
                 metrics=self.metrics,
             )
             return
-        drawn = _crop_to_cover(picture, placement) if placement.crops else resize(picture, placement.box.size)
-        if drawn.size != placement.cell.size or drawn.mode != "RGB":
-            drawn = self._on_background(drawn, picture, placement)
-        paste_rounded(image, drawn, placement.cell, radius)
+        drawn, cell, box = fit_picture(picture, placement), placement.cell, placement.box
+        has_ground = drawn.size != cell.size or drawn.mode != "RGB"
+        ground = self._ground(drawn, picture, placement) if has_ground else None
+        if plain is not None and placement.asset.ref.id in plain.names:
+            drawn = Image.new("RGB", drawn.size, plain.colour)
+        if ground is not None:
+            offset = (box.left - cell.left, box.top - cell.top)
+            ground.paste(drawn, offset, drawn if drawn.mode == "RGBA" else None)
+            drawn = ground
+        paste_rounded(image, drawn, cell, radius)
 
-    def _on_background(self, drawn: Image.Image, picture: Image.Image, placement: Placement) -> Image.Image:
-        """Puts a picture that is transparent or smaller than its cell on a background."""
-        cell, box = placement.cell, placement.box
+    def _ground(self, drawn: Image.Image, picture: Image.Image, placement: Placement) -> Image.Image:
+        """The background of a picture that is transparent or smaller than its cell, in the size of the cell."""
         if placement.has_backdrop:
-            ground = blur_to_fill(picture, cell.size, _BACKDROP)
-        else:
-            theme = self.storyboard.theme
-            ground = Image.new("RGB", cell.size, choose_ground(drawn, theme.surface, theme.backing))
-        offset = (box.left - cell.left, box.top - cell.top)
-        ground.paste(drawn, offset, drawn if drawn.mode == "RGBA" else None)
-        return ground
+            return blur_to_fill(picture, placement.cell.size, _BACKDROP)
+        theme = self.storyboard.theme
+        return Image.new("RGB", placement.cell.size, choose_ground(drawn, theme.surface, theme.backing))
 
     def _draw_progress_bar(self, image: Image.Image, layout: FrameLayout) -> None:
         """Draws the progress bar: a segment per step, as long as its duration; one plain bar for many steps."""
@@ -174,6 +194,11 @@ class Painter:
         nudge = size.width // 8  # centre the centre of gravity, not the box
         smooth = mask.resize(size, Image.Resampling.BOX)
         image.paste(self.storyboard.theme.on_accent, (box.left + nudge, box.top), smooth)
+
+
+def fit_picture(picture: Image.Image, placement: Placement) -> Image.Image:
+    """Returns ``picture`` cropped and scaled to the box of ``placement``."""
+    return _crop_to_cover(picture, placement) if placement.crops else resize(picture, placement.box.size)
 
 
 def _crop_to_cover(picture: Image.Image, placement: Placement) -> Image.Image:

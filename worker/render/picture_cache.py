@@ -12,10 +12,11 @@ from PIL import Image
 
 from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetOpener, verify_checksum
+from previewops.worker.render.decode.motion import Motion
 from previewops.worker.render.decode.open_picture import PictureHeader
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
-from previewops.worker.render.pictures import decode_picture, read_header
+from previewops.worker.render.pictures import decode_picture, measure_motion, read_header
 from previewops.worker.render.storyboard import Asset
 from previewops.worker.render.timings import PhaseTimer
 
@@ -28,6 +29,7 @@ class InspectedAsset:
     identity: tuple[int | str, ...]
     picture: PictureHeader | None
     error: PermanentJobError | None = None
+    motion: Motion | None = None  # of an asset that plays
 
 
 def inspect_assets(
@@ -69,7 +71,12 @@ def _inspect(asset: Asset, opener: AssetOpener, limits: RenderLimits) -> Inspect
     with opened.file:
         verify_checksum(asset.ref, opened)
         picture = read_header(asset.ref, opened.file, limits, page=asset.page) if asset.is_image else None
-        return InspectedAsset(opened.size, opened.identity, picture)
+        motion = (
+            measure_motion(asset.ref, opened.file, limits, asset.playback)
+            if asset.playback is not None
+            else None
+        )
+        return InspectedAsset(opened.size, opened.identity, picture, motion=motion)
 
 
 @dataclass(slots=True)

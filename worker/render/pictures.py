@@ -16,6 +16,9 @@ from previewops.worker.assets.opener import AssetRef, storage_errors
 from previewops.worker.render.decode.clip_picture import ClipPicture
 from previewops.worker.render.decode.errors import damaged_picture, too_many_pixels, unsupported_picture
 from previewops.worker.render.decode.gif_picture import GifPicture
+from previewops.worker.render.decode.motion import Motion, MovingPicture
+from previewops.worker.render.decode.moving_clip import MovingClip, measure_clip
+from previewops.worker.render.decode.moving_picture import ANIMATED_KINDS, measure_picture, open_animation
 from previewops.worker.render.decode.open_picture import (
     DecodedPicture,
     OpenPicture,
@@ -27,6 +30,9 @@ from previewops.worker.render.decode.pillow_picture import PillowPicture
 from previewops.worker.render.decode.svg_picture import SvgPicture
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.storyboard import Playback
+
+CLIP_KINDS = (MP4, MOV, WEBM)
 
 # Load all plugins of Pillow in the fork server. Later, each child would load them from files that an upgrade may
 # have replaced.
@@ -81,6 +87,19 @@ def _opened(
     fonts: tuple[str, ...] = (),
 ) -> Iterator[OpenPicture]:
     """Opens the picture; errors inside the block are raised as typed errors."""
+    with _recognized(ref, file, limits, page, fonts) as (source, kind):
+        yield _open(source, kind)
+
+
+@contextmanager
+def _recognized(
+    ref: AssetRef,
+    file: BinaryIO,
+    limits: RenderLimits,
+    page: int | None,
+    fonts: tuple[str, ...] = (),
+) -> Iterator[tuple[PictureSource, FileKind]]:
+    """Recognizes the kind of the picture; errors inside the block are raised as typed errors."""
     ceiling = Image.MAX_IMAGE_PIXELS
     # Pillow rejects twice this figure before a decoder allocates memory; the exact limit is checked below.
     Image.MAX_IMAGE_PIXELS = limits.frame_pixels
@@ -95,7 +114,9 @@ def _opened(
             if size and kind not in PICTURES:
                 raise unsupported_picture(ref, kind)
             file.seek(0)
-            yield _open(PictureSource(ref, file, size, limits, page, fonts), kind)
+            if kind is None:
+                raise ValueError("no content")
+            yield PictureSource(ref, file, size, limits, page, fonts), kind
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
         found = str(bomb).partition(" exceeds")[0].removeprefix("Image size (").rstrip(")")
         raise too_many_pixels(ref, found, limits) from bomb
@@ -107,13 +128,39 @@ def _opened(
         Image.MAX_IMAGE_PIXELS = ceiling
 
 
-def _open(source: PictureSource, kind: FileKind | None) -> OpenPicture:
-    if kind is None:
-        raise ValueError("no content")
+def _open(source: PictureSource, kind: FileKind) -> OpenPicture:
     if kind is SVG:
         return SvgPicture.open(source)
     if kind is PDF:
         return PdfPicture.open(source)
-    if kind in (MP4, MOV, WEBM):
+    if kind in CLIP_KINDS:
         return ClipPicture.open(source, kind)
     return GifPicture.open(source) if kind is GIF else PillowPicture.open(source, kind)
+
+
+def measure_motion(ref: AssetRef, file: BinaryIO, limits: RenderLimits, playback: Playback) -> Motion | None:
+    """Measures how the picture in ``file`` moves, without decoding; None if it does not move.
+
+    Raises:
+        PermanentJobError: as ``read_header``; asset-trim-outside.
+    """
+    with _recognized(ref, file, limits, None) as (source, kind):
+        if kind in CLIP_KINDS:
+            return measure_clip(source, kind, playback)
+        return measure_picture(source, kind, playback) if kind in ANIMATED_KINDS else None
+
+
+@contextmanager
+def open_motion(
+    ref: AssetRef, file: BinaryIO, limits: RenderLimits, playback: Playback, motion: Motion
+) -> Iterator[MovingPicture]:
+    """Opens the picture in ``file``, which ``measure_motion`` has measured, to play.
+
+    Errors inside the block are raised as typed errors.
+    """
+    with _recognized(ref, file, limits, None) as (source, kind):
+        if kind in CLIP_KINDS:
+            yield MovingClip(source, kind, playback, motion)
+            return
+        with open_animation(source, kind, playback, motion) as animation:
+            yield animation

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from PIL import Image
 
@@ -15,16 +15,18 @@ from previewops.worker.assets.opener import AssetOpener
 from previewops.worker.render.artifacts import ArtifactWriter, WrittenArtifact
 from previewops.worker.render.backing import choose_ground
 from previewops.worker.render.bundle_paths import BundlePaths, choose_bundle_paths
-from previewops.worker.render.bundle_warnings import collect_warnings
+from previewops.worker.render.bundle_warnings import collect_warnings, without_still_notes
 from previewops.worker.render.decode.drawing_fonts import drawing_fonts
 from previewops.worker.render.decode.srgb import resize
-from previewops.worker.render.encode.animation import AddFrame, RenderedFrame, open_animation
+from previewops.worker.render.encode.animation import AddFrame, open_animation
 from previewops.worker.render.encode.avif import require_avif
-from previewops.worker.render.encode.sound import SoundTrack, check_sound
+from previewops.worker.render.encode.frames import RenderedFrame
+from previewops.worker.render.encode.sound import SoundSource, SoundTrack, check_sound
+from previewops.worker.render.encode.sound_mix import ClipSound, MixedSound
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.encode.webvtt import build_tracks
 from previewops.worker.render.encoder_memory import reserve_encoders
-from previewops.worker.render.layout.frames import FrameLayout, LogoPlace
+from previewops.worker.render.layout.frames import FrameLayout, LogoPlace, Placement
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.layout import lay_out_frames, lay_out_title_card
 from previewops.worker.render.layout.sheet import ContactSheet, SheetLayout
@@ -37,6 +39,15 @@ from previewops.worker.render.picture_cache import (
     require_picture,
 )
 from previewops.worker.render.placeholder import Placeholder, make_placeholder
+from previewops.worker.render.playing import (
+    DRAWS_TO_PLAY,
+    StepPlayer,
+    clip_sounds,
+    played_assets,
+    playing_placements,
+    step_layouts,
+    with_played_durations,
+)
 from previewops.worker.render.storyboard import VIDEO_FORMATS, Asset, Storyboard
 from previewops.worker.render.text.fontfiles import FontSources
 from previewops.worker.render.text.typesetting import Typesetter
@@ -83,11 +94,14 @@ def render(
 ) -> RenderResult:
     """Renders a storyboard that ``check_limits`` has accepted, and writes its pictures to ``writer``.
 
+    The result has the storyboard with the durations of what plays in it.
+
     ``progress`` receives the completed share, 0..1, and the name of the phase. The pictures depend only on the
     storyboard, the assets and ``fonts`` (default: the fonts of the package).
 
     Raises:
-        PermanentJobError: output-too-large, image-format-unavailable, or a missing, rejected or broken asset.
+        PermanentJobError: output-too-large, image-format-unavailable, too-long, too-many-played-frames, or a missing,
+            rejected or broken asset.
         TransientJobError: asset-incomplete, io-error, disk-full.
         MemoryError: from Pillow or the encoders.
     """
@@ -99,6 +113,7 @@ def render(
         inspected = inspect_assets(
             storyboard.assets.values(), opener, limits, allow_gaps=storyboard.allow_gaps
         )
+        storyboard = with_played_durations(storyboard, inspected, limits)
         check_sound(storyboard, inspected, opener, limits, decode=True)
     typesetter = Typesetter(fonts, storyboard.shaping_language, storyboard.brand.font)
     with timer.phase("layout"):
@@ -163,10 +178,12 @@ class _RenderSession:
         )
         self.poster_placeholder: Placeholder | None = None
         self.placeholders: dict[str, Placeholder] = {}
-        self._sounds: list[SoundTrack] = []
+        self._sounds: list[SoundSource] = []
         self._decode_sizes, uses = _collect_demands(
             storyboard, self.layouts, self.inspected, self.sheet.logo_place if self.sheet else None
         )
+        if storyboard.animations:
+            uses += _draws_to_play(step_layouts(storyboard, self.layouts), self.inspected, self.limits)
         self._pictures = PictureCache(
             self.opener,
             self.limits,
@@ -181,42 +198,78 @@ class _RenderSession:
         self.asset_errors = self._pictures.asset_errors
         self.asset_notes = self._pictures.notes
         self._painter = Painter(storyboard, self._pictures, self.typesetter)
+        self._player = StepPlayer(storyboard, self._painter, self.inspected, self.limits, self._open_asset)
+        self._played = played_assets(storyboard, self.layouts, self.inspected, self.limits)
         self._total = len(self.layouts) + len(self.paths.thumbnails) + bool(self.paths.sheet)
         self._done = 0
 
     def draw_frames(self) -> None:
-        """Draws every card once: as a still, on the contact sheet, and in each animation that is requested."""
-        storyboard, cards = self.storyboard, self.storyboard.cards
+        """Draws every card once: as a still, on the contact sheet, and in each animation that is requested.
+
+        A card that plays is drawn several times in an animation.
+        """
+        storyboard = self.storyboard
         with ExitStack() as opened:
             kinds = zip(storyboard.animations, self.paths.animations, strict=True)
-            animations = [self._open_animation(kind, path, opened) for kind, path in kinds]
+            animations = {kind: self._open_animation(kind, path, opened) for kind, path in kinds}
             for number, layout in zip(storyboard.drawn_cards, self.layouts, strict=True):
-                frame = self._draw_card(number, layout)
-                for add in animations if number in cards else ():
-                    add(frame)
-                del frame  # free it before the next one is drawn
+                for shown_in, frame in self._draw_card(number, layout):
+                    for kind in shown_in:
+                        animations[kind](frame)
+                    del frame  # free it before the next one is drawn
+        self._add_notes(self._player.notes)
         for sound in self._sounds:
-            if sound.notes:
-                self.asset_notes[sound.ref.id] = tuple(sound.notes)
+            self._add_notes(sound.notes_by_asset())
+
+    def _add_notes(self, notes: Mapping[str, Sequence[str]]) -> None:
+        for name, listed in notes.items():
+            known = self.asset_notes.get(name, ())
+            self.asset_notes[name] = tuple(dict.fromkeys((*known, *listed)))
 
     def _open_animation(self, kind: str, path: str, opened: ExitStack) -> AddFrame:
-        """Starts an animation with a sound track of its own; it is complete when ``opened`` closes."""
+        """Starts an animation with a sound of its own; it is complete when ``opened`` closes."""
         sound = self._open_sound(opened) if kind in VIDEO_FORMATS else None
         file = opened.enter_context(self.writer.stream(path, kind))
         return opened.enter_context(open_animation(kind, file, self.storyboard, self.timer, sound))
 
-    def _open_sound(self, opened: ExitStack) -> SoundTrack | None:
-        """Opens the sound track of an animation, if there is one; ``opened`` closes its file."""
+    def _open_sound(self, opened: ExitStack) -> SoundSource | None:
+        """Opens the sound of an animation, if there is one; ``opened`` closes its files."""
+        track, clips = self._open_track(opened), self._clip_sounds()
+        sound: SoundSource | None = track
+        if clips:
+            sound = MixedSound(self.storyboard.shown_ms, clips, track, self._open_asset)
+        if sound is not None:
+            self._sounds.append(sound)
+        return sound
+
+    def _clip_sounds(self) -> list[ClipSound]:
+        """The sounds of the videos that play, in the order of their steps; times count from the first card shown."""
+        starts_ms = {number: start_ms for number, start_ms, _ in self.storyboard.intervals()}
+        sounds: list[ClipSound] = []
+        for number, layout in zip(self.storyboard.drawn_cards, self.layouts, strict=True):
+            if number:
+                playing = self._playing(number, layout)
+                sounds += clip_sounds(layout, playing, self.inspected, starts_ms[number])
+        return sounds
+
+    def _playing(self, number: int, layout: FrameLayout) -> tuple[Placement, ...]:
+        """The pictures of a card that play in the animations."""
+        if not self.storyboard.animations or not number:
+            return ()
+        playing = playing_placements(layout, self.inspected, self.limits)
+        return tuple(place for place in playing if place.asset.ref.id not in self.asset_errors)
+
+    def _open_asset(self, asset: Asset, opened: ExitStack) -> BinaryIO:
+        return opened.enter_context(self._pictures.open(asset))
+
+    def _open_track(self, opened: ExitStack) -> SoundTrack | None:
         sound = self.storyboard.animation_sound
         if sound is None or sound.asset_id in self.asset_errors:
             return None
         asset = self.storyboard.assets[sound.asset_id]
-        file = opened.enter_context(self._pictures.open(asset))
-        track = SoundTrack(
-            asset.ref, file, sound, self.storyboard.shown_ms, from_ms=self.storyboard.shown_from_ms
-        )
-        self._sounds.append(track)
-        return track
+        file = self._open_asset(asset, opened)
+        shown_ms, from_ms = self.storyboard.shown_ms, self.storyboard.shown_from_ms
+        return SoundTrack(asset.ref, file, sound, shown_ms, from_ms=from_ms)
 
     def write_remaining_thumbnails(self) -> None:
         """Writes the thumbnails of pictures that no frame shows; the others were written during drawing."""
@@ -239,6 +292,7 @@ class _RenderSession:
 
     def result(self) -> RenderResult:
         """Returns the result after everything is written."""
+        asset_notes = without_still_notes(self.asset_notes, self._played)
         return RenderResult(
             storyboard=self.storyboard,
             paths=self.paths,
@@ -248,7 +302,7 @@ class _RenderSession:
             placeholders=self.placeholders,
             sheet=self.sheet.layout if self.sheet else None,
             asset_errors=self.asset_errors,
-            asset_notes=self.asset_notes,
+            asset_notes=asset_notes,
             undrawn=self.typesetter.undrawn,
             fonts=self.typesetter.fonts,
             warnings=collect_warnings(
@@ -257,13 +311,14 @@ class _RenderSession:
                 self.layouts,
                 self.typesetter,
                 asset_errors=self.asset_errors,
-                asset_notes=self.asset_notes,
+                asset_notes=asset_notes,
+                played=self._played,
             ),
             timings_ms=self.timer.elapsed_ms(),
         )
 
-    def _draw_card(self, number: int, layout: FrameLayout) -> RenderedFrame:
-        """Draws a card, and writes its stills."""
+    def _draw_card(self, number: int, layout: FrameLayout) -> Iterator[tuple[tuple[str, ...], RenderedFrame]]:
+        """Draws a card, and writes its stills; yields its frames and the animations that each is for."""
         image = self._painter.draw_frame(layout) if number else self._draw_title_card()
         if self.sheet is not None and number in self.storyboard.cards:
             with self.timer.phase("sheet"):
@@ -278,8 +333,13 @@ class _RenderSession:
             stills = self._write_picture(self.paths.poster, image, stills)
             with self.timer.phase("placeholders"):
                 self.poster_placeholder = make_placeholder(image, self.storyboard.theme.background)
+        playing = self._playing(number, layout)
+        if playing:
+            yield from self._player.frames(layout, playing, image, self._report_share)
+        elif number in self.storyboard.cards:
+            still = stills[0] if stills else None
+            yield self.storyboard.animations, RenderedFrame(image, layout.duration_ms, still)
         self._report_progress("frames")
-        return RenderedFrame(image, layout.duration_ms, stills[0] if stills else None)
 
     def _write_picture(
         self, path: str, image: Image.Image, stills: tuple[bytes, ...] = ()
@@ -353,9 +413,27 @@ class _RenderSession:
             self.writer.write(path, kind, content)
         return content
 
+    def _report_share(self, share: float) -> None:
+        """Reports the completed share of the current frame."""
+        self.progress((self._done + share) / self._total, "frames")
+
     def _report_progress(self, step: str) -> None:
         self._done += 1
         self.progress(self._done / self._total, step)
+
+
+def _draws_to_play(
+    layouts: Sequence[FrameLayout], inspected: Mapping[str, InspectedAsset], limits: RenderLimits
+) -> Counter[str]:
+    """Returns how often each picture is drawn more for cards that play."""
+    uses: Counter[str] = Counter()
+    for layout in layouts:
+        playing = playing_placements(layout, inspected, limits)
+        uses.update(placement.asset.ref.id for placement in playing)
+        if playing:
+            for placement in layout.placements:
+                uses[placement.asset.ref.id] += DRAWS_TO_PLAY
+    return uses
 
 
 def _collect_demands(

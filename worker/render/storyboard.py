@@ -33,10 +33,20 @@ _AVIF_SLOW_MAX_PX = 40_000_000  # pixels of all frames: 13 s of processor time a
 
 
 @dataclass(frozen=True, slots=True)
+class Playback:
+    """How an asset plays: from ``start_ms`` to ``end_ms`` (None: its end) of its own time."""
+
+    start_ms: int
+    end_ms: int | None
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Asset:
     """One asset of the payload. ``focus`` is the point to keep in view when cropping, as fractions of the picture.
 
     ``page`` is that of a document, from 1; None: the first one. ``is_logo``: it is the brand's, not a step's.
+    ``playback``: None: it does not play.
     """
 
     ref: AssetRef
@@ -46,11 +56,16 @@ class Asset:
     focus: tuple[float, float]
     page: int | None = None
     is_logo: bool = False
+    playback: Playback | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One frame after the title card. ``number`` counts from 1."""
+    """One frame after the title card. ``number`` counts from 1.
+
+    ``takes_time_of_assets``: the payload gives no duration, so that assets which play decide it once they are read;
+    ``duration_ms`` is a lower bound until then.
+    """
 
     number: int
     title: str
@@ -58,6 +73,7 @@ class Step:
     asset_ids: tuple[str, ...]
     duration_ms: int
     layout: str
+    takes_time_of_assets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +105,7 @@ class Storyboard:
     allow_gaps: bool  # whether the render goes on without an unavailable asset; otherwise the job fails
     fades: bool  # whether a card fades into the next, in formats with fades
     fps: int  # frame rate of the fades
+    playing_fps: Mapping[str, int]  # highest frame rate of assets that play, by animation
     language: str | None  # normalised BCP 47 tag, given or guessed
     language_is_given: bool
     widths: tuple[int, ...]  # of further copies of poster and frames, pixels
@@ -112,6 +129,11 @@ class Storyboard:
     def drawn_cards(self) -> tuple[int, ...]:
         """The cards to draw: ``cards``, and the title card for the poster."""
         return self.selection.drawn_cards(len(self.steps))
+
+    @property
+    def drawn_steps(self) -> tuple[Step, ...]:
+        """The steps of ``drawn_cards``."""
+        return tuple(self.steps[number - 1] for number in self.drawn_cards if number)
 
     def intervals(self) -> Iterator[tuple[int, int, int]]:
         """Yields number, start and end (ms) of each of ``cards`` in the animation."""
@@ -231,17 +253,19 @@ def read_storyboard(payload: Mapping[str, Any], theme: ThemeDefinition | None = 
     sound = _sound(request["audio"], assets)
     colours, brand = read_look(options, theme)
     _add_logo(brand, assets)
+    playing = {name for name, asset in assets.items() if asset.playback is not None}
+    animations = tuple(
+        name for name in formats if name in ANIMATED_FORMATS and "animation" in selection.parts
+    )
     board = Storyboard(
         project=payload["projectId"],
         title=_visible(request, "title"),
         description=_visible(request, "description"),
-        steps=tuple(_step(number, entry) for number, entry in enumerate(request["steps"], start=1)),
+        steps=tuple(_step(number, entry, playing) for number, entry in enumerate(request["steps"], start=1)),
         assets=assets,
         sound=sound,
         size=Size(*map(int, options.get("resolution", contract.DEFAULT_RESOLUTION).split("x"))),
-        animations=tuple(
-            name for name in formats if name in ANIMATED_FORMATS and "animation" in selection.parts
-        ),
+        animations=animations,
         image_format=options.get("imageFormat", still),
         captions=options.get("includeCaptions", True),
         quality=options.get("quality", contract.DEFAULT_QUALITY_PERCENT),
@@ -250,6 +274,7 @@ def read_storyboard(payload: Mapping[str, Any], theme: ThemeDefinition | None = 
         allow_gaps=options.get("onAssetError", contract.DEFAULT_ON_ASSET_ERROR) == "gap",
         fades=options.get("transition", contract.DEFAULT_TRANSITION) == "fade",
         fps=options.get("fps", contract.DEFAULT_FPS),
+        playing_fps={name: options.get("fps", _default_fps(name)) for name in animations},
         language=normalise_language(options["language"]) if "language" in options else None,
         language_is_given="language" in options,
         widths=tuple(options.get("widths", ())),
@@ -276,8 +301,16 @@ def reduce_assets(board: Storyboard) -> Storyboard:
     sound = board.sound if board.animations else None
     if board.animation_sound is not None:
         needed.add(board.animation_sound.asset_id)
+        for step in board.steps[: max(0, board.cards.start - 1)]:
+            # Their durations decide which part of the sound belongs to the range.
+            if step.takes_time_of_assets:
+                needed.update(asset.ref.id for asset in board.pictures_of(step) if asset.playback is not None)
     kept = {name: asset for name, asset in board.assets.items() if name in needed}
     return replace(board, assets=kept, sound=sound)
+
+
+def _default_fps(animation: str) -> int:
+    return contract.DEFAULT_VIDEO_FPS if animation in VIDEO_FORMATS else contract.DEFAULT_FPS
 
 
 def _visible(entry: Mapping[str, Any], name: str) -> str:
@@ -295,17 +328,28 @@ def _asset(entry: Mapping[str, Any]) -> Asset:
         cover=entry.get("fit") == "cover",
         focus=(float(focus.get("x", 0.5)), float(focus.get("y", 0.5))),
         page=entry.get("page"),
+        playback=_playback(entry),
     )
 
 
-def _step(number: int, entry: Mapping[str, Any]) -> Step:
+def _playback(entry: Mapping[str, Any]) -> Playback | None:
+    if not entry.get("play") or entry.get("type", "image") != "image":
+        return None
+    trim = entry.get("trim", {})
+    return Playback(trim.get("startMs", 0), trim.get("endMs"), entry.get("mute", True))
+
+
+def _step(number: int, entry: Mapping[str, Any], playing: set[str]) -> Step:
+    asset_ids = tuple(entry.get("assetIds", ()))
+    plays = "durationMs" not in entry and not playing.isdisjoint(asset_ids)
     return Step(
         number=number,
         title=_visible(entry, "title"),
         text=_visible(entry, "text"),
-        asset_ids=tuple(entry.get("assetIds", ())),
-        duration_ms=entry.get("durationMs", contract.DEFAULT_STEP_MS),
+        asset_ids=asset_ids,
+        duration_ms=contract.MIN_STEP_MS if plays else entry.get("durationMs", contract.DEFAULT_STEP_MS),
         layout=entry.get("layout", "auto"),
+        takes_time_of_assets=plays,
     )
 
 

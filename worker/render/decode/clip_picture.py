@@ -12,7 +12,7 @@ from PIL import Image
 
 from previewops.file_kinds import WEBM, FileKind
 from previewops.job_errors import PermanentJobError
-from previewops.worker.render.decode.colour import BT709_TRANSFERS, SRGB_TRANSFER, coded_colour
+from previewops.worker.render.decode.colour import BT709_TRANSFERS, SRGB_TRANSFER, ColourSpace, coded_colour
 from previewops.worker.render.decode.errors import picture_error, too_many_pixels, too_much_memory
 from previewops.worker.render.decode.memory import CLIP_BYTES_PER_PIXEL
 from previewops.worker.render.decode.open_picture import (
@@ -41,7 +41,7 @@ _CODECS = (
 )
 _SAMPLES = 8  # frames, each at a key frame
 _MAX_PACKETS = 400  # that are read for one frame
-_NOTE = "a video; one frame of it is shown"
+CLIP_NOTE = "a video; one frame of it is shown"
 _WIDE_HEIGHT = 720  # from this height on, video without a matrix is of BT.709, else of BT.601
 _BT601, _BT709 = 5, 1  # matrices, as FFmpeg numbers them
 _UNSPECIFIED = 2
@@ -58,12 +58,12 @@ class ClipPicture:
     @classmethod
     def open(cls, source: PictureSource, kind: FileKind) -> ClipPicture:
         """Reads the header. Raises PermanentJobError for a limit or a codec, and any exception of PyAV."""
-        with _video(source, kind) as (_, stream):
+        with open_video(source, kind) as (_, stream):
             width, height = stream.codec_context.width, stream.codec_context.height
             limits, name = source.limits, f"{width}x{height}"
             if width * height > limits.frame_pixels:
                 raise too_many_pixels(source.ref, f"{name}, {width * height} pixels", limits)
-            allowed = int(limits.decoder_bytes / CLIP_BYTES_PER_PIXEL)
+            allowed = _allowed_pixels(source)
             if width * height > allowed:
                 raise too_much_memory(source.ref, name, kind.name, allowed)
             if min(width, height) <= 0:
@@ -79,14 +79,14 @@ class ClipPicture:
 
     def decode(self, needed: Size) -> DecodedPicture:
         """See ``OpenPicture``. Frames of several moments are compared."""
-        with _video(self.source, self.kind) as (container, stream):
+        with open_video(self.source, self.kind) as (container, stream):
             moments = _moments(container, stream)
             histograms, found = [], []
             for moment in moments:
                 frame = _frame_at(container, stream, moment)
                 if frame is not None:
                     histograms.append(
-                        brightness(frame.reformat(width=64, height=64, format="rgb24").to_image())
+                        brightness(frame.reformat(width=64, height=64, format="rgb24", threads=1).to_image())
                     )
                     found.append(moment)
             if not found:
@@ -95,22 +95,55 @@ class ClipPicture:
             if frame is None:
                 raise ValueError("no frame")
             image = self._to_image(frame, decode_scale(self.size, needed))
-        return DecodedPicture(image, (_NOTE,))
+        return DecodedPicture(image, (CLIP_NOTE,))
 
     def _to_image(self, frame: Any, target: Size) -> Image.Image:
         rotation = int(frame.rotation or 0) % 360
         stored = Size(target.height, target.width) if _is_sideways(rotation) else target
-        matrix = frame.colorspace
-        if int(matrix) in (0, _UNSPECIFIED):
-            matrix = _BT709 if frame.height >= _WIDE_HEIGHT else _BT601
-        image = frame.reformat(format="rgb24", src_colorspace=int(matrix)).to_image()
-        transfer = int(frame.color_trc)
-        colour = coded_colour(
-            int(frame.color_primaries) if transfer not in BT709_TRANSFERS else 1,
-            SRGB_TRANSFER if transfer in BT709_TRANSFERS else transfer,
-        )
-        image = to_srgb(resize(image, stored), None, colour)
+        image = frame.reformat(format="rgb24", src_colorspace=_matrix(frame), threads=1).to_image()
+        image = to_srgb(resize(image, stored), None, _colour(frame))
         return image.rotate(rotation, expand=True) if rotation else image
+
+
+def frame_image(frame: Any, size: Size) -> Image.Image:
+    """Returns a decoded frame of a playing video, upright, in sRGB and ``size``, scaled once."""
+    import av  # noqa: PLC0415
+
+    rotation = int(frame.rotation or 0) % 360
+    width, height = (size.height, size.width) if _is_sideways(rotation) else size
+    with _own_errors():
+        scaled = frame.reformat(
+            width=width,
+            height=height,
+            format="rgb24",
+            src_colorspace=_matrix(frame),
+            interpolation=av.video.reformatter.Interpolation.BICUBIC,
+            threads=1,
+        )
+    image = to_srgb(scaled.to_image(), None, _colour(frame))
+    return image.rotate(rotation, expand=True) if rotation else image
+
+
+def _matrix(frame: Any) -> int:
+    """The matrix of the colours of ``frame``, as FFmpeg numbers them."""
+    matrix = int(frame.colorspace)
+    if matrix in (0, _UNSPECIFIED):
+        return _BT709 if frame.height >= _WIDE_HEIGHT else _BT601
+    return matrix
+
+
+def _colour(frame: Any) -> ColourSpace:
+    transfer = int(frame.color_trc)
+    return coded_colour(
+        int(frame.color_primaries) if transfer not in BT709_TRANSFERS else 1,
+        SRGB_TRANSFER if transfer in BT709_TRANSFERS else transfer,
+    )
+
+
+def _allowed_pixels(source: PictureSource) -> int:
+    """How many pixels a frame may have to be decoded in the memory of the process."""
+    limits = source.limits
+    return min(limits.frame_pixels, int(limits.decoder_bytes / CLIP_BYTES_PER_PIXEL))
 
 
 def _bounded(aspect: Fraction) -> float:
@@ -162,7 +195,11 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def _video(source: PictureSource, kind: FileKind) -> Iterator[tuple[Any, Any]]:
+def open_video(source: PictureSource, kind: FileKind) -> Iterator[tuple[Any, Any]]:
+    """Opens a video and its first picture stream, to decode in one thread. Errors of FFmpeg become ValueError.
+
+    Raises PermanentJobError "asset-unsupported" for a file without pictures or with an unknown codec.
+    """
     import av  # noqa: PLC0415 - slow to import, and most jobs need none
 
     silence_ffmpeg()
@@ -171,7 +208,7 @@ def _video(source: PictureSource, kind: FileKind) -> Iterator[tuple[Any, Any]]:
         if not container.streams.video:
             raise _no_picture(source, kind)
         stream = container.streams.video[0]
-        codec = stream.codec_context.name
+        codec: str = getattr(stream.codec_context, "name", "unknown")
         if codec not in _CODECS:
             raise picture_error(
                 source.ref,
@@ -181,6 +218,8 @@ def _video(source: PictureSource, kind: FileKind) -> Iterator[tuple[Any, Any]]:
                 hint="convert the video",
             )
         stream.thread_type = "NONE"
+        # Sizes may change behind the header, which is checked. Decoders count the padding of their buffers.
+        stream.codec_context.options = {"max_pixels": str(2 * _allowed_pixels(source))}
         yield container, stream
 
 

@@ -5,6 +5,7 @@ What no frame covers is transparent, and so is what a frame leaves behind that i
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from io import SEEK_END, BytesIO
@@ -20,6 +21,9 @@ EXTENSION, IMAGE = 0x21, 0x2C
 
 _TRAILER = 0x3B
 _GRAPHIC_CONTROL = 0xF9
+_APPLICATION = 0xFF
+_LOOPS = re.compile(rb"\x0b(?:NETSCAPE2\.0|ANIMEXTS1\.0)\x03\x01(..)", re.DOTALL)
+_TICK_MS = 10
 _OWN_COLOURS = 0x80
 _TO_BACKGROUND, _TO_PREVIOUS = 2, 3  # disposal methods
 
@@ -35,15 +39,17 @@ class GifFrame:
     colours: bytes
     data: range  # offsets of the compressed indices
     is_cut: bool
+    delay_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class GifFile:
-    """The frames of a GIF file. ``is_cut``: a block is not whole."""
+    """The frames of a GIF file. ``is_cut``: a block is not whole. ``plays``: None: without an end."""
 
     size: Size
     frames: tuple[GifFrame, ...]
     is_cut: bool
+    plays: int | None = 1
 
 
 def read_gif(file: BinaryIO, max_frames: int) -> GifFile:
@@ -62,6 +68,7 @@ def read_gif(file: BinaryIO, max_frames: int) -> GifFile:
     frames: list[GifFrame] = []
     control = b""
     is_cut = False
+    plays: int | None = 1
     while len(frames) <= max_frames and (kind := file.read(1)) and kind[0] in (EXTENSION, IMAGE):
         if kind[0] == EXTENSION:
             label = file.read(1)
@@ -71,6 +78,10 @@ def read_gif(file: BinaryIO, max_frames: int) -> GifFile:
                 after = file.tell()
                 file.seek(at + 1)
                 control = file.read(4)
+                file.seek(after)
+            elif label and label[0] == _APPLICATION:
+                after = file.tell()
+                plays = _read_plays(file, at, plays)
                 file.seek(after)
         else:
             frame = _read_frame(file, size, shared, control, blocks)
@@ -86,7 +97,17 @@ def read_gif(file: BinaryIO, max_frames: int) -> GifFile:
             raise ValueError("too many small blocks")
     if not frames:
         raise ValueError("no frame")
-    return GifFile(_canvas(header, frames[0]), tuple(frames), is_cut)
+    return GifFile(_canvas(header, frames[0]), tuple(frames), is_cut, plays)
+
+
+def _read_plays(file: BinaryIO, at: int, known: int | None) -> int | None:
+    """How often the animation plays by the application extension at ``at``: once more than it counts."""
+    file.seek(at)
+    match = _LOOPS.match(file.read(16))
+    if match is None:
+        return known
+    count = int.from_bytes(match[1], "little")
+    return count + 1 if count else None
 
 
 def _canvas(header: bytes, first: GifFrame) -> Size:
@@ -116,6 +137,7 @@ def _read_frame(file: BinaryIO, size: int, shared: bytes, control: bytes, max_co
         colours=colours,
         data=range(start, min(file.tell(), size)),
         is_cut=not is_whole,
+        delay_ms=int.from_bytes(control[1:3], "little") * _TICK_MS,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -53,11 +53,16 @@ class GifPicture:
     def header(self) -> PictureHeader:
         return PictureHeader("gif", self.gif.size, len(self.gif.frames), 1)
 
+    @property
+    def whole(self) -> GifFile:
+        """The file without a last frame that is cut, unless that is the only one."""
+        if self.gif.frames[-1].is_cut and len(self.gif.frames) > 1:
+            return replace(self.gif, frames=self.gif.frames[:-1], is_cut=True)
+        return self.gif
+
     def decode(self, needed: Size) -> DecodedPicture:
         """See ``OpenPicture``. Frames behind one that is cut or damaged are left out."""
-        gif = self.gif
-        if gif.frames[-1].is_cut and len(gif.frames) > 1:
-            gif = GifFile(gif.size, gif.frames[:-1], is_cut=True)
+        gif = self.whole
         canvas = GifCanvas(self.source.file, gif)
         notes = (CUT,) if gif.is_cut else ()
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -148,24 +148,37 @@ class PillowPicture:
         with self._image(animated=animated) as (image, bare):
             if index or _hidden_frames(image):
                 _seek(image, index)
-            stored = needed if self.header.orientation not in SIDEWAYS else Size(needed.height, needed.width)
-            full = Size(*image.size)
-            target = decode_scale(full, stored)
-            image.draft(image.mode, (round(target.width * _DRAFT_GAP), round(target.height * _DRAFT_GAP)))
-            if self.kind is JPEG:
-                self._check_jpeg_memory(image, full, copies=2 if bare.is_cut else 1)
-            image.load()
-            if bare.is_cut and self.kind is JPEG:
-                self._check_complete(image, bare)
-            profile = bare.profile or image.info.get("icc_profile")
-            colour = bare.colour if profile is None else None
-            shrunk = resize(_in_eight_bits(image, bare, colour), target)
-            picture = turn_upright(
-                to_srgb(shrunk, profile, None if image.mode == "I;16" else colour), self.header.orientation
-            )
-            notes = [CUT] if bare.is_cut else []
-            if self.has_more_pages and self.source.page is None:
-                notes.append("only the first page is shown")
+            return self._finish(image, bare, needed)
+
+    @contextmanager
+    def moving_frames(self) -> Iterator[tuple[BarePicture, Callable[[int, Size], Image.Image]]]:
+        """Opens the animation: its file, and a function that decodes a frame at the size that it is needed at.
+
+        Rising indices are decoded one after the other.
+        """
+        with self._image() as (image, bare):
+            yield bare, lambda index, needed: self._finish(_seek(image, index), bare, needed).image
+
+    def _finish(self, image: Image.Image, bare: BarePicture, needed: Size) -> DecodedPicture:
+        """Decodes the frame that ``image`` is at."""
+        stored = needed if self.header.orientation not in SIDEWAYS else Size(needed.height, needed.width)
+        full = Size(*image.size)
+        target = decode_scale(full, stored)
+        image.draft(image.mode, (round(target.width * _DRAFT_GAP), round(target.height * _DRAFT_GAP)))
+        if self.kind is JPEG:
+            self._check_jpeg_memory(image, full, copies=2 if bare.is_cut else 1)
+        image.load()
+        if bare.is_cut and self.kind is JPEG:
+            self._check_complete(image, bare)
+        profile = bare.profile or image.info.get("icc_profile")
+        colour = bare.colour if profile is None else None
+        shrunk = resize(_in_eight_bits(image, bare, colour), target)
+        picture = turn_upright(
+            to_srgb(shrunk, profile, None if image.mode == "I;16" else colour), self.header.orientation
+        )
+        notes = [CUT] if bare.is_cut else []
+        if self.has_more_pages and self.source.page is None:
+            notes.append("only the first page is shown")
         return DecodedPicture(drop_opaque_alpha(picture), tuple(notes))
 
     @contextmanager

@@ -156,7 +156,7 @@ class _Decoding:
         if not container.streams.audio:
             raise self._sound.damaged("without a sound stream")
         stream = container.streams.audio[0]
-        codec = stream.codec_context.name
+        codec: str = getattr(stream.codec_context, "name", "unknown")
         if codec not in _CODECS and not codec.startswith("pcm_"):
             raise self._sound.unsupported_codec(codec)
         before, self._next_s = self.samples, None

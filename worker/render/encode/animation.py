@@ -1,4 +1,4 @@
-"""Writes animations while their frames are drawn: one frame per card, with its duration.
+"""Writes animations while their frames are drawn: one frame per card, or several if it plays, with their durations.
 
 Each frame is passed to all animations of a job before the next one is drawn. Animated images are assembled from still
 files. Memory use is one frame, frames are never merged, and available stills are not encoded again.
@@ -15,11 +15,13 @@ from typing import BinaryIO
 from PIL import Image, ImageChops
 
 from previewops.worker.render.encode.apng import ApngAnimation
+from previewops.worker.render.encode.frames import Piece, RenderedFrame
 from previewops.worker.render.encode.gif import GifAnimation
-from previewops.worker.render.encode.sound import SoundTrack
+from previewops.worker.render.encode.sound import SoundSource
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.encode.video import open_video
-from previewops.worker.render.encode.webp import WebpAnimation
+from previewops.worker.render.encode.webp import WebpAnimation, even_box
+from previewops.worker.render.layout.geometry import Box
 from previewops.worker.render.storyboard import VIDEO_FORMATS, Storyboard
 from previewops.worker.render.theme import BLACK, Colour, Theme
 from previewops.worker.render.timings import PhaseTimer
@@ -27,21 +29,12 @@ from previewops.worker.render.timings import PhaseTimer
 _GIF_COLOURS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class RenderedFrame:
-    """A rendered frame: its pixels, its duration, and its still file, if the bundle has that."""
-
-    image: Image.Image
-    duration_ms: int
-    still: bytes | None
-
-
 AddFrame = Callable[[RenderedFrame], None]
 
 
 @contextmanager
 def open_animation(
-    kind: str, target: BinaryIO, storyboard: Storyboard, timer: PhaseTimer, sound: SoundTrack | None
+    kind: str, target: BinaryIO, storyboard: Storyboard, timer: PhaseTimer, sound: SoundSource | None
 ) -> Iterator[AddFrame]:
     """Starts the animation of ``storyboard`` in the format ``kind``; yields the function that adds a frame.
 
@@ -56,15 +49,15 @@ def open_animation(
                 frames = sound.frames() if sound is not None else None
                 video = opened.enter_context(open_video(kind, target, storyboard, frames))
 
-            def add_card(frame: RenderedFrame) -> None:
+            def add_frame(frame: RenderedFrame) -> None:
                 with timer.phase("encode"):
-                    video.add(frame.image, frame.duration_ms)
+                    video.add(frame)
 
-            yield add_card
+            yield add_frame
         else:
             pieces = _start_pieces(kind, target, storyboard)
             encode = _PieceEncoder(kind, storyboard, timer).encode
-            yield lambda frame: pieces.add(encode(frame), frame.duration_ms)
+            yield lambda frame: pieces.add(encode(frame))
             pieces.finish()
         with timer.phase("encode"):
             opened.close()
@@ -77,7 +70,7 @@ def _start_pieces(
         return WebpAnimation(target, storyboard.size)
     if kind == "gif":
         return GifAnimation(target, storyboard.size)
-    return ApngAnimation(target, len(storyboard.cards))
+    return ApngAnimation(target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +81,25 @@ class _PieceEncoder:
     storyboard: Storyboard
     timer: PhaseTimer
 
-    def encode(self, frame: RenderedFrame) -> bytes:
+    def encode(self, frame: RenderedFrame) -> Piece:
+        """Returns the still file of what has changed, its place and its duration."""
         still_format = "png" if self.kind == "apng" else self.kind
+        box = Box(0, 0, *self.storyboard.size)
         if frame.still is not None and self.storyboard.image_format == still_format:
-            return frame.still
+            return Piece(frame.still, box, frame.duration_ms)
+        image = frame.image
+        if frame.changed is not None:
+            box = even_box(frame.changed) if self.kind == "webp" else frame.changed
+            image = image.crop(box)
         with self.timer.phase("encode"):
-            if still_format == "gif":
-                buffer = BytesIO()
-                _quantize(frame.image, self.storyboard.theme).save(buffer, "GIF", optimize=False)
-                return buffer.getvalue()
-            return encode_still(frame.image, still_format, self.storyboard.quality, BLACK)
+            return Piece(self._encode_still(image, still_format), box, frame.duration_ms)
+
+    def _encode_still(self, image: Image.Image, still_format: str) -> bytes:
+        if still_format == "gif":
+            buffer = BytesIO()
+            _quantize(image, self.storyboard.theme).save(buffer, "GIF", optimize=False)
+            return buffer.getvalue()
+        return encode_still(image, still_format, self.storyboard.quality, BLACK)
 
 
 def _quantize(image: Image.Image, theme: Theme) -> Image.Image:

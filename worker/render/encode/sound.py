@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetOpener, AssetRef
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
 
 _FADE_MS = 1_000
+
+
+class SoundSource(Protocol):
+    """The sound of an animation."""
+
+    def frames(self) -> Iterator[AudioFrame]:
+        """Yields stereo frames at 48 kHz, in order."""
+
+    def notes_by_asset(self) -> dict[str, tuple[str, ...]]:
+        """Sentences about what is not heard, by asset id; complete after the last frame."""
 
 
 @dataclass(slots=True)
@@ -60,6 +70,10 @@ class SoundTrack:
         if graph is not None:
             graph.push(None)
             yield from _pull(graph)
+
+    def notes_by_asset(self) -> dict[str, tuple[str, ...]]:
+        """See ``SoundSource``."""
+        return {self.ref.id: tuple(self.notes)} if self.notes else {}
 
     def _build_graph(self, first: AudioFrame) -> Any:
         from av.filter import Graph  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """Writes WebM (VP9, Opus) and MP4 (H.264, AAC) with PyAV, which is imported on first use.
 
-There is one frame per card, with its duration: the frame rate is variable. Only the frames of a fade have a fixed
-rate. Encoders run with one thread and fixed settings, as their output depends on both.
+There is one frame per card, with its duration, or those of what plays in it: the frame rate is variable. Only the
+frames of a fade have a fixed rate. Encoders run with one thread and fixed settings, as their output depends on both.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from PIL import Image
 
 from previewops.worker.render.decode.sound_file import SAMPLES_PER_S, silence_ffmpeg
 from previewops.worker.render.encode.chapters import list_chapters, set_chapters
+from previewops.worker.render.encode.frames import RenderedFrame
 from previewops.worker.render.encode.mp4_index import move_index_to_front
 from previewops.worker.render.storyboard import Storyboard
 
@@ -93,18 +94,29 @@ class VideoEncoder:
         self._track = _SoundWriter(container, _CODECS[kind].audio, sound) if sound is not None else None
         self._durations: dict[int, int] = {}
         self._start_ms = 0
-        self._before: Image.Image | None = None  # the last card, if cards fade
+        self._last: Image.Image | None = None  # the last frame, if cards fade
+        self._before: Image.Image | None = None  # the last frame of the card before, if cards fade
+        self._fade: list[tuple[float, int, int]] = []  # of the current card
 
-    def add(self, image: Image.Image, duration_ms: int) -> None:
-        """Encodes a card; a fade is part of its duration."""
-        start_ms, until_ms = self._start_ms, self._start_ms + duration_ms
+    def add(self, frame: RenderedFrame) -> None:
+        """Encodes a frame; a fade is part of the duration of its card."""
+        start_ms, until_ms = self._start_ms, self._start_ms + frame.duration_ms
+        if frame.starts_card:
+            self._start_fade(frame.card_ms or frame.duration_ms)
+        held_from = start_ms
         if self._before is not None:
-            for share, at, until in fade_frames(start_ms, duration_ms, self._storyboard.fps):
-                self._encode(Image.blend(self._before, image, share), at, until - at)
-                start_ms = until
-        self._encode(image, start_ms, until_ms - start_ms)
-        self._before = image if self._storyboard.fades else None
+            for share, at, until in _within(self._fade, start_ms, until_ms):
+                self._encode(Image.blend(self._before, frame.image, share), at, until - at)
+                held_from = until
+        if held_from < until_ms:
+            self._encode(frame.image, held_from, until_ms - held_from)
+        self._last = frame.image if self._storyboard.fades else None
         self._start_ms = until_ms
+
+    def _start_fade(self, card_ms: int) -> None:
+        self._before = self._last
+        fades = self._before is not None
+        self._fade = list(fade_frames(self._start_ms, card_ms, self._storyboard.fps)) if fades else []
 
     def finish(self) -> None:
         """Encodes what is left of pictures and sound."""
@@ -115,7 +127,8 @@ class VideoEncoder:
     def _encode(self, image: Image.Image, start_ms: int, duration_ms: int) -> None:
         import av  # noqa: PLC0415
 
-        frame = av.VideoFrame.from_image(image).reformat(format="yuv420p", dst_colorspace="ITU709")
+        # One thread: others need address space, and save nothing.
+        frame = av.VideoFrame.from_image(image).reformat(format="yuv420p", dst_colorspace="ITU709", threads=1)
         frame.pts, frame.time_base = start_ms, _MS
         self._durations[start_ms] = duration_ms
         _mux(self._container, self._video.encode(frame), self._durations)
@@ -147,6 +160,15 @@ def fade_frames(start_ms: int, duration_ms: int, fps: int) -> Iterator[tuple[flo
         yield 0.5, start_ms, start_ms + length_ms
     for step in range(steps):
         yield (step + 1) / (steps + 1), start_ms + step * 1000 // fps, start_ms + (step + 1) * 1000 // fps
+
+
+def _within(
+    fade: Iterable[tuple[float, int, int]], start_ms: int, end_ms: int
+) -> Iterator[tuple[float, int, int]]:
+    """Yields the frames of a fade that are shown between two times, cut to them."""
+    for share, at, until in fade:
+        if at < end_ms and until > start_ms:
+            yield share, max(at, start_ms), min(until, end_ms)
 
 
 def _mux(container: Any, packets: Iterable[Any], durations: dict[int, int]) -> None:
