@@ -199,6 +199,9 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
             "End the alarm about lost data, after submitting the pending jobs again.",
             mutates=True,
         ),
+        KeyAction(
+            "webhooks", "w", "Webhooks", "List webhooks that failed or wait, and resend the failed ones."
+        ),
     ),
 }
 """Key actions of each screen, by mode."""

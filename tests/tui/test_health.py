@@ -10,16 +10,24 @@ from textual.pilot import Pilot
 from textual.widgets import Button
 
 from previewops.health import Check, Health, Status, unknown_health
+from previewops.queue.webhook_messages import WebhookList, WebhookMessage
 from previewops.snapshot.history import History
 from previewops.snapshot.model import Snapshot
 from previewops.snapshot.silences import Silence
 from previewops.tui.app import OperatorApp
-from previewops.tui.commands.commands import AcknowledgeDataLoss, EndSilence, SilenceCheck
+from previewops.tui.commands.commands import (
+    AcknowledgeDataLoss,
+    EndSilence,
+    ResendWebhooks,
+    SilenceCheck,
+)
 from previewops.tui.data.health_poller import BACKGROUND_INTERVAL_S
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.screens.dialogs.prompt import PromptDialog
 from previewops.tui.screens.dialogs.silence import SilenceDialog
 from previewops.tui.screens.health.screen import HealthScreen
+from previewops.tui.screens.job.traceback import TracebackScreen
+from previewops.tui.viewmodel.health.webhooks import LISTED
 from previewops.tui.widgets.block_list import BlockList
 from tests.tui import scenes
 from tests.tui.screen_support import (
@@ -215,6 +223,68 @@ async def test_a_read_only_screen_neither_acknowledges_nor_silences() -> None:
         assert "Acknowledge" not in keys(app)
         assert "Silence" not in keys(app)
         assert executor.commands == []
+
+
+def with_webhooks(failed: int, waiting: int) -> FakeSource:
+    def messages(count: int, error: str) -> WebhookList:
+        listed = tuple(
+            WebhookMessage(f"msg_{n}", 3, f"lesson-{n}", "p", "dead", "https://app.example/x?key=1", 0, error)
+            for n in range(min(count, LISTED))
+        )
+        return WebhookList(count, listed)
+
+    check = Check("webhooks", Status.WARNING, "webhooks failed", "some failed")
+    return FakeSource(
+        verdict=replace(scenes.FULL_HEALTH, checks=(*scenes.FULL_HEALTH.checks, check)),
+        failed_webhooks=messages(failed, "app.example responded with 410 Gone"),
+        waiting_webhooks=messages(waiting, ""),
+    )
+
+
+def lines(app: OperatorApp) -> str:
+    return shown(app.screen.query_one("#lines"))
+
+
+async def test_failed_webhooks_are_listed_and_resent_after_a_question() -> None:
+    executor = FakeExecutor()
+    app = make_app(with_webhooks(12, 1), executor)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: "Webhooks" in keys(app))
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await until(pilot, lambda: "1 to be sent" in lines(app))
+        assert "12 failed for good" in lines(app)
+        assert "lesson-9 dead, attempt 3, to https://app.example" in lines(app)
+        assert "410 Gone" in lines(app)
+        assert "and 2 more" in lines(app)
+        assert "key=1" not in lines(app)
+        app.screen.query_one("#confirm", Button).press()
+        await until(pilot, lambda: executor.commands == [ResendWebhooks(12)])
+
+
+@pytest.mark.parametrize(("failed", "read_only"), [(0, False), (2, True)])
+async def test_webhooks_are_only_listed_where_none_can_be_resent(failed: int, read_only: bool) -> None:
+    executor = FakeExecutor()
+    app = make_app(with_webhooks(failed, 3), executor, read_only=read_only)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, TracebackScreen))
+        await until(pilot, lambda: "3 to be sent" in lines(app))
+        assert f"{failed} failed for good" in lines(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HealthScreen))
+        assert executor.commands == []
+
+
+async def test_the_key_for_webhooks_exists_only_where_there_are_some() -> None:
+    app = make_app(judged())
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("w")
+        assert isinstance(app.screen, HealthScreen)
+        assert "Webhooks" not in keys(app)
 
 
 class SlowHealthSource(FakeSource):

@@ -23,6 +23,7 @@ from previewops.tui.commands.commands import (
     Requeue,
     RequeueWithPayload,
     Reschedule,
+    ResendWebhooks,
     Resume,
     Scale,
     SilenceCheck,
@@ -57,6 +58,7 @@ SAID: list[tuple[OperatorCommand, str]] = [
     (AcknowledgeDataLoss(), "acknowledging the data loss"),
     (SilenceCheck("depth", 1_000, "warning", "import"), "silencing depth"),
     (EndSilence("depth"), "ending the silence of depth"),
+    (ResendWebhooks(3), "resending 3 webhooks"),
 ]
 
 

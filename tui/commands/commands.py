@@ -143,6 +143,13 @@ class EndSilence:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ResendWebhooks:
+    """Send the webhooks that failed again, the oldest first, up to ``count``."""
+
+    count: int
+
+
 OperatorCommand: TypeAlias = (
     Pause
     | Resume
@@ -157,6 +164,7 @@ OperatorCommand: TypeAlias = (
     | AcknowledgeDataLoss
     | SilenceCheck
     | EndSilence
+    | ResendWebhooks
 )
 
 

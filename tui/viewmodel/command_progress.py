@@ -36,6 +36,8 @@ def describe_command(command: commands.OperatorCommand) -> str:
             description = f"silencing {clean(command.check)}"
         case commands.EndSilence():
             description = f"ending the silence of {clean(command.check)}"
+        case commands.ResendWebhooks():
+            description = f"resending {pluralize(command.count, 'webhook')}"
     return description
 
 

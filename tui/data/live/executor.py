@@ -21,6 +21,7 @@ from previewops.tui.commands.commands import (
     Requeue,
     RequeueWithPayload,
     Reschedule,
+    ResendWebhooks,
     Resume,
     Scale,
     SilenceCheck,
@@ -46,8 +47,15 @@ class LiveExecutor:
     async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
         async with self._connection.redis() as redis:
             match command:
-                case Pause() | Resume() | AcknowledgeDataLoss() | SilenceCheck() | EndSilence():
-                    return await self._change_queue(command, self._queue(redis))
+                case (
+                    Pause()
+                    | Resume()
+                    | AcknowledgeDataLoss()
+                    | SilenceCheck()
+                    | EndSilence()
+                    | ResendWebhooks()
+                ):
+                    return await self._change_queue(command, redis)
                 case Cancel() | Reschedule():
                     return await self._change_jobs(command, self._queue(redis), progress)
                 case Requeue() | Discard():
@@ -60,9 +68,14 @@ class LiveExecutor:
                     return await self._send_to_supervisor(command, redis)
 
     async def _change_queue(
-        self, command: Pause | Resume | AcknowledgeDataLoss | SilenceCheck | EndSilence, queue: Queue
+        self,
+        command: Pause | Resume | AcknowledgeDataLoss | SilenceCheck | EndSilence | ResendWebhooks,
+        redis: Redis,
     ) -> CommandOutcome:
+        queue = self._queue(redis)
         match command:
+            case ResendWebhooks():
+                return await self._resend_webhooks(command, redis)
             case SilenceCheck() | EndSilence():
                 return await self._change_silence(command, queue)
             case AcknowledgeDataLoss():
@@ -150,6 +163,18 @@ class LiveExecutor:
             expected_digest=command.expected_digest,
         )
         return CommandOutcome(f"{command.job_id} is requeued with its new payload.")
+
+    async def _resend_webhooks(self, command: ResendWebhooks, redis: Redis) -> CommandOutcome:
+        from previewops.queue.webhooks import MAX_LISTED, Webhooks
+
+        webhooks, done = Webhooks(redis, self._settings), 0
+        while done < command.count:
+            batch = min(MAX_LISTED, command.count - done)
+            resent = await webhooks.resend([], who=self._who, limit=batch)
+            done += resent
+            if resent < batch:  # another operator was quicker
+                break
+        return CommandOutcome(f"{pluralize(done, 'webhook')} queued again.")
 
     async def _export(self, command: Export, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         from previewops.atomic_files import open_jsonl_atomically

@@ -9,17 +9,24 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
+from previewops.errors import PreviewopsError
 from previewops.health import CHECKS, Check
-from previewops.tui.commands.commands import AcknowledgeDataLoss, EndSilence, SilenceCheck
+from previewops.tui.commands.commands import (
+    AcknowledgeDataLoss,
+    EndSilence,
+    ResendWebhooks,
+    SilenceCheck,
+)
 from previewops.tui.key_bindings import bindings
 from previewops.tui.keymap import SCREEN_KEYS
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.screens.dialogs.prompt import PromptDialog
 from previewops.tui.screens.dialogs.silence import SilenceDialog
+from previewops.tui.screens.job.traceback import TracebackScreen
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.viewmodel.confirmation import ConfirmationLevel
-from previewops.tui.viewmodel.health import checks, silences
+from previewops.tui.viewmodel.confirmation import TYPED_WORD_FROM, ConfirmationLevel
+from previewops.tui.viewmodel.health import checks, silences, webhooks
 from previewops.tui.widgets.block_list import BlockList
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.panel import Panel
@@ -82,12 +89,37 @@ class HealthScreen(OperatorScreen):
                 return self.composed and self._check is not None
             case "end_silence":
                 return self.composed and self._check is not None and self._check.silence is not None
+            case "webhooks":
+                return self._has_webhooks
         return True
 
     @property
     def _alarm(self) -> bool:
         snapshot = self.operator_app.view.snapshot
         return snapshot is not None and snapshot.data_lost_ms is not None
+
+    @property
+    def _has_webhooks(self) -> bool:
+        health = self.operator_app.view.health
+        return health is not None and any(check.name == "webhooks" for check in health.checks)
+
+    @work(group="ask")
+    async def action_webhooks(self) -> None:
+        source = self.operator_app.source
+        try:
+            failed = await source.webhooks(failed=True, limit=webhooks.LISTED)
+            waiting = await source.webhooks(failed=False, limit=webhooks.LISTED)
+        except PreviewopsError as error:
+            self.notify(error.message, title="Failed", severity="error")
+            return
+        lines = webhooks.format_webhook_lines(failed, waiting)
+        if not failed.total or self.operator_app.options.read_only:
+            await self.show_dialog(TracebackScreen("Webhooks", lines))
+            return
+        level = ConfirmationLevel.WORD if failed.total >= TYPED_WORD_FROM else ConfirmationLevel.DIALOG
+        dialog = ConfirmDialog("Resend failed webhooks", lines, verb="resend", level=level, dangerous=False)
+        if await self.show_dialog(dialog):
+            self.operator_app.start_command(ResendWebhooks(failed.total))
 
     @work(group="ask")
     async def action_silence(self) -> None:
