@@ -15,6 +15,7 @@ from previewops.job_errors import PermanentJobError
 from previewops.worker.render.decode.colour import BT709_TRANSFERS, SRGB_TRANSFER, ColourSpace, coded_colour
 from previewops.worker.render.decode.errors import picture_error, too_many_pixels, too_much_memory
 from previewops.worker.render.decode.memory import CLIP_BYTES_PER_PIXEL
+from previewops.worker.render.decode.motion import US_PER_MS
 from previewops.worker.render.decode.open_picture import (
     DecodedPicture,
     PictureHeader,
@@ -25,6 +26,7 @@ from previewops.worker.render.decode.representative_frame import brightness, mos
 from previewops.worker.render.decode.sound_file import silence_ffmpeg
 from previewops.worker.render.decode.srgb import resize, to_srgb
 from previewops.worker.render.layout.geometry import Size
+from previewops.worker.render.storyboard import Playback
 
 _CODECS = (
     "h264",
@@ -79,11 +81,12 @@ class ClipPicture:
 
     def decode(self, needed: Size) -> DecodedPicture:
         """See ``OpenPicture``. Frames of several moments are compared."""
+        playback = self.source.playback
+        start_ms = playback.start_ms if playback else 0
         with open_video(self.source, self.kind) as (container, stream):
-            moments = _moments(container, stream)
             histograms, found = [], []
-            for moment in moments:
-                frame = _frame_at(container, stream, moment)
+            for moment in _moments(container, playback):
+                frame = _frame_at(container, stream, moment, start_ms)
                 if frame is not None:
                     histograms.append(
                         brightness(frame.reformat(width=64, height=64, format="rgb24", threads=1).to_image())
@@ -91,7 +94,7 @@ class ClipPicture:
                     found.append(moment)
             if not found:
                 raise ValueError("no frame")
-            frame = _frame_at(container, stream, found[most_typical(histograms)])
+            frame = _frame_at(container, stream, found[most_typical(histograms)], start_ms)
             if frame is None:
                 raise ValueError("no frame")
             image = self._to_image(frame, decode_scale(self.size, needed))
@@ -161,19 +164,35 @@ def _is_sideways(rotation: int) -> bool:
     return rotation % 180 == 90
 
 
-def _moments(container: Any, stream: Any) -> list[int]:
-    """Offsets at which frames are sampled, in AV_TIME_BASE units."""
-    duration = int(container.duration or 0)
-    return [duration * number // (_SAMPLES + 1) for number in range(1, _SAMPLES + 1)] if duration > 0 else [0]
+def _moments(container: Any, playback: Playback | None) -> list[int]:
+    """Offsets at which frames of the part that plays are sampled, in AV_TIME_BASE units (µs)."""
+    start, end = 0, int(container.duration or 0)
+    if playback is not None:
+        start = playback.start_ms * US_PER_MS
+        end = end if playback.end_ms is None else min(end, playback.end_ms * US_PER_MS)
+    if end <= start:
+        return [start]
+    return [start + (end - start) * number // (_SAMPLES + 1) for number in range(1, _SAMPLES + 1)]
 
 
-def _frame_at(container: Any, stream: Any, moment: int) -> Any:
-    """The first frame from the key frame before ``moment`` on; None if it cannot be decoded."""
+def _frame_at(container: Any, stream: Any, moment: int, start_ms: int) -> Any:
+    """The frame of the key frame before ``moment``, or the one that is shown at ``start_ms`` if that is later.
+
+    None if it cannot be decoded.
+    """
     import av  # noqa: PLC0415
 
     try:
         container.seek(moment + int(container.start_time or 0))
-        return next(_frames(container, stream), None)
+        frames = _frames(container, stream)
+        shown = next(frames, None)
+        if start_ms and shown is not None:
+            start = (stream.start_time or 0) * stream.time_base + Fraction(start_ms, 1_000)
+            for frame in frames:
+                if frame.pts is None or frame.pts * frame.time_base > start:
+                    break
+                shown = frame
+        return shown
     except MemoryError:
         raise
     except av.FFmpegError:
