@@ -184,6 +184,13 @@ def test_stills_show_a_frame_of_the_part_that_plays(tmp_path: Path, kind: str) -
         assert is_near(still, GREEN)
 
 
+def test_a_video_with_one_key_frame_is_not_shown_by_its_black_start(tmp_path: Path) -> None:
+    clip = colour_clip([((0, 0, 0), 200), *[(GREEN, 200)] * 8], gop=100)
+    result, _ = rendered(tmp_path, {"a.mp4": clip}, format="png")
+    with Image.open(tmp_path / "out" / result.paths.frames[1]) as still:
+        assert is_near(still, GREEN)
+
+
 def test_a_fast_video_is_shown_at_the_frame_rate(tmp_path: Path) -> None:
     fast = [((number, 255 - number, 128), 4) for number in range(250)]
     _, shown = rendered(tmp_path, {"a.mp4": colour_clip(fast)}, fps=10, format="webp")

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -41,12 +42,22 @@ _CODECS = (
     "mjpeg",
     "prores",
 )
-_SAMPLES = 8  # frames, each at a key frame
+_SAMPLES = 8  # frames, each at a key frame if there are several
+_MAX_DECODED_PIXELS = 100_000_000  # of the frames behind the only key frame
+_AV_TIME_BASE = 1_000_000
 _MAX_PACKETS = 400  # that are read for one frame
 CLIP_NOTE = "a video; one frame of it is shown"
 _WIDE_HEIGHT = 720  # from this height on, video without a matrix is of BT.709, else of BT.601
 _BT601, _BT709 = 5, 1  # matrices, as FFmpeg numbers them
 _UNSPECIFIED = 2
+
+
+class _Sample(NamedTuple):
+    """A frame and how to decode it again: a moment to seek to (AV_TIME_BASE), and when it is shown, in seconds."""
+
+    histogram: list[int]
+    moment: int
+    shown_at: Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +92,12 @@ class ClipPicture:
 
     def decode(self, needed: Size) -> DecodedPicture:
         """See ``OpenPicture``. Frames of several moments are compared."""
-        playback = self.source.playback
-        start_ms = playback.start_ms if playback else 0
         with open_video(self.source, self.kind) as (container, stream):
-            histograms, found = [], []
-            for moment in _moments(container, playback):
-                frame = _frame_at(container, stream, moment, start_ms)
-                if frame is not None:
-                    histograms.append(
-                        brightness(frame.reformat(width=64, height=64, format="rgb24", threads=1).to_image())
-                    )
-                    found.append(moment)
-            if not found:
+            samples = _samples(container, stream, self.source.playback, self.size)
+            if not samples:
                 raise ValueError("no frame")
-            frame = _frame_at(container, stream, found[most_typical(histograms)], start_ms)
+            chosen = samples[most_typical([sample.histogram for sample in samples])]
+            frame = _frame_at(container, stream, chosen.moment, chosen.shown_at)
             if frame is None:
                 raise ValueError("no frame")
             image = self._to_image(frame, decode_scale(self.size, needed))
@@ -175,8 +178,50 @@ def _moments(container: Any, playback: Playback | None) -> list[int]:
     return [start + (end - start) * number // (_SAMPLES + 1) for number in range(1, _SAMPLES + 1)]
 
 
-def _frame_at(container: Any, stream: Any, moment: int, start_ms: int) -> Any:
-    """The frame of the key frame before ``moment``, or the one that is shown at ``start_ms`` if that is later.
+def _samples(container: Any, stream: Any, playback: Playback | None, size: Size) -> list[_Sample]:
+    """Frames of several moments of the part that plays, from different key frames if it has them."""
+    first = (stream.start_time or 0) * Fraction(stream.time_base)
+    start = first + Fraction(playback.start_ms if playback else 0, 1_000)
+    moments = _moments(container, playback)
+    samples, times = [], set()
+    for moment in moments:
+        frame = _frame_at(container, stream, moment, start)
+        if frame is not None:
+            samples.append(_Sample(_histogram(frame), moment, start))
+            times.add(frame.pts)
+    if len(times) != 1 or len(moments) == 1:
+        return samples
+    shown_at = [first + Fraction(moment, _AV_TIME_BASE) for moment in moments]
+    return list(_passing_samples(container, stream, moments[0], shown_at, size)) or samples
+
+
+def _passing_samples(
+    container: Any, stream: Any, moment: int, shown_at: list[Fraction], size: Size
+) -> Iterator[_Sample]:
+    """Samples the frames that are shown at the times of ``shown_at``, all behind one key frame."""
+    container.seek(moment + int(container.start_time or 0))
+    waiting, shown = list(reversed(shown_at)), None
+    for frame in islice(_frames(container, stream), max(1, _MAX_DECODED_PIXELS // size.pixels)):
+        if frame.pts is None:
+            return
+        while waiting and shown is not None and _time(frame) > waiting[-1]:
+            yield _Sample(_histogram(shown), moment, waiting.pop())
+        if not waiting:
+            return
+        shown = frame
+
+
+def _histogram(frame: Any) -> list[int]:
+    return brightness(frame.reformat(width=64, height=64, format="rgb24", threads=1).to_image())
+
+
+def _time(frame: Any) -> Fraction:
+    """When ``frame`` is shown, in seconds of its file."""
+    return Fraction(frame.pts * frame.time_base)
+
+
+def _frame_at(container: Any, stream: Any, moment: int, shown_at: Fraction) -> Any:
+    """The frame of the key frame before ``moment``, or the one that is shown at ``shown_at`` if that is later.
 
     None if it cannot be decoded.
     """
@@ -186,10 +231,9 @@ def _frame_at(container: Any, stream: Any, moment: int, start_ms: int) -> Any:
         container.seek(moment + int(container.start_time or 0))
         frames = _frames(container, stream)
         shown = next(frames, None)
-        if start_ms and shown is not None:
-            start = (stream.start_time or 0) * stream.time_base + Fraction(start_ms, 1_000)
+        if shown is not None and shown.pts is not None and _time(shown) < shown_at:
             for frame in frames:
-                if frame.pts is None or frame.pts * frame.time_base > start:
+                if frame.pts is None or _time(frame) > shown_at:
                     break
                 shown = frame
         return shown
