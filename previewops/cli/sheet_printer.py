@@ -27,16 +27,23 @@ class SheetPrinter:
         self._images = prepare_graphics(mode, forced=is_forced) if is_terminal else ImageMode.OFF
 
     def print(self, bundle: Path) -> None:
-        """Prints the contact sheet of ``bundle``; one that cannot be shown is reported."""
+        """Prints the contact sheet of ``bundle``; one that cannot be shown is reported.
+
+        A bundle without a sheet shows its poster, else its first frame.
+        """
         from rich.console import Console
 
         from previewops.stores.port import ArtifactFile
         from previewops.tui.terminal.printed_picture import print_picture
 
-        sheet = json.loads((bundle / PREVIEW).read_text("utf-8"))["sheet"]["path"]
+        manifest = json.loads((bundle / PREVIEW).read_text("utf-8"))
+        picture = manifest["sheet"] or manifest["poster"] or next(iter(manifest["frames"]), None)
+        if picture is None:
+            print_err("note: options.only leaves no sheet, poster or frame to show")
+            return
         console = Console(highlight=False)
         rows = max(1, console.height - _LINES_FOR_TEXT)
         try:
-            print_picture(console, ArtifactFile.at(bundle / sheet), self._images, max_rows=rows)
+            print_picture(console, ArtifactFile.at(bundle / picture["path"]), self._images, max_rows=rows)
         except PreviewopsError as error:
             print_err(f"note: {error.message}")

@@ -166,6 +166,31 @@ def test_a_part_of_an_animation_plays(tmp_path: Path) -> None:
     assert colours(shown, [0, 100, 700]) == ["red", "green", "blue"]
 
 
+def test_a_part_of_an_animated_png_repeats(tmp_path: Path) -> None:
+    content = colour_animation([*RGB, (GREY, 400)], "PNG")
+    asset = {"trim": {"startMs": 400, "endMs": 2_000}}
+    result, shown = rendered(tmp_path, {"a": content}, asset=asset, step={"durationMs": 3_200}, format="webp")
+    assert colours(shown, [0, 700, 1_700, 2_300]) == ["green", "blue", "green", "blue"]
+    assert result.warnings == ()
+
+
+@pytest.mark.parametrize("kind", ["MP4", "GIF", "WEBP", "PNG"])
+def test_stills_show_a_frame_of_the_part_that_plays(tmp_path: Path, kind: str) -> None:
+    frames = [*RGB, (GREY, 400)]
+    content = colour_clip(frames, gop=100) if kind == "MP4" else colour_animation(frames, kind)
+    asset = {"trim": {"startMs": 450, "endMs": 900}}
+    result, _ = rendered(tmp_path, {"a": content}, asset=asset, format="png")
+    with Image.open(tmp_path / "out" / result.paths.frames[1]) as still:
+        assert is_near(still, GREEN)
+
+
+def test_a_video_with_one_key_frame_is_not_shown_by_its_black_start(tmp_path: Path) -> None:
+    clip = colour_clip([((0, 0, 0), 200), *[(GREEN, 200)] * 8], gop=100)
+    result, _ = rendered(tmp_path, {"a.mp4": clip}, format="png")
+    with Image.open(tmp_path / "out" / result.paths.frames[1]) as still:
+        assert is_near(still, GREEN)
+
+
 def test_a_fast_video_is_shown_at_the_frame_rate(tmp_path: Path) -> None:
     fast = [((number, 255 - number, 128), 4) for number in range(250)]
     _, shown = rendered(tmp_path, {"a.mp4": colour_clip(fast)}, fps=10, format="webp")

@@ -15,8 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
+from previewops.cli.sheet_printer import SheetPrinter
+from previewops.tui.terminal.capabilities import ImageMode
 from tests.integration.cli_program import Program
 from tests.render_support import quarters
 
@@ -115,6 +118,25 @@ def test_it_renders_again_after_changes_shows_the_sheet_and_waits_out_errors(tmp
         assert watched.interrupt() == 0
     assert json.loads(preview.read_text("utf-8"))["title"] == "Second"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "job.json", "out"]
+
+
+@pytest.mark.parametrize("part", ["poster", "frames", "thumbnails"])
+def test_a_bundle_without_a_sheet_shows_another_picture(
+    tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quarters((64, 36)).save(tmp_path / "a.png")
+    picture = {"path": "a.png"}
+    preview = {
+        "sheet": None,
+        "poster": picture if part == "poster" else None,
+        "frames": [picture] if part == "frames" else [],
+    }
+    (tmp_path / "preview.json").write_text(json.dumps(preview), "utf-8")
+    monkeypatch.setattr(SheetPrinter, "__init__", lambda self: setattr(self, "_images", ImageMode.BLOCKS))
+    SheetPrinter().print(tmp_path)
+    printed = capsys.readouterr()
+    assert bool(printed.out) == (part != "thumbnails")
+    assert ("options.only" in printed.err) == (part == "thumbnails")
 
 
 def test_it_needs_a_file_and_text_output(tmp_path: Path) -> None:

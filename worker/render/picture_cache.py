@@ -126,6 +126,7 @@ class PictureCache:
                         self.decode_sizes[name],
                         page=asset.page,
                         fonts=self.fonts,
+                        playback=asset.playback,
                     )
             except PermanentJobError as error:
                 if not self.allow_gaps:

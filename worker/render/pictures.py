@@ -18,7 +18,12 @@ from previewops.worker.render.decode.errors import damaged_picture, too_many_pix
 from previewops.worker.render.decode.gif_picture import GifPicture
 from previewops.worker.render.decode.motion import Motion, MovingPicture
 from previewops.worker.render.decode.moving_clip import MovingClip, measure_clip
-from previewops.worker.render.decode.moving_picture import ANIMATED_KINDS, measure_picture, open_animation
+from previewops.worker.render.decode.moving_picture import (
+    ANIMATED_KINDS,
+    decode_part,
+    measure_picture,
+    open_animation,
+)
 from previewops.worker.render.decode.open_picture import (
     DecodedPicture,
     OpenPicture,
@@ -60,19 +65,20 @@ def decode_picture(
     *,
     page: int | None = None,
     fonts: tuple[str, ...] = (),
+    playback: Playback | None = None,
 ) -> DecodedPicture:
     """Decodes a picture to sRGB: upright, without metadata, RGB or (if transparent) RGBA.
 
     ``page`` is that of a document, from 1; ``fonts`` are the files for text in drawings.
 
-    An animation yields its representative frame. The result has the smallest size that covers ``needed`` (of the
-    upright picture) and is never larger than the original.
+    An animation yields its representative frame, with ``playback`` one of the part that plays. The result has the
+    smallest size that covers ``needed`` (of the upright picture) and is never larger than the original.
 
     Raises:
         PermanentJobError: as ``read_header``; asset-corrupt also for a file that lacks pixels.
     """
-    with _opened(ref, file, limits, page, fonts) as picture:
-        decoded = picture.decode(needed)
+    with _recognized(ref, file, limits, page, fonts=fonts, playback=playback) as (source, kind):
+        decoded = _decode(source, kind, needed)
     # Writers would copy the applied profile, comments, location and time.
     decoded.image.info = {}
     return decoded
@@ -84,10 +90,9 @@ def _opened(
     file: BinaryIO,
     limits: RenderLimits,
     page: int | None,
-    fonts: tuple[str, ...] = (),
 ) -> Iterator[OpenPicture]:
     """Opens the picture; errors inside the block are raised as typed errors."""
-    with _recognized(ref, file, limits, page, fonts) as (source, kind):
+    with _recognized(ref, file, limits, page) as (source, kind):
         yield _open(source, kind)
 
 
@@ -97,7 +102,9 @@ def _recognized(
     file: BinaryIO,
     limits: RenderLimits,
     page: int | None,
+    *,
     fonts: tuple[str, ...] = (),
+    playback: Playback | None = None,
 ) -> Iterator[tuple[PictureSource, FileKind]]:
     """Recognizes the kind of the picture; errors inside the block are raised as typed errors."""
     ceiling = Image.MAX_IMAGE_PIXELS
@@ -116,7 +123,7 @@ def _recognized(
             file.seek(0)
             if kind is None:
                 raise ValueError("no content")
-            yield PictureSource(ref, file, size, limits, page, fonts), kind
+            yield PictureSource(ref, file, size, limits, page, fonts, playback), kind
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
         found = str(bomb).partition(" exceeds")[0].removeprefix("Image size (").rstrip(")")
         raise too_many_pixels(ref, found, limits) from bomb
@@ -126,6 +133,11 @@ def _recognized(
         raise damaged_picture(ref, kind, error) from error
     finally:
         Image.MAX_IMAGE_PIXELS = ceiling
+
+
+def _decode(source: PictureSource, kind: FileKind, needed: Size) -> DecodedPicture:
+    part = decode_part(source, kind, needed) if kind in ANIMATED_KINDS else None
+    return part or _open(source, kind).decode(needed)
 
 
 def _open(source: PictureSource, kind: FileKind) -> OpenPicture:

@@ -40,6 +40,10 @@ class Playback:
     end_ms: int | None
     muted: bool
 
+    @property
+    def is_trimmed(self) -> bool:
+        return self.start_ms > 0 or self.end_ms is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Asset:

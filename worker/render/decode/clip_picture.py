@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -15,6 +16,7 @@ from previewops.job_errors import PermanentJobError
 from previewops.worker.render.decode.colour import BT709_TRANSFERS, SRGB_TRANSFER, ColourSpace, coded_colour
 from previewops.worker.render.decode.errors import picture_error, too_many_pixels, too_much_memory
 from previewops.worker.render.decode.memory import CLIP_BYTES_PER_PIXEL
+from previewops.worker.render.decode.motion import US_PER_MS
 from previewops.worker.render.decode.open_picture import (
     DecodedPicture,
     PictureHeader,
@@ -25,6 +27,7 @@ from previewops.worker.render.decode.representative_frame import brightness, mos
 from previewops.worker.render.decode.sound_file import silence_ffmpeg
 from previewops.worker.render.decode.srgb import resize, to_srgb
 from previewops.worker.render.layout.geometry import Size
+from previewops.worker.render.storyboard import Playback
 
 _CODECS = (
     "h264",
@@ -39,12 +42,22 @@ _CODECS = (
     "mjpeg",
     "prores",
 )
-_SAMPLES = 8  # frames, each at a key frame
+_SAMPLES = 8  # frames, each at a key frame if there are several
+_MAX_DECODED_PIXELS = 100_000_000  # of the frames behind the only key frame
+_AV_TIME_BASE = 1_000_000
 _MAX_PACKETS = 400  # that are read for one frame
 CLIP_NOTE = "a video; one frame of it is shown"
 _WIDE_HEIGHT = 720  # from this height on, video without a matrix is of BT.709, else of BT.601
 _BT601, _BT709 = 5, 1  # matrices, as FFmpeg numbers them
 _UNSPECIFIED = 2
+
+
+class _Sample(NamedTuple):
+    """A frame and how to decode it again: a moment to seek to (AV_TIME_BASE), and when it is shown, in seconds."""
+
+    histogram: list[int]
+    moment: int
+    shown_at: Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +93,11 @@ class ClipPicture:
     def decode(self, needed: Size) -> DecodedPicture:
         """See ``OpenPicture``. Frames of several moments are compared."""
         with open_video(self.source, self.kind) as (container, stream):
-            moments = _moments(container, stream)
-            histograms, found = [], []
-            for moment in moments:
-                frame = _frame_at(container, stream, moment)
-                if frame is not None:
-                    histograms.append(
-                        brightness(frame.reformat(width=64, height=64, format="rgb24", threads=1).to_image())
-                    )
-                    found.append(moment)
-            if not found:
+            samples = _samples(container, stream, self.source.playback, self.size)
+            if not samples:
                 raise ValueError("no frame")
-            frame = _frame_at(container, stream, found[most_typical(histograms)])
+            chosen = samples[most_typical([sample.histogram for sample in samples])]
+            frame = _frame_at(container, stream, chosen.moment, chosen.shown_at)
             if frame is None:
                 raise ValueError("no frame")
             image = self._to_image(frame, decode_scale(self.size, needed))
@@ -161,19 +167,76 @@ def _is_sideways(rotation: int) -> bool:
     return rotation % 180 == 90
 
 
-def _moments(container: Any, stream: Any) -> list[int]:
-    """Offsets at which frames are sampled, in AV_TIME_BASE units."""
-    duration = int(container.duration or 0)
-    return [duration * number // (_SAMPLES + 1) for number in range(1, _SAMPLES + 1)] if duration > 0 else [0]
+def _moments(container: Any, playback: Playback | None) -> list[int]:
+    """Offsets at which frames of the part that plays are sampled, in AV_TIME_BASE units (µs)."""
+    start, end = 0, int(container.duration or 0)
+    if playback is not None:
+        start = playback.start_ms * US_PER_MS
+        end = end if playback.end_ms is None else min(end, playback.end_ms * US_PER_MS)
+    if end <= start:
+        return [start]
+    return [start + (end - start) * number // (_SAMPLES + 1) for number in range(1, _SAMPLES + 1)]
 
 
-def _frame_at(container: Any, stream: Any, moment: int) -> Any:
-    """The first frame from the key frame before ``moment`` on; None if it cannot be decoded."""
+def _samples(container: Any, stream: Any, playback: Playback | None, size: Size) -> list[_Sample]:
+    """Frames of several moments of the part that plays, from different key frames if it has them."""
+    first = (stream.start_time or 0) * Fraction(stream.time_base)
+    start = first + Fraction(playback.start_ms if playback else 0, 1_000)
+    moments = _moments(container, playback)
+    samples, times = [], set()
+    for moment in moments:
+        frame = _frame_at(container, stream, moment, start)
+        if frame is not None:
+            samples.append(_Sample(_histogram(frame), moment, start))
+            times.add(frame.pts)
+    if len(times) != 1 or len(moments) == 1:
+        return samples
+    shown_at = [first + Fraction(moment, _AV_TIME_BASE) for moment in moments]
+    return list(_passing_samples(container, stream, moments[0], shown_at, size)) or samples
+
+
+def _passing_samples(
+    container: Any, stream: Any, moment: int, shown_at: list[Fraction], size: Size
+) -> Iterator[_Sample]:
+    """Samples the frames that are shown at the times of ``shown_at``, all behind one key frame."""
+    container.seek(moment + int(container.start_time or 0))
+    waiting, shown = list(reversed(shown_at)), None
+    for frame in islice(_frames(container, stream), max(1, _MAX_DECODED_PIXELS // size.pixels)):
+        if frame.pts is None:
+            return
+        while waiting and shown is not None and _time(frame) > waiting[-1]:
+            yield _Sample(_histogram(shown), moment, waiting.pop())
+        if not waiting:
+            return
+        shown = frame
+
+
+def _histogram(frame: Any) -> list[int]:
+    return brightness(frame.reformat(width=64, height=64, format="rgb24", threads=1).to_image())
+
+
+def _time(frame: Any) -> Fraction:
+    """When ``frame`` is shown, in seconds of its file."""
+    return Fraction(frame.pts * frame.time_base)
+
+
+def _frame_at(container: Any, stream: Any, moment: int, shown_at: Fraction) -> Any:
+    """The frame of the key frame before ``moment``, or the one that is shown at ``shown_at`` if that is later.
+
+    None if it cannot be decoded.
+    """
     import av  # noqa: PLC0415
 
     try:
         container.seek(moment + int(container.start_time or 0))
-        return next(_frames(container, stream), None)
+        frames = _frames(container, stream)
+        shown = next(frames, None)
+        if shown is not None and shown.pts is not None and _time(shown) < shown_at:
+            for frame in frames:
+                if frame.pts is None or _time(frame) > shown_at:
+                    break
+                shown = frame
+        return shown
     except MemoryError:
         raise
     except av.FFmpegError:

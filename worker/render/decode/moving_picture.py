@@ -19,8 +19,9 @@ from previewops.worker.render.decode.gif_picture import GifPicture
 from previewops.worker.render.decode.memory import PictureLayout, bytes_per_pixel
 from previewops.worker.render.decode.motion import US_PER_MS, DamageNotes, Motion, MovingFrame
 from previewops.worker.render.decode.moving_clip import check_start
-from previewops.worker.render.decode.open_picture import CUT, PictureSource
+from previewops.worker.render.decode.open_picture import CUT, DecodedPicture, PictureSource, decode_scale
 from previewops.worker.render.decode.pillow_picture import PillowPicture
+from previewops.worker.render.decode.representative_frame import representative_frame
 from previewops.worker.render.decode.srgb import drop_opaque_alpha, resize
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.storyboard import Playback
@@ -66,6 +67,28 @@ def measure_picture(source: PictureSource, kind: FileKind, playback: Playback) -
             plays=timing.plays,
             notes=(CUT,) if is_cut else (),
         )
+
+
+def decode_part(source: PictureSource, kind: FileKind, needed: Size) -> DecodedPicture | None:
+    """Decodes the representative frame of the part of an animation that plays.
+
+    None: all of it plays, nothing in it moves, or the part is damaged.
+    """
+    playback = source.playback
+    if playback is None or not playback.is_trimmed:
+        return None
+    try:
+        with _opened(source, kind) as (timing, full, draw, is_cut):
+            shown = _shown_frames(timing, playback) if timing.delays_ms else []
+            if not shown:
+                return None
+            size = decode_scale(full, needed)
+            index = representative_frame(lambda at: draw(shown[at].number, size), len(shown), full)
+            return DecodedPicture(draw(shown[index].number, size), (CUT,) if is_cut else ())
+    except (JobError, MemoryError):
+        raise
+    except Exception:  # on malformed data decoders raise any exception
+        return None
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from previewops.worker.assets.opener import AssetRef
 from previewops.worker.render.decode.errors import picture_error
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.storyboard import Playback
 
 CUT = "the end of the file is missing; what is there is shown"
 """The note of a picture that is drawn although its file is cut."""
@@ -40,7 +41,8 @@ class PictureHeader:
 class PictureSource:
     """A picture file to read: the asset for messages, the open file, its size in bytes, and the limits.
 
-    ``page`` counts from 1; None: the first one. ``fonts`` are the files for text in drawings.
+    ``page`` counts from 1; None: the first one. ``fonts`` are the files for text in drawings. ``playback`` is that of
+    an asset that plays.
     """
 
     ref: AssetRef
@@ -49,6 +51,7 @@ class PictureSource:
     limits: RenderLimits
     page: int | None = None
     fonts: tuple[str, ...] = ()
+    playback: Playback | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class OpenPicture(Protocol):
     def decode(self, needed: Size) -> DecodedPicture:
         """Decodes the picture: the smallest size that covers ``needed``, never larger than the original.
 
-        An animation yields its representative frame.
+        An animation yields its representative frame, one that plays a frame of the part that plays.
         """
 
 

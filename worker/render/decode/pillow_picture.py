@@ -9,6 +9,7 @@ from functools import partial
 from typing import BinaryIO, NamedTuple
 
 from PIL import Image, ImageChops
+from PIL.PngImagePlugin import PngImageFile
 
 from previewops.file_kinds import AVIF, HEIF, JPEG, JXL, PNG, TIFF, WEBP, FileKind
 from previewops.job_errors import JobError
@@ -280,7 +281,10 @@ def _has_more_pages(image: Image.Image) -> bool:
 
 
 def _seek(image: Image.Image, index: int) -> Image.Image:
-    image.seek(index + _hidden_frames(image))
+    number = index + _hidden_frames(image)
+    if isinstance(image, PngImageFile) and image.png is not None and number < image.tell():
+        image.png.queue = []  # Pillow 13 keeps a chunk of the later frame, and would read it after its return
+    image.seek(number)
     return image
 
 
