@@ -2,8 +2,9 @@
 
 -- The server ms at which a job may start: '' for nil, a number in ms, or a number of ms from now with a leading +.
 local function parse_due(text)
-  local delay_ms = string.match(text or '', '^%+(%d+)$')
-  return delay_ms and NOW_MS + tonumber(delay_ms) or tonumber(text or '')
+  local due = text or ''
+  local delay_ms = string.match(due, '^%+(%d+)$')
+  return delay_ms and NOW_MS + tonumber(delay_ms) or tonumber(due)
 end
 
 -- Delays a waiting job until `due_ms`, in server ms. Its caller wakes a worker, which may sleep for longer.
