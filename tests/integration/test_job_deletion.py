@@ -12,6 +12,7 @@ import pytest
 from arq.connections import ArqRedis
 
 from previewops.client import Client
+from previewops.doctor.doctor import Doctor
 from previewops.errors import BundleUnreadable, JobNotFound
 from previewops.queue.erasures import ErasureLog
 from previewops.settings import Settings
@@ -53,6 +54,15 @@ async def test_nothing_of_a_job_stays_in_redis_but_who_deleted_it(redis_url: str
         assert (snapshot.dead, snapshot.unaccounted) == (0, 0)
         with pytest.raises(JobNotFound):
             await b.queue.status(JOB)
+
+
+async def test_doctor_takes_no_deletion_for_a_job(redis_url: str, tmp_path: Path) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload(JOB))
+        put(FolderStore(tmp_path), tmp_path, 1, "one")
+        await delete_job(b.queue, FolderStore(tmp_path), JOB, who="ana")
+        report = await Doctor(b.redis, b.queue.settings).examine()
+        assert [finding.as_json() for finding in report.findings] == []
 
 
 @pytest.mark.parametrize("state", ["waiting", "active", "completed", "cancelled"])
