@@ -67,6 +67,7 @@ async def test_doctor_takes_no_deletion_for_a_job(redis_url: str, tmp_path: Path
 
 @pytest.mark.parametrize("state", ["waiting", "active", "completed", "cancelled"])
 async def test_a_job_in_any_state_is_deleted(redis_url: str, tmp_path: Path, state: str) -> None:
+    FolderStore(tmp_path).identify(create=True)
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload(JOB))
         if state in ("active", "completed"):
@@ -91,6 +92,19 @@ async def test_a_deletion_that_fails_keeps_the_record_and_can_be_repeated(
             await delete_job(b.queue, FolderStore(tmp_path / "unmounted"), JOB, who="ana")
         assert (await b.queue.status(JOB)).state is JobState.CANCELLED, "it does not run"
         assert (await delete_job(b.queue, FolderStore(tmp_path), JOB, who="ana")).was == "cancelled"
+
+
+async def test_a_deletion_in_a_folder_that_no_worker_has_used_keeps_the_record(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload(JOB))
+        await b.worker().finish([completed_job(await b.claim_one())], 0)
+        with pytest.raises(BundleUnreadable, match="no worker has used this store"):
+            await delete_job(b.queue, FolderStore(tmp_path), JOB, who="ana")
+        assert (await b.queue.status(JOB)).state is JobState.COMPLETED
+        FolderStore(tmp_path).identify(create=True)
+        assert not (await delete_job(b.queue, FolderStore(tmp_path), JOB, who="ana")).bundle
 
 
 async def test_a_deferred_job_of_another_project_keeps_its_time(redis_url: str, tmp_path: Path) -> None:
