@@ -195,6 +195,7 @@ async def test_deletion_on_the_command_line_and_by_the_client(redis_url: str, tm
     result = program.run("delete", "a", "never", "--yes", "--reason", "erasure")
     assert (result.code, result.out) == (1, "deleted a; it was waiting; it had no bundle\n")
     assert result.err.startswith("never: no job never in queue preview-jobs\n")
+    assert "--project finds the bundle" in result.err
     (line,) = program.run("delete", "b", "--yes", "--json").json_lines
     assert line == {"jobId": "b", "status": "deleted", "was": "waiting", "bundle": False}
 
