@@ -101,8 +101,24 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
             "Requeue the marked dead letters, or the one at the cursor.",
             mutates=True,
         ),
+        KeyAction(
+            "priority",
+            "P",
+            "Priority",
+            "Change the priority of the marked waiting or delayed jobs, or of the one at the cursor.",
+            mutates=True,
+        ),
+        KeyAction(
+            "run_now",
+            "R",
+            "Run now",
+            "Let the marked delayed jobs run now, or the one at the cursor.",
+            mutates=True,
+        ),
         KeyAction("mark", "space", "Mark", "Mark or unmark the job at the cursor."),
         KeyAction("order", "o", "Order", "Show the oldest jobs first, or the newest."),
+        KeyAction("sort", "O", "Sort", "Sort this page by the next column, or end that after the last."),
+        KeyAction("reverse_sort", "I", "", "Reverse the sorted page."),
         KeyAction("copy", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."),
         KeyAction("refresh_page", "f5", "", "Refresh this page."),
     ),
@@ -113,6 +129,10 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
         KeyAction("requeue", "r", "Requeue", "Requeue this dead letter.", mutates=True),
         KeyAction("edit", "e", "Edit", "Edit the payload and requeue the job.", mutates=True),
         KeyAction("cancel", "x", "Cancel", "Cancel this job.", mutates=True),
+        KeyAction(
+            "priority", "P", "Priority", "Change the priority of this job while it waits.", mutates=True
+        ),
+        KeyAction("run_now", "R", "Run now", "Let this delayed job run now.", mutates=True),
         KeyAction("copy", "c", "Copy id", "Copy the job's id to the clipboard."),
         KeyAction("copy_path", "C", "Copy path", "Copy the path of the job's bundle to the clipboard."),
     ),
@@ -168,12 +188,19 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
         KeyAction("copy_id", "c", "Copy id", "Copy the id of the event's job, worker or host."),
     ),
     "health": (
+        KeyAction("silence", "s", "Silence", "Silence the check at the cursor for a time.", mutates=True),
+        KeyAction(
+            "end_silence", "u", "Unsilence", "End the silence of the check at the cursor.", mutates=True
+        ),
         KeyAction(
             "acknowledge",
             "a",
             "Acknowledge",
             "End the alarm about lost data, after submitting the pending jobs again.",
             mutates=True,
+        ),
+        KeyAction(
+            "webhooks", "w", "Webhooks", "List webhooks that failed or wait, and resend the failed ones."
         ),
     ),
 }

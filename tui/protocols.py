@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
     from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.records import JobRecord
+    from previewops.queue.webhook_messages import WebhookList
     from previewops.snapshot.history import History
     from previewops.snapshot.model import EventPage, Snapshot
     from previewops.states import JobState
@@ -98,6 +99,10 @@ class DataSource(Protocol):
 
         ``on_examined`` is called with the number examined so far when the count needs several calls.
         """
+        ...
+
+    async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:
+        """The oldest webhooks that failed, or that are to be sent."""
         ...
 
     def artifact(self, record: JobRecord, path: str) -> ArtifactFile:

@@ -13,7 +13,7 @@ from previewops.formatting import clean
 
 if TYPE_CHECKING:
     from previewops.queue.queue import Queue
-    from previewops.queue.webhooks import WebhookList, WebhookMessage
+    from previewops.queue.webhook_messages import WebhookList, WebhookMessage
 
 
 @click.group(

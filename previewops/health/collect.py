@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from previewops.clock import Clock, SystemClock
 from previewops.health import RECENT_WINDOW_S, HealthInputs
 from previewops.health.from_snapshot import inputs_from_snapshot
+from previewops.queue.webhooks import Webhooks
 from previewops.server_versions import ServerVersion
 from previewops.settings import Settings
 from previewops.snapshot.model import CounterBucket, Snapshot
@@ -29,8 +30,8 @@ async def collect_inputs(
     buckets: Iterable[CounterBucket] | None = None,
     clock: Clock | None = None,
 ) -> HealthInputs:
-    """Collects everything that ``previewops.health.evaluate`` needs, in two round trips to Redis. It probes the store
-    of PREVIEW_STORE, at most once a minute.
+    """Collects everything that ``previewops.health.evaluate`` needs, in three round trips to Redis. It probes the
+    store of PREVIEW_STORE, at most once a minute.
 
     Args:
         snapshot: taken with ``runs=True``; otherwise stuck jobs are not checked.
@@ -64,6 +65,7 @@ async def collect_inputs(
         store=await check_store(settings),
         store_id=await read_store_id(settings),
         clock_ahead_ms=ahead_ms,
+        webhooks=await Webhooks(redis, settings).backlog(),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from previewops.clock import optional_iso
 from previewops.health import (
@@ -78,6 +79,8 @@ def refresh_health(
 ) -> Health:
     """Replaces the checks and figures of ``health`` that a snapshot determines; the others keep their last result.
 
+    All silences are the snapshot's.
+
     ``buckets`` and ``heartbeat_ms`` as for ``inputs_from_snapshot``.
     """
     fresh = evaluate(inputs_from_snapshot(snapshot, buckets, heartbeat_ms=heartbeat_ms), thresholds)
@@ -85,8 +88,10 @@ def refresh_health(
     if health is None:
         return Health(tuple(checks.values()), fresh.figures)
     figures = {figure.label: figure for figure in fresh.figures}
+    silences = {silence.check: silence for silence in snapshot.silences}
+    latest = (checks.get(check.name, check) for check in health.checks)
     return Health(
-        tuple(checks.get(check.name, check) for check in health.checks),
+        tuple(replace(check, silence=silences.get(check.name)) for check in latest),
         tuple(figures.get(figure.label, figure) for figure in health.figures),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from previewops.queue.tolerant_values import NO_UNREADABLE_KEYS, UnreadableKeys
+from previewops.queue.webhook_messages import WebhookBacklog
 from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisorStatus
 from previewops.snapshot.hosts import group_by_host
@@ -56,6 +57,7 @@ class Thresholds:
 
     Times in ms; shares in 0..1. ``depth`` is a share of PREVIEW_QUEUE_MAX; ``workers`` is the minimum of live
     workers; ``stuck`` counts jobs; ``skew`` is the allowed difference between a host's clock and the one of Redis.
+    ``webhooks`` counts messages that failed for good, and ``delivery`` is the age of the oldest unsent one.
     ``growth`` counts dead letters added within ``RECENT_WINDOW_S``. Free disk space is compared as a minimum share,
     and is always critical below ``disk_critical_bytes``.
     """
@@ -81,6 +83,10 @@ class Thresholds:
     stuck_critical: int = 10
     skew_warning_ms: float = 5_000.0
     skew_critical_ms: float = 60_000.0
+    webhooks_warning: int = 1
+    webhooks_critical: int = 10_000
+    delivery_warning_ms: int = 900_000
+    delivery_critical_ms: int = 86_400_000
     confinement: Confinement = Confinement.FULL
 
 
@@ -127,6 +133,7 @@ class HealthInputs:
     stock_worker_at: str | None = None
     bullmq_key: str | None = None
     """A key of a BullMQ queue of this name on the same server; None if there is none."""
+    webhooks: WebhookBacklog | None = None
     pause_reason: str = ""
     recent: RecentOutcomes | None = None
     supervisors: tuple[SupervisorStatus, ...] = ()

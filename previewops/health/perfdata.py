@@ -37,6 +37,11 @@ def collect_perfdata(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[P
     if clocks := inputs.clocks_ahead_ms():
         skew = [f"{ms / 1000:g}" for ms in (thresholds.skew_warning_ms, thresholds.skew_critical_ms)]
         yield PerfdataValue("clock_skew", max(map(abs, clocks.values())) / 1000, "s", *skew)
+    if inputs.webhooks is not None:
+        failed = [str(count - 1) for count in (thresholds.webhooks_warning, thresholds.webhooks_critical)]
+        yield PerfdataValue("webhooks_failed", inputs.webhooks.failed, "", *failed)
+        age = [f"{ms / 1000:g}" for ms in (thresholds.delivery_warning_ms, thresholds.delivery_critical_ms)]
+        yield PerfdataValue("webhook_age", inputs.webhooks.oldest_ms / 1000, "s", *age)
     if inputs.redis_ms is not None:
         slow = [f"{ms / 1000:g}" for ms in (thresholds.latency_warning_ms, thresholds.latency_critical_ms)]
         yield PerfdataValue("redis_answer", round(inputs.redis_ms / 1000, 4), "s", *slow)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from previewops.formatting import pluralize
+from previewops.formatting import format_duration, pluralize
 from previewops.health.fleet_rules import check_supervisors, check_workers
 from previewops.health.host_rules import (
     check_clocks,
@@ -39,6 +39,7 @@ CHECKS = (
     "dead-growth",
     "stuck-jobs",
     "paused",
+    "webhooks",
     "supervisors",
     "versions",
     "confinement",
@@ -71,6 +72,7 @@ def evaluate(inputs: HealthInputs, thresholds: Thresholds) -> Health:
         *_recent(inputs, thresholds),
         *_stuck(inputs, thresholds),
         _paused(inputs),
+        *_webhooks(inputs, thresholds),
         check_supervisors(inputs),
         check_versions(inputs),
         *check_confinement(inputs, thresholds),
@@ -199,6 +201,24 @@ def _paused(inputs: HealthInputs) -> Check:
     reason = f": {inputs.pause_reason}" if inputs.pause_reason else ""
     advice = "`previewops resume` when the reason no longer applies"
     return Check("paused", Status.WARNING, f"the queue is paused{by}{reason}", "yes", advice)
+
+
+def _webhooks(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
+    backlog = inputs.webhooks
+    if backlog is None or not (backlog.failed or backlog.waiting):
+        return
+    failed = classify(backlog.failed, thresholds.webhooks_warning, thresholds.webhooks_critical)
+    late = classify(backlog.oldest_ms, thresholds.delivery_warning_ms, thresholds.delivery_critical_ms)
+    message = f"{pluralize(backlog.waiting, 'webhook')} to be sent"
+    if backlog.waiting:
+        message += f", the oldest for {format_duration(backlog.oldest_ms)}"
+    if backlog.failed:
+        message = f"{pluralize(backlog.failed, 'webhook')} failed for good; {message}"
+    advice = "`previewops webhooks list` shows why; correct it, then `previewops webhooks resend`"
+    if late > failed:
+        advice = "`previewops webhooks list --waiting` shows why; check the receiver, and that workers send webhooks"
+    figure = f"{backlog.failed} failed" if backlog.failed else f"{backlog.waiting} waiting"
+    yield make_check("webhooks", max(failed, late), message, figure, advice)
 
 
 def _rejected_commands(inputs: HealthInputs) -> Iterable[Check]:

@@ -78,6 +78,8 @@ THRESHOLD_OPTIONS = (
     ThresholdOption(
         "skew", "S", "Clock difference between a host and Redis", suffix="_ms", scale=1000, lowest=0.001
     ),
+    ThresholdOption("webhooks", "N", "Webhooks that failed for good", lowest=1),
+    ThresholdOption("delivery", "S", "Age of the oldest unsent webhook", suffix="_ms", scale=1000, lowest=1),
 )
 
 

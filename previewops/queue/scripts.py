@@ -82,6 +82,7 @@ class ScriptName(StrEnum):
     CLAIM_WEBHOOKS = auto()
     FINISH_WEBHOOK = auto()
     LIST_WEBHOOKS = auto()
+    WEBHOOK_BACKLOG = auto()
     RESEND_WEBHOOKS = auto()
     REPAIR_ACCOUNTING = auto()
     REGROUP = auto()

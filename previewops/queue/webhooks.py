@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from previewops.clock import optional_iso
-from previewops.disclosure import hide_query, redact
+from previewops.disclosure import redact
 from previewops.errors import UsageError
 from previewops.queue.keys import Keys
 from previewops.queue.scripts import ScriptName, Scripts
+from previewops.queue.webhook_messages import WebhookBacklog, WebhookList, WebhookMessage
 from previewops.secret_files import read_secret_setting
 from previewops.settings import Settings, parse_webhook_secret
 
@@ -29,6 +28,7 @@ MAX_AGE_MS = 86_400_000
 MAX_LISTED = 1_000
 MAX_ERROR_CHARS = 500
 
+_EXAMINED = 20
 _FIELDS = 8
 _CLAIMED_FIELDS = 7
 
@@ -50,53 +50,27 @@ def read_webhook_secret(settings: Settings) -> str:
     return settings.webhook_secret
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookMessage:
-    """One message: ``url`` is the receiver that the job names, "" for PREVIEW_WEBHOOK_URL.
-
-    ``state`` is the one that the job ended in at ``ended_ms`` (server ms). ``attempts`` counts those that began.
-    """
-
-    id: str
-    attempts: int
-    job_id: str
-    project_id: str
-    state: str
-    url: str
-    ended_ms: int
-    error: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """The message as JSON, for operators; without the query of its address, which may be a secret."""
-        return {
-            "id": self.id,
-            "jobId": self.job_id,
-            "projectId": self.project_id,
-            "status": self.state,
-            "finishedAt": optional_iso(self.ended_ms),
-            "url": hide_query(self.url) or None,
-            "attempts": self.attempts,
-            "error": self.error or None,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookList:
-    """The oldest messages of a kind, and the number of all."""
-
-    total: int
-    messages: tuple[WebhookMessage, ...]
-
-
 class Webhooks:
     """The messages of one queue."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._scripts = Scripts(redis, Keys(settings.queue_name))
 
-    async def claim(self, limit: int, *, all_jobs: bool) -> list[WebhookMessage]:
-        """Takes up to ``limit`` messages that are due. ``all_jobs``: every job has a receiver from now on."""
-        reply = await self._scripts.run(ScriptName.CLAIM_WEBHOOKS, LEASE_MS, limit, int(all_jobs), KEPT_MS)
+    async def claim(
+        self, free: int, *, all_jobs: bool, under_way: Mapping[str, int] | None = None, place: float = 0.0
+    ) -> list[WebhookMessage]:
+        """Takes messages that are due for ``free`` slots, and leaves some of them for other receivers.
+
+        Args:
+            free: a receiver gets another message while it has fewer under way than slots are free.
+            all_jobs: every job has a receiver from now on.
+            under_way: number of messages that are being sent, by receiver.
+            place: which part of a long backlog to examine besides its ends, 0 to 1; random.
+        """
+        pairs = [field for item in (under_way or {}).items() for field in item]
+        reply = await self._scripts.run(
+            ScriptName.CLAIM_WEBHOOKS, LEASE_MS, free, int(all_jobs), KEPT_MS, place, *pairs
+        )
         return [
             _decode([*reply[at : at + _CLAIMED_FIELDS], b""]) for at in range(0, len(reply), _CLAIMED_FIELDS)
         ]
@@ -130,6 +104,11 @@ class Webhooks:
         total, *rest = await self._scripts.run(ScriptName.LIST_WEBHOOKS, kind, min(limit, MAX_LISTED))
         rows = [rest[at : at + _FIELDS] for at in range(0, len(rest), _FIELDS)]
         return WebhookList(int(total), tuple(map(_decode, rows)))
+
+    async def backlog(self) -> WebhookBacklog:
+        """Counts the messages, at a cost that is independent of their number."""
+        reply = await self._scripts.run(ScriptName.WEBHOOK_BACKLOG, _EXAMINED)
+        return WebhookBacklog(*map(int, reply))
 
     async def resend(self, ids: Sequence[str], *, who: str, limit: int = MAX_LISTED) -> int:
         """Queues failed messages again: those of ``ids``, or the oldest if there are none. Returns their number."""

@@ -175,7 +175,7 @@ class Cluster:
         With ``fork=False`` it is a program of its own rather than a fork of the template.
         """
         name = f"worker-{len(self.workers) + 1}"
-        environ = {**self._environ(), "REDIS_URL": url or self.url, **(env or {})}
+        environ = {**self.environ(), "REDIS_URL": url or self.url, **(env or {})}
         worker = WorkerUnderTest(environ, self.folder / f"{name}.log", name, prefix=prefix, fork=fork)
         self.workers.append(worker)
         return worker
@@ -195,7 +195,8 @@ class Cluster:
 
         await self.eventually(all_there, "the workers report")
 
-    def _environ(self) -> dict[str, str]:
+    def environ(self) -> dict[str, str]:
+        """The environment of a process that has these settings."""
         spec = {
             variable_of(name): os.pathsep.join(map(str, value)) if isinstance(value, tuple) else str(value)
             for name in Settings.__dataclass_fields__

@@ -36,6 +36,9 @@ _IMPORTED = (
     "previewops.logs.setup",
     "previewops.supervisor.factory",
     "previewops.worker.main",
+    "previewops.worker.webhooks.delivery",
+    # A worker imports these with its first webhook, and the REST API its server when it starts.
+    *("anyio._backends._asyncio", "h11", "httpcore", "previewops.api.server"),
 )
 
 

@@ -29,7 +29,7 @@ max-stream-events = 1
 suppress-health-check = ["filter_too_much", "too_slow"]
 
 [generation]
-max-examples = 15
+max-examples = 8
 deterministic = true
 
 [[operations]]

@@ -110,7 +110,9 @@ INVALID = sorted(set((EXAMPLES / "invalid").glob("*[!s].json")) - {EXAMPLES / "i
 
 @pytest.mark.parametrize("example", INVALID, ids=lambda path: path.stem)
 def test_invalid_examples_give_their_violations(program: Program, example: Path) -> None:
+    program.write("themes/acme.toml", b"")
     settings = {"PREVIEW_ASSET_ROOTS": "/srv/previews/assets", "PREVIEW_WEBHOOK_HOSTS": "app.example"}
+    settings["PREVIEW_THEMES"] = str(program.folder / "themes")
     done = program.run("validate", str(example), "--json", **settings)
     assert done.code == 65
     (reply,) = done.json_lines

@@ -91,7 +91,7 @@ def test_errors_are_those_of_the_contract_and_the_renderer(folder: Path) -> None
 
 def test_the_signature_is_visible() -> None:
     parameters = inspect.signature(render).parameters
-    assert list(parameters) == ["request", "out", "opener", "limits", "fonts", "progress"]
+    assert list(parameters) == ["request", "out", "opener", "limits", "fonts", "themes", "progress"]
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,12 @@ class InterruptedQueue(Queue):
     lost_calls: frozenset[int] = frozenset()
     calls = 0
 
-    async def submit_many(self, payloads: Sequence[Payload], *, invalid: int = 0) -> Any:
+    async def submit_many(self, payloads: Sequence[Payload], **options: Any) -> Any:
         self.calls += 1
         if self.calls not in self.lost_calls:
-            return await super().submit_many(payloads, invalid=invalid)
+            return await super().submit_many(payloads, **options)
         if self.calls % 2:
-            await super().submit_many(payloads, invalid=invalid)
+            await super().submit_many(payloads, **options)
         raise RedisConnectionError("lost")
 
 

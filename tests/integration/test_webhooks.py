@@ -22,54 +22,22 @@ from previewops.doctor.doctor import Doctor
 from previewops.host_patterns import HostPattern
 from previewops.queue.dead_letters import DeadLetters
 from previewops.queue.queue import Queue
+from previewops.queue.webhook_messages import WebhookBacklog
 from previewops.queue.webhooks import MAX_AGE_MS, Webhooks, read_webhook_secret
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.tasks import cancel_and_wait
+from previewops.tui.commands.commands import CommandOutcome, ResendWebhooks
+from previewops.tui.data.live.connection import QueueConnection
+from previewops.tui.data.live.executor import LiveExecutor
+from previewops.tui.data.live.source import LiveSource
 from previewops.worker.webhooks.delivery import Delivery, DeliveryFailed, DeliveryRejected
-from previewops.worker.webhooks.sender import RETRY_MS, WebhookSender, build_body
+from previewops.worker.webhooks.sender import MAX_CONCURRENT, RETRY_MS, WebhookSender, build_body
 from tests.api_support import require_problem, serve_api
 from tests.integration.cli_program import Program, QueueDriver, payload
+from tests.webhook_receiver import SECRET, Inbox, receiving
 
 pytestmark = pytest.mark.redis
-
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-URL = "http://127.0.0.1:{port}/hook?key=hidden"
-
-
-class Inbox:
-    """A receiver. ``reply`` returns the status for the n-th request, from 1."""
-
-    def __init__(self, reply: Callable[[int], int] = lambda _number: 204) -> None:
-        self.requests: list[tuple[dict[str, str], str]] = []
-        self._reply = reply
-        self.port = 0
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        except asyncio.IncompleteReadError:  # the sender was cancelled
-            writer.close()
-            return
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
-        body = (await reader.readexactly(int(headers["content-length"]))).decode()
-        self.requests.append((headers, body))
-        status = self._reply(len(self.requests))
-        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\nLocation: /x\r\n\r\n".encode())
-        await writer.drain()
-        writer.close()
-
-    def verified(self) -> list[dict[str, Any]]:
-        """The bodies, each checked with the library of the specification."""
-        return [Webhook(SECRET).verify(body, headers) for headers, body in self.requests]
-
-
-@asynccontextmanager
-async def receiving(inbox: Inbox) -> AsyncIterator[Inbox]:
-    server = await asyncio.start_server(inbox.handle, "127.0.0.1", 0)
-    inbox.port = server.sockets[0].getsockname()[1]
-    async with server:
-        yield inbox
 
 
 class Scene:
@@ -83,7 +51,7 @@ class Scene:
         self.dead_letters = DeadLetters(redis, settings)
 
     def sender(self, inbox: Inbox, **changes: Any) -> WebhookSender:
-        delivery = Delivery(SECRET, URL.format(port=inbox.port))
+        delivery = Delivery(SECRET, inbox.url)
         options = {"all_jobs": True, "poll_s": 0.01, **changes}
         return WebhookSender(self.webhooks, self.queue, delivery, random.Random(1), **options)
 
@@ -191,6 +159,23 @@ async def test_after_a_day_it_is_listed_and_can_be_sent_again(scene: Scene, tmp_
     assert await scene.webhooks.resend(["unknown", again.id], who="ann") == 1
 
 
+async def test_the_backlog_has_the_age_of_the_oldest(scene: Scene) -> None:
+    assert await scene.webhooks.backlog() == WebhookBacklog(0, 0, 0)
+    await scene.enable()
+    for number in range(50):
+        await scene.driver.complete(f"j{number}")
+    messages = (await scene.webhooks.list_messages(failed=False)).messages
+    await scene.webhooks.claim(1, all_jobs=True)
+    (oldest,) = [message for message in messages if message.job_id == "j0"]
+    await scene.webhooks.record_retry(replace(oldest, attempts=1), "no answer", 7_200_000)
+    hash_key = f"{scene.queue.keys.webhook_prefix}{oldest.id}"
+    since_ms = int(await scene.redis.hget(hash_key, "since") or 0)
+    await scene.redis.hset(hash_key, "since", since_ms - 3_600_000)
+    backlog = await scene.webhooks.backlog()
+    assert (backlog.failed, backlog.waiting) == (0, 50)
+    assert backlog.oldest_ms >= 3_600_000
+
+
 async def test_a_late_attempt_changes_nothing(scene: Scene) -> None:
     await scene.enable()
     await scene.driver.complete("a")
@@ -232,6 +217,109 @@ async def _grew(inbox: Inbox, before: int) -> bool:
     return len(inbox.requests) > before
 
 
+class HeldPoster:
+    """Receivers that respond when the test releases them."""
+
+    def __init__(self, *held: str) -> None:
+        self.under_way: Counter[str] = Counter()
+        self.sent: Counter[str] = Counter()
+        self._release = {url: asyncio.Semaphore(0) for url in held}
+
+    async def post(self, message_id: str, url: str, body: str) -> None:
+        self.under_way[url] += 1
+        if url in self._release:
+            await self._release[url].acquire()
+        self.under_way[url] -= 1
+        self.sent[url] += 1
+
+    def release(self, url: str, count: int) -> None:
+        for _ in range(count):
+            self._release[url].release()
+
+    async def has_under_way(self, counts: dict[str, int]) -> bool:
+        return {url: count for url, count in self.under_way.items() if count} == counts
+
+    async def has_sent(self, url: str, count: int) -> bool:
+        return self.sent[url] == count
+
+
+@asynccontextmanager
+async def sending(scene: Scene, poster: HeldPoster, *, poll_s: float) -> AsyncIterator[None]:
+    sender = WebhookSender(
+        scene.webhooks, scene.queue, poster, random.Random(3), all_jobs=False, poll_s=poll_s
+    )
+    task = asyncio.create_task(sender.run())
+    yield
+    await cancel_and_wait([task])
+
+
+async def _queue_messages(scene: Scene, url: str, *jobs: str) -> None:
+    for job in jobs:
+        document = payload(job)
+        document["previewRequest"]["options"] = {"webhook": url}
+        await _complete(scene, document)
+
+
+SLOW, SLOW_TOO, QUICK = (f"https://{name}.example/hook" for name in ("slow", "slow-too", "quick"))
+
+
+async def test_slots_are_filled_as_soon_as_receivers_respond(scene: Scene) -> None:
+    """The loop looks for messages once an hour here, so each freed slot has to make it look at once."""
+    await scene.enable(all_jobs=False)
+    await _queue_messages(scene, SLOW, *(f"a{n}" for n in range(40)))
+    poster = HeldPoster(SLOW)
+    async with sending(scene, poster, poll_s=3_600):
+        await until(lambda: poster.has_under_way({SLOW: MAX_CONCURRENT // 2}))
+        for done in (10, 20, 40):
+            poster.release(SLOW, done - poster.sent[SLOW])
+            await until(partial(poster.has_sent, SLOW, done))
+            await until(partial(poster.has_under_way, {SLOW: min(16, 40 - done)} if done < 40 else {}))
+
+
+async def test_slow_receivers_leave_slots_for_others(scene: Scene) -> None:
+    await scene.enable(all_jobs=False)
+    await _queue_messages(scene, SLOW, *(f"a{n}" for n in range(100)))
+    await _queue_messages(scene, QUICK, "between")
+    await _queue_messages(scene, SLOW_TOO, *(f"b{n}" for n in range(100)))
+    await _queue_messages(scene, QUICK, "last")
+    poster = HeldPoster(SLOW, SLOW_TOO)
+    async with sending(scene, poster, poll_s=0.01):
+        await until(partial(poster.has_sent, QUICK, 2))
+        await until(lambda: _has_both(poster))
+        await _queue_messages(scene, QUICK, "next")
+        await until(partial(poster.has_sent, QUICK, 3))
+    assert poster.sent[SLOW] == poster.sent[SLOW_TOO] == 0
+    assert sum(poster.under_way.values()) < MAX_CONCURRENT
+
+
+async def _has_both(poster: HeldPoster) -> bool:
+    return poster.under_way[SLOW] == MAX_CONCURRENT // 2 and poster.under_way[SLOW_TOO] == MAX_CONCURRENT // 4
+
+
+@pytest.mark.parametrize(
+    ("url", "receiver"),
+    [
+        ("", ""),
+        ("https://app.example/hook?job=1", "https://app.example"),
+        ("http://app.example:8080", "http://app.example:8080"),
+        ("https://app.example?key=/x", "https://app.example"),
+        ("https://[2001:db8::1]:8443/x#y", "https://[2001:db8::1]:8443"),
+    ],
+)
+async def test_python_and_lua_agree_about_receivers(scene: Scene, url: str, receiver: str) -> None:
+    await scene.enable(all_jobs=not url)
+    await _queue_messages(scene, url or "https://app.example/hook", "a")
+    for message in await scene.webhooks.claim(8, all_jobs=not url):
+        if message.url == url:
+            assert message.receiver == receiver
+    await scene.make_due()
+    assert not [
+        message
+        for message in await scene.webhooks.claim(8, all_jobs=not url, under_way={receiver: 8})
+        if message.url == url
+    ]
+
+
 @pytest.mark.parametrize(
     ("url", "addresses", "reason"),
     [
@@ -252,9 +340,9 @@ async def test_receivers_of_jobs_are_listed_and_public(url: str, addresses: list
 async def test_a_receiver_that_is_gone_is_not_asked_again() -> None:
     async with receiving(Inbox(lambda _number: 410)) as inbox:
         with pytest.raises(DeliveryRejected, match="410 Gone"):
-            await Delivery(SECRET, URL.format(port=inbox.port)).post("msg_1", "", "{}")
+            await Delivery(SECRET, inbox.url).post("msg_1", "", "{}")
     with pytest.raises(DeliveryFailed, match="cannot be reached"):
-        await Delivery(SECRET, URL.format(port=inbox.port)).post("msg_1", "", "{}")
+        await Delivery(SECRET, inbox.url).post("msg_1", "", "{}")
 
 
 def test_delays_grow_to_two_hours() -> None:
@@ -301,6 +389,29 @@ async def test_commands_and_routes_list_and_resend(scene: Scene, redis_url: str,
     assert again.out == "0 queued again\n"
 
 
+async def test_the_screen_lists_and_resends(scene: Scene, redis_url: str) -> None:
+    await scene.enable()
+    await scene.driver.complete(*(f"j{number}" for number in range(3)))
+    for message in await scene.webhooks.claim(8, all_jobs=True):
+        await scene.webhooks.record_failed(message, "gone")
+    link = QueueConnection(redis_url, scene.settings, who="ada@ops")
+    source, executor = LiveSource(link), LiveExecutor(link)
+    assert (await source.webhooks(failed=True, limit=1)).total == 3
+
+    async def ignore(_done: int, _total: int) -> None:
+        pass
+
+    outcome = await executor.execute(ResendWebhooks(2), ignore)
+    assert outcome == CommandOutcome("2 webhooks queued again.")
+    assert await executor.execute(ResendWebhooks(2), ignore) == CommandOutcome("1 webhook queued again.")
+    assert (await source.webhooks(failed=False, limit=9)).total == 3
+    events = await scene.redis.xrange(scene.queue.keys.events)
+    assert [fields[b"who"] for _, fields in events if fields[b"kind"] == b"webhooks-resent"] == [
+        b"ada@ops"
+    ] * 2
+    await link.aclose()
+
+
 def test_the_secret_comes_from_a_variable_or_a_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     assert read_webhook_secret(replace(Settings(), webhook_secret_file=tmp_path / "secret")) == SECRET
@@ -318,7 +429,7 @@ def test_a_worker_without_a_secret_does_not_start(redis_url: str, tmp_path: Path
 
 async def test_a_worker_sends_webhooks(redis_url: str, tmp_path: Path, scene: Scene) -> None:
     async with receiving(Inbox()) as inbox:
-        env = {"PREVIEW_WEBHOOK_URL": URL.format(port=inbox.port), "PREVIEW_WEBHOOK_SECRET": SECRET}
+        env = {"PREVIEW_WEBHOOK_URL": inbox.url, "PREVIEW_WEBHOOK_SECRET": SECRET}
         program = Program(tmp_path, redis_url, env)
         worker = program.start("worker")
         try:

@@ -133,7 +133,8 @@ def test_workers_health_and_dialogs(columns: int, count: int, age_ms: int, name:
         check(fleet_detail.format_detail_lines(row, jobs, snapshot, runs, inner), inner)
     view = view_of(count, age_ms, name)
     check(checks.format_verdict_lines(view, columns), columns)
-    check(checks.format_check_lines(view.health, inner), inner)
+    for _, block in checks.format_check_blocks(view.health, snapshot.now_ms, inner):
+        check(block, inner)
     check(checks.format_figure_lines(view.health.figures if view.health else (), inner), inner)
     cause = dialog_text.GroupCount(count, "asset-missing", extremes.WIDE)
     preview = dialog_text.CountPreview(count, (cause,), filter_text=name, sample=(name,))

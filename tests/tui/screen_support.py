@@ -18,6 +18,7 @@ from previewops.health import Health
 from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
 from previewops.queue.pages import Cursor, ListPage
 from previewops.queue.records import JobRecord
+from previewops.queue.webhook_messages import WebhookList
 from previewops.snapshot.history import History
 from previewops.snapshot.model import EventPage, QueueEvent, Snapshot
 from previewops.stores.folder.store import FolderStore
@@ -97,6 +98,15 @@ class FakeSource:
         end = len(ids) if before is None else ids.index(before)
         page = self.acts[max(0, end - limit) : end][::-1]
         return EventPage(page, page[-1].event_id if end > limit else None)
+
+    # -- webhooks, the oldest first
+
+    failed_webhooks: WebhookList = field(default_factory=lambda: WebhookList(0, ()))
+    waiting_webhooks: WebhookList = field(default_factory=lambda: WebhookList(0, ()))
+
+    async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:
+        self._up()
+        return self.failed_webhooks if failed else self.waiting_webhooks
 
     # -- jobs: one call examines ``page_budget`` jobs; ``bundles`` is the folder of their files
 

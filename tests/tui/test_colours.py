@@ -9,6 +9,7 @@ from rich.segment import Segment
 from textual.pilot import Pilot
 
 from previewops.tui.app import OperatorApp
+from previewops.tui.screens.dialogs.choose import ChoiceDialog, ChoiceOption
 from previewops.tui.screens.dialogs.prompt import PromptDialog
 from previewops.tui.widgets.grid import Grid
 from tests.tui.screen_support import make_app, settled, until
@@ -65,3 +66,15 @@ async def test_sixteen_colours_are_default_and_six_hues_and_the_selected_row_is_
             style = part.style
             for colour in () if style is None else (style.color, style.bgcolor):
                 assert colour is None or colour.is_default or colour.number in HUES, (part.text, colour)
+
+
+async def test_sixteen_colours_reverse_the_highlighted_choice() -> None:
+    app = make_app(theme="previewops-16-dark")
+    async with app.run_test(size=SIZE) as pilot:
+        choices = [ChoiceOption("high", "first"), ChoiceOption("low", "last")]
+        app.push_screen(ChoiceDialog("Priority", (), choices, verb="continue", initial="low"))
+        await until(pilot, lambda: isinstance(app.screen, ChoiceDialog) and app.focused is not None)
+        await settled(pilot, app)
+        reversed_text = "".join(part.text for part in segments(app) if part.style and part.style.reverse)
+        assert "low" in reversed_text
+        assert "high" not in reversed_text

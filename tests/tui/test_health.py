@@ -9,17 +9,37 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button
 
-from previewops.health import Health
+from previewops.health import Check, Health, Status, unknown_health
+from previewops.queue.webhook_messages import WebhookList, WebhookMessage
 from previewops.snapshot.history import History
 from previewops.snapshot.model import Snapshot
+from previewops.snapshot.silences import Silence
 from previewops.tui.app import OperatorApp
-from previewops.tui.commands.commands import AcknowledgeDataLoss
+from previewops.tui.commands.commands import (
+    AcknowledgeDataLoss,
+    EndSilence,
+    ResendWebhooks,
+    SilenceCheck,
+)
 from previewops.tui.data.health_poller import BACKGROUND_INTERVAL_S
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
+from previewops.tui.screens.dialogs.prompt import PromptDialog
+from previewops.tui.screens.dialogs.silence import SilenceDialog
 from previewops.tui.screens.health.screen import HealthScreen
-from previewops.tui.widgets.scroll_text import ScrollText
+from previewops.tui.screens.job.traceback import TracebackScreen
+from previewops.tui.viewmodel.health.webhooks import LISTED
+from previewops.tui.widgets.block_list import BlockList
 from tests.tui import scenes
-from tests.tui.screen_support import FakeExecutor, FakeSource, ManualClock, make_app, renew, shown, until
+from tests.tui.screen_support import (
+    FakeExecutor,
+    FakeSource,
+    ManualClock,
+    make_app,
+    renew,
+    screen_text,
+    shown,
+    until,
+)
 
 SIZE = (120, 40)
 
@@ -63,23 +83,86 @@ async def test_result_checks_advice_and_figures(size: tuple[int, int], wide: boo
         assert (right.x > left.x, right.y > left.y) == (wide, not wide)
 
 
-async def test_checks_can_be_read_on_where_there_is_no_room() -> None:
+async def test_the_cursor_goes_through_the_checks_and_scrolls() -> None:
     app = make_app(judged())
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        reading = app.screen.query_one("#checks", ScrollText)
+        reading = app.screen.query_one("#checks", BlockList)
         await until(pilot, lambda: reading.max_scroll_y > 0)
         assert reading.has_focus
-        await pilot.press("j")
-        await until(pilot, lambda: reading.scroll_y == 1)
-        await pilot.press("k")
-        await until(pilot, lambda: reading.scroll_y == 0)
+        assert reading.cursor_key == "oldest-waiting"
+        await pilot.press("j", "j", "j")
+        await until(pilot, lambda: reading.cursor_key == "disk")
+        await pilot.press("k", "k", "k", "k")
+        await until(pilot, lambda: reading.cursor_key == "oldest-waiting")
         await pilot.press("G")
-        await until(pilot, lambda: reading.scroll_y == reading.max_scroll_y)
+        await until(pilot, lambda: reading.cursor_key == "paused")
+        assert reading.scroll_y == reading.max_scroll_y
         await pilot.press("pageup", "g")
         await until(pilot, lambda: reading.scroll_y == 0)
         await pilot.press("pagedown")
         await until(pilot, lambda: reading.scroll_y > 0)
+        await pilot.click("#checks", offset=(3, 1))
+        await until(pilot, lambda: reading.cursor_key not in ("oldest-waiting", "paused"))
+
+
+async def test_a_check_higher_than_the_panel_is_scrolled_through_line_by_line() -> None:
+    health = Health((Check("depth", Status.WARNING, "word " * 400), Check("workers", Status.OK, "4")))
+    app = make_app(judged(verdict=health))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        reading = app.screen.query_one("#checks", BlockList)
+        await until(pilot, lambda: reading.max_scroll_y > 2)
+        await pilot.press("j", "j", "k")
+        await until(pilot, lambda: reading.scroll_y == 1)
+        assert reading.cursor_key == "depth"
+
+
+async def test_a_check_is_silenced_for_a_time_up_to_a_level_and_for_a_reason() -> None:
+    executor = FakeExecutor()
+    app = make_app(judged(), executor)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: "Silence" in keys(app))
+        assert "Unsilence" not in keys(app)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, SilenceDialog))
+        assert "a job has waited 412 s" in screen_text(app)
+        await pilot.press("ctrl+u", *"40d", "enter", "enter", "enter")  # duration, level, reason
+        await until(pilot, lambda: "found '40d', allowed 30m, 2h or 1d" in screen_text(app))
+        await pilot.press("ctrl+u", *"30m", "enter", "enter", "enter")
+        await until(pilot, lambda: "Enter a reason." in screen_text(app))
+        await pilot.press(*"known", "enter")
+        await until(
+            pilot,
+            lambda: executor.commands == [SilenceCheck("oldest-waiting", 1_800_000, "critical", "known")],
+        )
+
+
+async def test_a_silence_is_shown_and_ended() -> None:
+    silence = Silence("disk", scenes.NOW_MS + 3_600_000, "critical", "ada@ops", "a large import")
+    snapshot = replace(scenes.BUSY, silences=(silence,))
+    (disk,) = (check for check in scenes.FULL_HEALTH.checks if check.name == "disk")
+    executor = FakeExecutor()
+    app = make_app(judged(snapshot=snapshot, verdict=Health((disk,))), executor)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: "UTC (1 h 0 min left): a large import" in " ".join(checks(app).split()))
+        assert "Unsilence" in keys(app)
+        await pilot.press("u")
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
+        await pilot.press(*"over", "enter")
+        await until(pilot, lambda: executor.commands == [EndSilence("disk", "over")])
+
+
+async def test_a_result_about_the_connection_cannot_be_silenced() -> None:
+    app = make_app(judged(verdict=unknown_health("no idea")))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: "no idea" in checks(app))
+        await pilot.press("s")
+        assert isinstance(app.screen, HealthScreen)
+        assert "Silence" not in keys(app)
 
 
 async def test_no_result_yet() -> None:
@@ -130,15 +213,78 @@ async def test_lost_data_is_acknowledged_after_a_question_and_only_while_it_alar
         await until(pilot, lambda: executor.commands == [AcknowledgeDataLoss()])
 
 
-async def test_a_read_only_screen_cannot_acknowledge() -> None:
+async def test_a_read_only_screen_neither_acknowledges_nor_silences() -> None:
     executor = FakeExecutor()
     app = make_app(judged(snapshot=scenes.LOST), executor, read_only=True)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
-        await pilot.press("a")
+        await pilot.press("a", "s", "u")
         assert isinstance(app.screen, HealthScreen)
         assert "Acknowledge" not in keys(app)
+        assert "Silence" not in keys(app)
         assert executor.commands == []
+
+
+def with_webhooks(failed: int, waiting: int) -> FakeSource:
+    def messages(count: int, error: str) -> WebhookList:
+        listed = tuple(
+            WebhookMessage(f"msg_{n}", 3, f"lesson-{n}", "p", "dead", "https://app.example/x?key=1", 0, error)
+            for n in range(min(count, LISTED))
+        )
+        return WebhookList(count, listed)
+
+    check = Check("webhooks", Status.WARNING, "webhooks failed", "some failed")
+    return FakeSource(
+        verdict=replace(scenes.FULL_HEALTH, checks=(*scenes.FULL_HEALTH.checks, check)),
+        failed_webhooks=messages(failed, "app.example responded with 410 Gone"),
+        waiting_webhooks=messages(waiting, ""),
+    )
+
+
+def lines(app: OperatorApp) -> str:
+    return shown(app.screen.query_one("#lines"))
+
+
+async def test_failed_webhooks_are_listed_and_resent_after_a_question() -> None:
+    executor = FakeExecutor()
+    app = make_app(with_webhooks(12, 1), executor)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: "Webhooks" in keys(app))
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await until(pilot, lambda: "1 to be sent" in lines(app))
+        assert "12 failed for good" in lines(app)
+        assert "lesson-9 dead, attempt 3, to https://app.example" in lines(app)
+        assert "410 Gone" in lines(app)
+        assert "and 2 more" in lines(app)
+        assert "key=1" not in lines(app)
+        app.screen.query_one("#confirm", Button).press()
+        await until(pilot, lambda: executor.commands == [ResendWebhooks(12)])
+
+
+@pytest.mark.parametrize(("failed", "read_only"), [(0, False), (2, True)])
+async def test_webhooks_are_only_listed_where_none_can_be_resent(failed: int, read_only: bool) -> None:
+    executor = FakeExecutor()
+    app = make_app(with_webhooks(failed, 3), executor, read_only=read_only)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, TracebackScreen))
+        await until(pilot, lambda: "3 to be sent" in lines(app))
+        assert f"{failed} failed for good" in lines(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HealthScreen))
+        assert executor.commands == []
+
+
+async def test_the_key_for_webhooks_exists_only_where_there_are_some() -> None:
+    app = make_app(judged())
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("w")
+        assert isinstance(app.screen, HealthScreen)
+        assert "Webhooks" not in keys(app)
 
 
 class SlowHealthSource(FakeSource):

@@ -19,9 +19,9 @@ from textual.widgets import Static
 from previewops.contract.payload import Payload
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.records import JobRecord
-from previewops.states import JobState
+from previewops.states import JobState, Priority
 from previewops.tui.app import OperatorApp
-from previewops.tui.commands.commands import Cancel, Requeue, RequeueWithPayload
+from previewops.tui.commands.commands import Cancel, Requeue, RequeueWithPayload, Reschedule
 from previewops.tui.screens.dialogs.edit import EditPayloadDialog
 from previewops.tui.screens.job.details import DetailPanels
 from previewops.tui.screens.job.preview import PreviewPanel
@@ -337,6 +337,30 @@ async def test_a_pending_job_is_cancelled_for_a_reason() -> None:
         await until(pilot, lambda: "Cancel job lesson-200" in screen_text(app))
         await pilot.press(*"twice", "enter")
         await until(pilot, lambda: executor.commands == [Cancel(("lesson-200",), "twice")])
+
+
+async def test_a_delayed_job_runs_now_and_gets_another_priority() -> None:
+    executor = FakeExecutor()
+    app = make_app(source_of(scenes.record("later-1", JobState.DELAYED)), executor)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app, "later-1", "R Run now")
+        await pilot.press("R")
+        await until(pilot, lambda: "Run later-1 now" in screen_text(app))
+        await pilot.press(*"due", "enter")
+        await until(pilot, lambda: executor.commands == [Reschedule(("later-1",), now=True, reason="due")])
+        await pilot.press("P")
+        await until(pilot, lambda: "Which priority for later-1?" in screen_text(app))
+        await pilot.press("h")
+        await until(pilot, lambda: executor.commands[1:] == [Reschedule(("later-1",), Priority.HIGH)])
+
+
+async def test_a_job_that_runs_or_has_ended_is_not_rescheduled() -> None:
+    app = make_app(source_of(scenes.record("runs", JobState.ACTIVE), scenes.DEAD_JOB))
+    async with app.run_test(size=SIZE) as pilot:
+        for job_id, text in (("runs", "runs"), ("lesson-500", "dead letter")):
+            await opened(pilot, app, job_id, text)
+            assert app.screen.check_action("run_now", ()) is False
+            assert app.screen.check_action("priority", ()) is False
 
 
 async def test_a_read_only_screen_shows_everything_and_changes_nothing(data_dir: Path) -> None:

@@ -10,11 +10,12 @@ from textual.pilot import Pilot
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.pages import ListPage
 from previewops.queue.records import JobRecord
-from previewops.states import JobState
+from previewops.states import JobState, Priority
 from previewops.tui.app import OperatorApp
-from previewops.tui.commands.commands import Cancel, Discard, Requeue
+from previewops.tui.commands.commands import Cancel, Discard, Requeue, Reschedule
 from previewops.tui.protocols import JobQuery
 from previewops.tui.screens.jobs.screen import SKIPPED_VIEWS, JobsScreen
+from previewops.tui.widgets.choice_list import ChoiceList
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from tests.tui import scenes
@@ -214,6 +215,25 @@ async def test_the_order_is_reversed() -> None:
         assert source.queries[-1].newest_first is False
 
 
+async def test_a_page_is_sorted_by_key_and_by_a_click_on_a_title() -> None:
+    app = make_app(FakeSource())
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        first = grid(app).keys
+        await pilot.press("O", "O", "O")
+        await until(pilot, lambda: "this page by job ▲" in labels(app)[1])
+        assert list(grid(app).keys) == sorted(first)
+        assert grid(app).cursor_index == 0
+        await pilot.press("I")
+        await until(pilot, lambda: list(grid(app).keys) == sorted(first, reverse=True))
+        at = grid(app).render_line(0).text.index("since")
+        await pilot.click("#jobs", offset=(at + 1, 0))
+        await until(pilot, lambda: "this page by since ▼" in labels(app)[1])
+        await pilot.press("o")
+        await until(pilot, lambda: "oldest first" in labels(app)[1])
+        assert app.screen.check_action("reverse_sort", ()) is False
+
+
 async def test_one_job_is_cancelled_for_a_reason() -> None:
     source, executor = FakeSource(), FakeExecutor()
     app = make_app(source, executor)
@@ -275,6 +295,69 @@ async def test_a_hundred_jobs_need_a_typed_word() -> None:
         await until(pilot, lambda: "type cancel jobs" in screen_text(app))
         await pilot.press(*"cancel jobs", "enter")
         await until(pilot, lambda: executor.commands == [Cancel((*keys, "lesson-500"), "")])
+
+
+def source_with_delayed_jobs() -> FakeSource:
+    """``later-0`` …, a waiting, a running and a completed job, none of which the snapshot shows as running."""
+    delayed = (scenes.record(f"later-{number}", JobState.DELAYED) for number in range(120))
+    others = {"next": JobState.WAITING, "runs": JobState.ACTIVE, "ended": JobState.COMPLETED}
+    return FakeSource(listed=(*(scenes.record(*other) for other in others.items()), *delayed))
+
+
+async def test_the_priority_of_a_waiting_job_is_changed() -> None:
+    executor = FakeExecutor()
+    app = make_app(source_with_delayed_jobs(), executor)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app, "jobs 1-123")
+        assert "P Priority" in screen_text(app)
+        assert "R Run now" not in screen_text(app)
+        await pilot.press("P")
+        await until(pilot, lambda: "Which priority for next?" in screen_text(app))
+        assert app.screen.query_one(ChoiceList).highlighted == 1, "its own priority, normal"
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, JobsScreen))
+        assert executor.commands == []
+        await pilot.press("P")
+        await until(pilot, lambda: "Which priority for next?" in screen_text(app))
+        await pilot.press("h")
+        await until(pilot, lambda: executor.commands == [Reschedule(("next",), Priority.HIGH)])
+        await pilot.press("j")
+        await until(pilot, lambda: grid(app).cursor_key == "runs")
+        await pilot.press("P", "R")
+        await settled(pilot, app)
+        assert isinstance(app.screen, JobsScreen), "it runs"
+
+
+async def test_a_delayed_job_runs_now_and_several_after_a_question() -> None:
+    executor = FakeExecutor()
+    source = source_with_delayed_jobs()
+    source.snapshot = scenes.PAUSED
+    app = make_app(source, executor)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app, "jobs 1-123")
+        await pilot.press("j", "j", "j")
+        await until(pilot, lambda: grid(app).cursor_key == "later-0")
+        await pilot.press("R")
+        await until(pilot, lambda: "Run later-0 now" in screen_text(app))
+        assert "The queue is paused" in screen_text(app)
+        await pilot.press(*"due", "enter")
+        await until(pilot, lambda: executor.commands == [Reschedule(("later-0",), now=True, reason="due")])
+        grid(app).mark(("next", "later-1", "later-2"))
+        await pilot.press("R")
+        await until(pilot, lambda: "2 delayed jobs join" in screen_text(app))
+        assert "Not affected: 1 more" in screen_text(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, JobsScreen))
+        assert len(executor.commands) == 1, "Cancel had the focus"
+        marked = tuple(f"later-{number}" for number in range(100))
+        grid(app).mark(marked)
+        await pilot.press("P")
+        await until(pilot, lambda: "Which priority for 100 jobs?" in screen_text(app))
+        await pilot.press("l")
+        await until(pilot, lambda: "100 jobs get priority low." in screen_text(app))
+        await pilot.press(*"change", "enter")
+        await until(pilot, lambda: executor.commands[1:] == [Reschedule(marked, Priority.LOW)])
+        await until(pilot, lambda: grid(app).marks == ())
 
 
 async def test_jobs_that_have_ended_are_not_cancelled() -> None:
@@ -456,13 +539,15 @@ async def test_a_read_only_screen_cancels_nothing() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         assert "Cancel" not in screen_text(app)
-        await pilot.press("x")
+        await pilot.press("x", "P", "R")
         await settled(pilot, app)  # a dialog would be open by now
         assert isinstance(app.screen, JobsScreen)
         app.start_command(Cancel(("lesson-10",), "by an internal call"))
         await settled(pilot, app)
         assert executor.commands == []
-        assert "cancel" not in {key_action.action for key_action in app.screen.available_actions()}
+        assert {"cancel", "priority", "run_now"}.isdisjoint(
+            key_action.action for key_action in app.screen.all_actions()
+        )
 
 
 async def test_eighty_columns_show_what_matters() -> None:

@@ -16,13 +16,13 @@ from previewops.queue.filter_query import parse_filter
 from previewops.queue.queue import Queue
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
-from previewops.states import JobState
+from previewops.states import JobState, Priority
 from previewops.tui.app import OperatorApp, Options
-from previewops.tui.commands.commands import Cancel
+from previewops.tui.commands.commands import Cancel, EndSilence, Reschedule, SilenceCheck
 from previewops.tui.data.live.connection import QueueConnection
 from previewops.tui.data.live.executor import LiveExecutor
 from previewops.tui.data.live.source import LiveSource
-from previewops.tui.protocols import JobQuery
+from previewops.tui.protocols import JobQuery, SnapshotQuery
 from previewops.tui.screens.jobs.fetch_page import fetch_page
 from previewops.tui.viewmodel.jobs.list_state import JobListState
 from tests.queue_support import payload
@@ -97,6 +97,46 @@ async def test_jobs_are_cancelled_and_those_that_have_ended_skipped(link: QueueC
     assert record.state is JobState.CANCELLED
     page = await source.jobs(JobQuery(JobState.CANCELLED))
     assert {record.job_id for record in page.rows} == {"job-1", "job-2"}
+
+
+async def test_priorities_change_and_delayed_jobs_run_now_as_actions_of_the_operator(
+    link: QueueConnection,
+) -> None:
+    executor, source = LiveExecutor(link), LiveSource(link)
+    outcome = await executor.execute(Reschedule(("job-1",), Priority.HIGH), nobody)
+    assert outcome.message == "job-1 has priority high."
+    assert (await source.job("job-1")).priority is Priority.HIGH
+    both = Reschedule(("job-1", "nobody"), Priority.LOW, reason="later")
+    outcome = await executor.execute(both, nobody)
+    assert (outcome.message, outcome.complete) == ("changed 1, skipped 1", False)
+    async with link.redis() as redis:
+        await redis.zadd(Queue(redis, link.settings).keys.schedule, {"job-delayed": 4_000_000_000_000})
+    outcome = await executor.execute(Reschedule(("job-delayed",), now=True, reason="due"), nobody)
+    assert outcome.message == "job-delayed waits now."
+    outcome = await executor.execute(Reschedule(("job-2",), now=True), nobody)
+    assert outcome.message == "job-2 was waiting already."
+    events = (await source.actions(None, 10)).events
+    assert [(event.kind, event.fields["job"]) for event in events] == [
+        ("rescheduled", "job-2"),
+        ("rescheduled", "job-delayed"),
+        ("rescheduled", "job-1"),
+        ("rescheduled", "job-1"),
+    ]
+
+
+async def test_a_check_is_silenced_and_heard_again_as_actions_of_the_operator(link: QueueConnection) -> None:
+    executor, source = LiveExecutor(link), LiveSource(link)
+    outcome = await executor.execute(SilenceCheck("depth", 3_600_000, "warning", "import"), nobody)
+    assert outcome.message.startswith("depth is silenced up to warning until 2")
+    (silence,) = (await source.collect(SnapshotQuery())).silences
+    assert (silence.check, silence.who, silence.reason) == ("depth", "ada@ops", "import")
+    assert (await executor.execute(EndSilence("depth", "over"), nobody)).message == "depth counts again."
+    assert (await executor.execute(EndSilence("depth"), nobody)).message == "depth was not silenced."
+    events = (await source.actions(None, 10)).events
+    assert [(event.kind, event.fields["why"]) for event in events] == [
+        ("unsilenced", "over"),
+        ("silenced", "import"),
+    ]
 
 
 async def test_first_calls_at_once_share_a_client(link: QueueConnection) -> None:

@@ -26,6 +26,7 @@ from previewops.health import (
     unreachable_health,
 )
 from previewops.queue.tolerant_values import UnreadableKeys
+from previewops.queue.webhook_messages import WebhookBacklog
 from previewops.server_versions import ServerVersion
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
 from previewops.snapshot.model import StoreReport, ThemesReport, WorkerState
@@ -79,9 +80,11 @@ WELL = HealthInputs(
     store=StoreVerdict("s3://bucket"),
     store_id="a" * 32,
     redis_version=ServerVersion("Redis", (8, 8, 2)),
+    webhooks=WebhookBacklog(0, 2, 899_999),
 )
 UNKNOWN = {"recent": None, "run_ages_ms": None, "disk_free_bytes": None, "disk_bytes": None, "redis_ms": None,
     "queue_max": None, "workers": (), "clock_ahead_ms": None, "redis_version": None, "store": None,
+    "webhooks": None,
 }  # fmt: skip
 
 
@@ -129,6 +132,7 @@ TROUBLED = replace(
     queue_max=4,
     store=StoreVerdict("s3://bucket", "connection refused"),
     redis_version=ServerVersion("Redis", (6, 2, 14)),
+    webhooks=WebhookBacklog(1, 1, 900_000),
 )
 
 
@@ -193,6 +197,10 @@ def test_healthy_queue() -> None:
         ({"redis_ms": 49.9}, Status.OK, "redis"),
         ({"redis_ms": 50.0}, Status.WARNING, "redis"),
         ({"redis_ms": 500.0}, Status.CRITICAL, "redis"),
+        ({"webhooks": WebhookBacklog(1, 0, 0)}, Status.WARNING, "webhooks"),
+        ({"webhooks": WebhookBacklog(10_000, 0, 0)}, Status.CRITICAL, "webhooks"),
+        ({"webhooks": WebhookBacklog(0, 1, 900_000)}, Status.WARNING, "webhooks"),
+        ({"webhooks": WebhookBacklog(0, 1, 86_400_000)}, Status.CRITICAL, "webhooks"),
         ({"queue_max": 6}, Status.OK, "depth"),
         ({"queue_max": 5}, Status.WARNING, "depth"),
         ({"queue_max": 4}, Status.CRITICAL, "depth"),
@@ -237,7 +245,7 @@ def test_checks_without_inputs_are_skipped() -> None:
     assert health.status is Status.OK
     unlearnt = {
         "eviction", "persistence", "failure-rate", "dead-growth", "stuck-jobs", "disk",
-        "depth", "confinement", "clocks", "shared-store", "host-stores", "themes",
+        "depth", "webhooks", "confinement", "clocks", "shared-store", "host-stores", "themes",
     }  # fmt: skip
     assert unlearnt.isdisjoint(check.name for check in health.checks)
 
@@ -246,6 +254,21 @@ def test_all_checks_are_listed_in_their_order() -> None:
     # The check of BullMQ exists only where there is such a queue.
     always = tuple(name for name in CHECKS if name != "bullmq")
     assert tuple(check.name for check in evaluate(WELL, Thresholds()).checks) == always
+
+
+def test_webhooks_that_failed_and_wait_are_counted() -> None:
+    def check(*backlog: int) -> Check | None:
+        health = evaluate(replace(WELL, webhooks=WebhookBacklog(*backlog)), Thresholds())
+        return next((check for check in health.checks if check.name == "webhooks"), None)
+
+    assert check(0, 0, 0) is None
+    failed, late = check(3, 1, 2_000), check(0, 40, 7_200_000)
+    assert failed is not None
+    assert failed.message == "3 webhooks failed for good; 1 webhook to be sent, the oldest for 2.0 s"
+    assert (failed.figure, "webhooks resend" in failed.advice) == ("3 failed", True)
+    assert late is not None
+    assert late.message == "40 webhooks to be sent, the oldest for 2 h 0 min"
+    assert (late.figure, "--waiting" in late.advice) == ("40 waiting", True)
 
 
 def test_fewer_workers_than_required() -> None:

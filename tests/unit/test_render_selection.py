@@ -11,6 +11,7 @@ from previewops.worker.cache.keys import bundle_key
 from previewops.worker.render.alt_texts import card_title, describe_card, shorten
 from previewops.worker.render.encoder_memory import reserve_encoders
 from previewops.worker.render.layout.geometry import Size
+from previewops.worker.render.layout.sheet import format_sheet_facts
 from previewops.worker.render.limits import MIB, RenderLimits
 from previewops.worker.render.storyboard import Storyboard, read_storyboard
 from previewops.worker.render.widths import format_srcset, plan_copies
@@ -49,6 +50,17 @@ def test_a_range_starts_where_its_first_step_starts() -> None:
     chosen = board(stepsRange={"from": 2, "to": 3})
     assert (chosen.duration_ms, chosen.shown_ms, chosen.shown_from_ms) == (8_000, 4_000, 4_000)
     assert list(chosen.intervals()) == [(2, 0, 2_000), (3, 2_000, 4_000)]
+
+
+@pytest.mark.parametrize(
+    ("options", "facts"),
+    [
+        ({}, "3 steps  ·  8 s  ·  320×180"),
+        ({"stepsRange": {"from": 2, "to": 3}}, "2 steps  ·  4 s  ·  320×180"),
+    ],
+)
+def test_a_sheet_names_the_steps_that_it_shows(options: dict[str, Any], facts: str) -> None:
+    assert format_sheet_facts(board(**options)).translate({0x2066: None, 0x2069: None}) == facts
 
 
 def test_each_selection_has_a_cache_key_of_its_own() -> None:

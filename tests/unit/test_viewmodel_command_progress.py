@@ -10,18 +10,23 @@ import pytest
 from previewops.contract import validate
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.snapshot.fleet import WorkerCountRange
+from previewops.states import Priority
 from previewops.tui.commands.commands import (
     AcknowledgeDataLoss,
     Cancel,
     Discard,
+    EndSilence,
     Export,
     FleetActionCommand,
     OperatorCommand,
     Pause,
     Requeue,
     RequeueWithPayload,
+    Reschedule,
+    ResendWebhooks,
     Resume,
     Scale,
+    SilenceCheck,
 )
 from previewops.tui.viewmodel.command_progress import describe_command
 
@@ -40,6 +45,8 @@ SAID: list[tuple[OperatorCommand, str]] = [
     (Resume(), "resuming the queue"),
     (Cancel(("a\x1b[2J",)), "cancelling a"),
     (Cancel(("a", "b")), "cancelling 2 jobs"),
+    (Reschedule(("a\x1b[2J",), now=True), "rescheduling a"),
+    (Reschedule(("a", "b"), Priority.HIGH), "rescheduling 2 jobs"),
     (Requeue(DeadLetterFilter(), 1), "requeueing 1 dead letter"),
     (Discard(DeadLetterFilter(), 1_200), "discarding 1,200 dead letters"),
     (RequeueWithPayload("a", PAYLOAD, "digest"), "requeueing a with another payload"),
@@ -49,6 +56,9 @@ SAID: list[tuple[OperatorCommand, str]] = [
     (FleetActionCommand("restart", "host7"), "restarting host7"),
     (FleetActionCommand("reset", "host7"), "resetting host7"),
     (AcknowledgeDataLoss(), "acknowledging the data loss"),
+    (SilenceCheck("depth", 1_000, "warning", "import"), "silencing depth"),
+    (EndSilence("depth"), "ending the silence of depth"),
+    (ResendWebhooks(3), "resending 3 webhooks"),
 ]
 
 

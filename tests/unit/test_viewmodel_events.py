@@ -144,6 +144,47 @@ def test_an_event_in_full_has_every_field_and_wraps_long_ones() -> None:
     assert max(map(len, lines)) <= 40
 
 
+def test_fields_are_written_in_words_with_units_and_unknown_ones_as_they_are() -> None:
+    fields = {
+        "who": "ada",
+        "delayMs": "30000",
+        "untilMs": f"{NOW_MS}",
+        "dueMs": f"{NOW_MS}",
+        "olderThanMs": "7200000",
+        "done": "1200",
+        "now": "1",
+        "digestBefore": "0f3a",
+        "stray": "5",
+    }
+    lines = [plain_text(line) for line in shape.format_detail_lines(event("requeued", **fields), 60)]
+    assert lines[1:-1] == [
+        "operator    ada",
+        "delay       30 s",
+        "until       2026-11-24 06:03 UTC",
+        "due         2026-11-24 06:03:07 UTC",
+        "older than  2 h 0 min",
+        "jobs done   1,200",
+        "run now     yes",
+        "old payload 0f3a",
+        "stray       5",
+    ]
+
+
+def test_a_damaged_number_keeps_its_field_name() -> None:
+    lines = [plain_text(line) for line in shape.format_detail_lines(event("retry", delayMs="soon"), 60)]
+    assert "delayMs     soon" in lines
+
+
+def test_silences_and_reschedules_are_told_in_words() -> None:
+    silenced = event("silenced", check="depth", untilMs=f"{NOW_MS}", level="warning", who="ada", why="import")
+    assert event_subject(silenced) == "depth"
+    description = plain_text(event_description(silenced)).split()
+    assert " ".join(description) == "until 2026-11-24 06:03 UTC, up to warning by ada: import"
+    for now, words in (("0", "with priority high by ada"), ("1", "with priority high, run now by ada")):
+        moved = event("rescheduled", job="a", priority="high", now=now, who="ada")
+        assert " ".join(plain_text(event_description(moved)).split()) == words
+
+
 def test_untrusted_text_has_no_control_sequences() -> None:
     evil = event("\x1b[2J", job="\x9b2J", worker="\r", message="\x07", who="\u202e", **{"\x1b": "\x00"})
     text = "".join(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from previewops.health import Check, Health, PerfdataValue, Status
+from previewops.snapshot.silences import Silence
 from previewops.tui.state.queue_view import ConnectionLoss, QueueView
-from previewops.tui.viewmodel.health import checks
+from previewops.tui.viewmodel.health import checks, silences
 from previewops.tui.viewmodel.spans import plain_text, width_of
-from tests.tui.scenes import FULL_HEALTH, WELL
+from tests.tui.scenes import FULL_HEALTH, NOW_MS, WELL
+
+HOUR_MS = 3_600_000
 
 
 def verdict(picture: QueueView, columns: int = 100) -> list[str]:
@@ -16,7 +19,7 @@ def verdict(picture: QueueView, columns: int = 100) -> list[str]:
 
 
 def rows(health: Health | None, columns: int = 120) -> list[str]:
-    lines = checks.format_check_lines(health, columns)
+    lines = [line for _, block in checks.format_check_blocks(health, NOW_MS, columns) for line in block]
     assert all(width_of(line) <= columns for line in lines)
     return [plain_text(line) for line in lines]
 
@@ -96,3 +99,64 @@ def test_untrusted_text_has_no_control_sequences() -> None:
     assert "".join(
         [*rows(evil), *(plain_text(line) for line in checks.format_figure_lines(evil.figures, 40))]
     ).isprintable()
+
+
+def silenced(name: str, level: str) -> Health:
+    """``FULL_HEALTH`` with one check silenced for almost two hours."""
+    silence = Silence(name, NOW_MS + 2 * HOUR_MS - 90_000, level, "ada\x1b[2J@ops", "a large import")
+    return Health(
+        tuple(
+            replace(check, silence=silence) if check.name == name else check for check in FULL_HEALTH.checks
+        )
+    )
+
+
+def test_a_silenced_check_names_operator_end_and_reason_behind_those_that_count() -> None:
+    health = silenced("oldest-waiting", "critical")
+    lines = rows(health)
+    at = next(place for place, line in enumerate(lines) if "oldest-waiting" in line)
+    assert "supervisors" in "".join(lines[:at])
+    assert lines[at + 1].strip().startswith("‖ silenced up to critical by ada")
+    assert "\x1b" not in lines[at + 1]
+    shown = " ".join(line.strip() for line in lines[at + 1 : at + 4])
+    assert "UTC (1 h 58 min left): a large import" in shown
+    assert "→ add workers or slots" in shown
+    assert verdict(QueueView(health=health)) == [
+        "? UNKNOWN: the queue's health is unknown  1 unknown, 2 warnings, 9 OK, 1 silenced"
+    ]
+
+
+def test_a_silence_that_does_not_reach_the_status_says_so_and_the_check_stays_in_front() -> None:
+    lines = rows(silenced("oldest-waiting", "warning"))
+    assert "oldest-waiting" in lines[0]
+    assert "silenced only up to warning" in lines[1]
+
+
+def test_the_duration_of_a_silence_is_read_as_on_the_command_line() -> None:
+    assert [silences.duration_ms(text) for text in ("30m", " 2h", "1d", "30d")] == [
+        HOUR_MS // 2,
+        2 * HOUR_MS,
+        24 * HOUR_MS,
+        720 * HOUR_MS,
+    ]
+    for text in ("", "2", "31d", "0s", "2 h", "soon"):
+        assert silences.duration_ms(text) is None, text
+        assert "allowed 30m, 2h or 1d, at most 30d" in silences.duration_problem(text)
+    assert silences.duration_problem("2h") == ""
+
+
+def test_the_proposed_level_is_the_lowest_that_silences_now() -> None:
+    levels = {check.status: silences.initial_level(check) for check in FULL_HEALTH.checks}
+    assert levels == {
+        Status.OK: "warning",
+        Status.WARNING: "warning",
+        Status.UNKNOWN: "critical",
+        Status.CRITICAL: "critical",
+    }
+    again = {
+        check.name: silences.initial_level(check)
+        for health in (silenced("oldest-waiting", "warning"), silenced("dead-letters", "critical"))
+        for check in health.checks
+        if check.silence is not None
+    }
+    assert again == {"oldest-waiting": "critical", "dead-letters": "critical"}

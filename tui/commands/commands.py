@@ -39,6 +39,16 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Reschedule:
+    """Give waiting or delayed jobs another priority, or with ``now`` let delayed ones run now."""
+
+    job_ids: tuple[str, ...]
+    priority: Priority | None = None
+    now: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Requeue:
     """Requeue dead letters, with another priority if one is given.
 
@@ -115,10 +125,36 @@ class AcknowledgeDataLoss:
     """End the alarm about lost data."""
 
 
+@dataclass(frozen=True, slots=True)
+class SilenceCheck:
+    """Silence a health check for ``for_ms``, up to the status ``level``."""
+
+    check: str
+    for_ms: int
+    level: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndSilence:
+    """End the silence of a health check."""
+
+    check: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResendWebhooks:
+    """Send the webhooks that failed again, the oldest first, up to ``count``."""
+
+    count: int
+
+
 OperatorCommand: TypeAlias = (
     Pause
     | Resume
     | Cancel
+    | Reschedule
     | Requeue
     | Discard
     | RequeueWithPayload
@@ -126,6 +162,9 @@ OperatorCommand: TypeAlias = (
     | Scale
     | FleetActionCommand
     | AcknowledgeDataLoss
+    | SilenceCheck
+    | EndSilence
+    | ResendWebhooks
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from previewops.tui.viewmodel.spans import Line, Span, clip_middle, pad
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clip_middle, pad
 
 GAP = 2
 """Blank columns between two columns of a table."""
@@ -17,7 +17,7 @@ class TableColumn:
 
     ``width`` is the minimum. Columns share spare width in proportion to ``grow``. When the width is too small,
     columns are dropped, the highest ``drop`` first, those with 0 never. Text that is too long is cut at its end, or
-    with ``middle`` in its middle.
+    with ``middle`` in its middle. A click on the title runs ``action``.
     """
 
     title: str
@@ -26,6 +26,12 @@ class TableColumn:
     grow: int = 0
     drop: int = 0
     middle: bool = False
+    action: str = ""
+    tone: Tone = Tone.DIM
+
+    @property
+    def header(self) -> Line:
+        return (Span(self.title, self.tone, self.action),)
 
 
 def fit_widths(columns: Sequence[TableColumn], available: int) -> tuple[int, ...]:

@@ -11,22 +11,19 @@ _FLEET_PROGRESS = {"drain": "draining", "restart": "restarting", "reset": "reset
 def describe_command(command: commands.OperatorCommand) -> str:
     """The description of a running command: "pausing the queue"."""
     match command:
+        case (
+            commands.Cancel()
+            | commands.Reschedule()
+            | commands.Requeue()
+            | commands.Discard()
+            | commands.RequeueWithPayload()
+            | commands.Export()
+        ):
+            return _describe_job_command(command)
         case commands.Pause():
             description = "pausing the queue"
         case commands.Resume():
             description = "resuming the queue"
-        case commands.Cancel(job_ids=(job_id,)):
-            description = f"cancelling {clean(job_id)}"
-        case commands.Cancel():
-            description = f"cancelling {pluralize(len(command.job_ids), 'job')}"
-        case commands.Requeue():
-            description = f"requeueing {pluralize(command.count, 'dead letter')}"
-        case commands.Discard():
-            description = f"discarding {pluralize(command.count, 'dead letter')}"
-        case commands.RequeueWithPayload():
-            description = f"requeueing {clean(command.job_id)} with another payload"
-        case commands.Export():
-            description = f"exporting {pluralize(command.count, 'dead letter')}"
         case commands.Scale():
             description = f"scaling {clean(command.supervisor_id)}"
         case commands.FleetActionCommand():
@@ -35,4 +32,38 @@ def describe_command(command: commands.OperatorCommand) -> str:
             )
         case commands.AcknowledgeDataLoss():
             description = "acknowledging the data loss"
+        case commands.SilenceCheck():
+            description = f"silencing {clean(command.check)}"
+        case commands.EndSilence():
+            description = f"ending the silence of {clean(command.check)}"
+        case commands.ResendWebhooks():
+            description = f"resending {pluralize(command.count, 'webhook')}"
+    return description
+
+
+def _describe_job_command(
+    command: commands.Cancel
+    | commands.Reschedule
+    | commands.Requeue
+    | commands.Discard
+    | commands.RequeueWithPayload
+    | commands.Export,
+) -> str:
+    match command:
+        case commands.Cancel(job_ids=(job_id,)):
+            description = f"cancelling {clean(job_id)}"
+        case commands.Cancel():
+            description = f"cancelling {pluralize(len(command.job_ids), 'job')}"
+        case commands.Reschedule(job_ids=(job_id,)):
+            description = f"rescheduling {clean(job_id)}"
+        case commands.Reschedule():
+            description = f"rescheduling {pluralize(len(command.job_ids), 'job')}"
+        case commands.Requeue():
+            description = f"requeueing {pluralize(command.count, 'dead letter')}"
+        case commands.Discard():
+            description = f"discarding {pluralize(command.count, 'dead letter')}"
+        case commands.RequeueWithPayload():
+            description = f"requeueing {clean(command.job_id)} with another payload"
+        case commands.Export():
+            description = f"exporting {pluralize(command.count, 'dead letter')}"
     return description

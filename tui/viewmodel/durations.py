@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from previewops.clock import iso_from_ms
 from previewops.formatting import format_age
 
 _COARSE = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"))
@@ -46,3 +47,9 @@ def short_duration(ms: int) -> str:
 def elapsed(then_ms: int, now_ms: int) -> str:
     """An elapsed time, coarse so that it rarely changes: "40 s", "3 min", "2 h"."""
     return "0 s" if now_ms - then_ms < 1_000 else format_age(then_ms, now_ms).removesuffix(" ago")
+
+
+def format_minute(at_ms: int) -> str:
+    """A time, to the minute: "2026-11-28 14:05 UTC"."""
+    text = iso_from_ms(at_ms)
+    return f"{text[:10]} {text[11:16]} UTC"

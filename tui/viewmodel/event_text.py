@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from previewops.clock import iso_from_ms
 from previewops.formatting import clean, format_duration, pluralize
 from previewops.snapshot.model import QueueEvent
+from previewops.tui.viewmodel.events.fields import describe_field
 from previewops.tui.viewmodel.safe_numbers import parse_count
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
@@ -30,7 +31,7 @@ _TONES: Mapping[str, Tone] = {
     "command": Tone.INFO,
 }
 
-_SHOWN_BY_ITSELF = ("job", "worker", "message", "who", "why", "class", "cause", "code")
+_SHOWN_BY_ITSELF = ("job", "worker", "check", "message", "who", "why", "class", "cause", "code")
 _SHOWN_OF_COMMANDS = (*_SHOWN_BY_ITSELF, "act", "target", "host", "outcome")
 
 
@@ -47,8 +48,16 @@ _PHRASES: Mapping[str, str] = {
     "key": "key {}",
     "field": "field {}",
     "outcome": "{}",
+    "level": "up to {}",
+    "now": "run now",
+    "untilMs": "until {}",
+    "olderThanMs": "older than {}",
+    "digestBefore": "old payload {}",
+    "digestAfter": "new payload {}",
 }
 """Fields of events in words."""
+
+_NOT_WORTH_SAYING = frozenset({("skipped", "0"), ("now", "0")})
 
 _COUNTED: Mapping[str, str] = {"done": "job", "jobs": "running job"}
 """Fields that count something."""
@@ -76,9 +85,9 @@ def format_event(event: QueueEvent) -> Line:
 
 
 def event_subject(event: QueueEvent) -> str:
-    """The job, worker or host of an event, "" for the queue itself."""
+    """The job, worker, host or health check of an event, "" for the queue itself."""
     fields = event.fields
-    names = ("target", "host") if event.kind == "command" else ("job", "worker")
+    names = ("target", "host") if event.kind == "command" else ("job", "worker", "check")
     return next((fields[name] for name in names if fields.get(name)), "")
 
 
@@ -100,7 +109,7 @@ def event_description(event: QueueEvent) -> Line:
     extra = [
         _extra(name, value)
         for name, value in fields.items()
-        if value and name not in shown and (name, value) != ("skipped", "0")
+        if value and name not in shown and (name, value) not in _NOT_WORTH_SAYING
     ]
     if fields.get("worker") and fields["worker"] != about:
         extra.insert(0, f"on {fields['worker']}")
@@ -124,4 +133,4 @@ def _extra(name: str, value: str) -> str:
     if number is not None:
         return pluralize(number, _COUNTED[name])
     words = _PHRASES.get(name)
-    return f"{name} {value}" if words is None else words.format(value)
+    return f"{name} {value}" if words is None else words.format(describe_field(name, value)[1])

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.geometry import Size
@@ -17,7 +15,7 @@ from textual.strip import Strip
 from previewops.tui.terminal.palette import get_palette
 from previewops.tui.viewmodel.columns import TableColumn, fit_widths, lay_out_row
 from previewops.tui.viewmodel.spans import Line, Span, Tone, centre
-from previewops.tui.widgets.line_rendering import SCROLLBAR, ScrollingLines, strip_of
+from previewops.tui.widgets.line_rendering import SCROLLBAR, ScrollingLines, highlight, strip_of
 
 _MARK = 2
 _WHEEL_ROWS = 3
@@ -236,35 +234,19 @@ class Grid(ScrollingLines):
         base_style = self.rich_style
         room = columns - (_MARK if self._marking else 0)
         widths = self._widths = fit_widths(self._columns, room)
-        titles = tuple((Span(column.title, Tone.DIM),) for column in self._columns)
+        titles = tuple(column.header for column in self._columns)
         strips = [strip_of(self._laid_out(titles, widths, Span("  ")), columns, palette)]
         top = self.scroll_offset.y
         for place in range(top, min(top + height - 1, len(self._rows))):
             row = self._rows[place]
             mark = Span("● " if row.key in self._marks else "  ", Tone.INFO)
             strip = strip_of(self._laid_out(row.cells, widths, mark), columns, palette)
-            strips.append(self._lit(strip) if place == self.cursor_index else strip)
+            strips.append(highlight(strip, self) if place == self.cursor_index else strip)
         if not self._rows:
             strips += [strip_of(line, columns, palette) for line in centre(self._empty, columns, height - 1)]
         strips += [Strip.blank(columns)] * (height - len(strips))
         return [strip.apply_style(base_style) for strip in strips[:height]]
 
-    def _lit(self, strip: Strip) -> Strip:
-        variables = self.app.theme_variables
-        if self.app.native_ansi_color or self.app.no_color:
-            return _reversed(strip) if self.has_focus else strip.apply_style(Style(bold=True))
-        base_style = variables["block-cursor-background" if self.has_focus else "panel"]
-        return strip.apply_style(Style(bgcolor=base_style))
-
     def _laid_out(self, cells: Sequence[Line], widths: Sequence[int], mark: Span) -> Line:
         line = lay_out_row(cells, self._columns, widths)
         return (mark, *line) if self._marking else line
-
-
-def _reversed(strip: Strip) -> Strip:
-    """The strip in one reversed run: with the colours of its parts it would look like a patchwork."""
-    segments = []
-    for text, style, _ in strip:
-        click = Style.from_meta(style.meta) if style is not None and style.meta else Style()
-        segments.append(Segment(text, Style(reverse=True, bold=True) + click))
-    return Strip(segments, strip.cell_length)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.segment import Segment
+from rich.style import Style
 from textual.geometry import Offset, Region
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -75,6 +76,24 @@ def strip_of(line: Line, columns: int, palette: Palette) -> Strip:
     """The line in exactly ``columns`` columns."""
     fitted = merge_spans(pad(line, columns))
     return Strip([Segment(palette.text(span), palette.style(span)) for span in fitted], columns)
+
+
+def highlight(strip: Strip, widget: Widget) -> Strip:
+    """The strip as part of the row at the cursor; less prominent while the widget does not have the focus."""
+    app = widget.app
+    if app.native_ansi_color or app.no_color:
+        return _reversed(strip) if widget.has_focus else strip.apply_style(Style(bold=True))
+    background = app.theme_variables["block-cursor-background" if widget.has_focus else "panel"]
+    return strip.apply_style(Style(bgcolor=background))
+
+
+def _reversed(strip: Strip) -> Strip:
+    """The strip in one reversed run: with the colours of its parts it would look like a patchwork."""
+    segments = []
+    for text, style, _ in strip:
+        click = Style.from_meta(style.meta) if style is not None and style.meta else Style()
+        segments.append(Segment(text, Style(reverse=True, bold=True) + click))
+    return Strip(segments, strip.cell_length)
 
 
 def changed_regions(old: Sequence[Strip], new: Sequence[Strip]) -> Iterable[Region]:

@@ -59,7 +59,12 @@ class ScrollText(ScrollingLines):
         top = self.scroll_offset.y
         seen = [*self._lines[top : top + height]]
         seen += [()] * (height - len(seen))
-        return [strip_of(line, columns, palette).apply_style(base_style) for line in seen]
+        strips = (strip_of(line, columns, palette) for line in seen)
+        return [self.decorate(strip, top + y).apply_style(base_style) for y, strip in enumerate(strips)]
+
+    def decorate(self, strip: Strip, _number: int) -> Strip:
+        """The strip of one line, by its number in the text, before the background is applied."""
+        return strip
 
 
 def _nothing(_columns: int) -> Sequence[Line]:

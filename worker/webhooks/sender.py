@@ -1,9 +1,11 @@
-"""The loop of a worker that sends messages about the end of jobs. Never in the way of renders: few at a time."""
+"""The loop of a worker that sends messages about the end of jobs. Many wait for receivers, few at one of them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
+from contextlib import suppress
 from typing import Any, Protocol
 
 import structlog
@@ -14,7 +16,8 @@ from previewops.disclosure import for_rest
 from previewops.errors import JobNotFound, RecordUnreadable
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
-from previewops.queue.webhooks import WebhookMessage, Webhooks
+from previewops.queue.webhook_messages import WebhookMessage
+from previewops.queue.webhooks import Webhooks
 from previewops.tasks import cancel_and_wait
 from previewops.worker.engine.redis_retry import REDIS_BACKOFF_S, FailureLog, is_survivable, is_temporary
 from previewops.worker.webhooks.delivery import DeliveryFailed, DeliveryRejected
@@ -24,7 +27,12 @@ log = structlog.get_logger()
 POLL_S = 1.0
 """Interval in seconds of looking for messages that are due."""
 
-MAX_CONCURRENT = 8
+MIN_POLL_S = 0.05
+"""Interval in seconds of looking for them while attempts end."""
+
+MAX_CONCURRENT = 32
+"""Attempts under way in one worker. One receiver gets at most half of them, two get a third each, and so on."""
+
 RETRY_MS = Backoff(5_000, 2 * 3_600_000)
 """Delays in ms of the next attempt."""
 
@@ -58,7 +66,10 @@ class WebhookSender:
         self._rng = rng
         self._all_jobs = all_jobs
         self._poll_s = poll_s
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: dict[asyncio.Task[None], str] = {}
+        """Attempts under way and their receivers."""
+        self._ended = asyncio.Event()
+        """Set by the end of an attempt."""
 
     async def run(self) -> None:
         """Sends messages until it is cancelled. A cancelled attempt is repeated by another worker.
@@ -80,21 +91,37 @@ class WebhookSender:
                     failures += 1
                     if not is_temporary(error):
                         failed_calls.add(error)
-                await asyncio.sleep(
-                    max(self._poll_s, REDIS_BACKOFF_S.delay(failures, self._rng))
-                    if failures
-                    else self._poll_s
-                )
+                await self._pause(failures)
         finally:
             await cancel_and_wait(self._sending)
 
+    async def _pause(self, failures: int) -> None:
+        """Waits for the next look: soon after an attempt has ended, since more may be due than there were slots."""
+        if failures:
+            await asyncio.sleep(max(self._poll_s, REDIS_BACKOFF_S.delay(failures, self._rng)))
+            return
+        await asyncio.sleep(min(self._poll_s, MIN_POLL_S))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), self._poll_s)
+
     async def _start_due(self) -> None:
+        self._ended.clear()
         free = MAX_CONCURRENT - len(self._sending)
-        # A claim without room still announces that there is a receiver.
-        for message in await self._webhooks.claim(free, all_jobs=self._all_jobs):
+        # A claim without a free slot still announces that there is a receiver.
+        messages = await self._webhooks.claim(
+            free,
+            all_jobs=self._all_jobs,
+            under_way=Counter(self._sending.values()),
+            place=self._rng.uniform(0, 1),
+        )
+        for message in messages:
             task = asyncio.create_task(self._send_safely(message), name=f"webhook {message.id}")
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            self._sending[task] = message.receiver
+            task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        del self._sending[task]
+        self._ended.set()
 
     async def _send_safely(self, message: WebhookMessage) -> None:
         try:

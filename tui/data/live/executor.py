@@ -6,22 +6,28 @@ from typing import TYPE_CHECKING, Any
 
 from previewops.errors import PreviewopsError
 from previewops.formatting import pluralize
+from previewops.states import JobState
 from previewops.tui.commands.commands import (
     AcknowledgeDataLoss,
     Cancel,
     CommandOutcome,
     CommandProgress,
     Discard,
+    EndSilence,
     Export,
     FleetActionCommand,
     OperatorCommand,
     Pause,
     Requeue,
     RequeueWithPayload,
+    Reschedule,
+    ResendWebhooks,
     Resume,
     Scale,
+    SilenceCheck,
 )
 from previewops.tui.data.live.connection import QueueConnection
+from previewops.tui.viewmodel.durations import format_minute
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -41,10 +47,17 @@ class LiveExecutor:
     async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
         async with self._connection.redis() as redis:
             match command:
-                case Pause() | Resume() | AcknowledgeDataLoss():
+                case (
+                    Pause()
+                    | Resume()
+                    | AcknowledgeDataLoss()
+                    | SilenceCheck()
+                    | EndSilence()
+                    | ResendWebhooks()
+                ):
                     return await self._change_queue(command, redis)
-                case Cancel():
-                    return await self._cancel(command, redis, progress)
+                case Cancel() | Reschedule():
+                    return await self._change_jobs(command, self._queue(redis), progress)
                 case Requeue() | Discard():
                     return await self._requeue_or_discard(command, redis, progress)
                 case RequeueWithPayload():
@@ -55,34 +68,72 @@ class LiveExecutor:
                     return await self._send_to_supervisor(command, redis)
 
     async def _change_queue(
-        self, command: Pause | Resume | AcknowledgeDataLoss, redis: Redis
+        self,
+        command: Pause | Resume | AcknowledgeDataLoss | SilenceCheck | EndSilence | ResendWebhooks,
+        redis: Redis,
     ) -> CommandOutcome:
         queue = self._queue(redis)
-        if isinstance(command, AcknowledgeDataLoss):
-            ended = await queue.acknowledge_data_loss(who=self._who)
-            return CommandOutcome("The alarm is acknowledged." if ended else "There was no alarm.")
-        if isinstance(command, Resume):
-            state = await queue.resume(who=self._who, reason=command.reason)
-            return CommandOutcome("The queue is resumed." if state.changed else "The queue was not paused.")
-        state = await queue.pause(who=self._who, reason=command.reason)
-        return CommandOutcome(
-            "The queue is paused." if state.changed else f"The queue was paused already, by {state.who}."
-        )
+        match command:
+            case ResendWebhooks():
+                return await self._resend_webhooks(command, redis)
+            case SilenceCheck() | EndSilence():
+                return await self._change_silence(command, queue)
+            case AcknowledgeDataLoss():
+                ended = await queue.acknowledge_data_loss(who=self._who)
+                return CommandOutcome("The alarm is acknowledged." if ended else "There was no alarm.")
+            case Resume():
+                state = await queue.resume(who=self._who, reason=command.reason)
+                return CommandOutcome(
+                    "The queue is resumed." if state.changed else "The queue was not paused."
+                )
+            case Pause():
+                state = await queue.pause(who=self._who, reason=command.reason)
+                return CommandOutcome(
+                    "The queue is paused."
+                    if state.changed
+                    else f"The queue was paused already, by {state.who}."
+                )
 
-    async def _cancel(self, command: Cancel, redis: Redis, progress: CommandProgress) -> CommandOutcome:
-        queue = self._queue(redis)
+    async def _change_silence(self, command: SilenceCheck | EndSilence, queue: Queue) -> CommandOutcome:
+        check = command.check
+        if isinstance(command, EndSilence):
+            ended = await queue.end_silence(check, who=self._who, reason=command.reason)
+            return CommandOutcome(f"{check} counts again." if ended else f"{check} was not silenced.")
+        until_ms = await queue.silence(
+            check, for_ms=command.for_ms, level=command.level, who=self._who, reason=command.reason
+        )
+        return CommandOutcome(f"{check} is silenced up to {command.level} until {format_minute(until_ms)}.")
+
+    async def _change_jobs(
+        self, command: Cancel | Reschedule, queue: Queue, progress: CommandProgress
+    ) -> CommandOutcome:
+        messages: list[str] = []
         errors: list[str] = []
         total = len(command.job_ids)
         for done, job_id in enumerate(command.job_ids, 1):
             try:
-                await queue.cancel(job_id, who=self._who, reason=command.reason)
+                messages.append(await self._change_job(job_id, command, queue))
             except PreviewopsError as error:
                 errors.append(error.message)
             await progress(done, total)
-        if total == 1 and errors:
-            return CommandOutcome(errors[0], complete=False)
-        message = f"cancelled {total - len(errors):,}, skipped {len(errors):,}"
-        return CommandOutcome(message, complete=not errors)
+        if total == 1:
+            return CommandOutcome((errors or messages)[0], complete=not errors)
+        verb = "cancelled" if isinstance(command, Cancel) else "changed"
+        return CommandOutcome(f"{verb} {len(messages):,}, skipped {len(errors):,}", complete=not errors)
+
+    async def _change_job(self, job_id: str, command: Cancel | Reschedule, queue: Queue) -> str:
+        if isinstance(command, Cancel):
+            await queue.cancel(job_id, who=self._who, reason=command.reason)
+            return f"{job_id} is cancelled."
+        from previewops.queue.due_time import NOW
+
+        due = NOW if command.now else None
+        before = await queue.reschedule(
+            job_id, priority=command.priority, due=due, who=self._who, reason=command.reason
+        )
+        if command.priority is not None:
+            return f"{job_id} has priority {command.priority.value}."
+        return f"{job_id} {'waits now' if before is JobState.DELAYED else 'was waiting already'}."
 
     async def _requeue_or_discard(
         self, command: Requeue | Discard, redis: Redis, progress: CommandProgress
@@ -112,6 +163,18 @@ class LiveExecutor:
             expected_digest=command.expected_digest,
         )
         return CommandOutcome(f"{command.job_id} is requeued with its new payload.")
+
+    async def _resend_webhooks(self, command: ResendWebhooks, redis: Redis) -> CommandOutcome:
+        from previewops.queue.webhooks import MAX_LISTED, Webhooks
+
+        webhooks, done = Webhooks(redis, self._settings), 0
+        while done < command.count:
+            batch = min(MAX_LISTED, command.count - done)
+            resent = await webhooks.resend([], who=self._who, limit=batch)
+            done += resent
+            if resent < batch:  # another operator was quicker
+                break
+        return CommandOutcome(f"{pluralize(done, 'webhook')} queued again.")
 
     async def _export(self, command: Export, redis: Redis, progress: CommandProgress) -> CommandOutcome:
         from previewops.atomic_files import open_jsonl_atomically

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from previewops.queue.dead_letters import DeadLetters
     from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.records import JobRecord
+    from previewops.queue.webhook_messages import WebhookList
     from previewops.snapshot.history import History
     from previewops.snapshot.model import EventPage, Snapshot
     from previewops.stores.port import ArtifactFile
@@ -111,6 +112,12 @@ class LiveSource:
 
         async with self._dead_letters() as dead_letters:
             return await dead_letters.count(dead_filter, report, cut_off_ms=cut_off_ms)
+
+    async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:
+        async with self._connection.redis() as redis:
+            from previewops.queue.webhooks import Webhooks
+
+            return await Webhooks(redis, self._settings).list_messages(failed=failed, limit=limit)
 
     def artifact(self, record: JobRecord, path: str) -> ArtifactFile:
         return self._store.file(record, path)

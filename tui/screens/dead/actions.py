@@ -17,9 +17,9 @@ from previewops.states import JobState, Priority
 from previewops.tui.commands.commands import Discard, Export, OperatorCommand, Requeue, RequeueWithPayload
 from previewops.tui.protocols import ExaminedCallback
 from previewops.tui.screens.base import OperatorScreen
-from previewops.tui.screens.dialogs.choose import ChoiceDialog, ChoiceOption
 from previewops.tui.screens.dialogs.confirm import ConfirmWithReasonDialog
 from previewops.tui.screens.dialogs.lazy import edit_payload
+from previewops.tui.screens.dialogs.priority import ask_for_priority
 from previewops.tui.screens.dialogs.prompt import PromptDialog
 from previewops.tui.viewmodel.confirmation import ConfirmationLevel, confirmation_level
 from previewops.tui.viewmodel.dead.dialog_text import (
@@ -33,12 +33,6 @@ from previewops.tui.viewmodel.dead.selection import DeadSelection
 from previewops.tui.viewmodel.spans import Line, Span, clean_span
 
 Result = TypeVar("Result")
-
-_PRIORITIES = (
-    (Priority.HIGH, "before all others"),
-    (Priority.NORMAL, "as most jobs"),
-    (Priority.LOW, "when nothing else waits, or after a while"),
-)
 
 
 class DeadLetterActions:
@@ -83,13 +77,12 @@ class DeadLetterActions:
 
     async def requeue_as(self, selection: DeadSelection) -> None:
         """Requeues the selection with another priority, which a dialog asks for."""
-        options = [ChoiceOption(priority.value, description) for priority, description in _PRIORITIES]
         lines: list[Line] = [(clean_span(f"Requeue {selection.label} with which priority?"),)]
-        initial = Priority.NORMAL.value
-        dialog = ChoiceDialog("Another priority", lines, options, verb="continue", initial=initial)
-        choice = await self._screen.show_dialog(dialog)
-        if choice is not None:
-            await self.requeue(selection, Priority(choice))
+        priority = await ask_for_priority(
+            self._screen, "Another priority", lines, initial=Priority.NORMAL, verb="continue"
+        )
+        if priority is not None:
+            await self.requeue(selection, priority)
 
     async def discard(self, selection: DeadSelection) -> None:
         """Deletes the selection permanently, after a confirmation."""

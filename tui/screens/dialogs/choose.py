@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from previewops.tui.screens.dialogs.dialog import Dialog
 from previewops.tui.viewmodel.spans import Line
+from previewops.tui.widgets.choice_list import ChoiceList
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class ChoiceDialog(Dialog[str]):
             choice.name: Content(f"{choice.name:<{width}}  {choice.description}") for choice in self._choices
         }
         options = (Option(text, id=name) for name, text in texts.items())
-        yield OptionList(*options, id="choices", compact=True)
+        yield ChoiceList(*options, id="choices", compact=True)
 
     def on_mount(self) -> None:
         option_list = self.query_one(OptionList)

@@ -27,6 +27,7 @@ from previewops.tui.screens.job.details import PARTS, DetailPanels
 from previewops.tui.screens.job.preview import PreviewPanel
 from previewops.tui.screens.job.traceback import TracebackScreen
 from previewops.tui.screens.jobs.cancel_dialog import ask_to_cancel
+from previewops.tui.screens.jobs.reschedule_dialogs import ask_to_change_priority, ask_to_run_now
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.terminal.bundle_images import find_bundle, read_bundle
 from previewops.tui.viewmodel.attempts import format_attempt_lines
@@ -263,6 +264,24 @@ class JobScreen(OperatorScreen):
             await self._execute(Cancel((record.job_id,), reason))
 
     @work(group="ask")
+    async def action_priority(self) -> None:
+        record = self._record
+        if record is None:
+            return
+        command = await ask_to_change_priority(self, (record.job_id,), current=record.priority)
+        if command is not None:
+            await self._execute(command)
+
+    @work(group="ask")
+    async def action_run_now(self) -> None:
+        record = self._record
+        if record is None:
+            return
+        command = await ask_to_run_now(self, (record.job_id,))
+        if command is not None:
+            await self._execute(command)
+
+    @work(group="ask")
     async def action_requeue(self) -> None:
         record = self._record
         if record is not None:
@@ -288,12 +307,15 @@ class JobScreen(OperatorScreen):
         if not super().check_action(action, parameters):
             return False
         record = self._record
+        state = None if record is None else self._with_progress(record).state
         possible = {
             "picture": self.composed and self.query_one(PreviewPanel).many,
             "switch": record is not None and self.has_class("-small"),
             "copy": record is not None,
             "copy_path": record is not None and bool((record.result or {}).get("bundle")),
-            "cancel": record is not None and record.state.pending,
+            "cancel": state is not None and state.pending,
+            "priority": state in (JobState.WAITING, JobState.DELAYED),
+            "run_now": state is JobState.DELAYED,
             "requeue": record is not None and record.state is JobState.DEAD,
             "edit": record is not None and record.state is JobState.DEAD and record.payload is not None,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from contextlib import suppress
 from typing import ClassVar
 
@@ -13,8 +14,8 @@ from textual.worker import WorkerError
 from previewops.errors import PreviewopsError
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.records import JobRecord
-from previewops.states import JobState
-from previewops.tui.commands.commands import Cancel
+from previewops.states import JobState, Priority
+from previewops.tui.commands.commands import Cancel, OperatorCommand
 from previewops.tui.key_bindings import bindings
 from previewops.tui.keymap import SCREEN_KEYS
 from previewops.tui.protocols import ExaminedCallback
@@ -24,6 +25,7 @@ from previewops.tui.screens.dead.actions import DeadLetterActions
 from previewops.tui.screens.dead.count_preview import count_selection
 from previewops.tui.screens.jobs.cancel_dialog import ask_to_cancel
 from previewops.tui.screens.jobs.fetch_page import fetch_page
+from previewops.tui.screens.jobs.reschedule_dialogs import ask_to_change_priority, ask_to_run_now
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.dead.dialog_text import CountPreview
 from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection
@@ -35,6 +37,7 @@ from previewops.tui.viewmodel.jobs.list_state import (
     title_of,
 )
 from previewops.tui.viewmodel.jobs.rows import format_job_cells, job_columns, merge_running_jobs, state_tabs
+from previewops.tui.viewmodel.jobs.sorting import PageSort
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
@@ -43,6 +46,10 @@ from previewops.tui.widgets.panel import Panel
 SKIPPED_VIEWS = 3
 """Number of snapshots without new rows after a page that has changed almost completely."""
 
+_PENDING = frozenset(state for state in JobState if state.pending)
+_NOT_STARTED = frozenset({JobState.WAITING, JobState.DELAYED})
+_DELAYED = frozenset({JobState.DELAYED})
+_DEAD = frozenset({JobState.DEAD})
 _STATES: tuple[JobState | None, ...] = (None, *JobState)
 
 
@@ -64,6 +71,7 @@ class JobsScreen(OperatorScreen):
         self._land_on_last = False
         self._skipped_views = 0
         self._slowed = False
+        self._sort = PageSort()
         self._coalesced_fetch = CoalescedFetch(self, "jobs", self._fetch)
         self._actions = DeadLetterActions(
             self, self._preview, counting=lambda _counting: None, done=lambda _selection: self._on_done()
@@ -148,14 +156,14 @@ class JobsScreen(OperatorScreen):
             return
         view, listing = self.operator_app.view, self._list
         fetch_error = self._fetch_error or view.connection_error
+        now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
         if listing.rows is not None:
-            self._shown = merge_running_jobs(listing.rows, view.snapshot)
+            self._shown = self._sort.apply(merge_running_jobs(listing.rows, view.snapshot), now_ms)
         elif fetch_error or view.frozen:
             self._shown = ()  # the old rows belong to another list
-        now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
         state = listing.state
         rows = [Row(record.job_id, format_job_cells(record, now_ms, state)) for record in self._shown]
-        self._grid.set_columns(job_columns(state))
+        self._grid.set_columns(self._sort.headers(job_columns(state)))
         self._grid.show(rows, empty=format_empty_lines(listing, fetch_error, frozen=view.frozen))
         snapshot = view.snapshot
         self.query_one("#states", DiffedLines).draw(lambda columns, _: [state_tabs(snapshot, state, columns)])
@@ -170,6 +178,7 @@ class JobsScreen(OperatorScreen):
             frozen=view.frozen,
             marked=len(self._grid.marks),
             slowed=self._slowed,
+            sort=self._sort.description,
         )
         self.query_one("#jobs-panel", Panel).label(title_of(self._list, view.snapshot), subtitle)
 
@@ -182,10 +191,26 @@ class JobsScreen(OperatorScreen):
         self._set_state(_STATES[(_STATES.index(self._list.state) + step) % len(_STATES)])
 
     def action_order(self) -> None:
-        listing = self._list
+        listing, self._sort = self._list, PageSort()
         self._show(JobListState(listing.state, listing.terms, not listing.newest_first))
 
+    def action_sort(self) -> None:
+        self._sort_page(self._sort.next_column(job_columns(self._list.state)))
+
+    def action_reverse_sort(self) -> None:
+        self._sort_page(self._sort.reversed())
+
+    def action_sort_by(self, title: str) -> None:
+        self._sort_page(self._sort.select(title))
+
+    def _sort_page(self, sort: PageSort) -> None:
+        self._sort = sort
+        self._draw()
+        self._grid.action_edge(-1)
+        self.draw_keys()
+
     def _set_state(self, state: JobState | None) -> None:
+        self._sort = self._sort.within(job_columns(state))
         self._show(JobListState(state, self._list.terms, self._list.newest_first))
 
     def action_filter(self, inverted: bool) -> None:
@@ -248,18 +273,13 @@ class JobsScreen(OperatorScreen):
     def _selected_ids(self) -> tuple[str, ...]:
         return self._grid.marks or ((self._grid.cursor_key,) if self._grid.cursor_key else ())
 
-    def _cancellable_ids(self) -> tuple[str, ...]:
-        """Ids of the selected jobs that may be pending."""
-        ended = {record.job_id for record in self._shown if not record.state.pending}
-        return tuple(job_id for job_id in self._selected_ids() if job_id not in ended)
-
-    def _dead_ids(self) -> tuple[str, ...]:
-        """Ids of the selected jobs that may be dead letters."""
-        others = {record.job_id for record in self._shown if record.state is not JobState.DEAD}
+    def _selected_in(self, states: Container[JobState]) -> tuple[str, ...]:
+        """Ids of the selected jobs that may be in one of the states: those of other pages are not known."""
+        others = {record.job_id for record in self._shown if record.state not in states}
         return tuple(job_id for job_id in self._selected_ids() if job_id not in others)
 
     def _dead_selection(self) -> DeadSelection:
-        dead = self._dead_ids()
+        dead = self._selected_in(_DEAD)
         label = dead[0] if len(dead) == 1 else f"the {len(dead):,} marked"
         hidden = len(set(dead) - set(self._grid.keys))
         selection = DeadSelection((DeadLetterFilter(job_ids=dead),), label, dead, hidden)
@@ -284,14 +304,34 @@ class JobsScreen(OperatorScreen):
 
     @work(group="ask")
     async def action_cancel(self) -> None:
-        selected, pending = self._selected_ids(), self._cancellable_ids()
+        selected, pending = self._selected_ids(), self._selected_in(_PENDING)
         active = sum(record.state is JobState.ACTIVE for record in self._shown if record.job_id in pending)
         reason = await ask_to_cancel(self, pending, active=active, ended=len(selected) - len(pending))
-        if reason is None:
-            return
+        if reason is not None:
+            await self._execute(Cancel(pending, reason))
+
+    @work(group="ask")
+    async def action_priority(self) -> None:
+        job_ids = self._selected_in(_NOT_STARTED)
+        current = next(
+            (record.priority for record in self._shown if record.job_id in job_ids), Priority.NORMAL
+        )
+        others = len(self._selected_ids()) - len(job_ids)
+        command = await ask_to_change_priority(self, job_ids, current=current, others=others)
+        if command is not None:
+            await self._execute(command)
+
+    @work(group="ask")
+    async def action_run_now(self) -> None:
+        job_ids = self._selected_in(_DELAYED)
+        command = await ask_to_run_now(self, job_ids, others=len(self._selected_ids()) - len(job_ids))
+        if command is not None:
+            await self._execute(command)
+
+    async def _execute(self, command: OperatorCommand) -> None:
         self._grid.mark(())
         with suppress(WorkerError):  # the command runner reports errors
-            await self.operator_app.start_command(Cancel(pending, reason)).wait()
+            await self.operator_app.start_command(command).wait()
         self._request_page()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -304,10 +344,14 @@ class JobsScreen(OperatorScreen):
         if not self.composed:
             return True
         possible = {
+            "reverse_sort": bool(self._sort.column),
             "mark": bool(self._selected_ids()),
             "copy": bool(self._selected_ids()),
-            "cancel": bool(self._cancellable_ids()),
-            "discard": bool(self._dead_ids()) and not self._cancellable_ids(),  # the same key cancels jobs
-            "requeue": bool(self._dead_ids()),
+            "cancel": bool(self._selected_in(_PENDING)),
+            "priority": bool(self._selected_in(_NOT_STARTED)),
+            "run_now": bool(self._selected_in(_DELAYED)),
+            "discard": bool(self._selected_in(_DEAD))
+            and not self._selected_in(_PENDING),  # the same key cancels jobs
+            "requeue": bool(self._selected_in(_DEAD)),
         }
         return possible.get(action, True)

@@ -12,6 +12,7 @@ from previewops.snapshot.model import QueueEvent
 from previewops.tui.keymap import key_of
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.event_text import event_description, event_subject, tone_of
+from previewops.tui.viewmodel.events.fields import describe_field
 from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
 from previewops.tui.viewmodel.wrap import hang
@@ -146,7 +147,7 @@ def subtitle(feed: EventFeed, shown: int, waiting: int, *, more: bool = False, e
 
 
 def format_detail_lines(event: QueueEvent, columns: int) -> list[Line]:
-    """All fields of an event, the most important first."""
+    """All fields of an event in words, the most important first."""
     when = iso_from_ms(event.at_ms)
     fields = {name: value for name, value in event.fields.items() if value}
     order = [name for name in _FIRST if name in fields] + [name for name in fields if name not in _FIRST]
@@ -154,7 +155,8 @@ def format_detail_lines(event: QueueEvent, columns: int) -> list[Line]:
         (clean_span(event.kind, tone_of(event)), Span(f"  {when[:10]} {when[11:23]} UTC", Tone.DIM))
     ]
     for name in order:
-        head = pad((clean_span(name, Tone.DIM),), _FIELD)
-        lines += hang(head, (clean_span(fields[name]),), columns, least=8)
+        label, text = describe_field(name, fields[name])
+        head = pad((clean_span(label, Tone.DIM),), _FIELD)
+        lines += hang(head, (clean_span(text),), columns, least=8)
     lines.append((*pad((Span("event id", Tone.DIM),), _FIELD), clean_span(event.event_id, Tone.DIM)))
     return lines

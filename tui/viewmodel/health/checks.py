@@ -8,6 +8,7 @@ from previewops.formatting import clean, format_bytes, pluralize
 from previewops.health import Check, Health, PerfdataValue, Status
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.alarms import WORST_FIRST
+from previewops.tui.viewmodel.health.silences import format_silence
 from previewops.tui.viewmodel.queue_status import STATUS_MARKS, connection_loss_text
 from previewops.tui.viewmodel.spans import Line, Span, Tone, beside, clean_span, pad, width_of
 from previewops.tui.viewmodel.wrap import hang, wrap
@@ -54,38 +55,54 @@ def format_verdict_lines(view: QueueView, columns: int) -> list[Line]:
 
 
 def _status_counts(health: Health) -> str:
-    counts = {status: sum(check.status is status for check in health.checks) for status in WORST_FIRST}
+    heard = [check.status for check in health.checks if not check.silenced]
+    counts = {status: heard.count(status) for status in WORST_FIRST}
     text = {
         Status.CRITICAL: f"{counts[Status.CRITICAL]} critical",
         Status.UNKNOWN: f"{counts[Status.UNKNOWN]} unknown",
         Status.WARNING: pluralize(counts[Status.WARNING], "warning"),
         Status.OK: f"{counts[Status.OK]} OK",
     }
-    return ", ".join(text[status] for status, count in counts.items() if count)
+    parts = [text[status] for status, count in counts.items() if count]
+    silenced = len(health.checks) - len(heard)
+    return ", ".join([*parts, *([f"{silenced} silenced"] if silenced else [])])
 
 
-def format_check_lines(health: Health | None, columns: int) -> list[Line]:
-    """All checks, the worst first, each failed one with its advice."""
+def format_check_blocks(health: Health | None, now_ms: int, columns: int) -> list[tuple[str, list[Line]]]:
+    """All checks, each with its name and lines: the worst first, silenced ones behind those that count."""
     if health is None:
-        return [(Span("no results yet", Tone.DIM),)]
-    lines: list[Line] = []
+        return [("", [(Span("no results yet", Tone.DIM),)])]
     figure = max([_FIGURE, *(min(_FIGURE_MAX, len(clean(check.figure))) for check in health.checks)])
-    for check in sorted(health.checks, key=lambda check: WORST_FIRST.index(check.status)):
-        lines += _check(check, columns, figure)
-    return lines
+    return [
+        (check.name, _check(check, now_ms, columns, figure)) for check in sorted(health.checks, key=_order)
+    ]
 
 
-def _check(check: Check, columns: int, figure_columns: int) -> list[Line]:
+def find_check(health: Health | None, name: str) -> Check | None:
+    """The check of this name, if there is a result."""
+    checks = health.checks if health is not None else ()
+    return next((check for check in checks if check.name == name), None)
+
+
+def _order(check: Check) -> tuple[int, bool]:
+    return WORST_FIRST.index(check.effective_status), not check.silenced
+
+
+def _check(check: Check, now_ms: int, columns: int, figure_columns: int) -> list[Line]:
     mark, tone = STATUS_MARKS[check.status]
-    is_ok = check.status is Status.OK
-    name = pad((clean_span(check.name, Tone.DIM if is_ok else Tone.STRONG),), _NAME)
-    figure = pad((clean_span(check.figure, Tone.DIM if is_ok else tone),), figure_columns)
+    is_ok, quiet = check.status is Status.OK, check.effective_status is Status.OK
+    tone = Tone.DIM if check.silenced else tone
+    name = pad((clean_span(check.name, Tone.DIM if quiet else Tone.STRONG),), _NAME)
+    figure = pad((clean_span(check.figure, Tone.DIM if quiet else tone),), figure_columns)
     indent = 2 + _NAME + 1 + figure_columns + 1
-    message = clean_span(check.message, Tone.DIM if is_ok else Tone.TEXT)
+    message = clean_span(check.message, Tone.DIM if quiet else Tone.TEXT)
     head = (Span(f"{mark} ", tone), *name, Span(" "), *figure, Span(" "))
     lines = hang(head, (message,), columns, least=12)
+    indent = indent if columns - indent >= _WIDE_COLUMNS else _ADVICE
+    if check.silence is not None:
+        shown = Span(format_silence(check, check.silence, now_ms), Tone.WARN)
+        lines += hang((Span(" " * indent), Span("‖ ", Tone.WARN)), (shown,), columns, least=12)
     if check.advice and not is_ok:
-        indent = indent if columns - indent >= _WIDE_COLUMNS else _ADVICE
         head = (Span(" " * indent), Span("→ ", Tone.INFO))
         lines += hang(head, (clean_span(check.advice, Tone.INFO),), columns, least=12)
     return lines

@@ -168,13 +168,15 @@ def subtitle_of(
     frozen: bool,
     marked: int,
     slowed: bool = False,
+    sort: str = "",
 ) -> str:
     """Freshness of the page.
 
     ``fetch_error`` is the error of the last fetch, ``examined`` the number of jobs examined by a slow fetch.
-    ``slowed``: not every snapshot refreshes the rows, since they change too fast.
+    ``slowed``: not every snapshot refreshes the rows, since they change too fast. ``sort``: by what this page is
+    sorted, "" for the order of the list.
     """
-    order = "newest first" if listing.newest_first else "oldest first"
+    order = sort or ("newest first" if listing.newest_first else "oldest first")
     if fetch_error:
         fresh = f"not updated: {fetch_error}"
     elif examined is not None:

@@ -103,7 +103,7 @@ def format_job_cells(record: JobRecord, now_ms: int, state: JobState | None) -> 
         (clean_span(record.job_id, Tone.STRONG if record.state is JobState.ACTIVE else Tone.TEXT),),
         (clean_span(record.project_id, quiet),),
         _failures(record),
-        (Span(coarse_duration(now_ms - _since_ms(record)), Tone.DIM),),
+        (Span(coarse_duration(now_ms - since_ms(record)), Tone.DIM),),
         (Span(*_time(record, now_ms)),),
         (clean_span(record.worker or "", Tone.DIM),),
         progress_or_reason(record),
@@ -126,7 +126,7 @@ def _queued_ms(record: JobRecord) -> int:
     return max(record.accepted_ms, record.queued_ms or 0)
 
 
-def _since_ms(record: JobRecord) -> int:
+def since_ms(record: JobRecord) -> int:
     """Since when the job has been in its state."""
     if record.state.pending:
         active = record.state is JobState.ACTIVE and record.claimed_ms is not None
@@ -134,16 +134,26 @@ def _since_ms(record: JobRecord) -> int:
     return record.finished_ms or record.accepted_ms
 
 
-def _time(record: JobRecord, now_ms: int) -> tuple[str, Tone]:
-    """The wait so far, the render time so far, or the final render time."""
+def wait_or_run_ms(record: JobRecord, now_ms: int) -> int | None:
+    """The wait so far, the render time so far, or the final render time; None if the job did not run."""
     if record.state is JobState.ACTIVE:
-        passed = max(0, now_ms - (record.claimed_ms or now_ms))
+        return max(0, now_ms - (record.claimed_ms or now_ms))
+    if record.state.pending:
+        return now_ms - _queued_ms(record)
+    if record.claimed_ms is None or record.finished_ms is None or record.finished_ms < record.claimed_ms:
+        return None
+    return record.finished_ms - record.claimed_ms
+
+
+def _time(record: JobRecord, now_ms: int) -> tuple[str, Tone]:
+    passed = wait_or_run_ms(record, now_ms)
+    if passed is None:
+        return "-", Tone.FAINT
+    if record.state is JobState.ACTIVE:
         return (f"{passed // 1_000} s" if passed < 60_000 else coarse_duration(passed)), Tone.GOOD
     if record.state.pending:
-        return coarse_duration(now_ms - _queued_ms(record)), Tone.DIM
-    if record.claimed_ms is None or record.finished_ms is None or record.finished_ms < record.claimed_ms:
-        return "-", Tone.FAINT
-    return short_duration(record.finished_ms - record.claimed_ms), Tone.TEXT
+        return coarse_duration(passed), Tone.DIM
+    return short_duration(passed), Tone.TEXT
 
 
 def progress_or_reason(record: JobRecord) -> Line:

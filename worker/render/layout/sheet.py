@@ -193,9 +193,7 @@ class ContactSheet:
     def _header(self) -> None:
         theme, typesetter, unit = self._storyboard.theme, self._typesetter, self._unit
         span = self._span(bottom=False)
-        width, height = self._storyboard.size
-        size = keep_left_to_right(f"{width}\u00d7{height}")
-        facts = f"{format_facts(self._storyboard)}  \u00b7  {size}"
+        facts = format_sheet_facts(self._storyboard)
         small = typesetter.fit_line(facts, FontWeight.SEMIBOLD, round(19 * unit), (span[1] - span[0]) // 2)
         room = span[1] - span[0] - small.width - round(40 * unit)
         title = typesetter.fit_line(
@@ -227,3 +225,10 @@ class ContactSheet:
         at_right = self.layout.mirrored != at_end
         x = right - indent - block.width if at_right else left + indent
         self._typesetter.draw(self.image, x, top, block, colour)
+
+
+def format_sheet_facts(storyboard: Storyboard) -> str:
+    """Formats the number of steps that are shown, their duration and the size of a frame."""
+    steps = sum(number > 0 for number in storyboard.cards)
+    size = keep_left_to_right(f"{storyboard.size.width}\u00d7{storyboard.size.height}")
+    return f"{format_facts(storyboard.labels, steps, storyboard.shown_ms)}  \u00b7  {size}"

@@ -6,6 +6,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from previewops.contract.limits import TITLE_CARD_MS
+from previewops.worker.render.labels import Labels
 from previewops.worker.render.layout.brand_boxes import BrandBoxes
 from previewops.worker.render.layout.frames import FrameLayout, PlacedText, Placement, Role
 from previewops.worker.render.layout.geometry import Box
@@ -71,7 +72,10 @@ class TitleCard:
         metrics, typesetter = self.placer.metrics, self.placer.typesetter
         project = typesetter.fit_line(self.storyboard.project, FontWeight.SEMIBOLD, metrics.small, area.width)
         facts = typesetter.fit_line(
-            format_facts(self.storyboard), FontWeight.SEMIBOLD, metrics.small, area.width
+            format_facts(self.storyboard.labels, len(self.storyboard.steps), self.storyboard.duration_ms),
+            FontWeight.SEMIBOLD,
+            metrics.small,
+            area.width,
         )
         bar_height = max(2, metrics.progress_bar)
         top, bottom = area.top + project.height, area.bottom - facts.height
@@ -121,10 +125,10 @@ class TitleCard:
         return title, description
 
 
-def format_facts(storyboard: Storyboard) -> str:
-    """Formats the number of steps and the duration."""
-    count, length = len(storyboard.steps), keep_left_to_right(format_duration(storyboard.duration_ms))
-    return f"{storyboard.labels.count(count)}  \u00b7  {length}" if count else length
+def format_facts(labels: Labels, steps: int, duration_ms: int) -> str:
+    """Formats a number of steps and a duration."""
+    length = keep_left_to_right(format_duration(duration_ms))
+    return f"{labels.count(steps)}  \u00b7  {length}" if steps else length
 
 
 def keep_left_to_right(figures: str) -> str:

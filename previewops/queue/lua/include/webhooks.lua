@@ -16,6 +16,11 @@ local function url_of_job(body)
   return type(value) == 'string' and value or ''
 end
 
+-- The receiver of an address: scheme, host and port; '' for the receiver of all jobs.
+local function receiver_of_url(url)
+  return string.match(url, '^%a+://[^/?#]*') or ''
+end
+
 local function queue_message(id, project, state, url)
   local message = 'msg_' .. format_int(next_sequence(1))
   call('HSET', P_WEBHOOK .. message, 'job', id, 'project', project or '', 'state', state, 'url', url,
