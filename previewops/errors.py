@@ -113,14 +113,20 @@ class JobConflict(PreviewopsError):
     """The jobId belongs to a job with a different payload.
 
     ``reusable_from`` is when a finished job's id becomes reusable at the latest (RFC 3339). It is None for a job that
-    has not ended, for a dead letter, and where the end time is unknown.
+    has not ended, for a dead letter, and where the end time is unknown. ``replacing``: the submit was to replace the
+    payload, which only works within a project.
     """
 
     code = "conflict"
 
-    def __init__(self, job_id: str, state: str, reusable_from: str | None = None) -> None:
+    def __init__(
+        self, job_id: str, state: str, reusable_from: str | None = None, *, replacing: bool = False
+    ) -> None:
         hint = (
-            "choose another jobId for the new job, submit the identical payload to get the existing job, "
+            "the option replace works within a project: submit with the projectId of the existing job, "
+            "or choose another jobId"
+            if replacing
+            else "choose another jobId for the new job, submit the identical payload to get the existing job, "
             "or replace its payload within its project by the option replace"
         )
         if reusable_from is not None:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from previewops.api.errors import Forbidden, ProjectNotAllowed
 from previewops.api.request_params import Endpoint
+from previewops.formatting import pluralize
 from previewops.queue.pending_quota import PendingQuota
 from previewops.queue.records import JobRecord
 
@@ -113,7 +114,7 @@ def _missing(caller: Caller, permissions: tuple[Permission, ...]) -> Forbidden:
     granted = ", ".join(scope for scope in SCOPES if scope in caller.permissions)
     scopes = [permission.value for permission in permissions if permission in SCOPES]
     allowed = " or ".join(scopes) if scopes else "operate, for all projects"
-    limit = "" if caller.projects is None else f" for {len(caller.projects)} projects"
+    limit = "" if caller.projects is None else f" for {pluralize(len(caller.projects), 'project')}"
     return Forbidden(
         f"scopes of {caller.share or 'this request'}: found {granted}{limit}, allowed {allowed}",
         hint="use another token, or change its scopes in PREVIEW_API_TOKENS_FILE",

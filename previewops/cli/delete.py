@@ -7,7 +7,7 @@ import click
 from previewops.cli.context import Context, pass_context
 from previewops.cli.output import NotConfirmed, can_prompt, print_err, print_json, print_out, prompt
 from previewops.cli.shared_options import json_option, reason_option
-from previewops.errors import EXIT_FAILED, PreviewopsError, RedisUnavailable, UsageError
+from previewops.errors import EXIT_FAILED, JobNotFound, PreviewopsError, RedisUnavailable, UsageError
 from previewops.formatting import pluralize
 from previewops.queue.queue import Queue
 from previewops.redis_server.connection import redis_errors
@@ -62,6 +62,8 @@ def delete(
                 raise
             except PreviewopsError as error:
                 failed = True
+                if isinstance(error, JobNotFound) and project is None:
+                    error.hint = f"{error.hint}; --project finds the bundle of such a job"
                 _report_failure(job_id, error, as_json=as_json)
             else:
                 _report(deleted, as_json=as_json)

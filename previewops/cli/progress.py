@@ -68,8 +68,14 @@ class _LineProgress:
         print_status(line)
 
 
+def _state_text(record: JobRecord) -> str:
+    if record.state is JobState.DELAYED and not record.attempts + record.crashes:
+        return "starts later"
+    return _STATE_TEXT[record.state]
+
+
 def _describe(record: JobRecord, ended_reasons: bool) -> str:
-    text = _STATE_TEXT[record.state]
+    text = _state_text(record)
     ended = (JobState.DEAD, JobState.CANCELLED) if ended_reasons else ()
     if record.state in (JobState.DELAYED, *ended) and record.reason:
         return f"{text}: {clean(record.reason)}"
@@ -117,4 +123,4 @@ def _describe_briefly(record: JobRecord) -> str:
         return clean(record.phase)
     if record.state is JobState.DEAD and record.code:
         return f"dead letter ({clean(record.code)})"
-    return _STATE_TEXT[record.state]
+    return _state_text(record)

@@ -161,7 +161,9 @@ class Submitter:
             for index, (source, payload) in enumerate(valid):
                 result = SubmitUnconfirmed(payload.job_id, self._outage) if self._outage else results[index]
                 if isinstance(result, PreviewopsError):
-                    if isinstance(result, JobConflict) and not self.import_files:
+                    if isinstance(result, JobConflict) and not (
+                        self.import_files or self.options.replaced_by
+                    ):
                         result.hint = (
                             f"{result.hint}; --import changes URIs: submit such a job with --import again"
                         )

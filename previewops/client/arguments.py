@@ -54,6 +54,16 @@ def require_seconds(argument: str, value: object) -> None:
         raise BadArgument(argument, str(value), allowed)
 
 
+def require_flag(argument: str, value: object) -> None:
+    """Requires True or False: the text "no" would count as True.
+
+    Raises:
+        BadArgument: any other value.
+    """
+    if not isinstance(value, bool):
+        raise BadArgument(argument, _kind(value), "True or False")
+
+
 def require_list(argument: str, value: object) -> None:
     """Requires an iterable that is not itself a payload.
 

@@ -196,6 +196,8 @@ class AsyncClient:
         batches before that stay submitted.
         """
         arguments.require_list("payloads", payloads)
+        arguments.require_flag("upload", upload)
+        arguments.require_flag("replace", replace)
         options = NO_OPTIONS
         if replace or not_before is not None:
             options = SubmitOptions(self.name if replace else None, self._due(not_before))
@@ -412,8 +414,11 @@ class AsyncClient:
         arguments.require_text("reason", reason)
         if priority is not None and priority not in tuple(Priority):
             raise BadArgument("priority", repr(priority), ", ".join(Priority))
+        arguments.require_flag("now", now)
         if now and not_before is not None:
             raise BadArgument("now", "True beside not_before", "one of them")
+        if not now and not_before is None and priority is None:
+            raise BadArgument("priority", "no change", "priority, now or not_before")
         due = NOW if now else self._due(not_before)
         async with self._queue() as queue:
             return await queue.reschedule(

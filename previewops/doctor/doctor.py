@@ -25,7 +25,7 @@ from previewops.doctor.data_diagnosis import (
 )
 from previewops.doctor.job_diagnosis import Finding, JobObservation, JobRepair, diagnose_job
 from previewops.errors import ForeignKey
-from previewops.queue.keys import ARQ_GUARD, SHARED_TYPES, Keys, KeyType
+from previewops.queue.keys import ARQ_GUARD, SHARED_TYPES, Keys
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.redis_server.connection import is_wrong_type, stored_data_error
 from previewops.settings import Settings
@@ -172,11 +172,8 @@ class _Examination:
     async def _job_ids(self) -> set[bytes]:
         keys = self._keys
         ids: set[bytes] = set()
-        fixed = keys.fixed_types()
-        not_of_jobs = (keys.workers, keys.supervisors, keys.dead_groups)
-        for key, kind in fixed.items():
-            if kind is KeyType.SORTED_SET and key not in not_of_jobs:
-                ids |= await self._members(key)
+        for key in keys.job_indexes():
+            ids |= await self._members(key)
         for prefix in (keys.job_prefix, keys.attempts_prefix):
             ids |= {key[len(prefix.encode()) :] for key in self._families[prefix]}
         return ids - {ARQ_GUARD}

@@ -48,7 +48,9 @@ def job_metrics(metrics: QueueMetrics) -> Iterator[Metric]:
     # The histograms already contain every claim and every completion.
     started = {priority: sum(bins.values()) for priority, bins in waits.items()}
     completed = {priority: sum(bins.values()) for priority, bins in runs.items()}
-    yield build.counter("preview_job_started", "Started attempts.", started, "priority")
+    yield build.counter(
+        "preview_job_started", "Started attempts, and claims that were returned.", started, "priority"
+    )
     yield build.counter("preview_job_completed", "Completed jobs.", completed, "priority")
     for name, text in _BY_PRIORITY:
         counts = {priority: totals.count(name, priority) for priority in Priority}

@@ -22,7 +22,7 @@ def legacy_metrics(metrics: QueueMetrics) -> Iterator[Metric]:
     completed = sum(sum(bins.values()) for bins in runs.values())
     failed = sum(totals.count("failed", priority, cause) for priority in Priority for cause in FAILURE_CAUSES)
     for name, text, value in (
-        ("preview_job_started", "Started attempts.", started),
+        ("preview_job_started", "Started attempts, and claims that were returned.", started),
         ("preview_job_completed", "Completed jobs.", completed),
         ("preview_job_failed", "Failed attempts.", failed),
     ):

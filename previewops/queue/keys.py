@@ -131,6 +131,11 @@ class Keys:
         """Sorted set of waiting ids by admission time in server µs: first in, first out."""
         return f"{self.queue}:waiting:{priority.value}"
 
+    def job_indexes(self) -> frozenset[str]:
+        """Returns the sorted sets whose members are ids of jobs."""
+        waiting = (self.waiting(priority) for priority in Priority)
+        return frozenset({self.schedule, self.active, self.completed, self.cancelled, self.dead, *waiting})
+
     def core(self) -> frozenset[str]:
         """Returns the keys without which no job can be claimed or submitted (lua/include/core_keys.lua)."""
         waiting = (self.waiting(priority) for priority in Priority)

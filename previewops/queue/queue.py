@@ -226,7 +226,8 @@ class Queue:
         existing = code in (ScriptResult.DUPLICATE, ScriptResult.CONFLICT)
         free_from_ms = self._free_from_ms(state, detail) if existing else None
         if code is ScriptResult.CONFLICT:
-            return JobConflict(job_id, state, optional_iso(free_from_ms))
+            replacing = submit.options.replaced_by is not None
+            return JobConflict(job_id, state, optional_iso(free_from_ms), replacing=replacing)
         if state not in _STATES:
             return RecordUnreadable(job_id, self.keys.job_prefix + job_id, f"the state {state[:40]!r}")
         if code is ScriptResult.REPLACED:

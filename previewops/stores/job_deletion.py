@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-from previewops.errors import JobNotFound, WrongState
+from previewops.errors import BundleUnreadable, JobNotFound, StoreUnavailable, WrongState
 from previewops.job_errors import PermanentJobError
 from previewops.queue.erasures import ErasureLog
 from previewops.queue.queue import Deletion, Queue
+from previewops.states import JobState
 from previewops.stores.manifest import parse_manifest
 from previewops.stores.port import BundleStore
 
@@ -62,7 +63,7 @@ async def delete_job(
 
     Raises:
         JobNotFound: there is neither a record nor a bundle, or it is in another project.
-        BundleUnreadable: the store cannot be used now.
+        BundleUnreadable: the store cannot be used now, or is not the one that workers publish to.
         WrongState: the job was submitted again and again meanwhile.
         redis.exceptions.RedisError: Redis failed.
     """
@@ -78,6 +79,8 @@ async def delete_job(
         digests = await asyncio.to_thread(_cached_digests, store, deletion)
         await ErasureLog(queue.redis, queue.settings).record(deletion.project_id, job_id, digests)
         existed = await asyncio.to_thread(_erase, store, deletion)
+        if not existed and deletion.state == JobState.COMPLETED:
+            await asyncio.to_thread(_require_used, store, job_id)
         if not deletion.state and not existed:
             raise not_found
         if await queue.finish_deletion(deletion, who=who, reason=reason):
@@ -103,3 +106,18 @@ def _erase(store: BundleStore, deletion: Deletion) -> bool:
         return store.erase(deletion.project_id, deletion.job_id, fence=deletion.token)
     except PermanentJobError:
         return False  # an id of a stock arq client that cannot be a folder's name: nothing was ever published
+
+
+def _require_used(store: BundleStore, job_id: str) -> None:
+    """Requires that a worker has used this store, since one has completed the job.
+
+    The folder of a mount that is missing, or another folder than the workers', has no bundle either.
+    """
+    try:
+        used = store.identify(create=False) is not None
+    except StoreUnavailable as error:
+        raise BundleUnreadable(job_id, error.reason) from error
+    if not used:
+        raise BundleUnreadable(
+            job_id, "no worker has used this store (check DATA_DIR, PREVIEW_STORE and mounts)"
+        )

@@ -193,6 +193,13 @@ def test_invalid_argument_is_named_without_an_event_loop(settings: Settings) -> 
             client.submit("{}")  # type: ignore[arg-type]
         with pytest.raises(BadArgument, match="timeout_s: found -1"):
             next(client.events("a", timeout_s=-1))
+        for option in ("upload", "replace"):
+            with pytest.raises(
+                BadArgument, match=f"{option}: found a value of type str, allowed True or False"
+            ):
+                client.submit({}, **{option: "no"})
+        with pytest.raises(BadArgument, match="priority: found no change"):
+            client.reschedule("a")
         (response,) = client.submit_many([3])  # type: ignore[list-item]
         assert isinstance(response, BadArgument)
 

@@ -12,6 +12,7 @@ import pytest
 from arq.connections import ArqRedis
 
 from previewops.client import Client
+from previewops.doctor.doctor import Doctor
 from previewops.errors import BundleUnreadable, JobNotFound
 from previewops.queue.erasures import ErasureLog
 from previewops.settings import Settings
@@ -55,8 +56,18 @@ async def test_nothing_of_a_job_stays_in_redis_but_who_deleted_it(redis_url: str
             await b.queue.status(JOB)
 
 
+async def test_doctor_takes_no_deletion_for_a_job(redis_url: str, tmp_path: Path) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload(JOB))
+        put(FolderStore(tmp_path), tmp_path, 1, "one")
+        await delete_job(b.queue, FolderStore(tmp_path), JOB, who="ana")
+        report = await Doctor(b.redis, b.queue.settings).examine()
+        assert [finding.as_json() for finding in report.findings] == []
+
+
 @pytest.mark.parametrize("state", ["waiting", "active", "completed", "cancelled"])
 async def test_a_job_in_any_state_is_deleted(redis_url: str, tmp_path: Path, state: str) -> None:
+    FolderStore(tmp_path).identify(create=True)
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload(JOB))
         if state in ("active", "completed"):
@@ -81,6 +92,19 @@ async def test_a_deletion_that_fails_keeps_the_record_and_can_be_repeated(
             await delete_job(b.queue, FolderStore(tmp_path / "unmounted"), JOB, who="ana")
         assert (await b.queue.status(JOB)).state is JobState.CANCELLED, "it does not run"
         assert (await delete_job(b.queue, FolderStore(tmp_path), JOB, who="ana")).was == "cancelled"
+
+
+async def test_a_deletion_in_a_folder_that_no_worker_has_used_keeps_the_record(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit(payload(JOB))
+        await b.worker().finish([completed_job(await b.claim_one())], 0)
+        with pytest.raises(BundleUnreadable, match="no worker has used this store"):
+            await delete_job(b.queue, FolderStore(tmp_path), JOB, who="ana")
+        assert (await b.queue.status(JOB)).state is JobState.COMPLETED
+        FolderStore(tmp_path).identify(create=True)
+        assert not (await delete_job(b.queue, FolderStore(tmp_path), JOB, who="ana")).bundle
 
 
 async def test_a_deferred_job_of_another_project_keeps_its_time(redis_url: str, tmp_path: Path) -> None:
@@ -171,6 +195,7 @@ async def test_deletion_on_the_command_line_and_by_the_client(redis_url: str, tm
     result = program.run("delete", "a", "never", "--yes", "--reason", "erasure")
     assert (result.code, result.out) == (1, "deleted a; it was waiting; it had no bundle\n")
     assert result.err.startswith("never: no job never in queue preview-jobs\n")
+    assert "--project finds the bundle" in result.err
     (line,) = program.run("delete", "b", "--yes", "--json").json_lines
     assert line == {"jobId": "b", "status": "deleted", "was": "waiting", "bundle": False}
 

@@ -118,6 +118,7 @@ async def test_a_completed_job_is_accepted_again_and_keeps_its_bundle(redis_url:
         assert record.has_bundle
         assert record.previous_ms is not None
         assert (record.finished_ms, record.result) == (None, None)
+        assert (record.claimed_ms, record.worker, record.progress) == (None, None, None), "of the old payload"
         assert record.as_json()["previousBundleAt"] is not None
         await b.worker().finish([completed_job(await b.claim_one(), {"bundle": "/previews/p/a"})], 0)
         assert (await b.queue.status("a")).previous_ms is None, "readers see the new one"
@@ -154,8 +155,9 @@ async def test_a_cancelled_job_and_a_dead_letter_run_again(redis_url: str) -> No
 async def test_a_job_of_another_project_is_not_replaced(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.queue.submit(payload("a", project="p"))
-        with pytest.raises(JobConflict):
+        with pytest.raises(JobConflict) as conflict:
             await replace(b, project="q")
+        assert conflict.value.hint.startswith("the option replace works within a project")
         assert (await b.queue.status("a")).project_id == "p"
 
 

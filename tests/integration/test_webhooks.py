@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from previewops.contract import validate
+from previewops.doctor.doctor import Doctor
 from previewops.host_patterns import HostPattern
 from previewops.queue.dead_letters import DeadLetters
 from previewops.queue.queue import Queue
@@ -144,6 +145,7 @@ async def test_a_failed_delivery_is_repeated_with_a_delay(scene: Scene) -> None:
 async def test_after_a_day_it_is_listed_and_can_be_sent_again(scene: Scene, tmp_path: Path) -> None:
     await scene.enable()
     await scene.driver.complete("a")
+    assert (await Doctor(scene.redis, scene.settings).examine()).count == 0, "a message is not a job"
     (message,) = await scene.webhooks.claim(1, all_jobs=True)
     await scene.webhooks.record_retry(message, "no answer", MAX_AGE_MS + 1)
     failed = await scene.webhooks.list_messages(failed=True)

@@ -23,3 +23,10 @@ def test_why_a_job_ended_is_left_to_a_caller_that_reports_it(
     retried, dead = capsys.readouterr().out.splitlines()
     assert "no file x.png" in retried
     assert ("no file x.png" in dead) is ended_reasons
+
+
+def test_a_job_for_later_is_not_a_retry(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_progress() as display:
+        display.update([record("a", JobState.DELAYED, attempts=0, crashes=0)])
+        display.update([record("a", JobState.DELAYED, attempts=1, crashes=0)])
+    assert capsys.readouterr().out.splitlines() == ["a: starts later", "a: retry scheduled"]

@@ -55,7 +55,7 @@ local function replace_job(id, state, class, project, digest, payload, func, due
   else
     move_to_waiting(id, state, class_of(job[1]), class)
   end
-  call('HDEL', P_JOB .. id, 'uncounted')
+  call('HDEL', P_JOB .. id, 'uncounted', 'claimed', 'worker', 'progress', 'phase')
   store_body(id, func, payload)
   call('HSET', P_JOB .. id, 'priority', class, 'digest', digest, 'attempts', 0, 'crashes', 0)
   add_event('replaced', 'job', id, 'was', state, 'digestBefore', job[2] or '', 'digestAfter', digest, 'who', who)
