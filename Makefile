@@ -11,7 +11,7 @@ SECONDS ?= 60
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 # What `make check` tests: needs no server and starts few processes.
-FAST := tests/unit tests/contract tests/property/test_contract_properties.py tests/property/test_recording_properties.py
+FAST := tests/unit tests/contract
 
 # Without Python's compiled files every test process compiles everything again.
 unexport PYTHONDONTWRITEBYTECODE
