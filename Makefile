@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Test processes. Three suit two cores: for half of their time, tests wait for other processes and servers.
-AT_ONCE ?= 3
+# Test processes. Four suit two cores: for most of their time, the long tests wait for other processes and servers.
+AT_ONCE ?= 4
 # More options of pytest for make fast.
 OPTIONS ?=
 SECONDS ?= 60
