@@ -39,7 +39,7 @@ WORDS = re.compile(
     r"|(?:over )?[0-9]+ frames? of [0-9]+x[0-9]+|an SVG of more than [a-z0-9, ]+"
     r"|[A-Za-z0-9]+ sound (?:that cannot be decoded|without (?:a whole frame|a sound stream))"
     r"|[A-Za-z0-9]+ with the codec [a-z0-9_]+|a file that starts with the bytes [0-9a-f ]+"
-    r"), allowed [a-zA-Z0-9, ]+"
+    r"), allowed [a-zA-Z0-9,. -]+"
 )
 """Everything that messages about damaged files say."""
 
