@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Test processes. Four suit two cores: for most of their time, the long tests wait for other processes and servers.
-AT_ONCE ?= 4
+# Test processes. Three suit two cores: for half of their time, tests wait for other processes and servers. With four, a
+# test of a fail-over met a second one on a busy machine.
+AT_ONCE ?= 3
 # More options of pytest for make fast.
 OPTIONS ?=
 SECONDS ?= 60

@@ -126,6 +126,12 @@ class RedisHosts:
 
         return await poll_until(is_another)
 
+    async def end_fail_overs(self) -> None:
+        """Lets no Sentinel start another fail-over: on a busy machine, any server may be silent for too long."""
+        for sentinel in self.sentinels.values():
+            async with Redis.from_url(sentinel.url, decode_responses=True) as client:
+                await client.execute_command("SENTINEL", "SET", SERVICE, "down-after-milliseconds", 600_000)
+
     async def role(self, host: Host) -> Sequence[Any]:
         """The reply of the server on ``host`` to ROLE; with the state "down" if there is none."""
         try:

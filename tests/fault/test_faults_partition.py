@@ -67,6 +67,7 @@ async def test_row_24_a_partition_loses_only_what_the_old_primary_accepted_alone
         cut.cut()
         cluster.struck()
         await servers.wait_for_primary(other_than=cut, asked=other)
+        await servers.end_fail_overs()
         await outside.wait_for(lambda reply: reply.accepted, 5)
         cluster.recovered()
         await goes_on_alone(cluster, str(servers.servers[cut.address].url), inside, min_replicas)
