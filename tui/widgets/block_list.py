@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.events import Click
 from textual.message import Message
 from textual.strip import Strip
 
 from previewops.tui.viewmodel.spans import Line
+from previewops.tui.widgets.cursor_keys import CURSOR_KEYS
 from previewops.tui.widgets.line_rendering import highlight
 from previewops.tui.widgets.scroll_text import ScrollText
 
@@ -32,12 +33,7 @@ class BlockList(ScrollText):
     """Blocks of lines below each other. ``cursor_key`` is the key of the block at the cursor, "" if there is none."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("pageup,ctrl+b", "page(-1)", show=False),
-        Binding("pagedown,ctrl+f", "page(1)", show=False),
-        Binding("home,g", "edge(-1)", show=False),
-        Binding("end,G", "edge(1)", show=False),
+        *CURSOR_KEYS,
     ]
 
     @dataclass

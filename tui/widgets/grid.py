@@ -15,6 +15,7 @@ from textual.strip import Strip
 from previewops.tui.terminal.palette import get_palette
 from previewops.tui.viewmodel.columns import TableColumn, fit_widths, lay_out_row
 from previewops.tui.viewmodel.spans import Line, Span, Tone, centre
+from previewops.tui.widgets.cursor_keys import CURSOR_KEYS
 from previewops.tui.widgets.line_rendering import SCROLLBAR, ScrollingLines, highlight, strip_of
 
 _MARK = 2
@@ -36,12 +37,7 @@ class Grid(ScrollingLines):
     """Rows below a header. The cursor follows its row's key ("" without rows). ``marking`` enables marks."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("pageup,ctrl+b", "page(-1)", show=False),
-        Binding("pagedown,ctrl+f", "page(1)", show=False),
-        Binding("home,g", "edge(-1)", show=False),
-        Binding("end,G", "edge(1)", show=False),
+        *CURSOR_KEYS,
         Binding("enter", "choose", show=False),
     ]
 
