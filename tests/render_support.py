@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from PIL import Image, ImageDraw
 
 from previewops.contract import validate
-from previewops.worker.assets.opener import AssetRef, FileAssetOpener
+from previewops.worker.assets.opener import AssetRef, FileAssetOpener, OpenedAsset
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.artifacts import ArtifactWriter
 from previewops.worker.render.layout.geometry import Size
@@ -96,3 +96,15 @@ def open_picture(path: Path) -> Image.Image:
 def decode_image(ref: AssetRef, file: BinaryIO, limits: RenderLimits, needed: Size) -> Image.Image:
     """Decodes a picture without a look at its notes."""
     return decode_picture(ref, file, limits, needed).image
+
+
+class RecordingOpener(FileAssetOpener):
+    """Opens files, and records the ids of the assets."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__((root,))
+        self.opened: set[str] = set()
+
+    def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
+        self.opened.add(asset.id)
+        return super().open(asset, max_bytes=max_bytes)

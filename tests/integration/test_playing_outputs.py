@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
-from previewops.worker.assets.opener import AssetRef, FileAssetOpener, OpenedAsset
 from previewops.worker.bundle_builder import build_bundle
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.limits import RenderLimits
-from tests.render_support import payload
+from tests.render_support import RecordingOpener, payload
 from tests.sample_clips import at, colour_animation, colour_clip, picture_frames, video_frames
 from tests.sample_sounds import measure_loudness, tone
 
@@ -31,18 +30,6 @@ ASSETS = [
 ]
 RANGE = {"from": 2, "to": 3}
 FOOTER = (0, 320, 640, 360)  # the part of a frame of 640x360 with the footer over the picture
-
-
-class RecordingOpener(FileAssetOpener):
-    """Opens files, and records the ids of the assets."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__((root,))
-        self.opened: set[str] = set()
-
-    def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
-        self.opened.add(asset.id)
-        return super().open(asset, max_bytes=max_bytes)
 
 
 @pytest.fixture

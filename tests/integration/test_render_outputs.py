@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from previewops.job_errors import PermanentJobError
-from previewops.worker.assets.opener import AssetRef, FileAssetOpener, OpenedAsset
+from previewops.worker.assets.opener import AssetRef
 from previewops.worker.bundle_builder import build_bundle
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.dry_run import plan_render
@@ -21,7 +21,7 @@ from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.paint import Painter
 from previewops.worker.render.pictures import decode_picture
 from previewops.worker.render.storyboard import ANIMATED_FORMATS, read_storyboard
-from tests.render_support import open_picture, payload, quarters
+from tests.render_support import RecordingOpener, open_picture, payload, quarters
 from tests.sample_sounds import measure_loudness, tone
 
 STEPS: list[dict[str, Any]] = [
@@ -33,29 +33,17 @@ STEPS: list[dict[str, Any]] = [
 ASSETS = [{"id": "wide", "uri": "wide.jpg", "title": "A wide one"}, {"id": "tall", "uri": "tall.png"}]
 
 
-class CountingOpener(FileAssetOpener):
-    """Opens files, and records the ids of the assets."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__((root,))
-        self.opened: set[str] = set()
-
-    def open(self, asset: AssetRef, *, max_bytes: int) -> OpenedAsset:
-        self.opened.add(asset.id)
-        return super().open(asset, max_bytes=max_bytes)
-
-
 @pytest.fixture
-def opener(tmp_path: Path) -> CountingOpener:
+def opener(tmp_path: Path) -> RecordingOpener:
     folder = tmp_path / "assets"
     folder.mkdir()
     quarters((800, 450)).save(folder / "wide.jpg", quality=95)
     quarters((300, 600)).save(folder / "tall.png")
-    return CountingOpener(folder)
+    return RecordingOpener(folder)
 
 
 def build(
-    out: Path, opener: CountingOpener, *, limits: RenderLimits | None = None, **options: Any
+    out: Path, opener: RecordingOpener, *, limits: RenderLimits | None = None, **options: Any
 ) -> dict[str, Any]:
     """Renders the steps with ``options``; returns preview.json."""
     audio = options.pop("audio", None)
@@ -79,7 +67,7 @@ def listed(out: Path) -> set[str]:
 
 
 def test_several_outputs_equal_those_of_single_jobs_and_are_drawn_once(
-    tmp_path: Path, opener: CountingOpener, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, opener: RecordingOpener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn, decoded = [], []
     draw = Painter.draw_frame
@@ -105,7 +93,7 @@ def test_several_outputs_equal_those_of_single_jobs_and_are_drawn_once(
         assert (tmp_path / "all" / name).read_bytes() == (tmp_path / kind / name).read_bytes(), kind
 
 
-def test_each_video_output_has_the_whole_sound(tmp_path: Path, opener: CountingOpener) -> None:
+def test_each_video_output_has_the_whole_sound(tmp_path: Path, opener: RecordingOpener) -> None:
     (tmp_path / "assets" / "tone.wav").write_bytes(tone(9))
     build(tmp_path / "out", opener, outputs=["webm", "mp4"], audio={"uri": "tone.wav"})
     for kind in ("webm", "mp4"):
@@ -116,7 +104,7 @@ def test_each_video_output_has_the_whole_sound(tmp_path: Path, opener: CountingO
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_all_outputs_together_stay_within_the_output_limit(
-    tmp_path: Path, opener: CountingOpener, share: float
+    tmp_path: Path, opener: RecordingOpener, share: float
 ) -> None:
     options: dict[str, Any] = {"outputs": ["apng", "gif", "mp4"], "imageFormat": "png"}
     build(tmp_path / "whole", opener, **options)
@@ -130,7 +118,7 @@ def test_all_outputs_together_stay_within_the_output_limit(
     build(tmp_path / "fits", opener, limits=RenderLimits(output_bytes=size + 500), **options)
 
 
-def test_poster_and_frames_have_copies_at_each_width(tmp_path: Path, opener: CountingOpener) -> None:
+def test_poster_and_frames_have_copies_at_each_width(tmp_path: Path, opener: RecordingOpener) -> None:
     out = tmp_path / "out"
     preview = build(out, opener, widths=[320, 160, 75], imageFormat="png")
     assert preview["poster"]["srcset"] == "poster-75.png 75w, poster-160.png 160w, poster.png 320w"
@@ -182,7 +170,7 @@ def test_poster_and_frames_have_copies_at_each_width(tmp_path: Path, opener: Cou
     ],
 )
 def test_only_what_is_asked_is_opened_written_and_listed(
-    tmp_path: Path, opener: CountingOpener, options: dict[str, Any], files: set[str], opened: set[str]
+    tmp_path: Path, opener: RecordingOpener, options: dict[str, Any], files: set[str], opened: set[str]
 ) -> None:
     out = tmp_path / "out"
     preview = build(out, opener, **options)
@@ -196,14 +184,14 @@ def test_only_what_is_asked_is_opened_written_and_listed(
     assert plan["partial"] == preview["partial"]
 
 
-def test_a_missing_asset_fails_only_what_shows_it(tmp_path: Path, opener: CountingOpener) -> None:
+def test_a_missing_asset_fails_only_what_shows_it(tmp_path: Path, opener: RecordingOpener) -> None:
     (tmp_path / "assets" / "tall.png").unlink()
     assert build(tmp_path / "poster", opener, only=["poster"])["poster"]["path"] == "poster.webp"
     with pytest.raises(PermanentJobError, match=r"tall\.png"):
         build(tmp_path / "frames", opener, only=["frames"])
 
 
-def test_a_range_shows_the_frames_of_the_whole_preview(tmp_path: Path, opener: CountingOpener) -> None:
+def test_a_range_shows_the_frames_of_the_whole_preview(tmp_path: Path, opener: RecordingOpener) -> None:
     (tmp_path / "assets" / "tone.wav").write_bytes(tone(9))
     options: dict[str, Any] = {"format": "mp4", "imageFormat": "png", "audio": {"uri": "tone.wav"}}
     whole = build(tmp_path / "whole", opener, **options)
@@ -227,7 +215,7 @@ def test_a_range_shows_the_frames_of_the_whole_preview(tmp_path: Path, opener: C
     assert length_s == pytest.approx(2.7, abs=0.1)
 
 
-def test_a_range_plays_its_part_of_the_sound(tmp_path: Path, opener: CountingOpener) -> None:
+def test_a_range_plays_its_part_of_the_sound(tmp_path: Path, opener: RecordingOpener) -> None:
     (tmp_path / "assets" / "tone.wav").write_bytes(tone(9))
     audio = {"uri": "tone.wav", "offsetMs": 6_500}  # the last step starts at 6,200 ms
     build(
@@ -242,7 +230,7 @@ def test_a_range_plays_its_part_of_the_sound(tmp_path: Path, opener: CountingOpe
     assert next(at for at, peak in enumerate(loudness) if peak > 0.1) == pytest.approx(30, abs=3)
 
 
-def test_avif_stills_keep_the_colours_of_thin_lines(tmp_path: Path, opener: CountingOpener) -> None:
+def test_avif_stills_keep_the_colours_of_thin_lines(tmp_path: Path, opener: RecordingOpener) -> None:
     stripes = Image.new("RGB", (64, 64), (30, 30, 220))
     for x in range(0, 64, 2):
         stripes.paste((220, 30, 30), (x, 0, x + 1, 64))
@@ -257,7 +245,7 @@ def test_avif_stills_keep_the_colours_of_thin_lines(tmp_path: Path, opener: Coun
 
 
 def test_a_pillow_without_avif_is_named(
-    tmp_path: Path, opener: CountingOpener, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, opener: RecordingOpener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(avif.features, "check", lambda name: name != "avif")
     with pytest.raises(PermanentJobError, match=r"allowed webp, png, jpeg with Pillow \d") as caught:
@@ -271,7 +259,7 @@ def test_a_pillow_without_avif_is_named(
 
 
 @pytest.mark.parametrize("kind", ["webm", "mp4"])
-def test_videos_have_a_chapter_per_card(tmp_path: Path, opener: CountingOpener, kind: str) -> None:
+def test_videos_have_a_chapter_per_card(tmp_path: Path, opener: RecordingOpener, kind: str) -> None:
     preview = build(tmp_path / "out", opener, format=kind)
     with av.open(str(tmp_path / "out" / f"animation.{kind}")) as container:
         chapters = [
@@ -295,7 +283,7 @@ def test_videos_have_a_chapter_per_card(tmp_path: Path, opener: CountingOpener, 
     assert track.count("-->") == 5
 
 
-def test_pictures_have_alternative_texts(tmp_path: Path, opener: CountingOpener) -> None:
+def test_pictures_have_alternative_texts(tmp_path: Path, opener: RecordingOpener) -> None:
     preview = build(tmp_path / "out", opener, language="de", includeCaptions=False)
     assert preview["poster"]["alt"] == "A title: What it is about."
     assert [frame["alt"] for frame in preview["frames"]] == [
