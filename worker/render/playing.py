@@ -15,11 +15,12 @@ from previewops.job_errors import PermanentJobError
 from previewops.worker.render.decode.motion import Motion, MovingFrame, MovingPicture
 from previewops.worker.render.encode.frames import RenderedFrame
 from previewops.worker.render.encode.sound_mix import ClipSound
+from previewops.worker.render.fitting import fit_picture
 from previewops.worker.render.layout.frames import FrameLayout, Placement
 from previewops.worker.render.layout.geometry import Box
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.pacing import Change, Pacing, pace
-from previewops.worker.render.paint import Painter, PlainPictures, fit_picture
+from previewops.worker.render.paint import Painter, PlainPictures
 from previewops.worker.render.picture_cache import InspectedAsset
 from previewops.worker.render.pictures import open_motion
 from previewops.worker.render.storyboard import Asset, Step, Storyboard
