@@ -9,7 +9,18 @@ import pytest
 
 from previewops.asset_roots import ASSETS_FOLDER, is_below, is_private
 
-_PATHS = ("/", "/a", "/ab", "/a/b", "/a/b/c", "/a/assets", "/a/assets/x", "/a/assetsx", "/assets", "/assets/q")
+_PATHS = (
+    "/",
+    "/a",
+    "/ab",
+    "/a/b",
+    "/a/b/c",
+    "/a/assets",
+    "/a/assets/x",
+    "/a/assetsx",
+    "/assets",
+    "/assets/q",
+)
 
 
 @pytest.mark.parametrize(("path", "folder"), product(_PATHS, _PATHS))
