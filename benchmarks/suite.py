@@ -53,6 +53,12 @@ def measure_queue() -> Rows:
             for concurrency, theirs in figures[peer].items():
                 ours = figures["previewops"][concurrency]
                 rows[f"{part} at concurrency {concurrency} ÷ {peer}"] = ours / theirs
+        for concurrency in queue.CONCURRENCIES:
+            ours, theirs = (
+                measured.cpu_ms[name][concurrency] + measured.redis_ms[name][concurrency]
+                for name in ("previewops", peer)
+            )
+            rows[f"processor a no-op job at concurrency {concurrency} ÷ {peer}"] = ours / theirs
         for name, ours, theirs in zip(("p50", "p99"), delays["previewops"], delays[peer], strict=True):
             rows[f"submit to start, {name} ÷ {peer}"] = ours / theirs
     return rows
