@@ -9,6 +9,7 @@ from previewops.formatting import clean
 from previewops.tui.keymap import SCREENS, KeyAction, key_of, namespaced_action
 from previewops.tui.state.queue_view import QueueView, ReplayPosition
 from previewops.tui.viewmodel.alarms import alive_workers
+from previewops.tui.viewmodel.empty_states import ACTING_COLUMNS, ACTING_ROWS
 from previewops.tui.viewmodel.hints import key_hint, screen_key
 from previewops.tui.viewmodel.queue_status import STATUS_MARKS, queue_status
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, width_of
@@ -129,10 +130,15 @@ def short_count(number: int) -> str:
     return f"{number:.0e}".replace("e+", "e")
 
 
-def format_key_line(key_actions: Sequence[KeyAction], columns: int) -> Line:
-    """As many keys as fit, those of the screen first. Help is always included."""
+def format_key_line(key_actions: Sequence[KeyAction], columns: int, *, too_small: bool = False) -> Line:
+    """As many keys as fit, those of the screen first. Help is always included.
+
+    ``too_small``: says in which size of terminal keys change the queue.
+    """
     labelled = [key_action for key_action in key_actions if key_action.label]
     fixed = [span for key_action in labelled if key_action.action == "help" for span in _key(key_action)]
+    if too_small:
+        fixed.append(Span(f" read-only below {ACTING_COLUMNS}x{ACTING_ROWS} ", Tone.WARN))
     shown: list[Span] = []
     for key_action in labelled:
         if key_action.action == "help":

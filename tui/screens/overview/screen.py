@@ -15,12 +15,16 @@ from previewops.tui.key_bindings import bindings
 from previewops.tui.keymap import SCREEN_KEYS
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.empty_states import ACTING_ROWS
 from previewops.tui.viewmodel.overview import charts, panels
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.panel import Panel
 
 _TALL_ROWS = 50
 """From this height on the charts of hour and day are shown together."""
+
+_FEW_ALARMS = ((24, 1), (27, 2))
+"""In fewer rows than the first number, the panels leave room for the second number of alarms."""
 
 _WORDS = {Period.HOUR: "about an hour", Period.DAY: "about a day"}
 
@@ -47,11 +51,15 @@ class OverviewScreen(OperatorScreen):
         for period in Period:
             with Horizontal(id=f"charts-{period}", classes="charts"):
                 yield Panel("Jobs a minute", DiffedLines(id=f"throughput-{period}"))
-                yield Panel("Wait and render time", DiffedLines(id=f"latency-{period}"))
+                yield Panel(
+                    "Wait and render time", DiffedLines(id=f"latency-{period}"), id=f"latency-panel-{period}"
+                )
         yield Panel("Latest events", DiffedLines(id="events"), id="events-panel")
 
     def draw_view(self, view: QueueView) -> None:
-        self.query_one("#headline", DiffedLines).draw(lambda columns, _: panels.headline(view, columns))
+        rows = self.app.size.height
+        most = next((alarms for below, alarms in _FEW_ALARMS if rows < below), panels.MAX_ALARMS)
+        self.query_one("#headline", DiffedLines).draw(lambda columns, _: panels.headline(view, columns, most))
         self.query_one("#depth", DiffedLines).draw(
             lambda columns, _: panels.format_depth_lines(view, columns)
         )
@@ -86,9 +94,11 @@ class OverviewScreen(OperatorScreen):
 
     def _arrange(self) -> None:
         """Shows both periods if there is room, else the chosen one."""
-        self._tall = self.app.size.height >= _TALL_ROWS
+        rows = self.app.size.height
+        self._tall = rows >= _TALL_ROWS
         for period in Period:
-            self.query_one(f"#charts-{period}").display = self._tall or period is self._period
+            chosen = self._tall or period is self._period
+            self.query_one(f"#charts-{period}").display = chosen and rows >= ACTING_ROWS
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return False if action == "period" and self._tall else super().check_action(action, parameters)
