@@ -116,12 +116,17 @@ class OperatorApp(App[int]):
             interval_s=options.interval_s,
             thresholds=options.thresholds,
             heartbeat_ms=options.heartbeat_ms,
+            local_time=options.local_time,
         )
         self.display_state = DisplayState(view, self._clock)
         self.poller = Poller(source, self, self.display_state.snapshot_query, interval_s=options.interval_s)
 
     def on_mount(self) -> None:
         self.switch_mode("overview")
+        if self.options.notes:
+            self.notify(
+                "\n".join(self.options.notes), title="settings ignored", severity="warning", timeout=15
+            )
         self.start_polling()
         if not self.is_headless:
             self._handle_signals()
@@ -249,7 +254,10 @@ class OperatorApp(App[int]):
         return {action_name(key_action) for key_action in key_actions if key_action.mutates}
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return False if self.is_forbidden(action) else super().check_action(action, parameters)
+        front = self.front_screen
+        if self.is_forbidden(action) or (front is not None and not front.can_use_filters(action)):
+            return False
+        return super().check_action(action, parameters)
 
     async def run_action(
         self,
@@ -306,6 +314,20 @@ class OperatorApp(App[int]):
         if command is not None:
             self.start_command(command)
 
+    # -- saved filters ----------------------------------------------------------------------------------
+
+    @work(group=DIALOG_GROUP)
+    async def action_choose_filter(self) -> None:
+        from previewops.tui.screens.dialogs.saved_filters import choose_saved_filter
+
+        await choose_saved_filter(self)
+
+    @work(group=DIALOG_GROUP)
+    async def action_save_filter(self) -> None:
+        from previewops.tui.screens.dialogs.saved_filters import save_filter
+
+        await save_filter(self)
+
     # -- navigation -------------------------------------------------------------------------------------
 
     def action_show(self, mode: str) -> None:
@@ -336,6 +358,10 @@ class OperatorApp(App[int]):
         nearest = min(range(len(INTERVALS_S)), key=lambda at: abs(INTERVALS_S[at] - self.poller.interval_s))
         self.poller.interval_s = INTERVALS_S[min(max(0, nearest + step), len(INTERVALS_S) - 1)]
         self.display_state.set_poll_interval(self.poller.interval_s)
+        self.redraw()
+
+    def action_local_time(self) -> None:
+        self.display_state.toggle_local_time()
         self.redraw()
 
     def action_next_theme(self) -> None:

@@ -9,6 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+_KEY_LABELS = {
+    "escape": "esc",
+    "ctrl+x": "^x",
+    "f5": "F5",
+    "comma": ",",
+    "apostrophe": "'",
+    "quotation_mark": '"',
+}
+"""Keys whose label is not their name."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyAction:
@@ -34,7 +44,7 @@ class KeyAction:
     def key_label(self) -> str:
         """The first key as the footer and the help name it."""
         key = self.keys.partition(",")[0]
-        return {"escape": "esc", "ctrl+x": "^x", "f5": "F5", "comma": ","}.get(key, key)
+        return _KEY_LABELS.get(key, key)
 
     @property
     def key_word(self) -> str:
@@ -63,10 +73,13 @@ GLOBAL: tuple[KeyAction, ...] = (
     KeyAction("commands", ":,ctrl+p", "Commands", "Find an action by name, or open a job by its id."),
     KeyAction("pause", "p", "Pause", "Pause the queue, or resume it.", mutates=True),
     KeyAction("freeze", "z", "Freeze", "Freeze the display, or unfreeze it. The queue is not affected."),
+    KeyAction("choose_filter", "apostrophe", "", "Choose one of the saved filters for this list."),
+    KeyAction("save_filter", "quotation_mark", "", "Save the active filter under a name."),
     KeyAction("faster", "+,=", "", "Poll the queue more often."),
     KeyAction("slower", "-", "", "Poll the queue less often."),
     KeyAction("enlarge", "m", "", "Maximize the focused panel, or each panel in turn; again, restore it."),
     KeyAction("cancel_command", "ctrl+x", "", "Cancel the running command after its current batch."),
+    KeyAction("local_time", "U", "", "Switch clock times between UTC and local time."),
     KeyAction("next_theme", "t", "", "Switch to the next theme."),
     KeyAction("back", "escape", "", "Go back: clear the filter or close what is open."),
     KeyAction("quit", "q,ctrl+q,ctrl+c", "Quit", "Quit the screen."),
@@ -75,9 +88,6 @@ GLOBAL: tuple[KeyAction, ...] = (
 SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
     "overview": (
         KeyAction("period", "d", "Hour/day", "Switch the charts between the last hour and the last day."),
-        KeyAction(
-            "local_time", "u", "UTC/local", "Switch the charts' clock times between UTC and local time."
-        ),
     ),
     "jobs": (
         KeyAction("filter(False)", "/", "Filter", "Show matching jobs."),
@@ -216,6 +226,11 @@ PART_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
         KeyAction("clear", "escape", "", "Clear the filter."),
     ),
     "dialog": (KeyAction("leave", "escape", "", "Close the dialog without an effect."),),
+    "pick": (
+        KeyAction("step(1)", "j", "", "Go to the next entry."),
+        KeyAction("step(-1)", "k", "", "Go to the previous entry."),
+        KeyAction("remove", "x,delete", "", "Remove the entry from the list."),
+    ),
     "viewer": (KeyAction("leave", "escape,q,enter", "", "Close the text."),),
     "help": (KeyAction("leave", "escape,question_mark,q,enter", "", "Close the help."),),
     "editor": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ from previewops.cli.terminal_check import check_terminal
 if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
     from previewops.tui.data.live.connection import QueueConnection
+    from previewops.tui.options import Options
+
+
+DEFAULT_REFRESH_S = 1.0
 
 
 @click.command(
@@ -61,13 +66,36 @@ def tui(
     check_terminal(os.environ, sys.stdin, sys.stderr)
     # Milliseconds that Textual waits after an escape for the rest of a key sequence. The default, 100, is noticeable.
     os.environ.setdefault("ESCDELAY", "25")
+    options = _base_options(theme, refresh)
     if replay is not None:
-        return _run(_recorded(replay, refresh, theme))
-    return _run(*_live(context, read_only, refresh, theme, leaving_stops))
+        return _run(_recorded(replay, options, refresh))
+    return _run(*_live(context, options, read_only=read_only, leaving_stops=leaving_stops))
+
+
+def _base_options(theme: str | None, refresh_s: float | None) -> Options:
+    """Options of every screen: those of the command line, then those of the settings file."""
+    from previewops.tui.options import Options
+    from previewops.tui.preferences.locations import saved_filters_path, settings_path
+    from previewops.tui.preferences.saved_filters import SavedFilters
+    from previewops.tui.preferences.settings_file import format_notes, read_settings_file
+    from previewops.tui.terminal.capabilities import select_theme
+
+    path = settings_path(os.environ)
+    preferences, problems = read_settings_file(path)
+    return Options(
+        queue_name="",
+        interval_s=refresh_s or preferences.refresh_s or DEFAULT_REFRESH_S,
+        theme=select_theme(theme or preferences.theme, os.environ),
+        columns=preferences.columns,
+        local_time=preferences.local_time,
+        mouse=preferences.mouse,
+        saved_filters=SavedFilters(preferences.filters, saved_filters_path(os.environ)),
+        notes=format_notes(path, problems),
+    )
 
 
 def _live(
-    context: Context, read_only: bool, refresh: float | None, theme: str | None, leaving_stops: bool
+    context: Context, options: Options, *, read_only: bool, leaving_stops: bool
 ) -> tuple[OperatorApp, QueueConnection]:
     from previewops.health import parse_thresholds
     from previewops.tui.app import OperatorApp
@@ -75,8 +103,7 @@ def _live(
     from previewops.tui.data.live.connection import QueueConnection
     from previewops.tui.data.live.executor import LiveExecutor
     from previewops.tui.data.live.source import LiveSource
-    from previewops.tui.options import Options
-    from previewops.tui.terminal.capabilities import detect_image_mode, is_image_mode_forced, select_theme
+    from previewops.tui.terminal.capabilities import detect_image_mode, is_image_mode_forced
     from previewops.tui.terminal.graphics import prepare_graphics
 
     settings = context.settings
@@ -86,12 +113,11 @@ def _live(
         read_only = True
     link = QueueConnection(context.redis_url(), settings, who=context.operator)
     source, executor = LiveSource(link), LiveExecutor(link)
-    options = Options(
+    options = replace(
+        options,
         queue_name=settings.queue_name,
         environment=os.environ.get("PREVIEW_ENV", ""),
         read_only=read_only,
-        interval_s=refresh or 1.0,
-        theme=select_theme(theme, os.environ),
         images=prepare_graphics(detect_image_mode(os.environ), forced=is_image_mode_forced(os.environ)),
         thresholds=parse_thresholds(os.environ),
         heartbeat_ms=settings.heartbeat_ms,
@@ -101,19 +127,13 @@ def _live(
     return OperatorApp(source, commands, options, health_source=source), link
 
 
-def _recorded(path: Path, refresh: float | None, theme: str | None) -> OperatorApp:
+def _recorded(path: Path, options: Options, refresh_s: float | None) -> OperatorApp:
     from previewops.recording.reader import read_header
-    from previewops.tui.options import Options
     from previewops.tui.replay_app import DEFAULT_INTERVAL_S, ReplayApp
-    from previewops.tui.terminal.capabilities import select_theme
 
-    options = Options(
-        queue_name=read_header(path).queue,
-        read_only=True,
-        interval_s=refresh or DEFAULT_INTERVAL_S,
-        theme=select_theme(theme, os.environ),
-    )
-    return ReplayApp(path, options)
+    queue_name = read_header(path).queue
+    interval_s = refresh_s or DEFAULT_INTERVAL_S
+    return ReplayApp(path, replace(options, queue_name=queue_name, read_only=True, interval_s=interval_s))
 
 
 def _run(app: OperatorApp, link: QueueConnection | None = None) -> int:
@@ -121,7 +141,7 @@ def _run(app: OperatorApp, link: QueueConnection | None = None) -> int:
 
     async def run() -> int | None:
         try:
-            return await app.run_async()
+            return await app.run_async(mouse=app.options.mouse)
         finally:
             if link is not None:
                 await link.aclose()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from previewops.clock import iso_from_ms
 from previewops.formatting import clean
 from previewops.tui.keymap import SCREENS, KeyAction, key_of, namespaced_action
 from previewops.tui.state.queue_view import QueueView, ReplayPosition
 from previewops.tui.viewmodel.alarms import alive_workers
+from previewops.tui.viewmodel.clock_text import zone_at
 from previewops.tui.viewmodel.hints import key_hint, screen_key
 from previewops.tui.viewmodel.queue_status import STATUS_MARKS, queue_status
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, width_of
@@ -59,12 +59,16 @@ def format_clock_line(view: QueueView) -> Line:
         tries = f" · try {view.connection_loss.tries}" if view.connection_loss.tries else ""
         parts.append(Span(f" STALE {view.age_s} s{tries} ", Tone.BADGE_BAD))
     if view.snapshot is not None:
-        at = iso_from_ms(view.snapshot.now_ms)
+        zone = zone_at(view.snapshot.now_ms, local=view.local_time)
+        at = zone.iso(view.snapshot.now_ms)
         if view.replay is None:
-            parts += [Span(f" {at[11:19]}Z", Tone.DIM), Span(f" ↻{view.interval_s:g}s ", Tone.FAINT)]
+            parts += [
+                Span(f" {at[11:19]}{zone.suffix}", Tone.DIM),
+                Span(f" ↻{view.interval_s:g}s ", Tone.FAINT),
+            ]
         else:
             word = "" if parts else " recorded"
-            parts.append(Span(f"{word} {at[:10]} {at[11:19]}Z ", Tone.DIM))
+            parts.append(Span(f"{word} {at[:10]} {at[11:19]}{zone.suffix} ", Tone.DIM))
     return tuple(parts)
 
 

@@ -55,7 +55,7 @@ class EventsScreen(OperatorScreen):
         with Container(id="feed"):
             yield Panel(
                 "Events",
-                Grid(feed_lines.columns(dated=False), id="events"),
+                Grid(feed_lines.columns(dated=False), list_name="events", id="events"),
                 FilterLine("events", "kind:dead who:ada lesson-12 !timeout", id="filter"),
                 id="feed-panel",
             )
@@ -73,17 +73,19 @@ class EventsScreen(OperatorScreen):
         events = self._feed_events(view)
         last = events[-1].event_id if events else ""
         # The feed changes when an event arrives, and at midnight, when times get a date.
-        drawn = (feed, last, len(events), snapshot.now_ms // feed_lines.DAY_MS, self._fetch_error)
+        now_ms, local = snapshot.now_ms, view.local_time
+        today = feed_lines.day_of(now_ms, local_time=local)
+        drawn = (feed, last, len(events), today, local, self._fetch_error)
         if drawn == self._drawn:
             return
         self._drawn = drawn
         shown = feed.shown(events)
         self._events = {event.event_id: event for event in shown}
-        dated = feed_lines.dated(shown, snapshot.now_ms)
+        dated = feed_lines.dated(shown, now_ms, local_time=local)
         if dated is not self._dated:
             self._dated = dated
             grid.set_columns(feed_lines.columns(dated=dated))
-        rows = [Row(event.event_id, feed_lines.cells(event, snapshot.now_ms)) for event in shown]
+        rows = [Row(event.event_id, feed_lines.cells(event, now_ms, local_time=local)) for event in shown]
         grid.show(rows, empty=feed_lines.format_empty_lines(feed))
         if feed.following and shown:
             grid.go_to(shown[0].event_id)
@@ -132,7 +134,8 @@ class EventsScreen(OperatorScreen):
         if event is None:
             pane.write(lambda _columns: ())
         else:
-            pane.write(lambda columns: feed_lines.format_detail_lines(event, columns))
+            local = self.operator_app.view.local_time
+            pane.write(lambda columns: feed_lines.format_detail_lines(event, columns, local_time=local))
         self.draw_keys()
 
     @property

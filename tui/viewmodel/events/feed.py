@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from previewops.clock import iso_from_ms
 from previewops.formatting import pluralize
 from previewops.queue.filter_query import FilterQuery
 from previewops.snapshot.model import QueueEvent
 from previewops.tui.keymap import key_of
+from previewops.tui.viewmodel.clock_text import wall_clock, zone_at
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.event_text import event_description, event_subject, tone_of
 from previewops.tui.viewmodel.events.fields import describe_field
@@ -17,7 +17,6 @@ from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
 from previewops.tui.viewmodel.wrap import hang
 
-DAY_MS = 86_400_000
 _FIELD = 12
 _FIRST = ("job", "worker", "who", "why", "message")
 
@@ -86,23 +85,30 @@ def columns(*, dated: bool) -> tuple[TableColumn, ...]:
     )
 
 
-def dated(events: Sequence[QueueEvent], now_ms: int) -> bool:
-    """Whether any event (newest first) is of another day (UTC) than ``now_ms``."""
-    return bool(events) and events[-1].at_ms // DAY_MS != now_ms // DAY_MS
+def day_of(at_ms: int, *, local_time: bool = False) -> str:
+    """The date of a time, in UTC or local time."""
+    return wall_clock(at_ms, local=local_time)[:10]
 
 
-def cells(event: QueueEvent, now_ms: int) -> tuple[Line, ...]:
+def dated(events: Sequence[QueueEvent], now_ms: int, *, local_time: bool = False) -> bool:
+    """Whether any event (newest first) is of another day than ``now_ms``."""
+    if not events:
+        return False
+    return day_of(events[-1].at_ms, local_time=local_time) != day_of(now_ms, local_time=local_time)
+
+
+def cells(event: QueueEvent, now_ms: int, *, local_time: bool = False) -> tuple[Line, ...]:
     return (
-        (Span(_clock(event.at_ms, now_ms), Tone.DIM),),
+        (Span(_clock(event.at_ms, now_ms, local_time=local_time), Tone.DIM),),
         (clean_span(event.kind, tone_of(event)),),
         (clean_span(event_subject(event), Tone.STRONG),),
         event_description(event),
     )
 
 
-def _clock(at_ms: int, now_ms: int) -> str:
-    """The time of day (UTC); for another day the date, without seconds; for another year the date alone."""
-    at, now = iso_from_ms(at_ms), iso_from_ms(now_ms)
+def _clock(at_ms: int, now_ms: int, *, local_time: bool = False) -> str:
+    """The time of day; for another day the date, without seconds; for another year the date alone."""
+    at, now = (wall_clock(ms, local=local_time) for ms in (at_ms, now_ms))
     if at[:10] == now[:10]:
         return at[11:19]
     return f"{at[5:10]} {at[11:16]}" if at[:4] == now[:4] else at[:10]
@@ -146,13 +152,14 @@ def subtitle(feed: EventFeed, shown: int, waiting: int, *, more: bool = False, e
     return " · ".join(parts)
 
 
-def format_detail_lines(event: QueueEvent, columns: int) -> list[Line]:
+def format_detail_lines(event: QueueEvent, columns: int, *, local_time: bool = False) -> list[Line]:
     """All fields of an event in words, the most important first."""
-    when = iso_from_ms(event.at_ms)
+    zone = zone_at(event.at_ms, local=local_time)
+    when = zone.iso(event.at_ms)
     fields = {name: value for name, value in event.fields.items() if value}
     order = [name for name in _FIRST if name in fields] + [name for name in fields if name not in _FIRST]
     lines: list[Line] = [
-        (clean_span(event.kind, tone_of(event)), Span(f"  {when[:10]} {when[11:23]} UTC", Tone.DIM))
+        (clean_span(event.kind, tone_of(event)), Span(f"  {when[:10]} {when[11:23]} {zone.name}", Tone.DIM))
     ]
     for name in order:
         label, text = describe_field(name, fields[name])

@@ -170,4 +170,5 @@ def format_event_lines(view: QueueView, columns: int, rows: int) -> list[Line]:
     """The latest events, newest first."""
     if not view.events:
         return [(Span("no events yet", Tone.DIM),)]
-    return [clip(format_event_line(event), columns) for event in reversed(view.events[-rows:])]
+    lines = (format_event_line(event, local_time=view.local_time) for event in reversed(view.events[-rows:]))
+    return [clip(line, columns) for line in lines]
