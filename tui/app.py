@@ -33,7 +33,7 @@ from previewops.tui.data.error_boundary import with_error_boundary, wrap_errors
 from previewops.tui.data.health_poller import HealthPoller
 from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed, SourceRejected
 from previewops.tui.key_bindings import bindings
-from previewops.tui.keymap import GLOBAL, SCREENS, KeyAction, action_name
+from previewops.tui.keymap import GLOBAL, SCREENS, KeyAction, action_name, use_keys
 from previewops.tui.options import Options
 from previewops.tui.protocols import DataSource, HealthSource
 from previewops.tui.screens.base import OperatorScreen
@@ -96,6 +96,7 @@ class OperatorApp(App[int]):
             # Textual would turn colours into 24-bit greys, and the terminal's own colours into black on black.
             self.theme = NO_COLOR_THEME
             self._filters = [kept for kept in self._filters if not isinstance(kept, Monochrome)] + [NoColor()]
+        use_keys(options.keys)
         self.source = with_error_boundary(source)
         self.options = options
         self.job_id = ""
@@ -122,6 +123,10 @@ class OperatorApp(App[int]):
         self.poller = Poller(source, self, self.display_state.snapshot_query, interval_s=options.interval_s)
 
     def on_mount(self) -> None:
+        if self.options.keys:
+            from previewops.tui.preferences.keys import full_keymap
+
+            self.set_keymap(full_keymap(self.options.keys))
         self.switch_mode("overview")
         if self.options.notes:
             self.notify(

@@ -30,6 +30,8 @@ class Options:
     """Interval of the workers' heartbeats."""
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Titles of the columns to show, by the name of the list. A list without an entry shows all that fit."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Keys that the operator has set, by the id of the action; checked by ``preferences.keys``."""
     local_time: bool = False
     """Whether clock times are in the terminal's zone at first, else in UTC."""
     mouse: bool = True

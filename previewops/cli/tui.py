@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.output import print_err
+from previewops.cli.output import print_err, print_out
 from previewops.cli.shared_options import SecondsRange, theme_option
 from previewops.cli.terminal_check import check_terminal
 
@@ -47,6 +47,7 @@ Examples:
     help="Replay a recording, read-only.",
 )
 @theme_option
+@click.option("--keys", is_flag=True, help="List all keys with their ids for the settings file, and exit.")
 @click.option("--leaving-stops", is_flag=True, hidden=True, help="Confirm before quitting, which stops `up`.")
 @pass_context
 def tui(
@@ -56,6 +57,7 @@ def tui(
     refresh: float | None,
     replay: Path | None,
     theme: str | None,
+    keys: bool,
     leaving_stops: bool,
 ) -> int:
     """Monitor and manage the queue, also over SSH.
@@ -63,6 +65,8 @@ def tui(
     PREVIEW_ENV is shown in the title, in red for production. NO_COLOR disables colours. PREVIEW_IMAGES selects
     how previews are drawn: auto (the default), blocks, kitty, sixel or off.
     """
+    if keys:
+        return _list_keys()
     check_terminal(os.environ, sys.stdin, sys.stderr)
     # Milliseconds that Textual waits after an escape for the rest of a key sequence. The default, 100, is noticeable.
     os.environ.setdefault("ESCDELAY", "25")
@@ -87,11 +91,30 @@ def _base_options(theme: str | None, refresh_s: float | None) -> Options:
         interval_s=refresh_s or preferences.refresh_s or DEFAULT_REFRESH_S,
         theme=select_theme(theme or preferences.theme, os.environ),
         columns=preferences.columns,
+        keys=preferences.keys,
         local_time=preferences.local_time,
         mouse=preferences.mouse,
         saved_filters=SavedFilters(preferences.filters, saved_filters_path(os.environ)),
         notes=format_notes(path, problems),
     )
+
+
+def _list_keys() -> int:
+    """Prints ids, keys and meanings, and what is wrong with the settings file."""
+    from previewops.formatting import format_table
+    from previewops.tui.preferences.keys import format_key_table
+    from previewops.tui.preferences.locations import settings_path
+    from previewops.tui.preferences.settings_file import read_settings_file
+
+    path = settings_path(os.environ)
+    preferences, problems = read_settings_file(path)
+    for line in format_table(
+        ("ID", "KEYS (DEFAULT)", "ACTION"), format_key_table(preferences.keys), flexible="ACTION"
+    ):
+        print_out(line)
+    for problem in problems:
+        print_err(f"note: {path}: ignored: {problem}")
+    return 0
 
 
 def _live(

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from previewops.tui.preferences.keys import read_keys
 from previewops.tui.preferences.saved_filters import SavedFilters
-from tests.tui.screen_support import make_app, screen_text, until
+from previewops.tui.screens.command_palette import ActionPalette
+from tests.tui import scenes
+from tests.tui.screen_support import FakeSource, make_app, screen_text, until
 
 SIZE = (120, 40)
 
@@ -90,3 +93,47 @@ async def test_a_filter_is_saved_chosen_and_removed(tmp_path: Path) -> None:
         os.truncate(tmp_path / "filters.json", 3)
         await pilot.press("apostrophe")
         await until(pilot, lambda: "correct or remove the file" in screen_text(app))
+
+
+async def test_the_operators_keys_act_and_are_shown() -> None:
+    keys, problems = read_keys(
+        {
+            "jobs": {"cancel": "X", "order": "f8"},
+            "app": {"help": "f1", "back": "f3", "freeze": "F"},
+            "dialog": {"leave": "f3"},
+        }
+    )
+    assert not problems
+    dead = scenes.dead_records()[:3]
+    app = make_app(FakeSource(listed=(scenes.JOBS[0], *dead), dead_letters=dead), keys=keys)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.view.snapshot is not None)
+        await pilot.press("z", "2")
+        await until(pilot, lambda: dead[0].job_id in screen_text(app))
+        assert not app.view.frozen, "the default key does nothing any more"
+        footer = screen_text(app).splitlines()[-1]
+        for part in (" X Cancel", "F1 Help", "F8 Order"):
+            assert part in footer
+        await pilot.press("F")
+        await until(pilot, lambda: "DISPLAY FROZEN · F" in screen_text(app))
+        await pilot.press("F", "x")
+        assert app.screen is app.front_screen, "x was the key of cancel"
+        await pilot.press("X")
+        await until(pilot, lambda: app.screen is not app.front_screen)
+        await pilot.press("escape")
+        assert app.screen is not app.front_screen
+        await pilot.press("f3")
+        await until(pilot, lambda: app.screen is app.front_screen)
+        await pilot.press("j", "x")
+        await until(pilot, lambda: "Discard 1 dead letter" in screen_text(app))
+        await pilot.press("f3", "slash", *"kids")
+        await until(pilot, lambda: "F3 clears it" in screen_text(app))
+        await pilot.press("f3")
+        await until(pilot, lambda: "filter: " not in screen_text(app))
+        await pilot.press("f1")
+        await until(pilot, lambda: "Everywhere" in screen_text(app))
+        assert "F8 " in screen_text(app)
+        await pilot.press("q", "colon")
+        await until(pilot, lambda: isinstance(app.screen, ActionPalette))
+        await pilot.press(*"oldest")
+        await until(pilot, lambda: "key F8" in screen_text(app))

@@ -11,6 +11,7 @@ class Preferences:
     """Settings of the screen. None or an empty mapping: not set, so the default holds.
 
     ``columns`` has the titles of the columns to show, by list. ``filters`` are texts of filters by name.
+    ``keys`` are keys by id, separated by commas.
     """
 
     theme: str | None = None
@@ -19,3 +20,4 @@ class Preferences:
     mouse: bool = True
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     filters: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)

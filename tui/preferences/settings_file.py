@@ -30,7 +30,7 @@ MAX_BYTES = 1 << 20
 
 THEMES = ("dark", "light", "16")
 TIMES = ("utc", "local")
-KEYS = ("theme", "refresh_s", "time", "mouse", "columns", "filters")
+KEYS = ("theme", "refresh_s", "time", "mouse", "columns", "filters", "keys")
 """The keys of the file."""
 
 
@@ -71,8 +71,19 @@ def parse_settings(values: Mapping[str, Any]) -> tuple[Preferences, tuple[str, .
         mouse=table.read("mouse", boolean, True),
         columns=_read_columns(table.table("columns")),
         filters=table.table("filters").read_all(_parse_filter),
+        keys=_read_keys(table.table("keys"), problems),
     )
     return preferences, tuple(problems)
+
+
+def _read_keys(table: TableReader, problems: list[str]) -> dict[str, str]:
+    if not table.values:
+        return {}
+    from previewops.tui.preferences.keys import read_keys
+
+    keys, found = read_keys(table.values)
+    problems += map(clean, found)
+    return keys
 
 
 def _read_columns(table: TableReader) -> dict[str, tuple[str, ...]]:

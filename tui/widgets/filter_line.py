@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Label
 
 from previewops.queue.filter_query import FilterQuery, UnknownFilterFields, parse_filter
-from previewops.tui.keymap import key_of
+from previewops.tui.keymap import KEEP_FILTER, key_of
 from previewops.tui.viewmodel.filter_text import MAX_FILTER_CHARACTERS, kept_filter_lines
 from previewops.tui.widgets.diffed_lines import DiffedLines
 
@@ -22,7 +22,11 @@ PAUSE_S = 0.15
 """Delay in seconds after the last keystroke before a filter is applied."""
 
 _TYPING_LABEL = "filter: "
-_TYPING_HINT = f"{key_of('keep', 'filter')} keeps it, {key_of('clear', 'filter')} clears it"
+
+
+def _typing_hint() -> str:
+    return f"{KEEP_FILTER.key_word} keeps it, {key_of('back')} clears it"
+
 
 EXAMPLE = 'timeout project:lessons !priority:low "two words"'
 """Placeholder of an empty input."""
@@ -75,7 +79,7 @@ class FilterLine(Vertical):
             )
             line.placeholder = self._example
             yield line
-            yield Label(_TYPING_HINT, classes="-keys")
+            yield Label(_typing_hint(), classes="-keys")
         yield DiffedLines(classes="-kept", fit_height=True)
         yield Label(classes="-rejection")
 
@@ -148,7 +152,7 @@ class FilterLine(Vertical):
 
     def _make_room(self) -> None:
         """Hides the keys beside the input when text and keys do not fit."""
-        needed = cell_len(_TYPING_LABEL) + cell_len(self.text) + 1 + cell_len(_TYPING_HINT)
+        needed = cell_len(_TYPING_LABEL) + cell_len(self.text) + 1 + cell_len(_typing_hint())
         self.set_class(needed > self.size.width, "-crowded")
 
     def _draw_kept(self) -> None:

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import PART_KEYS
 from previewops.tui.terminal.palette import get_palette
 from previewops.tui.viewmodel.columns import TableColumn, choose_cells, chosen_places, fit_widths, lay_out_row
 from previewops.tui.viewmodel.spans import Line, Span, Tone, centre
-from previewops.tui.widgets.cursor_keys import CURSOR_KEYS
 from previewops.tui.widgets.line_rendering import SCROLLBAR, ScrollingLines, highlight, strip_of
 
 _MARK = 2
@@ -39,10 +40,7 @@ class Grid(ScrollingLines):
     ``list_name`` is the name of the list in the settings file, if its columns can be chosen.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *CURSOR_KEYS,
-        Binding("enter", "choose", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings((*PART_KEYS["list"], *PART_KEYS["grid"]))
 
     @dataclass
     class CursorMoved(Message):
