@@ -89,6 +89,7 @@ GLOBAL: tuple[KeyAction, ...] = with_ids(
         ),
         KeyAction("help", "?", "Help", "Show the keys of this screen."),
         KeyAction("commands", ":,ctrl+p", "Commands", "Find an action by name, or open a job by its id."),
+        KeyAction("choose_queue", "@", "", "Switch to another queue or context."),
         KeyAction("pause", "p", "Pause", "Pause the queue, or resume it.", mutates=True),
         KeyAction("freeze", "z", "Freeze", "Freeze the display, or unfreeze it. The queue is not affected."),
         KeyAction("choose_filter", "apostrophe", "", "Choose one of the saved filters for this list."),

@@ -19,6 +19,10 @@ class Options:
     """
 
     queue_name: str
+    address: str = ""
+    """Address of Redis without secrets, for the title; "" shows none."""
+    context: str = ""
+    """Name of the context in the settings file, "" for none."""
     environment: str = ""
     read_only: bool = False
     interval_s: float = 1.0

@@ -14,6 +14,7 @@ from previewops.tui.preferences.locations import saved_filters_path, settings_pa
 from previewops.tui.preferences.model import Preferences
 from previewops.tui.preferences.saved_filters import MAX_FILTERS, CannotSaveFilter, SavedFilters
 from previewops.tui.preferences.settings_file import KEYS, format_notes, parse_settings, read_settings_file
+from previewops.tui.viewmodel.addresses import short_address
 from previewops.tui.viewmodel.columns import TableColumn, choose_cells, chosen_places
 from previewops.tui.viewmodel.spans import Span
 
@@ -69,6 +70,9 @@ def test_a_missing_file_is_no_problem(tmp_path: Path) -> None:
         ({"filters": {"x": "colour:red"}}, ("filters.x", "colour", "project")),
         ({"filters": {"x": 3}}, ("filters.x", "3")),
         ({"filters": {"": "a"}}, ("filters.", "printable")),
+        ({"contexts": {"x": {"redis_url": "http://u:secret@x"}}}, ("contexts.x.redis_url", "rediss://")),
+        ({"contexts": {"x": {"queue": "a b"}}}, ("contexts.x.queue", "'a b'")),
+        ({"contexts": {"x": 1}}, ("contexts.x", "a table")),
     ],
 )
 def test_a_mistake_is_reported_and_the_rest_holds(values: dict[str, object], named: tuple[str, ...]) -> None:
@@ -160,3 +164,43 @@ def test_chosen_columns_in_full_and_short_rows() -> None:
         "the last cell of a short row is its text"
     )
     assert choose_cells(cells[:1], (1, 2), 4) == cells[:1]
+
+
+def test_contexts_and_their_secrets(tmp_path: Path) -> None:
+    path = tmp_path / "screen.toml"
+    path.write_text(
+        """
+        [contexts.prod]
+        redis_url = "rediss://ops@db1:6379/0?password_file=/etc/previewops/redis"
+        queue = "previews"
+        environment = "production"
+        read_only = "yes"
+        [contexts.old]
+        redis_url = "redis://:secret@db2"
+        """
+    )
+    path.chmod(0o644)
+    settings, problems = read_settings_file(path)
+    prod = settings.contexts["prod"]
+    assert (prod.queue, prod.environment) == ("previews", "production")
+    assert prod.read_only, "a mistake does not permit more than was meant"
+    assert "contexts.prod.read_only" in problems[0]
+    assert "contexts.old.redis_url" in problems[1]
+    assert "chmod 600" in problems[1]
+    assert "secret" not in "".join(problems)
+    path.chmod(0o600)
+    assert len(read_settings_file(path)[1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://ada:secret@db1:6379/0", "db1:6379/0"),
+        ("rediss://db1/0?password_file=/x&password=secret", "db1/0"),
+        ("redis+sentinel://a:1,b:2/mymaster/0", "sentinel a:1,b:2/mymaster/0"),
+        ("unix://:secret@/run/redis.sock?db=2", "/run/redis.sock db 2"),
+        ("redis://:sec/re@t#@db1", "db1"),
+    ],
+)
+def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
+    assert short_address(url) == shown

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from previewops.tui.preferences.contexts import ContextSettings
+
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
@@ -21,3 +23,4 @@ class Preferences:
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     filters: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, ContextSettings] = field(default_factory=dict)

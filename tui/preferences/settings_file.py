@@ -12,6 +12,7 @@ from previewops.errors import PreviewopsError
 from previewops.formatting import clean
 from previewops.queue.filter_query import parse_filter
 from previewops.regular_files import read_regular
+from previewops.tui.preferences.contexts import read_contexts
 from previewops.tui.preferences.lists import LISTS
 from previewops.tui.preferences.model import Preferences
 from previewops.tui.preferences.naming import name_problem
@@ -30,7 +31,7 @@ MAX_BYTES = 1 << 20
 
 THEMES = ("dark", "light", "16")
 TIMES = ("utc", "local")
-KEYS = ("theme", "refresh_s", "time", "mouse", "columns", "filters", "keys")
+KEYS = ("theme", "refresh_s", "time", "mouse", "columns", "filters", "contexts", "keys")
 """The keys of the file."""
 
 
@@ -47,7 +48,20 @@ def read_settings_file(path: Path) -> tuple[Preferences, tuple[str, ...]]:
         return Preferences(), ("ignored: found bytes that are not UTF-8",)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         return Preferences(), (f"ignored: it is not TOML: {clean(str(error))}",)
-    return parse_settings(values)
+    preferences, problems = parse_settings(values)
+    return preferences, (*problems, *_exposed_secrets(path, preferences))
+
+
+def _exposed_secrets(path: Path, preferences: Preferences) -> list[str]:
+    """Contexts whose passwords other users of this machine can read."""
+    names = [name for name, context in preferences.contexts.items() if context.has_secret]
+    if not names or not path.stat().st_mode & 0o077:
+        return []
+    return [
+        f"contexts.{name}.redis_url: found a password in a file that others can read (used all the same); "
+        "run chmod 600, or name a file: ?password_file=/path"
+        for name in names
+    ]
 
 
 def format_notes(path: Path, problems: Sequence[str], most: int = 5) -> tuple[str, ...]:
@@ -71,6 +85,7 @@ def parse_settings(values: Mapping[str, Any]) -> tuple[Preferences, tuple[str, .
         mouse=table.read("mouse", boolean, True),
         columns=_read_columns(table.table("columns")),
         filters=table.table("filters").read_all(_parse_filter),
+        contexts=read_contexts(table.table("contexts")),
         keys=_read_keys(table.table("keys"), problems),
     )
     return preferences, tuple(problems)

@@ -55,7 +55,8 @@ class TableReader:
 
     def tables(self) -> dict[str, TableReader]:
         """All tables below this one, by key."""
-        return {key: self.table(key) for key in self._values}
+        tables = {key: self.table(key) for key in self._values}
+        return {key: table for key, table in tables.items() if isinstance(self._values[key], Mapping)}
 
     def report_unknown(self, allowed: Iterable[str]) -> None:
         """Reports keys that are not allowed."""
