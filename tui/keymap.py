@@ -305,6 +305,14 @@ REPLAY: tuple[KeyAction, ...] = with_ids(
     "replay",
     (
         KeyAction("hold", "h", "Hold", "Pause the replay, or continue it."),
+        KeyAction("go_to_time", "T", "Go to", "Go to a time of the recording, or on by a time such as +5m."),
+        KeyAction("go_to_alarm(1)", "*", "Next alarm", "Go to the next change of the queue's health."),
+        KeyAction(
+            "go_to_alarm(-1)",
+            "#",
+            "Previous",
+            "Go back to the previous change of the queue's health.",
+        ),
         KeyAction("seek(-10)", "comma", "-10 s", "Go back 10 s in the recording."),
         KeyAction("seek(10)", ".", "+10 s", "Go forward 10 s in the recording."),
         KeyAction("seek(-300)", "<", "-5 min", "Go back 5 min in the recording."),
