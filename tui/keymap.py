@@ -233,6 +233,8 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = _with_ids_of_parts(
             KeyAction("filter(True)", "!", "Inverse", "Show events that do not match."),
             KeyAction("follow", "f", "Follow", "Follow new events, or stop at the current rows."),
             KeyAction("operators_only", "o", "Operators", "Show only operator actions, or all events."),
+            KeyAction("toggle_burst", "enter", "Unfold", "List the events of a burst, or fold them again."),
+            KeyAction("fold", "b", "Bursts", "Fold bursts of events of one kind, or list every event."),
             KeyAction("open", "enter", "Job", "Open the event's job."),
             KeyAction("copy_id", "c", "Copy id", "Copy the id of the event's job, worker or host."),
         ),

@@ -12,7 +12,8 @@ from previewops.tui.viewmodel.events.fields import describe_field
 from previewops.tui.viewmodel.safe_numbers import parse_count
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
-_KIND = 14
+KIND_COLUMNS = 14
+"""Width of the kind in one line."""
 
 _TONES: Mapping[str, Tone] = {
     "dead": Tone.BAD,
@@ -69,7 +70,7 @@ def format_event_line(event: QueueEvent, *, local_time: bool = False) -> Line:
     clock = wall_clock(event.at_ms, local=local_time)[11:19]
     return (
         Span(f"{clock} ", Tone.DIM),
-        Span(f"{clean(event.kind):<{_KIND}.{_KIND}} ", tone_of(event)),
+        Span(f"{clean(event.kind):<{KIND_COLUMNS}.{KIND_COLUMNS}} ", tone_of(event)),
         *format_event(event),
     )
 

@@ -12,6 +12,7 @@ from previewops.tui.keymap import key_of
 from previewops.tui.viewmodel.clock_text import wall_clock, zone_at
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.event_text import event_description, event_subject, tone_of
+from previewops.tui.viewmodel.events.bursts import Burst, FeedEntry, burst_cells, fold
 from previewops.tui.viewmodel.events.fields import describe_field
 from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
@@ -23,11 +24,16 @@ _FIRST = ("job", "worker", "who", "why", "message")
 
 @dataclass(frozen=True, slots=True)
 class EventFeed:
-    """Filter and position of the feed. ``frozen_events``: the events while it stands still, None while it follows."""
+    """Filter and position of the feed. ``frozen_events``: the events while it stands still, None while it follows.
+
+    ``folding``: bursts are folded, but for those of the events ``opened`` (ids).
+    """
 
     terms: FilterQuery = field(default_factory=FilterQuery)
     operators_only: bool = False
     frozen_events: tuple[QueueEvent, ...] | None = None
+    folding: bool = True
+    opened: frozenset[str] = frozenset()
 
     @property
     def following(self) -> bool:
@@ -49,6 +55,15 @@ class EventFeed:
             for event in reversed(self.frozen_events if self.frozen_events is not None else events)
             if self.matches(event)
         ]
+
+    def entries(self, shown: Sequence[QueueEvent]) -> list[FeedEntry]:
+        """The rows for the events of ``shown``."""
+        return list(fold(shown, self.opened)) if self.folding else list(shown)
+
+    def toggle(self, burst: Burst) -> EventFeed:
+        """The feed with the burst opened, or folded."""
+        ids = {event.event_id for event in burst.events}
+        return replace(self, opened=self.opened - ids if burst.is_open else self.opened | ids)
 
     def waiting(self, events: Sequence[QueueEvent]) -> int:
         """The number of matching events since the feed stands still."""
@@ -97,6 +112,13 @@ def dated(events: Sequence[QueueEvent], now_ms: int, *, local_time: bool = False
     return day_of(events[-1].at_ms, local_time=local_time) != day_of(now_ms, local_time=local_time)
 
 
+def entry_cells(entry: FeedEntry, now_ms: int, *, local_time: bool = False) -> tuple[Line, ...]:
+    """The cells of an event or a burst."""
+    if isinstance(entry, Burst):
+        return burst_cells(entry, _clock(entry.events[0].at_ms, now_ms, local_time=local_time))
+    return cells(entry, now_ms, local_time=local_time)
+
+
 def cells(event: QueueEvent, now_ms: int, *, local_time: bool = False) -> tuple[Line, ...]:
     return (
         (Span(_clock(event.at_ms, now_ms, local_time=local_time), Tone.DIM),),
@@ -131,15 +153,19 @@ def format_empty_lines(feed: EventFeed) -> tuple[Line, ...]:
     )
 
 
-def subtitle(feed: EventFeed, shown: int, waiting: int, *, more: bool = False, error: str = "") -> str:
+def subtitle(
+    feed: EventFeed, shown: int, waiting: int, *, rows: int | None = None, more: bool = False, error: str = ""
+) -> str:
     """The filter, the number of events and whether the feed follows.
 
+    ``rows``: the number of rows, fewer where bursts are folded.
     ``more``: there are older actions of operators than the shown ones. ``error``: why they cannot be fetched.
     """
     parts = [f"/ {feed.terms}"] if feed.terms else []
     if feed.operators_only:
         parts.append("operator actions")
-    parts.append(pluralize(shown, "event"))
+    folded = f" in {pluralize(rows, 'row')}" if rows is not None and rows < shown else ""
+    parts.append(f"{pluralize(shown, 'event')}{folded}")
     if feed.operators_only and error:
         parts.append(error)
     elif feed.operators_only and more:
