@@ -17,6 +17,7 @@ from previewops.errors import BundleNotFound, JobNotFound, RedisUnavailable
 from previewops.health import Health
 from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
 from previewops.queue.pages import Cursor, ListPage
+from previewops.queue.queue_names import QueueNames
 from previewops.queue.records import JobRecord
 from previewops.queue.webhook_messages import WebhookList
 from previewops.snapshot.history import History
@@ -98,6 +99,14 @@ class FakeSource:
         end = len(ids) if before is None else ids.index(before)
         page = self.acts[max(0, end - limit) : end][::-1]
         return EventPage(page, page[-1].event_id if end > limit else None)
+
+    # -- other queues of the server
+
+    queue_names: tuple[str, ...] = ("preview-jobs", "trial-jobs")
+
+    async def queues(self) -> QueueNames:
+        self._up()
+        return QueueNames(self.queue_names, complete=True)
 
     # -- webhooks, the oldest first
 

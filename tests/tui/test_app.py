@@ -8,12 +8,13 @@ from textual.app import App
 from textual.screen import Screen
 from textual.widgets import Input, OptionList
 
-from previewops.tui.app import INTERVALS_S, SWITCH_S
+from previewops.tui.app import INTERVALS_S
 from previewops.tui.commands.commands import Pause, ReadOnly, ReadOnlyExecutor, Resume
 from previewops.tui.keymap import GLOBAL, SCREENS, action_name
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.command_palette import ActionPalette
 from previewops.tui.terminal.palette import themes
+from previewops.tui.terminal_app import SWITCH_S
 from tests.tui import scenes
 from tests.tui.screen_support import (
     FakeExecutor,

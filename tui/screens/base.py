@@ -27,6 +27,8 @@ from previewops.tui.viewmodel.empty_states import (
 )
 from previewops.tui.viewmodel.spans import width_of
 from previewops.tui.widgets.diffed_lines import DiffedLines
+from previewops.tui.widgets.filter_line import FilterLine
+from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
@@ -120,6 +122,17 @@ class OperatorScreen(Screen[None]):
         self.show_view(self.operator_app.view)
         self.query_one("#too-small", DiffedLines).draw(format_too_small_lines)
         self.draw_keys()
+        self._choose_columns()
+
+    def _choose_columns(self) -> None:
+        chosen = self.operator_app.options.columns
+        for grid in self.query(Grid) if chosen else ():
+            grid.choose_columns(chosen.get(grid.list_name, ()))
+
+    @property
+    def filter_line(self) -> FilterLine | None:
+        """The filter line of the visible list, if the screen has one."""
+        return next((line for line in self.query(FilterLine) if line.is_among_shown), None)
 
     def on_screen_resume(self) -> None:
         self.show_view(self.operator_app.view)
@@ -177,7 +190,16 @@ class OperatorScreen(Screen[None]):
             self.maximize(focused or panels[0], container=False)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return False if self.operator_app.is_forbidden(action) else super().check_action(action, parameters)
+        if self.operator_app.is_forbidden(action):
+            return False
+        return False if not self.can_use_filters(action) else super().check_action(action, parameters)
+
+    def can_use_filters(self, action: str) -> bool:
+        """Whether the screen has a list for an action on saved filters, and an active filter to save."""
+        if action not in ("choose_filter", "save_filter"):
+            return True
+        line = self.filter_line if self.composed and not self.unavailable_in_replay else None
+        return line is not None and (action == "choose_filter" or (bool(line.text) and not line.has_error))
 
     async def show_dialog(self, dialog: Screen[Any]) -> Any:
         """Opens a dialog and returns its result. Call it from a worker."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
     from previewops.queue.dead_letters import DeadLetters
     from previewops.queue.pages import Cursor, ListPage
+    from previewops.queue.queue_names import QueueNames
     from previewops.queue.records import JobRecord
     from previewops.queue.webhook_messages import WebhookList
     from previewops.snapshot.history import History
@@ -112,6 +113,12 @@ class LiveSource:
 
         async with self._dead_letters() as dead_letters:
             return await dead_letters.count(dead_filter, report, cut_off_ms=cut_off_ms)
+
+    async def queues(self) -> QueueNames:
+        async with self._connection.redis() as redis:
+            from previewops.queue.queue_search import find_queues
+
+            return await find_queues(redis)
 
     async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:
         async with self._connection.redis() as redis:

@@ -81,7 +81,7 @@ class JobsScreen(OperatorScreen):
         yield DiffedLines(id="states")
         yield Panel(
             "jobs",
-            Grid(job_columns(None), marking=True, id="jobs"),
+            Grid(job_columns(None), marking=True, list_name="jobs", id="jobs"),
             FilterLine("jobs", id="filter"),
             id="jobs-panel",
         )

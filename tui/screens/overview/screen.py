@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import ClassVar
 
@@ -15,6 +14,7 @@ from previewops.tui.key_bindings import bindings
 from previewops.tui.keymap import SCREEN_KEYS
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.clock_text import zone_at
 from previewops.tui.viewmodel.empty_states import ACTING_ROWS
 from previewops.tui.viewmodel.overview import charts, panels
 from previewops.tui.widgets.diffed_lines import DiffedLines
@@ -41,7 +41,6 @@ class OverviewScreen(OperatorScreen):
         super().__init__()
         self._period = Period.HOUR
         self._tall = False
-        self._local = False
 
     def compose_body(self) -> ComposeResult:
         yield DiffedLines(id="headline", fit_height=True)
@@ -70,18 +69,12 @@ class OverviewScreen(OperatorScreen):
         self.query_one("#events", DiffedLines).draw(partial(panels.format_event_lines, view))
 
     def _draw_charts(self, view: QueueView, period: Period) -> None:
-        zone = self._zone(view)
+        snapshot = view.snapshot
+        zone = zone_at(snapshot.now_ms if snapshot is not None else 0, local=view.local_time)
         throughput = partial(charts.format_throughput_lines, view, period, zone=zone)
         self.query_one(f"#throughput-{period}", DiffedLines).draw(throughput)
         latency = partial(charts.format_latency_lines, view, period, zone=zone)
         self.query_one(f"#latency-{period}", DiffedLines).draw(latency)
-
-    def _zone(self, view: QueueView) -> charts.ClockZone:
-        """The zone of clock times: UTC, or the zone of this terminal at the snapshot's time."""
-        if not self._local or view.snapshot is None:
-            return charts.UTC
-        local = time.localtime(view.snapshot.now_ms / 1_000)
-        return charts.ClockZone(local.tm_zone, local.tm_gmtoff)
 
     def on_mount(self) -> None:
         for period in Period:
@@ -102,10 +95,6 @@ class OverviewScreen(OperatorScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return False if action == "period" and self._tall else super().check_action(action, parameters)
-
-    def action_local_time(self) -> None:
-        self._local = not self._local
-        self.draw_view(self.operator_app.view)
 
     def action_period(self) -> None:
         self._period = Period.DAY if self._period is Period.HOUR else Period.HOUR

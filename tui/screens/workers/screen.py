@@ -44,7 +44,11 @@ class WorkersScreen(OperatorScreen):
 
     def compose_body(self) -> ComposeResult:
         with Container(id="fleet"):
-            yield Panel("Workers", Grid(table.columns(differ=False), id="table"), id="table-panel")
+            yield Panel(
+                "Workers",
+                Grid(table.columns(differ=False), list_name="workers", id="table"),
+                id="table-panel",
+            )
             yield Panel("Running jobs", ScrollText(id="detail"), id="detail-panel")
 
     # -- drawing ----------------------------------------------------------------------------------------

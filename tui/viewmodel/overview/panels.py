@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from rich.cells import cell_len
 
 from previewops.formatting import clean, format_duration, pluralize
@@ -11,7 +13,8 @@ from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.alarms import Alarm, alarms_of, alive_workers
 from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.chart_drawing import bar
-from previewops.tui.viewmodel.event_text import format_event_line
+from previewops.tui.viewmodel.event_text import KIND_COLUMNS, format_event_line
+from previewops.tui.viewmodel.events.bursts import Burst, fold, format_burst_line
 from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.queue_status import (
     DETAILS_GAP,
@@ -174,7 +177,14 @@ def _format_host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> lis
 
 
 def format_event_lines(view: QueueView, columns: int, rows: int) -> list[Line]:
-    """The latest events, newest first."""
+    """The latest events, newest first, with bursts folded."""
     if not view.events:
         return [(Span("no events yet", Tone.DIM),)]
-    return [clip(format_event_line(event), columns) for event in reversed(view.events[-rows:])]
+    local = view.local_time
+    lines = (
+        format_burst_line(entry, KIND_COLUMNS, local_time=local)
+        if isinstance(entry, Burst)
+        else format_event_line(entry, local_time=local)
+        for entry in fold(reversed(view.events))
+    )
+    return [clip(line, columns) for line in islice(lines, rows)]
