@@ -90,6 +90,8 @@ class ScriptName(StrEnum):
     RESEND_WEBHOOKS = auto()
     REPAIR_ACCOUNTING = auto()
     REGROUP = auto()
+    SET_PROJECT_LIMITS = auto()
+    PROJECT_LOADS = auto()
 
 
 @cache

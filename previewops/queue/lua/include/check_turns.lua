@@ -48,7 +48,9 @@ end
 
 local function check_turns()
   local limits = call('HLEN', K_PROJECT_LIMITS)
-  if to_int(stored_meta[6], 0) ~= limits then
+  if limits == 0 and stored_meta[6] then
+    call('HDEL', K_META, 'project_limits')
+  elseif limits > 0 and stored_meta[6] ~= format_int(limits) then
     call('HSET', K_META, 'project_limits', limits)
   end
   check_waiting_jobs()
