@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 MAX_WEIGHT = 100
@@ -49,7 +48,7 @@ def is_project(name: str) -> bool:
     return _PROJECT.fullmatch(name) is not None
 
 
-def parse_project_limits(raw: str) -> Mapping[str, ProjectLimits] | None:
+def parse_project_limits(raw: str) -> tuple[tuple[str, ProjectLimits], ...] | None:
     """Parses ``shop=weight:3,active:4;*=active:8``. Returns None if it is invalid."""
     limits: dict[str, ProjectLimits] = {}
     for part in filter(None, (part.strip() for part in raw.split(";"))):
@@ -58,7 +57,7 @@ def parse_project_limits(raw: str) -> Mapping[str, ProjectLimits] | None:
         if parsed is None or name in limits or not (name == EVERY_PROJECT or is_project(name)):
             return None
         limits[name] = parsed
-    return limits if len(limits) <= MAX_NAMED else None
+    return tuple(limits.items()) if len(limits) <= MAX_NAMED else None
 
 
 def _parse_limits(text: str) -> ProjectLimits | None:

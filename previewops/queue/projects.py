@@ -7,7 +7,7 @@ PREVIEW_PROJECT_LIMITS: those of a project win over those of ``*``, and of two f
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,9 @@ MAX_PROJECTS = 1_000
 """Projects that one reading has of those that wait in a priority, are held, or have limits."""
 
 MAX_STORED_LIMITS = 10_000
+DEPLOYMENT = "PREVIEW_PROJECT_LIMITS"
+"""Who changed a limit, if no operator did."""
+
 _WIDTH = 7
 _REMOVE = "-"
 
@@ -150,15 +153,15 @@ async def reset_project_limits(
 
 
 async def store_deployment_limits(
-    redis: Redis, settings: Settings, limits: Mapping[str, ProjectLimits], *, who: str
+    redis: Redis, settings: Settings, limits: Iterable[tuple[str, ProjectLimits]]
 ) -> tuple[str, ...]:
     """Stores PREVIEW_PROJECT_LIMITS in place of what it was before. Returns the names that changed."""
     arguments: list[ScriptArgument] = []
-    for name, limit in limits.items():
+    for name, limit in limits:
         values = ("" if value is None else value for value in (limit.weight, limit.max_active))
         arguments += (name, *values)
     code, _, *changed = await Scripts(redis, Keys(settings.queue_name)).run(
-        ScriptName.SET_PROJECT_LIMITS, "env", who, "", MAX_STORED_LIMITS, *arguments
+        ScriptName.SET_PROJECT_LIMITS, "env", DEPLOYMENT, "", MAX_STORED_LIMITS, *arguments
     )
     _check_room(code)
     return tuple(name.decode("utf-8", "replace") for name in changed)

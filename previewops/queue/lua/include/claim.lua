@@ -91,34 +91,44 @@ local function take_in_turn(priority)
   end
 end
 
--- Takes the next job out of the waiting lists; nil if no job may be claimed. `heads` are the oldest jobs of the classes, from
--- which it removes classes without a job that may be claimed.
-local function take_next(heads, ageing_us)
-  local read = {}
-  while surplus_left > 0 and next(heads) do
-    local head = choose_head(heads, ageing_us)
-    local priority, job = head.priority, nil
-    local readable = only_project[priority] ~= nil or read_turns(priority)
+local function take_from(priority, head)
+  for _ = 1, 2 do -- once more if the first try has removed what was left of jobs that do not wait
+    local has_turns = only_project[priority] ~= nil or read_turns(priority)
+    local job = nil
     if only_project[priority] then
       job = take_oldest(head, only_project[priority])
-    elseif readable then
+    elseif has_turns then
       job = take_in_turn(priority)
     elseif call('ZCARD', K_HELD_PROJECTS) == 0 then
       job = take_oldest(head, '') -- turns that cannot be stored hold back nothing
     end
     if job then
-      if job.id == head.id then
-        heads[priority] = oldest_waiting(priority)
-        if not heads[priority] and only_project[priority] then
-          call('DEL', waiting_key(priority, only_project[priority]))
-          leave_turns(priority, only_project[priority])
-        end
-      end
       return job
-    elseif read[priority] then
-      heads[priority] = nil
     end
-    only_project[priority], read[priority] = nil, true
+    only_project[priority] = nil
+  end
+end
+
+-- Takes the next job out of the waiting lists; nil if no job may be claimed. `heads` are the oldest jobs of the classes, from
+-- which it removes classes without a job that may be claimed.
+local function take_next(heads, ageing_us)
+  while surplus_left > 0 and next(heads) do
+    local head = choose_head(heads, ageing_us)
+    local priority = head.priority
+    local job = take_from(priority, head)
+    if not job and surplus_left > 0 then
+      heads[priority] = nil
+    elseif job and job.id == head.id then
+      heads[priority] = oldest_waiting(priority)
+      local project = not heads[priority] and only_project[priority]
+      if project then
+        call('DEL', waiting_key(priority, project))
+        leave_turns(priority, project)
+      end
+    end
+    if job then
+      return job
+    end
   end
 end
 
