@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from previewops.disclosure import redact
 from previewops.errors import UsageError
@@ -38,8 +38,10 @@ MAX_STORED_LIMITS = 10_000
 DEPLOYMENT = "PREVIEW_PROJECT_LIMITS"
 """Who changed a limit, if no operator did."""
 
+LimitChange: TypeAlias = int | None | Literal["keep"]
+"""A new limit; None removes it."""
+
 _WIDTH = 7
-_REMOVE = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +74,36 @@ class ProjectLoad:
 
 
 @dataclass(frozen=True, slots=True)
+class EffectiveLimits:
+    """The limits that apply to a project. ``changed``: this call has changed what is stored."""
+
+    weight: int
+    max_active: int | None
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectLoads:
     """One reading: the projects, those with most waiting jobs first.
 
     ``waiting_projects`` is the number of projects that wait, at least: more than are here if they are many.
+    ``others`` are the limits of projects that are not named in any.
     """
 
     projects: tuple[ProjectLoad, ...]
     waiting_projects: int
+    others: EffectiveLimits
     now_ms: int
     unreadable: UnreadableKeys = NO_UNREADABLE_KEYS
+
+    def as_json(self) -> dict[str, Any]:
+        """The reading as ``previewops projects --json`` and the API print it."""
+        return {
+            "projects": [load.as_json() for load in self.projects],
+            "waitingProjects": self.waiting_projects,
+            "others": {"weight": self.others.weight, "maxActive": self.others.max_active},
+            "unreadable": self.unreadable.as_json(),
+        }
 
 
 async def project_loads(
@@ -93,11 +115,14 @@ async def project_loads(
     """
     visible = "" if projects is None else json.dumps(sorted(projects) or [EVERY_PROJECT])
     scripts = Scripts(redis, Keys(settings.queue_name))
-    now_us, waiting, *rows, unreadable = await scripts.run(ScriptName.PROJECT_LOADS, limit, visible)
-    now_ms = int(now_us)
+    now, waiting, weight, max_active, *rows, unreadable = await scripts.run(
+        ScriptName.PROJECT_LOADS, limit, visible
+    )
+    now_ms = int(now)
     loads = (_load(rows[i : i + _WIDTH], now_ms) for i in range(0, len(rows), _WIDTH))
     ordered = sorted(loads, key=lambda load: (-load.waiting, -load.active, load.project))
-    return ProjectLoads(tuple(ordered), int(waiting), now_ms, UnreadableKeys.from_reply(unreadable))
+    others = EffectiveLimits(weight, max_active or None)
+    return ProjectLoads(tuple(ordered), int(waiting), others, now_ms, UnreadableKeys.from_reply(unreadable))
 
 
 def _load(row: list[Any], now_ms: int) -> ProjectLoad:
@@ -118,68 +143,58 @@ async def set_project_limits(
     settings: Settings,
     project: str,
     *,
-    weight: int | None = None,
-    max_active: int | None = None,
+    weight: LimitChange = "keep",
+    max_active: LimitChange = "keep",
     who: str,
     reason: str = "",
-) -> bool:
-    """Sets limits of one project, or of ``*``, while workers run. Returns whether that changed anything.
+) -> EffectiveLimits:
+    """Sets limits of one project, or of ``*``, while workers run. Jobs that run go on.
 
-    None keeps what is set; ``max_active`` 0 sets that there is no maximum. Jobs that run go on.
+    None removes what an operator has set; ``max_active`` 0 sets that there is no maximum.
 
     Raises:
         UsageError: an invalid project, weight or maximum, or limits of too many projects.
     """
-    if weight is not None and not 1 <= weight <= MAX_WEIGHT:
+    if isinstance(weight, int) and not 1 <= weight <= MAX_WEIGHT:
         raise UsageError(f"weight: found {weight}, allowed a whole number from 1 to {MAX_WEIGHT}")
-    if max_active is not None and not 0 <= max_active <= MAX_ACTIVE:
+    if isinstance(max_active, int) and not 0 <= max_active <= MAX_ACTIVE:
         allowed = f"a whole number from 1 to {MAX_ACTIVE}, or none for no maximum"
         raise UsageError(f"maximum of active jobs: found {max_active}, allowed {allowed}")
-    if weight is None and max_active is None:
-        raise UsageError("found neither a weight nor a maximum of active jobs, allowed one or both")
-    values = ("" if value is None else str(value) for value in (weight, max_active))
-    return await _store(redis, settings, project, *values, who=who, reason=reason)
-
-
-async def reset_project_limits(
-    redis: Redis, settings: Settings, project: str, *, who: str, reason: str = ""
-) -> bool:
-    """Removes what operators have set for one project, or for ``*``. Returns whether that changed anything.
-
-    Raises:
-        UsageError: an invalid project.
-    """
-    return await _store(redis, settings, project, _REMOVE, _REMOVE, who=who, reason=reason)
+    if project != EVERY_PROJECT and not is_project(project):
+        raise UsageError(f"project: found {project[:200]!r}, allowed {PROJECT_ALLOWED}")
+    values = (_script_argument(weight), _script_argument(max_active))
+    reply = await _store_limits(redis, settings, "set", who, redact(reason), project, *values)
+    return EffectiveLimits(reply[1], reply[2] or None, changed=reply[0] == ScriptResult.OK)
 
 
 async def store_deployment_limits(
     redis: Redis, settings: Settings, limits: Iterable[tuple[str, ProjectLimits]]
 ) -> tuple[str, ...]:
-    """Stores PREVIEW_PROJECT_LIMITS in place of what it was before. Returns the names that changed."""
-    arguments: list[ScriptArgument] = []
-    for name, limit in limits:
-        values = ("" if value is None else value for value in (limit.weight, limit.max_active))
-        arguments += (name, *values)
-    code, _, *changed = await Scripts(redis, Keys(settings.queue_name)).run(
-        ScriptName.SET_PROJECT_LIMITS, "env", DEPLOYMENT, "", MAX_STORED_LIMITS, *arguments
+    """Stores PREVIEW_PROJECT_LIMITS in place of what it was before. Returns the names that changed.
+
+    Raises:
+        UsageError: limits of too many projects.
+    """
+    values = (
+        value
+        for name, limit in limits
+        for value in (name, *("" if value is None else value for value in (limit.weight, limit.max_active)))
     )
-    _check_room(code)
-    return tuple(name.decode("utf-8", "replace") for name in changed)
+    reply = await _store_limits(redis, settings, "env", DEPLOYMENT, "", *values)
+    return tuple(name.decode("utf-8", "replace") for name in reply[3:])
 
 
-async def _store(
-    redis: Redis, settings: Settings, project: str, weight: str, max_active: str, *, who: str, reason: str
-) -> bool:
-    if project != EVERY_PROJECT and not is_project(project):
-        raise UsageError(f"project: found {project[:200]!r}, allowed {PROJECT_ALLOWED}")
-    arguments = ("set", who, redact(reason), MAX_STORED_LIMITS, project, weight, max_active)
-    code, *_ = await Scripts(redis, Keys(settings.queue_name)).run(ScriptName.SET_PROJECT_LIMITS, *arguments)
-    _check_room(code)
-    return ScriptResult(code) is ScriptResult.OK
+def _script_argument(change: LimitChange) -> str:
+    return {"keep": "", None: "-"}.get(change, str(change))
 
 
-def _check_room(code: int) -> None:
-    if code == ScriptResult.FULL:
+async def _store_limits(redis: Redis, settings: Settings, *arguments: ScriptArgument) -> list[Any]:
+    layer, who, reason, *limits = arguments
+    reply: list[Any] = await Scripts(redis, Keys(settings.queue_name)).run(
+        ScriptName.SET_PROJECT_LIMITS, layer, who, reason, MAX_STORED_LIMITS, *limits
+    )
+    if reply[0] == ScriptResult.FULL:
         found, allowed = f"more than {MAX_STORED_LIMITS}", f"at most {MAX_STORED_LIMITS}"
         hint = "`previewops projects reset NAME` removes limits, or set them for * once"
         raise UsageError(f"projects with limits: found {found}, allowed {allowed}", hint=hint)
+    return reply

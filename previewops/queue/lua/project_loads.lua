@@ -1,7 +1,7 @@
 -- Reads what projects wait for and run, and their limits: of those that wait, run jobs, are held or have limits.
 --
 -- ARGV    1 maximum projects from each of these   2 the projects that are read as JSON, or '' for all
--- Results server now in ms, projects that wait at least, then seven per project: project, waiting, active, weight,
+-- Results server now in ms, projects that wait at least, weight and maximum or 0 of projects without limits, then seven per project: project, waiting, active, weight,
 --         maximum or 0, 1 if held or else 0, admission of the oldest waiting job in µs or ''; then the unreadable keys
 --         (include/keys.lua)
 --
@@ -60,7 +60,8 @@ for _, field in ipairs(fields) do
   end
 end
 
-local reply = { format_int(NOW_MS), most_waiting }
+local others = limits_of('*')
+local reply = { format_int(NOW_MS), most_waiting, others.weight, others.max_active or 0 }
 for project, load in pairs(loads) do
   local limits = limits_of(project)
   local n = #reply

@@ -4,8 +4,8 @@
 --         2 who   3 reason   4 the largest number of projects that may have limits
 --         5.. three per project: project or *, weight, maximum of active jobs, 0 for none; each of the two is `-` to remove
 --             it, and `` to keep it
--- Results code (OK, ALREADY: nothing changed, FULL: too many projects), number of projects with limits, names of those that
---         changed
+-- Results code (OK, ALREADY: nothing changed, FULL: too many projects), weight and maximum or 0 that the first project has
+--         now, names of those that changed
 --
 -- @include maxmemory
 -- @include core_keys
@@ -46,7 +46,7 @@ for field, value in pairs(wanted) do
   local before = call('HGET', K_PROJECT_LIMITS, field) or ''
   if before ~= value then
     if value ~= '' and before == '' and call('HLEN', K_PROJECT_LIMITS) >= most then
-      return { FULL, call('HLEN', K_PROJECT_LIMITS) }
+      return { FULL, 0, 0 }
     end
     changed[#changed + 1] = string.sub(field, 5)
     if value == '' then
@@ -59,8 +59,12 @@ for field, value in pairs(wanted) do
   end
 end
 local count = call('HLEN', K_PROJECT_LIMITS)
+local function reply(code)
+  local limits = limits_of(ARGV[5] or '')
+  return { code, limits.weight, limits.max_active or 0, unpack(changed) }
+end
 if #changed == 0 then
-  return { ALREADY, count }
+  return reply(ALREADY)
 end
 call('HSET', K_META, 'project_limits', count)
 stored_meta[6] = format_int(count)
@@ -81,4 +85,4 @@ if count == 0 then
   call('HDEL', K_META, 'project_limits')
 end
 table.sort(changed)
-return { OK, count, unpack(changed) }
+return reply(OK)
