@@ -92,6 +92,8 @@ class ScriptName(StrEnum):
     REGROUP = auto()
     SET_PROJECT_LIMITS = auto()
     PROJECT_LOADS = auto()
+    REPAIR_TURNS = auto()
+    REPAIR_ACTIVE = auto()
 
 
 @cache

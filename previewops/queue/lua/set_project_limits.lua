@@ -41,9 +41,13 @@ for i = 5, #ARGV, 3 do
   wanted[field] = (weight ~= '' or max_active ~= '') and weight .. ':' .. max_active or ''
 end
 
-local changed = {}
-for field, value in pairs(wanted) do
-  local before = call('HGET', K_PROJECT_LIMITS, field) or ''
+local fields, changed = {}, {}
+for field in pairs(wanted) do
+  fields[#fields + 1] = field
+end
+table.sort(fields)
+for _, field in ipairs(fields) do
+  local value, before = wanted[field], call('HGET', K_PROJECT_LIMITS, field) or ''
   if before ~= value then
     if value ~= '' and before == '' and call('HLEN', K_PROJECT_LIMITS) >= most then
       return { FULL, 0, 0 }
@@ -84,5 +88,4 @@ end
 if count == 0 then
   call('HDEL', K_META, 'project_limits')
 end
-table.sort(changed)
 return reply(OK)
