@@ -1,8 +1,8 @@
 """What turns of projects cost: no-op jobs per second through one worker process, with one project and with 1,000.
 
-Beside another version with --before, in one run on one private Redis without persistence: a version before turns is what
-they cost. Each figure is the median of several rounds in which the versions take turns; read the ratios. On a busy
-machine read the processor time.
+With --before another version beside this one, in one run on one private Redis without persistence: from one that has
+no turns the difference is their cost. Each figure is the median of several rounds in which the versions alternate;
+read the ratios. On a busy machine read the processor time.
 
     python -m benchmarks.projects [--rounds N] [--jobs N] [--before COMMIT] [--json FILE]
 """
