@@ -31,7 +31,7 @@ local function describe(value)
   if (max_active or '') ~= '' then
     parts[#parts + 1] = 'active:' .. (max_active == '0' and 'none' or max_active)
   end
-  return table.concat(parts, ',')
+  return parts[1] and table.concat(parts, ',') or 'none'
 end
 
 local function is_field_of(other, field)
