@@ -34,15 +34,12 @@ local function describe(value)
   return parts[1] and table.concat(parts, ',') or 'none'
 end
 
-local function is_field_of(other, field)
-  return string.sub(field, 1, #other + 1) == other .. ':'
-end
-
 local wanted = {}
 if layer == 'env' then
-  for _, field in ipairs(call('HKEYS', K_PROJECT_LIMITS)) do
-    if is_field_of('env', field) then
-      wanted[field] = ''
+  local stored = call('HGETALL', K_PROJECT_LIMITS)
+  for i = 1, #stored, 2 do
+    if string.sub(stored[i], 1, 4) == 'env:' then
+      wanted[stored[i]] = ''
     end
   end
 end
