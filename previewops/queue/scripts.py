@@ -67,6 +67,7 @@ class ScriptName(StrEnum):
     DEAD_LETTER_GROUPS = auto()
     REPLACE_PAYLOAD = auto()
     SNAPSHOT = auto()
+    BREAKDOWN = auto()
     ACKNOWLEDGE_DATA_LOSS = auto()
     SILENCE = auto()
     SUPERVISOR_HEARTBEAT = auto()
@@ -86,6 +87,7 @@ class ScriptName(StrEnum):
     RESEND_WEBHOOKS = auto()
     REPAIR_ACCOUNTING = auto()
     REGROUP = auto()
+    RECORD_ENDED = auto()
 
 
 @cache

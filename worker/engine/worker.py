@@ -39,6 +39,7 @@ from previewops.states import ScriptResult
 from previewops.tasks import cancel_and_wait
 from previewops.worker.engine.claims import ClaimChannel
 from previewops.worker.engine.claims_ahead import HOLD_LIMIT_S, MAX_AHEAD, RunsAhead, RunTimes
+from previewops.worker.engine.ended_jobs import EndedJobs
 from previewops.worker.engine.execution import Completed, Hooks, JobRun, StopReason, failure_from_error
 from previewops.worker.engine.fast_scripts import FastScriptRunner
 from previewops.worker.engine.heartbeat import Heartbeat
@@ -186,7 +187,15 @@ class PreviewWorker(Worker):
             recorder=OutcomeRecorder(self.leases, policy, self._rng, self.worker_id),
             rng=self._rng,
         )
-        self.heartbeat = Heartbeat(self.leases, settings, self.runs, self._status, self._rng)
+        self._ended = EndedJobs(self.leases)
+        self.heartbeat = Heartbeat(
+            self.leases,
+            settings,
+            self.runs,
+            self._status,
+            rng=self._rng,
+            report_ended=self._ended.report,
+        )
 
     # ---------------------------------------------------------------- life cycle
 
@@ -294,6 +303,7 @@ class PreviewWorker(Worker):
 
     async def _deregister(self) -> None:
         try:
+            await self._ended.report()
             await self.leases.release_unknown_claims(self._abandoned)
             await self.leases.deregister_worker(self.worker_id, "the worker stopped", lost=False)
         except (RedisError, OSError) as error:
@@ -544,6 +554,13 @@ class PreviewWorker(Worker):
     def _note_end(self, run: JobRun, run_end: RunEnd) -> None:
         if run_end is RunEnd.COMPLETED:
             self.jobs_complete += 1
+            self._ended.add(
+                run.project_id,
+                run.claim.priority,
+                run.output_format,
+                wait_ms=run.claim.wait_ms,
+                run_ms=run.run_ms,
+            )
         elif run_end is RunEnd.RETRIED:
             self.jobs_retried += 1
         elif run_end is RunEnd.FAILED:
