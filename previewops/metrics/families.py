@@ -13,6 +13,7 @@ from previewops.snapshot.histogram import BINS_PER_OCTAVE, bin_middle_ms
 Samples = float | Mapping[Any, float]
 """One value, or values by the label (a string) or labels (a tuple of them) after ``queue``."""
 
+_Label = TypeVar("_Label", bound=str)
 _Family = TypeVar("_Family", CounterMetricFamily, GaugeMetricFamily)
 
 
@@ -33,7 +34,7 @@ class FamilyBuilder:
         self,
         name: str,
         text: str,
-        bins: Mapping[str, Mapping[int, int]],
+        bins: Mapping[_Label, Mapping[int, int]],
         octaves: range,
         *,
         unit_ms: int = 1000,

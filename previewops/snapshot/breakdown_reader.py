@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +44,17 @@ class BreakdownReader:
         self._scripts = Scripts(redis, self.keys)
         self._kept: dict[int, BreakdownBucket] = {}
         self._with_projects = False
+        self._lock = asyncio.Lock()
 
     async def read(self, dimension: Dimension) -> Breakdown:
         """Returns the ended jobs of the last hour by a dimension.
 
         Its cost does not depend on the number of jobs or projects.
         """
+        async with self._lock:  # two readings at once would see each other's unfinished buckets
+            return await self._read(dimension)
+
+    async def _read(self, dimension: Dimension) -> Breakdown:
         with_projects = dimension is Dimension.PROJECT
         if with_projects and not self._with_projects:
             self._kept.clear()

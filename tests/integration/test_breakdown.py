@@ -20,6 +20,7 @@ from previewops.snapshot.histogram import bin_number
 from previewops.states import Priority
 from previewops.worker.engine.ended_jobs import EndedJobs
 from tests.integration.cli_program import Program
+from tests.integration.worker_support import make_settings, make_worker, run_burst
 from tests.queue_support import QueueFixture, attempt_json, payload, queue_fixture
 
 pytestmark = pytest.mark.redis
@@ -202,3 +203,16 @@ async def test_stats_print_the_breakdown(program: Program, redis_url: str) -> No
     (priority,) = result["breakdown"]["rows"]
     assert (priority["value"], priority["completed"], priority["failureRate"]) == ("normal", 19, 0.05)
     assert result["queue"]["dead"] == 1
+
+
+async def test_a_worker_reports_what_it_has_completed(redis_url: str) -> None:
+    async def render_preview(_ctx: dict[Any, Any], raw: dict[str, Any]) -> dict[str, Any]:
+        return {"dryRun": raw["jobId"] == "dry"}
+
+    async with queue_fixture(redis_url) as b:
+        await b.queue.submit_many([payload("dry", project="kids"), payload("job", project="kids")])
+        await run_burst(make_worker(redis_url, make_settings(b), render_preview, burst=True))
+        (project,) = (await read(b)).rows
+        formats = await read(b, "format")
+    assert (project.value, project.figures.completed) == ("kids", 2)
+    assert [(row.value, row.figures.completed) for row in formats.rows] == [("webp", 1), ("dry-run", 1)]
