@@ -100,6 +100,8 @@ class OperatorApp(App[int]):
         self.options = options
         self.job_id = ""
         self.opened_from = "jobs"
+        self.jobs_filter = ""
+        """A filter that the list of jobs has to show next."""
         self.command_runner = CommandRunner(self, executor)
         self._clock = clock or SystemClock()
         self._health_poller = None if health_source is None else HealthPoller(health_source, self._clock)
@@ -321,6 +323,11 @@ class OperatorApp(App[int]):
         self.job_id = job_id
         self.opened_from = self.current_mode
         self.action_show("job")
+
+    def open_jobs(self, filter_text: str) -> None:
+        """Opens the list of jobs with a filter."""
+        self.jobs_filter = filter_text
+        self.action_show("jobs")
 
     def action_freeze(self) -> None:
         self.display_state.toggle_freeze()

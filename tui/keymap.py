@@ -51,6 +51,7 @@ SCREENS: tuple[tuple[str, str], ...] = (
     ("workers", "Workers"),
     ("events", "Events"),
     ("health", "Health"),
+    ("projects", "Projects"),
 )
 """(mode, title) of every screen, in the order of the number keys."""
 
@@ -186,6 +187,14 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
         KeyAction("operators_only", "o", "Operators", "Show only operator actions, or all events."),
         KeyAction("open", "enter", "Job", "Open the event's job."),
         KeyAction("copy_id", "c", "Copy id", "Copy the id of the event's job, worker or host."),
+    ),
+    "projects": (
+        KeyAction(
+            "dimension", "b", "By", "Show the ended jobs by project, output format or priority in turn."
+        ),
+        KeyAction("open_jobs", "enter", "Jobs", "Open the jobs of the project or priority at the cursor."),
+        KeyAction("sort", "O", "Sort", "Sort by the next column."),
+        KeyAction("reverse_sort", "I", "", "Reverse the sorted rows."),
     ),
     "health": (
         KeyAction("silence", "s", "Silence", "Silence the check at the cursor for a time.", mutates=True),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.records import JobRecord
     from previewops.queue.webhook_messages import WebhookList
+    from previewops.snapshot.breakdown import Breakdown, Dimension
     from previewops.snapshot.history import History
     from previewops.snapshot.model import EventPage, Snapshot
     from previewops.states import JobState
@@ -99,6 +100,10 @@ class DataSource(Protocol):
 
         ``on_examined`` is called with the number examined so far when the count needs several calls.
         """
+        ...
+
+    async def breakdown(self, dimension: Dimension) -> Breakdown:
+        """The jobs that ended in the last hour by project, output format or priority."""
         ...
 
     async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:

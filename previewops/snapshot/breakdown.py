@@ -133,11 +133,11 @@ class BreakdownBucket:
 
 @dataclass(frozen=True, slots=True)
 class BreakdownRow:
-    """One value of a dimension. ``per_bucket`` are the ended jobs of each bucket of the window, oldest first."""
+    """One value of a dimension. ``buckets`` has the figures of each bucket of the window, oldest first."""
 
     value: str
     figures: Figures
-    per_bucket: tuple[int, ...]
+    buckets: tuple[Figures, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ def break_down(buckets: Sequence[BreakdownBucket], dimension: Dimension, now_ms:
 
 
 def _row(value: str, parts: Sequence[Figures]) -> BreakdownRow:
-    return BreakdownRow(value, sum_figures(parts), tuple(part.ended for part in parts))
+    return BreakdownRow(value, sum_figures(parts), tuple(parts))
 
 
 def _rank(row: BreakdownRow, dimension: Dimension) -> tuple[int, str]:

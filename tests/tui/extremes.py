@@ -10,7 +10,16 @@ from functools import cache
 
 from previewops.health import Check, Health, PerfdataValue, Status
 from previewops.queue.dead_letter_filter import DeadLetterGroup
+from previewops.queue.output_formats import OUTPUT_FORMATS
 from previewops.queue.records import JobRecord
+from previewops.snapshot.breakdown import (
+    BREAKDOWN_MS,
+    Breakdown,
+    BreakdownBucket,
+    Dimension,
+    Figures,
+    break_down,
+)
 from previewops.snapshot.model import (
     MINUTE_MS,
     TEN_SECONDS_MS,
@@ -96,6 +105,20 @@ def snapshot(count: int = HUGE, age_ms: int = AGE_MS, name: str = LONG) -> Snaps
             for back, kind in ((age_ms, "dead"), (0, "requeued"))
         ),
     )
+
+
+def breakdowns(count: int = HUGE, name: str = LONG) -> dict[Dimension, Breakdown]:
+    """Ended jobs whose every figure is ``count``, of very different durations."""
+    newest = NOW_MS // BREAKDOWN_MS
+    figures = Figures(count, count, {0: count, 120: count}, {1: count, 100: count})
+    classes = {
+        (priority, output_format): figures for priority in Priority for output_format in OUTPUT_FORMATS
+    }
+    projects = {f"{name}-{'x' * place}": figures for place in range(1, 5)}
+    buckets = [
+        BreakdownBucket(newest - back, classes, {**projects, WIDE: figures}) for back in range(0, 13, 2)
+    ]
+    return {one: break_down(buckets, one, NOW_MS) for one in Dimension}
 
 
 def health(count: int = HUGE) -> Health:

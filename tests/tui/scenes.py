@@ -7,6 +7,15 @@ from dataclasses import replace
 
 from previewops.health import Check, Health, PerfdataValue, Status
 from previewops.queue.records import Attempt, JobRecord
+from previewops.snapshot.breakdown import (
+    BREAKDOWN_BUCKETS,
+    BREAKDOWN_MS,
+    BreakdownBucket,
+    Dimension,
+    Figures,
+    break_down,
+    sum_figures,
+)
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
 from previewops.snapshot.model import (
     MINUTE_MS,
@@ -307,6 +316,37 @@ HEALTH = Health(
 )
 
 WELL = Health(tuple(replace(check, status=Status.OK, advice="") for check in HEALTH.checks), ())
+
+
+def _figures(rng: random.Random, jobs: int, dead: int, wait_bin: int, run_bin: int) -> Figures:
+    return Figures(dead, int(rng.random() < 0.1), _bins(rng, wait_bin, jobs), _bins(rng, run_bin, jobs))
+
+
+def _breakdown_buckets() -> list[BreakdownBucket]:
+    """The last hour of four projects, in 5 min."""
+    rng = random.Random(5)
+    newest = NOW_MS // BREAKDOWN_MS
+    rows = (
+        ("morris", Priority.NORMAL, "webp", 140, 0.02, 22, 40),
+        ("kids", Priority.HIGH, "webp", 60, 0.0, 8, 38),
+        ("trailers", Priority.LOW, "mp4", 25, 0.12, 50, 58),
+        ("trial", Priority.LOW, "gif", 4, 0.0, 44, 44),
+    )
+    made = []
+    for back in range(BREAKDOWN_BUCKETS - 1, -1, -1):
+        classes: dict[tuple[Priority, str], Figures] = {}
+        projects: dict[str, Figures] = {}
+        for name, priority, output_format, pace, failing, wait_bin, run_bin in rows:
+            jobs = max(0, round(rng.gauss(pace * (1.4 - 0.1 * (back % 7)), pace / 9)))
+            figures = _figures(rng, jobs, round(jobs * failing), wait_bin, run_bin)
+            projects[name] = figures
+            known = classes.get((priority, output_format), Figures())
+            classes[priority, output_format] = sum_figures((known, figures))
+        made.append(BreakdownBucket(newest - back, classes, projects))
+    return made
+
+
+BREAKDOWNS = {one: break_down(_breakdown_buckets(), one, NOW_MS) for one in Dimension}
 
 
 def record(job_id: str, state: JobState, **changes: object) -> JobRecord:

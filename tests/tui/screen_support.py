@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -19,6 +19,7 @@ from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGrou
 from previewops.queue.pages import Cursor, ListPage
 from previewops.queue.records import JobRecord
 from previewops.queue.webhook_messages import WebhookList
+from previewops.snapshot.breakdown import Breakdown, Dimension
 from previewops.snapshot.history import History
 from previewops.snapshot.model import EventPage, QueueEvent, Snapshot
 from previewops.stores.folder.store import FolderStore
@@ -98,6 +99,14 @@ class FakeSource:
         end = len(ids) if before is None else ids.index(before)
         page = self.acts[max(0, end - limit) : end][::-1]
         return EventPage(page, page[-1].event_id if end > limit else None)
+
+    # -- ended jobs
+
+    ended: Mapping[Dimension, Breakdown] = field(default_factory=lambda: scenes.BREAKDOWNS)
+
+    async def breakdown(self, dimension: Dimension) -> Breakdown:
+        self._up()
+        return self.ended[dimension]
 
     # -- webhooks, the oldest first
 

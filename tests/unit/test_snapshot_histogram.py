@@ -7,7 +7,13 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.snapshot.histogram import bin_middle_ms, merge_histograms, parse_bins, percentile_ms
+from previewops.snapshot.histogram import (
+    bin_middle_ms,
+    bin_number,
+    merge_histograms,
+    parse_bins,
+    percentile_ms,
+)
 
 durations = st.lists(st.floats(1.0, 1e9), min_size=1, max_size=200)
 histograms = st.dictionaries(st.integers(0, 120), st.integers(1, 1_000), max_size=20)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.records import JobRecord
     from previewops.queue.webhook_messages import WebhookList
+    from previewops.snapshot.breakdown import Breakdown, Dimension
+    from previewops.snapshot.breakdown_reader import BreakdownReader
     from previewops.snapshot.history import History
     from previewops.snapshot.model import EventPage, Snapshot
     from previewops.stores.port import ArtifactFile
@@ -30,6 +32,7 @@ class LiveSource:
         self._connection = connection
         self._settings = connection.settings
         self._store = open_store(connection.settings)
+        self._breakdowns: BreakdownReader | None = None
 
     async def collect(self, query: SnapshotQuery) -> Snapshot:
         async with self._connection.redis() as redis:
@@ -112,6 +115,14 @@ class LiveSource:
 
         async with self._dead_letters() as dead_letters:
             return await dead_letters.count(dead_filter, report, cut_off_ms=cut_off_ms)
+
+    async def breakdown(self, dimension: Dimension) -> Breakdown:
+        async with self._connection.redis() as redis:
+            from previewops.snapshot.breakdown_reader import BreakdownReader
+
+            if self._breakdowns is None:
+                self._breakdowns = BreakdownReader(redis, self._settings)
+            return await self._breakdowns.read(dimension)
 
     async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:
         async with self._connection.redis() as redis:

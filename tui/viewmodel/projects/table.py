@@ -1,0 +1,180 @@
+"""The table of ended jobs by project, output format or priority."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from previewops.formatting import pluralize
+from previewops.snapshot.breakdown import BREAKDOWN_MS, Breakdown, BreakdownRow, Dimension, Figures
+from previewops.states import Priority
+from previewops.tui.viewmodel.bars import short_count
+from previewops.tui.viewmodel.chart_drawing import sparkline
+from previewops.tui.viewmodel.columns import TableColumn
+from previewops.tui.viewmodel.durations import short_duration
+from previewops.tui.viewmodel.hints import key_hint
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
+
+OTHERS = "\0others"
+"""Key of the row of projects without a row of their own: no project has this name."""
+
+_NAMES = {
+    Dimension.PROJECT: ("Projects", "project", "(other projects)", "(no project)"),
+    Dimension.FORMAT: ("Formats", "format", "(unknown)", "(unknown)"),
+    Dimension.PRIORITY: ("Priorities", "priority", "(unknown)", "(unknown)"),
+}
+_TREND = 13
+_FAILING = 0.05
+"""Share of dead letters from which a rate stands out."""
+
+
+def name_of(dimension: Dimension) -> str:
+    """The title of the table."""
+    return _NAMES[dimension][0]
+
+
+def row_label(row: BreakdownRow, dimension: Dimension, *, others: bool = False) -> str:
+    """The name of a row, which may be untrusted."""
+    _, _, rest, empty = _NAMES[dimension]
+    return rest if others else row.value or empty
+
+
+@dataclass(frozen=True, slots=True)
+class BreakdownSort:
+    """The column by which the rows are sorted, by its title."""
+
+    column: str = "jobs"
+    descending: bool = True
+
+    @classmethod
+    def first(cls, dimension: Dimension) -> BreakdownSort:
+        """Projects with the most jobs first, formats and priorities in their own order."""
+        return cls() if dimension is Dimension.PROJECT else _sorted_by(_NAMES[dimension][1])
+
+    def next_column(self, columns: Sequence[TableColumn]) -> BreakdownSort:
+        """Sorted by the next column that can be sorted."""
+        titles = [column.title for column in columns if column.title in _KEYS]
+        place = titles.index(self.column) if self.column in titles else -1
+        return _sorted_by(titles[(place + 1) % len(titles)])
+
+    def reversed(self) -> BreakdownSort:
+        """Sorted in the other direction."""
+        return replace(self, descending=not self.descending)
+
+    def select(self, title: str) -> BreakdownSort:
+        """After a click on a title: sorted by it, or reversed."""
+        return self.reversed() if title == self.column else _sorted_by(title)
+
+    def apply(self, rows: Sequence[BreakdownRow]) -> tuple[BreakdownRow, ...]:
+        """The rows in order. Rows without a value come last in both directions."""
+        key = _KEYS[self.column]
+        known = [row for row in rows if key(row) is not None]
+        known.sort(key=lambda row: key(row) or 0, reverse=self.descending)
+        return (*known, *(row for row in rows if key(row) is None))
+
+    def headers(self, columns: Sequence[TableColumn]) -> tuple[TableColumn, ...]:
+        """The columns with titles that can be clicked; that of the sorted one stands out."""
+        return tuple(
+            replace(
+                column,
+                action=f"screen.sort_by('{column.title}')" if column.title in _KEYS else "",
+                tone=Tone.INFO if column.title == self.column else Tone.DIM,
+            )
+            for column in columns
+        )
+
+
+def _sorted_by(title: str) -> BreakdownSort:
+    return BreakdownSort(title, descending=title not in _TEXT_COLUMNS)
+
+
+def _percentile(series: str, name: str) -> Callable[[BreakdownRow], float | None]:
+    return lambda row: row.figures.percentiles_ms(series)[name]
+
+
+_TEXT_COLUMNS = frozenset(name for _, name, _, _ in _NAMES.values())
+_KEYS: Mapping[str, Callable[[BreakdownRow], float | str | None]] = {
+    "project": lambda row: row.value.casefold(),
+    "format": lambda row: row.value,
+    "priority": lambda row: [one.value for one in Priority].index(row.value),
+    "jobs": lambda row: row.figures.ended,
+    "failed": lambda row: row.figures.failure_rate,
+    "dead": lambda row: row.figures.dead,
+    "retried": lambda row: row.figures.retried,
+    "wait p50": _percentile("wait", "p50"),
+    "wait p95": _percentile("wait", "p95"),
+    "run p50": _percentile("run", "p50"),
+    "run p95": _percentile("run", "p95"),
+}
+"""What each column is sorted by."""
+
+
+def columns(dimension: Dimension) -> tuple[TableColumn, ...]:
+    """The columns of a breakdown."""
+    return (
+        TableColumn(_NAMES[dimension][1], 16, grow=1),
+        TableColumn("jobs", 5, right=True),
+        TableColumn("each 5 min", _TREND, drop=5),
+        TableColumn("failed", 6, right=True),
+        TableColumn("dead", 5, right=True, drop=2),
+        TableColumn("retried", 7, right=True, drop=4),
+        TableColumn("wait p50", 8, right=True, drop=3),
+        TableColumn("wait p95", 8, right=True),
+        TableColumn("run p50", 8, right=True, drop=1),
+        TableColumn("run p95", 8, right=True),
+    )
+
+
+def cells(row: BreakdownRow, dimension: Dimension, *, others: bool = False) -> tuple[Line, ...]:
+    """The cells of a row."""
+    figures = row.figures
+    label = row_label(row, dimension, others=others)
+    plain = others or not row.value
+    waits, runs = figures.percentiles_ms("wait"), figures.percentiles_ms("run")
+    return (
+        (Span(label, Tone.DIM) if plain else clean_span(label, _PRIORITY_TONES.get(label, Tone.TEXT)),),
+        (Span(short_count(figures.ended)),),
+        (Span(sparkline([bucket.ended for bucket in row.buckets]), Tone.DONE),),
+        format_rate_line(figures),
+        (Span(short_count(figures.dead), Tone.BAD if figures.dead else Tone.DIM),),
+        (Span(short_count(figures.retried), Tone.WARN if figures.retried else Tone.DIM),),
+        *(_duration(value) for value in (*waits.values(), *runs.values())),
+    )
+
+
+_PRIORITY_TONES = {"high": Tone.HIGH, "normal": Tone.NORMAL, "low": Tone.LOW}
+
+
+def format_rate_line(figures: Figures) -> Line:
+    """The share of dead letters among the ended jobs: "-" without any, "<1 %" for a few among many."""
+    rate = figures.failure_rate
+    if rate is None:
+        return (Span("-", Tone.DIM),)
+    text = "<1 %" if 0 < rate < 0.01 else ">99 %" if 0.99 < rate < 1 else f"{rate * 100:.0f} %"
+    return (Span(text, Tone.BAD if rate >= _FAILING else Tone.TEXT if rate else Tone.DIM),)
+
+
+def _duration(ms: float | None) -> Line:
+    return (Span("-", Tone.DIM) if ms is None else Span(short_duration(round(ms))),)
+
+
+def summary(breakdown: Breakdown) -> str:
+    """The sum of all rows, for the frame."""
+    figures = breakdown.total.figures
+    minutes = round((breakdown.until_ms - breakdown.since_ms) / 60_000)
+    parts = [f"{pluralize(figures.ended, 'job')} ended in {minutes} min"]
+    if figures.dead:
+        parts.append(f"{figures.dead:,} dead")
+    if figures.retried:
+        parts.append(f"{figures.retried:,} retried")
+    return ", ".join(parts)
+
+
+def format_empty_lines() -> list[Line]:
+    """The text in place of rows when no job has ended."""
+    minutes = BREAKDOWN_MS // 60_000
+    return [
+        (Span("no job ended in the last hour", Tone.STRONG),),
+        (Span(f"Workers report what they complete; figures are kept in steps of {minutes} min.", Tone.DIM),),
+        (Span("The jobs themselves: ", Tone.DIM), *key_hint("show('jobs')", "opens them.")),
+    ]
