@@ -27,6 +27,7 @@ from previewops.api.job_routes import JobRoutes
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.legacy_routes import LegacyRoutes
 from previewops.api.link_access import accept_link
+from previewops.api.project_routes import ProjectRoutes
 from previewops.api.queue_routes import QueueRoutes
 from previewops.api.rate_limit import CallerRates, RateLimitMiddleware
 from previewops.api.request_head import check_head
@@ -43,6 +44,7 @@ from previewops.signed_links import LinkSigner
 QUEUE = "/api/preview/queue"
 DEAD = "/api/preview/dlq"
 WEBHOOKS = "/api/preview/webhooks"
+PROJECTS = "/api/preview/projects"
 
 
 def build_routes(
@@ -64,6 +66,7 @@ def build_routes(
     uploads = UploadRoutes(backend, clients)
     webhooks = WebhookRoutes(backend)
     event_log = EventLogRoutes(backend)
+    projects = ProjectRoutes(backend)
 
     submit, read = Permission.SUBMIT, Permission.READ
     operate, monitor, control = Permission.OPERATE, Permission.MONITOR, Permission.CONTROL
@@ -92,6 +95,9 @@ def build_routes(
         query_route(DEAD, dead_letters.list, "GET", read),
         route(DEAD + "/requeue", dead_letters.requeue, "POST", operate),
         route(DEAD + "/discard", dead_letters.discard, "POST", operate),
+        route(PROJECTS, projects.list, "GET", read),
+        route(PROJECTS + "/{project}/limits", projects.set_limits, "PATCH", control),
+        query_route(PROJECTS + "/{project}/limits", projects.reset_limits, "DELETE", control),
         query_route(WEBHOOKS, webhooks.list, "GET", monitor),
         route(WEBHOOKS + "/resend", webhooks.resend, "POST", control),
         query_route("/api/preview/events", event_log.list, "GET", monitor),

@@ -54,6 +54,9 @@ COMMANDS = {
     "silence": LazyCommand("previewops.cli.silence:silence", "Silence a health check for a time."),
     "unsilence": LazyCommand("previewops.cli.silence:unsilence", "End the silence of a health check."),
     "resume": LazyCommand("previewops.cli.pause:resume", "Let workers claim jobs again."),
+    "projects": LazyCommand(
+        "previewops.cli.projects:projects", "List projects by load; set their weight and maximum."
+    ),
     "stats": LazyCommand("previewops.cli.stats:stats", "Show queue statistics."),
     "workers": LazyCommand("previewops.cli.workers:workers", "List workers and supervisors."),
     "worker": LazyCommand("previewops.cli.worker:worker", "Run one worker process."),

@@ -25,7 +25,7 @@ from previewops.states import Priority, ScriptResult
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-_CLAIM_WIDTH = 9
+_CLAIM_WIDTH = 10
 
 _RESULTS = {result.value: result for result in ScriptResult}
 _PRIORITIES = {priority.value.encode(): priority for priority in Priority}
@@ -40,6 +40,7 @@ class Claim:
 
     ``wait_ms`` is the wait since the job was submitted, became due or was released. It excludes earlier runs.
     ``ahead``: claimed ahead of a free slot. Until it is reported as started, the loss of its worker counts no crash.
+    ``project`` is the one as which the job takes turns.
     """
 
     job_id: str
@@ -52,6 +53,7 @@ class Claim:
     wait_ms: float
     priority: Priority
     ahead: bool = False
+    project: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,6 +402,7 @@ def _claims(reply: Sequence[Any], start: int) -> tuple[Claim, ...]:
             wait_ms=float(reply[i + 6]),
             priority=_PRIORITIES[reply[i + 7]],
             ahead=reply[i + 8] == 1,
+            project=reply[i + 9].decode(),
         )
         for i in range(start, len(reply), _CLAIM_WIDTH)
     )

@@ -26,6 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from previewops.contract import Payload
 from previewops.errors import JobConflict, JobNotFound, QueueFull, WrongState
 from previewops.metrics.lifetime_counters import (
     DEAD_LETTER_CAUSES,
@@ -38,13 +39,14 @@ from previewops.queue.due_time import NOW, DueTime
 from previewops.queue.filter_query import FilterQuery, FilterTerm
 from previewops.queue.keys import ARQ_GUARD, ARQ_GUARD_SCORE
 from previewops.queue.leases import WORKER_LOST_FINGERPRINT, Claim, Leases
+from previewops.queue.projects import set_project_limits
 from previewops.queue.queue import Receipt
 from previewops.queue.retry import FailureCounter
 from previewops.queue.submit_options import SubmitOptions
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.states import JobState, Priority, ScriptResult
-from tests.property.queue_model import PRIORITIES, Model, ModelJob
+from tests.property.queue_model import FULL_TURN, PRIORITIES, Model, ModelJob
 from tests.queue_support import (
     HOUR_MS,
     QUEUE,
@@ -62,6 +64,8 @@ pytestmark = pytest.mark.redis
 T = TypeVar("T")
 
 IDS = [f"job-{n}" for n in range(9)]
+PROJECTS = ("a", "b", "c")
+PROJECT_OF = {job_id: PROJECTS[number % len(PROJECTS)] for number, job_id in enumerate(IDS)}
 WORKERS = ["w1", "w2", "w3"]
 SETTINGS = Settings(queue_name=QUEUE, queue_max=6, keep_completed=3, max_crashes=2, lease_ms=600_000)
 NEVER_AGED_MS, ALWAYS_AGED_MS = 86_400_000, 0
@@ -132,6 +136,16 @@ class QueueMachine(RuleBasedStateMachine):
         claims = [self.claim_of(pick) for pick in chosen_picks] if self.claims else []
         return list({claim.token: claim for claim in claims}.values())
 
+    def read_turns(self) -> None:
+        """Follows the moments of the turns, which depend on the order in which projects entered."""
+        for priority in Priority:
+            turns = self.redis.zrange(self.keys.turns(priority), 0, -1, withscores=True)
+            self.model.turns[priority.value] = {name.decode(): int(turn) for name, turn in turns}
+        self.model.held = {name.decode() for name in self.redis.zrange(self.keys.held_projects, 0, -1)}
+
+    def payload(self, job_id: str, priority: str, title: str) -> Payload:
+        return payload(job_id, priority=priority, title=title, project=PROJECT_OF[job_id])
+
     def read_order(self, job: ModelJob) -> None:
         raw = self.redis.hget(self.keys.job_prefix + job.job_id, "order")
         assert raw is not None
@@ -162,7 +176,7 @@ class QueueMachine(RuleBasedStateMachine):
             return known.state if known.body == body and not lost else "conflict"
         if self.model.backlog >= SETTINGS.queue_max:
             return "full"
-        self.model.jobs[job_id] = ModelJob(job_id, priority, body)
+        self.model.jobs[job_id] = ModelJob(job_id, priority, body, project=PROJECT_OF[job_id])
         self.model.count("accepted")
         return "new"
 
@@ -172,7 +186,7 @@ class QueueMachine(RuleBasedStateMachine):
         note(f"expected {expected}")
         replies = self.run(
             self.fixture.queue.submit_many(
-                [payload(job_id, priority=priority, title=title) for job_id, priority, title in jobs]
+                [self.payload(job_id, priority, title) for job_id, priority, title in jobs]
             )
         )
         now_ms = self.now_ms()
@@ -225,9 +239,7 @@ class QueueMachine(RuleBasedStateMachine):
             None if hours is None else DueTime(hours * HOUR_MS, relative=True),
         )
         (reply,) = self.run(
-            self.fixture.queue.submit_many(
-                [payload(job_id, priority=priority, title=title)], options=[options]
-            )
+            self.fixture.queue.submit_many([self.payload(job_id, priority, title)], options=[options])
         )
         note(f"expected {expected}, reply {reply}")
         if expected == "conflict":
@@ -279,7 +291,7 @@ class QueueMachine(RuleBasedStateMachine):
     def enqueue_by_stock_client(self, job_id: str, priority: str, title: str, hours: int) -> None:
         known = self.model.jobs.get(job_id)
         assume(known is None or not known.on_record or not known.body_lost or known.state in ENDED)
-        raw = payload(job_id, priority=priority, title=title).raw
+        raw = self.payload(job_id, priority, title).raw
         job = self.run(
             self.shared.arq.enqueue_job(
                 "render_preview", raw, _job_id=job_id, _defer_by=hours * 3600 if hours else None
@@ -294,7 +306,13 @@ class QueueMachine(RuleBasedStateMachine):
         while not hours and self.now_ms() < due_ms:
             pass
         self.model.jobs[job_id] = ModelJob(
-            job_id, priority, f"{priority} {title}", state="unadmitted", foreign=True, due_ms=due_ms
+            job_id,
+            priority,
+            f"{priority} {title}",
+            state="unadmitted",
+            foreign=True,
+            due_ms=due_ms,
+            project=PROJECT_OF[job_id],
         )
 
     # ------------------------------------------------------------ workers
@@ -304,6 +322,7 @@ class QueueMachine(RuleBasedStateMachine):
         if self.model.paused:
             # A claim during a pause may admit due jobs or not; after this, none are due.
             self.maintain()
+        self.read_turns()
         self.model.admit(self.now_ms(), count + 8)
         expected = self.model.choose(count, aged, ahead)
         claims = self.run(self.leases(worker, aged).claim(count, ahead))
@@ -326,10 +345,11 @@ class QueueMachine(RuleBasedStateMachine):
         claims = self.claims_of(chosen_picks)
         started = self.claims_of(started_picks)
         codes = []
+        self.read_turns()
         for claim in claims:
             codes.append(self.model.check_token(claim.job_id, claim.token))
             if codes[-1] == "OK":
-                self.model.jobs[claim.job_id].state = "completed"
+                self.model.stop_running(self.model.jobs[claim.job_id], "completed")
                 self.model.jobs[claim.job_id].ahead = False
                 self.model.count("completed")
         for claim in started:
@@ -476,7 +496,7 @@ class QueueMachine(RuleBasedStateMachine):
         job = foreign[pick % len(foreign)]
         self.redis.delete(f"arq:job:{job.job_id}")
         # The body that named its priority is gone.
-        job.body_lost, job.priority = True, "normal"
+        job.body_lost, job.priority, job.project = True, "normal", ""
 
     @rule()
     def maintain(self) -> None:
@@ -633,7 +653,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(job_id=job_ids, priority=priorities, title=titles, named=st.none() | st.sampled_from(Priority))
     def requeue_with_payload(self, job_id: str, priority: str, title: str, named: Priority | None) -> None:
         job = self.model.jobs.get(job_id)
-        edited = payload(job_id, priority=priority, title=title)
+        edited = self.payload(job_id, priority, title)
 
         def call() -> None:
             self.run(
@@ -655,6 +675,7 @@ class QueueMachine(RuleBasedStateMachine):
             if named is None:
                 job.priority = priority
             job.body, job.foreign, job.body_lost = f"{priority} {title}", False, False
+            job.project = PROJECT_OF[job_id]
 
     @precondition(lambda self: self.model.jobs)
     @rule(pick=picks, claimed_again=st.booleans())
@@ -678,6 +699,21 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.run(queue.finish_deletion(deletion, who="ann")) is True
         self.model.count("discarded", int(job.state == "dead"))
         del self.model.jobs[job.job_id]
+
+    @rule(
+        project=st.sampled_from(PROJECTS),
+        weight=st.sampled_from([None, 1, 3]),
+        max_active=st.sampled_from([None, 0, 1, 2]),
+    )
+    def set_limits(self, project: str, weight: int | None, max_active: int | None) -> None:
+        self.run(
+            set_project_limits(
+                self.shared.client, SETTINGS, project, weight=weight, max_active=max_active, who="ann"
+            )
+        )
+        self.model.limits[project] = (weight or 1, max_active or None)
+        if weight is None and max_active is None:
+            del self.model.limits[project]
 
     @rule()
     def server_forgets_scripts(self) -> None:
@@ -726,8 +762,41 @@ class QueueMachine(RuleBasedStateMachine):
             assert sorted(raw.decode() for raw in members) == expected_ids
 
         assert wakes <= 1
-        if model.of("waiting") and not model.paused:
+        self.read_turns()
+        if [job for job in model.of("waiting") if job.project not in model.held] and not model.paused:
             assert wakes or model.woken_workers, "jobs wait and no worker was woken_workers"
+
+    @invariant()
+    def every_project_takes_turns(self) -> None:
+        model, keys = self.model, self.keys
+        self.read_turns()
+        expected: dict[str, list[tuple[bytes, float]]] = {}
+        for job in sorted(model.of("waiting"), key=lambda job: (job.order, job.job_id)):
+            key = keys.project_waiting(Priority(job.priority), job.project)
+            expected.setdefault(key, []).append((job.job_id.encode(), float(job.order)))
+        names_of_keys = [key.decode() for key in self.redis.keys(f"{keys.project_waiting_prefix}*")]
+        assert {key: self.redis.zrange(key, 0, -1, withscores=True) for key in names_of_keys} == expected, (
+            "a key for each project that waits, and no other"
+        )
+        for priority, turns in model.turns.items():
+            waiting = {job.project for job in model.of("waiting") if job.priority == priority}
+            assert set(turns) == waiting - model.held
+            if turns:
+                assert max(turns.values()) - min(turns.values()) <= FULL_TURN
+
+    @invariant()
+    def maxima_are_kept(self) -> None:
+        model, keys = self.model, self.keys
+        running: dict[str, set[bytes]] = {}
+        for job in model.of("active"):
+            if model.limits.get(job.project, (1, None))[1] is not None:
+                running.setdefault(keys.project_active_prefix + job.project, set()).add(job.job_id.encode())
+        names_of_keys = [key.decode() for key in self.redis.keys(f"{keys.project_active_prefix}*")]
+        assert {key: set(self.redis.zrange(key, 0, -1)) for key in names_of_keys} == running
+        for project in model.held:
+            maximum = model.limits[project][1]
+            assert maximum is not None
+            assert len(running[keys.project_active_prefix + project]) >= maximum
 
     @invariant()
     def every_record_agrees(self) -> None:

@@ -31,6 +31,7 @@ from previewops.clock import Clock, Rng, SystemClock, system_rng
 from previewops.logs.setup import JobLogContext, job_log_context
 from previewops.queue.keys import ARQ_GUARD_SCORE
 from previewops.queue.leases import Claim, Leases
+from previewops.queue.projects import store_deployment_limits
 from previewops.queue.retry import RetryPolicy
 from previewops.queue.start_check import check_queue
 from previewops.redis_server.pool import PrimaryPool
@@ -220,6 +221,7 @@ class PreviewWorker(Worker):
         """Registers, then runs heartbeat and claim loop until the burst is over or an error ends one."""
         await retry_until_connected(self._check_queue, self._rng, first_contact=True)
         await retry_until_connected(self._register, self._rng)
+        await retry_until_connected(self._store_project_limits, self._rng)
         self.ctx["redis"] = self.pool
         self.ctx["leases"] = self.leases
         if self.on_startup is not None:
@@ -242,6 +244,11 @@ class PreviewWorker(Worker):
         await self.heartbeat.send()
         functions = sorted(self.functions)
         log.info("worker.started", queue=self.queue_name, slots=self.max_jobs, functions=functions)
+
+    async def _store_project_limits(self) -> None:
+        changed = await store_deployment_limits(self.pool, self.settings, self.settings.project_limits)
+        if changed:
+            log.info("project-limits.stored", projects=changed)
 
     def drain(self, signum: int = signal.SIGTERM) -> None:
         """Stops claiming, lets runs end within PREVIEW_DRAIN_TIMEOUT_S, and releases the rest.

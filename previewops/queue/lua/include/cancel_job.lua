@@ -1,3 +1,4 @@
+-- @include active
 -- @include counters
 -- @include events
 -- @include result
@@ -12,10 +13,11 @@ local function cancel_job(id, who, reason, ttl_ms)
     to_int(job[2], 0) + to_int(job[3], 0), format_int(to_int(job[4], NOW_MS)), format_int(to_int(job[5], NOW_MS))),
     'PX', ttl_ms)
   call('DEL', P_ARQ_JOB .. id, P_ARQ_IN_PROGRESS .. id)
-  for _, index in pairs(WAITING) do
-    call('ZREM', index, id)
+  for priority in pairs(WAITING) do
+    remove_waiting(id, priority, job[6])
   end
   call('ZREM', K_ACTIVE, id)
+  leave_active(id, job[6])
   call('ZREM', K_SCHEDULE, id)
   call('HDEL', P_JOB .. id, 'token', 'ahead')
   call('HSET', P_JOB .. id, 'state', 'cancelled', 'finished', format_int(NOW_MS), 'reason', message)

@@ -24,18 +24,18 @@ local function accept_again(id, class, project)
   call('DEL', P_ARQ_RESULT .. id)
   call('HDEL', P_JOB .. id, 'finished', 'reason', 'token')
   call('HSET', P_JOB .. id, 'state', 'waiting', 'accepted', format_int(NOW_MS), 'order', format_int(order))
-  add_waiting(id, class, order, NOW_MS)
+  add_waiting(id, class, project, order, NOW_MS)
   add_to_quota(id, project)
   count('accepted')
 end
 
 -- The token of a running attempt is void at once: it stops at its worker's next heartbeat.
-local function move_to_waiting(id, state, before, class)
+local function move_to_waiting(id, state, before, class, project)
   local order = state == 'waiting' and to_int(call('ZSCORE', WAITING[before], id)) or next_sequence(1)
   revoke_lease(id)
-  call('ZREM', WAITING[before], id)
+  remove_waiting(id, before, project)
   call('HSET', P_JOB .. id, 'state', 'waiting', 'order', format_int(order))
-  add_waiting(id, class, order, math.floor(order / 1000))
+  add_waiting(id, class, project, order, math.floor(order / 1000))
 end
 
 -- `due_ms`: nil lets a delayed job that has not been attempted keep its due time, and every other job wait for a worker.
@@ -53,7 +53,7 @@ local function replace_job(id, state, class, project, digest, payload, func, due
     end
     accept_again(id, class, project)
   else
-    move_to_waiting(id, state, class_of(job[1]), class)
+    move_to_waiting(id, state, class_of(job[1]), class, project)
   end
   call('HDEL', P_JOB .. id, 'uncounted', 'claimed', 'worker', 'progress', 'phase')
   store_body(id, func, payload)
