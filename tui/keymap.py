@@ -193,6 +193,20 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
             "dimension", "b", "By", "Show the ended jobs by project, output format or priority in turn."
         ),
         KeyAction("open_jobs", "enter", "Jobs", "Open the jobs of the project or priority at the cursor."),
+        KeyAction(
+            "weight",
+            "w",
+            "Weight",
+            "Change the weight of the project at the cursor: its share of turns.",
+            mutates=True,
+        ),
+        KeyAction(
+            "maximum",
+            "M",
+            "Maximum",
+            "Change how many jobs of the project at the cursor may be active at once.",
+            mutates=True,
+        ),
         KeyAction("sort", "O", "Sort", "Sort by the next column."),
         KeyAction("reverse_sort", "I", "", "Reverse the sorted rows."),
     ),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from previewops.health import Health
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
     from previewops.queue.pages import Cursor, ListPage
+    from previewops.queue.projects import ProjectLoad
     from previewops.queue.records import JobRecord
     from previewops.queue.webhook_messages import WebhookList
     from previewops.snapshot.breakdown import Breakdown, Dimension
@@ -104,6 +105,10 @@ class DataSource(Protocol):
 
     async def breakdown(self, dimension: Dimension) -> Breakdown:
         """The jobs that ended in the last hour by project, output format or priority."""
+        ...
+
+    async def project_loads(self) -> tuple[ProjectLoad, ...]:
+        """What projects wait for and run, and their limits, those with most waiting jobs first."""
         ...
 
     async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:

@@ -11,6 +11,7 @@ from functools import cache
 from previewops.health import Check, Health, PerfdataValue, Status
 from previewops.queue.dead_letter_filter import DeadLetterGroup
 from previewops.queue.output_formats import OUTPUT_FORMATS
+from previewops.queue.projects import ProjectLoad
 from previewops.queue.records import JobRecord
 from previewops.snapshot.breakdown import (
     BREAKDOWN_MS,
@@ -119,6 +120,15 @@ def breakdowns(count: int = HUGE, name: str = LONG) -> dict[Dimension, Breakdown
         BreakdownBucket(newest - back, classes, {**projects, WIDE: figures}) for back in range(0, 13, 2)
     ]
     return {one: break_down(buckets, one, NOW_MS) for one in Dimension}
+
+
+def loads(count: int = HUGE, age_ms: int = AGE_MS, name: str = LONG) -> tuple[ProjectLoad, ...]:
+    """Projects that wait for ``count`` jobs, held or without a maximum."""
+    return (
+        ProjectLoad(f"{name}-x", count, min(count, 10**6), 100, 10**6, True, age_ms),
+        ProjectLoad(f"{name}-y", count, count, 100, None, False, age_ms),
+        ProjectLoad(WIDE, count, 0, 1, 10**6, False, None),
+    )
 
 
 def health(count: int = HUGE) -> Health:

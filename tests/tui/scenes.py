@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 from previewops.health import Check, Health, PerfdataValue, Status
+from previewops.queue.projects import ProjectLoad
 from previewops.queue.records import Attempt, JobRecord
 from previewops.snapshot.breakdown import (
     BREAKDOWN_BUCKETS,
@@ -346,6 +347,11 @@ def _breakdown_buckets() -> list[BreakdownBucket]:
     return made
 
 
+LOADS = (
+    ProjectLoad("morris", 1_204, 4, 1, 4, True, 412_000),
+    ProjectLoad("kids", 3, 1, 3, None, False, 900),
+    ProjectLoad("archive", 212, 0, 1, 2, False, 41_000),
+)
 BREAKDOWNS = {one: break_down(_breakdown_buckets(), one, NOW_MS) for one in Dimension}
 
 

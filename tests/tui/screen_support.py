@@ -17,6 +17,7 @@ from previewops.errors import BundleNotFound, JobNotFound, RedisUnavailable
 from previewops.health import Health
 from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
 from previewops.queue.pages import Cursor, ListPage
+from previewops.queue.projects import ProjectLoad
 from previewops.queue.records import JobRecord
 from previewops.queue.webhook_messages import WebhookList
 from previewops.snapshot.breakdown import Breakdown, Dimension
@@ -107,6 +108,12 @@ class FakeSource:
     async def breakdown(self, dimension: Dimension) -> Breakdown:
         self._up()
         return self.ended[dimension]
+
+    loads: tuple[ProjectLoad, ...] = scenes.LOADS
+
+    async def project_loads(self) -> tuple[ProjectLoad, ...]:
+        self._up()
+        return self.loads
 
     # -- webhooks, the oldest first
 

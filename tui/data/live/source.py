@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
     from previewops.queue.dead_letters import DeadLetters
     from previewops.queue.pages import Cursor, ListPage
+    from previewops.queue.projects import ProjectLoad
     from previewops.queue.records import JobRecord
     from previewops.queue.webhook_messages import WebhookList
     from previewops.snapshot.breakdown import Breakdown, Dimension
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from previewops.snapshot.history import History
     from previewops.snapshot.model import EventPage, Snapshot
     from previewops.stores.port import ArtifactFile
+
+MAX_LOADS = 200
+"""Projects of each kind (waiting, held, with limits) that the screen reads."""
 
 
 class LiveSource:
@@ -123,6 +127,12 @@ class LiveSource:
             if self._breakdowns is None:
                 self._breakdowns = BreakdownReader(redis, self._settings)
             return await self._breakdowns.read(dimension)
+
+    async def project_loads(self) -> tuple[ProjectLoad, ...]:
+        async with self._connection.redis() as redis:
+            from previewops.queue.projects import project_loads
+
+            return (await project_loads(redis, self._settings, limit=MAX_LOADS)).projects
 
     async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:
         async with self._connection.redis() as redis:

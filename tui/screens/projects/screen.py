@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
 from previewops.errors import PreviewopsError
 from previewops.formatting import clean
-from previewops.snapshot.breakdown import Breakdown, BreakdownRow, Dimension
+from previewops.project_limits import is_project
+from previewops.snapshot.breakdown import Breakdown, Dimension
+from previewops.tui.commands.commands import SetProjectLimits
 from previewops.tui.key_bindings import bindings
 from previewops.tui.keymap import SCREEN_KEYS
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.coalesced_fetch import CoalescedFetch
+from previewops.tui.screens.dialogs.prompt import PromptDialog
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.empty_states import format_loading_lines
-from previewops.tui.viewmodel.projects import charts, table
+from previewops.tui.viewmodel.projects import charts, limits, table
+from previewops.tui.viewmodel.projects.rows import TableRow, merge_rows
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
 
-REFRESH_MS = 5_000
+if TYPE_CHECKING:
+    from previewops.queue.projects import ProjectLoad
+
+REFRESH_MS = 2_000
 """Interval of refreshing the figures: workers report them with their heartbeats."""
 
 
@@ -47,6 +55,7 @@ class ProjectsScreen(OperatorScreen):
         self._dimension = Dimension.PROJECT
         self._sort = table.BreakdownSort()
         self._breakdown: Breakdown | None = None
+        self._rows: tuple[TableRow, ...] = ()
         self._fetch_error = ""
         self._requested_ms = 0
         self._coalesced_fetch = CoalescedFetch(self, "breakdown", self._fetch)
@@ -82,8 +91,12 @@ class ProjectsScreen(OperatorScreen):
 
     async def _fetch(self) -> None:
         dimension = self._dimension
+        source = self.operator_app.source
+        loads: tuple[ProjectLoad, ...] = ()
         try:
-            breakdown = await self.operator_app.source.breakdown(dimension)
+            breakdown = await source.breakdown(dimension)
+            if dimension is Dimension.PROJECT:
+                loads = await source.project_loads()
         except PreviewopsError as error:
             self._fetch_error = error.message
             self._requested_ms = 0
@@ -91,6 +104,7 @@ class ProjectsScreen(OperatorScreen):
             self._fetch_error = ""
             if dimension is self._dimension:
                 self._breakdown = breakdown
+                self._rows = merge_rows(breakdown, loads)
         if self.composed:
             self._draw(self.operator_app.view)
 
@@ -100,36 +114,28 @@ class ProjectsScreen(OperatorScreen):
         grid, breakdown = self._grid, self._breakdown
         panel = self.query_one("#table-panel", Panel)
         grid.set_columns(self._sort.headers(table.columns(self._dimension)))
+        rows = self._sort.apply(self._rows)
+        shown = [Row(row.key, table.cells(row, self._dimension)) for row in rows]
         if breakdown is None:
             grid.show((), empty=format_loading_lines(self._fetch_error, frozen=view.frozen))
-            panel.label(table.name_of(self._dimension), "")
         else:
-            grid.show(self._rows(breakdown), empty=table.format_empty_lines())
-            ended = bool(breakdown.rows or breakdown.others)
-            panel.label(table.name_of(self._dimension), table.summary(breakdown) if ended else "")
+            grid.show(shown, empty=table.format_empty_lines())
+        ended = breakdown is not None and bool(breakdown.rows or breakdown.others)
+        panel.label(table.name_of(self._dimension), table.summary(breakdown) if breakdown and ended else "")
         self._draw_charts()
         self.draw_keys()
 
-    def _rows(self, breakdown: Breakdown) -> list[Row]:
-        rows = [Row(row.value, table.cells(row, self._dimension)) for row in self._sort.apply(breakdown.rows)]
-        if breakdown.others is not None:
-            rows.append(Row(table.OTHERS, table.cells(breakdown.others, self._dimension, others=True)))
-        return rows
-
     @property
-    def _row(self) -> BreakdownRow | None:
-        breakdown, key = self._breakdown, self._grid.cursor_key
-        if breakdown is None:
-            return None
-        return breakdown.others if key == table.OTHERS else breakdown.find(key)
+    def _row(self) -> TableRow | None:
+        key = self._grid.cursor_key
+        return next((row for row in self._rows if row.key == key), None)
 
     def _draw_charts(self) -> None:
         breakdown, row = self._breakdown, self._row
-        shown = breakdown is not None and row is not None
-        self.query_one("#charts", Container).display = shown
+        self.query_one("#charts", Container).display = row is not None
         if breakdown is None or row is None:
             return
-        label = clean(table.row_label(row, self._dimension, others=self._grid.cursor_key == table.OTHERS))
+        label = clean(table.row_label(row, self._dimension))
         self.query_one("#jobs-chart-panel", Panel).label(f"{label}: jobs in 5 min")
         self.query_one("#times-chart-panel", Panel).label(f"{label}: wait and render time")
         self.query_one("#jobs-chart", DiffedLines).draw(partial(charts.format_jobs_lines, breakdown, row))
@@ -148,7 +154,53 @@ class ProjectsScreen(OperatorScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "open_jobs" and not (self.composed and self._filter):
             return False
+        if action in ("weight", "maximum") and not (self.composed and self._project):
+            return False
         return super().check_action(action, parameters)
+
+    @property
+    def _project(self) -> str:
+        """The project at the cursor; "" if limits cannot name it."""
+        row = self._row
+        if self._dimension is not Dimension.PROJECT or row is None or not is_project(row.value):
+            return ""
+        return row.value
+
+    @work(group="ask")
+    async def action_weight(self) -> None:
+        project, row = self._project, self._row
+        if row is None or not project:
+            return
+        question, load = limits.weight_question(project, row.load), row.load
+        dialog = PromptDialog(
+            f"Weight of {project}",
+            question,
+            "set",
+            initial=str(1 if load is None else load.weight),
+            check=limits.check_weight,
+        )
+        typed = await self.show_dialog(dialog)
+        if typed is not None:
+            self.operator_app.start_command(SetProjectLimits(project, weight=int(typed)))
+
+    @work(group="ask")
+    async def action_maximum(self) -> None:
+        project, row = self._project, self._row
+        if row is None or not project:
+            return
+        most = None if row.load is None else row.load.max_active
+        dialog = PromptDialog(
+            f"Maximum of {project}",
+            limits.maximum_question(project, row.load),
+            "set",
+            initial=limits.NO_MAXIMUM if most is None else str(most),
+            hint=f"4 or {limits.NO_MAXIMUM}",
+            check=limits.check_maximum,
+        )
+        typed = await self.show_dialog(dialog)
+        if typed is not None:
+            command = SetProjectLimits(project, max_active=limits.parse_maximum(typed))
+            self.operator_app.start_command(command)
 
     @property
     def _filter(self) -> str:
@@ -164,7 +216,7 @@ class ProjectsScreen(OperatorScreen):
     def action_dimension(self) -> None:
         dimensions = list(Dimension)
         self._dimension = dimensions[(dimensions.index(self._dimension) + 1) % len(dimensions)]
-        self._breakdown = None
+        self._breakdown, self._rows = None, ()
         self._sort = table.BreakdownSort.first(self._dimension)
         self._coalesced_fetch.request()
         self._draw(self.operator_app.view)
