@@ -24,6 +24,7 @@ from previewops.doctor.data_diagnosis import (
     diagnose_type,
 )
 from previewops.doctor.job_diagnosis import Finding, JobObservation, JobRepair, diagnose_job
+from previewops.doctor.project_check import ProjectCheck
 from previewops.errors import ForeignKey
 from previewops.queue.keys import ARQ_GUARD, SHARED_TYPES, Keys
 from previewops.queue.scripts import ScriptName, Scripts
@@ -118,6 +119,7 @@ class _Examination:
         await self._check_reports(self._keys.workers, self._keys.worker_prefix)
         await self._check_reports(self._keys.supervisors, self._keys.supervisor_prefix)
         await self._check_groups()
+        await self._check_projects()
         await self._check_accounting()
 
     async def _found(self, findings: Iterable[Finding], repair: Callable[[], Awaitable[Any]]) -> None:
@@ -300,6 +302,22 @@ class _Examination:
                 await self._scripts.run(ScriptName.REPAIR_GROUP, raw, *batch)
 
         return repair
+
+    # ---------------------------------------------------------------- projects
+
+    async def _check_projects(self) -> None:
+        try:
+            await ProjectCheck(
+                self._keys,
+                self._scripts,
+                read=self._pipeline,
+                members=self._members,
+                report=self._found,
+                families=self._families,
+            ).run()
+        except ResponseError as error:
+            if not isinstance(stored_data_error(error), ForeignKey):
+                raise  # else reported above; projects are examined when that key is repaired
 
     # ---------------------------------------------------------------- Redis
 

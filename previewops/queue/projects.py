@@ -38,7 +38,7 @@ MAX_STORED_LIMITS = 10_000
 DEPLOYMENT = "PREVIEW_PROJECT_LIMITS"
 """Who changed a limit, if no operator did."""
 
-LimitChange: TypeAlias = int | None | Literal["keep"]
+LimitChange: TypeAlias = int | Literal["keep"] | None
 """A new limit; None removes it."""
 
 _WIDTH = 7
@@ -122,7 +122,10 @@ async def project_loads(
     loads = (_load(rows[i : i + _WIDTH], now_ms) for i in range(0, len(rows), _WIDTH))
     ordered = sorted(loads, key=lambda load: (-load.waiting, -load.active, load.project))
     others = EffectiveLimits(weight, max_active or None)
-    return ProjectLoads(tuple(ordered), int(waiting), others, now_ms, UnreadableKeys.from_reply(unreadable))
+    if projects is not None:  # the caller must not learn of others
+        waiting = sum(load.waiting > 0 for load in ordered)
+        return ProjectLoads(tuple(ordered), waiting, others, now_ms)
+    return ProjectLoads(tuple(ordered), waiting, others, now_ms, UnreadableKeys.from_reply(unreadable))
 
 
 def _load(row: list[Any], now_ms: int) -> ProjectLoad:

@@ -94,6 +94,8 @@ class ScriptName(StrEnum):
     RECORD_ENDED = auto()
     SET_PROJECT_LIMITS = auto()
     PROJECT_LOADS = auto()
+    REPAIR_TURNS = auto()
+    REPAIR_ACTIVE = auto()
 
 
 @cache

@@ -21,6 +21,19 @@ local function new_value(before, text)
   return text == '-' and '' or text ~= '' and text or before or ''
 end
 
+-- As in PREVIEW_PROJECT_LIMITS.
+local function describe(value)
+  local weight, max_active = string.match(value, '^(%d*):(%d*)$')
+  local parts = {}
+  if (weight or '') ~= '' then
+    parts[1] = 'weight:' .. weight
+  end
+  if (max_active or '') ~= '' then
+    parts[#parts + 1] = 'active:' .. (max_active == '0' and 'none' or max_active)
+  end
+  return table.concat(parts, ',')
+end
+
 local function is_field_of(other, field)
   return string.sub(field, 1, #other + 1) == other .. ':'
 end
@@ -41,9 +54,13 @@ for i = 5, #ARGV, 3 do
   wanted[field] = (weight ~= '' or max_active ~= '') and weight .. ':' .. max_active or ''
 end
 
-local changed = {}
-for field, value in pairs(wanted) do
-  local before = call('HGET', K_PROJECT_LIMITS, field) or ''
+local fields, changed = {}, {}
+for field in pairs(wanted) do
+  fields[#fields + 1] = field
+end
+table.sort(fields)
+for _, field in ipairs(fields) do
+  local value, before = wanted[field], call('HGET', K_PROJECT_LIMITS, field) or ''
   if before ~= value then
     if value ~= '' and before == '' and call('HLEN', K_PROJECT_LIMITS) >= most then
       return { FULL, 0, 0 }
@@ -54,8 +71,8 @@ for field, value in pairs(wanted) do
     else
       call('HSET', K_PROJECT_LIMITS, field, value)
     end
-    add_event('project-limits', 'project', string.sub(field, 5), 'by', layer, 'before', before, 'after', value, 'who', who,
-      'why', reason)
+    add_event('project-limits', 'project', string.sub(field, 5), 'limits', describe(value), 'was', describe(before),
+      'who', who, 'why', reason)
   end
 end
 local count = call('HLEN', K_PROJECT_LIMITS)
@@ -84,5 +101,4 @@ end
 if count == 0 then
   call('HDEL', K_META, 'project_limits')
 end
-table.sort(changed)
 return reply(OK)
