@@ -177,6 +177,7 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
         KeyAction(
             "reset", "u", "Reset", "Restart workers that have stopped, back off or are drained.", mutates=True
         ),
+        KeyAction("log", "L", "Log", "Show the last lines of the worker's log, on whatever host it runs."),
         KeyAction("open_run(0)", "enter", "Job", "Open the first running job."),
         KeyAction("copy_id", "c", "Copy id", "Copy the id of the worker or supervisor."),
     ),

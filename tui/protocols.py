@@ -111,6 +111,14 @@ class DataSource(Protocol):
         """What projects wait for and run, and their limits, those with most waiting jobs first."""
         ...
 
+    async def worker_log(self, worker_id: str) -> str:
+        """The last lines of a worker's log, which its supervisor sends.
+
+        Raises:
+            CommandRejected: no supervisor has the worker, or it cannot read the log.
+        """
+        ...
+
     async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:
         """The oldest webhooks that failed, or that are to be sent."""
         ...

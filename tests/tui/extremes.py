@@ -21,6 +21,7 @@ from previewops.snapshot.breakdown import (
     Figures,
     break_down,
 )
+from previewops.snapshot.fleet import HostGauges
 from previewops.snapshot.model import (
     MINUTE_MS,
     TEN_SECONDS_MS,
@@ -55,6 +56,7 @@ def _worker(number: int, name: str) -> scenes.WorkerState:
         completed=HUGE,
         failed=HUGE,
         jobs=(LONG, WIDE),
+        completed_recently=(HUGE,) * 20,
     )
 
 
@@ -78,7 +80,8 @@ def _buckets(width_ms: int, count: int, scale: int) -> tuple[CounterBucket, ...]
 def snapshot(count: int = HUGE, age_ms: int = AGE_MS, name: str = LONG) -> Snapshot:
     """A queue whose every figure is ``count`` or ``age_ms``, and whose every name is ``name``."""
     workers = (_worker(1, name), _worker(2, WIDE))
-    supervisor = scenes.supervisor(name, (), notice=WIDE)
+    gauges = HostGauges(100, 999, 9_999.9, count * 10**6, count, count * 10**6, 1, (100,) * 20, (100,) * 20)
+    supervisor = scenes.supervisor(name, (), notice=WIDE, gauges=gauges)
     run = RunningJob(LONG, WIDE, Priority.NORMAL, workers[0].worker_id, NOW_MS - age_ms, 1.0, name, 99, 99)
     fields = {"job": name, "message": WIDE, "who": name, "why": WIDE}
     return replace(

@@ -17,7 +17,13 @@ from previewops.snapshot.breakdown import (
     break_down,
     sum_figures,
 )
-from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
+from previewops.snapshot.fleet import (
+    HostGauges,
+    SupervisedWorker,
+    SupervisorState,
+    SupervisorStatus,
+    WorkerCountRange,
+)
 from previewops.snapshot.model import (
     MINUTE_MS,
     TEN_SECONDS_MS,
@@ -107,6 +113,9 @@ def worker(number: int, host: str, busy: int, **changes: object) -> WorkerState:
         confined_by=LAYERS,
         clock_ahead_ms=12,
         store=STORE,
+        completed_recently=tuple(
+            3 * busy + (step * 7 + number * 5) % (4 * busy) if busy else 0 for step in range(20)
+        ),
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -116,6 +125,19 @@ WORKERS = (
     worker(2, "render-1", 1),
     worker(3, "render-2", 2),
     worker(4, "render-2", 0, state="draining"),
+)
+
+
+GAUGES = HostGauges(
+    cpu_percent=62,
+    processors=4,
+    load=2.6,
+    memory_bytes=16 * GIB,
+    memory_free_bytes=9 * GIB,
+    disk_bytes=400 * GIB,
+    disk_free_bytes=33 * GIB,
+    cpu_recent=tuple(35 + (step * 17) % 45 for step in range(20)),
+    memory_recent=tuple(38 + step // 3 for step in range(20)),
 )
 
 
@@ -133,6 +155,7 @@ def supervisor(host: str, workers: tuple[SupervisedWorker, ...], **changes: obje
         started_ms=NOW_MS - 86_400_000,
         notice="",
         workers=workers,
+        gauges=GAUGES,
     )
     return SupervisorStatus(f"{host}-3990", NOW_MS - 500, False, replace(state, **changes))  # type: ignore[arg-type]
 

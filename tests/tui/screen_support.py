@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widget import Widget
 
-from previewops.errors import BundleNotFound, JobNotFound, RedisUnavailable
+from previewops.errors import BundleNotFound, CommandRejected, JobNotFound, RedisUnavailable
 from previewops.health import Health
 from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
 from previewops.queue.pages import Cursor, ListPage
@@ -114,6 +114,16 @@ class FakeSource:
     async def project_loads(self) -> tuple[ProjectLoad, ...]:
         self._up()
         return self.loads
+
+    # -- logs of workers
+
+    logs: dict[str, str] = field(default_factory=dict)
+
+    async def worker_log(self, worker_id: str) -> str:
+        self._up()
+        if worker_id not in self.logs:
+            raise CommandRejected(f"no supervisor has a worker {worker_id}")
+        return self.logs[worker_id]
 
     # -- webhooks, the oldest first
 

@@ -95,15 +95,12 @@ def _tab(view: QueueView, mode: str, current: str, full_titles: bool, shown: boo
     """One tab, with its figure if that is ``shown``. In a narrow terminal one blank separates two tabs."""
     title = dict(SCREENS)[mode]
     name = title if full_titles else title.split()[0]
-    chosen = mode == current
-    end = " " if full_titles or chosen else ""
+    tone, action = Tone.BADGE if mode == current else Tone.DIM, f"app.show('{mode}')"
     figure = _key_figure(view, mode) if shown else []
-    return (
-        Span(f" {screen_key(mode)} {name}{end}", Tone.BADGE if chosen else Tone.DIM, f"app.show('{mode}')"),
-        *(Span("") if end else Span(" ") for _ in figure),
-        *figure,
-        Span(" " if full_titles or (figure and mode == "health") else ""),
-    )
+    if full_titles:
+        return (Span(f" {screen_key(mode)} {name} ", tone, action), *figure, Span(" "))
+    gap = [Span(" ")] if figure else []
+    return (Span(" "), Span(f"{screen_key(mode)} {name}", tone, action), *gap, *figure)
 
 
 def _key_figure(view: QueueView, mode: str) -> list[Span]:

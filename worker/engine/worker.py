@@ -47,6 +47,7 @@ from previewops.worker.engine.heartbeat import Heartbeat
 from previewops.worker.engine.job_runner import JobRunner, RunEnd
 from previewops.worker.engine.outcome import OutcomeRecorder
 from previewops.worker.engine.process_stats import ProcessStatsReader
+from previewops.worker.engine.recent_completions import RecentCompletions
 from previewops.worker.engine.redis_retry import (
     REDIS_BACKOFF_S,
     FailureLog,
@@ -189,6 +190,7 @@ class PreviewWorker(Worker):
             rng=self._rng,
         )
         self._ended = EndedJobs(self.leases)
+        self._recent = RecentCompletions(time.monotonic)
         self.heartbeat = Heartbeat(
             self.leases,
             settings,
@@ -561,6 +563,7 @@ class PreviewWorker(Worker):
     def _note_end(self, run: JobRun, run_end: RunEnd) -> None:
         if run_end is RunEnd.COMPLETED:
             self.jobs_complete += 1
+            self._recent.add()
             self._ended.add(
                 run.project_id,
                 run.claim.priority,
@@ -592,6 +595,7 @@ class PreviewWorker(Worker):
             "cpu": stats.cpu_percent,
             "startedMs": self._started_ms,
             "completed": self.jobs_complete,
+            "completedRecently": self._recent.read(),
             "failed": self.jobs_failed,
             "version": __version__,
             "build": build_id(),

@@ -134,6 +134,13 @@ class LiveSource:
 
             return (await project_loads(redis, self._settings, limit=MAX_LOADS)).projects
 
+    async def worker_log(self, worker_id: str) -> str:
+        async with self._connection.redis() as redis:
+            from previewops.supervisor.commands import FleetControl
+
+            control = FleetControl(redis, self._settings, who=self._connection.who)
+            return await control.read_log(worker_id)
+
     async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:
         async with self._connection.redis() as redis:
             from previewops.queue.webhooks import Webhooks

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from previewops.formatting import pluralize
 from previewops.snapshot.breakdown import BREAKDOWN_MS, Breakdown, Dimension, Figures
 from previewops.states import Priority
 from previewops.tui.viewmodel.bars import short_count
@@ -213,11 +212,12 @@ def summary(breakdown: Breakdown) -> str:
     """The sum of all rows, for the frame."""
     figures = breakdown.total.figures
     minutes = round((breakdown.until_ms - breakdown.since_ms) / 60_000)
-    parts = [f"{pluralize(figures.ended, 'job')} ended in {minutes} min"]
+    jobs = "1 job" if figures.ended == 1 else f"{short_count(figures.ended)} jobs"
+    parts = [f"{jobs} ended in {minutes} min"]
     if figures.dead:
-        parts.append(f"{figures.dead:,} dead")
+        parts.append(f"{short_count(figures.dead)} dead")
     if figures.retried:
-        parts.append(f"{figures.retried:,} retried")
+        parts.append(f"{short_count(figures.retried)} retried")
     return ", ".join(parts)
 
 
