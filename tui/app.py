@@ -87,6 +87,8 @@ class OperatorApp(TerminalApp):
         """Closes the connections of the queue that is shown."""
         self.job_id = ""
         self.opened_from = "jobs"
+        self.jobs_filter = ""
+        """A filter that the list of jobs has to show next."""
         self._clock = clock or SystemClock()
         self.connect(source, executor, health_source, interval_s=options.interval_s)
 
@@ -290,6 +292,11 @@ class OperatorApp(TerminalApp):
         self.job_id = job_id
         self.opened_from = self.current_mode
         self.action_show("job")
+
+    def open_jobs(self, filter_text: str) -> None:
+        """Opens the list of jobs with a filter."""
+        self.jobs_filter = filter_text
+        self.action_show("jobs")
 
     def action_freeze(self) -> None:
         self.display_state.toggle_freeze()

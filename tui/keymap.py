@@ -77,6 +77,7 @@ SCREENS: tuple[tuple[str, str], ...] = (
     ("workers", "Workers"),
     ("events", "Events"),
     ("health", "Health"),
+    ("projects", "Projects"),
 )
 """(mode, title) of every screen, in the order of the number keys."""
 
@@ -225,6 +226,9 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = _with_ids_of_parts(
                 "Restart workers that have stopped, back off or are drained.",
                 mutates=True,
             ),
+            KeyAction(
+                "log", "L", "Log", "Show the last lines of the worker's log, on whatever host it runs."
+            ),
             KeyAction("open_run(0)", "enter", "Job", "Open the first running job."),
             KeyAction("copy_id", "c", "Copy id", "Copy the id of the worker or supervisor."),
         ),
@@ -237,6 +241,30 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = _with_ids_of_parts(
             KeyAction("fold", "b", "Bursts", "Fold bursts of events of one kind, or list every event."),
             KeyAction("open", "enter", "Job", "Open the event's job."),
             KeyAction("copy_id", "c", "Copy id", "Copy the id of the event's job, worker or host."),
+        ),
+        "projects": (
+            KeyAction(
+                "dimension", "b", "By", "Show the ended jobs by project, output format or priority in turn."
+            ),
+            KeyAction(
+                "open_jobs", "enter", "Jobs", "Open the jobs of the project or priority at the cursor."
+            ),
+            KeyAction(
+                "weight",
+                "w",
+                "Weight",
+                "Change the weight of the project at the cursor: its share of turns.",
+                mutates=True,
+            ),
+            KeyAction(
+                "maximum",
+                "M",
+                "Maximum",
+                "Change how many jobs of the project at the cursor may be active at once.",
+                mutates=True,
+            ),
+            KeyAction("sort", "O", "Sort", "Sort by the next column."),
+            KeyAction("reverse_sort", "I", "", "Reverse the sorted rows."),
         ),
         "health": (
             KeyAction("silence", "s", "Silence", "Silence the check at the cursor for a time.", mutates=True),

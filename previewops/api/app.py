@@ -89,7 +89,7 @@ def build_routes(
         route(ASSETS, uploads.post, "POST", submit),
         route(ASSETS + "/{sha256}", uploads.put, "PUT", submit),
         route(ASSETS + "/{sha256}", uploads.find, "GET", submit, read),
-        route(QUEUE + "/metrics", queue.stats, "GET", monitor),
+        query_route(QUEUE + "/metrics", queue.stats, "GET", monitor),
         route(QUEUE + "/pause", queue.pause, "POST", control),
         route(QUEUE + "/resume", queue.resume, "POST", control),
         query_route(DEAD, dead_letters.list, "GET", read),

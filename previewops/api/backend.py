@@ -29,6 +29,7 @@ from previewops.queue.records import JobRecord
 from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
 from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
+from previewops.snapshot.breakdown_reader import BreakdownReader
 from previewops.snapshot.event_log import EventLog
 from previewops.snapshot.reader import SnapshotReader
 from previewops.stores.port import BundleStore
@@ -83,6 +84,7 @@ class ApiBackend:
         self.submit_batcher = SubmitBatcher(self.queue, url)
         self.dead_letters = DeadLetters(redis, settings)
         self.snapshots = SnapshotReader(redis, settings)
+        self.breakdowns = BreakdownReader(redis, settings)
         self.events = EventLog(redis, settings)
         self.asset_policy = AssetPolicy(
             settings.effective_asset_roots(working_dir),

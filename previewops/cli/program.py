@@ -65,6 +65,7 @@ COMMANDS = {
     "drain": LazyCommand("previewops.cli.fleet:drain", "Let workers finish their jobs and stop."),
     "restart": LazyCommand("previewops.cli.fleet:restart", "Replace workers without interrupting jobs."),
     "reset": LazyCommand("previewops.cli.fleet:reset", "Restart workers that are fatal or drained."),
+    "log": LazyCommand("previewops.cli.fleet:worker_log", "Print the last lines of a worker's log."),
     "reload": LazyCommand("previewops.cli.reload:reload", "Reload this host's supervisor, and wait for it."),
     "tui": LazyCommand("previewops.cli.tui:tui", "Monitor and manage the queue in a terminal UI."),
     "record": LazyCommand("previewops.cli.record:record", "Record snapshots for a later replay in the TUI."),

@@ -202,7 +202,9 @@ class _Examination:
 
     async def _check_counters(self) -> None:
         keys = self._keys
-        hashes = [keys.meta.encode(), keys.totals.encode(), *self._families[keys.bucket_prefix]]
+        families = (keys.bucket_prefix, keys.ended_prefix, keys.ended_project_prefix)
+        counted = [key for prefix in families for key in self._families[prefix]]
+        hashes = [keys.meta.encode(), keys.totals.encode(), *counted]
         for batch in _batches(hashes):
             for key, raw in zip(batch, await self._pipeline(("HGETALL", key) for key in batch), strict=True):
                 if isinstance(raw, Exception):

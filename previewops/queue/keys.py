@@ -120,6 +120,12 @@ class Keys:
     """Prefix of a list per job: one JSON object per failed attempt, oldest first."""
     bucket_prefix = _Key(":bucket:", KeyType.HASH)
     """Prefix of a hash per time bucket: ``10s:<n>`` and ``1m:<n>``, n = server seconds divided by the width."""
+    ended_prefix = _Key(":ended:", KeyType.HASH)
+    """Prefix of a hash per 5 min: ended jobs by priority and format (``snapshot/breakdown.py``). Expires."""
+    ended_projects_prefix = _Key(":ended-projects:", KeyType.SORTED_SET)
+    """Prefix of a sorted set per 5 min: the projects with the most ended jobs, by their number. Expires."""
+    ended_project_prefix = _Key(":ended-project:", KeyType.HASH)
+    """Prefix of a hash per 5 min and project: ``<n>:<project>``, its ended jobs. Expires."""
     quota_prefix = _Key(":quota:", KeyType.SORTED_SET)
     """Prefix of a sorted set per project with a quota: ids of pending jobs, and of some that have ended. Expires."""
     project_waiting_prefix = _Key(":project-waiting:", KeyType.SORTED_SET)

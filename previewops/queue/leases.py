@@ -74,6 +74,19 @@ class CompletedJob:
     dry_run: bool = False
 
 
+class EndedCount(NamedTuple):
+    """Completed jobs of a project, priority and output format.
+
+    ``field`` is ``w`` or ``r`` with the bin of their wait or run time (``previewops.snapshot.histogram``).
+    """
+
+    project_id: str
+    priority: Priority
+    output_format: str
+    field: str
+    amount: int
+
+
 class FinishReply(NamedTuple):
     """Reply to a finish: one code per job (OK, ALREADY, or STALE if its lease was lost), and the new claims.
 
@@ -284,6 +297,17 @@ class Leases:
             previous_born_us=int(knew) if knew not in ("", self._queue_born) else None,
             maintained_ms=_optional(reply[2]),
         )
+
+    async def record_ended(self, number: int, counts: Iterable[EndedCount]) -> None:
+        """Adds completed jobs to the breakdown by project, format and priority.
+
+        ``number`` grows with each report of this worker: a repeated one is counted once.
+        """
+        args: list[ScriptArgument] = [self._worker, number]
+        for count in counts:
+            args += (_text(count.project_id), count.priority.value, count.output_format)
+            args += (count.field, count.amount)
+        await self.scripts.run(ScriptName.RECORD_ENDED, *args)
 
     async def release_unknown_claims(self, held: Iterable[Claim]) -> list[str]:
         """Requeues claims of this worker whose reply was lost, all but ``held``. Returns the ids."""

@@ -26,6 +26,7 @@ from previewops.tui.commands.commands import (
     ResendWebhooks,
     Resume,
     Scale,
+    SetProjectLimits,
     SilenceCheck,
 )
 from previewops.tui.viewmodel.command_progress import describe_command
@@ -59,6 +60,7 @@ SAID: list[tuple[OperatorCommand, str]] = [
     (SilenceCheck("depth", 1_000, "warning", "import"), "silencing depth"),
     (EndSilence("depth"), "ending the silence of depth"),
     (ResendWebhooks(3), "resending 3 webhooks"),
+    (SetProjectLimits("kids", weight=2), "changing the limits of kids"),
 ]
 
 

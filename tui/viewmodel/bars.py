@@ -84,10 +84,13 @@ def format_clock_line(view: QueueView) -> Line:
 
 
 def format_tab_line(view: QueueView, current: str, columns: int) -> Line:
-    """The screens with their keys, each with its figure if all fit; at last those that fit whole."""
+    """The screens with their keys, each with its figure if all fit; at last those that fit whole.
+
+    In a narrow terminal the figures of jobs and workers give way before those of dead letters and health.
+    """
     tabs: list[Line] = []
-    for full_titles, figures in ((True, True), (False, True), (False, False)):
-        tabs = [_tab(view, mode, current, full_titles, figures) for mode, _ in SCREENS]
+    for full_titles, figures in ((True, _FIGURES), (False, _FIGURES), (False, _ALARMING), (False, ())):
+        tabs = [_tab(view, mode, current, full_titles, mode in figures) for mode, _ in SCREENS]
         if sum(map(width_of, tabs)) <= columns:
             break
     spans: list[Span] = []
@@ -98,15 +101,21 @@ def format_tab_line(view: QueueView, current: str, columns: int) -> Line:
     return tuple(spans)
 
 
-def _tab(view: QueueView, mode: str, current: str, full_titles: bool, figures: bool) -> Line:
+_FIGURES = ("jobs", "dead", "workers", "health")
+_ALARMING = ("dead", "health")
+"""Screens whose tabs have a figure, and those whose figure is kept longest."""
+
+
+def _tab(view: QueueView, mode: str, current: str, full_titles: bool, shown: bool) -> Line:
+    """One tab, with its figure if that is ``shown``. In a narrow terminal one blank separates two tabs."""
     title = dict(SCREENS)[mode]
     name = title if full_titles else title.split()[0]
-    tone = Tone.BADGE if mode == current else Tone.DIM
-    return (
-        Span(f" {screen_key(mode)} {name} ", tone, f"app.show('{mode}')"),
-        *(_key_figure(view, mode) if figures else ()),
-        Span(" " if full_titles else ""),
-    )
+    tone, action = Tone.BADGE if mode == current else Tone.DIM, f"app.show('{mode}')"
+    figure = _key_figure(view, mode) if shown else []
+    if full_titles:
+        return (Span(f" {screen_key(mode)} {name} ", tone, action), *figure, Span(" "))
+    gap = [Span(" ")] if figure else []
+    return (Span(" "), Span(f"{screen_key(mode)} {name}", tone, action), *gap, *figure)
 
 
 def _key_figure(view: QueueView, mode: str) -> list[Span]:
@@ -119,7 +128,8 @@ def _key_figure(view: QueueView, mode: str) -> list[Span]:
         return [Span(f"{short_count(snapshot.dead)}", Tone.BAD)]
     if mode == "workers":
         alive, known = len(alive_workers(snapshot)), len(snapshot.workers)
-        return [Span(f"{alive}/{known}" if known != alive else f"{alive}", Tone.GOOD if alive else Tone.BAD)]
+        text = f"{alive}/{known}" if known != alive else f"{alive}"
+        return [Span(text, Tone.GOOD if alive else Tone.BAD)]
     if mode == "health" and view.health is not None:
         return [Span(*STATUS_MARKS[view.health.status])]
     return []

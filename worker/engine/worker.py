@@ -40,12 +40,14 @@ from previewops.states import ScriptResult
 from previewops.tasks import cancel_and_wait
 from previewops.worker.engine.claims import ClaimChannel
 from previewops.worker.engine.claims_ahead import HOLD_LIMIT_S, MAX_AHEAD, RunsAhead, RunTimes
+from previewops.worker.engine.ended_jobs import EndedJobs
 from previewops.worker.engine.execution import Completed, Hooks, JobRun, StopReason, failure_from_error
 from previewops.worker.engine.fast_scripts import FastScriptRunner
 from previewops.worker.engine.heartbeat import Heartbeat
 from previewops.worker.engine.job_runner import JobRunner, RunEnd
 from previewops.worker.engine.outcome import OutcomeRecorder
 from previewops.worker.engine.process_stats import ProcessStatsReader
+from previewops.worker.engine.recent_completions import RecentCompletions
 from previewops.worker.engine.redis_retry import (
     REDIS_BACKOFF_S,
     FailureLog,
@@ -187,7 +189,16 @@ class PreviewWorker(Worker):
             recorder=OutcomeRecorder(self.leases, policy, self._rng, self.worker_id),
             rng=self._rng,
         )
-        self.heartbeat = Heartbeat(self.leases, settings, self.runs, self._status, self._rng)
+        self._ended = EndedJobs(self.leases)
+        self._recent = RecentCompletions(time.monotonic)
+        self.heartbeat = Heartbeat(
+            self.leases,
+            settings,
+            self.runs,
+            self._status,
+            rng=self._rng,
+            report_ended=self._ended.report,
+        )
 
     # ---------------------------------------------------------------- life cycle
 
@@ -301,6 +312,7 @@ class PreviewWorker(Worker):
 
     async def _deregister(self) -> None:
         try:
+            await self._ended.report()
             await self.leases.release_unknown_claims(self._abandoned)
             await self.leases.deregister_worker(self.worker_id, "the worker stopped", lost=False)
         except (RedisError, OSError) as error:
@@ -551,6 +563,14 @@ class PreviewWorker(Worker):
     def _note_end(self, run: JobRun, run_end: RunEnd) -> None:
         if run_end is RunEnd.COMPLETED:
             self.jobs_complete += 1
+            self._recent.add()
+            self._ended.add(
+                run.project_id,
+                run.claim.priority,
+                run.output_format,
+                wait_ms=run.claim.wait_ms,
+                run_ms=run.run_ms,
+            )
         elif run_end is RunEnd.RETRIED:
             self.jobs_retried += 1
         elif run_end is RunEnd.FAILED:
@@ -575,6 +595,7 @@ class PreviewWorker(Worker):
             "cpu": stats.cpu_percent,
             "startedMs": self._started_ms,
             "completed": self.jobs_complete,
+            "completedRecently": self._recent.read(),
             "failed": self.jobs_failed,
             "version": __version__,
             "build": build_id(),

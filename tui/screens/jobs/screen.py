@@ -93,6 +93,18 @@ class JobsScreen(OperatorScreen):
     def on_mount(self) -> None:
         self._grid.focus()
 
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        self._take_filter()
+
+    def _take_filter(self) -> None:
+        """Shows the filter with which another screen has opened this one."""
+        text, self.operator_app.jobs_filter = self.operator_app.jobs_filter, ""
+        if text:
+            self.query_one(FilterLine).keep(text)
+            self._set_state(None)
+            self._grid.focus()
+
     # -- drawing and pages ------------------------------------------------------------------------------
 
     def draw_view(self, view: QueueView) -> None:
