@@ -52,6 +52,8 @@ class ScriptName(StrEnum):
     RELEASE_UNKNOWN_CLAIMS = auto()
     BUMP_FENCING_TOKEN = auto()
     CANCEL = auto()
+    CANCEL_MATCHING = auto()
+    MATCH_JOBS = auto()
     BEGIN_DELETION = auto()
     FINISH_DELETION = auto()
     RECORD_ERASURE = auto()

@@ -36,8 +36,10 @@ from previewops.metrics.lifetime_counters import (
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.due_time import NOW, DueTime
 from previewops.queue.filter_query import FilterQuery, FilterTerm
+from previewops.queue.job_selection import PENDING_STATES, JobsChanged, JobSelection
 from previewops.queue.keys import ARQ_GUARD, ARQ_GUARD_SCORE
 from previewops.queue.leases import WORKER_LOST_FINGERPRINT, Claim, Leases
+from previewops.queue.matching_jobs import MatchingJobs
 from previewops.queue.queue import Receipt
 from previewops.queue.retry import FailureCounter
 from previewops.queue.submit_options import SubmitOptions
@@ -531,10 +533,42 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             early = "delayed" if job.due_ms > self.now_ms() else "waiting"
             assert call().value == (early if job.state == "unadmitted" else job.state)
-            if job.state == "unadmitted":
-                self.model.count("accepted")
-            job.state, job.token, job.lease_expired, job.ahead = "cancelled", None, False, False
-            self.model.count("cancelled")
+            self.cancel_job(job)
+
+    def cancel_job(self, job: ModelJob) -> None:
+        if job.state == "unadmitted":
+            self.model.count("accepted")
+        job.state, job.token, job.lease_expired, job.ahead = "cancelled", None, False, False
+        self.model.count("cancelled")
+
+    @rule(
+        states=st.sets(st.sampled_from(PENDING_STATES), min_size=1),
+        priority=st.none() | priorities,
+    )
+    def cancel_matching(self, states: set[JobState], priority: str | None) -> None:
+        now_ms = self.now_ms()
+
+        def state_of(job: ModelJob) -> str:
+            early = "delayed" if job.due_ms > now_ms else "waiting"
+            return early if job.state == "unadmitted" else job.state
+
+        chosen = [
+            job
+            for job in self.model.jobs.values()
+            if state_of(job) in states and priority in (None, job.priority)
+        ]
+        terms = () if priority is None else (FilterTerm(priority, "priority", exact=True),)
+        selection = JobSelection(tuple(states), FilterQuery(terms))
+        matching = MatchingJobs(self.shared.client, SETTINGS)
+        count = self.run(matching.count(selection, sample=len(IDS)))
+        assert sorted(count.sample) == sorted(job.job_id for job in chosen)
+        assert count.total == len(chosen)
+        result = self.run(
+            matching.cancel(selection, cut_off_ms=count.cut_off_ms, expected=count.total, who="ann")
+        )
+        assert result == JobsChanged(len(chosen), 0)
+        for job in chosen:
+            self.cancel_job(job)
 
     @precondition(lambda self: self.model.of("waiting", "delayed", "unadmitted"))
     @rule(pick=picks, places=st.integers(0, 2), hours=st.sampled_from([None, 0, 1]))

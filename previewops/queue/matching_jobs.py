@@ -1,0 +1,168 @@
+"""Bulk commands on all jobs that match a filter: count, list ids, cancel.
+
+Every call to Redis examines a bounded number of jobs, so that none blocks it for long, however many match. A cut-off
+leaves jobs alone that were submitted after the operator has seen the count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from redis.exceptions import RedisError
+
+from previewops.disclosure import redact
+from previewops.queue.job_selection import JobsChanged, JobSelection, MatchCount
+from previewops.queue.keys import Keys
+from previewops.queue.listing import decode_cursor, encode_cursor
+from previewops.queue.pages import Cursor
+from previewops.queue.scripts import ScriptName, Scripts
+from previewops.settings import Settings
+from previewops.states import JobState
+from previewops.tasks import shield_until_done
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+EXAMINED_PER_CALL = 500
+"""Jobs examined by one call."""
+
+CANCELLED_PER_CALL = 25
+"""Jobs cancelled by one call."""
+
+ExaminedCallback = Callable[[int], Awaitable[None]]
+"""Called with the number of jobs examined so far."""
+
+ProgressCallback = Callable[[int], Awaitable[None]]
+"""Called with the number of jobs changed so far."""
+
+
+class _MatchPage(NamedTuple):
+    """Reply of one call of ``match_jobs``."""
+
+    cut_off_ms: int
+    examined: int
+    counts: dict[JobState, int]
+    ids: tuple[str, ...]
+
+
+class MatchingJobs:
+    """The jobs of one queue that match a selection. Every method may raise redis-py's errors."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self.keys = Keys(settings.queue_name)
+        self._settings = settings
+        self._scripts = Scripts(redis, self.keys)
+
+    async def count(
+        self, selection: JobSelection, on_examined: ExaminedCallback | None = None, *, sample: int = 0
+    ) -> MatchCount:
+        """Counts the jobs that match now, by state, with the ids of up to ``sample`` of them, oldest first."""
+        counts: Counter[JobState] = Counter()
+        ids: list[str] = []
+        examined = cut_off_ms = 0
+        async for page in self._pages(selection, None, max_ids=sample):
+            counts.update(page.counts)
+            ids += page.ids
+            cut_off_ms = page.cut_off_ms
+            examined += page.examined
+            if on_examined is not None:
+                await on_examined(examined)
+        return MatchCount(dict(counts), cut_off_ms, tuple(ids))
+
+    async def ids(self, selection: JobSelection, *, cut_off_ms: int | None = None) -> AsyncIterator[str]:
+        """Yields the id of every job that matches, oldest first, running jobs last."""
+        async for page in self._pages(selection, cut_off_ms):
+            for job_id in page.ids:
+                yield job_id
+
+    async def cancel(
+        self,
+        selection: JobSelection,
+        *,
+        cut_off_ms: int,
+        expected: int,
+        who: str,
+        reason: str = "",
+        progress: ProgressCallback | None = None,
+    ) -> JobsChanged:
+        """Cancels all jobs that match and were accepted by the cut-off. A heartbeat kills running renders.
+
+        ``selection`` names pending states only; ``expected`` is the number that was counted. A cancellation of the
+        caller takes effect after the current call. One event records what was done.
+        """
+        assert selection.states, "the states that can be cancelled"
+        assert all(state.pending for state in selection.states)
+        ttl_ms = self._settings.result_ttl_s * 1000
+        cursor: Cursor | None = None
+        done = 0
+        try:
+            while True:
+                call = self._scripts.run(
+                    ScriptName.CANCEL_MATCHING,
+                    selection.states_argument(),
+                    cut_off_ms,
+                    CANCELLED_PER_CALL,
+                    EXAMINED_PER_CALL,
+                    *encode_cursor(cursor),
+                    who,
+                    redact(reason),
+                    ttl_ms,
+                    *selection.query.script_arguments(),
+                )
+                (_, position, cancelled, _), stopped = await shield_until_done(call)
+                done += int(cancelled)
+                cursor = decode_cursor(position)
+                if stopped:
+                    raise asyncio.CancelledError
+                if progress is not None and cancelled:
+                    await progress(done)
+                if cursor is None:
+                    break
+        except BaseException:
+            with suppress(RedisError, OSError):
+                left = str(max(0, expected - done))
+                await shield_until_done(
+                    self._record("cancelled", selection, who=who, why=reason, done=str(done), left=left)
+                )
+            raise
+        skipped = max(0, expected - done)  # they may have ended meanwhile
+        await self._record("cancelled", selection, who=who, why=reason, done=str(done), skipped=str(skipped))
+        return JobsChanged(done, skipped)
+
+    async def _record(self, kind: str, selection: JobSelection, *, why: str, **fields: str) -> None:
+        await self._scripts.record_event(kind, {"why": redact(why), **fields, **selection.event_fields()})
+
+    async def _pages(
+        self, selection: JobSelection, cut_off_ms: int | None, *, max_ids: int | None = None
+    ) -> AsyncIterator[_MatchPage]:
+        """Yields the reply of each call. Without a cut-off, it is the time of the first one.
+
+        ``max_ids`` is the maximum of ids in all replies; None for all.
+        """
+        cursor: Cursor | None = None
+        left = EXAMINED_PER_CALL if max_ids is None else max_ids
+        while True:
+            cut_off, examined, position, counts, ids, _ = await self._scripts.run(
+                ScriptName.MATCH_JOBS,
+                selection.states_argument(),
+                "" if cut_off_ms is None else cut_off_ms,
+                left,
+                EXAMINED_PER_CALL,
+                *encode_cursor(cursor),
+                *selection.query.script_arguments(),
+            )
+            cut_off_ms = int(cut_off)
+            by_state = {
+                JobState(state.decode()): int(count)
+                for state, count in zip(counts[::2], counts[1::2], strict=True)
+            }
+            texts = tuple(raw_id.decode("utf-8", "replace") for raw_id in ids)
+            yield _MatchPage(cut_off_ms, int(examined), by_state, texts)
+            left -= 0 if max_ids is None else len(ids)
+            cursor = decode_cursor(position)
+            if cursor is None:
+                return
