@@ -86,19 +86,21 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
         KeyAction("step_state(-1)", "S", "", "Show the jobs of the previous state."),
         KeyAction("turn_page(1)", "]", "", "Go to the next page."),
         KeyAction("turn_page(-1)", "[", "", "Go to the previous page."),
-        KeyAction("cancel", "x", "Cancel", "Cancel the marked jobs, or the job at the cursor.", mutates=True),
+        KeyAction(
+            "cancel", "x", "Cancel", "Cancel the selected jobs, or the job at the cursor.", mutates=True
+        ),
         KeyAction(
             "discard",
             "x",
             "Discard",
-            "Delete the marked dead letters permanently, or the one at the cursor.",
+            "Delete the selected dead letters permanently, or the one at the cursor.",
             mutates=True,
         ),
         KeyAction(
             "requeue",
             "r",
             "Requeue",
-            "Requeue the marked dead letters, or the one at the cursor.",
+            "Requeue the selected dead letters, or the one at the cursor.",
             mutates=True,
         ),
         KeyAction(
@@ -116,6 +118,10 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
             mutates=True,
         ),
         KeyAction("mark", "space", "Mark", "Mark or unmark the job at the cursor."),
+        KeyAction("mark_all", "a", "Mark page", "Mark or unmark all jobs of the page."),
+        KeyAction(
+            "choose_all", "A", "Select all", "Select all matching jobs, including those beyond the page."
+        ),
         KeyAction("order", "o", "Order", "Show the oldest jobs first, or the newest."),
         KeyAction("sort", "O", "Sort", "Sort this page by the next column, or end that after the last."),
         KeyAction("reverse_sort", "I", "", "Reverse the sorted page."),

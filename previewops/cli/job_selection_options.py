@@ -91,8 +91,9 @@ async def preview_selection(jobs: MatchingJobs, selection: JobSelection, verb: s
         f"{count.by_state[state]:,} {state.value}" for state in selection.states if count.by_state.get(state)
     )
     print_err(f"{verb} {pluralize(count.total, 'job')}: {by_state}")
-    more = f" and {count.total - len(count.sample):,} more" if count.total > len(count.sample) else ""
-    print_err(f"  {', '.join(count.sample)}{more}")
+    sample = count.sample_ids(SAMPLE_IDS)
+    more = f" and {count.total - len(sample):,} more" if count.total > len(sample) else ""
+    print_err(f"  {', '.join(sample)}{more}")
     return count
 
 

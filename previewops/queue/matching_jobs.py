@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,7 +46,7 @@ class _MatchPage(NamedTuple):
     cut_off_ms: int
     examined: int
     counts: dict[JobState, int]
-    ids: tuple[str, ...]
+    ids: tuple[tuple[JobState, str], ...]
 
 
 class MatchingJobs:
@@ -60,23 +60,24 @@ class MatchingJobs:
     async def count(
         self, selection: JobSelection, on_examined: ExaminedCallback | None = None, *, sample: int = 0
     ) -> MatchCount:
-        """Counts the jobs that match now, by state, with the ids of up to ``sample`` of them, oldest first."""
+        """Counts the jobs that match now, by state, with the ids of up to ``sample`` of each, oldest first."""
         counts: Counter[JobState] = Counter()
-        ids: list[str] = []
+        ids: dict[JobState, tuple[str, ...]] = {}
         examined = cut_off_ms = 0
         async for page in self._pages(selection, None, max_ids=sample):
             counts.update(page.counts)
-            ids += page.ids
+            for state, job_id in page.ids:
+                ids[state] = (*ids.get(state, ()), job_id)[:sample]
             cut_off_ms = page.cut_off_ms
             examined += page.examined
             if on_examined is not None:
                 await on_examined(examined)
-        return MatchCount(dict(counts), cut_off_ms, tuple(ids))
+        return MatchCount(dict(counts), cut_off_ms, ids)
 
     async def ids(self, selection: JobSelection, *, cut_off_ms: int | None = None) -> AsyncIterator[str]:
         """Yields the id of every job that matches, oldest first, running jobs last."""
         async for page in self._pages(selection, cut_off_ms):
-            for job_id in page.ids:
+            for _, job_id in page.ids:
                 yield job_id
 
     async def cancel(
@@ -137,32 +138,32 @@ class MatchingJobs:
         await self._scripts.record_event(kind, {"why": redact(why), **fields, **selection.event_fields()})
 
     async def _pages(
-        self, selection: JobSelection, cut_off_ms: int | None, *, max_ids: int | None = None
+        self, selection: JobSelection, cut_off_ms: int | None, *, max_ids: int = EXAMINED_PER_CALL
     ) -> AsyncIterator[_MatchPage]:
         """Yields the reply of each call. Without a cut-off, it is the time of the first one.
 
-        ``max_ids`` is the maximum of ids in all replies; None for all.
+        ``max_ids`` is the maximum of ids of one state in one reply.
         """
         cursor: Cursor | None = None
-        left = EXAMINED_PER_CALL if max_ids is None else max_ids
         while True:
             cut_off, examined, position, counts, ids, _ = await self._scripts.run(
                 ScriptName.MATCH_JOBS,
                 selection.states_argument(),
                 "" if cut_off_ms is None else cut_off_ms,
-                left,
+                max_ids,
                 EXAMINED_PER_CALL,
                 *encode_cursor(cursor),
                 *selection.query.script_arguments(),
             )
             cut_off_ms = int(cut_off)
-            by_state = {
-                JobState(state.decode()): int(count)
-                for state, count in zip(counts[::2], counts[1::2], strict=True)
-            }
-            texts = tuple(raw_id.decode("utf-8", "replace") for raw_id in ids)
+            by_state = {state: int(count) for state, count in _pairs(counts)}
+            texts = tuple((state, raw_id.decode("utf-8", "replace")) for state, raw_id in _pairs(ids))
             yield _MatchPage(cut_off_ms, int(examined), by_state, texts)
-            left -= 0 if max_ids is None else len(ids)
             cursor = decode_cursor(position)
             if cursor is None:
                 return
+
+
+def _pairs(flat: Sequence[bytes]) -> list[tuple[JobState, bytes]]:
+    """Decodes a reply of alternating states and values."""
+    return [(JobState(state.decode()), value) for state, value in zip(flat[::2], flat[1::2], strict=True)]

@@ -89,7 +89,11 @@ async def test_matches_are_counted_by_state_with_a_sample(redis_url: str) -> Non
 
         count = await jobs.count(matching("project:=kids"), note, sample=2)
         assert count.by_state == {JobState.WAITING: 5, JobState.DELAYED: 1, JobState.ACTIVE: 1}
-        assert count.sample == ("kids-0", "kids-1"), "the oldest"
+        assert count.sample == {
+            JobState.WAITING: ("kids-0", "kids-1"),
+            JobState.DELAYED: ("kids-later",),
+            JobState.ACTIVE: ("kids-runs",),
+        }, "the oldest"
         assert examined == sorted(examined)
         assert examined[-1] == 10, "all pending jobs, and only they"
         everything = await jobs.count(JobSelection(query=parse_filter("kids")))

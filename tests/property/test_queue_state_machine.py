@@ -561,7 +561,7 @@ class QueueMachine(RuleBasedStateMachine):
         selection = JobSelection(tuple(states), FilterQuery(terms))
         matching = MatchingJobs(self.shared.client, SETTINGS)
         count = self.run(matching.count(selection, sample=len(IDS)))
-        assert sorted(count.sample) == sorted(job.job_id for job in chosen)
+        assert sorted(count.sample_ids(len(IDS))) == sorted(job.job_id for job in chosen)
         assert count.total == len(chosen)
         result = self.run(
             matching.cancel(selection, cut_off_ms=count.cut_off_ms, expected=count.total, who="ann")

@@ -12,6 +12,7 @@ from previewops.errors import PreviewopsError
 if TYPE_CHECKING:
     from previewops.contract.payload import Payload
     from previewops.queue.dead_letter_filter import DeadLetterFilter
+    from previewops.queue.job_selection import MatchedJobs
     from previewops.snapshot.fleet import WorkerCountRange
     from previewops.states import Priority
 
@@ -32,10 +33,15 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Cancel pending jobs."""
+    """Cancel pending jobs: those with ``job_ids``, or all that ``matched``."""
 
     job_ids: tuple[str, ...]
     reason: str = ""
+    matched: MatchedJobs | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.job_ids) if self.matched is None else self.matched.count.total
 
 
 @dataclass(frozen=True, slots=True)

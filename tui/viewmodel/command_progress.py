@@ -53,7 +53,7 @@ def _describe_job_command(
         case commands.Cancel(job_ids=(job_id,)):
             description = f"cancelling {clean(job_id)}"
         case commands.Cancel():
-            description = f"cancelling {pluralize(len(command.job_ids), 'job')}"
+            description = f"cancelling {pluralize(command.count, 'job')}"
         case commands.Reschedule(job_ids=(job_id,)):
             description = f"rescheduling {clean(job_id)}"
         case commands.Reschedule():

@@ -2,10 +2,10 @@
 -- oldest first, running jobs last.
 --
 -- ARGV    1 states separated by commas, '' for all   2 cut-off in server ms, '' for now: jobs accepted later do not match
---         3 maximum ids to return   4 maximum ids to examine
+--         3 maximum ids to return, of each state   4 maximum ids to examine
 --         5 to 7 cursor of an earlier call, '' for the start (include/job_scan.lua)
 --         8.. the filter (include/filter_match.lua)
--- Results cut-off, ids examined, cursor or nothing at the end, (state, number of matches)*, ids,
+-- Results cut-off, ids examined, cursor or nothing at the end, (state, number of matches)*, (state, id)*,
 --         unreadable keys (include/keys.lua)
 --
 -- @include job_scan
@@ -20,7 +20,8 @@ local function visit(id, state)
   local job, on_record = examine(id, state, payload_texts)
   if job and (not wanted or wanted[job.state]) and matches(job) and is_accepted_by(id, on_record, cut_off) then
     counts[job.state] = (counts[job.state] or 0) + 1
-    if #ids < limit then
+    if counts[job.state] <= limit then
+      ids[#ids + 1] = job.state
       ids[#ids + 1] = id
     end
   end

@@ -1,12 +1,16 @@
-"""Text of the dialogs before waiting or delayed jobs are rescheduled."""
+"""Text of the dialogs before jobs are cancelled or rescheduled."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from previewops.formatting import pluralize
-from previewops.states import Priority
+from previewops.queue.job_selection import MatchedJobs
+from previewops.states import JobState, Priority
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
+
+SAMPLE_IDS = 3
+"""Maximum of ids that a dialog on all jobs that match names."""
 
 _NAMED = 5
 _PAUSED = "The queue is paused: no job is claimed until it is resumed."
@@ -41,6 +45,35 @@ def format_run_now_lines(job_ids: Sequence[str], *, others: int, paused: bool) -
     effect = " delayed jobs join the waiting jobs of their priority."
     count = (Span(f"{len(job_ids):,}", Tone.STRONG), Span(effect))
     return [*warning, count, *_format_selected_lines(job_ids, others)]
+
+
+def format_cancel_matched_lines(matched: MatchedJobs, *, others: int) -> list[Line]:
+    """The text of the confirmation before all pending jobs that match are cancelled.
+
+    ``others`` is the number of matching jobs that have ended.
+    """
+    lines = [*format_matched_lines(matched), (), (Span("They will not be rendered."),)]
+    if matched.count.by_state.get(JobState.ACTIVE):
+        lines.append((Span("The render processes of active jobs are killed."),))
+    if others:
+        lines.append((Span(f"Not affected: {others:,} that match and have ended.", Tone.DIM),))
+    lines.append((Span("Jobs that are submitted from now on are left alone.", Tone.DIM),))
+    return lines
+
+
+def format_matched_lines(matched: MatchedJobs) -> list[Line]:
+    """The filter whole, the number of jobs by state, and some ids."""
+    lines: list[Line] = []
+    query = matched.selection.query
+    if query:
+        lines.append((Span("Filter: ", Tone.DIM), clean_span(query, Tone.WARN)))
+    count = matched.count
+    parts = [f"{number:,} {state.value}" for state in JobState if (number := count.by_state.get(state, 0))]
+    lines.append((Span(pluralize(count.total, "job"), Tone.STRONG), Span(f": {', '.join(parts)}")))
+    if sample := count.sample_ids(SAMPLE_IDS):
+        label = "Ids: " if count.total <= len(sample) else "For example: "
+        lines.append((Span(label, Tone.DIM), clean_span(", ".join(sample))))
+    return lines
 
 
 def _format_selected_lines(job_ids: Sequence[str], others: int) -> list[Line]:
