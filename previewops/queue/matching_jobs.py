@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 EXAMINED_PER_CALL = 500
 """Jobs examined by one call."""
 
-CANCELLED_PER_CALL = 25
+CANCELLED_PER_CALL = 50
 """Jobs cancelled by one call."""
 
 ExaminedCallback = Callable[[int], Awaitable[None]]
