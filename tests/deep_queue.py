@@ -9,7 +9,7 @@ from previewops.states import Priority
 
 _PER_CALL = 2_000
 
-# What submit stores of a job, for the numbers from ARGV[1] to ARGV[2]. They were accepted in the order of their numbers.
+# What submit stores of a job, for the numbers from ARGV[1] to ARGV[2], which are in the order of the submits.
 _STORE = """
 local queue, wanted = KEYS[1], tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -18,8 +18,8 @@ for number = tonumber(ARGV[1]), tonumber(ARGV[2]) do
   local id, project = 'card-' .. number, 'project-' .. number % 100
   local order = string.format('%.0f', now_us - (wanted - number) * 10)
   local accepted = string.sub(order, 1, -4)
-  redis.call('SET', ARGV[4] .. id, '{"t":null,"f":"render_preview","a":[{"jobId":"' .. id .. '","projectId":"' .. project
-    .. '","requestId":"request-' .. number .. '","dryRun":false,"previewRequest":{"title":"Card ' .. number
+  redis.call('SET', ARGV[4] .. id, '{"t":null,"f":"render_preview","a":[{"jobId":"' .. id .. '","projectId":"'
+    .. project .. '","requestId":"request-' .. number .. '","dryRun":false,"previewRequest":{"title":"Card ' .. number
     .. '","steps":[],"assets":[],"audio":{}}}],"k":{},"et":' .. accepted .. '}')
   redis.call('HSET', ARGV[5] .. id, 'state', 'waiting', 'priority', 'normal', 'project', project, 'digest', 'deep',
     'accepted', accepted, 'order', order, 'attempts', 0, 'crashes', 0)
@@ -49,3 +49,13 @@ async def fill_waiting(redis: Redis, keys: Keys, count: int) -> None:
             keys.waiting(Priority.NORMAL),
             keys.meta,
         )
+
+
+async def add_events(redis: Redis, keys: Keys, count: int) -> None:
+    """Adds events of jobs that are tried again, which no operator caused, as the scripts add them."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for number in range(count):
+            fields = {"kind": "retry", "at": "1000", "job": f"card-{number}", "message": "it broke"}
+            pipe.xadd(keys.events, fields, maxlen=10_000, approximate=True)
+        pipe.hincrby(keys.meta, "events", count)
+        await pipe.execute()
