@@ -104,6 +104,20 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
             mutates=True,
         ),
         KeyAction(
+            "run_again",
+            "r",
+            "Run again",
+            "Render the selected completed or cancelled jobs again, or the one at the cursor.",
+            mutates=True,
+        ),
+        KeyAction(
+            "delete",
+            "D",
+            "Delete",
+            "Delete the selected completed or cancelled jobs with their bundles, or the one at the cursor.",
+            mutates=True,
+        ),
+        KeyAction(
             "priority",
             "P",
             "Priority",
@@ -133,6 +147,12 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
         KeyAction("picture(-1)", "N", "", "Show the previous image."),
         KeyAction("switch", "v", "View", "Switch between payload, failed attempts and artifacts."),
         KeyAction("requeue", "r", "Requeue", "Requeue this dead letter.", mutates=True),
+        KeyAction(
+            "run_again", "r", "Run again", "Render this completed or cancelled job again.", mutates=True
+        ),
+        KeyAction(
+            "delete", "D", "Delete", "Delete this completed or cancelled job with its bundle.", mutates=True
+        ),
         KeyAction("edit", "e", "Edit", "Edit the payload and requeue the job.", mutates=True),
         KeyAction("cancel", "x", "Cancel", "Cancel this job.", mutates=True),
         KeyAction(

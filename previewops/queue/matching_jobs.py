@@ -1,4 +1,4 @@
-"""Bulk commands on all jobs that match a filter: count, list ids, cancel.
+"""Bulk commands on all jobs that match a filter: count, list ids, cancel, run again.
 
 Every call to Redis examines a bounded number of jobs, so that none blocks it for long, however many match. A cut-off
 leaves jobs alone that were submitted after the operator has seen the count.
@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from redis.exceptions import RedisError
 
 from previewops.disclosure import redact
-from previewops.queue.job_selection import JobsChanged, JobSelection, MatchCount
+from previewops.queue.job_selection import JobsChanged, JobSelection, MatchCount, MatchedJobs
 from previewops.queue.keys import Keys
 from previewops.queue.listing import decode_cursor, encode_cursor
 from previewops.queue.pages import Cursor
 from previewops.queue.scripts import ScriptName, Scripts
 from previewops.settings import Settings
-from previewops.states import JobState
+from previewops.states import JobState, ScriptResult
 from previewops.tasks import shield_until_done
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ EXAMINED_PER_CALL = 500
 
 CANCELLED_PER_CALL = 50
 """Jobs cancelled by one call."""
+
+RUN_AGAIN_PER_CALL = 10
+"""Jobs that one call lets run again: each result is decoded, and may be large."""
 
 ExaminedCallback = Callable[[int], Awaitable[None]]
 """Called with the number of jobs examined so far."""
@@ -82,60 +85,101 @@ class MatchingJobs:
 
     async def cancel(
         self,
-        selection: JobSelection,
+        matched: MatchedJobs,
         *,
-        cut_off_ms: int,
-        expected: int,
         who: str,
         reason: str = "",
         progress: ProgressCallback | None = None,
     ) -> JobsChanged:
-        """Cancels all jobs that match and were accepted by the cut-off. A heartbeat kills running renders.
+        """Cancels all pending jobs that match and were accepted by the cut-off. A heartbeat kills running renders.
 
-        ``selection`` names pending states only; ``expected`` is the number that was counted. A cancellation of the
-        caller takes effect after the current call. One event records what was done.
+        The selection names pending states only. A cancellation of the caller takes effect after the current call.
+        One event records what was done.
         """
-        assert selection.states, "the states that can be cancelled"
-        assert all(state.pending for state in selection.states)
-        ttl_ms = self._settings.result_ttl_s * 1000
-        cursor: Cursor | None = None
-        done = 0
-        try:
-            while True:
-                call = self._scripts.run(
-                    ScriptName.CANCEL_MATCHING,
-                    selection.states_argument(),
-                    cut_off_ms,
-                    CANCELLED_PER_CALL,
-                    EXAMINED_PER_CALL,
-                    *encode_cursor(cursor),
-                    who,
-                    redact(reason),
-                    ttl_ms,
-                    *selection.query.script_arguments(),
-                )
-                (_, position, cancelled, _), stopped = await shield_until_done(call)
-                done += int(cancelled)
-                cursor = decode_cursor(position)
+        assert matched.selection.states, "the states that can be cancelled"
+        assert all(state.pending for state in matched.selection.states)
+        steps = self._cancel_steps(matched, who, redact(reason))
+        return await self._run("cancelled", matched, steps, progress, who=who, why=redact(reason))
+
+    async def run_again(
+        self,
+        matched: MatchedJobs,
+        *,
+        who: str,
+        reason: str = "",
+        progress: ProgressCallback | None = None,
+    ) -> JobsChanged:
+        """Runs all completed and cancelled jobs that match again, each as ``Queue.run_again``; else like ``cancel``.
+
+        Jobs that ended after the cut-off are left alone, so each runs once.
+        """
+        steps = self._run_again_steps(matched)
+        return await self._run("run-again", matched, steps, progress, who=who, why=redact(reason))
+
+    async def _cancel_steps(self, matched: MatchedJobs, who: str, reason: str) -> AsyncGenerator[int, None]:
+        """Yields the number of jobs cancelled by each call."""
+        selection, cursor = matched.selection, None
+        while True:
+            call = self._scripts.run(
+                ScriptName.CANCEL_MATCHING,
+                selection.states_argument(),
+                matched.count.cut_off_ms,
+                CANCELLED_PER_CALL,
+                EXAMINED_PER_CALL,
+                *encode_cursor(cursor),
+                who,
+                reason,
+                self._settings.result_ttl_s * 1000,
+                *selection.query.script_arguments(),
+            )
+            (_, position, cancelled, _), stopped = await shield_until_done(call)
+            yield int(cancelled)
+            cursor = decode_cursor(position)
+            if stopped:
+                raise asyncio.CancelledError
+            if cursor is None:
+                return
+
+    async def _run_again_steps(self, matched: MatchedJobs) -> AsyncGenerator[int, None]:
+        """Yields the number of jobs that each call has let run again."""
+        cut_off_ms = matched.count.cut_off_ms
+        async for page in self._pages(matched.selection, cut_off_ms):
+            ids = [job_id for _, job_id in page.ids]
+            for start in range(0, len(ids), RUN_AGAIN_PER_CALL):
+                batch = ids[start : start + RUN_AGAIN_PER_CALL]
+                call = self._scripts.run(ScriptName.RUN_AGAIN, cut_off_ms, "", "", "", *batch)
+                reply, stopped = await shield_until_done(call)
+                yield sum(code == ScriptResult.OK for code in reply[::2])
                 if stopped:
                     raise asyncio.CancelledError
-                if progress is not None and cancelled:
-                    await progress(done)
-                if cursor is None:
-                    break
+
+    async def _run(
+        self,
+        kind: str,
+        matched: MatchedJobs,
+        steps: AsyncGenerator[int, None],
+        progress: ProgressCallback | None,
+        **event: str,
+    ) -> JobsChanged:
+        """Runs the steps to their end. Records what was done, also if they fail or are cancelled."""
+        done = 0
+        try:
+            async with aclosing(steps):
+                async for count in steps:
+                    done += count
+                    if progress is not None and count:
+                        await progress(done)
         except BaseException:
+            left = str(max(0, matched.count.total - done))
             with suppress(RedisError, OSError):
-                left = str(max(0, expected - done))
-                await shield_until_done(
-                    self._record("cancelled", selection, who=who, why=reason, done=str(done), left=left)
-                )
+                await shield_until_done(self._record(kind, matched, done=str(done), left=left, **event))
             raise
-        skipped = max(0, expected - done)  # they may have ended meanwhile
-        await self._record("cancelled", selection, who=who, why=reason, done=str(done), skipped=str(skipped))
+        skipped = max(0, matched.count.total - done)  # they have changed meanwhile
+        await self._record(kind, matched, done=str(done), skipped=str(skipped), **event)
         return JobsChanged(done, skipped)
 
-    async def _record(self, kind: str, selection: JobSelection, *, why: str, **fields: str) -> None:
-        await self._scripts.record_event(kind, {"why": redact(why), **fields, **selection.event_fields()})
+    async def _record(self, kind: str, matched: MatchedJobs, **fields: str) -> None:
+        await self._scripts.record_event(kind, {**fields, **matched.selection.event_fields()})
 
     async def _pages(
         self, selection: JobSelection, cut_off_ms: int | None, *, max_ids: int = EXAMINED_PER_CALL

@@ -58,6 +58,7 @@ class ScriptName(StrEnum):
     FINISH_DELETION = auto()
     RECORD_ERASURE = auto()
     RESCHEDULE = auto()
+    RUN_AGAIN = auto()
     PAUSE = auto()
     RESUME = auto()
     REQUEUE = auto()

@@ -11,7 +11,13 @@ import pytest
 from previewops.queue import matching_jobs
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.filter_query import parse_filter
-from previewops.queue.job_selection import PENDING_STATES, JobsChanged, JobSelection
+from previewops.queue.job_selection import (
+    ENDED_STATES,
+    PENDING_STATES,
+    JobsChanged,
+    JobSelection,
+    MatchedJobs,
+)
 from previewops.queue.matching_jobs import MatchingJobs
 from previewops.queue.retry import FailureCounter
 from previewops.states import JobState, ScriptResult
@@ -57,10 +63,8 @@ async def fill(b: QueueFixture) -> None:
 
 async def cancel(b: QueueFixture, selection: JobSelection, **options: object) -> JobsChanged:
     jobs = MatchingJobs(b.redis, b.settings)
-    count = await jobs.count(selection)
-    return await jobs.cancel(
-        selection, cut_off_ms=count.cut_off_ms, expected=count.total, who="ana", **options
-    )  # type: ignore[arg-type]
+    matched = MatchedJobs(selection, await jobs.count(selection))
+    return await jobs.cancel(matched, who="ana", **options)  # type: ignore[arg-type]
 
 
 async def states(b: QueueFixture) -> dict[str, list[str]]:
@@ -160,7 +164,7 @@ async def test_a_job_that_was_submitted_after_the_count_stays(redis_url: str) ->
         while await b.now_ms() <= count.cut_off_ms:
             pass
         await b.queue.submit(payload("after"))
-        result = await jobs.cancel(PENDING, cut_off_ms=count.cut_off_ms, expected=count.total, who="ana")
+        result = await jobs.cancel(MatchedJobs(PENDING, count), who="ana")
         assert result == JobsChanged(1, 0)
         assert await states(b) == {"cancelled": ["before"], "waiting": ["after"]}
 
@@ -280,3 +284,53 @@ def test_an_unclear_selection_is_rejected(program: Program, arguments: list[str]
     done = program.run("cancel", *arguments)
     assert done.code == 2
     assert message in done.err
+
+
+async def end_jobs(b: QueueFixture) -> None:
+    """``kids-0`` and ``kids-1`` completed, ``kids-2`` cancelled, ``kids-3`` waiting; ``other-0`` completed."""
+    await b.queue.submit_many([payload(name, project=name[:-2]) for name in ("kids-0", "kids-1", "other-0")])
+    for claim in (await b.worker().claim(3)).claims:
+        await b.worker().finish([completed_job(claim)], 0)
+    await b.queue.submit_many([payload(name, project="kids") for name in ("kids-2", "kids-3")])
+    await b.queue.cancel("kids-2", who="ana")
+
+
+@pytest.mark.usefixtures("small_calls")
+async def test_all_that_match_and_have_ended_run_again_once(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching_jobs, "RUN_AGAIN_PER_CALL", 1)
+    async with queue_fixture(redis_url) as b:
+        await end_jobs(b)
+        await b.wait_for_next_ms()
+        jobs, selection = MatchingJobs(b.redis, b.settings), matching("kids", *ENDED_STATES)
+        matched = MatchedJobs(selection, await jobs.count(selection))
+        await b.wait_for_next_ms()
+
+        async def complete(_done: int) -> None:
+            for claim in (await b.worker().claim(9)).claims:
+                await b.worker().finish([completed_job(claim)], 0)
+
+        result = await jobs.run_again(matched, who="ana", reason="a new font", progress=complete)
+        assert result == JobsChanged(3, 0), "those that ended again meanwhile do not run a third time"
+        assert (await states(b))["completed"] == ["kids-0", "kids-1", "kids-2", "kids-3", "other-0"]
+        snapshot = await b.snapshots.read(events=99)
+        (event,) = [event for event in snapshot.events if event.kind == "run-again"]
+        assert (event.fields["done"], event.fields["filter"]) == ("3", "kids")
+        assert snapshot.unaccounted == 0
+
+
+async def test_run_again_from_the_command_line(program: Program, redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await end_jobs(b)
+        done = program.run("run-again", "kids-0", "--reason", "a new font")
+        assert (done.code, done.out) == (0, "run again kids-0; it was completed\n")
+        done = program.run("run-again", "kids-3")
+        assert done.code == 1
+        assert "cannot run again job kids-3: it is waiting" in done.err
+        done = program.run("run-again", "--project", "kids", "--dry-run")
+        assert done.out == "would run again 2\n"
+        assert "run again 2 jobs: 1 completed, 1 cancelled" in done.err
+        done = program.run("run-again", "--all", "--yes", "--json")
+        assert done.json == {"matched": 3, "done": 3, "skipped": 0, "dryRun": False}
+        assert set(await states(b)) == {"waiting"}

@@ -36,7 +36,7 @@ from previewops.metrics.lifetime_counters import (
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.due_time import NOW, DueTime
 from previewops.queue.filter_query import FilterQuery, FilterTerm
-from previewops.queue.job_selection import PENDING_STATES, JobsChanged, JobSelection
+from previewops.queue.job_selection import PENDING_STATES, JobsChanged, JobSelection, MatchedJobs
 from previewops.queue.keys import ARQ_GUARD, ARQ_GUARD_SCORE
 from previewops.queue.leases import WORKER_LOST_FINGERPRINT, Claim, Leases
 from previewops.queue.matching_jobs import MatchingJobs
@@ -563,9 +563,7 @@ class QueueMachine(RuleBasedStateMachine):
         count = self.run(matching.count(selection, sample=len(IDS)))
         assert sorted(count.sample_ids(len(IDS))) == sorted(job.job_id for job in chosen)
         assert count.total == len(chosen)
-        result = self.run(
-            matching.cancel(selection, cut_off_ms=count.cut_off_ms, expected=count.total, who="ann")
-        )
+        result = self.run(matching.cancel(MatchedJobs(selection, count), who="ann"))
         assert result == JobsChanged(len(chosen), 0)
         for job in chosen:
             self.cancel_job(job)

@@ -12,7 +12,7 @@ from previewops.queue.filter_query import parse_filter
 from previewops.queue.job_selection import PENDING_STATES, JobSelection
 from previewops.states import JobState
 from previewops.tui.app import OperatorApp
-from previewops.tui.commands.commands import Cancel, Requeue
+from previewops.tui.commands.commands import Cancel, Delete, Requeue, RunAgain
 from previewops.tui.screens.jobs.screen import JobsScreen
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
@@ -159,3 +159,61 @@ async def test_the_page_is_marked_and_unmarked() -> None:
         await until(pilot, lambda: grid.marks == grid.keys and len(grid.marks) == 11)
         await pilot.press("a")
         await until(pilot, lambda: grid.marks == ())
+
+
+async def test_completed_and_cancelled_jobs_that_match_run_again_or_are_deleted() -> None:
+    executor = FakeExecutor()
+    app = make_app(source_of_kids(), executor)
+    async with app.run_test(size=SIZE) as pilot:
+        await filtered(pilot, app, "kids")
+        await pilot.press("s", "s", "s", "s")
+        await until(pilot, lambda: title(app).startswith("120 found among all"))
+        assert "r Run again" in screen_text(app)
+        await pilot.press("A")
+        await until(pilot, lambda: title(app).endswith("all 120 that match selected"))
+        await pilot.press("r")
+        await until(pilot, lambda: "Run 120 jobs again" in screen_text(app))
+        assert "Filter: kids" in screen_text(app)
+        assert "120 jobs: 120 completed" in screen_text(app)
+        await pilot.press(*"run again", "enter")
+        await until(pilot, lambda: len(executor.commands) == 1)
+        await pilot.press("A")
+        await until(pilot, lambda: title(app).endswith("all 120 that match selected"))
+        await pilot.press("D")
+        await until(pilot, lambda: "Delete 120 jobs" in screen_text(app))
+        assert "Deleted permanently" in screen_text(app)
+        await pilot.press(*"delete", "enter")
+        await until(pilot, lambda: len(executor.commands) == 2)
+        again, deletion = executor.commands
+        assert isinstance(again, RunAgain)
+        assert isinstance(deletion, Delete)
+        assert again.matched == deletion.matched
+        assert again.matched is not None
+        assert again.matched.selection == JobSelection((JobState.COMPLETED,), parse_filter("kids"))
+
+
+async def test_one_ended_job_runs_again_for_a_reason_and_is_deleted_after_a_question() -> None:
+    executor = FakeExecutor()
+    app = make_app(source_of_kids(30), executor)
+    async with app.run_test(size=SIZE) as pilot:
+        await filtered(pilot, app, "id:=kids-4")
+        await until(pilot, lambda: title(app).startswith("1 found among all"))
+        await pilot.press("r")
+        await until(pilot, lambda: "Run kids-4 again" in screen_text(app))
+        await pilot.press(*"font", "enter")
+        await until(pilot, lambda: executor.commands == [RunAgain(("kids-4",), "font")])
+        await pilot.press("D")
+        await until(pilot, lambda: "Delete kids-4" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, JobsScreen))
+        assert len(executor.commands) == 1, "Cancel had the focus"
+        await pilot.press("D")
+        await until(pilot, lambda: "Delete kids-4" in screen_text(app))
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: executor.commands[1:] == [Delete(("kids-4",), "")])
+        await pilot.press("2", "enter")
+        await until(pilot, lambda: app.current_mode == "job" and "r Run again" in screen_text(app))
+        await pilot.press("r")
+        await until(pilot, lambda: "Run kids-4 again" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: executor.commands[2:] == [RunAgain(("kids-4",), "")])

@@ -32,8 +32,8 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
-    """Cancel pending jobs: those with ``job_ids``, or all that ``matched``."""
+class _JobsCommand:
+    """A command on jobs: those with ``job_ids``, or all that ``matched``."""
 
     job_ids: tuple[str, ...]
     reason: str = ""
@@ -42,6 +42,18 @@ class Cancel:
     @property
     def count(self) -> int:
         return len(self.job_ids) if self.matched is None else self.matched.count.total
+
+
+class Cancel(_JobsCommand):
+    """Cancel pending jobs."""
+
+
+class RunAgain(_JobsCommand):
+    """Render completed or cancelled jobs again, with their stored payloads."""
+
+
+class Delete(_JobsCommand):
+    """Delete completed or cancelled jobs permanently, with their bundles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +172,8 @@ OperatorCommand: TypeAlias = (
     Pause
     | Resume
     | Cancel
+    | RunAgain
+    | Delete
     | Reschedule
     | Requeue
     | Discard

@@ -10,6 +10,7 @@ from previewops.tui.commands.commands import (
     Cancel,
     CommandOutcome,
     CommandProgress,
+    Delete,
     Discard,
     EndSilence,
     Export,
@@ -21,6 +22,7 @@ from previewops.tui.commands.commands import (
     Reschedule,
     ResendWebhooks,
     Resume,
+    RunAgain,
     Scale,
     SilenceCheck,
 )
@@ -55,7 +57,7 @@ class LiveExecutor:
                     | ResendWebhooks()
                 ):
                     return await self._change_queue(command, redis)
-                case Cancel() | Reschedule():
+                case Cancel() | RunAgain() | Delete() | Reschedule():
                     return await JobCommands(self._connection, redis).execute(command, progress)
                 case Requeue() | Discard():
                     return await self._requeue_or_discard(command, redis, progress)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from previewops.errors import PreviewopsError
 from previewops.states import JobState
-from previewops.tui.commands.commands import Cancel, CommandOutcome, CommandProgress, Reschedule
+from previewops.stores.selection import open_store
+from previewops.tui.commands.commands import (
+    Cancel,
+    CommandOutcome,
+    CommandProgress,
+    Delete,
+    Reschedule,
+    RunAgain,
+)
 from previewops.tui.data.live.connection import QueueConnection
 
 if TYPE_CHECKING:
@@ -14,8 +24,11 @@ if TYPE_CHECKING:
 
     from previewops.queue.job_selection import MatchedJobs
     from previewops.queue.queue import Queue
+    from previewops.stores.port import BundleStore
 
-JobCommand: TypeAlias = Cancel | Reschedule
+JobCommand: TypeAlias = Cancel | RunAgain | Delete | Reschedule
+
+_DONE = {Cancel: "cancelled", RunAgain: "run again", Delete: "deleted", Reschedule: "changed"}
 
 
 class JobCommands:
@@ -26,13 +39,21 @@ class JobCommands:
         self._who = connection.who
         self._redis = redis
 
-    async def execute(self, command: JobCommand, progress: CommandProgress) -> CommandOutcome:
-        if isinstance(command, Cancel) and command.matched is not None:
-            return await self._cancel_matched(command.matched, command.reason, progress)
-        return await self._change_named(command, progress)
+    @cached_property
+    def _store(self) -> BundleStore:
+        return open_store(self._settings)
 
-    async def _cancel_matched(
-        self, matched: MatchedJobs, reason: str, progress: CommandProgress
+    async def execute(self, command: JobCommand, progress: CommandProgress) -> CommandOutcome:
+        matched = None if isinstance(command, Reschedule) else command.matched
+        if matched is None:
+            return await self._change_named(command, progress)
+        if isinstance(command, Delete):
+            return await self._delete_matched(command, matched, progress)
+        assert not isinstance(command, Reschedule)
+        return await self._change_matched(command, matched, progress)
+
+    async def _change_matched(
+        self, command: Cancel | RunAgain, matched: MatchedJobs, progress: CommandProgress
     ) -> CommandOutcome:
         from previewops.queue.matching_jobs import MatchingJobs
 
@@ -41,39 +62,67 @@ class JobCommands:
         async def report(done: int) -> None:
             await progress(done, max(done, total))
 
-        result = await MatchingJobs(self._redis, self._settings).cancel(
-            matched.selection,
-            cut_off_ms=matched.count.cut_off_ms,
-            expected=total,
-            who=self._who,
-            reason=reason,
-            progress=report,
-        )
-        message = f"cancelled {result.done:,}, skipped {result.skipped:,}"
-        return CommandOutcome(message, complete=not result.skipped)
+        jobs = MatchingJobs(self._redis, self._settings)
+        change = jobs.cancel if isinstance(command, Cancel) else jobs.run_again
+        result = await change(matched, who=self._who, reason=command.reason, progress=report)
+        return _outcome(command, result.done, result.skipped)
+
+    async def _delete_matched(
+        self, command: Delete, matched: MatchedJobs, progress: CommandProgress
+    ) -> CommandOutcome:
+        """Deletes one job after the other: each has files. Every deletion records an event."""
+        from previewops.queue.matching_jobs import MatchingJobs
+
+        jobs, total = MatchingJobs(self._redis, self._settings), matched.count.total
+        job_ids = jobs.ids(matched.selection, cut_off_ms=matched.count.cut_off_ms)
+        return await self._change_each(command, job_ids, total, progress)
 
     async def _change_named(self, command: JobCommand, progress: CommandProgress) -> CommandOutcome:
+        async def named() -> AsyncIterator[str]:
+            for job_id in command.job_ids:
+                yield job_id
+
+        return await self._change_each(command, named(), len(command.job_ids), progress)
+
+    async def _change_each(
+        self, command: JobCommand, job_ids: AsyncIterator[str], total: int, progress: CommandProgress
+    ) -> CommandOutcome:
         from previewops.queue.queue import Queue
 
         queue = Queue(self._redis, self._settings)
         messages: list[str] = []
         errors: list[str] = []
-        total = len(command.job_ids)
-        for done, job_id in enumerate(command.job_ids, 1):
+        async for job_id in job_ids:
             try:
                 messages.append(await self._change(job_id, command, queue))
             except PreviewopsError as error:
                 errors.append(error.message)
-            await progress(done, total)
-        if total == 1:
+            done = len(messages) + len(errors)
+            await progress(done, max(done, total))
+        if total == 1 and messages + errors:
             return CommandOutcome((errors or messages)[0], complete=not errors)
-        verb = "cancelled" if isinstance(command, Cancel) else "changed"
-        return CommandOutcome(f"{verb} {len(messages):,}, skipped {len(errors):,}", complete=not errors)
+        return _outcome(command, len(messages), max(len(errors), total - len(messages)))
 
     async def _change(self, job_id: str, command: JobCommand, queue: Queue) -> str:
-        if isinstance(command, Cancel):
-            await queue.cancel(job_id, who=self._who, reason=command.reason)
-            return f"{job_id} is cancelled."
+        match command:
+            case Cancel():
+                await queue.cancel(job_id, who=self._who, reason=command.reason)
+                return f"{job_id} is cancelled."
+            case RunAgain():
+                await queue.run_again(job_id, who=self._who, reason=command.reason)
+                return f"{job_id} waits, and is rendered again."
+            case Delete():
+                return await self._delete(job_id, command, queue)
+            case Reschedule():
+                return await self._reschedule(job_id, command, queue)
+
+    async def _delete(self, job_id: str, command: Delete, queue: Queue) -> str:
+        from previewops.stores.job_deletion import delete_job
+
+        deleted = await delete_job(queue, self._store, job_id, who=self._who, reason=command.reason)
+        return f"{job_id} is deleted; {'its bundle too' if deleted.bundle else 'it had no bundle'}."
+
+    async def _reschedule(self, job_id: str, command: Reschedule, queue: Queue) -> str:
         from previewops.queue.due_time import NOW
 
         due = NOW if command.now else None
@@ -83,3 +132,8 @@ class JobCommands:
         if command.priority is not None:
             return f"{job_id} has priority {command.priority.value}."
         return f"{job_id} {'waits now' if before is JobState.DELAYED else 'was waiting already'}."
+
+
+def _outcome(command: JobCommand, done: int, skipped: int) -> CommandOutcome:
+    message = f"{_DONE[type(command)]} {done:,}, skipped {skipped:,}"
+    return CommandOutcome(message, complete=not skipped)

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from textual.worker import WorkerError
 
-from previewops.queue.job_selection import PENDING_STATES
+from previewops.queue.job_selection import ENDED_STATES, PENDING_STATES, MatchedJobs
 from previewops.queue.records import JobRecord
 from previewops.states import JobState, Priority
 from previewops.tui.commands.commands import Cancel, OperatorCommand
@@ -16,6 +16,7 @@ from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.dead.actions import DeadLetterActions
 from previewops.tui.screens.dead.count_preview import count_selection
 from previewops.tui.screens.jobs.cancel_dialog import ask_to_cancel, ask_to_cancel_matched
+from previewops.tui.screens.jobs.ended_dialogs import ask_to_delete, ask_to_run_again
 from previewops.tui.screens.jobs.reschedule_dialogs import ask_to_change_priority, ask_to_run_now
 from previewops.tui.viewmodel.dead.dialog_text import CountPreview
 from previewops.tui.viewmodel.dead.selection import DeadSelection
@@ -78,6 +79,18 @@ class JobActions:
         if command is not None:
             await self._execute(command)
 
+    async def run_again(self, selected: SelectedJobs, _rows: Sequence[JobRecord]) -> None:
+        ids, matched, others = _ended(selected)
+        command = await ask_to_run_again(self._screen, ids, matched=matched, others=others)
+        if command is not None:
+            await self._execute(command)
+
+    async def delete(self, selected: SelectedJobs, _rows: Sequence[JobRecord]) -> None:
+        ids, matched, others = _ended(selected)
+        command = await ask_to_delete(self._screen, ids, matched=matched, others=others)
+        if command is not None:
+            await self._execute(command)
+
     async def _preview(self, selection: DeadSelection, examined: ExaminedCallback) -> CountPreview:
         query = dead_query(self._selected)
         return await count_selection(self._screen.operator_app.source, selection, query, (), examined)
@@ -86,3 +99,12 @@ class JobActions:
         with suppress(WorkerError):  # the command runner reports errors
             await self._screen.operator_app.start_command(command).wait()
         self._done()
+
+
+def _ended(selected: SelectedJobs) -> tuple[tuple[str, ...], MatchedJobs | None, int]:
+    """The completed and cancelled jobs among the selected: ids, or all that match; and the number of others."""
+    if selected.matched is None:
+        ids = selected.ids_in(ENDED_STATES)
+        return ids, None, len(selected.job_ids) - len(ids)
+    matched = selected.matched.within(ENDED_STATES)
+    return (), matched, selected.matched.count.total - matched.count.total

@@ -42,7 +42,7 @@ SKIPPED_VIEWS = 3
 COUNT_STEP = 10_000
 """Progress of a count is shown in steps of this many jobs."""
 
-_ON_ALL = frozenset({"choose_all", "cancel", "requeue", "discard"})
+_ON_ALL = frozenset({"choose_all", "cancel", "requeue", "discard", "run_again", "delete"})
 
 _STATES: tuple[JobState | None, ...] = (None, *JobState)
 
@@ -337,6 +337,12 @@ class JobsScreen(OperatorScreen):
 
     def action_priority(self) -> None:
         self._act(self._actions.change_priority)
+
+    def action_run_again(self) -> None:
+        self._act(self._actions.run_again)
+
+    def action_delete(self) -> None:
+        self._act(self._actions.delete)
 
     def action_run_now(self) -> None:
         self._act(self._actions.run_now)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from previewops.queue.dead_letter_filter import DeadLetterFilter
-from previewops.queue.job_selection import PENDING_STATES, JobSelection, MatchedJobs
+from previewops.queue.job_selection import ENDED_STATES, PENDING_STATES, JobSelection, MatchedJobs
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection
@@ -38,6 +38,7 @@ class SelectedJobs:
         """The actions of the screen on selected jobs, and whether they apply to any."""
         rows = self.matched is None
         pending, dead = self.count_in(PENDING_STATES) > 0, self.count_in((JobState.DEAD,)) > 0
+        ended = self.count_in(ENDED_STATES) > 0
         return {
             "mark": bool(self.job_ids),
             "copy": bool(self.job_ids),
@@ -46,6 +47,8 @@ class SelectedJobs:
             "run_now": rows and self.count_in((JobState.DELAYED,)) > 0,
             "discard": dead and not pending,  # the same key cancels jobs
             "requeue": dead,
+            "run_again": ended and not dead,  # the same key requeues dead letters
+            "delete": ended,
         }
 
 
