@@ -26,7 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from previewops.errors import JobConflict, JobNotFound, QueueFull, WrongState
+from previewops.errors import JobConflict, JobNotFound, PayloadExpired, QueueFull, WrongState
 from previewops.metrics.lifetime_counters import (
     DEAD_LETTER_CAUSES,
     FAILURE_CAUSES,
@@ -567,6 +567,30 @@ class QueueMachine(RuleBasedStateMachine):
         assert result == JobsChanged(len(chosen), 0)
         for job in chosen:
             self.cancel_job(job)
+
+    @rule(job_id=job_ids)
+    def run_again(self, job_id: str) -> None:
+        job = self.model.jobs.get(job_id)
+
+        def call() -> JobState:
+            return self.run(self.fixture.queue.run_again(job_id, who="ann", reason="a new font"))
+
+        if job is None or not job.on_record:
+            with pytest.raises(JobNotFound):
+                call()
+        elif job.state not in ("completed", "cancelled"):
+            with pytest.raises(WrongState):
+                call()
+        elif job.body_lost:
+            with pytest.raises(PayloadExpired):
+                call()
+        else:
+            assert call().value == job.state
+            job.state, job.token = "waiting", None
+            job.attempts = job.crashes = 0
+            job.uncounted = False
+            self.model.count("accepted")
+            self.read_order(job)
 
     @precondition(lambda self: self.model.of("waiting", "delayed", "unadmitted"))
     @rule(pick=picks, places=st.integers(0, 2), hours=st.sampled_from([None, 0, 1]))
