@@ -121,20 +121,34 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = _with_ids_of_parts(
             KeyAction("turn_page(1)", "]", "", "Go to the next page."),
             KeyAction("turn_page(-1)", "[", "", "Go to the previous page."),
             KeyAction(
-                "cancel", "x", "Cancel", "Cancel the marked jobs, or the job at the cursor.", mutates=True
+                "cancel", "x", "Cancel", "Cancel the selected jobs, or the job at the cursor.", mutates=True
             ),
             KeyAction(
                 "discard",
                 "x",
                 "Discard",
-                "Delete the marked dead letters permanently, or the one at the cursor.",
+                "Delete the selected dead letters permanently, or the one at the cursor.",
                 mutates=True,
             ),
             KeyAction(
                 "requeue",
                 "r",
                 "Requeue",
-                "Requeue the marked dead letters, or the one at the cursor.",
+                "Requeue the selected dead letters, or the one at the cursor.",
+                mutates=True,
+            ),
+            KeyAction(
+                "run_again",
+                "r",
+                "Run again",
+                "Render the selected completed or cancelled jobs again, or the one at the cursor.",
+                mutates=True,
+            ),
+            KeyAction(
+                "delete",
+                "D",
+                "Delete",
+                "Delete the selected completed or cancelled jobs with their bundles, or the one at the cursor.",
                 mutates=True,
             ),
             KeyAction(
@@ -152,6 +166,10 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = _with_ids_of_parts(
                 mutates=True,
             ),
             KeyAction("mark", "space", "Mark", "Mark or unmark the job at the cursor."),
+            KeyAction("mark_all", "a", "Mark page", "Mark or unmark all jobs of the page."),
+            KeyAction(
+                "choose_all", "A", "Select all", "Select all matching jobs, including those beyond the page."
+            ),
             KeyAction("order", "o", "Order", "Show the oldest jobs first, or the newest."),
             KeyAction("sort", "O", "Sort", "Sort this page by the next column, or end that after the last."),
             KeyAction("reverse_sort", "I", "", "Reverse the sorted page."),
@@ -163,6 +181,16 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = _with_ids_of_parts(
             KeyAction("picture(-1)", "N", "", "Show the previous image."),
             KeyAction("switch", "v", "View", "Switch between payload, failed attempts and artifacts."),
             KeyAction("requeue", "r", "Requeue", "Requeue this dead letter.", mutates=True),
+            KeyAction(
+                "run_again", "r", "Run again", "Render this completed or cancelled job again.", mutates=True
+            ),
+            KeyAction(
+                "delete",
+                "D",
+                "Delete",
+                "Delete this completed or cancelled job with its bundle.",
+                mutates=True,
+            ),
             KeyAction("edit", "e", "Edit", "Edit the payload and requeue the job.", mutates=True),
             KeyAction("cancel", "x", "Cancel", "Cancel this job.", mutates=True),
             KeyAction(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from previewops.health import Health
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+    from previewops.queue.job_selection import JobSelection, MatchCount
     from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.projects import ProjectLoad
     from previewops.queue.queue_names import QueueNames
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 ExaminedCallback: TypeAlias = "Callable[[int], None]"
-"""Receives the number of dead letters examined so far."""
+"""Receives the number of jobs examined so far."""
 
 
 class NotRecorded(PreviewopsError):
@@ -69,6 +70,15 @@ class DataSource(Protocol):
 
     async def jobs(self, query: JobQuery) -> ListPage:
         """A page of jobs."""
+        ...
+
+    async def count_jobs(
+        self, selection: JobSelection, *, sample: int, on_examined: ExaminedCallback | None = None
+    ) -> MatchCount:
+        """The number of jobs that match now, by state, and the ids of up to ``sample`` of them.
+
+        ``on_examined`` is called as by ``dead_count``.
+        """
         ...
 
     async def job(self, job_id: str) -> JobRecord:

@@ -85,6 +85,7 @@ def build_routes(
         route(JOBS + "/{jobId}/artifacts", artifacts.manifest, "GET", read),
         query_route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file, "GET", read),
         query_route(JOBS + "/{jobId}", jobs.cancel, "DELETE", submit, operate),
+        route(JOBS + "/{jobId}/run-again", jobs.run_again, "POST", operate),
         route("/api/preview/upload-links", uploads.link, "POST", submit),
         route(ASSETS, uploads.post, "POST", submit),
         route(ASSETS + "/{sha256}", uploads.put, "PUT", submit),

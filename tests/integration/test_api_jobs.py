@@ -306,6 +306,22 @@ async def test_a_job_is_cancelled_once(api: ApiUnderTest) -> None:
     assert (event.kind, event.fields["who"], event.fields["why"]) == ("cancelled", "ann", "wrong pictures")
 
 
+async def test_a_cancelled_job_runs_again_once(api: ApiUnderTest) -> None:
+    await api.client.post(JOBS, json=payload("a"))
+    again = f"{JOBS}/a/run-again"
+    require_problem(await api.client.post(again, json={}), 409, "wrong-state")
+    await api.client.delete(f"{JOBS}/a")
+    done = await api.client.post(again, json={"reason": "a new font"}, headers={"x-preview-user": "ann"})
+    assert (done.status_code, done.headers["location"]) == (202, f"{JOBS}/a/status")
+    assert done.json() == {"jobId": "a", "status": "waiting", "was": "cancelled"}
+    (event,) = (await api.backend.snapshots.read(events=1)).events
+    assert (event.kind, event.fields["who"], event.fields["why"]) == ("run-again", "ann", "a new font")
+    await api.client.delete(f"{JOBS}/a")
+    await api.backend.redis.delete("arq:result:a")
+    require_problem(await api.client.post(again, json={}), 409, "payload-expired")
+    require_problem(await api.client.post(f"{JOBS}/nobody/run-again", json={}), 404, "not-found")
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/status"), ("DELETE", ""), ("GET", "/events"), ("GET", "/artifacts")]
 )

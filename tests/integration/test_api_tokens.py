@@ -36,6 +36,7 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("GET", JOBS + "/{jobId}/events"): READ,
     ("GET", JOBS + "/{jobId}/artifacts"): READ,
     ("GET", JOBS + "/{jobId}/artifacts/{name:path}"): READ,
+    ("POST", JOBS + "/{jobId}/run-again"): OPERATE,
     ("DELETE", JOBS + "/{jobId}"): SUBMIT,
     ("POST", "/api/preview/upload-links"): SUBMIT,
     ("POST", ASSETS): SUBMIT,

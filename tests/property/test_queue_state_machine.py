@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 )
 
 from previewops.contract import Payload
-from previewops.errors import JobConflict, JobNotFound, QueueFull, WrongState
+from previewops.errors import JobConflict, JobNotFound, PayloadExpired, QueueFull, WrongState
 from previewops.metrics.lifetime_counters import (
     DEAD_LETTER_CAUSES,
     FAILURE_CAUSES,
@@ -37,8 +37,10 @@ from previewops.metrics.lifetime_counters import (
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.due_time import NOW, DueTime
 from previewops.queue.filter_query import FilterQuery, FilterTerm
+from previewops.queue.job_selection import PENDING_STATES, JobsChanged, JobSelection, MatchedJobs
 from previewops.queue.keys import ARQ_GUARD, ARQ_GUARD_SCORE
 from previewops.queue.leases import WORKER_LOST_FINGERPRINT, Claim, Leases
+from previewops.queue.matching_jobs import MatchingJobs
 from previewops.queue.projects import set_project_limits
 from previewops.queue.queue import Receipt
 from previewops.queue.retry import FailureCounter
@@ -551,10 +553,64 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             early = "delayed" if job.due_ms > self.now_ms() else "waiting"
             assert call().value == (early if job.state == "unadmitted" else job.state)
-            if job.state == "unadmitted":
-                self.model.count("accepted")
-            job.state, job.token, job.lease_expired, job.ahead = "cancelled", None, False, False
-            self.model.count("cancelled")
+            self.cancel_job(job)
+
+    def cancel_job(self, job: ModelJob) -> None:
+        if job.state == "unadmitted":
+            self.model.count("accepted")
+        job.state, job.token, job.lease_expired, job.ahead = "cancelled", None, False, False
+        self.model.count("cancelled")
+
+    @rule(
+        states=st.sets(st.sampled_from(PENDING_STATES), min_size=1),
+        priority=st.none() | priorities,
+    )
+    def cancel_matching(self, states: set[JobState], priority: str | None) -> None:
+        now_ms = self.now_ms()
+
+        def state_of(job: ModelJob) -> str:
+            early = "delayed" if job.due_ms > now_ms else "waiting"
+            return early if job.state == "unadmitted" else job.state
+
+        chosen = [
+            job
+            for job in self.model.jobs.values()
+            if state_of(job) in states and priority in (None, job.priority)
+        ]
+        terms = () if priority is None else (FilterTerm(priority, "priority", exact=True),)
+        selection = JobSelection(tuple(states), FilterQuery(terms))
+        matching = MatchingJobs(self.shared.client, SETTINGS)
+        count = self.run(matching.count(selection, sample=len(IDS)))
+        assert sorted(count.sample_ids(len(IDS))) == sorted(job.job_id for job in chosen)
+        assert count.total == len(chosen)
+        result = self.run(matching.cancel(MatchedJobs(selection, count), who="ann"))
+        assert result == JobsChanged(len(chosen), 0)
+        for job in chosen:
+            self.cancel_job(job)
+
+    @rule(job_id=job_ids)
+    def run_again(self, job_id: str) -> None:
+        job = self.model.jobs.get(job_id)
+
+        def call() -> JobState:
+            return self.run(self.fixture.queue.run_again(job_id, who="ann", reason="a new font"))
+
+        if job is None or not job.on_record:
+            with pytest.raises(JobNotFound):
+                call()
+        elif job.state not in ("completed", "cancelled"):
+            with pytest.raises(WrongState):
+                call()
+        elif job.body_lost:
+            with pytest.raises(PayloadExpired):
+                call()
+        else:
+            assert call().value == job.state
+            job.state, job.token = "waiting", None
+            job.attempts = job.crashes = 0
+            job.uncounted = False
+            self.model.count("accepted")
+            self.read_order(job)
 
     @precondition(lambda self: self.model.of("waiting", "delayed", "unadmitted"))
     @rule(pick=picks, places=st.integers(0, 2), hours=st.sampled_from([None, 0, 1]))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from previewops.health import Health
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
     from previewops.queue.dead_letters import DeadLetters
+    from previewops.queue.job_selection import JobSelection, MatchCount
     from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.projects import ProjectLoad
     from previewops.queue.queue_names import QueueNames
@@ -74,6 +75,18 @@ class LiveSource:
                 cursor=query.cursor,
                 limit=query.limit,
             )
+
+    async def count_jobs(
+        self, selection: JobSelection, *, sample: int, on_examined: ExaminedCallback | None = None
+    ) -> MatchCount:
+        async def report(examined: int) -> None:
+            if on_examined is not None:
+                on_examined(examined)
+
+        async with self._connection.redis() as redis:
+            from previewops.queue.matching_jobs import MatchingJobs
+
+            return await MatchingJobs(redis, self._settings).count(selection, report, sample=sample)
 
     async def job(self, job_id: str) -> JobRecord:
         async with self._connection.redis() as redis:

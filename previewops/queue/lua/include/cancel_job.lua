@@ -4,8 +4,9 @@
 -- @include result
 -- @include webhooks
 
--- Cancels a pending job. Its token is void at once; a running render stops at its worker's next heartbeat.
-local function cancel_job(id, who, reason, ttl_ms)
+-- Cancels a pending job. Its token is void at once; a running render stops at its worker's next heartbeat. Without an event:
+-- a bulk command records one for all its jobs.
+local function end_as_cancelled(id, who, reason, ttl_ms)
   local job = call('HMGET', P_JOB .. id, 'priority', 'attempts', 'crashes', 'claimed', 'accepted', 'project')
   local message = 'cancelled by ' .. who .. (reason ~= '' and ': ' .. reason or '')
   local body = get_string(P_ARQ_JOB .. id)
@@ -23,7 +24,11 @@ local function cancel_job(id, who, reason, ttl_ms)
   call('HSET', P_JOB .. id, 'state', 'cancelled', 'finished', format_int(NOW_MS), 'reason', message)
   call('ZADD', K_CANCELLED, format_int(NOW_MS), id)
   count('cancelled')
-  add_event('cancelled', 'job', id, 'who', who, 'why', reason)
   queue_webhooks(id, job[6], 'cancelled', body)
   redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'cancelled')
+end
+
+local function cancel_job(id, who, reason, ttl_ms)
+  end_as_cancelled(id, who, reason, ttl_ms)
+  add_event('cancelled', 'job', id, 'who', who, 'why', reason)
 end
