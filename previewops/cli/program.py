@@ -42,6 +42,7 @@ COMMANDS = {
     "render": LazyCommand("previewops.cli.render:render", "Render a payload in this process, without Redis."),
     "status": LazyCommand("previewops.cli.status:status", "Show one job."),
     "jobs": LazyCommand("previewops.cli.jobs:jobs", "List jobs, newest first."),
+    "batch": LazyCommand("previewops.cli.batch:batch", "Show, wait for, close or cancel a batch of jobs."),
     "cancel": LazyCommand("previewops.cli.cancel:cancel", "Cancel a job that has not ended."),
     "delete": LazyCommand("previewops.cli.delete:delete", "Delete jobs for good, with their bundles."),
     "dlq": LazyCommand("previewops.cli.dlq:dlq", "List, show, requeue, discard or export dead letters."),

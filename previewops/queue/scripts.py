@@ -85,6 +85,11 @@ class ScriptName(StrEnum):
     WEBHOOK_BACKLOG = auto()
     RESEND_WEBHOOKS = auto()
     REPAIR_ACCOUNTING = auto()
+    READ_BATCH = auto()
+    CLOSE_BATCH = auto()
+    CANCEL_BATCH = auto()
+    LIST_BATCH_JOBS = auto()
+    REPAIR_BATCH = auto()
     REGROUP = auto()
 
 

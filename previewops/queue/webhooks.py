@@ -29,8 +29,8 @@ MAX_LISTED = 1_000
 MAX_ERROR_CHARS = 500
 
 _EXAMINED = 20
-_FIELDS = 8
-_CLAIMED_FIELDS = 7
+_FIELDS = 9
+_CLAIMED_FIELDS = 8
 
 
 def read_webhook_secret(settings: Settings) -> str:
@@ -117,8 +117,10 @@ class Webhooks:
 
 def _decode(row: Sequence[Any]) -> WebhookMessage:
     texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in row]
-    name, attempts, job_id, project_id, state, url, ended, error = texts
-    return WebhookMessage(name, _number(attempts), job_id, project_id, state, url, _number(ended), error)
+    name, attempts, job_id, project_id, state, url, ended, batch_id, error = texts
+    return WebhookMessage(
+        name, _number(attempts), job_id, project_id, state, url, _number(ended), batch_id, error
+    )
 
 
 def _number(text: str) -> int:

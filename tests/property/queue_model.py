@@ -31,6 +31,7 @@ class ModelJob:
     uncounted: bool = False
     fingerprint: str | None = None
     finished_ms: int = 0
+    batch: str | None = None
 
     @property
     def on_record(self) -> bool:
@@ -41,6 +42,15 @@ class ModelJob:
     def project_known(self) -> bool:
         """Whether the record names the project: not if the body was lost before the job was admitted."""
         return not (self.foreign and self.body_lost)
+
+
+@dataclass(slots=True)
+class ModelBatch:
+    """One batch. ``forgotten`` counts its completed jobs whose records have expired."""
+
+    closed: bool = False
+    ended: bool = False
+    forgotten: int = 0
 
 
 @dataclass(slots=True)
@@ -56,6 +66,7 @@ class Model:
     last_order: int = 0
     woken_workers: set[str] = field(default_factory=set)
     counted: dict[str, int] = field(default_factory=dict)
+    batches: dict[str, ModelBatch] = field(default_factory=dict)
 
     def count(self, name: str, amount: int = 1) -> None:
         if amount:
@@ -63,6 +74,9 @@ class Model:
 
     def of(self, *states: str) -> list[ModelJob]:
         return [job for job in self.jobs.values() if job.state in states]
+
+    def jobs_of(self, batch: str, *states: str) -> list[ModelJob]:
+        return [job for job in self.of(*states) if job.batch == batch]
 
     @property
     def backlog(self) -> int:

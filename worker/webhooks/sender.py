@@ -14,6 +14,8 @@ from previewops.backoff import Backoff
 from previewops.clock import Rng, iso_from_ms
 from previewops.disclosure import for_rest
 from previewops.errors import JobNotFound, RecordUnreadable
+from previewops.queue.batch_errors import BatchNotFound
+from previewops.queue.batches import Batch, Batches
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
 from previewops.queue.webhook_messages import WebhookMessage
@@ -62,6 +64,7 @@ class WebhookSender:
     ) -> None:
         self._webhooks = webhooks
         self._queue = queue
+        self._batches = Batches(queue.redis, queue.settings)
         self._poster = poster
         self._rng = rng
         self._all_jobs = all_jobs
@@ -133,7 +136,7 @@ class WebhookSender:
 
     async def send(self, message: WebhookMessage) -> None:
         """Makes one attempt and records its result."""
-        body = json.dumps(build_body(message, await self._record(message)), ensure_ascii=False)
+        body = json.dumps(await self._body(message), ensure_ascii=False)
         try:
             await self._poster.post(message.id, message.url, body)
         except DeliveryRejected as error:
@@ -158,6 +161,15 @@ class WebhookSender:
         else:
             log.info("webhook.sent", jobId=message.job_id, webhookId=message.id, attempt=message.attempts)
             await self._webhooks.record_sent(message)
+
+    async def _body(self, message: WebhookMessage) -> dict[str, Any]:
+        if not message.batch_id:
+            return build_body(message, await self._record(message))
+        try:
+            batch = await self._batches.status(message.batch_id)
+        except BatchNotFound:
+            batch = None
+        return build_batch_body(message, batch)
 
     async def _record(self, message: WebhookMessage) -> JobRecord | None:
         try:
@@ -185,3 +197,19 @@ def build_body(message: WebhookMessage, record: JobRecord | None) -> dict[str, A
         "timestamp": iso_from_ms(message.ended_ms),
         "data": data,
     }
+
+
+def build_batch_body(message: WebhookMessage, batch: Batch | None) -> dict[str, Any]:
+    """Returns the body of a message about a batch, with the batch as its status shows it.
+
+    A batch that has expired, or runs again since, has its ids and state only.
+    """
+    data: dict[str, Any] = {
+        "batchId": message.batch_id,
+        "projectId": message.project_id,
+        "status": message.state,
+        "finishedAt": iso_from_ms(message.ended_ms),
+    }
+    if batch is not None and batch.ended_ms == message.ended_ms:
+        data = batch.as_json()
+    return {"type": "batch.completed", "timestamp": iso_from_ms(message.ended_ms), "data": data}

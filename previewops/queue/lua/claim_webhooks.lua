@@ -7,7 +7,7 @@
 -- ARGV    1 time for one attempt in ms   2 free slots   3 1 if all jobs have a receiver, else 0
 --         4 time in ms for which ends are queued without another claim
 --         5 which messages in between to examine, from 0 to 1   6.. pairs: receiver, its messages under way
--- Results seven per message: id, attempts with this one, job, project, state, url, end in server ms
+-- Results eight per message: id, attempts with this one, job, project, state, url, end in server ms, batch
 --
 -- @include core_keys
 -- @include move_aside
@@ -26,14 +26,14 @@ local function take(message, fields)
   call('ZADD', K_WEBHOOKS, format_int(NOW_MS + lease_ms), message)
   reply[#reply + 1] = message
   reply[#reply + 1] = call('HINCRBY', P_WEBHOOK .. message, 'attempts', 1)
-  for i = 1, 5 do
+  for i = 1, 6 do
     reply[#reply + 1] = fields[i] or ''
   end
 end
 
 local function take_some(messages)
   for _, message in ipairs(messages) do
-    local fields = call('HMGET', P_WEBHOOK .. message, 'job', 'project', 'state', 'url', 'ended')
+    local fields = call('HMGET', P_WEBHOOK .. message, 'job', 'project', 'state', 'url', 'ended', 'batch')
     local receiver = receiver_of_url(fields[4] or '')
     local count = under_way[receiver] or 0
     if not fields[1] then

@@ -1,3 +1,4 @@
+-- @include batches
 -- @include counters
 -- @include events
 -- @include result
@@ -5,7 +6,7 @@
 
 -- Cancels a pending job. Its token is void at once; a running render stops at its worker's next heartbeat.
 local function cancel_job(id, who, reason, ttl_ms)
-  local job = call('HMGET', P_JOB .. id, 'priority', 'attempts', 'crashes', 'claimed', 'accepted', 'project')
+  local job = call('HMGET', P_JOB .. id, 'priority', 'attempts', 'crashes', 'claimed', 'accepted', 'project', 'batch')
   local message = 'cancelled by ' .. who .. (reason ~= '' and ': ' .. reason or '')
   local body = get_string(P_ARQ_JOB .. id)
   call('SET', P_ARQ_RESULT .. id, build_arq_result(id, body, false, cjson.encode(message),
@@ -23,5 +24,6 @@ local function cancel_job(id, who, reason, ttl_ms)
   count('cancelled')
   add_event('cancelled', 'job', id, 'who', who, 'why', reason)
   queue_webhooks(id, job[6], 'cancelled', body)
+  move_in_batch(job[7], 'active', 'cancelled')
   redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'cancelled')
 end

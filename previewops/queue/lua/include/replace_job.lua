@@ -1,3 +1,4 @@
+-- @include batches
 -- @include body
 -- @include delay
 -- @include events
@@ -17,7 +18,7 @@ local function note_bundle(id)
 end
 
 -- A completed or cancelled job is accepted a second time.
-local function accept_again(id, class, project)
+local function accept_again(id, state, class, project)
   local order = next_sequence(1)
   call('ZREM', K_COMPLETED, id)
   call('ZREM', K_CANCELLED, id)
@@ -26,6 +27,7 @@ local function accept_again(id, class, project)
   call('HSET', P_JOB .. id, 'state', 'waiting', 'accepted', format_int(NOW_MS), 'order', format_int(order))
   add_waiting(id, class, order, NOW_MS)
   add_to_quota(id, project)
+  move_in_batch(call('HGET', P_JOB .. id, 'batch'), state, 'waiting')
   count('accepted')
 end
 
@@ -51,7 +53,7 @@ local function replace_job(id, state, class, project, digest, payload, func, due
     if state == 'completed' then
       note_bundle(id)
     end
-    accept_again(id, class, project)
+    accept_again(id, state, class, project)
   else
     move_to_waiting(id, state, class_of(job[1]), class)
   end

@@ -12,5 +12,7 @@ local function requeue_dead_letter(id, fingerprint, class)
     'crashes', 0)
   call('HINCRBY', P_JOB .. id, 'requeues', 1)
   add_waiting(id, class, order, NOW_MS)
-  add_to_quota(id, call('HGET', P_JOB .. id, 'project') or '')
+  local job = call('HMGET', P_JOB .. id, 'project', 'batch')
+  add_to_quota(id, job[1] or '')
+  move_in_batch(job[2], 'dead', 'waiting')
 end
