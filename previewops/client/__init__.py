@@ -6,8 +6,9 @@
 from previewops.client.arguments import BadArgument
 from previewops.client.async_client import AsyncClient
 from previewops.client.client import Client
-from previewops.client.errors import ClientClosed, JobCancelled, JobFailed, WaitTimeout
+from previewops.client.errors import BatchTimeout, ClientClosed, JobCancelled, JobFailed, WaitTimeout
 from previewops.client.results import JobResult, Progress
+from previewops.queue.batches import Batch, BatchState
 from previewops.queue.job_links import JobLinks
 from previewops.queue.queue import Receipt
 from previewops.stores.port import Artifact
@@ -16,6 +17,9 @@ __all__ = [
     "Artifact",
     "AsyncClient",
     "BadArgument",
+    "Batch",
+    "BatchState",
+    "BatchTimeout",
     "Client",
     "ClientClosed",
     "JobCancelled",
