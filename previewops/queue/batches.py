@@ -54,7 +54,7 @@ class Batch:
     """One batch. Times are server ms since the epoch; None means "not yet".
 
     ``pending`` counts the jobs that have not ended, the other counts those that have, by state. Jobs whose records
-    have expired are counted; deleted ones and discarded dead letters are not. ``ended_ms`` is the end of the last one.
+    have expired are counted; deleted ones and discarded dead letters are not. ``ended_ms`` is the end of the last.
     """
 
     batch_id: str
