@@ -50,6 +50,14 @@ class WebhookMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimedWebhooks:
+    """Messages that were taken for an attempt. ``more_due``: others are due, for which there was no slot."""
+
+    messages: tuple[WebhookMessage, ...]
+    more_due: bool
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookList:
     """The oldest messages of a kind, and the number of all."""
 

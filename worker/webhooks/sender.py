@@ -30,7 +30,7 @@ POLL_S = 1.0
 """Interval in seconds of looking for messages that are due."""
 
 MIN_POLL_S = 0.05
-"""Interval in seconds of looking for them while attempts end."""
+"""Interval in seconds of looking for them while more are due than there were slots, and attempts end."""
 
 MAX_CONCURRENT = 32
 """Attempts under way in one worker. One receiver gets at most half of them, two get a third each, and so on."""
@@ -73,6 +73,8 @@ class WebhookSender:
         """Attempts under way and their receivers."""
         self._ended = asyncio.Event()
         """Set by the end of an attempt."""
+        self._more_due = False
+        """Whether the last claim left messages that were due."""
 
     async def run(self) -> None:
         """Sends messages until it is cancelled. A cancelled attempt is repeated by another worker.
@@ -99,9 +101,12 @@ class WebhookSender:
             await cancel_and_wait(self._sending)
 
     async def _pause(self, failures: int) -> None:
-        """Waits for the next look: soon after an attempt has ended, since more may be due than there were slots."""
+        """Waits for the next look: for the end of an attempt, if more are due than there were slots."""
         if failures:
             await asyncio.sleep(max(self._poll_s, REDIS_BACKOFF_S.delay(failures, self._rng)))
+            return
+        if not self._more_due:
+            await asyncio.sleep(self._poll_s)
             return
         await asyncio.sleep(min(self._poll_s, MIN_POLL_S))
         with suppress(TimeoutError):
@@ -111,13 +116,14 @@ class WebhookSender:
         self._ended.clear()
         free = MAX_CONCURRENT - len(self._sending)
         # A claim without a free slot still announces that there is a receiver.
-        messages = await self._webhooks.claim(
+        claimed = await self._webhooks.claim(
             free,
             all_jobs=self._all_jobs,
             under_way=Counter(self._sending.values()),
             place=self._rng.uniform(0, 1),
         )
-        for message in messages:
+        self._more_due = claimed.more_due
+        for message in claimed.messages:
             task = asyncio.create_task(self._send_safely(message), name=f"webhook {message.id}")
             self._sending[task] = message.receiver
             task.add_done_callback(self._end)
@@ -190,8 +196,7 @@ def build_body(message: WebhookMessage, record: JobRecord | None) -> dict[str, A
         "finishedAt": iso_from_ms(message.ended_ms),
     }
     if record is not None and (record.state.value, record.finished_ms) == (message.state, message.ended_ms):
-        job = for_rest(record.as_json())
-        data = {name: value for name, value in job.items() if name not in _OMITTED}
+        data = for_rest({name: value for name, value in record.as_json().items() if name not in _OMITTED})
     return {
         "type": f"preview.{message.state}",
         "timestamp": iso_from_ms(message.ended_ms),
