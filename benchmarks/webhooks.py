@@ -18,9 +18,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
+import uvloop
 
 from benchmarks.queue import private_redis
 from previewops.contract import validate
@@ -35,15 +37,16 @@ from previewops.worker.webhooks.sender import WebhookSender
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BATCH = 100
+RATE_S = 20
+"""Time in s for which messages come at a rate."""
 
-# Answers every request, and prints its port and then, on a line from standard input, the number of requests.
 RECEIVER = """
 import asyncio, contextlib, sys
 seen = connections = 0
 async def handle(reader, writer):
     global seen, connections
     connections += 1
-    with contextlib.suppress(asyncio.IncompleteReadError):
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
         while True:
             head = await reader.readuntil(b"\\r\\n\\r\\n")
             size = next(line for line in head.lower().split(b"\\r\\n") if line.startswith(b"content-length:"))
@@ -51,13 +54,32 @@ async def handle(reader, writer):
             seen += 1
             writer.write(b"HTTP/1.1 204 No Content\\r\\n\\r\\n")
     writer.close()
-async def main():
+async def receive():
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
         print(seen, connections, flush=True)
-asyncio.run(main())
+asyncio.run(receive())
 """
+"""Prints its port, and for each line from standard input the number of requests and of connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Processor time per delivery in ms, of this process and of Redis, and the time of all in s."""
+
+    worker: float
+    redis: float
+    s: float
+
+
+class NoLog:
+    """Logger that drops the lines, which are made as in a worker."""
+
+    def info(self, line: str) -> None:
+        """Drops a line."""
+
+    warning = error = info
 
 
 def payload(number: int) -> dict[str, object]:
@@ -68,18 +90,15 @@ def payload(number: int) -> dict[str, object]:
         "requestId": f"lesson-{number}",
         "dryRun": False,
         "previewRequest": {
-            "title": "A lesson",
-            "steps": [{"text": "words " * 20}] * 8,
-            "assets": [],
-            "audio": {},
+            "title": "A lesson", "steps": [{"text": "words " * 20}] * 8, "assets": [], "audio": {},
         },
-    }
+    }  # fmt: skip
 
 
-async def prepare(queue: Queue, settings: Settings, webhooks: Webhooks, count: int) -> list[str]:
-    """Ends jobs, and returns the ids of their messages, which are not due."""
+async def prepare(queue: Queue, webhooks: Webhooks, count: int) -> list[str]:
+    """Ends jobs. Returns the ids of their messages, which are not due."""
     await webhooks.claim(0, all_jobs=True)
-    leases = Leases(queue.redis, settings, "bench")
+    leases = Leases(queue.redis, queue.settings, "bench")
     artifacts = [
         {"path": f"frames/{n:03}.webp", "bytes": 12_345, "sha256": "ab" * 32, "mediaType": "image/webp"}
         for n in range(12)
@@ -89,8 +108,13 @@ async def prepare(queue: Queue, settings: Settings, webhooks: Webhooks, count: i
         await queue.submit_many([validate(payload(number)) for number in range(start, start + BATCH)])
         claims = (await leases.claim(BATCH)).claims
         await leases.finish([CompletedJob(claim, result, 12.5) for claim in claims], 0)
+    return await set_aside(webhooks)
+
+
+async def set_aside(webhooks: Webhooks) -> list[str]:
+    """Lets all messages that are due fail for good, so that they can be queued again. Returns their ids."""
     ids: list[str] = []
-    while messages := (await webhooks.claim(BATCH, all_jobs=True)).messages:
+    while messages := list((await webhooks.claim(BATCH, all_jobs=True)).messages):
         for message in messages:
             await webhooks.record_failed(message, "")
             ids.append(message.id)
@@ -103,61 +127,61 @@ async def processor_s(queue: Queue) -> tuple[float, float]:
     return time.process_time(), usage["used_cpu_user"] + usage["used_cpu_sys"]
 
 
-async def deliver(
-    queue: Queue, webhooks: Webhooks, url: str, ids: Sequence[str], rate: float
-) -> tuple[float, ...]:
-    """Sends messages. Returns ms of processor time per delivery of this process and of Redis, and the time in s."""
+async def deliver(queue: Queue, webhooks: Webhooks, url: str, ids: Sequence[str], rate_s: float) -> Cost:
+    """Queues messages again, at once or ``rate_s`` per second, and sends them, if there is a ``url``."""
     sender = WebhookSender(webhooks, queue, Delivery(SECRET, url), random.Random(1), all_jobs=True)
-    if not rate:
+    if not rate_s:
         await webhooks.resend(ids, who="bench")
     before, began = await processor_s(queue), time.perf_counter()
-    sending = asyncio.create_task(sender.run())
-    for number, message in enumerate(ids if rate else ()):
-        await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
+    sending = [asyncio.create_task(sender.run())] if url else []
+    for number, message in enumerate(ids if rate_s else ()):
+        await asyncio.sleep(max(0.0, began + number / rate_s - time.perf_counter()))
         await webhooks.resend([message], who="bench")
-    while await queue.redis.zcard(queue.keys.webhooks):
-        await asyncio.sleep(0.2)
+    while url and await queue.redis.zcard(queue.keys.webhooks):  # noqa: ASYNC110
+        await asyncio.sleep(0.2)  # at most five reads a second, which count
     took, after = time.perf_counter() - began, await processor_s(queue)
-    await cancel_and_wait([sending])
-    return *((end - start) * 1000 / len(ids) for start, end in zip(before, after, strict=True)), took
+    await cancel_and_wait(sending)
+    worker, server = ((end - start) * 1000 / len(ids) for start, end in zip(before, after, strict=True))
+    return Cost(worker, server, took)
 
 
-async def measure(socket: str, deliveries: int, rate: float) -> None:
-    """Prints a row for all at once, for a rate, and for the resends alone, which the row before contains."""
-    settings = Settings(queue_max=1_000_000)
+async def measure(queue: Queue, url: str, deliveries: int, rate: float) -> None:
+    """Prints a row for one message, for all at once and for a rate."""
+    webhooks = Webhooks(queue.redis, queue.settings)
+    ids = await prepare(queue, webhooks, deliveries + round(rate / 60 * RATE_S))
+    many, some = ids[:deliveries], ids[deliveries:]
+    print(f"{'processor time per delivery':<32}{'worker':>10}{'Redis':>13}{'time':>10}")
+    show("the first", await deliver(queue, webhooks, url, many[:1], 0))
+    show("all at once", await deliver(queue, webhooks, url, many[1:], 0))
+    queued = await deliver(queue, webhooks, "", some, rate / 60)
+    await set_aside(webhooks)
+    sent = await deliver(queue, webhooks, url, some, rate / 60)
+    show(f"{rate:,.0f} a minute", Cost(sent.worker - queued.worker, sent.redis - queued.redis, sent.s))
+
+
+def show(name: str, cost: Cost) -> None:
+    """Prints a row."""
+    print(f"{name:<32}{cost.worker:>7.2f} ms{cost.redis:>10.2f} ms{cost.s:>8.1f} s")
+
+
+async def run(socket: str, deliveries: int, rate: float) -> None:
+    """Measures with a receiver, and prints how many connections it got."""
     receiver = subprocess.Popen(  # noqa: ASYNC220
         [sys.executable, "-c", RECEIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert receiver.stdin is not None
     assert receiver.stdout is not None
-    url = f"http://127.0.0.1:{int(receiver.stdout.readline())}/hook"
     redis = connect(f"unix://{socket}", role="bench")
-    queue, webhooks = Queue(redis, settings), Webhooks(redis, settings)
-    ids = await prepare(queue, settings, webhooks, deliveries)
-    print(f"{'':<28}{'worker':>12}{'Redis':>12}{'time':>10}")
-    few = ids[: int(rate * 20)]
-    for name, chosen, at in (
-        ("first", ids[:1], 0),
-        ("all at once", ids[1:], 0),
-        (f"{rate:.1f}/s", few, rate),
-    ):
-        if at:
-            for message in (await webhooks.claim(1, all_jobs=True)).messages:
-                await webhooks.record_failed(message, "")
-            ids = await prepare_again(queue, webhooks, settings, len(few))
-            chosen = ids
-        worker, server, took = await deliver(queue, webhooks, url, chosen, at)
-        print(f"{name:<28}{worker:>9.2f} ms{server:>9.2f} ms{took:>8.1f} s")
-    print("", file=receiver.stdin, flush=True)
-    print(f"received, connections: {receiver.stdout.readline().strip()}")
-    receiver.terminate()
-    receiver.wait()
-    await redis.aclose()
-
-
-async def prepare_again(queue: Queue, webhooks: Webhooks, settings: Settings, count: int) -> list[str]:
-    await queue.redis.flushdb()
-    return await prepare(queue, settings, webhooks, count)
+    try:
+        url = f"http://127.0.0.1:{int(receiver.stdout.readline())}/hook"
+        await measure(Queue(redis, Settings(queue_max=1_000_000)), url, deliveries, rate)
+        print("", file=receiver.stdin, flush=True)
+        seen, connections = receiver.stdout.readline().split()
+        print(f"{seen} requests over {connections} connections")
+    finally:
+        receiver.terminate()
+        receiver.wait()
+        await redis.aclose()
 
 
 def main() -> None:
@@ -166,15 +190,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--deliveries", type=int, default=2_000)
-    parser.add_argument("--rate", type=float, default=1000 / 60)
+    parser.add_argument("--rate", type=float, default=1000, help="messages a minute")
     options = parser.parse_args()
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(20),
-        logger_factory=structlog.PrintLoggerFactory(open(os.devnull, "w")),
-    )
+    structlog.configure(processors=[structlog.processors.JSONRenderer()], logger_factory=lambda *_: NoLog())
     before = os.getloadavg()[0]
     with private_redis() as socket:
-        asyncio.run(measure(str(socket), options.deliveries, options.rate))
+        uvloop.run(run(str(socket), options.deliveries, options.rate))
     print(
         f"{datetime.now(tz=UTC):%Y-%m-%d}, {os.cpu_count()} processors, Python {platform.python_version()}, "
         f"load {before:.1f} before and {os.getloadavg()[0]:.1f} after"
