@@ -1,4 +1,5 @@
 -- @include active
+-- @include batches
 -- @include counters
 -- @include events
 -- @include result
@@ -7,7 +8,7 @@
 -- Cancels a pending job. Its token is void at once; a running render stops at its worker's next heartbeat. Without an event:
 -- a bulk command records one for all its jobs.
 local function end_as_cancelled(id, who, reason, ttl_ms)
-  local job = call('HMGET', P_JOB .. id, 'priority', 'attempts', 'crashes', 'claimed', 'accepted', 'project')
+  local job = call('HMGET', P_JOB .. id, 'priority', 'attempts', 'crashes', 'claimed', 'accepted', 'project', 'batch')
   local message = 'cancelled by ' .. who .. (reason ~= '' and ': ' .. reason or '')
   local body = get_string(P_ARQ_JOB .. id)
   call('SET', P_ARQ_RESULT .. id, build_arq_result(id, body, false, cjson.encode(message),
@@ -25,6 +26,7 @@ local function end_as_cancelled(id, who, reason, ttl_ms)
   call('ZADD', K_CANCELLED, format_int(NOW_MS), id)
   count('cancelled')
   queue_webhooks(id, job[6], 'cancelled', body)
+  move_in_batch(job[7], 'active', 'cancelled')
   redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'cancelled')
 end
 

@@ -1,4 +1,5 @@
 -- @include accept_again
+-- @include batches
 -- @include body
 -- @include delay
 -- @include events
