@@ -219,7 +219,8 @@ class OperatorApp(App[int]):
             with self.batch_update():
                 front.show_view(self.view)
 
-    @work(group="health")
+    # Without a description Textual would write one with the whole snapshot in it.
+    @work(group="health", description="health")
     async def _fetch_health(self, poller: HealthPoller, message: SnapshotArrived) -> None:
         try:
             with wrap_errors():

@@ -10,7 +10,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from previewops.snapshot.history import Period
+from previewops.snapshot.history import History, Period
+from previewops.snapshot.model import Snapshot
 from previewops.tui.key_bindings import bindings
 from previewops.tui.keymap import SCREEN_KEYS
 from previewops.tui.screens.base import OperatorScreen
@@ -38,6 +39,7 @@ class OverviewScreen(OperatorScreen):
         self._period = Period.HOUR
         self._tall = False
         self._local = False
+        self._drawn: dict[Period, tuple[History, Snapshot | None, charts.ClockZone]] = {}
 
     def compose_body(self) -> ComposeResult:
         yield DiffedLines(id="headline", fit_height=True)
@@ -63,6 +65,10 @@ class OverviewScreen(OperatorScreen):
 
     def _draw_charts(self, view: QueueView, period: Period) -> None:
         zone = self._zone(view)
+        history, snapshot, drawn_zone = self._drawn.get(period, (None, None, None))
+        if history is view.history and snapshot is view.snapshot and drawn_zone == zone:
+            return  # the age and the results of health checks, which change more often, are not in the charts
+        self._drawn[period] = (view.history, view.snapshot, zone)
         throughput = partial(charts.format_throughput_lines, view, period, zone=zone)
         self.query_one(f"#throughput-{period}", DiffedLines).draw(throughput)
         latency = partial(charts.format_latency_lines, view, period, zone=zone)
