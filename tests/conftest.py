@@ -95,7 +95,7 @@ def deal(waiting: list[list[T]], computing: list[T], processes: int) -> list[T]:
         left -= sizes[-1]
     for share, size in reversed(list(zip(shares, sizes, strict=True))):
         missing = max(0, size - len(share))
-        share += rest[:missing]
+        share.extend(rest[:missing])
         rest = rest[missing:]
     return [item for share in shares for item in share] + rest
 
