@@ -193,7 +193,8 @@ class OperatorApp(TerminalApp):
             with self.batch_update():
                 front.show_view(self.view)
 
-    @work(group=HEALTH_GROUP)
+    # Without a description Textual would write one with the whole snapshot in it.
+    @work(group=HEALTH_GROUP, description="health")
     async def _fetch_health(self, poller: HealthPoller, message: SnapshotArrived) -> None:
         try:
             with wrap_errors():

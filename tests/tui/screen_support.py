@@ -322,8 +322,9 @@ async def until(pilot: Pilot[int], condition: Callable[[], object]) -> None:
         await pilot.pause()
         if condition():
             return
-        assert time.monotonic() < deadline, f"the condition did not become true\n{screen_text(pilot.app)}"
-        await asyncio.sleep(0.005)  # threads and sockets need real time
+        while not condition():
+            assert time.monotonic() < deadline, f"the condition did not become true\n{screen_text(pilot.app)}"
+            await asyncio.sleep(0.005)  # threads and sockets need real time; a pause takes all widgets some
 
 
 def screen_text(app: OperatorApp) -> str:

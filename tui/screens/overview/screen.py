@@ -9,12 +9,13 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from previewops.snapshot.history import Period
+from previewops.snapshot.history import History, Period
+from previewops.snapshot.model import Snapshot
 from previewops.tui.key_bindings import bindings
 from previewops.tui.keymap import SCREEN_KEYS
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.viewmodel.clock_text import zone_at
+from previewops.tui.viewmodel.clock_text import ClockZone, zone_at
 from previewops.tui.viewmodel.empty_states import ACTING_ROWS
 from previewops.tui.viewmodel.overview import charts, panels
 from previewops.tui.widgets.diffed_lines import DiffedLines
@@ -41,6 +42,7 @@ class OverviewScreen(OperatorScreen):
         super().__init__()
         self._period = Period.HOUR
         self._tall = False
+        self._drawn: dict[Period, tuple[History, Snapshot | None, ClockZone]] = {}
 
     def compose_body(self) -> ComposeResult:
         yield DiffedLines(id="headline", fit_height=True)
@@ -71,6 +73,10 @@ class OverviewScreen(OperatorScreen):
     def _draw_charts(self, view: QueueView, period: Period) -> None:
         snapshot = view.snapshot
         zone = zone_at(snapshot.now_ms if snapshot is not None else 0, local=view.local_time)
+        drawn_history, drawn_snapshot, drawn_zone = self._drawn.get(period, (None, None, None))
+        if drawn_history is view.history and drawn_snapshot is snapshot and drawn_zone == zone:
+            return  # the age and the results of health checks, which change more often, are not in the charts
+        self._drawn[period] = (view.history, snapshot, zone)
         throughput = partial(charts.format_throughput_lines, view, period, zone=zone)
         self.query_one(f"#throughput-{period}", DiffedLines).draw(throughput)
         latency = partial(charts.format_latency_lines, view, period, zone=zone)
