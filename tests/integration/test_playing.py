@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from io import BytesIO
@@ -19,7 +18,7 @@ from previewops.worker.bundle_builder import build_bundle
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.render import RenderResult
-from tests.render_support import payload, render_into
+from tests.render_support import payload, read_preview, render_into
 from tests.sample_clips import (
     BLUE,
     GREEN,
@@ -515,6 +514,6 @@ def test_the_manifest_and_the_plan_have_the_duration_of_the_video(tmp_path: Path
         if dry_run:
             animation = next(entry for entry in plan["artifacts"] if entry["path"] == "animation.webp")
             assert animation["frames"] == 2 + 12  # a second at the default frame rate
-    preview = json.loads((tmp_path / "out" / "preview.json").read_text("utf-8"))
+    preview = read_preview(tmp_path / "out")
     assert [frame["durationMs"] for frame in preview["frames"]] == [2_000, 1_000]
     assert preview["durationMs"] == 3_000

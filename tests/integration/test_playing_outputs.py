@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from PIL import Image, ImageChops
 from previewops.worker.bundle_builder import build_bundle
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.limits import RenderLimits
-from tests.render_support import RecordingOpener, payload
+from tests.render_support import RecordingOpener, payload, read_preview
 from tests.sample_clips import at, colour_animation, colour_clip, picture_frames, video_frames
 from tests.sample_sounds import measure_loudness, tone
 
@@ -52,8 +51,7 @@ def build(out: Path, opener: RecordingOpener, **options: Any) -> dict[str, Any]:
         limits=RenderLimits(),
         progress=lambda _share, _word: None,
     )
-    preview: dict[str, Any] = json.loads((out / "preview.json").read_text("utf-8"))
-    return preview
+    return read_preview(out)
 
 
 def test_outputs_of_a_branded_range_move_as_in_single_jobs(tmp_path: Path, opener: RecordingOpener) -> None:

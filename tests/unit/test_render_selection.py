@@ -46,6 +46,22 @@ def test_a_selection_needs_its_cards_and_their_assets(
     assert (list(chosen.cards), chosen.drawn_cards, set(chosen.assets)) == (cards, drawn, assets)
 
 
+@pytest.mark.parametrize(
+    ("options", "partial"),
+    [
+        ({}, None),
+        ({"only": ["sheet", "poster"]}, {"only": ["poster", "sheet"], "stepsRange": None}),
+        ({"stepsRange": {"from": 1, "to": 2}}, {"only": None, "stepsRange": {"from": 1, "to": 2}}),
+        (
+            {"only": ["frames"], "stepsRange": {"from": 1, "to": 2}},
+            {"only": ["frames"], "stepsRange": {"from": 1, "to": 2}},
+        ),
+    ],
+)
+def test_a_selection_says_what_was_asked(options: dict[str, Any], partial: dict[str, Any] | None) -> None:
+    assert board(**options).selection.as_json() == partial
+
+
 def test_a_range_starts_where_its_first_step_starts() -> None:
     chosen = board(stepsRange={"from": 2, "to": 3})
     assert (chosen.duration_ms, chosen.shown_ms, chosen.shown_from_ms) == (8_000, 4_000, 4_000)
