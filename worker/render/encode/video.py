@@ -18,6 +18,7 @@ from previewops.worker.render.decode.sound_file import SAMPLES_PER_S, silence_ff
 from previewops.worker.render.encode.chapters import list_chapters, set_chapters
 from previewops.worker.render.encode.frames import RenderedFrame
 from previewops.worker.render.encode.mp4_index import move_index_to_front
+from previewops.worker.render.encode.webm_duration import set_duration
 from previewops.worker.render.storyboard import Storyboard
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def open_video(
         video.finish()
     if kind == "mp4":
         move_index_to_front(target)
+    else:
+        set_duration(target, storyboard.shown_ms)
 
 
 class VideoEncoder:
