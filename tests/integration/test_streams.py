@@ -130,6 +130,7 @@ def test_every_sound_format_is_muxed(tmp_path: Path, root: Path, kind: str, soun
     assert max(loud[110:480]) == pytest.approx(0.5, abs=0.06)
     assert loud[540] == pytest.approx(0.27, abs=0.08), "half-way through the fade"
     assert loud[-4] < 0.06
+    assert duration_ms(video) == LENGTH_MS, "without the delay of Opus"
 
 
 @pytest.mark.parametrize("kind", VIDEO)
