@@ -254,6 +254,7 @@ def test_layouts_show_every_picture_at_every_resolution(
     seen = {colour for _count, colour in frame.getcolors(100_000) or []}
     missing = [shade for shade in shades if shade not in seen]
     assert bool(missing) == any("pictures fit" in warning for warning in result.warnings)
+    assert any("without text" in warning for warning in result.warnings) == (resolution == "64x64")
     if resolution == "640x640":
         assert not missing
 
