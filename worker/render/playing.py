@@ -6,9 +6,10 @@ import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import BinaryIO, NamedTuple, Protocol
 
-from PIL import Image, ImageChops
+from PIL import Image
 
 from previewops.contract.limits import DEFAULT_STEP_MS, MIN_STEP_MS
 from previewops.job_errors import PermanentJobError
@@ -19,9 +20,10 @@ from previewops.worker.render.layout.frames import FrameLayout, Placement
 from previewops.worker.render.layout.geometry import Box
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.pacing import Change, Pacing, pace
-from previewops.worker.render.paint import Painter, PlainPictures, fit_picture
+from previewops.worker.render.paint import Painter, PlainPictures
 from previewops.worker.render.picture_cache import InspectedAsset
 from previewops.worker.render.pictures import open_motion
+from previewops.worker.render.playing_cells import Cell
 from previewops.worker.render.storyboard import Asset, Step, Storyboard
 from previewops.worker.render.theme import BLACK, WHITE
 
@@ -188,7 +190,7 @@ class _PlayingCard(NamedTuple):
 
     layout: FrameLayout
     playing: tuple[Placement, ...]
-    cells: list[_Cell]
+    cells: list[Cell]
     image: Image.Image
 
 
@@ -240,6 +242,7 @@ class StepPlayer:
             for moment in pace(changes, pacing, length_ms):
                 drawn = {key: moving.draw() for key, moving in moment.frames.items()}
                 boxes = [cells[key].show(image, picture) for key, picture in drawn.items() if picture]
+                drawn.clear()  # the encoders need the memory
                 duration_ms = moment.end_ms - moment.start_ms
                 if moment.start_ms == 0:
                     frame = RenderedFrame(image, duration_ms, card_ms=length_ms)
@@ -271,7 +274,7 @@ class StepPlayer:
         file = self.open_asset(asset, opened)
         return opened.enter_context(open_motion(asset.ref, file, self.limits, asset.playback, motion))
 
-    def _cells(self, layout: FrameLayout, playing: tuple[Placement, ...]) -> list[_Cell]:
+    def _cells(self, layout: FrameLayout, playing: tuple[Placement, ...]) -> list[Cell]:
         """Draws the card with black and with white pictures, to see what lies above and around them."""
         names = {placement.asset.ref.id for placement in playing}
         black, white = (
@@ -280,44 +283,9 @@ class StepPlayer:
         for image in (black, white):
             self.painter.draw_footer(image, layout)
         return [
-            _Cell.between(placement, black, white, self.painter.ground_of(placement)) for placement in playing
+            Cell.between(placement, black, white, cache(partial(self.painter.ground_of, placement)))
+            for placement in playing
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    """The place of a moving picture on its card, and what covers it: text, a scrim, rounded corners.
-
-    What is seen there is ``base`` + picture x ``gain`` / 255 for each pixel and colour; a ``gain`` of None is 255.
-    """
-
-    placement: Placement
-    base: Image.Image
-    gain: Image.Image | None
-    ground: Image.Image  # below a transparent picture
-
-    @classmethod
-    def between(
-        cls, placement: Placement, black: Image.Image, white: Image.Image, ground: Image.Image
-    ) -> _Cell:
-        """The cell by the same card with a black and with a white picture."""
-        base = black.crop(placement.box)
-        gain = ImageChops.subtract(white.crop(placement.box), base)
-        is_bare = all(extrema == (255, 255) for extrema in gain.getextrema())
-        return cls(placement, base, None if is_bare else gain, ground)
-
-    def show(self, image: Image.Image, picture: Image.Image) -> Box:
-        """Puts a frame of the moving picture onto the card ``image``, and returns the box that has changed."""
-        box = self.placement.box
-        drawn = fit_picture(picture, self.placement)
-        if drawn.mode == "RGBA":
-            below = self.ground.copy()
-            below.paste(drawn, mask=drawn)
-            drawn = below
-        if self.gain is not None:
-            drawn = ImageChops.add(ImageChops.multiply(drawn, self.gain), self.base)
-        image.paste(drawn, box)
-        return box
 
 
 def _around(boxes: list[Box]) -> Box:
