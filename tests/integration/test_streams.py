@@ -17,6 +17,7 @@ from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import FileAssetOpener
 from previewops.worker.bundle_builder import build_bundle
 from previewops.worker.publish.output import FolderOutput
+from previewops.worker.render.encode.mp4_index import _list_boxes
 from previewops.worker.render.limits import RenderLimits
 from tests.render_support import corner_colours, open_picture, payload, quarters
 from tests.sample_sounds import KINDS, encode_sound, measure_loudness, tone
@@ -140,6 +141,16 @@ def test_a_shorter_sound_ends_before_the_video(tmp_path: Path, root: Path, kind:
     video = (tmp_path / "out" / f"animation.{kind}").read_bytes()
     assert len(measure_loudness(video)) * 10 == pytest.approx(2_000, abs=FRAME_MS + 10)
     assert duration_ms(video) == LENGTH_MS
+
+
+def test_an_mp4_keeps_no_room_for_what_is_not_there(tmp_path: Path, root: Path) -> None:
+    steps = [{"title": "Long", "durationMs": 590_000}]
+    built(tmp_path / "out", root, steps=steps, format="mp4", resolution="64x64")
+    video = (tmp_path / "out" / "animation.mp4").read_bytes()
+    boxes = {name: end - start for name, start, end in _list_boxes(BytesIO(video))}
+    assert boxes.keys() - {b"free"} == {b"ftyp", b"moov", b"mdat"}
+    assert boxes.get(b"free", 0) < 64
+    assert len(video) < 10_000
 
 
 def test_a_sound_with_a_late_offset_is_silent(tmp_path: Path, root: Path) -> None:
