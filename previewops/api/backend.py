@@ -35,6 +35,7 @@ from previewops.snapshot.event_log import EventLog
 from previewops.snapshot.reader import SnapshotReader
 from previewops.stores.port import BundleStore
 from previewops.stores.selection import open_store
+from previewops.theme_names import themes_on_this_host
 
 T = TypeVar("T")
 
@@ -95,6 +96,7 @@ class ApiBackend:
             shows_roots=False,
             buckets=settings.effective_asset_buckets,
             webhook_hosts=settings.webhook_hosts,
+            themes=themes_on_this_host(settings.themes),
         )
         self.bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, settings.api_max_body_mb * MIB))
         self._default_operator = default_operator
