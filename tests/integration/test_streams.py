@@ -107,6 +107,14 @@ def test_fades_have_the_frame_rate_and_keep_the_length(tmp_path: Path, root: Pat
     assert difference(shown[5], first) > 1
 
 
+@pytest.mark.parametrize("transition", ["none", "fade"])
+def test_a_player_can_seek_to_each_card_of_an_mp4(tmp_path: Path, root: Path, transition: str) -> None:
+    built(tmp_path / "out", root, format="mp4", transition=transition)
+    with av.open(tmp_path / "out" / "animation.mp4") as container:
+        keys_ms = [float(frame.time or 0) * 1000 for frame in container.decode(video=0) if frame.key_frame]
+    assert keys_ms[: len(STARTS_MS)] == pytest.approx(STARTS_MS, abs=1)
+
+
 def difference(one: Image.Image, other: Image.Image) -> float:
     pairs = zip(one.resize((32, 18)).tobytes(), other.resize((32, 18)).tobytes(), strict=True)
     return round(sum(abs(a - b) for a, b in pairs) / (32 * 18 * 3), 1)

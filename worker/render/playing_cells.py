@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from PIL import Image, ImageChops
 
+from previewops.worker.render.fitting import fit_picture
 from previewops.worker.render.layout.frames import Placement
 from previewops.worker.render.layout.geometry import Box
-from previewops.worker.render.paint import fit_picture
 
 _BAND_ROWS = 32  # a large picture is put onto its card by bands, so that no copy of all of it is needed
 

@@ -26,6 +26,7 @@ from previewops.worker.render.encode.sound_mix import ClipSound, MixedSound
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.encode.webvtt import build_tracks
 from previewops.worker.render.encoder_memory import reserve_memory
+from previewops.worker.render.fitting import Fit
 from previewops.worker.render.layout.frames import FrameLayout, LogoPlace, Placement
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.layout import lay_out_frames, lay_out_title_card
@@ -190,6 +191,7 @@ class _RenderSession:
             self.inspected,
             self._decode_sizes,
             uses,
+            Counter(Fit.of(placement) for layout in self.layouts for placement in layout.placements),
             self.timer,
             self._on_decoded,
             storyboard.allow_gaps,
