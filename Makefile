@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Test processes. Three suit two cores: for half of their time, tests wait for other processes and servers. With four, a
-# test of a fail-over met a second one on a busy machine.
-AT_ONCE ?= 3
+# Test processes. Four suit two cores: two begin with tests that wait for leases, restarts and fail-overs, and two with tests
+# that compute, at a lower priority (tests/conftest.py).
+AT_ONCE ?= 4
 # More options of pytest for make fast.
 OPTIONS ?=
 SECONDS ?= 60

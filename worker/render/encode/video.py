@@ -18,6 +18,7 @@ from previewops.worker.render.decode.sound_file import SAMPLES_PER_S, silence_ff
 from previewops.worker.render.encode.chapters import list_chapters, set_chapters
 from previewops.worker.render.encode.frames import RenderedFrame
 from previewops.worker.render.encode.mp4_index import move_index_to_front
+from previewops.worker.render.encode.webm_duration import set_duration
 from previewops.worker.render.storyboard import Storyboard
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _MS = Fraction(1, 1000)
 _NOMINAL_FPS = 25  # for rate control only; timestamps are exact
 _KEY_FRAME_EVERY = 12
 _FADE_MS = 400
+_BAND_ROWS = 32  # of a picture that are copied at once
 _STEREO_BITS_PER_S = 96_000
 _REPRODUCIBLE = {"fflags": "bitexact"}  # no random ids, dates or library version
 
@@ -86,6 +88,8 @@ def open_video(
         video.finish()
     if kind == "mp4":
         move_index_to_front(target)
+    else:
+        set_duration(target, storyboard.shown_ms)
 
 
 class VideoEncoder:
@@ -135,11 +139,10 @@ class VideoEncoder:
             self._track.close()
 
     def _encode(self, image: Image.Image, start_ms: int, duration_ms: int) -> None:
-        import av  # noqa: PLC0415
         from av.video.frame import PictureType  # noqa: PLC0415
 
         # One thread: others need address space, and save nothing.
-        frame = av.VideoFrame.from_image(image).reformat(format="yuv420p", dst_colorspace="ITU709", threads=1)
+        frame = _as_frame(image).reformat(format="yuv420p", dst_colorspace="ITU709", threads=1)
         frame.pts, frame.time_base = start_ms, _MS
         if self._needs_key:
             frame.pict_type, self._needs_key = PictureType.I, False
@@ -147,6 +150,25 @@ class VideoEncoder:
         _mux(self._container, self._video.encode(frame), self._durations)
         if self._track is not None:
             self._track.write_until(start_ms + duration_ms)
+
+
+def _as_frame(image: Image.Image) -> Any:
+    """Returns an RGB picture as a frame of PyAV, whose own function makes one more copy."""
+    import av  # noqa: PLC0415
+
+    frame = av.VideoFrame(image.width, image.height, "rgb24")
+    plane = frame.planes[0]
+    target, length, stride = memoryview(plane).cast("B"), 3 * image.width, plane.line_size
+    for top in range(0, image.height, _BAND_ROWS):
+        bottom = min(image.height, top + _BAND_ROWS)
+        band = image.crop((0, top, image.width, bottom)).tobytes()
+        if stride == length:
+            target[top * stride : bottom * stride] = band
+            continue
+        for row in range(bottom - top):
+            start = (top + row) * stride
+            target[start : start + length] = band[row * length : (row + 1) * length]
+    return frame
 
 
 def _add_video_stream(container: Any, codec: _Codec, storyboard: Storyboard) -> Any:
