@@ -90,7 +90,7 @@ def measure_costs() -> Rows:
 
 def measure_pipeline() -> Rows:
     """Cost of the queue over a bare render loop."""
-    measured = pipeline.measure(100, 5, 2, seconds=100)
+    measured = pipeline.measure(64, 5, 2, seconds=90)
     worker_ms, redis_ms = (statistics.median(measured[part]) for part in ("worker", "redis"))
     return {
         "submit to bundle ÷ bare loop, wall": 1 + pipeline.overhead(measured),
