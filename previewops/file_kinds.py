@@ -6,6 +6,7 @@ The one table of every entrance: assets that a worker opens, ``submit --import``
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -89,6 +90,9 @@ _SOUND_BRANDS = {b"M4A ", b"M4B ", b"M4P "}
 _MAX_BRANDS_BYTES = 1_024
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+GZIP_START = b"\x1f\x8b"
+"""Of an SVG compressed by gzip (SVGZ), among others."""
+
 _SVG_START = re.compile(
     rb"(?:<\?[^>]*+>\s*+|<!--(?:[^-]|-(?!->))*+-->\s*+|<!DOCTYPE[^>\[]*+(?:\[[^\]]*+\]\s*+)?>\s*+)*+<(?:[a-zA-Z]+:)?svg[\s>/]"
 )
@@ -107,8 +111,10 @@ def detect_kind(head: bytes) -> FileKind | None:
             return kind
     if head[4:8] == b"ftyp":
         return _kind_by_brands(head)
-    if (text := head.removeprefix(_BYTE_ORDER_MARK).lstrip()).startswith(b"<"):
+    if (text := _markup(head).lstrip()).startswith(b"<"):
         return _kind_by_markup(text)
+    if head.startswith(GZIP_START):
+        return _unsupported("gzip")
     sound = find_sound(head)
     return sound.kind if sound else None
 
@@ -140,6 +146,18 @@ def _kind_by_brands(head: bytes) -> FileKind:
     if head[8:12] in _SOUND_BRANDS:
         return M4A
     return MOV if head[8:12] == b"qt  " else MP4
+
+
+def _markup(head: bytes) -> bytes:
+    """Returns what may be text in UTF-8: unpacked by gzip, from UTF-16, or ``head`` without a byte order mark."""
+    if head.startswith(GZIP_START):
+        try:
+            head = zlib.decompressobj(31).decompress(head, HEAD_BYTES)
+        except zlib.error:
+            return b""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return head.decode("utf-16", "ignore").encode("utf-8", "ignore")
+    return head.removeprefix(_BYTE_ORDER_MARK)
 
 
 def _kind_by_markup(text: bytes) -> FileKind | None:
