@@ -80,6 +80,7 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], FileKind], ...] = tuple(
         (rb"%!PS", _unsupported("PostScript")),
         (rb"PK\x03\x04", _unsupported("ZIP")),
         (rb"8BPS", _unsupported("Photoshop")),
+        (rb"RIFF....AVI ", _unsupported("AVI")),
     )
 )
 
@@ -89,6 +90,7 @@ _PICTURE_BRANDS = {b"mif1", b"mif2", b"miaf", b"msf1"}  # of pictures in any cod
 _SOUND_BRANDS = {b"M4A ", b"M4B ", b"M4P "}
 _MAX_BRANDS_BYTES = 1_024
 
+_PDF_WITHIN = 1_024  # bytes that may be in front, as readers of PDF accept it
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP_START = b"\x1f\x8b"
 """Of an SVG compressed by gzip (SVGZ), among others."""
@@ -115,6 +117,8 @@ def detect_kind(head: bytes) -> FileKind | None:
         return _kind_by_markup(text)
     if head.startswith(GZIP_START):
         return _unsupported("gzip")
+    if b"%PDF-" in head[:_PDF_WITHIN]:
+        return PDF
     sound = find_sound(head)
     return sound.kind if sound else None
 

@@ -25,7 +25,7 @@ from previewops.worker.render.decode.open_picture import DecodedPicture, Picture
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.pictures import decode_picture, read_header
-from tests.extra_kinds import clip, files, heif, jxl, pdf
+from tests.extra_kinds import clip, files, form_pdf, heif, jxl, pdf
 from tests.hostile import saved
 from tests.render_support import corner_colours, payload, quarters, render_into
 
@@ -353,6 +353,15 @@ def test_the_page_of_a_document_is_chosen_by_number() -> None:
     assert decoded(content, page=1).notes == decoded(pdf(1)).notes == ()
     error = rejection(content, page=4)
     assert (error.code, error.data["allowed"]) == ("asset-page-missing", "a page from 1 to 3")
+
+
+def test_the_fields_of_a_form_are_drawn_as_they_are_filled_in() -> None:
+    image = decoded(form_pdf(), 80, 60).image
+    assert (image.getpixel((40, 30)), image.getpixel((5, 5))) == ((255, 0, 0), (255, 255, 255))
+
+
+def test_a_document_may_start_behind_some_bytes() -> None:
+    assert corner_colours(decoded(b"junk\n" * 100 + pdf(), 80, 60).image) == UPRIGHT
 
 
 def test_a_page_is_drawn_at_the_size() -> None:

@@ -52,11 +52,13 @@ class PdfPicture:
         """See ``OpenPicture``. It is drawn at the size, not scaled to it."""
         size = decode_scale(self.header.size, needed)
         with _document(self.source) as document:
+            if document.get_formtype():
+                document.init_forms()  # before a page is read; its fields are drawn as they are filled in
             page = document[check_page(self.source, self.pages)]
             width, height = page.get_size()
             # The natural size is a point or more: a far thinner page must not become millions of pixels long.
             scale = max(size.width / max(width, 1.0), size.height / max(height, 1.0))
-            image = page.render(scale=scale, may_draw_forms=False).to_pil().convert("RGB")
+            image = page.render(scale=scale).to_pil().convert("RGB")
             page.close()
         return DecodedPicture(resize(image, size), note_pages(self.source, self.pages))
 
