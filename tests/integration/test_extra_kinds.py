@@ -19,13 +19,14 @@ from PIL import Image, ImageDraw
 from previewops.file_kinds import HEIF, JXL, PDF, SVG, FileKind
 from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetRef
+from previewops.worker.render.decode import pdf_page
 from previewops.worker.render.decode.colour import ColourSpace, icc_profile
 from previewops.worker.render.decode.drawing_fonts import drawing_fonts
 from previewops.worker.render.decode.open_picture import DecodedPicture, PictureHeader
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.pictures import decode_picture, read_header
-from tests.extra_kinds import clip, files, form_pdf, heif, jxl, pdf
+from tests.extra_kinds import clip, files, form_pdf, heif, jxl, make_pdf, pdf
 from tests.hostile import saved
 from tests.render_support import corner_colours, payload, quarters, render_into
 
@@ -358,6 +359,15 @@ def test_the_page_of_a_document_is_chosen_by_number() -> None:
 def test_the_fields_of_a_form_are_drawn_as_they_are_filled_in() -> None:
     image = decoded(form_pdf(), 80, 60).image
     assert (image.getpixel((40, 30)), image.getpixel((5, 5))) == ((255, 0, 0), (255, 255, 255))
+
+
+def test_a_page_that_takes_too_long_is_rejected_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = make_pdf([b"0 0 10 10 re f\n" * 5_000], (80, 60))
+    assert decoded(page, 80, 60).image.getpixel((5, 55)) == (0, 0, 0)
+    monkeypatch.setattr(pdf_page, "MAX_DRAWING_S", 0.0)
+    error = rejection(page)
+    assert error.code == "asset-too-many-pixels"
+    assert "processor time" in str(error.data["found"])
 
 
 def test_a_document_may_start_behind_some_bytes() -> None:
