@@ -83,8 +83,8 @@ async def test_idle_workers_only_send_heartbeats_and_share_maintenance(
                 time.monotonic() - began,
                 heartbeats.count - first,
             )
-        # Both share one step in IDLE_MAINTENANCE intervals. The rest allows for steps that begin at the same moment, as on
-        # a busy machine; steps of their own would be twice as many.
+        # Both share one step in IDLE_MAINTENANCE intervals. More steps begin at the same moment on a busy machine, but
+        # steps of their own would be twice as many.
         steps = elapsed_s / (IDLE_MAINTENANCE * settings.heartbeat_ms / 1000)
         assert after["evalsha"] - before["evalsha"] - sent <= steps * 1.5 + 2
         assert after["blpop"] - before.get("blpop", 0) <= 2 * (elapsed_s / IDLE_WAIT_S + 1)
