@@ -83,7 +83,7 @@ async def test_idle_workers_only_send_heartbeats_and_share_maintenance(
                 time.monotonic() - began,
                 heartbeats.count - first,
             )
-        # Both share one step in IDLE_MAINTENANCE intervals. More steps begin at the same moment on a busy machine, but
+        # Both share one step in IDLE_MAINTENANCE intervals. On a busy machine more begin at the same moment, but
         # steps of their own would be twice as many.
         steps = elapsed_s / (IDLE_MAINTENANCE * settings.heartbeat_ms / 1000)
         assert after["evalsha"] - before["evalsha"] - sent <= steps * 1.5 + 2
