@@ -149,6 +149,7 @@ def running_api() -> Iterator[tuple[str, int, psutil.Process]]:
             "DATA_DIR": folder,
             "PREVIEW_QUEUE_MAX": "100000000",
             "PREVIEW_API_RATE": "0",
+            "PREVIEW_WEBHOOK_HOSTS": "app.example",  # the receiver of the fullest example
         }
         log = Path(folder, "log")
         with log.open("wb") as stream:

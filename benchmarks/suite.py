@@ -53,6 +53,12 @@ def measure_queue() -> Rows:
             for concurrency, theirs in figures[peer].items():
                 ours = figures["previewops"][concurrency]
                 rows[f"{part} at concurrency {concurrency} ÷ {peer}"] = ours / theirs
+        for concurrency in queue.CONCURRENCIES:
+            ours, theirs = (
+                measured.cpu_ms[name][concurrency] + measured.redis_ms[name][concurrency]
+                for name in ("previewops", peer)
+            )
+            rows[f"processor a no-op job at concurrency {concurrency} ÷ {peer}"] = ours / theirs
         for name, ours, theirs in zip(("p50", "p99"), delays["previewops"], delays[peer], strict=True):
             rows[f"submit to start, {name} ÷ {peer}"] = ours / theirs
     return rows
@@ -84,7 +90,7 @@ def measure_costs() -> Rows:
 
 def measure_pipeline() -> Rows:
     """Cost of the queue over a bare render loop."""
-    measured = pipeline.measure(100, 5, 2, seconds=100)
+    measured = pipeline.measure(64, 5, 2, seconds=90)
     worker_ms, redis_ms = (statistics.median(measured[part]) for part in ("worker", "redis"))
     return {
         "submit to bundle ÷ bare loop, wall": 1 + pipeline.overhead(measured),

@@ -34,9 +34,14 @@ _NOT_PROPOSED = (
 _HOMES = PurePath("/home")
 
 
-def is_private(path: PurePath, data_dir: PurePath) -> bool:
-    """Whether an absolute path is DATA_DIR or in it, outside of its folder for assets."""
-    return path.is_relative_to(data_dir) and not path.is_relative_to(data_dir / ASSETS_FOLDER)
+def is_below(path: str, folder: str) -> bool:
+    """Whether the absolute ``path`` is ``folder`` or in it, by their normalised texts."""
+    return path == folder or path.startswith(folder if folder.endswith("/") else f"{folder}/")
+
+
+def is_private(path: str, data_dir: str) -> bool:
+    """Whether an absolute path is DATA_DIR or in it, outside of its folder for assets; by their normalised texts."""
+    return is_below(path, data_dir) and not is_below(path, f"{data_dir.rstrip('/')}/{ASSETS_FOLDER}")
 
 
 def is_system_folder(path: PurePath) -> bool:

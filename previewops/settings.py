@@ -557,7 +557,7 @@ class Settings:
             )
         data_dir = self.data_dir.absolute()
         for root in self.asset_roots or ():
-            if root.absolute() != data_dir and is_private(root.absolute(), data_dir):
+            if root.absolute() != data_dir and is_private(str(root.absolute()), str(data_dir)):
                 allowed = f"{self.data_dir / 'assets'}, or folders outside of DATA_DIR"
                 problems.append(f"PREVIEW_ASSET_ROOTS: found {str(root)!r}, allowed {allowed}")
         return problems

@@ -27,7 +27,7 @@ from previewops.worker.themes.definition import ThemeDefinition
 
 ProgressCallback = Callable[[float, str], None]
 
-PROGRESS_INTERVAL_S = 0.1
+PROGRESS_INTERVAL_S = 0.5
 """Least time between two reports of a render process. The worker publishes the last one once a second."""
 
 

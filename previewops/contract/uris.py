@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from previewops.asset_roots import is_private
+from previewops.asset_roots import is_below, is_private
 from previewops.bucket_addresses import SCHEMES, BucketAddress
 from previewops.contract.limits import MAX_INLINE_BYTES, MAX_PATH_BYTES
 from previewops.contract.url import HttpUri, InvalidUrl, parse_url, quote_uri
@@ -127,8 +127,12 @@ class AssetPolicy:
             raise UriNotAllowed("uri-root", "is outside the asset roots", quote_uri(path), allowed)
 
     def _allows(self, root: Path, path: PurePosixPath) -> bool:
-        full = root / path
-        return full.is_relative_to(root) and not (self.data_dir and is_private(full, self.data_dir))
+        # By their texts, which have neither "." nor "..": comparing paths took a third of a validation.
+        folder, text = str(root), str(path)
+        full = text if text.startswith("/") else f"{folder.rstrip('/')}/{text}"
+        if not is_below(full, folder):
+            return False
+        return self.data_dir is None or not is_private(full, str(self.data_dir))
 
 
 def _absolute(path: Path) -> Path:

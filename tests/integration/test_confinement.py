@@ -270,7 +270,7 @@ async def test_assets_and_output_are_passed_as_descriptors(folder: Path) -> None
         ({"create": [1]}, None),
         ({"create": "poster.webp"}, None),
         ({"create": []}, None),
-        ({"create": ["a"] * 17}, None),
+        ({"create": ["a"] * 33}, None),
         ({"read": "/etc/passwd"}, None),
         ({"create": ["../escaped"]}, "unsafe-output"),
         ({"create": ["/etc/cron.d/x"]}, "unsafe-output"),

@@ -164,6 +164,9 @@ class ReadyPictures:
     def fitted(self, picture: Image.Image, placement: Placement) -> Image.Image:
         return fit_picture(picture, placement)
 
+    def take_fitted(self, placement: Placement) -> None:
+        """None is kept."""
+
 
 def sources(script: str) -> FontSources:
     """Returns the package's fonts, and for other scripts a Debian font in the reviewed version."""

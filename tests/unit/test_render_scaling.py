@@ -86,18 +86,41 @@ def test_a_picture_of_two_cards_is_scaled_once(monkeypatch: pytest.MonkeyPatch) 
         Placement(asset, Box(0, 0, 9, 9), Box.at(left, 5, size), crops=False)
         for left, size in ((0, (300, 200)), (70, (300, 200)), (0, (90, 60)))
     )
-    cache = cached(Counter(map(Fit.of, (first, second, other))))
+    cache = cached(first, second, other)
     picture = detailed()
-    one, two = cache.fitted(picture, first), cache.fitted(picture, second)
+    assert cache.take_fitted(first) is None
+    one, two = cache.fitted(picture, first), cache.take_fitted(second)
     assert one is two
     assert one.size == (300, 200)
     assert cache.fitted(picture, other).size == (90, 60)
     assert calls == [first, other]
-    assert cache.fitted(picture, first) is not one, "kept no longer than it is used"
+    assert cache.take_fitted(first) is None, "kept no longer than it is used"
 
 
-def cached(fits: Counter[Fit]) -> PictureCache:
-    unused: Any = None
-    return PictureCache(
-        unused, RenderLimits(), {}, {}, Counter(), fits, PhaseTimer(), unused, allow_gaps=False
+@pytest.mark.parametrize("has_backdrop", [True, False])
+def test_a_picture_is_kept_while_more_than_one_size_of_it_is_drawn(*, has_backdrop: bool) -> None:
+    job = payload([{"title": "One", "assetIds": ["a"]}], [{"id": "a", "uri": "a.png"}])
+    asset = read_storyboard(job).assets["a"]
+    small, large = (
+        Placement(asset, Box(0, 0, 9, 9), Box(0, 0, *size), crops=False, has_backdrop=has_backdrop)
+        for size in ((90, 60), (300, 200))
     )
+    cache = cached(small, small, large, large)
+    for placement, kept in ((small, True), (large, has_backdrop)):
+        picture = cache.get(asset)
+        assert picture is not None
+        cache.fitted(picture, placement)
+        for _ in range(placement is small and not has_backdrop):
+            assert cache.take_fitted(small) is not None
+        assert ("a" in cache._kept) == kept
+    assert (cache.take_fitted(large) is None) == has_backdrop, "a backdrop is made of the picture itself"
+
+
+def cached(*placements: Placement) -> PictureCache:
+    """The cache of a picture that is drawn at ``placements``, and has been decoded."""
+    unused: Any = None
+    uses = Counter(placement.asset.ref.id for placement in placements)
+    fits = Counter(map(Fit.of, placements))
+    cache = PictureCache(unused, RenderLimits(), {}, {}, uses, fits, PhaseTimer(), unused, allow_gaps=False)
+    cache._kept["a"] = detailed()
+    return cache

@@ -212,7 +212,7 @@ class FileAssetOpener:
 
     def _is_private(self, path: str) -> bool:
         """Whether a real path is in DATA_DIR, outside of its folder for assets."""
-        return self._real_data_dir is not None and is_private(Path(path), self._real_data_dir)
+        return self._real_data_dir is not None and is_private(path, str(self._real_data_dir))
 
     @cached_property
     def _real_data_dir(self) -> Path | None:
@@ -231,7 +231,7 @@ class FileAssetOpener:
             finally:
                 os.close(folder)
             if data_dir is not None and file is not None and data_dir.device == file.device:
-                return is_private(file.path, data_dir.path)
+                return is_private(str(file.path), str(data_dir.path))
         return False
 
     def _roots_text(self) -> str:

@@ -13,7 +13,7 @@ from previewops.worker.assets.opener import storage_errors
 
 MAX_FILES = 5_000
 """Files of one bundle: more than the contract allows."""
-MAX_CREATE_BATCH = 16
+MAX_CREATE_BATCH = 32
 """Files that a render process may request at once."""
 _PART = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}"
 _PATH = re.compile(rf"(?:{_PART}/)?{_PART}")

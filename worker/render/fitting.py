@@ -17,10 +17,11 @@ class Fit(NamedTuple):
     asset_id: str
     size: Size
     crops: bool
+    has_backdrop: bool  # which is made of the picture itself
 
     @classmethod
     def of(cls, placement: Placement) -> Fit:
-        return cls(placement.asset.ref.id, placement.box.size, placement.crops)
+        return cls(placement.asset.ref.id, placement.box.size, placement.crops, placement.has_backdrop)
 
 
 def fit_picture(picture: Image.Image, placement: Placement) -> Image.Image:

@@ -21,7 +21,7 @@ from previewops.worker.render.widths import format_srcset
 
 CONTAINER = "container.json"
 PREVIEW = "preview.json"
-RENDERER_VERSION = "9"  # increment when the pictures of an unchanged payload change
+RENDERER_VERSION = "10"  # increment when the pictures of an unchanged payload change
 
 
 def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mapping[str, Any]) -> None:

@@ -103,8 +103,11 @@ class Painter:
 
     def _draw_picture(self, image: Image.Image, placement: Placement, plain: PlainPictures | None) -> None:
         radius = 0 if placement.bleeds else self.metrics.radius
-        picture = self.pictures.get(placement.asset)
-        if picture is None:
+        picture, drawn = None, self.pictures.take_fitted(placement)
+        if drawn is None:
+            picture = self.pictures.get(placement.asset)
+            drawn = self.pictures.fitted(picture, placement) if picture is not None else None
+        if drawn is None:
             reason = self.pictures.asset_errors[placement.asset.ref.id]
             theme, labels = self.storyboard.theme, self.storyboard.labels
             draw_missing_picture(
@@ -117,7 +120,7 @@ class Painter:
                 metrics=self.metrics,
             )
             return
-        drawn, cell, box = self.pictures.fitted(picture, placement), placement.cell, placement.box
+        cell, box = placement.cell, placement.box
         has_ground = drawn.size != cell.size or drawn.mode != "RGB"
         ground = self._ground(drawn, picture, placement) if has_ground else None
         if plain is not None and placement.asset.ref.id in plain.names:
@@ -128,9 +131,12 @@ class Painter:
             drawn = ground
         paste_rounded(image, drawn, cell, radius)
 
-    def _ground(self, drawn: Image.Image, picture: Image.Image, placement: Placement) -> Image.Image:
-        """The background of a picture that is transparent or smaller than its cell, in the size of the cell."""
-        if placement.has_backdrop:
+    def _ground(self, drawn: Image.Image, picture: Image.Image | None, placement: Placement) -> Image.Image:
+        """The background of a picture that is transparent or smaller than its cell, in the size of the cell.
+
+        ``picture`` is what ``drawn`` was scaled from, for a backdrop.
+        """
+        if placement.has_backdrop and picture is not None:
             return blur_to_fill(picture, placement.cell.size, _BACKDROP)
         theme = self.storyboard.theme
         return Image.new("RGB", placement.cell.size, choose_ground(drawn, theme.surface, theme.backing))

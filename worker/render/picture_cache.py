@@ -147,7 +147,10 @@ class PictureCache:
         return image
 
     def fitted(self, picture: Image.Image, placement: Placement) -> Image.Image:
-        """Returns ``picture``, that of the asset of ``placement``, cropped and scaled to its box."""
+        """Returns ``picture``, that of the asset of ``placement``, cropped and scaled to its box.
+
+        Drops the picture if all that is left to draw of it is the result.
+        """
         fit = Fit.of(placement)
         image = self._kept.get(fit)
         if image is None:
@@ -155,6 +158,20 @@ class PictureCache:
         self.fits[fit] -= 1
         if image is not picture:
             self._keep(fit, image, self.fits[fit])
+            if fit in self._kept and not fit.has_backdrop and self.uses[fit.asset_id] == self.fits[fit]:
+                self._kept.pop(fit.asset_id, None)
+        return image
+
+    def take_fitted(self, placement: Placement) -> Image.Image | None:
+        """Returns the picture of ``placement`` in the size of its box, if it is kept and nothing else is needed."""
+        fit = Fit.of(placement)
+        image = None if fit.has_backdrop else self._kept.get(fit)
+        if image is not None:
+            self.uses[fit.asset_id] -= 1
+            self.fits[fit] -= 1
+            self._keep(fit, image, self.fits[fit])
+            if self.uses[fit.asset_id] <= 0:
+                self._kept.pop(fit.asset_id, None)
         return image
 
     @contextmanager

@@ -131,13 +131,16 @@ class _WorkerSocket:
         """The next message; waits without a timeout."""
         return decode_body(self._receive_exactly(body_length(self._receive_exactly(HEADER.size))))
 
-    def receive_file(self) -> int:
-        """The next descriptor of the answer just received; the caller closes it."""
-        _, fds, _, _ = socket.recv_fds(self._fd_socket, 1, 1)
-        if not fds:
+    def receive_files(self, count: int) -> tuple[int, ...]:
+        """The descriptors of the answer just received, which come together; the caller closes them."""
+        if count == 0:
+            return ()
+        _, fds, _, _ = socket.recv_fds(self._fd_socket, 1, count)
+        if len(fds) != count:  # the kernel drops those beyond the limit of open files
             raise _WorkerDisconnected
-        os.set_inheritable(fds[0], False)
-        return fds[0]
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        return tuple(fds)
 
     def _receive_exactly(self, count: int) -> bytes:
         received = bytearray()
@@ -203,7 +206,7 @@ class TaskContext:
         if "error" in message:
             raise decode_error(message["error"])
         body: dict[str, Any] = message["reply"]
-        return body, tuple(self._channel.receive_file() for _ in range(body["files"]))
+        return body, self._channel.receive_files(body["files"])
 
 
 def isolate(keep_fds: set[int], output: int, parent_pid: int) -> None:

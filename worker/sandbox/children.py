@@ -181,8 +181,8 @@ class Child:
 
     def _send_fds(self, fds: tuple[int, ...]) -> None:
         try:
-            for fd in fds:
-                socket.send_fds(self._fd_socket, [b"\0"], [fd])
+            if fds:
+                socket.send_fds(self._fd_socket, [b"\0"], fds)
         except BlockingIOError:
             raise ProtocolError("descriptors that it did not receive") from None
         except ConnectionError as error:
