@@ -22,8 +22,9 @@ from previewops.tui.commands.commands import CommandExecutor, OperatorCommand
 from previewops.tui.data.error_boundary import with_error_boundary, wrap_errors
 from previewops.tui.data.health_poller import HealthPoller
 from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed, SourceRejected
+from previewops.tui.key_action import KeyAction, action_name, use_keys
 from previewops.tui.key_bindings import bindings
-from previewops.tui.keymap import GLOBAL, SCREENS, KeyAction, action_name, use_keys
+from previewops.tui.keymap import GLOBAL, SCREENS
 from previewops.tui.options import Options
 from previewops.tui.protocols import DataSource, HealthSource, QueueOpener
 from previewops.tui.screens.base import OperatorScreen
@@ -87,6 +88,8 @@ class OperatorApp(TerminalApp):
         """Closes the connections of the queue that is shown."""
         self.job_id = ""
         self.opened_from = "jobs"
+        self.jobs_filter = ""
+        """A filter that the list of jobs has to show next."""
         self._clock = clock or SystemClock()
         self.connect(source, executor, health_source, interval_s=options.interval_s)
 
@@ -191,7 +194,8 @@ class OperatorApp(TerminalApp):
             with self.batch_update():
                 front.show_view(self.view)
 
-    @work(group=HEALTH_GROUP)
+    # Without a description Textual would write one with the whole snapshot in it.
+    @work(group=HEALTH_GROUP, description="health")
     async def _fetch_health(self, poller: HealthPoller, message: SnapshotArrived) -> None:
         try:
             with wrap_errors():
@@ -290,6 +294,11 @@ class OperatorApp(TerminalApp):
         self.job_id = job_id
         self.opened_from = self.current_mode
         self.action_show("job")
+
+    def open_jobs(self, filter_text: str) -> None:
+        """Opens the list of jobs with a filter."""
+        self.jobs_filter = filter_text
+        self.action_show("jobs")
 
     def action_freeze(self) -> None:
         self.display_state.toggle_freeze()

@@ -6,68 +6,9 @@ that names a key gets it from ``key_of`` or ``key_span``: a key written by hand 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from collections.abc import Mapping
 
-from previewops.tui.key_names import binding_id, key_label
-
-_USER_KEYS: ContextVar[Mapping[str, str]] = ContextVar("user_keys", default=MappingProxyType({}))
-"""The keys that the operator of this screen has set, by id. Several screens may run in one process, as in tests."""
-
-
-def use_keys(keys: Mapping[str, str]) -> None:
-    """Sets the operator's keys by id, for this context and the tasks that it starts."""
-    _USER_KEYS.set(keys)
-
-
-@dataclass(frozen=True, slots=True)
-class KeyAction:
-    """One action and its keys.
-
-    ``keys`` are characters or Textual key names, separated by commas; the operator may have set others, by ``id``.
-    ``label`` is the footer text of one or two words ("" hides it there); ``help`` is one sentence for the help and
-    the palette. ``mutates`` marks actions that change the queue or the fleet: a read-only screen hides them.
-    """
-
-    action: str
-    keys: str
-    label: str
-    help: str
-    mutates: bool = False
-    id: str = ""
-
-    @property
-    def active_keys(self) -> str:
-        """The keys that run the action now: those of the operator, or ``keys``."""
-        return _USER_KEYS.get().get(self.id, self.keys)
-
-    @property
-    def name(self) -> str:
-        """The name that palette and documents use: the footer's text, else the action in words."""
-        return self.label or parse_action_name(self.action).replace("_", " ").capitalize()
-
-    @property
-    def key_label(self) -> str:
-        """The first key as the footer and the help name it."""
-        return key_label(self.active_keys.partition(",")[0])
-
-    @property
-    def key_word(self) -> str:
-        """The first key as a sentence names it: "ctrl+x" where the footer has no room for more than "^x"."""
-        key = self.active_keys.partition(",")[0]
-        return key if key.startswith("ctrl+") else key_label(key)
-
-
-def with_ids(where: str, key_actions: Iterable[KeyAction]) -> tuple[KeyAction, ...]:
-    """The key actions with their ids."""
-    return tuple(replace(action, id=binding_id(where, action.action)) for action in key_actions)
-
-
-def _with_ids_of_parts(tables: Mapping[str, tuple[KeyAction, ...]]) -> Mapping[str, tuple[KeyAction, ...]]:
-    return {where: with_ids(where, key_actions) for where, key_actions in tables.items()}
-
+from previewops.tui.key_action import KeyAction, with_ids, with_ids_of_parts
 
 SCREENS: tuple[tuple[str, str], ...] = (
     ("overview", "Overview"),
@@ -77,6 +18,7 @@ SCREENS: tuple[tuple[str, str], ...] = (
     ("workers", "Workers"),
     ("events", "Events"),
     ("health", "Health"),
+    ("projects", "Projects"),
 )
 """(mode, title) of every screen, in the order of the number keys."""
 
@@ -107,7 +49,7 @@ GLOBAL: tuple[KeyAction, ...] = with_ids(
     ),
 )
 
-SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = _with_ids_of_parts(
+SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = with_ids_of_parts(
     {
         "overview": (
             KeyAction("period", "d", "Hour/day", "Switch the charts between the last hour and the last day."),
@@ -120,20 +62,34 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = _with_ids_of_parts(
             KeyAction("turn_page(1)", "]", "", "Go to the next page."),
             KeyAction("turn_page(-1)", "[", "", "Go to the previous page."),
             KeyAction(
-                "cancel", "x", "Cancel", "Cancel the marked jobs, or the job at the cursor.", mutates=True
+                "cancel", "x", "Cancel", "Cancel the selected jobs, or the job at the cursor.", mutates=True
             ),
             KeyAction(
                 "discard",
                 "x",
                 "Discard",
-                "Delete the marked dead letters permanently, or the one at the cursor.",
+                "Delete the selected dead letters permanently, or the one at the cursor.",
                 mutates=True,
             ),
             KeyAction(
                 "requeue",
                 "r",
                 "Requeue",
-                "Requeue the marked dead letters, or the one at the cursor.",
+                "Requeue the selected dead letters, or the one at the cursor.",
+                mutates=True,
+            ),
+            KeyAction(
+                "run_again",
+                "r",
+                "Run again",
+                "Render the selected completed or cancelled jobs again, or the one at the cursor.",
+                mutates=True,
+            ),
+            KeyAction(
+                "delete",
+                "D",
+                "Delete",
+                "Delete the selected completed or cancelled jobs with their bundles, or the one at the cursor.",
                 mutates=True,
             ),
             KeyAction(
@@ -151,6 +107,10 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = _with_ids_of_parts(
                 mutates=True,
             ),
             KeyAction("mark", "space", "Mark", "Mark or unmark the job at the cursor."),
+            KeyAction("mark_all", "a", "Mark page", "Mark or unmark all jobs of the page."),
+            KeyAction(
+                "choose_all", "A", "Select all", "Select all matching jobs, including those beyond the page."
+            ),
             KeyAction("order", "o", "Order", "Show the oldest jobs first, or the newest."),
             KeyAction("sort", "O", "Sort", "Sort this page by the next column, or end that after the last."),
             KeyAction("reverse_sort", "I", "", "Reverse the sorted page."),
@@ -162,6 +122,16 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = _with_ids_of_parts(
             KeyAction("picture(-1)", "N", "", "Show the previous image."),
             KeyAction("switch", "v", "View", "Switch between payload, failed attempts and artifacts."),
             KeyAction("requeue", "r", "Requeue", "Requeue this dead letter.", mutates=True),
+            KeyAction(
+                "run_again", "r", "Run again", "Render this completed or cancelled job again.", mutates=True
+            ),
+            KeyAction(
+                "delete",
+                "D",
+                "Delete",
+                "Delete this completed or cancelled job with its bundle.",
+                mutates=True,
+            ),
             KeyAction("edit", "e", "Edit", "Edit the payload and requeue the job.", mutates=True),
             KeyAction("cancel", "x", "Cancel", "Cancel this job.", mutates=True),
             KeyAction(
@@ -225,6 +195,9 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = _with_ids_of_parts(
                 "Restart workers that have stopped, back off or are drained.",
                 mutates=True,
             ),
+            KeyAction(
+                "log", "L", "Log", "Show the last lines of the worker's log, on whatever host it runs."
+            ),
             KeyAction("open_run(0)", "enter", "Job", "Open the first running job."),
             KeyAction("copy_id", "c", "Copy id", "Copy the id of the worker or supervisor."),
         ),
@@ -237,6 +210,30 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = _with_ids_of_parts(
             KeyAction("fold", "b", "Bursts", "Fold bursts of events of one kind, or list every event."),
             KeyAction("open", "enter", "Job", "Open the event's job."),
             KeyAction("copy_id", "c", "Copy id", "Copy the id of the event's job, worker or host."),
+        ),
+        "projects": (
+            KeyAction(
+                "dimension", "b", "By", "Show the ended jobs by project, output format or priority in turn."
+            ),
+            KeyAction(
+                "open_jobs", "enter", "Jobs", "Open the jobs of the project or priority at the cursor."
+            ),
+            KeyAction(
+                "weight",
+                "w",
+                "Weight",
+                "Change the weight of the project at the cursor: its share of turns.",
+                mutates=True,
+            ),
+            KeyAction(
+                "maximum",
+                "M",
+                "Maximum",
+                "Change how many jobs of the project at the cursor may be active at once.",
+                mutates=True,
+            ),
+            KeyAction("sort", "O", "Sort", "Sort by the next column."),
+            KeyAction("reverse_sort", "I", "", "Reverse the sorted rows."),
         ),
         "health": (
             KeyAction("silence", "s", "Silence", "Silence the check at the cursor for a time.", mutates=True),
@@ -261,7 +258,7 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = _with_ids_of_parts(
 SELECTION_ACTIONS = frozenset({"requeue", "requeue_as", "discard", "export"})
 """Actions on the selection of the dead-letter screen."""
 
-PART_KEYS: Mapping[str, tuple[KeyAction, ...]] = _with_ids_of_parts(
+PART_KEYS: Mapping[str, tuple[KeyAction, ...]] = with_ids_of_parts(
     {
         "grid": (KeyAction("choose", "enter", "", "Open the row at the cursor."),),
         "list": (
@@ -336,16 +333,6 @@ def is_app_action(key_action: KeyAction) -> bool:
 def namespaced_action(key_action: KeyAction) -> str:
     """The action with its namespace ("app." or "screen."), as clicks and the palette need it."""
     return f"{'app' if is_app_action(key_action) else 'screen'}.{key_action.action}"
-
-
-def action_name(key_action: KeyAction) -> str:
-    """The action's name without its parameters, as ``check_action`` receives it."""
-    return parse_action_name(key_action.action)
-
-
-def parse_action_name(action: str) -> str:
-    """The name of an action without its parameters and namespace."""
-    return action.partition("(")[0].rpartition(".")[2]
 
 
 def find_key_action(action: str, where: str = "") -> KeyAction:

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
     from previewops.health import Health
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+    from previewops.queue.job_selection import JobSelection, MatchCount
     from previewops.queue.pages import Cursor, ListPage
+    from previewops.queue.projects import ProjectLoad
     from previewops.queue.queue_names import QueueNames
     from previewops.queue.records import JobRecord
     from previewops.queue.webhook_messages import WebhookList
+    from previewops.snapshot.breakdown import Breakdown, Dimension
     from previewops.snapshot.history import History
     from previewops.snapshot.model import EventPage, Snapshot
     from previewops.states import JobState
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 
 ExaminedCallback: TypeAlias = "Callable[[int], None]"
-"""Receives the number of dead letters examined so far."""
+"""Receives the number of jobs examined so far."""
 
 
 class NotRecorded(PreviewopsError):
@@ -69,6 +72,15 @@ class DataSource(Protocol):
         """A page of jobs."""
         ...
 
+    async def count_jobs(
+        self, selection: JobSelection, *, sample: int, on_examined: ExaminedCallback | None = None
+    ) -> MatchCount:
+        """The number of jobs that match now, by state, and the ids of up to ``sample`` of them.
+
+        ``on_examined`` is called as by ``dead_count``.
+        """
+        ...
+
     async def job(self, job_id: str) -> JobRecord:
         """One job with payload, result and attempts."""
         ...
@@ -105,6 +117,22 @@ class DataSource(Protocol):
 
     async def queues(self) -> QueueNames:
         """The queues of the same Redis database, as far as they are found in a limited time."""
+        ...
+
+    async def breakdown(self, dimension: Dimension) -> Breakdown:
+        """The jobs that ended in the last hour by project, output format or priority."""
+        ...
+
+    async def project_loads(self) -> tuple[ProjectLoad, ...]:
+        """What projects wait for and run, and their limits, those with most waiting jobs first."""
+        ...
+
+    async def worker_log(self, worker_id: str) -> str:
+        """The last lines of a worker's log, which its supervisor sends.
+
+        Raises:
+            CommandRejected: no supervisor has the worker, or it cannot read the log.
+        """
         ...
 
     async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from previewops.tui.key_action import use_keys
 from previewops.tui.key_names import binding_id, canonical_key, key_label, split_keys
-from previewops.tui.keymap import find_key_action, key_of, use_keys
+from previewops.tui.keymap import find_key_action, key_of
 from previewops.tui.preferences.keys import (
     TABLES,
     all_actions,

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
 from textual.screen import Screen
 
-from previewops.tui.keymap import KeyAction, action_name
+from previewops.tui.key_action import KeyAction, action_name
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.bars import (
     format_clock_line,
@@ -18,9 +18,12 @@ from previewops.tui.viewmodel.bars import (
     format_title_line,
 )
 from previewops.tui.viewmodel.empty_states import (
+    ACTING_COLUMNS,
+    ACTING_ROWS,
     format_not_in_replay_lines,
     format_too_small_lines,
     is_too_small,
+    is_too_small_to_act,
 )
 from previewops.tui.viewmodel.spans import width_of
 from previewops.tui.widgets.diffed_lines import DiffedLines
@@ -138,6 +141,8 @@ class OperatorScreen(Screen[None]):
     def on_resize(self) -> None:
         size = self.app.size
         self.set_class(is_too_small(*size), "-too-small")
+        self.set_class(size.width < ACTING_COLUMNS, "-narrow")
+        self.set_class(size.height < ACTING_ROWS, "-short")
         if self.WIDE_COLUMNS:
             self.set_class(size.width >= self.WIDE_COLUMNS, "-wide")
         self.draw_keys()
@@ -147,14 +152,17 @@ class OperatorScreen(Screen[None]):
         if not self.composed:
             return
         key_actions = self.available_actions()
-        self.query_one("#keys", DiffedLines).draw(lambda columns, _: [format_key_line(key_actions, columns)])
+        too_small = is_too_small_to_act(*self.app.size) and not self.operator_app.view.read_only
+        self.query_one("#keys", DiffedLines).draw(
+            lambda columns, _: [format_key_line(key_actions, columns, too_small=too_small)]
+        )
 
     def available_actions(self) -> tuple[KeyAction, ...]:
         """The key actions available now, the screen's own before the global ones."""
         operator = self.operator_app
         key_actions = (*operator.LEADING_ACTIONS, *self.KEY_ACTIONS, *operator.TRAILING_ACTIONS)
         # A dialog or a list that nobody sees must not act: check_action_guards rejects these keys as well.
-        small = is_too_small(*operator.size)
+        small = is_too_small_to_act(*operator.size)
         return tuple(
             key
             for key in key_actions

@@ -1,4 +1,4 @@
-"""A dialog with a text to read: an attempt with its traceback, or a list of webhooks."""
+"""A dialog with a text to read: an attempt with its traceback, a worker's log, or a list of webhooks."""
 
 from __future__ import annotations
 

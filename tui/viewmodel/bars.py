@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from previewops.formatting import clean
-from previewops.tui.keymap import SCREENS, KeyAction, key_of, namespaced_action
+from previewops.tui.key_action import KeyAction
+from previewops.tui.keymap import SCREENS, key_of, namespaced_action
 from previewops.tui.state.queue_view import QueueView, ReplayPosition
 from previewops.tui.viewmodel.addresses import format_address
 from previewops.tui.viewmodel.alarms import alive_workers
 from previewops.tui.viewmodel.clock_text import zone_at
+from previewops.tui.viewmodel.empty_states import ACTING_COLUMNS, ACTING_ROWS
 from previewops.tui.viewmodel.hints import key_hint, screen_key
 from previewops.tui.viewmodel.queue_status import STATUS_MARKS, queue_status
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, width_of
@@ -83,10 +85,13 @@ def format_clock_line(view: QueueView) -> Line:
 
 
 def format_tab_line(view: QueueView, current: str, columns: int) -> Line:
-    """The screens with their keys, each with its figure if all fit; at last those that fit whole."""
+    """The screens with their keys, each with its figure if all fit; at last those that fit whole.
+
+    In a narrow terminal the figures of jobs and workers give way before those of dead letters and health.
+    """
     tabs: list[Line] = []
-    for full_titles, figures in ((True, True), (False, True), (False, False)):
-        tabs = [_tab(view, mode, current, full_titles, figures) for mode, _ in SCREENS]
+    for full_titles, figures in ((True, _FIGURES), (False, _FIGURES), (False, _ALARMING), (False, ())):
+        tabs = [_tab(view, mode, current, full_titles, mode in figures) for mode, _ in SCREENS]
         if sum(map(width_of, tabs)) <= columns:
             break
     spans: list[Span] = []
@@ -97,15 +102,21 @@ def format_tab_line(view: QueueView, current: str, columns: int) -> Line:
     return tuple(spans)
 
 
-def _tab(view: QueueView, mode: str, current: str, full_titles: bool, figures: bool) -> Line:
+_FIGURES = ("jobs", "dead", "workers", "health")
+_ALARMING = ("dead", "health")
+"""Screens whose tabs have a figure, and those whose figure is kept longest."""
+
+
+def _tab(view: QueueView, mode: str, current: str, full_titles: bool, shown: bool) -> Line:
+    """One tab, with its figure if that is ``shown``. In a narrow terminal one blank separates two tabs."""
     title = dict(SCREENS)[mode]
     name = title if full_titles else title.split()[0]
-    tone = Tone.BADGE if mode == current else Tone.DIM
-    return (
-        Span(f" {screen_key(mode)} {name} ", tone, f"app.show('{mode}')"),
-        *(_key_figure(view, mode) if figures else ()),
-        Span(" " if full_titles else ""),
-    )
+    tone, action = Tone.BADGE if mode == current else Tone.DIM, f"app.show('{mode}')"
+    figure = _key_figure(view, mode) if shown else []
+    if full_titles:
+        return (Span(f" {screen_key(mode)} {name} ", tone, action), *figure, Span(" "))
+    gap = [Span(" ")] if figure else []
+    return (Span(" "), Span(f"{screen_key(mode)} {name}", tone, action), *gap, *figure)
 
 
 def _key_figure(view: QueueView, mode: str) -> list[Span]:
@@ -118,7 +129,8 @@ def _key_figure(view: QueueView, mode: str) -> list[Span]:
         return [Span(f"{short_count(snapshot.dead)}", Tone.BAD)]
     if mode == "workers":
         alive, known = len(alive_workers(snapshot)), len(snapshot.workers)
-        return [Span(f"{alive}/{known}" if known != alive else f"{alive}", Tone.GOOD if alive else Tone.BAD)]
+        text = f"{alive}/{known}" if known != alive else f"{alive}"
+        return [Span(text, Tone.GOOD if alive else Tone.BAD)]
     if mode == "health" and view.health is not None:
         return [Span(*STATUS_MARKS[view.health.status])]
     return []
@@ -143,10 +155,15 @@ def short_count(number: int) -> str:
     return f"{number:.0e}".replace("e+", "e")
 
 
-def format_key_line(key_actions: Sequence[KeyAction], columns: int) -> Line:
-    """As many keys as fit, those of the screen first. Help is always included."""
+def format_key_line(key_actions: Sequence[KeyAction], columns: int, *, too_small: bool = False) -> Line:
+    """As many keys as fit, those of the screen first. Help is always included.
+
+    ``too_small``: says in which size of terminal keys change the queue.
+    """
     labelled = [key_action for key_action in key_actions if key_action.label]
     fixed = [span for key_action in labelled if key_action.action == "help" for span in _key(key_action)]
+    if too_small:
+        fixed.append(Span(f" read-only below {ACTING_COLUMNS}x{ACTING_ROWS} ", Tone.WARN))
     shown: list[Span] = []
     for key_action in labelled:
         if key_action.action == "help":

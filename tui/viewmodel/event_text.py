@@ -28,6 +28,7 @@ _TONES: Mapping[str, Tone] = {
     "deleted": Tone.WARN,
     "replaced": Tone.WARN,
     "cancelled": Tone.WARN,
+    "run-again": Tone.GOOD,
     "resumed": Tone.GOOD,
     "requeued": Tone.GOOD,
     "command": Tone.INFO,

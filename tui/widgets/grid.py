@@ -145,6 +145,14 @@ class Grid(ScrollingLines):
         self.draw_changes()
         self.post_message(self.MarksChanged(self))
 
+    def toggle_marks(self) -> None:
+        """Marks all visible rows, or unmarks them if all are marked. Marks of other rows stay."""
+        shown, marks = self.keys, self.marks
+        if set(shown) <= set(marks):
+            self.mark([key for key in marks if key not in set(shown)])
+        else:
+            self.mark(list(dict.fromkeys((*marks, *shown))))
+
     # -- keys and mouse ---------------------------------------------------------------------------------
 
     def action_page(self, step: int) -> None:

@@ -14,6 +14,7 @@ from textual.worker import WorkerError
 
 from previewops.errors import PreviewopsError
 from previewops.queue.dead_letter_filter import DeadLetterFilter
+from previewops.queue.job_selection import ENDED_STATES
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.commands.commands import Cancel, OperatorCommand, Requeue, RequeueWithPayload
@@ -26,6 +27,7 @@ from previewops.tui.screens.dialogs.lazy import edit_payload
 from previewops.tui.screens.job.details import PARTS, DetailPanels
 from previewops.tui.screens.job.preview import PreviewPanel
 from previewops.tui.screens.jobs.cancel_dialog import ask_to_cancel
+from previewops.tui.screens.jobs.ended_dialogs import ask_to_delete, ask_to_run_again
 from previewops.tui.screens.jobs.reschedule_dialogs import ask_to_change_priority, ask_to_run_now
 from previewops.tui.screens.text_viewer import TextViewer
 from previewops.tui.state.queue_view import QueueView
@@ -282,6 +284,18 @@ class JobScreen(OperatorScreen):
             await self._execute(command)
 
     @work(group="ask")
+    async def action_run_again(self) -> None:
+        command = await ask_to_run_again(self, (self._job_id,))
+        if command is not None:
+            await self._execute(command)
+
+    @work(group="ask")
+    async def action_delete(self) -> None:
+        command = await ask_to_delete(self, (self._job_id,))
+        if command is not None:
+            await self._execute(command)
+
+    @work(group="ask")
     async def action_requeue(self) -> None:
         record = self._record
         if record is not None:
@@ -317,6 +331,8 @@ class JobScreen(OperatorScreen):
             "priority": state in (JobState.WAITING, JobState.DELAYED),
             "run_now": state is JobState.DELAYED,
             "requeue": record is not None and record.state is JobState.DEAD,
+            "run_again": state in ENDED_STATES,
+            "delete": state in ENDED_STATES,
             "edit": record is not None and record.state is JobState.DEAD and record.payload is not None,
         }
         return possible.get(action, True)

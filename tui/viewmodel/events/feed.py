@@ -95,7 +95,7 @@ def columns(*, dated: bool) -> tuple[TableColumn, ...]:
     return (
         TableColumn("time", 11 if dated else 8),
         TableColumn("event", 14),
-        TableColumn("about", 16, grow=1),
+        TableColumn("about", 16, grow=1, drop=1),
         TableColumn("what", 24, grow=5),
     )
 
