@@ -127,9 +127,7 @@ class OperatorApp(TerminalApp):
             self.set_keymap(full_keymap(self.options.keys))
         self.switch_mode("overview")
         if self.options.notes:
-            self.notify(
-                "\n".join(self.options.notes), title="settings ignored", severity="warning", timeout=15
-            )
+            self.notify("\n".join(self.options.notes), title="settings file", severity="warning", timeout=15)
         self.start_polling()
         self.handle_signals()
 
