@@ -220,7 +220,7 @@ async def test_help_has_every_key() -> None:
         await until(pilot, lambda: "Everywhere" in screen_text(app))
         shown = " ".join(screen_text(app).split())
         for key_action in GLOBAL:
-            if not key_action.action.startswith("show("):
+            if not key_action.action.startswith("show(") and not app.is_forbidden(key_action.action):
                 assert key_action.help.split(";")[0][:40] in shown
 
 
@@ -449,7 +449,7 @@ async def test_help_lists_keys_that_do_not_fit_the_row() -> None:
         await until(pilot, lambda: "lesson-10" in screen_text(app))
         assert not app.is_allowed(app.screen, "requeue"), "the row is a running job"
         await pilot.press("question_mark")
-        await until(pilot, lambda: "Requeue the marked dead letters" in screen_text(app))
+        await until(pilot, lambda: "Requeue the selected dead letters" in screen_text(app))
         assert "(not now)" in screen_text(app)
 
 
