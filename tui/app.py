@@ -22,8 +22,9 @@ from previewops.tui.commands.commands import CommandExecutor, OperatorCommand
 from previewops.tui.data.error_boundary import with_error_boundary, wrap_errors
 from previewops.tui.data.health_poller import HealthPoller
 from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed, SourceRejected
+from previewops.tui.key_action import KeyAction, action_name, use_keys
 from previewops.tui.key_bindings import bindings
-from previewops.tui.keymap import GLOBAL, SCREENS, KeyAction, action_name, use_keys
+from previewops.tui.keymap import GLOBAL, SCREENS
 from previewops.tui.options import Options
 from previewops.tui.protocols import DataSource, HealthSource, QueueOpener
 from previewops.tui.screens.base import OperatorScreen
@@ -126,9 +127,7 @@ class OperatorApp(TerminalApp):
             self.set_keymap(full_keymap(self.options.keys))
         self.switch_mode("overview")
         if self.options.notes:
-            self.notify(
-                "\n".join(self.options.notes), title="settings ignored", severity="warning", timeout=15
-            )
+            self.notify("\n".join(self.options.notes), title="settings file", severity="warning", timeout=15)
         self.start_polling()
         self.handle_signals()
 

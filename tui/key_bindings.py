@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from textual.binding import Binding, BindingType
 
-from previewops.tui.keymap import KeyAction
+from previewops.tui.key_action import KeyAction
 
 
 def bindings(key_actions: Iterable[KeyAction], *, priority: bool = False) -> list[BindingType]:

@@ -18,8 +18,9 @@ from previewops.tui.app import OperatorApp
 from previewops.tui.data.poller import SnapshotArrived, SnapshotMissed
 from previewops.tui.data.replay.playhead import Playhead, Timeline
 from previewops.tui.data.replay.source import ReplayExecutor, ReplaySource
+from previewops.tui.key_action import KeyAction, action_name
 from previewops.tui.key_bindings import bindings
-from previewops.tui.keymap import REPLAY, KeyAction, action_name
+from previewops.tui.keymap import REPLAY
 from previewops.tui.options import Options
 from previewops.tui.state.queue_view import ConnectionLoss, ReplayPosition
 from previewops.tui.terminal_app import DIALOG_GROUP

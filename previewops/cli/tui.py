@@ -129,7 +129,7 @@ def _list_keys() -> int:
     ):
         print_out(line)
     for problem in problems:
-        print_err(f"note: {path}: ignored: {problem}")
+        print_err(f"note: {path}: {problem}")
     return 0
 
 

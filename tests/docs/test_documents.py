@@ -171,9 +171,11 @@ CONFIGURATION = {
     "several-hosts.md": ("ini",),
     "rest-reference.md": ("toml",),
     "rendering-options.md": ("toml",),
+    "screen.md": ("toml",),
 }
 """Languages of blocks that the test of one page runs: test_the_page_brings_up_two_hosts,
-test_a_new_token_has_the_line_that_is_shown, test_the_theme_of_the_page_is_the_example_and_valid."""
+test_a_new_token_has_the_line_that_is_shown, test_the_theme_of_the_page_is_the_example_and_valid,
+test_the_examples_of_the_document_are_valid."""
 
 
 @EACH

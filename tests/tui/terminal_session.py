@@ -30,6 +30,8 @@ class TerminalSession:
             "REDIS_URL": self.server.url,
             "DATA_DIR": str(self.cluster.settings.data_dir),
             "PYTHONPATH": str(Path(__file__).parents[2]),
+            "XDG_CONFIG_HOME": str(self.folder),  # not that of the person who runs the tests
+            "XDG_STATE_HOME": str(self.folder),
             "TERM": "xterm-256color",
             "COLORTERM": "truecolor",
             "PREVIEW_ENV": "staging",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,12 +16,19 @@ from previewops.queue.queue_search import find_queues
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.tui.app import OperatorApp
-from previewops.tui.commands.commands import Pause, ReadOnlyExecutor
+from previewops.tui.commands.commands import (
+    CommandOutcome,
+    CommandProgress,
+    OperatorCommand,
+    Pause,
+    ReadOnlyExecutor,
+)
 from previewops.tui.data.live.opening import LiveQueues
 from previewops.tui.data.poller import SnapshotArrived
 from previewops.tui.options import Options
 from previewops.tui.preferences.contexts import ContextSettings
 from previewops.tui.protocols import OpenQueue, QueueChoice
+from previewops.tui.queue_switch import CommandUnderWay, switch_queue
 from tests.queue_support import payload
 from tests.tui import scenes
 from tests.tui.screen_support import FakeExecutor, FakeSource, ManualClock, make_app, screen_text, until
@@ -123,6 +131,38 @@ async def test_snapshots_of_the_queue_before_are_dropped() -> None:
         assert app.view.snapshot.dead != 77
         app.on_snapshot_arrived(SnapshotArrived(replace(scenes.BUSY, dead=78), app.poller))
         assert app.view.snapshot.dead == 78
+
+
+class HeldExecutor(FakeExecutor):
+    """Executes a command when it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = asyncio.Event()
+
+    async def execute(self, command: OperatorCommand, progress: CommandProgress) -> CommandOutcome:
+        await self.released.wait()
+        return await super().execute(command, progress)
+
+
+async def test_a_running_command_keeps_its_queue_on_the_screen() -> None:
+    source, executor, queues = FakeSource(), HeldExecutor(), FakeQueues()
+    options = Options(queue_name="preview-jobs", address="here:6379/0")
+    app = OperatorApp(
+        source, executor, options, health_source=source, clock=ManualClock(), queue_opener=queues
+    )
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.view.snapshot is not None)
+        command = app.start_command(Pause("disks"))
+        await until(pilot, lambda: app.command_runner.is_running)
+        with pytest.raises(CommandUnderWay, match="command is running"):
+            await switch_queue(app, queues.contexts[1])
+        assert (queues.opened, app.view.queue_name) == ([], "preview-jobs")
+        executor.released.set()
+        await command.wait()
+        await switch_queue(app, queues.contexts[1])
+        assert app.view.queue_name == "previews"
+    assert executor.commands == [Pause("disks")]
 
 
 async def test_what_cannot_be_opened_leaves_the_screen_as_it_is() -> None:

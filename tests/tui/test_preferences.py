@@ -131,7 +131,7 @@ async def test_the_operators_keys_act_and_are_shown() -> None:
         await pilot.press("f3")
         await until(pilot, lambda: "filter: " not in screen_text(app))
         await pilot.press("f1")
-        await until(pilot, lambda: "Everywhere" in screen_text(app))
+        await until(pilot, lambda: "On Jobs" in screen_text(app))
         assert "F8 " in screen_text(app)
         await pilot.press("q", "colon")
         await until(pilot, lambda: isinstance(app.screen, ActionPalette))

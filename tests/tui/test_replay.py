@@ -18,7 +18,8 @@ from previewops.snapshot.history import History, Period
 from previewops.tui.app import OperatorApp
 from previewops.tui.commands.commands import Pause
 from previewops.tui.data.replay.source import ReplaySource
-from previewops.tui.keymap import GLOBAL, REPLAY, action_name
+from previewops.tui.key_action import action_name
+from previewops.tui.keymap import GLOBAL, REPLAY
 from previewops.tui.options import Options
 from previewops.tui.protocols import JobQuery, NotRecorded
 from previewops.tui.replay_app import ReplayApp

@@ -102,7 +102,7 @@ def test_a_hint_can_be_clicked_and_shows_key_and_effect() -> None:
 
 
 def test_screens_are_named_by_their_keys() -> None:
-    assert [screen_key(mode) for mode, _ in SCREENS] == [str(number) for number in range(1, 8)]
+    assert [screen_key(mode) for mode, _ in SCREENS] == [str(number) for number in range(1, len(SCREENS) + 1)]
     assert all(namespaced_action(action).startswith("app.") for action in GLOBAL)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -204,3 +206,15 @@ def test_contexts_and_their_secrets(tmp_path: Path) -> None:
 )
 def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
     assert short_address(url) == shown
+
+
+def test_the_examples_of_the_document_are_valid() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "screen.md").read_text("utf-8")
+    examples = re.findall(r"^```toml\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+    assert len(examples) >= 3
+    used: set[str] = set()
+    for example in examples:
+        values = tomllib.loads(example)
+        used |= set(values)
+        assert parse_settings(values)[1] == ()
+    assert used == set(KEYS), "each key has an example"

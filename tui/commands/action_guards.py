@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from previewops.errors import PreviewopsError
 from previewops.tui.commands.commands import NotConnected
-from previewops.tui.keymap import parse_action_name
+from previewops.tui.key_action import parse_action_name
 from previewops.tui.viewmodel.empty_states import ACTING_COLUMNS, ACTING_ROWS, is_too_small_to_act
 
 if TYPE_CHECKING:

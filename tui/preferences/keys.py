@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from previewops.tui.key_action import KeyAction
 from previewops.tui.key_names import canonical_key, split_keys
-from previewops.tui.keymap import GLOBAL, PART_KEYS, REPLAY, SCREEN_KEYS, KeyAction
+from previewops.tui.keymap import GLOBAL, PART_KEYS, REPLAY, SCREEN_KEYS
 from previewops.tui.preferences.table_reader import show
 
 TABLES: Mapping[str, tuple[KeyAction, ...]] = {

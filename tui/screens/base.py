@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
 from textual.screen import Screen
 
-from previewops.tui.keymap import KeyAction, action_name
+from previewops.tui.key_action import KeyAction, action_name
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.bars import (
     format_clock_line,

@@ -11,14 +11,8 @@ from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from previewops.formatting import clean
-from previewops.tui.keymap import (
-    SCREEN_KEYS,
-    SCREENS,
-    KeyAction,
-    action_name,
-    namespaced_action,
-    parse_action_name,
-)
+from previewops.tui.key_action import KeyAction, action_name, parse_action_name
+from previewops.tui.keymap import SCREEN_KEYS, SCREENS, namespaced_action
 from previewops.tui.screens.dialogs.queues import open_queue
 from previewops.tui.screens.modal import DismissOnce
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from previewops.formatting import clean
-from previewops.tui.keymap import SCREENS, KeyAction, key_of, namespaced_action
+from previewops.tui.key_action import KeyAction
+from previewops.tui.keymap import SCREENS, key_of, namespaced_action
 from previewops.tui.state.queue_view import QueueView, ReplayPosition
 from previewops.tui.viewmodel.addresses import format_address
 from previewops.tui.viewmodel.alarms import alive_workers

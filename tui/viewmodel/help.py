@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from previewops.tui.key_action import KeyAction
 from previewops.tui.key_names import key_label, split_keys
-from previewops.tui.keymap import GLOBAL, REPLAY, SCREENS, KeyAction, find_key_action, is_app_action
+from previewops.tui.keymap import GLOBAL, REPLAY, SCREENS, find_key_action, is_app_action
 from previewops.tui.viewmodel.hints import screen_range
 from previewops.tui.viewmodel.spans import Line, Span, Tone, pad
 from previewops.tui.viewmodel.wrap import hang

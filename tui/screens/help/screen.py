@@ -9,8 +9,9 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 
+from previewops.tui.key_action import KeyAction
 from previewops.tui.key_bindings import bindings
-from previewops.tui.keymap import PART_KEYS, KeyAction, key_of
+from previewops.tui.keymap import PART_KEYS, key_of
 from previewops.tui.screens.modal import Modal
 from previewops.tui.viewmodel.help import format_help_lines
 from previewops.tui.widgets.diffed_lines import DiffedLines
