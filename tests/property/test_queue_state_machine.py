@@ -713,8 +713,8 @@ class QueueMachine(RuleBasedStateMachine):
             job.body, job.foreign, job.body_lost = f"{priority} {title}", False, False
 
     @precondition(lambda self: self.model.jobs)
-    @rule(pick=picks, claimed_again=st.booleans())
-    def delete(self, pick: int, claimed_again: bool) -> None:
+    @rule(pick=picks, meanwhile=st.sampled_from([None, "requeue", "replace"]))
+    def delete(self, pick: int, meanwhile: str | None) -> None:
         job = list(self.model.jobs.values())[pick % len(self.model.jobs)]
         early = "delayed" if job.due_ms > self.now_ms() else "waiting"
         queue = self.fixture.queue
@@ -727,7 +727,13 @@ class QueueMachine(RuleBasedStateMachine):
         if job.state not in ENDED:
             job.state, job.token, job.lease_expired = "cancelled", None, False
             self.model.count("cancelled")
-        if claimed_again and job.state == "dead":
+        if meanwhile == "replace":
+            self.submit_with_options(job.job_id, job.priority, "d", True, None, None)
+            if job.state not in ENDED:
+                assert self.run(queue.finish_deletion(deletion, who="ann")) is True
+                job.failures = job.requeues = 0
+                return
+        if meanwhile == "requeue" and job.state == "dead":
             self.requeue(DeadLetterFilter(job_ids=(job.job_id,)), None)
             assert self.run(queue.finish_deletion(deletion, who="ann")) is False
             return
