@@ -34,11 +34,6 @@ class WebhookMessage:
         match = re.match(r"[A-Za-z]+://[^/?#]*", self.url)
         return match[0] if match else ""
 
-    @property
-    def subject(self) -> dict[str, str]:
-        """What the message is about, as a field of log lines: ``jobId`` or ``batchId``."""
-        return {"batchId": self.batch_id} if self.batch_id else {"jobId": self.job_id}
-
     def as_json(self) -> dict[str, Any]:
         """The message as JSON, for operators; without the query of its address, which may be a secret."""
         return {
