@@ -28,6 +28,7 @@ from previewops.api.job_routes import JobRoutes
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.legacy_routes import LegacyRoutes
 from previewops.api.link_access import accept_link
+from previewops.api.project_routes import ProjectRoutes
 from previewops.api.queue_routes import QueueRoutes
 from previewops.api.rate_limit import CallerRates, RateLimitMiddleware
 from previewops.api.request_head import check_head
@@ -45,6 +46,7 @@ BATCHES = "/api/preview/batches"
 QUEUE = "/api/preview/queue"
 DEAD = "/api/preview/dlq"
 WEBHOOKS = "/api/preview/webhooks"
+PROJECTS = "/api/preview/projects"
 
 
 def build_routes(
@@ -66,6 +68,7 @@ def build_routes(
     uploads = UploadRoutes(backend, clients)
     webhooks = WebhookRoutes(backend)
     event_log = EventLogRoutes(backend)
+    projects = ProjectRoutes(backend)
     batches = BatchRoutes(backend)
 
     submit, read = Permission.SUBMIT, Permission.READ
@@ -85,6 +88,7 @@ def build_routes(
         route(JOBS + "/{jobId}/artifacts", artifacts.manifest, "GET", read),
         query_route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file, "GET", read),
         query_route(JOBS + "/{jobId}", jobs.cancel, "DELETE", submit, operate),
+        route(JOBS + "/{jobId}/run-again", jobs.run_again, "POST", operate),
         route(JOBS + "/{jobId}", jobs.reschedule, "PATCH", submit),
         route(BATCHES + "/{batchId}", batches.status, "GET", read),
         route(BATCHES + "/{batchId}/close", batches.close, "POST", submit),
@@ -93,12 +97,15 @@ def build_routes(
         route(ASSETS, uploads.post, "POST", submit),
         route(ASSETS + "/{sha256}", uploads.put, "PUT", submit),
         route(ASSETS + "/{sha256}", uploads.find, "GET", submit, read),
-        route(QUEUE + "/metrics", queue.stats, "GET", monitor),
+        query_route(QUEUE + "/metrics", queue.stats, "GET", monitor),
         route(QUEUE + "/pause", queue.pause, "POST", control),
         route(QUEUE + "/resume", queue.resume, "POST", control),
         query_route(DEAD, dead_letters.list, "GET", read),
         route(DEAD + "/requeue", dead_letters.requeue, "POST", operate),
         route(DEAD + "/discard", dead_letters.discard, "POST", operate),
+        route(PROJECTS, projects.list, "GET", read),
+        route(PROJECTS + "/{project}/limits", projects.set_limits, "PATCH", control),
+        query_route(PROJECTS + "/{project}/limits", projects.reset_limits, "DELETE", control),
         query_route(WEBHOOKS, webhooks.list, "GET", monitor),
         route(WEBHOOKS + "/resend", webhooks.resend, "POST", control),
         query_route("/api/preview/events", event_log.list, "GET", monitor),

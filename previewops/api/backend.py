@@ -30,10 +30,12 @@ from previewops.queue.records import JobRecord
 from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
 from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
+from previewops.snapshot.breakdown_reader import BreakdownReader
 from previewops.snapshot.event_log import EventLog
 from previewops.snapshot.reader import SnapshotReader
 from previewops.stores.port import BundleStore
 from previewops.stores.selection import open_store
+from previewops.theme_names import themes_on_this_host
 
 T = TypeVar("T")
 
@@ -85,6 +87,7 @@ class ApiBackend:
         self.dead_letters = DeadLetters(redis, settings)
         self.batches = Batches(redis, settings)
         self.snapshots = SnapshotReader(redis, settings)
+        self.breakdowns = BreakdownReader(redis, settings)
         self.events = EventLog(redis, settings)
         self.asset_policy = AssetPolicy(
             settings.effective_asset_roots(working_dir),
@@ -93,6 +96,7 @@ class ApiBackend:
             shows_roots=False,
             buckets=settings.effective_asset_buckets,
             webhook_hosts=settings.webhook_hosts,
+            themes=themes_on_this_host(settings.themes),
         )
         self.bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, settings.api_max_body_mb * MIB))
         self._default_operator = default_operator

@@ -1,4 +1,4 @@
-"""Routes of jobs: submit one or many, read the status, reschedule, cancel."""
+"""Routes of jobs: submit one or many, read the status, reschedule, cancel, run again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from previewops.errors import InvalidPayload
 from previewops.queue.batches import check_batch_id
 from previewops.queue.due_time import NOW
 from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
-from previewops.states import Priority
+from previewops.states import JobState, Priority
 from previewops.stores.job_deletion import delete_job
 
 _THREAD_FROM_BYTES = 16_384
@@ -126,6 +126,23 @@ class JobRoutes:
                 projects=_narrowed(caller, project_id),
             )
         return json_response({"jobId": job_id, "status": "cancelled", "was": before.value})
+
+    async def run_again(self, request: Request) -> Response:
+        """``POST /api/preview/jobs/{jobId}/run-again``: renders a completed or cancelled job again."""
+        params = await read_command(request, self._backend.bodies)
+        reason = params.reason()
+        params.raise_violations()
+        job_id = request.path_params["jobId"]
+        async with self._backend.redis_permit():
+            before = await self._backend.queue.run_again(
+                job_id,
+                who=self._backend.operator(request),
+                reason=reason,
+                projects=caller_of(request).projects,
+            )
+        location = f"/api/preview/jobs/{job_id}/status"
+        body = {"jobId": job_id, "status": JobState.WAITING.value, "was": before.value}
+        return json_response(body, 202, {"Location": location})
 
     async def _delete(self, request: Request, project_id: str | None, reason: str) -> Response:
         caller = caller_of(request)

@@ -485,6 +485,24 @@ class AsyncClient:
                 project_id=project_id,
             )
 
+    async def run_again(self, job_id: str, *, who: str | None = None, reason: str = "") -> JobState:
+        """Renders a completed or cancelled job again with its stored payload; returns its previous state.
+
+        It is rendered even if a worker has an equal result in its cache. Readers see the bundle of a completed job
+        until the new one is published. Attempts count from 0; PREVIEW_QUEUE_MAX does not apply.
+
+        Raises:
+            JobNotFound: the job has no record.
+            PayloadExpired: its payload is not stored any more.
+            WrongState: the job has not ended, or is a dead letter.
+        """
+        arguments.require_text("job_id", job_id)
+        arguments.require_text("reason", reason)
+        if who is not None:
+            arguments.require_text("who", who)
+        async with self._queue() as queue:
+            return await queue.run_again(job_id, who=who or self.name, reason=reason)
+
     async def reschedule(
         self,
         job_id: str,

@@ -157,6 +157,10 @@ class Client:
         """Cancels a job that has not ended; see ``AsyncClient.cancel``."""
         return self._call(self._client.cancel(job_id, who=who, reason=reason))
 
+    def run_again(self, job_id: str, *, who: str | None = None, reason: str = "") -> JobState:
+        """Renders a completed or cancelled job again; see ``AsyncClient.run_again``."""
+        return self._call(self._client.run_again(job_id, who=who, reason=reason))
+
     def delete(
         self, job_id: str, *, project_id: str | None = None, who: str | None = None, reason: str = ""
     ) -> DeletedJob:

@@ -25,6 +25,7 @@ from previewops.doctor.data_diagnosis import (
     diagnose_type,
 )
 from previewops.doctor.job_diagnosis import Finding, JobObservation, JobRepair, diagnose_job
+from previewops.doctor.project_check import ProjectCheck
 from previewops.errors import ForeignKey
 from previewops.queue.keys import ARQ_GUARD, SHARED_TYPES, Keys
 from previewops.queue.scripts import ScriptName, Scripts
@@ -122,6 +123,7 @@ class _Examination:
         await self._check_reports(self._keys.workers, self._keys.worker_prefix)
         await self._check_reports(self._keys.supervisors, self._keys.supervisor_prefix)
         await self._check_groups()
+        await self._check_projects()
         await self._check_batches()
         await self._check_accounting()
 
@@ -205,7 +207,9 @@ class _Examination:
 
     async def _check_counters(self) -> None:
         keys = self._keys
-        hashes = [keys.meta.encode(), keys.totals.encode(), *self._families[keys.bucket_prefix]]
+        families = (keys.bucket_prefix, keys.ended_prefix, keys.ended_project_prefix)
+        counted = [key for prefix in families for key in self._families[prefix]]
+        hashes = [keys.meta.encode(), keys.totals.encode(), *counted]
         for batch in _batches(hashes):
             for key, raw in zip(batch, await self._pipeline(("HGETALL", key) for key in batch), strict=True):
                 if isinstance(raw, Exception):
@@ -303,6 +307,22 @@ class _Examination:
                 await self._scripts.run(ScriptName.REPAIR_GROUP, raw, *batch)
 
         return repair
+
+    # ---------------------------------------------------------------- projects
+
+    async def _check_projects(self) -> None:
+        try:
+            await ProjectCheck(
+                self._keys,
+                self._scripts,
+                read=self._pipeline,
+                members=self._members,
+                report=self._found,
+                families=self._families,
+            ).run()
+        except ResponseError as error:
+            if not isinstance(stored_data_error(error), ForeignKey):
+                raise  # else reported above; projects are examined when that key is repaired
 
     # ---------------------------------------------------------------- batches
 

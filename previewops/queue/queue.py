@@ -17,6 +17,7 @@ from previewops.disclosure import redact
 from previewops.errors import (
     JobConflict,
     JobNotFound,
+    PayloadExpired,
     PreviewopsError,
     QueueFull,
     QuotaExceeded,
@@ -26,6 +27,7 @@ from previewops.errors import (
 from previewops.queue.batch_errors import BatchClosed, BatchConflict
 from previewops.queue.due_time import DueTime
 from previewops.queue.keys import ARQ_JOB_PREFIX, Keys
+from previewops.queue.listing import encode_projects
 from previewops.queue.pending_quota import PendingQuota
 from previewops.queue.records import (
     RENDER_FUNCTION,
@@ -396,6 +398,30 @@ class Queue:
             if len(entries) < _EVENTS_PER_CALL:
                 return
             after = f"({entries[-1][0].decode()}"
+
+    async def run_again(
+        self, job_id: str, *, who: str, reason: str = "", projects: Collection[str] | None = None
+    ) -> JobState:
+        """Runs a completed or cancelled job again with its stored payload, and returns its previous state.
+
+        It is rendered even if a worker has an equal result in its cache. Readers see the bundle of a completed job
+        until the new one is published. Attempts count from 0; PREVIEW_QUEUE_MAX does not apply. ``projects`` are
+        those whose jobs the caller may run; None for all.
+
+        Raises:
+            JobNotFound: the job has no record, or is in another project.
+            PayloadExpired: its payload is not stored any more.
+            WrongState: the job has not ended, or is a dead letter.
+        """
+        code, raw_state = await self._scripts.run(
+            ScriptName.RUN_AGAIN, "", who, redact(reason), encode_projects(projects), job_id
+        )
+        state = raw_state.decode("utf-8", "replace")
+        if code == ScriptResult.NOT_FOUND:
+            raise PayloadExpired(job_id) if state else JobNotFound(job_id, self.keys.queue)
+        if code == ScriptResult.WRONG_STATE:
+            raise WrongState(job_id, state, "run again", "completed or cancelled; dead letters are requeued")
+        return JobState(state)
 
     async def reschedule(
         self,

@@ -70,7 +70,10 @@ def here(command: Words, folder: Path) -> list[str]:
     host = socket.gethostname()
     arguments = [host if word in HOSTS else word for word in command]
     arguments = [str(folder / Path(word).name) if word.startswith("/") else word for word in arguments]
-    asks = command[0] == "delete" or command[:2] in (("dlq", "requeue"), ("dlq", "discard"))
+    asks = command[0] in ("cancel", "delete", "run-again") or command[:2] in (
+        ("dlq", "requeue"),
+        ("dlq", "discard"),
+    )
     return [*arguments, "--yes"] if asks else arguments
 
 
@@ -134,7 +137,9 @@ async def run_as_shown(program: Program, redis_url: str, arguments: list[str]) -
             return await asyncio.to_thread(submitted, program, arguments)
         (program.folder / "data").mkdir(exist_ok=True)
         if arguments[0] in ("cancel", "reschedule"):
-            await driver.submit(payload(arguments[1]))
+            await driver.submit(payload("a-job" if arguments[1].startswith("--") else arguments[1]))
+        elif arguments[0] == "run-again":
+            await driver.complete("my-first")
         elif arguments[0] == "batch":
             await Batches(driver.redis, driver.settings).close(arguments[2], project_id="trial")
         else:

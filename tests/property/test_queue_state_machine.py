@@ -26,27 +26,31 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from previewops.errors import JobConflict, JobNotFound, QueueFull, WrongState
+from previewops.contract import Payload
+from previewops.errors import JobConflict, JobNotFound, PayloadExpired, QueueFull, WrongState
 from previewops.metrics.lifetime_counters import (
     DEAD_LETTER_CAUSES,
     FAILURE_CAUSES,
     RETRY_CAUSES,
     LifetimeCounters,
 )
-from previewops.queue.batch_errors import BatchClosed, BatchNotFound
+from previewops.queue.batch_errors import BatchClosed, BatchConflict, BatchNotFound
 from previewops.queue.batches import Batches
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.due_time import NOW, DueTime
 from previewops.queue.filter_query import FilterQuery, FilterTerm
+from previewops.queue.job_selection import PENDING_STATES, JobsChanged, JobSelection, MatchedJobs
 from previewops.queue.keys import ARQ_GUARD, ARQ_GUARD_SCORE
 from previewops.queue.leases import WORKER_LOST_FINGERPRINT, Claim, Leases
+from previewops.queue.matching_jobs import MatchingJobs
+from previewops.queue.projects import set_project_limits
 from previewops.queue.queue import Receipt
 from previewops.queue.retry import FailureCounter
 from previewops.queue.submit_options import SubmitOptions
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.states import JobState, Priority, ScriptResult
-from tests.property.queue_model import PRIORITIES, Model, ModelBatch, ModelJob
+from tests.property.queue_model import FULL_TURN, PRIORITIES, Model, ModelBatch, ModelJob
 from tests.queue_support import (
     HOUR_MS,
     QUEUE,
@@ -64,6 +68,8 @@ pytestmark = pytest.mark.redis
 T = TypeVar("T")
 
 IDS = [f"job-{n}" for n in range(9)]
+PROJECTS = ("a", "b", "c")
+PROJECT_OF = {job_id: PROJECTS[number % len(PROJECTS)] for number, job_id in enumerate(IDS)}
 WORKERS = ["w1", "w2", "w3"]
 SETTINGS = Settings(queue_name=QUEUE, queue_max=6, keep_completed=3, max_crashes=2, lease_ms=600_000)
 NEVER_AGED_MS, ALWAYS_AGED_MS = 86_400_000, 0
@@ -138,6 +144,16 @@ class QueueMachine(RuleBasedStateMachine):
         claims = [self.claim_of(pick) for pick in chosen_picks] if self.claims else []
         return list({claim.token: claim for claim in claims}.values())
 
+    def read_turns(self) -> None:
+        """Follows the moments of the turns, which depend on the order in which projects entered."""
+        for priority in Priority:
+            turns = self.redis.zrange(self.keys.turns(priority), 0, -1, withscores=True)
+            self.model.turns[priority.value] = {name.decode(): int(turn) for name, turn in turns}
+        self.model.held = {name.decode() for name in self.redis.zrange(self.keys.held_projects, 0, -1)}
+
+    def payload(self, job_id: str, priority: str, title: str) -> Payload:
+        return payload(job_id, priority=priority, title=title, project=PROJECT_OF[job_id])
+
     def read_order(self, job: ModelJob) -> None:
         raw = self.redis.hget(self.keys.job_prefix + job.job_id, "order")
         assert raw is not None
@@ -159,12 +175,15 @@ class QueueMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ producers
 
-    def is_closed(self, batch: str | None) -> bool:
-        return batch in self.model.batches and self.model.batches[batch].closed
+    def batch_problem(self, batch: str | None, project: str) -> str | None:
+        known = self.model.batches.get(batch or "")
+        if known is None:
+            return None
+        return "other project" if known.project != project else "closed" if known.closed else None
 
     def join(self, job: ModelJob, batch: str | None) -> None:
         if batch is not None:
-            self.model.batches.setdefault(batch, ModelBatch())
+            self.model.batches.setdefault(batch, ModelBatch(PROJECT_OF[job.job_id]))
             job.batch = batch
 
     def accept(self, job_id: str, priority: str, title: str, batch: str | None = None) -> str:
@@ -176,9 +195,9 @@ class QueueMachine(RuleBasedStateMachine):
             return known.state if known.body == body and not lost else "conflict"
         if self.model.backlog >= SETTINGS.queue_max:
             return "full"
-        if self.is_closed(batch):
-            return "closed"
-        job = self.model.jobs[job_id] = ModelJob(job_id, priority, body)
+        if problem := self.batch_problem(batch, PROJECT_OF[job_id]):
+            return problem
+        job = self.model.jobs[job_id] = ModelJob(job_id, priority, body, project=PROJECT_OF[job_id])
         self.join(job, batch)
         self.model.count("accepted")
         return "new"
@@ -189,7 +208,7 @@ class QueueMachine(RuleBasedStateMachine):
         note(f"expected {expected}")
         replies = self.run(
             self.fixture.queue.submit_many(
-                [payload(job_id, priority=priority, title=title) for job_id, priority, title in jobs]
+                [self.payload(job_id, priority, title) for job_id, priority, title in jobs]
             )
         )
         now_ms = self.now_ms()
@@ -252,9 +271,7 @@ class QueueMachine(RuleBasedStateMachine):
             batch,
         )
         (reply,) = self.run(
-            self.fixture.queue.submit_many(
-                [payload(job_id, priority=priority, title=title)], options=[options]
-            )
+            self.fixture.queue.submit_many([self.payload(job_id, priority, title)], options=[options])
         )
         note(f"expected {expected}, reply {reply}")
         if expected == "conflict":
@@ -263,6 +280,8 @@ class QueueMachine(RuleBasedStateMachine):
             assert isinstance(reply, QueueFull)
         elif expected == "closed":
             assert isinstance(reply, BatchClosed)
+        elif expected == "other project":
+            assert isinstance(reply, BatchConflict)
         else:
             assert isinstance(reply, Receipt)
             assert reply.new is (expected in ("new", "replaced"))
@@ -276,8 +295,8 @@ class QueueMachine(RuleBasedStateMachine):
         """Replaces the body of a job in the model. Returns the expected result."""
         job, model = self.model.jobs[job_id], self.model
         joins = batch not in (None, job.batch)
-        if joins and self.is_closed(batch):
-            return "closed"
+        if joins and (problem := self.batch_problem(batch, PROJECT_OF[job_id])):
+            return problem
         if job.state in ENDED and model.backlog >= SETTINGS.queue_max:
             return "full"
         if joins:
@@ -313,7 +332,7 @@ class QueueMachine(RuleBasedStateMachine):
     def enqueue_by_stock_client(self, job_id: str, priority: str, title: str, hours: int) -> None:
         known = self.model.jobs.get(job_id)
         assume(known is None or not known.on_record or not known.body_lost or known.state in ENDED)
-        raw = payload(job_id, priority=priority, title=title).raw
+        raw = self.payload(job_id, priority, title).raw
         job = self.run(
             self.shared.arq.enqueue_job(
                 "render_preview", raw, _job_id=job_id, _defer_by=hours * 3600 if hours else None
@@ -328,7 +347,13 @@ class QueueMachine(RuleBasedStateMachine):
         while not hours and self.now_ms() < due_ms:
             pass
         self.model.jobs[job_id] = ModelJob(
-            job_id, priority, f"{priority} {title}", state="unadmitted", foreign=True, due_ms=due_ms
+            job_id,
+            priority,
+            f"{priority} {title}",
+            state="unadmitted",
+            foreign=True,
+            due_ms=due_ms,
+            project=PROJECT_OF[job_id],
         )
 
     # ------------------------------------------------------------ workers
@@ -338,6 +363,7 @@ class QueueMachine(RuleBasedStateMachine):
         if self.model.paused:
             # A claim during a pause may admit due jobs or not; after this, none are due.
             self.maintain()
+        self.read_turns()
         self.model.admit(self.now_ms(), count + 8)
         expected = self.model.choose(count, aged, ahead)
         claims = self.run(self.leases(worker, aged).claim(count, ahead))
@@ -360,10 +386,11 @@ class QueueMachine(RuleBasedStateMachine):
         claims = self.claims_of(chosen_picks)
         started = self.claims_of(started_picks)
         codes = []
+        self.read_turns()
         for claim in claims:
             codes.append(self.model.check_token(claim.job_id, claim.token))
             if codes[-1] == "OK":
-                self.model.jobs[claim.job_id].state = "completed"
+                self.model.stop_running(self.model.jobs[claim.job_id], "completed")
                 self.model.jobs[claim.job_id].ahead = False
                 self.model.count("completed")
         for claim in started:
@@ -512,7 +539,7 @@ class QueueMachine(RuleBasedStateMachine):
         job = foreign[pick % len(foreign)]
         self.redis.delete(f"arq:job:{job.job_id}")
         # The body that named its priority is gone.
-        job.body_lost, job.priority = True, "normal"
+        job.body_lost, job.priority, job.project = True, "normal", ""
 
     @rule()
     def maintain(self) -> None:
@@ -567,10 +594,64 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             early = "delayed" if job.due_ms > self.now_ms() else "waiting"
             assert call().value == (early if job.state == "unadmitted" else job.state)
-            if job.state == "unadmitted":
-                self.model.count("accepted")
-            job.state, job.token, job.lease_expired, job.ahead = "cancelled", None, False, False
-            self.model.count("cancelled")
+            self.cancel_job(job)
+
+    def cancel_job(self, job: ModelJob) -> None:
+        if job.state == "unadmitted":
+            self.model.count("accepted")
+        job.state, job.token, job.lease_expired, job.ahead = "cancelled", None, False, False
+        self.model.count("cancelled")
+
+    @rule(
+        states=st.sets(st.sampled_from(PENDING_STATES), min_size=1),
+        priority=st.none() | priorities,
+    )
+    def cancel_matching(self, states: set[JobState], priority: str | None) -> None:
+        now_ms = self.now_ms()
+
+        def state_of(job: ModelJob) -> str:
+            early = "delayed" if job.due_ms > now_ms else "waiting"
+            return early if job.state == "unadmitted" else job.state
+
+        chosen = [
+            job
+            for job in self.model.jobs.values()
+            if state_of(job) in states and priority in (None, job.priority)
+        ]
+        terms = () if priority is None else (FilterTerm(priority, "priority", exact=True),)
+        selection = JobSelection(tuple(states), FilterQuery(terms))
+        matching = MatchingJobs(self.shared.client, SETTINGS)
+        count = self.run(matching.count(selection, sample=len(IDS)))
+        assert sorted(count.sample_ids(len(IDS))) == sorted(job.job_id for job in chosen)
+        assert count.total == len(chosen)
+        result = self.run(matching.cancel(MatchedJobs(selection, count), who="ann"))
+        assert result == JobsChanged(len(chosen), 0)
+        for job in chosen:
+            self.cancel_job(job)
+
+    @rule(job_id=job_ids)
+    def run_again(self, job_id: str) -> None:
+        job = self.model.jobs.get(job_id)
+
+        def call() -> JobState:
+            return self.run(self.fixture.queue.run_again(job_id, who="ann", reason="a new font"))
+
+        if job is None or not job.on_record:
+            with pytest.raises(JobNotFound):
+                call()
+        elif job.state not in ("completed", "cancelled"):
+            with pytest.raises(WrongState):
+                call()
+        elif job.body_lost:
+            with pytest.raises(PayloadExpired):
+                call()
+        else:
+            assert call().value == job.state
+            job.state, job.token = "waiting", None
+            job.attempts = job.crashes = 0
+            job.uncounted = False
+            self.model.count("accepted")
+            self.read_order(job)
 
     @precondition(lambda self: self.model.of("waiting", "delayed", "unadmitted"))
     @rule(pick=picks, places=st.integers(0, 2), hours=st.sampled_from([None, 0, 1]))
@@ -689,7 +770,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(job_id=job_ids, priority=priorities, title=titles, named=st.none() | st.sampled_from(Priority))
     def requeue_with_payload(self, job_id: str, priority: str, title: str, named: Priority | None) -> None:
         job = self.model.jobs.get(job_id)
-        edited = payload(job_id, priority=priority, title=title)
+        edited = self.payload(job_id, priority, title)
 
         def call() -> None:
             self.run(
@@ -711,6 +792,7 @@ class QueueMachine(RuleBasedStateMachine):
             if named is None:
                 job.priority = priority
             job.body, job.foreign, job.body_lost = f"{priority} {title}", False, False
+            job.project = PROJECT_OF[job_id]
 
     @precondition(lambda self: self.model.jobs)
     @rule(pick=picks, meanwhile=st.sampled_from([None, "requeue", "replace"]))
@@ -740,6 +822,21 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.run(queue.finish_deletion(deletion, who="ann")) is True
         self.model.count("discarded", int(job.state == "dead"))
         del self.model.jobs[job.job_id]
+
+    @rule(
+        project=st.sampled_from(PROJECTS),
+        weight=st.sampled_from([None, 1, 3]),
+        max_active=st.sampled_from([None, 0, 1, 2]),
+    )
+    def set_limits(self, project: str, weight: int | None, max_active: int | None) -> None:
+        self.run(
+            set_project_limits(
+                self.shared.client, SETTINGS, project, weight=weight, max_active=max_active, who="ann"
+            )
+        )
+        self.model.limits[project] = (weight or 1, max_active or None)
+        if weight is None and max_active is None:
+            del self.model.limits[project]
 
     @rule()
     def server_forgets_scripts(self) -> None:
@@ -788,8 +885,41 @@ class QueueMachine(RuleBasedStateMachine):
             assert sorted(raw.decode() for raw in members) == expected_ids
 
         assert wakes <= 1
-        if model.of("waiting") and not model.paused:
+        self.read_turns()
+        if [job for job in model.of("waiting") if job.project not in model.held] and not model.paused:
             assert wakes or model.woken_workers, "jobs wait and no worker was woken_workers"
+
+    @invariant()
+    def every_project_takes_turns(self) -> None:
+        model, keys = self.model, self.keys
+        self.read_turns()
+        expected: dict[str, list[tuple[bytes, float]]] = {}
+        for job in sorted(model.of("waiting"), key=lambda job: (job.order, job.job_id)):
+            key = keys.project_waiting(Priority(job.priority), job.project)
+            expected.setdefault(key, []).append((job.job_id.encode(), float(job.order)))
+        names_of_keys = [key.decode() for key in self.redis.keys(f"{keys.project_waiting_prefix}*")]
+        assert {key: self.redis.zrange(key, 0, -1, withscores=True) for key in names_of_keys} == expected, (
+            "a key for each project that waits, and no other"
+        )
+        for priority, turns in model.turns.items():
+            waiting = {job.project for job in model.of("waiting") if job.priority == priority}
+            assert set(turns) == waiting - model.held
+            if turns:
+                assert max(turns.values()) - min(turns.values()) <= FULL_TURN
+
+    @invariant()
+    def maxima_are_kept(self) -> None:
+        model, keys = self.model, self.keys
+        running: dict[str, set[bytes]] = {}
+        for job in model.of("active"):
+            if model.limits.get(job.project, (1, None))[1] is not None:
+                running.setdefault(keys.project_active_prefix + job.project, set()).add(job.job_id.encode())
+        names_of_keys = [key.decode() for key in self.redis.keys(f"{keys.project_active_prefix}*")]
+        assert {key: set(self.redis.zrange(key, 0, -1)) for key in names_of_keys} == running
+        for project in model.held:
+            maximum = model.limits[project][1]
+            assert maximum is not None
+            assert len(running[keys.project_active_prefix + project]) >= maximum
 
     @invariant()
     def every_record_agrees(self) -> None:

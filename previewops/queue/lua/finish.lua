@@ -4,7 +4,7 @@
 --         6 completed records to keep   7 TTL of results in ms   8 number of jobs n
 --         then five per job: id, token, result as JSON, run time in ms, 1 for a dry run or else 0
 --         then two per job that was claimed ahead and has started: id, token
--- Results server now in ms, 1 if the queue is paused or else 0, n codes (OK, ALREADY or STALE), then nine per claim
+-- Results server now in ms, 1 if the queue is paused or else 0, n codes (OK, ALREADY or STALE), then ten per claim
 --         (include/claim.lua)
 -- Transitions active -> completed, waiting -> active, completed -> deleted
 --
@@ -44,6 +44,7 @@ local function complete_job(id, token, result_json, run_ms, dry)
   local result = build_arq_result(id, body, true, result_json, failed + 1,
     format_int(to_int(job[5], NOW_MS)), format_int(to_int(job[6], NOW_MS)))
   redis.call('ZREM', K_ACTIVE, id)
+  leave_active(id, job[8])
   redis.call('DEL', P_ARQ_IN_PROGRESS .. id, P_ARQ_JOB .. id)
   redis.call('HSET', P_JOB .. id, 'state', 'completed', 'finished', NOW_MS)
   if job[9] then

@@ -12,6 +12,7 @@
 -- @include core_keys
 -- @include move_aside
 -- @include admit
+-- @include check_turns
 -- @include recover_job
 
 local STEP = 100
@@ -58,6 +59,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', K_SCHEDULE, '(' .. format_int(LAST_MS)
   end
 end
 local admitted = admit_due(ADMIT_STEP)
+check_turns()
 -- Idle workers sleep long: the one that was woken may have died before its claim.
 guard_schedule() -- also for jobs that an earlier version or a stock client has added
 if (admitted > 0 or waiting_count() > 0) and call('HEXISTS', K_META, 'paused') == 0 then

@@ -24,7 +24,7 @@ if not state then
   if not state then
     return { NOT_FOUND, '' }
   end
-  job[2] = call('HGET', P_JOB .. id, 'priority')
+  job = call('HMGET', P_JOB .. id, 'state', 'priority', 'project')
 end
 if state ~= 'waiting' and state ~= 'delayed' then
   flush_counters()
@@ -37,13 +37,13 @@ if class ~= job[2] then
   call('HSET', P_JOB .. id, 'priority', class)
 end
 if state == 'waiting' and class ~= before then
-  local order = call('ZSCORE', WAITING[before], id)
-  call('ZREM', WAITING[before], id)
-  call('ZADD', WAITING[class], order or format_int(next_sequence(1)), id)
+  local order = to_int(call('ZSCORE', WAITING[before], id)) or next_sequence(1)
+  remove_waiting(id, before, job[3])
+  add_waiting(id, class, job[3], order, math.floor(order / 1000))
 elseif state == 'delayed' and now then
   local order = next_sequence(1)
   call('HSET', P_JOB .. id, 'state', 'waiting', 'order', format_int(order))
-  add_waiting(id, class, order, NOW_MS)
+  add_waiting(id, class, job[3], order, NOW_MS)
 end
 if due_ms and not now then
   delay_waiting(id, class, due_ms)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from previewops.errors import PreviewopsError
 from previewops.formatting import pluralize
-from previewops.states import JobState
 from previewops.tui.commands.commands import (
     AcknowledgeDataLoss,
     Cancel,
     CommandOutcome,
     CommandProgress,
+    Delete,
     Discard,
     EndSilence,
     Export,
@@ -23,10 +22,13 @@ from previewops.tui.commands.commands import (
     Reschedule,
     ResendWebhooks,
     Resume,
+    RunAgain,
     Scale,
+    SetProjectLimits,
     SilenceCheck,
 )
 from previewops.tui.data.live.connection import QueueConnection
+from previewops.tui.data.live.job_commands import JobCommands
 from previewops.tui.viewmodel.durations import format_minute
 
 if TYPE_CHECKING:
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
 
     from previewops.queue.dead_letters import DeadLetters
     from previewops.queue.queue import Queue
+
+_QueueCommand: TypeAlias = (
+    Pause | Resume | AcknowledgeDataLoss | SilenceCheck | EndSilence | ResendWebhooks | SetProjectLimits
+)
 
 
 class LiveExecutor:
@@ -54,10 +60,11 @@ class LiveExecutor:
                     | SilenceCheck()
                     | EndSilence()
                     | ResendWebhooks()
+                    | SetProjectLimits()
                 ):
                     return await self._change_queue(command, redis)
-                case Cancel() | Reschedule():
-                    return await self._change_jobs(command, self._queue(redis), progress)
+                case Cancel() | RunAgain() | Delete() | Reschedule():
+                    return await JobCommands(self._connection, redis).execute(command, progress)
                 case Requeue() | Discard():
                     return await self._requeue_or_discard(command, redis, progress)
                 case RequeueWithPayload():
@@ -69,11 +76,13 @@ class LiveExecutor:
 
     async def _change_queue(
         self,
-        command: Pause | Resume | AcknowledgeDataLoss | SilenceCheck | EndSilence | ResendWebhooks,
+        command: _QueueCommand,
         redis: Redis,
     ) -> CommandOutcome:
         queue = self._queue(redis)
         match command:
+            case SetProjectLimits():
+                return await self._set_project_limits(command, redis)
             case ResendWebhooks():
                 return await self._resend_webhooks(command, redis)
             case SilenceCheck() | EndSilence():
@@ -103,37 +112,6 @@ class LiveExecutor:
             check, for_ms=command.for_ms, level=command.level, who=self._who, reason=command.reason
         )
         return CommandOutcome(f"{check} is silenced up to {command.level} until {format_minute(until_ms)}.")
-
-    async def _change_jobs(
-        self, command: Cancel | Reschedule, queue: Queue, progress: CommandProgress
-    ) -> CommandOutcome:
-        messages: list[str] = []
-        errors: list[str] = []
-        total = len(command.job_ids)
-        for done, job_id in enumerate(command.job_ids, 1):
-            try:
-                messages.append(await self._change_job(job_id, command, queue))
-            except PreviewopsError as error:
-                errors.append(error.message)
-            await progress(done, total)
-        if total == 1:
-            return CommandOutcome((errors or messages)[0], complete=not errors)
-        verb = "cancelled" if isinstance(command, Cancel) else "changed"
-        return CommandOutcome(f"{verb} {len(messages):,}, skipped {len(errors):,}", complete=not errors)
-
-    async def _change_job(self, job_id: str, command: Cancel | Reschedule, queue: Queue) -> str:
-        if isinstance(command, Cancel):
-            await queue.cancel(job_id, who=self._who, reason=command.reason)
-            return f"{job_id} is cancelled."
-        from previewops.queue.due_time import NOW
-
-        due = NOW if command.now else None
-        before = await queue.reschedule(
-            job_id, priority=command.priority, due=due, who=self._who, reason=command.reason
-        )
-        if command.priority is not None:
-            return f"{job_id} has priority {command.priority.value}."
-        return f"{job_id} {'waits now' if before is JobState.DELAYED else 'was waiting already'}."
 
     async def _requeue_or_discard(
         self, command: Requeue | Discard, redis: Redis, progress: CommandProgress
@@ -188,6 +166,20 @@ class LiveExecutor:
                     if count % 100 == 0:
                         await progress(count, max(count, command.count))
         return CommandOutcome(f"exported {pluralize(count, 'dead letter')} to {command.path}")
+
+    async def _set_project_limits(self, command: SetProjectLimits, redis: Redis) -> CommandOutcome:
+        from previewops.queue.projects import set_project_limits
+
+        limits = await set_project_limits(
+            redis,
+            self._settings,
+            command.project,
+            weight="keep" if command.weight is None else command.weight,
+            max_active="keep" if command.max_active is None else command.max_active,
+            who=self._who,
+        )
+        most = "no maximum" if limits.max_active is None else f"at most {limits.max_active:,} active"
+        return CommandOutcome(f"{command.project} has weight {limits.weight}, {most}.")
 
     async def _send_to_supervisor(self, command: Scale | FleetActionCommand, redis: Redis) -> CommandOutcome:
         from previewops.supervisor.commands import FleetCommandKind, FleetControl

@@ -1,6 +1,6 @@
 -- @include call
 
--- K_… are keys and P_… are key prefixes. The loader puts their definitions in front of the script (queue/keys.py).
+-- K_… are keys and P_… are key prefixes. The loader writes them into the script (queue/keys.py).
 local WAITING = { high = K_HIGH, normal = K_NORMAL, low = K_LOW }
 
 local STATES = { waiting = 1, delayed = 1, active = 1, completed = 1, dead = 1, cancelled = 1 }

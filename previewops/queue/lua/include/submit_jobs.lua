@@ -83,7 +83,7 @@ local function create_job(id, priority, project, digest, payload)
   store_body(id, func, payload)
   call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', priority, 'project', project, 'digest', digest,
     'accepted', format_int(NOW_MS), 'order', format_int(order), 'attempts', 0, 'crashes', 0)
-  add_waiting(id, priority, order, NOW_MS)
+  add_waiting(id, priority, project, order, NOW_MS)
   add_to_quota(id, project)
   backlog = backlog + 1
   accepted = accepted + 1
