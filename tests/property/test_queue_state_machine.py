@@ -810,6 +810,7 @@ class QueueMachine(RuleBasedStateMachine):
             job.state, job.token, job.lease_expired = "cancelled", None, False
             self.model.count("cancelled")
         if meanwhile == "replace":
+            self.batches_agree()  # the end of a batch that runs again at once
             self.submit_with_options(job.job_id, job.priority, "d", True, None, None)
             if job.state not in ENDED:
                 assert self.run(queue.finish_deletion(deletion, who="ann")) is True
