@@ -468,7 +468,7 @@ class AsyncClient:
         Raises:
             JobNotFound: there is neither a record nor, with ``project_id``, a bundle.
             BundleUnreadable: the store cannot be used now; the job is cancelled.
-            WrongState: the job was submitted again and again meanwhile.
+            WrongState: the job was requeued again and again meanwhile.
         """
         arguments.require_text("job_id", job_id)
         arguments.require_text("reason", reason)

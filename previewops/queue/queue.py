@@ -108,13 +108,14 @@ class PauseState:
 class Deletion:
     """A deletion that has begun: the state before, "" without a record, and the project.
 
-    ``token`` is above the fencing tokens of all attempts until then.
+    ``token`` is above the fencing tokens of all attempts until then. ``digest`` is that of the payload; "" for none.
     """
 
     job_id: str
     state: str
     project_id: str
     token: int
+    digest: str = ""
 
 
 @dataclass(slots=True)
@@ -357,17 +358,25 @@ class Queue:
         ``projects`` are those whose jobs the caller may delete; None for all.
         """
         ttl_ms = self.settings.result_ttl_s * 1000
-        _, state, project, token = await self._scripts.run(
+        _, state, project, token, digest = await self._scripts.run(
             ScriptName.BEGIN_DELETION, job_id, who, redact(reason), ttl_ms, *_project_arguments(projects)
         )
-        return Deletion(
-            job_id, state.decode("utf-8", "replace"), project.decode("utf-8", "replace"), int(token)
-        )
+        texts = [part.decode("utf-8", "replace") for part in (state, project, digest)]
+        return Deletion(job_id, texts[0], texts[1], int(token), texts[2])
 
     async def finish_deletion(self, deletion: Deletion, *, who: str, reason: str = "") -> bool:
-        """Deletes all that is stored about a job. Returns False if it was requeued or submitted again meanwhile."""
+        """Deletes all that is stored about a job. Returns False if it was requeued meanwhile.
+
+        If another payload was submitted in its place meanwhile, that one stays, as a job without a history.
+        """
         code = await self._scripts.run(
-            ScriptName.FINISH_DELETION, deletion.job_id, deletion.token, deletion.state, who, redact(reason)
+            ScriptName.FINISH_DELETION,
+            deletion.job_id,
+            deletion.token,
+            deletion.state,
+            who,
+            redact(reason),
+            deletion.digest,
         )
         if code == ScriptResult.WRONG_STATE:
             return False

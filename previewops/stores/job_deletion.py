@@ -20,7 +20,7 @@ THUMBNAILS = "thumbs/"
 """Folder of a bundle with the thumbnails of its assets."""
 
 MAX_ROUNDS = 3
-"""Attempts at a deletion, each after the job was requeued or submitted again meanwhile."""
+"""Attempts at a deletion, each after the job was requeued meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ async def delete_job(
 
     Workers remove copies from the caches of their hosts with their next sweep.
 
-    Until the bundle is deleted the record stays, so a deletion that raised can be repeated.
+    Until the bundle is deleted the record stays, so a deletion that raised can be repeated. If another payload is
+    submitted in the job's place meanwhile, only the old one is deleted.
 
     Args:
         project_id: its project, which is needed for a bundle whose record has expired.
@@ -64,7 +65,7 @@ async def delete_job(
     Raises:
         JobNotFound: there is neither a record nor a bundle, or it is in another project.
         BundleUnreadable: the store cannot be used now, or is not the one that workers publish to.
-        WrongState: the job was submitted again and again meanwhile.
+        WrongState: the job was requeued again and again meanwhile.
         redis.exceptions.RedisError: Redis failed.
     """
     if project_id is not None:
@@ -74,6 +75,8 @@ async def delete_job(
         deletion = await queue.begin_deletion(job_id, who=who, reason=reason, projects=projects)
         if not deletion.state:
             if project_id is None or not projects:
+                raise not_found
+            if not await asyncio.to_thread(_is_known, store, project_id, job_id):
                 raise not_found
             deletion = replace(deletion, project_id=project_id)
         digests = await asyncio.to_thread(_cached_digests, store, deletion)
@@ -85,7 +88,7 @@ async def delete_job(
             raise not_found
         if await queue.finish_deletion(deletion, who=who, reason=reason):
             return DeletedJob(job_id, deletion.state, existed)
-    raise WrongState(job_id, "submitted again", "delete", "not submitted meanwhile")
+    raise WrongState(job_id, "requeued", "delete", "not requeued meanwhile")
 
 
 def _cached_digests(store: BundleStore, deletion: Deletion) -> list[str]:
@@ -99,6 +102,13 @@ def _cached_digests(store: BundleStore, deletion: Deletion) -> list[str]:
         return []
     thumbnails = [entry.sha256 for name, entry in entries.items() if name.startswith(THUMBNAILS)]
     return [sha256(manifest).hexdigest(), *thumbnails]
+
+
+def _is_known(store: BundleStore, project_id: str, job_id: str) -> bool:
+    try:
+        return store.is_known(project_id, job_id)
+    except PermanentJobError:
+        return False  # as in _erase
 
 
 def _erase(store: BundleStore, deletion: Deletion) -> bool:

@@ -300,6 +300,13 @@ class BundleStore(Protocol):
             BundleUnreadable: it cannot be read now.
         """
 
+    def is_known(self, project_id: str, job_id: str) -> bool:
+        """Returns whether an attempt of the job has published, or has begun to.
+
+        Raises:
+            BundleUnreadable: the store cannot be read now.
+        """
+
     def erase(self, project_id: str, job_id: str, *, fence: int) -> bool:
         """Deletes every version of a job's bundle, and files of its attempts. Returns whether there was a bundle.
 

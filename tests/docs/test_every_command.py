@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from previewops.queue.batches import Batches
 from tests.docs.documents import DOCUMENTS, ROOT, command_lines
 from tests.docs.sources import definition, gives, leads_to
 from tests.integration.cli_program import Program, ProgramResult, payload, queue_driver
@@ -117,7 +118,7 @@ async def test_fleet_commands_work_as_shown(tmp_path: Path) -> None:
 async def test_all_other_commands_work_as_shown(redis_url: str, tmp_path: Path) -> None:
     program = Program(tmp_path, redis_url, {"PREVIEW_THEMES": str(ROOT / "examples" / "themes")})
     program.write("job.json", payload("my-first", project="trial"))
-    for name in ("shadow.jsonl", "failed-there.jsonl", "last-week.jsonl"):
+    for name in ("shadow.jsonl", "failed-there.jsonl", "last-week.jsonl", "lessons.jsonl"):
         lines = [json.dumps(payload(f"{name[:4]}-{n}", project="canary", dryRun=True)) for n in range(2)]
         program.write(name, "\n".join(lines).encode())
     others = sorted(command for command in shown() if beginning(command) is None and command[0] not in FLEET)
@@ -139,6 +140,8 @@ async def run_as_shown(program: Program, redis_url: str, arguments: list[str]) -
             await driver.submit(payload("a-job" if arguments[1].startswith("--") else arguments[1]))
         elif arguments[0] == "run-again":
             await driver.complete("my-first")
+        elif arguments[0] == "batch":
+            await Batches(driver.redis, driver.settings).close(arguments[2], project_id="trial")
         else:
             await driver.heartbeat()
             await driver.add_dead_letters("my-first", project="trial", code="disk-full")

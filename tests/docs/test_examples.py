@@ -102,12 +102,13 @@ def run_python(reader: Program, text: str) -> str:
 
 def test_the_python_examples_run(reader: Program) -> None:
     texts = [block.text for document in PYTHON_EXAMPLES for block in blocks(document, "python")]
-    ours, progress, stock, receiver, library = [
+    ours, progress, batch, stock, receiver, library = [
         run_python(reader, text) for text in texts if not WEB.search(text)
     ]
     assert ours.startswith("waiting True ")
     assert ours.endswith("/previews/trial/from-python sheet.webp")
     assert progress.splitlines()[-1] == "completed"
+    assert batch == "3 0 0"
     assert stock.startswith("JobStatus.complete True ")
     assert Path(stock.rpartition(" ")[2], "poster.webp").exists()
     assert receiver == ""

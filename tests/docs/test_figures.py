@@ -62,7 +62,7 @@ FIGURES = (
     Figure("rest-reference", "| all bodies in memory | {} MiB", "api.body_reader:MAX_TOTAL_BODY_BYTES", MIB),
     Figure("rest-reference", "trailers of a request | {} KiB", "api.bounded_protocol:MAX_HEAD_BYTES", KIB),
     Figure("rest-reference", "| work of one client | {} KiB", "api.rate_limit:BYTES_PER_TOKEN", KIB),
-    Figure("rest-reference", "KiB of a payload, {} lines of a batch", "api.rate_limit:LINES_PER_TOKEN"),
+    Figure("rest-reference", "KiB of a payload, {} lines of JSON Lines", "api.rate_limit:LINES_PER_TOKEN"),
     Figure("rest-reference", "up to {} s in advance", "api.rate_limit:MAX_DEBT_S"),
     Figure("rest-reference", "wait for one of {} permits for Redis", "api.backend:REDIS_PERMITS"),
     Figure("rest-reference", "or of {} for actions on dead letters", "api.backend:LONG_REDIS_PERMITS"),

@@ -15,8 +15,9 @@ from previewops.client import Client
 from previewops.doctor.doctor import Doctor
 from previewops.errors import BundleUnreadable, JobNotFound
 from previewops.queue.erasures import ErasureLog
+from previewops.queue.submit_options import SubmitOptions
 from previewops.settings import Settings
-from previewops.states import JobState
+from previewops.states import JobState, ScriptResult
 from previewops.stores.folder.store import FolderStore
 from previewops.stores.job_deletion import delete_job
 from previewops.stores.staging import staging_path
@@ -46,7 +47,7 @@ async def test_nothing_of_a_job_stays_in_redis_but_who_deleted_it(redis_url: str
         left = {
             key
             for key in set(await b.redis.keys()) - before
-            if b":bucket:" not in key and key[-5:] != b":wake"
+            if b":bucket:" not in key and b":ended" not in key and key[-5:] != b":wake"
         }
         assert {key.rpartition(b":")[2] for key in left} <= {b"events", b"actions", b"erasures"}
         snapshot = await b.snapshots.read(events=99)
@@ -154,6 +155,34 @@ async def test_a_job_that_is_submitted_again_meanwhile_is_deleted_too(redis_url:
         await b.add_dead_letter(JOB)
         assert (await delete_job(b.queue, SlowStore(tmp_path), JOB, who="ana")).was == "waiting"
         assert SlowStore.erased == 2
+
+
+@pytest.mark.parametrize("runs", [False, True])
+async def test_a_payload_that_is_submitted_in_its_place_meanwhile_is_kept(
+    redis_url: str, tmp_path: Path, runs: bool
+) -> None:
+    async with queue_fixture(redis_url) as b:
+        await b.add_dead_letter(JOB)
+        deletion = await b.queue.begin_deletion(JOB, who="ana")
+        new = payload(JOB, title="new")
+        assert (await b.queue.submit(new, SubmitOptions(replaced_by="ben"))).replaced is JobState.DEAD
+        claim = await b.claim_one() if runs else None
+        assert await b.queue.finish_deletion(deletion, who="ana") is True
+        job = await b.queue.status(JOB)
+        assert (job.state, job.payload, job.history, job.requeues) == (JobState.WAITING, new.raw, (), 0)
+        if claim is not None:
+            assert (await b.worker().finish([completed_job(claim)], 0))[0] == [ScriptResult.STALE]
+        await b.claim_one("w2")
+        assert (await b.snapshots.read()).unaccounted == 0
+        assert (await Doctor(b.redis, b.settings).examine()).count == 0
+
+
+async def test_a_deletion_of_an_unknown_job_leaves_nothing(redis_url: str, tmp_path: Path) -> None:
+    async with queue_fixture(redis_url) as b:
+        with pytest.raises(JobNotFound):
+            await delete_job(b.queue, FolderStore(tmp_path), "never", who="ana", project_id=PROJECT)
+        assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
+        assert await b.redis.zcard(b.keys.erasures) == 0
 
 
 async def test_deletion_over_rest(redis_url: str, tmp_path: Path) -> None:

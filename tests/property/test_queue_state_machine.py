@@ -795,8 +795,8 @@ class QueueMachine(RuleBasedStateMachine):
             job.project = PROJECT_OF[job_id]
 
     @precondition(lambda self: self.model.jobs)
-    @rule(pick=picks, claimed_again=st.booleans())
-    def delete(self, pick: int, claimed_again: bool) -> None:
+    @rule(pick=picks, meanwhile=st.sampled_from([None, "requeue", "replace"]))
+    def delete(self, pick: int, meanwhile: str | None) -> None:
         job = list(self.model.jobs.values())[pick % len(self.model.jobs)]
         early = "delayed" if job.due_ms > self.now_ms() else "waiting"
         queue = self.fixture.queue
@@ -809,7 +809,14 @@ class QueueMachine(RuleBasedStateMachine):
         if job.state not in ENDED:
             job.state, job.token, job.lease_expired = "cancelled", None, False
             self.model.count("cancelled")
-        if claimed_again and job.state == "dead":
+        if meanwhile == "replace":
+            self.batches_agree()  # the end of a batch that runs again at once
+            self.submit_with_options(job.job_id, job.priority, "d", True, None, None)
+            if job.state not in ENDED:
+                assert self.run(queue.finish_deletion(deletion, who="ann")) is True
+                job.failures = job.requeues = 0
+                return
+        if meanwhile == "requeue" and job.state == "dead":
             self.requeue(DeadLetterFilter(job_ids=(job.job_id,)), None)
             assert self.run(queue.finish_deletion(deletion, who="ann")) is False
             return
@@ -964,28 +971,42 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def batches_agree(self) -> None:
-        ends = dict.fromkeys(BATCHES, 0)
-        for message in self.redis.zrange(self.keys.webhooks, 0, -1):
-            batch = self.redis.hget(self.keys.webhook_prefix + message.decode(), "batch")
-            if batch:
-                ends[batch.decode()] += 1
-            self.redis.delete(self.keys.webhook_prefix + message.decode())
-        self.redis.delete(self.keys.webhooks)
-        for name, expected in self.model.batches.items():
-            batch = self.run(self.batches.status(name))
-            pending = self.model.jobs_of(name, "waiting", "delayed", "active")
-            completed = len(self.model.jobs_of(name, "completed")) + expected.forgotten
-            dead, cancelled = self.model.jobs_of(name, "dead"), self.model.jobs_of(name, "cancelled")
-            assert (batch.pending, batch.completed) == (len(pending), completed)
-            assert (batch.dead, batch.cancelled) == (len(dead), len(cancelled))
-            ended = expected.closed and not pending
-            assert (batch.closed_ms is not None, batch.ended_ms is not None) == (expected.closed, ended)
-            assert ends[name] == int(ended and not expected.ended), "one message for each end"
+        keys = self.keys
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.zrange(keys.webhooks, 0, -1)
+            for name in BATCHES:
+                pipe.hgetall(keys.batch_prefix + name)
+                pipe.zrange(keys.batch_jobs_prefix + name, 0, -1)
+            messages, *stored = pipe.execute()
+        ends = self.take_batch_messages(messages)
+        for name, record, members in zip(BATCHES, stored[::2], stored[1::2], strict=True):
+            expected = self.model.batches.get(name)
+            if expected is None:
+                assert not record
+                continue
+            batch = {field.decode(): value.decode() for field, value in record.items()}
+            counts = {state: len(self.model.jobs_of(name, state)) for state in ENDED}
+            counts["completed"] += expected.forgotten
+            counts["pending"] = len(self.model.jobs_of(name, "waiting", "delayed", "active"))
+            assert {state: int(batch.get(state, 0)) for state in counts} == counts
+            ended = expected.closed and not counts["pending"]
+            assert ("closed" in batch, "ended" in batch) == (expected.closed, ended)
+            assert ends.count(name) == int(ended and not expected.ended), "one message for each end"
             expected.ended = ended
-            listed = self.run(self.batches.page(name)).rows
-            assert {job.job_id for job in listed} == {
-                job.job_id for job in self.model.jobs.values() if job.batch == name
-            }
+            jobs = {job.job_id for job in self.model.jobs.values() if job.batch == name}
+            assert jobs <= {member.decode() for member in members}
+
+    def take_batch_messages(self, messages: list[bytes]) -> list[str]:
+        """Deletes all webhook messages. Returns the batch of each that is about one."""
+        if not messages:
+            return []
+        records = [self.keys.webhook_prefix + message.decode() for message in messages]
+        with self.redis.pipeline(transaction=True) as pipe:
+            for record in records:
+                pipe.hget(record, "batch")
+            pipe.delete(self.keys.webhooks, *records)
+            *batches, _ = pipe.execute()
+        return [batch.decode() for batch in batches if batch]
 
     @invariant()
     def nothing_is_unaccounted(self) -> None:

@@ -137,7 +137,12 @@ class WebhookSender:
             await self.send(message)
         except Exception as error:
             if not is_survivable(error):
-                log.error("webhook.unhandled-error", jobId=message.job_id, exc_info=error)
+                log.error(
+                    "webhook.unhandled-error",
+                    jobId=message.job_id or None,
+                    batchId=message.batch_id or None,
+                    exc_info=error,
+                )
             # Otherwise Redis is unavailable: the message is due again when its lease ends.
 
     async def send(self, message: WebhookMessage) -> None:
@@ -148,7 +153,8 @@ class WebhookSender:
         except DeliveryRejected as error:
             log.warning(
                 "webhook.rejected",
-                jobId=message.job_id,
+                jobId=message.job_id or None,
+                batchId=message.batch_id or None,
                 webhookId=message.id,
                 attempt=message.attempts,
                 error=str(error),
@@ -157,7 +163,8 @@ class WebhookSender:
         except DeliveryFailed as error:
             log.info(
                 "webhook.failed",
-                jobId=message.job_id,
+                jobId=message.job_id or None,
+                batchId=message.batch_id or None,
                 webhookId=message.id,
                 attempt=message.attempts,
                 error=str(error),
@@ -165,7 +172,13 @@ class WebhookSender:
             delay_ms = round(RETRY_MS.delay(message.attempts, self._rng))
             await self._webhooks.record_retry(message, str(error), delay_ms)
         else:
-            log.info("webhook.sent", jobId=message.job_id, webhookId=message.id, attempt=message.attempts)
+            log.info(
+                "webhook.sent",
+                jobId=message.job_id or None,
+                batchId=message.batch_id or None,
+                webhookId=message.id,
+                attempt=message.attempts,
+            )
             await self._webhooks.record_sent(message)
 
     async def _body(self, message: WebhookMessage) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 -- bundle is gone (finish_deletion.lua), so that a deletion that fails or is interrupted can be repeated.
 --
 -- ARGV    1 id   2 who   3 reason   4 TTL of the result in ms   5.. the projects whose jobs may be deleted; none: all
--- Results code (OK, NOT_FOUND), state before, project, a fencing token above those of all attempts until now
+-- Results code (OK, NOT_FOUND), state before, project, a fencing token above those of all attempts until now, digest of
+--         the body
 -- Transitions waiting -> cancelled, delayed -> cancelled, active -> cancelled
 --
 -- @include maxmemory
@@ -12,7 +13,7 @@
 -- @include cancel_job
 
 local id, who, reason, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local job = call('HMGET', P_JOB .. id, 'state', 'project')
+local job = call('HMGET', P_JOB .. id, 'state', 'project', 'digest')
 local state, project = job[1], job[2] or ''
 if not state then
   local _, named = read_priority_and_project(id)
@@ -27,10 +28,10 @@ if allowed and not state then
   state = admit_now(id)
 end
 if not state or not allowed then
-  return { NOT_FOUND, '', '', token }
+  return { NOT_FOUND, '', '', token, '' }
 end
 if state == 'waiting' or state == 'delayed' or state == 'active' then
   cancel_job(id, who, reason, ttl_ms)
 end
 flush_counters()
-return { OK, state, project, token }
+return { OK, state, project, token, job[3] or '' }

@@ -144,6 +144,13 @@ class FolderStore:
         except OSError as error:
             raise BundleUnreadable(job_id, error.strerror or type(error).__name__) from error
 
+    def is_known(self, project_id: str, job_id: str) -> bool:
+        """See ``BundleStore.is_known``."""
+        if not self.data_dir.is_dir():
+            raise BundleUnreadable(job_id, f"{self.data_dir} does not exist")
+        paths = (bundle_path, fence_path)
+        return any(os.path.lexists(path(self.data_dir, project_id, job_id)) for path in paths)
+
     def erase(self, project_id: str, job_id: str, *, fence: int) -> bool:
         """See ``BundleStore.erase``. Removes staging folders of earlier attempts on this machine too."""
         from previewops.stores.folder.publish import erase  # noqa: PLC0415 - readers erase nothing

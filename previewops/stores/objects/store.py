@@ -223,6 +223,14 @@ class ObjectStore:
             raise BundleUnreadable(job_id, str(failure)) from failure
         return content
 
+    def is_known(self, project_id: str, job_id: str) -> bool:
+        """See ``BundleStore.is_known``."""
+        try:
+            pointer, _ = self._publisher().read_pointer(job_folder(project_id, job_id))
+        except ObjectStoreFailure as failure:
+            raise BundleUnreadable(job_id, str(failure)) from failure
+        return pointer is not None
+
     def erase(self, project_id: str, job_id: str, *, fence: int) -> bool:
         """See ``BundleStore.erase``. Versions that the bucket itself keeps are its owner's to delete."""
         try:

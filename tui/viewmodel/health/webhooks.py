@@ -34,6 +34,6 @@ def _list(title: str, tone: Tone, webhooks: WebhookList) -> list[Line]:
 def _message(message: WebhookMessage) -> Line:
     receiver = message.receiver or "the receiver of all jobs"
     return (
-        clean_span(f"  {message.job_id} ", Tone.TEXT),
+        clean_span(f"  {message.job_id or message.batch_id} ", Tone.TEXT),
         clean_span(f"{message.state}, attempt {message.attempts}, to {clean(receiver)}", Tone.DIM),
     )
