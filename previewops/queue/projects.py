@@ -188,7 +188,9 @@ async def store_deployment_limits(
 
 
 def _script_argument(change: LimitChange) -> str:
-    return {"keep": "", None: "-"}.get(change, str(change))
+    if change == "keep":
+        return ""
+    return "-" if change is None else str(change)
 
 
 async def _store_limits(redis: Redis, settings: Settings, *arguments: ScriptArgument) -> list[Any]:

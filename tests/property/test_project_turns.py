@@ -34,6 +34,7 @@ operations = st.one_of(
     st.tuples(st.just("claim"), st.integers(1, 4), st.integers(0, 4)),
     st.tuples(st.just("finish"), st.integers(1, 4), st.integers(0, 3)),
     st.tuples(st.just("release"), st.integers(1, 3), st.just(0)),
+    st.tuples(st.just("come and go"), st.sampled_from(PROJECTS), st.integers(2, 12)),
 )
 
 
@@ -137,12 +138,22 @@ async def follow(url: str, limits: list[tuple[int, int | None]], steps: list[tup
                 client, b.settings, name, weight=weight, max_active=max_active or 0, who="ann"
             )
     submitted = 0
+
+    async def submit(project: str, count: int) -> None:
+        nonlocal submitted
+        jobs = range(submitted, submitted + count)
+        submitted += count
+        await b.queue.submit_many([payload(f"{project}{number}", project=project) for number in jobs])
+        observer.submitted(project, jobs)
+
     for kind, first, second in steps:
         if kind == "submit":
-            jobs = range(submitted, submitted + second)
-            submitted += second
-            await b.queue.submit_many([payload(f"{first}{number}", project=first) for number in jobs])
-            observer.submitted(first, jobs)
+            await submit(first, second)
+        elif kind == "come and go":  # the project has never more than one job
+            for _ in range(second):
+                if not observer.projects[first].waiting:
+                    await submit(first, 1)
+                await finish(worker, observer, observer.claims[:1], 1)
         elif kind == "claim":
             observer.claimed((await worker.claim(first, second)).claims)
         elif kind == "finish":

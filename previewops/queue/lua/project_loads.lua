@@ -52,9 +52,9 @@ for _, id in ipairs(call('ZRANGE', K_ACTIVE, 0, MAX_ACTIVE_READ - 1)) do
     load_of(project).active = load_of(project).active + 1
   end
 end
-local fields = stored_meta[6] and call('HLEN', K_PROJECT_LIMITS) <= limit and call('HKEYS', K_PROJECT_LIMITS) or {}
-for _, field in ipairs(fields) do
-  local project = string.sub(field, 5)
+local fields = stored_meta[6] and call('HLEN', K_PROJECT_LIMITS) <= limit and call('HGETALL', K_PROJECT_LIMITS) or {}
+for i = 1, #fields, 2 do
+  local project = string.sub(fields[i], 5)
   if project ~= '*' and is_visible(project) then
     load_of(project)
   end

@@ -31,18 +31,15 @@ local function describe(value)
   if (max_active or '') ~= '' then
     parts[#parts + 1] = 'active:' .. (max_active == '0' and 'none' or max_active)
   end
-  return table.concat(parts, ',')
-end
-
-local function is_field_of(other, field)
-  return string.sub(field, 1, #other + 1) == other .. ':'
+  return parts[1] and table.concat(parts, ',') or 'none'
 end
 
 local wanted = {}
 if layer == 'env' then
-  for _, field in ipairs(call('HKEYS', K_PROJECT_LIMITS)) do
-    if is_field_of('env', field) then
-      wanted[field] = ''
+  local stored = call('HGETALL', K_PROJECT_LIMITS)
+  for i = 1, #stored, 2 do
+    if string.sub(stored[i], 1, 4) == 'env:' then
+      wanted[stored[i]] = ''
     end
   end
 end

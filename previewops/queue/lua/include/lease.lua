@@ -33,13 +33,11 @@ local function revoke_lease(id)
   call('HDEL', P_JOB .. id, 'token')
 end
 
--- The job gets its old position in the queue, and its project the turn. Its wait time restarts, because the run is not part
--- of it.
+-- The job gets its old position in the queue. Its wait time restarts, because the run is not part of it.
 local function return_to_waiting(id, priority, order)
   local class, project = class_of(priority), call('HGET', P_JOB .. id, 'project')
   order = to_int(order, NOW_US)
   call('HSET', P_JOB .. id, 'state', 'waiting', 'since', NOW_US)
-  refund_turn(class, project)
   add_waiting(id, class, project, order, math.floor(order / 1000))
   wake_worker()
 end

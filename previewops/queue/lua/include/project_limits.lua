@@ -27,7 +27,8 @@ local function limits_of(project)
   end
   local weight, max_active = nil, nil
   for _, text in ipairs(call('HMGET', K_PROJECT_LIMITS, 'set:' .. project, 'env:' .. project, 'set:*', 'env:*')) do
-    local stored_weight, stored_max = string.match(text or '', '^(%d*):(%d*)$')
+    local stored = text or ''
+    local stored_weight, stored_max = string.match(stored, '^(%d*):(%d*)$')
     weight = weight or to_int(stored_weight)
     max_active = max_active or to_int(stored_max)
   end

@@ -64,16 +64,3 @@ local function unindex_waiting(id, priority, project)
     leave_turns(priority, project)
   end
 end
-
--- Gives a turn back: the claim has run no job to its end. A project that waits now is still before this one.
-local function refund_turn(priority, project)
-  project = turn_of(project)
-  local turns = TURNS[priority]
-  local own, first = to_int(call('ZSCORE', turns, project)), call('ZRANGE', turns, 0, 0, 'WITHSCORES')
-  if own and first[1] ~= project then
-    local earliest = to_int(first[2], 0) + 1
-    if own > earliest then
-      call('ZADD', turns, format_int(math.max(earliest, own - limits_of(project).turn)), project)
-    end
-  end
-end
