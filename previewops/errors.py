@@ -150,6 +150,19 @@ class JobNotFound(PreviewopsError):
         self.job_id = job_id
 
 
+class PayloadExpired(PreviewopsError):
+    """The payload of a job that has ended is not stored any more."""
+
+    code = "payload-expired"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"job {job_id}: its payload is not stored any more (results expire after PREVIEW_RESULT_TTL_S)",
+            hint="submit the payload again",
+        )
+        self.job_id = job_id
+
+
 class WrongState(PreviewopsError):
     """The action does not apply to a job in this state."""
 

@@ -12,13 +12,15 @@ from previewops.errors import PreviewopsError
 from previewops.queue.filter_query import FilterQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from previewops.health import Health
     from previewops.queue.dead_letter_facets import DeadLetterFacets
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+    from previewops.queue.job_selection import JobSelection, MatchCount
     from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.projects import ProjectLoad
+    from previewops.queue.queue_names import QueueNames
     from previewops.queue.records import JobRecord
     from previewops.queue.webhook_messages import WebhookList
     from previewops.snapshot.breakdown import Breakdown, Dimension
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
     from previewops.snapshot.model import EventPage, Snapshot
     from previewops.states import JobState
     from previewops.stores.port import ArtifactFile
+    from previewops.tui.commands.commands import CommandExecutor
 
 
 ExaminedCallback: TypeAlias = "Callable[[int], None]"
-"""Receives the number of dead letters examined so far."""
+"""Receives the number of jobs examined so far."""
 
 
 class NotRecorded(PreviewopsError):
@@ -70,6 +73,15 @@ class DataSource(Protocol):
         """A page of jobs."""
         ...
 
+    async def count_jobs(
+        self, selection: JobSelection, *, sample: int, on_examined: ExaminedCallback | None = None
+    ) -> MatchCount:
+        """The number of jobs that match now, by state, and the ids of up to ``sample`` of them.
+
+        ``on_examined`` is called as by ``dead_count``.
+        """
+        ...
+
     async def job(self, job_id: str) -> JobRecord:
         """One job with payload, result and attempts."""
         ...
@@ -104,6 +116,10 @@ class DataSource(Protocol):
         """
         ...
 
+    async def queues(self) -> QueueNames:
+        """The queues of the same Redis database, as far as they are found in a limited time."""
+        ...
+
     async def breakdown(self, dimension: Dimension) -> Breakdown:
         """The jobs that ended in the last hour by project, output format or priority."""
         ...
@@ -134,6 +150,48 @@ class DataSource(Protocol):
         Raises:
             BundleNotFound: the file is not in this store, or is not a file inside the bundle.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueChoice:
+    """A queue to choose: its context ("" for the server of the command line), its name, and what is shown of it."""
+
+    context: str
+    queue: str
+    address: str = ""
+    environment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenQueue:
+    """A queue that the screen shows: its data and commands, and what the title says about it.
+
+    ``address`` is that of its server without secrets. ``close`` ends its connections.
+    """
+
+    source: DataSource
+    executor: CommandExecutor
+    health_source: HealthSource | None
+    close: Callable[[], Awaitable[None]]
+    context: str
+    queue_name: str
+    address: str
+    environment: str
+    read_only: bool
+    heartbeat_ms: int
+
+
+class QueueOpener(Protocol):
+    """Opens the queues that the operator may switch to."""
+
+    @property
+    def contexts(self) -> tuple[QueueChoice, ...]:
+        """The server of the command line, and the contexts of the settings file."""
+        ...
+
+    def open(self, choice: QueueChoice) -> OpenQueue:
+        """Opens a queue without connecting. Raises ``PreviewopsError`` if its settings are invalid."""
         ...
 
 

@@ -14,6 +14,7 @@ from previewops.api import schema_routes
 from previewops.api.artifact_routes import ArtifactRoutes
 from previewops.api.auth import AccessPolicy
 from previewops.api.backend import ApiBackend
+from previewops.api.batch_routes import BatchRoutes
 from previewops.api.caller import CALLER, Permission, require
 from previewops.api.client_address import ClientAddresses
 from previewops.api.connection_limits import BusyConnections
@@ -41,6 +42,7 @@ from previewops.queue.job_links import ASSETS_PATH as ASSETS
 from previewops.queue.job_links import JOBS_PATH as JOBS
 from previewops.signed_links import LinkSigner
 
+BATCHES = "/api/preview/batches"
 QUEUE = "/api/preview/queue"
 DEAD = "/api/preview/dlq"
 WEBHOOKS = "/api/preview/webhooks"
@@ -67,6 +69,7 @@ def build_routes(
     webhooks = WebhookRoutes(backend)
     event_log = EventLogRoutes(backend)
     projects = ProjectRoutes(backend)
+    batches = BatchRoutes(backend)
 
     submit, read = Permission.SUBMIT, Permission.READ
     operate, monitor, control = Permission.OPERATE, Permission.MONITOR, Permission.CONTROL
@@ -85,6 +88,11 @@ def build_routes(
         route(JOBS + "/{jobId}/artifacts", artifacts.manifest, "GET", read),
         query_route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file, "GET", read),
         query_route(JOBS + "/{jobId}", jobs.cancel, "DELETE", submit, operate),
+        route(JOBS + "/{jobId}/run-again", jobs.run_again, "POST", operate),
+        route(JOBS + "/{jobId}", jobs.reschedule, "PATCH", submit),
+        route(BATCHES + "/{batchId}", batches.status, "GET", read),
+        route(BATCHES + "/{batchId}/close", batches.close, "POST", submit),
+        query_route(BATCHES + "/{batchId}", batches.cancel, "DELETE", submit),
         route("/api/preview/upload-links", uploads.link, "POST", submit),
         route(ASSETS, uploads.post, "POST", submit),
         route(ASSETS + "/{sha256}", uploads.put, "PUT", submit),

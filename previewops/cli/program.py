@@ -42,7 +42,9 @@ COMMANDS = {
     "render": LazyCommand("previewops.cli.render:render", "Render a payload in this process, without Redis."),
     "status": LazyCommand("previewops.cli.status:status", "Show one job."),
     "jobs": LazyCommand("previewops.cli.jobs:jobs", "List jobs, newest first."),
-    "cancel": LazyCommand("previewops.cli.cancel:cancel", "Cancel a job that has not ended."),
+    "batch": LazyCommand("previewops.cli.batch:batch", "Show, wait for, close or cancel a batch of jobs."),
+    "cancel": LazyCommand("previewops.cli.cancel:cancel", "Cancel jobs: named ones, or all that match."),
+    "run-again": LazyCommand("previewops.cli.run_again:run_again", "Render jobs that have ended again."),
     "delete": LazyCommand("previewops.cli.delete:delete", "Delete jobs for good, with their bundles."),
     "dlq": LazyCommand("previewops.cli.dlq:dlq", "List, show, requeue, discard or export dead letters."),
     "reschedule": LazyCommand(

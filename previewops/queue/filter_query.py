@@ -2,8 +2,9 @@
 
 ``project:lessons high !timeout`` matches if the project contains "lessons", any field contains "high", and
 none contains "timeout". Spaces separate terms. ``"double quotes"`` keep spaces; a doubled quote inside them
-is a literal quote. ``field:`` limits a term to one of :data:`FILTER_FIELDS`, a leading ``!`` negates the
-term, and a ``!`` alone at the start negates the whole filter. ASCII letters match case-insensitively.
+is a literal quote. ``field:`` limits a term to one of :data:`FILTER_FIELDS`, ``field:=`` compares the whole
+field, a leading ``!`` negates the term, and a ``!`` alone at the start negates the whole filter. ASCII letters
+match case-insensitively. :data:`PAYLOAD_FIELDS` are searched only by terms that name them: the payload is read.
 
 All user input is parsed by :func:`parse_filter`, which rejects unknown fields.
 """
@@ -17,8 +18,13 @@ from dataclasses import dataclass
 
 from previewops.errors import UsageError
 
-FILTER_FIELDS = ("id", "project", "priority", "state", "error", "worker", "kind", "who")
+PAYLOAD_FIELDS = ("request", "title")
+"""requestId and title of a job's payload."""
+
+FILTER_FIELDS = ("id", "project", "priority", "state", "error", "worker", *PAYLOAD_FIELDS, "kind", "who")
 """Fields that a term can be limited to."""
+
+_EXACT = "="
 
 _SPACES = " \t\r\n"
 _FIELD = re.compile(rf"({'|'.join(FILTER_FIELDS)}):", re.IGNORECASE)
@@ -32,17 +38,22 @@ _LOWERED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 class FilterTerm:
     """One term: ``text`` is searched in ``field``, or in all fields if None. An empty text always matches.
 
+    ``exact``: the field, or one of its lines, equals ``text``.
+
     Raises:
-        ValueError: ``text`` contains a NUL, which separates fields in the scripts.
+        ValueError: ``text`` contains a NUL, which separates fields in the scripts; or ``exact`` without a field.
     """
 
     text: str
     field: str | None = None
     negated: bool = False
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if "\0" in self.text:
             raise ValueError("a filter term cannot contain a NUL character")
+        if self.exact and self.field is None:
+            raise ValueError("an exact filter term needs a field")
 
     @property
     def folded(self) -> str:
@@ -53,19 +64,26 @@ class FilterTerm:
         """Whether the term matches these fields."""
         if not self.text:
             return True
-        text = self.folded
-        values = fields.values() if self.field is None else (fields.get(self.field, ""),)
-        return any(text in _folded(value) for value in values) is not self.negated
+        if self.field is None:
+            values = [value for name, value in fields.items() if name not in PAYLOAD_FIELDS]
+        else:
+            values = [fields.get(self.field, "")]
+        edge = "\n" if self.exact else ""
+        text = f"{edge}{self.folded}{edge}"
+        return any(text in f"{edge}{_folded(value)}{edge}" for value in values) is not self.negated
 
     def __str__(self) -> str:
         """The term in the filter language."""
         prefix = ("!" if self.negated else "") + ("" if self.field is None else f"{self.field}:")
+        prefix += _EXACT if self.exact else ""
         return prefix + (_quote(self.text) if self._needs_quotes() else self.text)
 
     def _needs_quotes(self) -> bool:
         if any(character in _SPACES or character == '"' for character in self.text):
             return True
-        return self.field is None and (
+        if self.field is not None:
+            return not self.exact and self.text.startswith(_EXACT)
+        return (
             not self.text
             or self.text.startswith("!")
             or _FIELD.match(self.text) is not None
@@ -88,7 +106,11 @@ class FilterQuery:
 
     def script_arguments(self) -> tuple[str, ...]:
         """The filter as script arguments: inverted, number of terms, then field, negated and text of each."""
-        flat = [part for term in self.terms for part in (term.field or "", "01"[term.negated], term.folded)]
+        flat = [
+            part
+            for term in self.terms
+            for part in ((_EXACT if term.exact else "") + (term.field or ""), "01"[term.negated], term.folded)
+        ]
         return ("01"[self.inverted], str(len(self.terms)), *flat)
 
     def __bool__(self) -> bool:
@@ -162,8 +184,11 @@ def _parse_term(raw: str) -> FilterTerm:
     negated = raw.startswith("!")
     rest = raw[1:] if negated else raw
     match = _FIELD.match(rest)
-    field = None if match is None else _folded(match[1])
-    return FilterTerm(_unquote(rest if match is None else rest[match.end() :]), field, negated)
+    if match is None:
+        return FilterTerm(_unquote(rest), None, negated)
+    text = rest[match.end() :]
+    exact = text.startswith(_EXACT)
+    return FilterTerm(_unquote(text[1:] if exact else text), _folded(match[1]), negated, exact)
 
 
 def _quote(text: str) -> str:

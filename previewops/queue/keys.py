@@ -98,6 +98,12 @@ class Keys:
     """Sorted set of webhook messages that failed for good, by time in server ms; the last 10,000."""
     webhook_prefix = _Key(":webhook:", KeyType.HASH)
     """Prefix of a hash per webhook message: job, state, receiver, attempts, last error."""
+    batches = _Key(":batches", KeyType.SORTED_SET)
+    """Sorted set of batches by the server ms of their creation or last end, by which maintenance deletes them."""
+    batch_prefix = _Key(":batch:", KeyType.HASH)
+    """Prefix of a hash per batch: project, times, receiver of its webhook, numbers of jobs by state."""
+    batch_jobs_prefix = _Key(":batch-jobs:", KeyType.SORTED_SET)
+    """Prefix of a sorted set per batch: the ids of its jobs in the order in which they joined it."""
     erasures = _Key(":erasures", KeyType.SORTED_SET)
     """Sorted set of what workers remove from their caches, as JSON, by server ms (``queue/erasures.py``)."""
     workers = _Key(":workers", KeyType.SORTED_SET)

@@ -121,7 +121,7 @@ def _unreadable(url: str) -> tuple[str, str]:
 
 
 def _path_problem(parts: SplitResult) -> tuple[str, str] | None:
-    if parts.path.startswith("/") and len(parts.path) > 1:
+    if not parts.hostname and parts.path.startswith("/") and len(parts.path) > 1:
         return None
     return (
         " without the path of a socket, allowed an absolute path",

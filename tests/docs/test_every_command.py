@@ -69,7 +69,10 @@ def here(command: Words, folder: Path) -> list[str]:
     host = socket.gethostname()
     arguments = [host if word in HOSTS else word for word in command]
     arguments = [str(folder / Path(word).name) if word.startswith("/") else word for word in arguments]
-    asks = command[0] == "delete" or command[:2] in (("dlq", "requeue"), ("dlq", "discard"))
+    asks = command[0] in ("cancel", "delete", "run-again") or command[:2] in (
+        ("dlq", "requeue"),
+        ("dlq", "discard"),
+    )
     return [*arguments, "--yes"] if asks else arguments
 
 
@@ -133,7 +136,9 @@ async def run_as_shown(program: Program, redis_url: str, arguments: list[str]) -
             return await asyncio.to_thread(submitted, program, arguments)
         (program.folder / "data").mkdir(exist_ok=True)
         if arguments[0] in ("cancel", "reschedule"):
-            await driver.submit(payload(arguments[1]))
+            await driver.submit(payload("a-job" if arguments[1].startswith("--") else arguments[1]))
+        elif arguments[0] == "run-again":
+            await driver.complete("my-first")
         else:
             await driver.heartbeat()
             await driver.add_dead_letters("my-first", project="trial", code="disk-full")

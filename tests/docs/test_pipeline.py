@@ -130,6 +130,9 @@ def test_the_gate_and_the_pipeline_install_the_same_packages() -> None:
     assert all(re.fullmatch(r"[a-z0-9.+-]+", package) for package in packages)
     assert "<.ci/packages" in (ROOT / ".ci" / "run").read_text("utf-8")
     assert any("--arg-file .ci/packages" in step.get("run", "") for _, step in steps())
+    azurite = re.search(r"azurite@[0-9.]+", (ROOT / ".ci" / "run").read_text("utf-8"))
+    assert azurite is not None
+    assert any(azurite[0] in step.get("run", "") for _, step in steps())
 
 
 def test_the_image_uses_existing_commands_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,28 @@ async def test_uris_are_checked_against_the_asset_roots(api: ApiUnderTest) -> No
     assert response["errors"][0]["pointer"] == "/previewRequest/assets/0/uri"
 
 
+async def test_names_of_themes_are_checked_where_the_themes_are(redis_url: str, tmp_path: Path) -> None:
+    for name in ("acme", *(f"brand-{number}" for number in range(40))):
+        (tmp_path / f"{name}.toml").touch()
+    job = payload("a", previewRequest={"steps": [], "assets": [], "audio": {}, "options": {"theme": "none"}})
+    async with serve_api(redis_url, tmp_path, themes=tmp_path) as api:
+        response = require_problem(await api.client.post(JOBS, json=job), 422, "invalid-payload")
+        (error,) = response["errors"]
+        assert (error["pointer"], error["code"]) == ("/previewRequest/options/theme", "theme-unknown")
+        assert error["allowed"].startswith("light, dark, acme, brand-0")
+        assert "more" in error["allowed"]
+        assert len(error["allowed"]) < 300
+        batch = await api.client.post(JOBS, content=lines(job), headers=LINES)
+        assert "theme-unknown" in batch.text
+        (tmp_path / "none.toml").touch()
+        assert (await api.client.post(JOBS, json=job)).status_code == 202, "the folder is read again"
+    for folder in (None, tmp_path / "missing"):
+        async with serve_api(redis_url, tmp_path, themes=folder) as api:
+            assert (
+                await api.client.post(JOBS, json={**job, "jobId": f"{folder}".rpartition("/")[2]})
+            ).is_success
+
+
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "text/json"])
 async def test_submit_requires_a_json_content_type(api: ApiUnderTest, kind: str | None) -> None:
     headers = {} if kind is None else {"content-type": kind}
@@ -304,6 +326,22 @@ async def test_a_job_is_cancelled_once(api: ApiUnderTest) -> None:
     assert "it is cancelled" in response["detail"]
     (event,) = (await api.backend.snapshots.read(events=1)).events
     assert (event.kind, event.fields["who"], event.fields["why"]) == ("cancelled", "ann", "wrong pictures")
+
+
+async def test_a_cancelled_job_runs_again_once(api: ApiUnderTest) -> None:
+    await api.client.post(JOBS, json=payload("a"))
+    again = f"{JOBS}/a/run-again"
+    require_problem(await api.client.post(again, json={}), 409, "wrong-state")
+    await api.client.delete(f"{JOBS}/a")
+    done = await api.client.post(again, json={"reason": "a new font"}, headers={"x-preview-user": "ann"})
+    assert (done.status_code, done.headers["location"]) == (202, f"{JOBS}/a/status")
+    assert done.json() == {"jobId": "a", "status": "waiting", "was": "cancelled"}
+    (event,) = (await api.backend.snapshots.read(events=1)).events
+    assert (event.kind, event.fields["who"], event.fields["why"]) == ("run-again", "ann", "a new font")
+    await api.client.delete(f"{JOBS}/a")
+    await api.backend.redis.delete("arq:result:a")
+    require_problem(await api.client.post(again, json={}), 409, "payload-expired")
+    require_problem(await api.client.post(f"{JOBS}/nobody/run-again", json={}), 404, "not-found")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,10 @@ texts = st.text(st.sampled_from("aAbéÉ%.[( !\0"), max_size=4) | st.text(
     st.characters(exclude_categories=["Cs"]), max_size=6
 )
 safe_texts = texts.map(lambda text: text.replace("\0", ""))
-terms = st.builds(FilterTerm, safe_texts, st.none() | st.sampled_from(FILTER_FIELDS), st.booleans())
+fields_of_terms = st.sampled_from(FILTER_FIELDS)
+terms = st.builds(FilterTerm, safe_texts, st.none() | fields_of_terms, st.booleans()) | st.builds(
+    FilterTerm, safe_texts, fields_of_terms, st.booleans(), st.just(True)
+)
 filters = st.builds(FilterQuery, st.lists(terms, max_size=3).map(tuple), st.booleans())
 
 

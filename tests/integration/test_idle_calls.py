@@ -83,9 +83,9 @@ async def test_idle_workers_only_send_heartbeats_and_share_maintenance(
                 time.monotonic() - began,
                 heartbeats.count - first,
             )
-        # Both share one step in IDLE_MAINTENANCE intervals. The rest allows for steps that begin at the same moment.
-        steps = elapsed_s / (IDLE_MAINTENANCE * settings.heartbeat_ms / 1000)
-        assert after["evalsha"] - before["evalsha"] - sent <= steps * 1.25 + 2
+        # Both share one step in IDLE_MAINTENANCE intervals: about one per four heartbeats. On a busy machine some
+        # begin at the same moment; without sharing there is one per two heartbeats, and else one per heartbeat.
+        assert after["evalsha"] - before["evalsha"] - sent < sent / IDLE_MAINTENANCE
         assert after["blpop"] - before.get("blpop", 0) <= 2 * (elapsed_s / IDLE_WAIT_S + 1)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from previewops.client import AsyncClient, BadArgument
+from previewops.client import AsyncClient, BadArgument, Client
 from previewops.errors import WrongState
 from previewops.queue.due_time import DueTime, InvalidDueTime
 from previewops.queue.submit_options import SubmitOptions
@@ -121,6 +121,14 @@ async def test_options_of_the_client(redis_url: str, tmp_path: Path) -> None:
         await previews.cancel("a")
         with pytest.raises(WrongState):
             await previews.reschedule("a", now=True)
+        assert await previews.run_again("a", reason="a new font") is JobState.CANCELLED
+        with pytest.raises(WrongState):
+            await previews.run_again("a")
+        with pytest.raises(BadArgument, match="job_id"):
+            await previews.run_again(7)  # type: ignore[arg-type]
+        with Client(redis_url, settings=Settings(data_dir=tmp_path)) as client:
+            assert client.cancel("a") is JobState.WAITING
+            assert client.run_again("a") is JobState.CANCELLED
 
 
 async def test_options_on_the_command_line(redis_url: str, tmp_path: Path) -> None:

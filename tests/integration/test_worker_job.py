@@ -18,6 +18,8 @@ from previewops.states import JobState
 from previewops.stores.folder.paths import bundle_path, fence_path
 from previewops.stores.folder.store import FolderStore
 from previewops.stores.port import BundleStore, Publication
+from previewops.worker.cache.render_cache import DigestCache, RenderCache
+from previewops.worker.cache.store import CacheStore
 from previewops.worker.engine.jobs import RenderJobs
 from previewops.worker.engine.worker import PreviewWorker
 from previewops.worker.sandbox.children import ProgressCallback, RequestHandler, ResultCheck
@@ -62,11 +64,15 @@ class FakeRenderRunner:
             self.stagings.append(Path(os.readlink(f"/proc/self/fd/{handle}")).parent)  # noqa: PTH115
             with os.fdopen(handle, "wb") as file:
                 file.write(b"pixels")
+            _, (handle,) = await handle_request({"create": ["preview.json"]})
+            with os.fdopen(handle, "wb") as file:
+                file.write(b'{"assets": []}')
         if self._then is not None:
             result = self._then()
             if asyncio.iscoroutine(result):
                 await result
-        return {"dryRun": spec["payload"]["dryRun"]}
+        artifacts = [{"path": path} for path in ("poster.png", "preview.json")]
+        return {"dryRun": spec["payload"]["dryRun"], "artifacts": artifacts}
 
 
 def raw(job_id: str, *, dry_run: bool = False) -> dict[str, Any]:
@@ -79,14 +85,15 @@ def rendering(
     folder: Path,
     renders: FakeRenderRunner,
     store: BundleStore | None = None,
+    cache: RenderCache | None = None,
     **settings: Any,
 ) -> PreviewWorker:
     (folder / ".staging").mkdir(exist_ok=True)
     chosen = make_settings(queue, data_dir=folder, **{"max_attempts": 1, "max_crashes": 1, **settings})
-    jobs = RenderJobs(chosen, renders, (folder,), store or FolderStore(folder), rng=MaxRng())
+    jobs = RenderJobs(chosen, renders, (folder,), store or FolderStore(folder), cache=cache, rng=MaxRng())
 
-    async def render_preview(ctx: dict[Any, Any], argument: Any) -> Any:
-        return await jobs.render_preview(ctx, argument)
+    async def render_preview(ctx: dict[Any, Any], argument: Any, **options: Any) -> Any:
+        return await jobs.render_preview(ctx, argument, **options)
 
     return make_worker(url, chosen, render_preview)
 
@@ -108,6 +115,28 @@ async def test_a_bundle_is_published_and_the_job_completed(redis_url: str, tmp_p
     assert record.state is JobState.COMPLETED
     assert (bundle_path(tmp_path, "p", "job") / "poster.png").read_bytes() == b"pixels"
     assert not renders.stagings[0].exists()
+
+
+async def test_a_job_that_runs_again_is_rendered_although_the_cache_has_its_result(
+    redis_url: str, tmp_path: Path
+) -> None:
+    renders = FakeRenderRunner()
+    cache = RenderCache(CacheStore(tmp_path / "cache"), DigestCache())
+    async with (
+        queue_fixture(redis_url) as queue,
+        running_worker(rendering(queue, redis_url, tmp_path, renders, cache=cache)),
+    ):
+        for job_id, count in (("job", 1), ("twin", 1)):
+            await queue.queue.submit(payload(job_id))
+            await wait_for_end(queue, job_id)
+            assert len(renders.stagings) == count, "an equal job takes the result from the cache"
+        await queue.queue.run_again("job", who="ana")
+        record = await wait_for_end(queue, "job")
+        assert record.state is JobState.COMPLETED
+        assert len(renders.stagings) == 2, "it was rendered"
+        assert "reused" not in (record.result or {})
+        await queue.queue.submit(payload("third"))
+        assert ((await wait_for_end(queue, "third")).result or {})["reused"] is True, "from the new result"
 
 
 async def test_an_invalid_payload_is_permanent(redis_url: str, tmp_path: Path) -> None:

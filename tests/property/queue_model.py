@@ -33,6 +33,7 @@ class ModelJob:
     fingerprint: str | None = None
     finished_ms: int = 0
     project: str = ""
+    batch: str | None = None
 
     @property
     def on_record(self) -> bool:
@@ -43,6 +44,15 @@ class ModelJob:
     def project_known(self) -> bool:
         """Whether the record names the project: not if the body was lost before the job was admitted."""
         return not (self.foreign and self.body_lost)
+
+
+@dataclass(slots=True)
+class ModelBatch:
+    """One batch. ``forgotten`` counts its completed jobs whose records have expired."""
+
+    closed: bool = False
+    ended: bool = False
+    forgotten: int = 0
 
 
 @dataclass(slots=True)
@@ -61,6 +71,7 @@ class Model:
     limits: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     turns: dict[str, dict[str, int]] = field(default_factory=lambda: {name: {} for name in PRIORITIES})
     held: set[str] = field(default_factory=set)
+    batches: dict[str, ModelBatch] = field(default_factory=dict)
 
     def count(self, name: str, amount: int = 1) -> None:
         if amount:
@@ -68,6 +79,9 @@ class Model:
 
     def of(self, *states: str) -> list[ModelJob]:
         return [job for job in self.jobs.values() if job.state in states]
+
+    def jobs_of(self, batch: str, *states: str) -> list[ModelJob]:
+        return [job for job in self.of(*states) if job.batch == batch]
 
     @property
     def backlog(self) -> int:

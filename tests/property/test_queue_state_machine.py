@@ -27,18 +27,22 @@ from hypothesis.stateful import (
 )
 
 from previewops.contract import Payload
-from previewops.errors import JobConflict, JobNotFound, QueueFull, WrongState
+from previewops.errors import JobConflict, JobNotFound, PayloadExpired, QueueFull, WrongState
 from previewops.metrics.lifetime_counters import (
     DEAD_LETTER_CAUSES,
     FAILURE_CAUSES,
     RETRY_CAUSES,
     LifetimeCounters,
 )
+from previewops.queue.batch_errors import BatchClosed, BatchNotFound
+from previewops.queue.batches import Batches
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.due_time import NOW, DueTime
 from previewops.queue.filter_query import FilterQuery, FilterTerm
+from previewops.queue.job_selection import PENDING_STATES, JobsChanged, JobSelection, MatchedJobs
 from previewops.queue.keys import ARQ_GUARD, ARQ_GUARD_SCORE
 from previewops.queue.leases import WORKER_LOST_FINGERPRINT, Claim, Leases
+from previewops.queue.matching_jobs import MatchingJobs
 from previewops.queue.projects import set_project_limits
 from previewops.queue.queue import Receipt
 from previewops.queue.retry import FailureCounter
@@ -46,7 +50,7 @@ from previewops.queue.submit_options import SubmitOptions
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.states import JobState, Priority, ScriptResult
-from tests.property.queue_model import FULL_TURN, PRIORITIES, Model, ModelJob
+from tests.property.queue_model import FULL_TURN, PRIORITIES, Model, ModelBatch, ModelJob
 from tests.queue_support import (
     HOUR_MS,
     QUEUE,
@@ -79,6 +83,8 @@ priorities = st.sampled_from(PRIORITIES)
 titles = st.sampled_from(["a", "b"])
 wants = st.integers(1, 3)
 picks = st.integers(0, 10_000)
+BATCHES = ["b1", "b2", "b3"]
+batch_choices = st.sampled_from([None, *BATCHES])
 
 
 class SharedServer:
@@ -119,6 +125,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.redis.flushall()
         self.model = Model(SETTINGS.queue_max, SETTINGS.max_crashes)
         self.claims: list[Claim] = []
+        self.batches = Batches(shared.client, SETTINGS)
+        self.redis.hset(self.keys.meta, mapping={"webhooks_until": 2**50, "webhook_all": 1})
 
     # ------------------------------------------------------------ helpers
 
@@ -167,7 +175,15 @@ class QueueMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ producers
 
-    def accept(self, job_id: str, priority: str, title: str) -> str:
+    def is_closed(self, batch: str | None) -> bool:
+        return batch in self.model.batches and self.model.batches[batch].closed
+
+    def join(self, job: ModelJob, batch: str | None) -> None:
+        if batch is not None:
+            self.model.batches.setdefault(batch, ModelBatch())
+            job.batch = batch
+
+    def accept(self, job_id: str, priority: str, title: str, batch: str | None = None) -> str:
         """Returns the expected result of a submit."""
         known = self.model.jobs.get(job_id)
         body = f"{priority} {title}"
@@ -176,7 +192,10 @@ class QueueMachine(RuleBasedStateMachine):
             return known.state if known.body == body and not lost else "conflict"
         if self.model.backlog >= SETTINGS.queue_max:
             return "full"
-        self.model.jobs[job_id] = ModelJob(job_id, priority, body, project=PROJECT_OF[job_id])
+        if self.is_closed(batch):
+            return "closed"
+        job = self.model.jobs[job_id] = ModelJob(job_id, priority, body, project=PROJECT_OF[job_id])
+        self.join(job, batch)
         self.model.count("accepted")
         return "new"
 
@@ -206,9 +225,17 @@ class QueueMachine(RuleBasedStateMachine):
             if expectation == "new":
                 self.read_order(self.model.jobs[job_id])
 
-    @rule(job_id=job_ids, priority=priorities, title=titles, hours=st.sampled_from([0, 1]))
-    def submit_for_later(self, job_id: str, priority: str, title: str, hours: int) -> None:
-        self.submit_with_options(job_id, priority, title, False, hours)
+    @rule(
+        job_id=job_ids,
+        priority=priorities,
+        title=titles,
+        hours=st.sampled_from([None, 0, 1]),
+        batch=batch_choices,
+    )
+    def submit_with_batch_or_for_later(
+        self, job_id: str, priority: str, title: str, hours: int | None, batch: str | None
+    ) -> None:
+        self.submit_with_options(job_id, priority, title, False, hours, batch)
 
     @precondition(lambda self: self.model.jobs)
     @rule(
@@ -217,26 +244,28 @@ class QueueMachine(RuleBasedStateMachine):
         priority=priorities,
         title=st.sampled_from(["a", "b", "c"]),
         hours=st.sampled_from([None, None, 0, 1]),
+        batch=batch_choices,
     )
     def submit_in_place_of_another(
-        self, pick: int, ended: bool, priority: str, title: str, hours: int | None
+        self, pick: int, ended: bool, priority: str, title: str, hours: int | None, batch: str | None
     ) -> None:
         known = (self.model.of(*ENDED) if ended else []) or list(self.model.jobs.values())
-        self.submit_with_options(known[pick % len(known)].job_id, priority, title, True, hours)
+        self.submit_with_options(known[pick % len(known)].job_id, priority, title, True, hours, batch)
 
     def submit_with_options(
-        self, job_id: str, priority: str, title: str, replaces: bool, hours: int | None
+        self, job_id: str, priority: str, title: str, replaces: bool, hours: int | None, batch: str | None
     ) -> None:
         job = self.model.jobs.get(job_id)
         before = None if job is None or (job.body_lost and not job.on_record) else replace(job)
         admitted = replaces and before is not None and before.project_known
         if admitted and before is not None and before.body != f"{priority} {title}":
-            expected = self.replace_body(job_id, priority, f"{priority} {title}")
+            expected = self.replace_body(job_id, priority, f"{priority} {title}", batch)
         else:
-            expected = self.accept(job_id, priority, title)
+            expected = self.accept(job_id, priority, title, batch)
         options = SubmitOptions(
             "ann" if replaces else None,
             None if hours is None else DueTime(hours * HOUR_MS, relative=True),
+            batch,
         )
         (reply,) = self.run(
             self.fixture.queue.submit_many([self.payload(job_id, priority, title)], options=[options])
@@ -246,6 +275,8 @@ class QueueMachine(RuleBasedStateMachine):
             assert isinstance(reply, JobConflict)
         elif expected == "full":
             assert isinstance(reply, QueueFull)
+        elif expected == "closed":
+            assert isinstance(reply, BatchClosed)
         else:
             assert isinstance(reply, Receipt)
             assert reply.new is (expected in ("new", "replaced"))
@@ -255,11 +286,16 @@ class QueueMachine(RuleBasedStateMachine):
             elif expected == "replaced":
                 self.place_job(self.model.jobs[job_id], hours, before)
 
-    def replace_body(self, job_id: str, priority: str, body: str) -> str:
+    def replace_body(self, job_id: str, priority: str, body: str, batch: str | None) -> str:
         """Replaces the body of a job in the model. Returns the expected result."""
         job, model = self.model.jobs[job_id], self.model
+        joins = batch not in (None, job.batch)
+        if joins and self.is_closed(batch):
+            return "closed"
         if job.state in ENDED and model.backlog >= SETTINGS.queue_max:
             return "full"
+        if joins:
+            self.join(job, batch)
         if job.state == "dead":
             job.requeues += 1
             model.count("requeued")
@@ -382,6 +418,8 @@ class QueueMachine(RuleBasedStateMachine):
         if gone and kept:
             assert max(job.finished_ms for job in gone) <= min(job.finished_ms for job in kept)
         for job in gone:
+            if job.batch is not None:
+                self.model.batches[job.batch].forgotten += 1
             del self.model.jobs[job.job_id]
 
     def job_of_reply(self, claim: Claim, reply: ScriptResult) -> ModelJob | None:
@@ -551,10 +589,64 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             early = "delayed" if job.due_ms > self.now_ms() else "waiting"
             assert call().value == (early if job.state == "unadmitted" else job.state)
-            if job.state == "unadmitted":
-                self.model.count("accepted")
-            job.state, job.token, job.lease_expired, job.ahead = "cancelled", None, False, False
-            self.model.count("cancelled")
+            self.cancel_job(job)
+
+    def cancel_job(self, job: ModelJob) -> None:
+        if job.state == "unadmitted":
+            self.model.count("accepted")
+        job.state, job.token, job.lease_expired, job.ahead = "cancelled", None, False, False
+        self.model.count("cancelled")
+
+    @rule(
+        states=st.sets(st.sampled_from(PENDING_STATES), min_size=1),
+        priority=st.none() | priorities,
+    )
+    def cancel_matching(self, states: set[JobState], priority: str | None) -> None:
+        now_ms = self.now_ms()
+
+        def state_of(job: ModelJob) -> str:
+            early = "delayed" if job.due_ms > now_ms else "waiting"
+            return early if job.state == "unadmitted" else job.state
+
+        chosen = [
+            job
+            for job in self.model.jobs.values()
+            if state_of(job) in states and priority in (None, job.priority)
+        ]
+        terms = () if priority is None else (FilterTerm(priority, "priority", exact=True),)
+        selection = JobSelection(tuple(states), FilterQuery(terms))
+        matching = MatchingJobs(self.shared.client, SETTINGS)
+        count = self.run(matching.count(selection, sample=len(IDS)))
+        assert sorted(count.sample_ids(len(IDS))) == sorted(job.job_id for job in chosen)
+        assert count.total == len(chosen)
+        result = self.run(matching.cancel(MatchedJobs(selection, count), who="ann"))
+        assert result == JobsChanged(len(chosen), 0)
+        for job in chosen:
+            self.cancel_job(job)
+
+    @rule(job_id=job_ids)
+    def run_again(self, job_id: str) -> None:
+        job = self.model.jobs.get(job_id)
+
+        def call() -> JobState:
+            return self.run(self.fixture.queue.run_again(job_id, who="ann", reason="a new font"))
+
+        if job is None or not job.on_record:
+            with pytest.raises(JobNotFound):
+                call()
+        elif job.state not in ("completed", "cancelled"):
+            with pytest.raises(WrongState):
+                call()
+        elif job.body_lost:
+            with pytest.raises(PayloadExpired):
+                call()
+        else:
+            assert call().value == job.state
+            job.state, job.token = "waiting", None
+            job.attempts = job.crashes = 0
+            job.uncounted = False
+            self.model.count("accepted")
+            self.read_order(job)
 
     @precondition(lambda self: self.model.of("waiting", "delayed", "unadmitted"))
     @rule(pick=picks, places=st.integers(0, 2), hours=st.sampled_from([None, 0, 1]))
@@ -585,6 +677,26 @@ class QueueMachine(RuleBasedStateMachine):
         assume(job is None or job.state in ENDED or job.state == "active")
         with pytest.raises(JobNotFound if job is None else WrongState):
             self.run(self.fixture.queue.reschedule(job_id, due=NOW, who="ann"))
+
+    @rule(batch=st.sampled_from(BATCHES))
+    def close_batch(self, batch: str) -> None:
+        if batch not in self.model.batches:
+            with pytest.raises(BatchNotFound):
+                self.run(self.batches.close(batch))
+            return
+        self.model.batches[batch].closed = True
+        self.run(self.batches.close(batch))
+
+    @rule(batch=st.sampled_from(BATCHES))
+    def cancel_batch(self, batch: str) -> None:
+        if batch not in self.model.batches:
+            return
+        self.model.batches[batch].closed = True
+        pending = self.model.jobs_of(batch, "waiting", "delayed", "active")
+        assert self.run(self.batches.cancel(batch, who="ann")) == len(pending)
+        for job in pending:
+            job.state, job.token, job.lease_expired, job.ahead = "cancelled", None, False, False
+            self.model.count("cancelled")
 
     @rule()
     def pause(self) -> None:
@@ -844,6 +956,31 @@ class QueueMachine(RuleBasedStateMachine):
                 assert result_ttl > 0
             else:
                 assert result_ttl == (unlimited if job.state == "dead" else absent)
+
+    @invariant()
+    def batches_agree(self) -> None:
+        ends = dict.fromkeys(BATCHES, 0)
+        for message in self.redis.zrange(self.keys.webhooks, 0, -1):
+            batch = self.redis.hget(self.keys.webhook_prefix + message.decode(), "batch")
+            if batch:
+                ends[batch.decode()] += 1
+            self.redis.delete(self.keys.webhook_prefix + message.decode())
+        self.redis.delete(self.keys.webhooks)
+        for name, expected in self.model.batches.items():
+            batch = self.run(self.batches.status(name))
+            pending = self.model.jobs_of(name, "waiting", "delayed", "active")
+            completed = len(self.model.jobs_of(name, "completed")) + expected.forgotten
+            dead, cancelled = self.model.jobs_of(name, "dead"), self.model.jobs_of(name, "cancelled")
+            assert (batch.pending, batch.completed) == (len(pending), completed)
+            assert (batch.dead, batch.cancelled) == (len(dead), len(cancelled))
+            ended = expected.closed and not pending
+            assert (batch.closed_ms is not None, batch.ended_ms is not None) == (expected.closed, ended)
+            assert ends[name] == int(ended and not expected.ended), "one message for each end"
+            expected.ended = ended
+            listed = self.run(self.batches.page(name)).rows
+            assert {job.job_id for job in listed} == {
+                job.job_id for job in self.model.jobs.values() if job.batch == name
+            }
 
     @invariant()
     def nothing_is_unaccounted(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,13 +18,16 @@ from previewops.errors import BundleNotFound, CommandRejected, JobNotFound, Redi
 from previewops.health import Health
 from previewops.queue.dead_letter_facets import HOUR_MS, DeadLetterFacets, FacetCounter
 from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
+from previewops.queue.job_selection import JobSelection, MatchCount
 from previewops.queue.pages import Cursor, ListPage
 from previewops.queue.projects import ProjectLoad
+from previewops.queue.queue_names import QueueNames
 from previewops.queue.records import JobRecord
 from previewops.queue.webhook_messages import WebhookList
 from previewops.snapshot.breakdown import Breakdown, Dimension
 from previewops.snapshot.history import History
 from previewops.snapshot.model import EventPage, QueueEvent, Snapshot
+from previewops.states import JobState
 from previewops.stores.folder.store import FolderStore
 from previewops.stores.port import ArtifactFile, BundleStore
 from previewops.tui.app import OperatorApp
@@ -102,6 +106,14 @@ class FakeSource:
         page = self.acts[max(0, end - limit) : end][::-1]
         return EventPage(page, page[-1].event_id if end > limit else None)
 
+    # -- other queues of the server
+
+    queue_names: tuple[str, ...] = ("preview-jobs", "trial-jobs")
+
+    async def queues(self) -> QueueNames:
+        self._up()
+        return QueueNames(self.queue_names, complete=True)
+
     # -- ended jobs
 
     ended: Mapping[Dimension, Breakdown] = field(default_factory=lambda: scenes.BREAKDOWNS)
@@ -154,18 +166,26 @@ class FakeSource:
         place = start
         while place < len(order) and len(rows) < query.limit and place - start < self.page_budget:
             job, place = order[place], place + 1
-            fields = {
-                "id": job.job_id,
-                "project": job.project_id,
-                "priority": job.priority.value,
-                "state": job.state.value,
-                "worker": job.worker or "",
-                "error": f"{job.error_class} {job.code} {job.reason}",
-            }
-            if query.state in (None, job.state) and query.terms.matches(fields):
+            if query.state in (None, job.state) and query.terms.matches(_fields_of(job)):
                 rows.append(job)
         cursor = Cursor("all", b"%d" % place, b"") if place < len(order) else None
         return ListPage(tuple(rows), cursor, place - start)
+
+    async def count_jobs(
+        self, selection: JobSelection, *, sample: int, on_examined: ExaminedCallback | None = None
+    ) -> MatchCount:
+        self._up()
+        await self._count_slowly(on_examined)
+        jobs = [
+            job
+            for job in self.listed[::-1]
+            if (not selection.states or job.state in selection.states)
+            and selection.query.matches(_fields_of(job))
+        ]
+        ids: dict[JobState, tuple[str, ...]] = {}
+        for job in jobs:
+            ids[job.state] = (*ids.get(job.state, ()), job.job_id)[:sample]
+        return MatchCount(Counter(job.state for job in jobs), scenes.NOW_MS, ids)
 
     async def job(self, job_id: str) -> JobRecord:
         self.opened.append(job_id)
@@ -200,6 +220,17 @@ class FakeSource:
     counts_end: asyncio.Event | None = None
     """Cancelled counts wait until this is set, as a Redis call that is being cancelled does."""
     counts_ended: int = 0
+
+    async def _count_slowly(self, on_examined: ExaminedCallback | None) -> None:
+        if on_examined is None or self.counts_go_on is None:
+            return
+        on_examined(40_000)
+        try:
+            await self.counts_go_on.wait()
+        finally:
+            if self.counts_end is not None:
+                await self.counts_end.wait()
+            self.counts_ended += 1
 
     def _chosen(self, chosen: DeadLetterFilter) -> list[JobRecord]:
         return [letter for letter in self.dead_letters if _means(chosen, letter)]
@@ -252,16 +283,20 @@ class FakeSource:
     ) -> int:
         self._up()
         self.dead_counts.append(chosen)
-        if on_examined is not None and self.counts_go_on is not None:
-            on_examined(40_000)
-            try:
-                await self.counts_go_on.wait()
-            finally:
-                if self.counts_end is not None:
-                    await self.counts_end.wait()
-                self.counts_ended += 1
+        await self._count_slowly(on_examined)
         beyond = 0 if chosen.job_ids or chosen.fingerprint else self.beyond
         return len(self._chosen(chosen)) + beyond
+
+
+def _fields_of(job: JobRecord) -> dict[str, str]:
+    return {
+        "id": job.job_id,
+        "project": job.project_id,
+        "priority": job.priority.value,
+        "state": job.state.value,
+        "worker": job.worker or "",
+        "error": f"{job.error_class} {job.code} {job.reason}",
+    }
 
 
 def _means(chosen: DeadLetterFilter, letter: JobRecord) -> bool:
@@ -300,8 +335,9 @@ async def until(pilot: Pilot[int], condition: Callable[[], object]) -> None:
         await pilot.pause()
         if condition():
             return
-        assert time.monotonic() < deadline, f"the condition did not become true\n{screen_text(pilot.app)}"
-        await asyncio.sleep(0.005)  # threads and sockets need real time
+        while not condition():
+            assert time.monotonic() < deadline, f"the condition did not become true\n{screen_text(pilot.app)}"
+            await asyncio.sleep(0.005)  # threads and sockets need real time; a pause takes all widgets some
 
 
 def screen_text(app: OperatorApp) -> str:

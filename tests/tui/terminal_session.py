@@ -45,10 +45,10 @@ class TerminalSession:
 
 @asynccontextmanager
 async def open_session(
-    redis_process: Callable[..., RedisProcess], folder: Path
+    redis_process: Callable[..., RedisProcess], folder: Path, *, persistent: bool = True
 ) -> AsyncIterator[TerminalSession]:
-    """A setup that is closed at the end in any case."""
-    server = redis_process()
+    """A setup that is closed at the end in any case. ``persistent``: the server writes its data to a file."""
+    server = redis_process(persistent=persistent)
     async with Cluster(server.url, folder, worker_concurrency=2) as cluster:
         session = TerminalSession(cluster, server, folder)
         try:

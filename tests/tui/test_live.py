@@ -13,12 +13,14 @@ from redis.asyncio import Redis
 from previewops.cli import tui as command
 from previewops.errors import BundleNotFound, JobNotFound
 from previewops.queue.filter_query import parse_filter
+from previewops.queue.job_selection import JobSelection, MatchedJobs
 from previewops.queue.queue import Queue
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.states import JobState, Priority
+from previewops.stores.folder.store import FolderStore
 from previewops.tui.app import OperatorApp, Options
-from previewops.tui.commands.commands import Cancel, EndSilence, Reschedule, SilenceCheck
+from previewops.tui.commands.commands import Cancel, Delete, EndSilence, Reschedule, RunAgain, SilenceCheck
 from previewops.tui.data.live.connection import QueueConnection
 from previewops.tui.data.live.executor import LiveExecutor
 from previewops.tui.data.live.source import LiveSource
@@ -97,6 +99,38 @@ async def test_jobs_are_cancelled_and_those_that_have_ended_skipped(link: QueueC
     assert record.state is JobState.CANCELLED
     page = await source.jobs(JobQuery(JobState.CANCELLED))
     assert {record.job_id for record in page.rows} == {"job-1", "job-2"}
+
+
+async def test_all_jobs_that_match_are_cancelled_run_again_and_deleted(link: QueueConnection) -> None:
+    executor, source = LiveExecutor(link), LiveSource(link)
+    assert FolderStore(link.settings.data_dir).identify(create=True) is not None
+    steps: list[tuple[int, int]] = []
+
+    async def progress(done: int, total: int) -> None:
+        steps.append((done, total))
+
+    async def count(*states: JobState) -> MatchedJobs:
+        selection = JobSelection(states, parse_filter("project:=chess"))
+        return MatchedJobs(selection, await source.count_jobs(selection, sample=2))
+
+    waiting = await count(JobState.WAITING)
+    assert (waiting.count.total, waiting.count.sample_ids(2)) == (50, ("job-0", "job-9"))
+    outcome = await executor.execute(Cancel((), "twice", waiting), progress)
+    assert (outcome.message, outcome.complete) == ("cancelled 50, skipped 0", True)
+    assert steps[-1] == (50, 50)
+    cancelled = await count(JobState.CANCELLED)
+    async with link.redis() as redis:
+        await Queue(redis, link.settings).run_again("job-9", who="bob")
+    outcome = await executor.execute(RunAgain((), "", cancelled), progress)
+    assert (outcome.message, outcome.complete) == ("run again 49, skipped 1", False)
+    await executor.execute(Cancel((), "", await count(JobState.WAITING)), progress)
+    steps.clear()
+    outcome = await executor.execute(Delete((), "", await count(JobState.CANCELLED)), progress)
+    assert (outcome.message, outcome.complete) == ("deleted 50, skipped 0", True)
+    assert steps[-1] == (50, 50)
+    assert (await count()).count.total == 0
+    outcome = await executor.execute(RunAgain(("job-1",)), nobody)
+    assert outcome.message == "cannot run again job job-1: it is waiting"
 
 
 async def test_priorities_change_and_delayed_jobs_run_now_as_actions_of_the_operator(

@@ -8,7 +8,13 @@ from itertools import count
 import pytest
 
 from previewops.api.client_address import MAX_HOPS, ClientAddresses, client_key
-from previewops.api.connection_limits import RESERVED_CONNECTIONS, Admission, ConnectionLimits
+from previewops.api.connection_limits import (
+    RESERVED_CONNECTIONS,
+    Admission,
+    BusyConnections,
+    ConnectionLimits,
+)
+from previewops.api.errors import Overloaded
 from previewops.errors import UsageError
 from previewops.settings import Settings
 
@@ -67,11 +73,38 @@ def test_one_client_has_only_its_share() -> None:
     assert len(connections.limits) == 3
 
 
+def test_closed_connections_return_their_share() -> None:
+    connections = Connections(10, 2)
+    for _ in range(5):
+        number, admission, _victim = connections.new(ONE, busy=True)
+        assert admission is Admission.FULL
+        connections.limits.close(number)
+    connections.limits.set_busy(99)  # never opened
+    connections.limits.set_idle(99)
+    assert len(connections.limits) == 0
+
+
+def test_a_token_holds_its_share_of_busy_connections_until_they_are_answered() -> None:
+    busy = BusyConnections(2)
+    with busy.hold("a"), busy.hold("a"):
+        with pytest.raises(Overloaded), busy.hold("a"):
+            pass
+        with busy.hold("b"), busy.hold(None), busy.hold(None), busy.hold(None):
+            pass
+    with busy.hold("a"), busy.hold("a"):
+        pass
+
+
 @pytest.mark.parametrize("address", [PROXY, "127.0.0.1", "::1", "2001:db8::5", "::ffff:10.1.1.1"])
 def test_shared_address_has_no_share_of_its_own(address: str) -> None:
     connections = Connections(5, 2)
     assert {connections.new(address, busy=True)[1] for _ in range(5)} == {Admission.FULL}
     assert connections.new(address)[1] is Admission.PROBES
+
+
+def test_an_unreadable_address_is_not_shared() -> None:
+    assert not PROXIES.is_shared("")
+    assert not PROXIES.is_proxy("unknown")
 
 
 def test_reserved_connections_are_bounded() -> None:

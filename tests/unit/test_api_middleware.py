@@ -6,19 +6,22 @@ import math
 from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from previewops import errors
-from previewops.api.auth import AccessPolicy, host_name, is_loopback_host
+from previewops.api.auth import PUBLIC_PATHS, AccessPolicy, host_name, is_loopback_host
+from previewops.api.caller import Caller
 from previewops.api.errors import (
     ApiError,
     Forbidden,
     HostNotAllowed,
     ListenError,
     TokenRequired,
+    TooManyRequests,
     Unauthorized,
 )
 from previewops.api.problems import STATUS_BY_ERROR, build_problem
-from previewops.api.rate_limit import MAX_DEBT_S, TokenBuckets
+from previewops.api.rate_limit import MAX_DEBT_S, CallerRates, RateLimitMiddleware, TokenBuckets
 from previewops.api.sockets import bind_sockets, is_loopback, resolve_addresses
 from previewops.errors import PreviewopsError, UsageError
 from previewops.settings import Settings
@@ -103,7 +106,7 @@ def test_same_origin_writes_without_fetch_metadata_are_accepted(origin: str, hos
 @pytest.mark.parametrize(
     "origin",
     ["https://evil.example", "http://localhost:8081", "http://localhost", "http://127.0.0.1:8080", "null", "",
-     "localhost:8080", "http://", "http://localhost:8080.evil.example", "chrome-extension://localhost:8080"],
+     "localhost:8080", "http:localhost:8080", "http", "http://", "http://localhost:8080.evil.example", "chrome-extension://localhost:8080"],
 )  # fmt: skip
 def test_other_origin_writes_without_fetch_metadata_are_rejected(origin: str) -> None:
     access = AccessPolicy.from_settings(Settings(), loopback=True)
@@ -128,6 +131,7 @@ def test_configured_token_is_required_on_loopback(method: str) -> None:
         bearer(TOKEN + "x"),
         bearer("ü"),
         {**HOST, "authorization": TOKEN},
+        {**HOST, "authorization": f"Basic {TOKEN}"},
     ):
         with pytest.raises(Unauthorized) as caught:
             access.check(method, "/x", headers)
@@ -195,6 +199,64 @@ def test_work_may_leave_a_bounded_debt() -> None:
     assert rates.take("a", 0.0, cost=1e9, least=-math.inf) == 0.0
     assert rates.take("a", 0.0) == pytest.approx(MAX_DEBT_S + 0.1)
     assert rates.take("a", MAX_DEBT_S + 0.1) == 0.0
+
+
+class FixedClock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now_ms(self) -> int:
+        return 0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+async def pass_the_limit(limit: RateLimitMiddleware, path: str, client: object = ("192.0.2.1", 1)) -> Scope:
+    scope: Scope = {"type": "http", "path": path, "client": client}
+    await limit(scope, None, None)  # type: ignore[arg-type]
+    return scope
+
+
+async def no_app(scope: Scope, receive: Receive, send: Send) -> None:
+    assert scope["type"] == "http"
+
+
+async def test_the_rate_counts_per_address_and_not_for_probes() -> None:
+    limit = RateLimitMiddleware(no_app, 1, clock=FixedClock())
+    for _ in range(2):  # a burst of two seconds
+        await pass_the_limit(limit, "/api")
+    with pytest.raises(TooManyRequests) as caught:
+        await pass_the_limit(limit, "/api")
+    assert caught.value.retry_after_s == 1
+    for path in PUBLIC_PATHS:
+        await pass_the_limit(limit, path)
+    await pass_the_limit(limit, "/api", ("192.0.2.2", 1))
+    await pass_the_limit(limit, "/api", None)  # a private socket has no address
+
+
+async def test_without_a_rate_nothing_is_limited() -> None:
+    limit = RateLimitMiddleware(no_app, 0, clock=FixedClock())
+    for _ in range(100):
+        await pass_the_limit(limit, "/api")
+
+
+async def test_a_token_has_its_own_rate_which_may_change() -> None:
+    scope = await pass_the_limit(RateLimitMiddleware(no_app, 0, clock=FixedClock()), "/api")
+    rates = CallerRates()
+    for caller in (Caller(), Caller(rate=1), Caller(name="free")):
+        for _ in range(9):
+            rates.charge(scope, caller)
+    slow, other = Caller(name="slow", rate=1), Caller(name="other", rate=1)
+    for _ in range(2):
+        rates.charge(scope, slow)
+    with pytest.raises(TooManyRequests):
+        rates.charge(scope, slow)
+    rates.charge(scope, other)
+    for _ in range(4):
+        rates.charge(scope, Caller(name="slow", rate=2))
+    with pytest.raises(TooManyRequests):
+        rates.charge(scope, Caller(name="slow", rate=2))
 
 
 def test_client_table_is_bounded() -> None:

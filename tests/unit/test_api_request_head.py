@@ -72,6 +72,7 @@ def test_http_1_0_has_no_transfer_encoding() -> None:
     ("target", "host"),
     [
         (b"/livez", b"localhost"),
+        (b"/a?next=http://evil.example/", b"localhost"),
         (b"*", b"localhost"),
         (b"http://evil.example:80/a?b", b"evil.example:80"),
         (b"http://evil.example", b"evil.example"),

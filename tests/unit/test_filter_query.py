@@ -25,7 +25,10 @@ JOB = {
 texts = st.text(st.sampled_from('aB! \t":éproject'), max_size=8) | st.text(
     st.characters(exclude_characters="\0"), max_size=8
 )
-terms = st.builds(FilterTerm, texts, st.none() | st.sampled_from(FILTER_FIELDS), st.booleans())
+fields_of_terms = st.sampled_from(FILTER_FIELDS)
+terms = st.builds(FilterTerm, texts, st.none() | fields_of_terms, st.booleans()) | st.builds(
+    FilterTerm, texts, fields_of_terms, st.booleans(), st.just(True)
+)
 filters = st.builds(FilterQuery, st.lists(terms, max_size=4).map(tuple), st.booleans())
 
 
@@ -50,6 +53,9 @@ filters = st.builds(FilterQuery, st.lists(terms, max_size=4).map(tuple), st.bool
         ('error:"still typing', (FilterTerm("still typing", "error"),)),
         ("error:", (FilterTerm("", "error"),)),
         ("error:!x", (FilterTerm("!x", "error"),)),
+        ("project:=Kids", (FilterTerm("Kids", "project", exact=True),)),
+        ('!title:="two words"', (FilterTerm("two words", "title", negated=True, exact=True),)),
+        ('error:"=x" =y', (FilterTerm("=x", "error"), FilterTerm("=y"))),
         ('"a\0b"', (FilterTerm("a b"),)),
         ("a ! b", (FilterTerm("a"), FilterTerm("b"))),
         ("!", ()),

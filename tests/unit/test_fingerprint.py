@@ -134,6 +134,20 @@ def test_without_a_traceback_values_are_masked_as_far_as_patterns_find_them() ->
     assert foreign_template("cannot read", None) != foreign_template("cannot write", None)
 
 
+def test_a_letter_of_an_invalid_payload_is_grouped_by_its_masked_reason() -> None:
+    one, other = (
+        stored_template("invalid-payload", f"/steps/{n}: unknown asset 'a{n}'", None) for n in (1, 22)
+    )
+    assert one == other != ""
+
+
+def test_frames_after_the_first_exception_are_ignored() -> None:
+    first = 'Traceback (most recent call last):\n  File "a/b.py", line 3, in f\n    g()\n\nE: x\n'
+    assert foreign_template("E: x", first + '  File "c/d.py", line 1, in h\n    i()\n') == foreign_template(
+        "E: x", first
+    )
+
+
 def test_class_and_code_change_the_fingerprint() -> None:
     fingerprints = {
         fingerprint(name, code, "it broke") for name in ("AError", "BError") for code in ("one", "two", "")

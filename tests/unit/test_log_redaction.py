@@ -69,6 +69,13 @@ def test_payload_fields_are_redacted_everywhere() -> None:
     }
 
 
+def test_values_below_four_levels_become_text() -> None:
+    deep: list[Any] = []
+    for _ in range(500):
+        deep = [deep]
+    assert isinstance(sanitize({"x": deep})["x"][0][0][0][0], str)
+
+
 def test_control_characters_are_escaped_and_tracebacks_keep_lines() -> None:
     kept = sanitize({"message": "a\x1b[2J\nb\u202e", "exception": "one\n  two\x07"})
     assert kept == {"message": "a\\u001b[2J\\u000ab\\u202e", "exception": "one\n  two\\u0007"}

@@ -23,6 +23,7 @@ from previewops.redis_server.sentinel_address import split_sentinel_address
         "redis://u:p%2F%40@[::1]:6379/15?socket_timeout=2.5&client_name=x",
         "rediss://h?ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=false",
         "unix:///run/redis.sock?db=3&password=p",
+        "unix://user@/run/redis.sock",
         "redis+sentinel://a/service",
         "redis+sentinel://a,b:26380,[::1]:1/my.service_1-x/3?socket_timeout=1&sentinel_password=p",
         "rediss+sentinel://u:p%2F@a,b/service?ssl_ca_certs=/etc/ca.pem&password_file=/etc/secret",
@@ -45,6 +46,9 @@ def test_valid_addresses(url: str) -> None:
         ("rediss://h?ssl_min_version=TLSv1_2", "with option 'ssl_min_version'"),
         ("redis://h?socket_timeout=soon", "with an invalid socket_timeout, allowed seconds"),
         ("redis://h?socket_timeout=0", "socket_timeout"),
+        ("redis://h?max_connections=1234567890", "an invalid max_connections"),
+        ("redis://h?max_connections=\u0663", "an invalid max_connections"),
+        ("redis://h?client_name=", "an invalid client_name"),
         (
             "redis://h?client_name=a%20b",
             "with an invalid client_name, allowed ASCII characters without blanks",
@@ -53,6 +57,12 @@ def test_valid_addresses(url: str) -> None:
         ("redis://:a#b@h", "percent-encoding"),
         ("redis://:a?b@h", "percent-encoding"),
         ("redis://u:a[b@h", "percent-encoding"),
+        # A password that reads as a port
+        ("redis://:1/b@h", "percent-encoding"),
+        ("redis://:1#b@h", "percent-encoding"),
+        ("redis://:1?b@h", "percent-encoding"),
+        ("redis://h/0#b", "host or port"),
+        ("redis://h:0", "host or port"),
         ("redis://h:99999", "host or port"),
         ("redis://h:x", "host or port"),
         ("redis://a:1,b:2,c:3", "several servers, as of a Cluster or of Sentinels"),
@@ -72,7 +82,10 @@ def test_valid_addresses(url: str) -> None:
         ("sentinel://a/service", "allowed an address that starts with"),
         ("http://h", "allowed an address that starts with"),
         ("unix://", "without the path"),
-        ("unix://run/redis.sock?db=x", "an invalid db"),
+        ("unix:///", "without the path"),
+        ("unix://run/redis.sock", "without the path"),  # redis-py would open /redis.sock
+        ("unix://a,b/redis.sock", "without the path"),
+        ("unix:///run/redis.sock?db=x", "an invalid db"),
     ],
 )
 def test_the_problem_is_named(url: str, words: str) -> None:

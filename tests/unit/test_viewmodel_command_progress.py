@@ -9,11 +9,13 @@ import pytest
 
 from previewops.contract import validate
 from previewops.queue.dead_letter_filter import DeadLetterFilter
+from previewops.queue.job_selection import JobSelection, MatchCount, MatchedJobs
 from previewops.snapshot.fleet import WorkerCountRange
-from previewops.states import Priority
+from previewops.states import JobState, Priority
 from previewops.tui.commands.commands import (
     AcknowledgeDataLoss,
     Cancel,
+    Delete,
     Discard,
     EndSilence,
     Export,
@@ -25,6 +27,7 @@ from previewops.tui.commands.commands import (
     Reschedule,
     ResendWebhooks,
     Resume,
+    RunAgain,
     Scale,
     SetProjectLimits,
     SilenceCheck,
@@ -41,11 +44,15 @@ PAYLOAD = validate(
     }
 )
 
+MATCHED = MatchedJobs(JobSelection(), MatchCount({JobState.COMPLETED: 1_200}, 0))
+
 SAID: list[tuple[OperatorCommand, str]] = [
     (Pause("disks"), "pausing the queue"),
     (Resume(), "resuming the queue"),
     (Cancel(("a\x1b[2J",)), "cancelling a"),
     (Cancel(("a", "b")), "cancelling 2 jobs"),
+    (RunAgain(("a",)), "running a again"),
+    (Delete((), matched=MATCHED), "deleting 1,200 jobs"),
     (Reschedule(("a\x1b[2J",), now=True), "rescheduling a"),
     (Reschedule(("a", "b"), Priority.HIGH), "rescheduling 2 jobs"),
     (Requeue(DeadLetterFilter(), 1), "requeueing 1 dead letter"),

@@ -12,6 +12,7 @@ from previewops.errors import PreviewopsError
 if TYPE_CHECKING:
     from previewops.contract.payload import Payload
     from previewops.queue.dead_letter_filter import DeadLetterFilter
+    from previewops.queue.job_selection import MatchedJobs
     from previewops.snapshot.fleet import WorkerCountRange
     from previewops.states import Priority
 
@@ -31,11 +32,28 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
-    """Cancel pending jobs."""
+class _JobsCommand:
+    """A command on jobs: those with ``job_ids``, or all that ``matched``."""
 
     job_ids: tuple[str, ...]
     reason: str = ""
+    matched: MatchedJobs | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.job_ids) if self.matched is None else self.matched.count.total
+
+
+class Cancel(_JobsCommand):
+    """Cancel pending jobs."""
+
+
+class RunAgain(_JobsCommand):
+    """Render completed or cancelled jobs again, with their stored payloads."""
+
+
+class Delete(_JobsCommand):
+    """Delete completed or cancelled jobs permanently, with their bundles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +181,8 @@ OperatorCommand: TypeAlias = (
     Pause
     | Resume
     | Cancel
+    | RunAgain
+    | Delete
     | Reschedule
     | Requeue
     | Discard

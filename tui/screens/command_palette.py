@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -19,6 +19,7 @@ from previewops.tui.keymap import (
     namespaced_action,
     parse_action_name,
 )
+from previewops.tui.screens.dialogs.queues import open_queue
 from previewops.tui.screens.modal import DismissOnce
 
 if TYPE_CHECKING:
@@ -81,11 +82,23 @@ class KeyActionProvider(Provider):
                 score += 1  # names before sentences
             if score > 0:
                 yield Hit(score, matcher.highlight(entry.text), self._do(entry), help=entry.note)
+        for text, switches in self._contexts():
+            score = matcher.match(text)
+            if score > 0:
+                yield Hit(score, matcher.highlight(text), switches, help="of the settings file")
         job_id = query.strip()
         if job_id and len(job_id.split()) == 1 and cast("OperatorApp", self.app).view.replay is None:
             # Below all actions: any word could be an id. One call reads the job, however deep the queue is.
             opens = partial(self._open_job, job_id)
             yield Hit(_LOWEST_SCORE, Content(f"Open job {clean(job_id)}"), opens, help="by its exact id")
+
+    def _contexts(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
+        """Name and switch of each context of the settings file."""
+        app = cast("OperatorApp", self.app)
+        opener = None if app.is_forbidden("choose_queue") else app.queue_opener
+        for choice in opener.contexts if opener is not None else ():
+            if choice.context:
+                yield f"Switch to context {clean(choice.context)}", partial(open_queue, app, choice)
 
     async def _open_job(self, job_id: str) -> bool:
         cast("OperatorApp", self.app).open_job(job_id)

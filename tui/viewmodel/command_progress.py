@@ -13,6 +13,8 @@ def describe_command(command: commands.OperatorCommand) -> str:
     match command:
         case (
             commands.Cancel()
+            | commands.RunAgain()
+            | commands.Delete()
             | commands.Reschedule()
             | commands.Requeue()
             | commands.Discard()
@@ -45,6 +47,8 @@ def describe_command(command: commands.OperatorCommand) -> str:
 
 def _describe_job_command(
     command: commands.Cancel
+    | commands.RunAgain
+    | commands.Delete
     | commands.Reschedule
     | commands.Requeue
     | commands.Discard
@@ -52,10 +56,12 @@ def _describe_job_command(
     | commands.Export,
 ) -> str:
     match command:
-        case commands.Cancel(job_ids=(job_id,)):
-            description = f"cancelling {clean(job_id)}"
         case commands.Cancel():
-            description = f"cancelling {pluralize(len(command.job_ids), 'job')}"
+            description = f"cancelling {_jobs(command)}"
+        case commands.RunAgain():
+            description = f"running {_jobs(command)} again"
+        case commands.Delete():
+            description = f"deleting {_jobs(command)}"
         case commands.Reschedule(job_ids=(job_id,)):
             description = f"rescheduling {clean(job_id)}"
         case commands.Reschedule():
@@ -69,3 +75,8 @@ def _describe_job_command(
         case commands.Export():
             description = f"exporting {pluralize(command.count, 'dead letter')}"
     return description
+
+
+def _jobs(command: commands.Cancel | commands.RunAgain | commands.Delete) -> str:
+    """The id of a single job, else their number."""
+    return clean(command.job_ids[0]) if len(command.job_ids) == 1 else pluralize(command.count, "job")

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import structlog
 
 from previewops.contract import Payload
 from previewops.worker.assets.opener import OpenedAsset
-from previewops.worker.cache.store import CacheEntry, CacheStore, link_or_copy
+from previewops.worker.cache.store import CacheEntry, CacheStore, WriteOnlyStore, link_or_copy
 from previewops.worker.render.jsonfile import encode_json
 
 log = structlog.get_logger()
@@ -71,6 +71,10 @@ class RenderCache:
 
     store: CacheStore
     digests: DigestCache
+
+    def write_only(self) -> RenderCache:
+        """A cache in the same place that finds nothing: results are rendered and replace the stored ones."""
+        return replace(self, store=WriteOnlyStore(self.store.root))
 
     def find(self, key: str, request: Payload, staging: Path) -> dict[str, Any] | None:
         """Fills ``staging`` with the bundle of ``key``, with the ids of ``request``. Returns its summary, or None."""

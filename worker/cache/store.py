@@ -102,6 +102,13 @@ class CacheStore:
         return self.root / kind / key[:2] / key
 
 
+class WriteOnlyStore(CacheStore):
+    """A store whose entries are replaced and never found."""
+
+    def find(self, kind: str, key: str) -> CacheEntry | None:
+        return None
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Hard-links ``source`` to ``target``, or copies it where that fails. Raises OSError if both fail."""
     try:

@@ -66,8 +66,12 @@ class RenderJobs:
     monitor: StoreMonitor | None = None
     themes: ThemeFolder = field(default_factory=lambda: ThemeFolder(None))
 
-    async def render_preview(self, ctx: dict[Any, Any], payload: Any) -> dict[str, Any]:
+    async def render_preview(
+        self, ctx: dict[Any, Any], payload: Any, *, reuse: bool = True
+    ) -> dict[str, Any]:
         """Validates, renders in a child process, and publishes under the claim's fencing token.
+
+        Without ``reuse`` it renders even if the cache has the result, which it replaces (lua/run_again.lua).
 
         Raises:
             PermanentJobError, TransientJobError, RenderCrashed: from the contract, the renderer, the sandbox and
@@ -84,7 +88,7 @@ class RenderJobs:
             request,
             staging,
             opener=FileAssetOpener(self.roots, downloads, data_dir=self.settings.data_dir),
-            cache=self.cache,
+            cache=self.cache if reuse or self.cache is None else self.cache.write_only(),
             fonts=self.fonts,
             theme=theme,
         )

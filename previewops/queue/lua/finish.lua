@@ -11,6 +11,7 @@
 -- @include maxmemory
 -- @include core_keys
 -- @include move_aside
+-- @include batches
 -- @include claim
 -- @include lease
 -- @include result
@@ -32,7 +33,7 @@ end
 -- Reads and writes the record once, because this is the hottest path.
 local function complete_job(id, token, result_json, run_ms, dry)
   local job = call('HMGET', P_JOB .. id, 'state', 'token', 'attempts', 'crashes', 'claimed', 'accepted',
-    'priority', 'project', 'ahead')
+    'priority', 'project', 'ahead', 'batch')
   if job[2] ~= token then
     return STALE
   elseif job[1] ~= 'active' then
@@ -57,6 +58,9 @@ local function complete_job(id, token, result_json, run_ms, dry)
     count_by_priority('dryrun', job[7])
   end
   queue_webhooks(id, job[8], 'completed', body)
+  if job[10] then
+    move_in_batch(job[10], 'active', 'completed')
+  end
   redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'completed')
   done = done + 1
   return OK

@@ -15,6 +15,7 @@
 -- @include time
 -- @include merge_scan
 -- @include filter_match
+-- @include payload_fields
 -- @include record
 -- @include visible_projects
 
@@ -23,7 +24,7 @@ local mode, project, error_text, error_lower, prefix = ARGV[1], ARGV[10], ARGV[1
 local limit, budget, named = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[15])
 local cut_off = ARGV[3] == '' and NOW_MS or tonumber(ARGV[3])
 local latest = cut_off - tonumber(ARGV[4])
-local matches, has_terms = filter_matcher(ARGV, 16 + named)
+local matches, has_terms, payload_texts = filter_matcher(ARGV, 16 + named)
 local is_visible = project_matcher(ARGV[14])
 local needs_record = has_terms or ARGV[14] ~= '' or named > 0 or project ~= '' or error_text ~= '' or prefix ~= ''
 local earliest = ARGV[#ARGV]
@@ -42,6 +43,9 @@ local function is_match(id)
   local job = read_filter_fields(id)
   if not STATES[job.state] then
     note_unreadable(P_JOB .. id)
+  end
+  if payload_texts and job.state == 'dead' then
+    add_payload_fields(job, payload_texts)
   end
   return job.state == 'dead' and matches(job) and to_int(job.finished, 0) <= latest
     and to_int(job.finished, 0) >= (tonumber(earliest) or 0)

@@ -106,6 +106,17 @@ end
 delete_aged(K_COMPLETED)
 delete_aged(K_CANCELLED)
 
+-- A batch outlives the records of its jobs: those that are pending, and dead letters, are kept.
+for _, batch in ipairs(call('ZRANGEBYSCORE', K_BATCHES, '-inf', NOW_MS - tonumber(ARGV[3]), 'LIMIT', 0, STEP)) do
+  local fields = call('HMGET', P_BATCH .. batch, 'pending', 'dead')
+  if to_int(fields[1], 0) + to_int(fields[2], 0) > 0 then
+    call('ZADD', K_BATCHES, format_int(NOW_MS), batch)
+  else
+    call('ZREM', K_BATCHES, batch)
+    call('UNLINK', P_BATCH .. batch, P_BATCH_JOBS .. batch)
+  end
+end
+
 for _, worker in ipairs(call('ZRANGEBYSCORE', K_WORKERS, '-inf', NOW_MS - tonumber(ARGV[4]), 'LIMIT', 0, STEP)) do
   call('ZREM', K_WORKERS, worker)
   call('DEL', P_WORKER .. worker)

@@ -1,7 +1,7 @@
 -- Changes the priority of a pending job that does not run, lets a delayed one run now, or delays one.
 --
 -- ARGV    1 id   2 priority, or '' for the same   3 '' for the same time, or the earliest start (include/delay.lua); one
---         that has passed lets it run now   4 who   5 reason
+--         that has passed lets it run now   4 who   5 reason   6.. the projects whose jobs may be rescheduled; none: all
 -- Results code (OK, NOT_FOUND, WRONG_STATE), state before
 -- Transitions delayed -> waiting, delayed -> delayed, waiting -> delayed
 --
@@ -9,12 +9,16 @@
 -- @include core_keys
 -- @include move_aside
 -- @include delay
+-- @include named_projects
 
 local id, priority, due_ms, who, reason = ARGV[1], ARGV[2], parse_due(ARGV[3]), ARGV[4], ARGV[5]
 local now = due_ms and due_ms <= NOW_MS
 
 local job = call('HMGET', P_JOB .. id, 'state', 'priority', 'project')
 local state = job[1]
+if not is_named_project(id, state, job[3], 6) then
+  return { NOT_FOUND, '' }
+end
 if not state then
   state = admit_early(id)
   if not state then

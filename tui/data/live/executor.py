@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from previewops.errors import PreviewopsError
 from previewops.formatting import pluralize
-from previewops.states import JobState
 from previewops.tui.commands.commands import (
     AcknowledgeDataLoss,
     Cancel,
     CommandOutcome,
     CommandProgress,
+    Delete,
     Discard,
     EndSilence,
     Export,
@@ -23,11 +22,13 @@ from previewops.tui.commands.commands import (
     Reschedule,
     ResendWebhooks,
     Resume,
+    RunAgain,
     Scale,
     SetProjectLimits,
     SilenceCheck,
 )
 from previewops.tui.data.live.connection import QueueConnection
+from previewops.tui.data.live.job_commands import JobCommands
 from previewops.tui.viewmodel.durations import format_minute
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ class LiveExecutor:
                     | SetProjectLimits()
                 ):
                     return await self._change_queue(command, redis)
-                case Cancel() | Reschedule():
-                    return await self._change_jobs(command, self._queue(redis), progress)
+                case Cancel() | RunAgain() | Delete() | Reschedule():
+                    return await JobCommands(self._connection, redis).execute(command, progress)
                 case Requeue() | Discard():
                     return await self._requeue_or_discard(command, redis, progress)
                 case RequeueWithPayload():
@@ -111,37 +112,6 @@ class LiveExecutor:
             check, for_ms=command.for_ms, level=command.level, who=self._who, reason=command.reason
         )
         return CommandOutcome(f"{check} is silenced up to {command.level} until {format_minute(until_ms)}.")
-
-    async def _change_jobs(
-        self, command: Cancel | Reschedule, queue: Queue, progress: CommandProgress
-    ) -> CommandOutcome:
-        messages: list[str] = []
-        errors: list[str] = []
-        total = len(command.job_ids)
-        for done, job_id in enumerate(command.job_ids, 1):
-            try:
-                messages.append(await self._change_job(job_id, command, queue))
-            except PreviewopsError as error:
-                errors.append(error.message)
-            await progress(done, total)
-        if total == 1:
-            return CommandOutcome((errors or messages)[0], complete=not errors)
-        verb = "cancelled" if isinstance(command, Cancel) else "changed"
-        return CommandOutcome(f"{verb} {len(messages):,}, skipped {len(errors):,}", complete=not errors)
-
-    async def _change_job(self, job_id: str, command: Cancel | Reschedule, queue: Queue) -> str:
-        if isinstance(command, Cancel):
-            await queue.cancel(job_id, who=self._who, reason=command.reason)
-            return f"{job_id} is cancelled."
-        from previewops.queue.due_time import NOW
-
-        due = NOW if command.now else None
-        before = await queue.reschedule(
-            job_id, priority=command.priority, due=due, who=self._who, reason=command.reason
-        )
-        if command.priority is not None:
-            return f"{job_id} has priority {command.priority.value}."
-        return f"{job_id} {'waits now' if before is JobState.DELAYED else 'was waiting already'}."
 
     async def _requeue_or_discard(
         self, command: Requeue | Discard, redis: Redis, progress: CommandProgress

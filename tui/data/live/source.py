@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from previewops.queue.dead_letter_facets import DeadLetterFacets
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
     from previewops.queue.dead_letters import DeadLetters
+    from previewops.queue.job_selection import JobSelection, MatchCount
     from previewops.queue.pages import Cursor, ListPage
     from previewops.queue.projects import ProjectLoad
+    from previewops.queue.queue_names import QueueNames
     from previewops.queue.records import JobRecord
     from previewops.queue.webhook_messages import WebhookList
     from previewops.snapshot.breakdown import Breakdown, Dimension
@@ -75,6 +77,18 @@ class LiveSource:
                 limit=query.limit,
             )
 
+    async def count_jobs(
+        self, selection: JobSelection, *, sample: int, on_examined: ExaminedCallback | None = None
+    ) -> MatchCount:
+        async def report(examined: int) -> None:
+            if on_examined is not None:
+                on_examined(examined)
+
+        async with self._connection.redis() as redis:
+            from previewops.queue.matching_jobs import MatchingJobs
+
+            return await MatchingJobs(redis, self._settings).count(selection, report, sample=sample)
+
     async def job(self, job_id: str) -> JobRecord:
         async with self._connection.redis() as redis:
             from previewops.queue.queue import Queue
@@ -120,6 +134,12 @@ class LiveSource:
 
         async with self._dead_letters() as dead_letters:
             return await dead_letters.count(dead_filter, report, cut_off_ms=cut_off_ms)
+
+    async def queues(self) -> QueueNames:
+        async with self._connection.redis() as redis:
+            from previewops.queue.queue_search import find_queues
+
+            return await find_queues(redis)
 
     async def breakdown(self, dimension: Dimension) -> Breakdown:
         async with self._connection.redis() as redis:

@@ -58,8 +58,8 @@ class ReplaySource:
     async def _reject(self, *_args: Any, **_options: Any) -> NoReturn:
         raise NotRecorded("a recording contains no jobs", hint=_HINT)
 
-    jobs = job = actions = dead_groups = now_ms = dead_page = dead_count = webhooks = _reject
-    breakdown = project_loads = worker_log = dead_facets = _reject
+    jobs = count_jobs = job = actions = dead_groups = now_ms = dead_page = dead_count = webhooks = _reject
+    queues = breakdown = project_loads = worker_log = dead_facets = _reject
 
     def artifact(self, _record: JobRecord, _path: str) -> NoReturn:
         raise NotRecorded("a recording contains no jobs", hint=_HINT)

@@ -265,13 +265,8 @@ class DeadScreen(OperatorScreen):
         self._grid.toggle_mark()
 
     def action_mark_all(self) -> None:
-        grid = self._grid
         self._selected_total = None
-        shown, marks = grid.keys, grid.marks
-        if set(shown) <= set(marks):
-            grid.mark([key for key in marks if key not in set(shown)])
-        else:
-            grid.mark(list(dict.fromkeys((*marks, *shown))))
+        self._grid.toggle_marks()
 
     def on_grid_marks_changed(self) -> None:
         self._redraw()

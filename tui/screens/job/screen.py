@@ -14,6 +14,7 @@ from textual.worker import WorkerError
 
 from previewops.errors import PreviewopsError
 from previewops.queue.dead_letter_filter import DeadLetterFilter
+from previewops.queue.job_selection import ENDED_STATES
 from previewops.queue.records import JobRecord
 from previewops.states import JobState
 from previewops.tui.commands.commands import Cancel, OperatorCommand, Requeue, RequeueWithPayload
@@ -25,9 +26,10 @@ from previewops.tui.screens.coalesced_fetch import CoalescedFetch
 from previewops.tui.screens.dialogs.lazy import edit_payload
 from previewops.tui.screens.job.details import PARTS, DetailPanels
 from previewops.tui.screens.job.preview import PreviewPanel
-from previewops.tui.screens.job.traceback import TracebackScreen
 from previewops.tui.screens.jobs.cancel_dialog import ask_to_cancel
+from previewops.tui.screens.jobs.ended_dialogs import ask_to_delete, ask_to_run_again
 from previewops.tui.screens.jobs.reschedule_dialogs import ask_to_change_priority, ask_to_run_now
+from previewops.tui.screens.text_viewer import TextViewer
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.terminal.bundle_images import find_bundle, read_bundle
 from previewops.tui.viewmodel.attempts import format_attempt_lines
@@ -233,7 +235,7 @@ class JobScreen(OperatorScreen):
         elif self._record is not None:
             number = int(message.key)
             lines = format_attempt_lines(dict(self._record.numbered_history)[number])
-            self.app.push_screen(TracebackScreen(f"attempt {number} of {self._record.job_id}", lines))
+            self.app.push_screen(TextViewer(f"attempt {number} of {self._record.job_id}", lines))
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self._job_id)
@@ -282,6 +284,18 @@ class JobScreen(OperatorScreen):
             await self._execute(command)
 
     @work(group="ask")
+    async def action_run_again(self) -> None:
+        command = await ask_to_run_again(self, (self._job_id,))
+        if command is not None:
+            await self._execute(command)
+
+    @work(group="ask")
+    async def action_delete(self) -> None:
+        command = await ask_to_delete(self, (self._job_id,))
+        if command is not None:
+            await self._execute(command)
+
+    @work(group="ask")
     async def action_requeue(self) -> None:
         record = self._record
         if record is not None:
@@ -317,6 +331,8 @@ class JobScreen(OperatorScreen):
             "priority": state in (JobState.WAITING, JobState.DELAYED),
             "run_now": state is JobState.DELAYED,
             "requeue": record is not None and record.state is JobState.DEAD,
+            "run_again": state in ENDED_STATES,
+            "delete": state in ENDED_STATES,
             "edit": record is not None and record.state is JobState.DEAD and record.payload is not None,
         }
         return possible.get(action, True)

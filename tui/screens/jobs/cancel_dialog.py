@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from previewops.formatting import pluralize
+from previewops.queue.job_selection import MatchedJobs
 from previewops.tui.screens.base import OperatorScreen
-from previewops.tui.screens.dialogs.confirm import ConfirmDialog
+from previewops.tui.screens.dialogs.confirm import ConfirmDialog, ConfirmWithReasonDialog
 from previewops.tui.screens.dialogs.prompt import PromptDialog
 from previewops.tui.viewmodel.confirmation import confirmation_level
+from previewops.tui.viewmodel.jobs.dialog_text import format_cancel_matched_lines
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
 _NAMED = 5
@@ -44,3 +46,19 @@ async def ask_to_cancel(
     level = confirmation_level(count, reversible=False)
     sure = await screen.show_dialog(ConfirmDialog(f"Cancel {jobs_text}", lines, verb=verb, level=level))
     return str(reason) if sure else None
+
+
+async def ask_to_cancel_matched(screen: OperatorScreen, matched: MatchedJobs, *, others: int) -> str | None:
+    """Asks before all pending jobs that match are cancelled; ``others`` match and have ended.
+
+    Returns the reason, or None if the operator cancels.
+    """
+    count = matched.count.total
+    dialog = ConfirmWithReasonDialog(
+        f"Cancel {pluralize(count, 'job')}",
+        format_cancel_matched_lines(matched, others=others),
+        verb="cancel jobs",
+        level=confirmation_level(count, reversible=False),
+    )
+    reason: str | None = await screen.show_dialog(dialog)
+    return reason

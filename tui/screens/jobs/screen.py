@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.worker import WorkerError
 
 from previewops.errors import PreviewopsError
-from previewops.queue.dead_letter_filter import DeadLetterFilter
+from previewops.queue.job_selection import MatchedJobs
 from previewops.queue.records import JobRecord
-from previewops.states import JobState, Priority
-from previewops.tui.commands.commands import Cancel, OperatorCommand
+from previewops.states import JobState
 from previewops.tui.key_bindings import bindings
 from previewops.tui.keymap import SCREEN_KEYS
-from previewops.tui.protocols import ExaminedCallback
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.coalesced_fetch import CoalescedFetch
-from previewops.tui.screens.dead.actions import DeadLetterActions
-from previewops.tui.screens.dead.count_preview import count_selection
-from previewops.tui.screens.jobs.cancel_dialog import ask_to_cancel
+from previewops.tui.screens.jobs.actions import JobActions
 from previewops.tui.screens.jobs.fetch_page import fetch_page
-from previewops.tui.screens.jobs.reschedule_dialogs import ask_to_change_priority, ask_to_run_now
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.viewmodel.dead.dialog_text import CountPreview
-from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection
+from previewops.tui.viewmodel.jobs.dialog_text import SAMPLE_IDS
 from previewops.tui.viewmodel.jobs.list_state import (
     JobListState,
     changes_too_fast,
@@ -37,6 +29,7 @@ from previewops.tui.viewmodel.jobs.list_state import (
     title_of,
 )
 from previewops.tui.viewmodel.jobs.rows import format_job_cells, job_columns, merge_running_jobs, state_tabs
+from previewops.tui.viewmodel.jobs.selection import SelectedJobs, select, selection_of
 from previewops.tui.viewmodel.jobs.sorting import PageSort
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.filter_line import FilterLine
@@ -46,10 +39,11 @@ from previewops.tui.widgets.panel import Panel
 SKIPPED_VIEWS = 3
 """Number of snapshots without new rows after a page that has changed almost completely."""
 
-_PENDING = frozenset(state for state in JobState if state.pending)
-_NOT_STARTED = frozenset({JobState.WAITING, JobState.DELAYED})
-_DELAYED = frozenset({JobState.DELAYED})
-_DEAD = frozenset({JobState.DEAD})
+COUNT_STEP = 10_000
+"""Progress of a count is shown in steps of this many jobs."""
+
+_ON_ALL = frozenset({"choose_all", "cancel", "requeue", "discard", "run_again", "delete"})
+
 _STATES: tuple[JobState | None, ...] = (None, *JobState)
 
 
@@ -73,15 +67,15 @@ class JobsScreen(OperatorScreen):
         self._slowed = False
         self._sort = PageSort()
         self._coalesced_fetch = CoalescedFetch(self, "jobs", self._fetch)
-        self._actions = DeadLetterActions(
-            self, self._preview, counting=lambda _counting: None, done=lambda _selection: self._on_done()
-        )
+        self._matched: MatchedJobs | None = None
+        self._counting: int | None = None
+        self._actions = JobActions(self, counting=self._show_counted, done=self._on_done)
 
     def compose_body(self) -> ComposeResult:
         yield DiffedLines(id="states")
         yield Panel(
             "jobs",
-            Grid(job_columns(None), marking=True, id="jobs"),
+            Grid(job_columns(None), marking=True, list_name="jobs", id="jobs"),
             FilterLine("jobs", id="filter"),
             id="jobs-panel",
         )
@@ -146,6 +140,8 @@ class JobsScreen(OperatorScreen):
 
     def _show(self, listing: JobListState, *, land_on_last: bool = False) -> None:
         """Changes to another page. The old rows stay until the new ones are fetched."""
+        if selection_of(listing) != selection_of(self._list):
+            self._matched = None
         self._list = listing
         self._land_on_last = land_on_last
         self._fetch_error = ""
@@ -191,8 +187,11 @@ class JobsScreen(OperatorScreen):
             marked=len(self._grid.marks),
             slowed=self._slowed,
             sort=self._sort.description,
+            counting=self._counting,
         )
-        self.query_one("#jobs-panel", Panel).label(title_of(self._list, view.snapshot), subtitle)
+        matched = None if self._matched is None else self._matched.count.total
+        title = title_of(self._list, view.snapshot, matched=matched)
+        self.query_one("#jobs-panel", Panel).label(title, subtitle)
 
     # -- filters ----------------------------------------------------------------------------------------
 
@@ -237,12 +236,19 @@ class JobsScreen(OperatorScreen):
 
     def back(self) -> bool:
         line = self.query_one(FilterLine)
+        if self._counting is not None:
+            self.workers.cancel_group(self, "ask")  # still counting: there is no dialog yet
+            return True
+        if (self._matched is not None or self._grid.marks) and not (
+            line.is_open and not self._grid.has_focus
+        ):
+            self._clear_selection()
+            self._draw_labels()
+            self.draw_keys()
+            return True
         if line.is_open:
             line.clear()
             self._grid.focus()
-            return True
-        if self._grid.marks:
-            self._grid.mark(())
             return True
         return False
 
@@ -274,7 +280,12 @@ class JobsScreen(OperatorScreen):
         self.operator_app.open_job(message.key)
 
     def action_mark(self) -> None:
+        self._matched = None
         self._grid.toggle_mark()
+
+    def action_mark_all(self) -> None:
+        self._matched = None
+        self._grid.toggle_marks()
 
     def action_copy(self) -> None:
         selected = self._selected_ids()
@@ -285,66 +296,68 @@ class JobsScreen(OperatorScreen):
     def _selected_ids(self) -> tuple[str, ...]:
         return self._grid.marks or ((self._grid.cursor_key,) if self._grid.cursor_key else ())
 
-    def _selected_in(self, states: Container[JobState]) -> tuple[str, ...]:
-        """Ids of the selected jobs that may be in one of the states: those of other pages are not known."""
-        others = {record.job_id for record in self._shown if record.state not in states}
-        return tuple(job_id for job_id in self._selected_ids() if job_id not in others)
+    @property
+    def _selection(self) -> SelectedJobs:
+        grid = self._grid
+        return select(self._shown, marks=grid.marks, cursor=grid.cursor_key, matched=self._matched)
 
-    def _dead_selection(self) -> DeadSelection:
-        dead = self._selected_in(_DEAD)
-        label = dead[0] if len(dead) == 1 else f"the {len(dead):,} marked"
-        hidden = len(set(dead) - set(self._grid.keys))
-        selection = DeadSelection((DeadLetterFilter(job_ids=dead),), label, dead, hidden)
-        return selection.with_seen_death(self._shown)
-
-    async def _preview(self, selection: DeadSelection, examined: ExaminedCallback) -> CountPreview:
-        query = DeadListQuery(flat=True)
-        return await count_selection(self.operator_app.source, selection, query, (), examined)
+    def _clear_selection(self) -> None:
+        self._matched = None
+        if self._grid.marks:
+            self._grid.mark(())
 
     def _on_done(self) -> None:
         if self.composed:
-            self._grid.mark(())
+            self._clear_selection()
+            self._draw_labels()
+            self.draw_keys()
             self._request_page()
 
-    @work(group="ask")
-    async def action_requeue(self) -> None:
-        await self._actions.requeue(self._dead_selection())
+    def _show_counted(self, examined: int | None) -> None:
+        # Each call examines a few hundred: the number is shown in larger steps to be readable.
+        examined = examined and examined // COUNT_STEP * COUNT_STEP
+        if examined != self._counting:
+            self._counting = examined
+            if self.composed:
+                self._draw_labels()
 
-    @work(group="ask")
-    async def action_discard(self) -> None:
-        await self._actions.discard(self._dead_selection())
-
-    @work(group="ask")
-    async def action_cancel(self) -> None:
-        selected, pending = self._selected_ids(), self._selected_in(_PENDING)
-        active = sum(record.state is JobState.ACTIVE for record in self._shown if record.job_id in pending)
-        reason = await ask_to_cancel(self, pending, active=active, ended=len(selected) - len(pending))
-        if reason is not None:
-            await self._execute(Cancel(pending, reason))
-
-    @work(group="ask")
-    async def action_priority(self) -> None:
-        job_ids = self._selected_in(_NOT_STARTED)
-        current = next(
-            (record.priority for record in self._shown if record.job_id in job_ids), Priority.NORMAL
+    @work(group="ask", exclusive=True)
+    async def action_choose_all(self) -> None:
+        listing, source = self._list, self.operator_app.source
+        selection = selection_of(listing)
+        count = await self._actions.dead.fetch(
+            source.count_jobs(selection, sample=SAMPLE_IDS, on_examined=self._show_counted)
         )
-        others = len(self._selected_ids()) - len(job_ids)
-        command = await ask_to_change_priority(self, job_ids, current=current, others=others)
-        if command is not None:
-            await self._execute(command)
+        if count is not None and selection == selection_of(self._list) and self.composed:
+            self._grid.mark(())
+            self._matched = MatchedJobs(selection, count)
+            self._draw_labels()
+            self.draw_keys()
 
-    @work(group="ask")
-    async def action_run_now(self) -> None:
-        job_ids = self._selected_in(_DELAYED)
-        command = await ask_to_run_now(self, job_ids, others=len(self._selected_ids()) - len(job_ids))
-        if command is not None:
-            await self._execute(command)
+    @work(group="ask", exclusive=True)
+    async def _act(self, act: Callable[[SelectedJobs, Sequence[JobRecord]], Awaitable[None]]) -> None:
+        await act(self._selection, self._shown)
 
-    async def _execute(self, command: OperatorCommand) -> None:
-        self._grid.mark(())
-        with suppress(WorkerError):  # the command runner reports errors
-            await self.operator_app.start_command(command).wait()
-        self._request_page()
+    def action_requeue(self) -> None:
+        self._act(self._actions.requeue)
+
+    def action_discard(self) -> None:
+        self._act(self._actions.discard)
+
+    def action_cancel(self) -> None:
+        self._act(self._actions.cancel)
+
+    def action_priority(self) -> None:
+        self._act(self._actions.change_priority)
+
+    def action_run_again(self) -> None:
+        self._act(self._actions.run_again)
+
+    def action_delete(self) -> None:
+        self._act(self._actions.delete)
+
+    def action_run_now(self) -> None:
+        self._act(self._actions.run_now)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not super().check_action(action, parameters):
@@ -353,17 +366,13 @@ class JobsScreen(OperatorScreen):
             return self._list.next_cursor is not None if parameters[0] == 1 else self._list.number > 1
         if action == "refresh_page":
             return not self.operator_app.view.frozen
-        if not self.composed:
-            return True
-        possible = {
-            "reverse_sort": bool(self._sort.column),
-            "mark": bool(self._selected_ids()),
-            "copy": bool(self._selected_ids()),
-            "cancel": bool(self._selected_in(_PENDING)),
-            "priority": bool(self._selected_in(_NOT_STARTED)),
-            "run_now": bool(self._selected_in(_DELAYED)),
-            "discard": bool(self._selected_in(_DEAD))
-            and not self._selected_in(_PENDING),  # the same key cancels jobs
-            "requeue": bool(self._selected_in(_DEAD)),
-        }
-        return possible.get(action, True)
+        return not self.composed or self._possible(action)
+
+    def _possible(self, action: str) -> bool:
+        if action in _ON_ALL and self.query_one(FilterLine).has_error:
+            return False  # the active filter is wider than the text in the line
+        if action == "reverse_sort":
+            return bool(self._sort.column)
+        if action in ("mark_all", "choose_all"):
+            return bool(self._grid.keys)
+        return self._selection.possible().get(action, True)

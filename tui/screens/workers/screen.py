@@ -18,7 +18,7 @@ from previewops.tui.keymap import SCREEN_KEYS
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.screens.dialogs.prompt import PromptDialog
-from previewops.tui.screens.job.traceback import TracebackScreen
+from previewops.tui.screens.text_viewer import TextViewer
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.confirmation import ConfirmationLevel, confirmation_level
 from previewops.tui.viewmodel.fleet import command_targets, detail, table
@@ -47,7 +47,11 @@ class WorkersScreen(OperatorScreen):
 
     def compose_body(self) -> ComposeResult:
         with Container(id="fleet"):
-            yield Panel("Workers", Grid(table.columns(differ=False), id="table"), id="table-panel")
+            yield Panel(
+                "Workers",
+                Grid(table.columns(differ=False), list_name="workers", id="table"),
+                id="table-panel",
+            )
             yield Panel("Running jobs", ScrollText(id="detail"), id="detail-panel")
 
     # -- drawing ----------------------------------------------------------------------------------------
@@ -151,7 +155,7 @@ class WorkersScreen(OperatorScreen):
         except PreviewopsError as error:
             self.notify(error.message, title="Failed", severity="error")
             return
-        await self.show_dialog(TracebackScreen(f"Log of {worker_id}", format_log_lines(text)))
+        await self.show_dialog(TextViewer(f"Log of {worker_id}", format_log_lines(text)))
 
     @work(group="ask")
     async def action_scale(self) -> None:

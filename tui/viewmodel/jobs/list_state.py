@@ -126,8 +126,15 @@ def state_counts(snapshot: Snapshot) -> dict[JobState, int]:
     }
 
 
-def title_of(listing: JobListState, snapshot: Snapshot | None) -> str:
-    """Which jobs are shown, out of how many."""
+def title_of(listing: JobListState, snapshot: Snapshot | None, *, matched: int | None = None) -> str:
+    """Which jobs are shown, out of how many; ``matched`` is the number of selected jobs if all are selected."""
+    title = _title(listing, snapshot)
+    if matched is None:
+        return title
+    return f"{title} · all {matched:,}{' that match' if listing.terms else ''} selected"
+
+
+def _title(listing: JobListState, snapshot: Snapshot | None) -> str:
     what = "jobs" if listing.state is None else f"{listing.state.value} jobs"
     if listing.rows is None:
         return what
@@ -169,13 +176,16 @@ def subtitle_of(
     marked: int,
     slowed: bool = False,
     sort: str = "",
+    counting: int | None = None,
 ) -> str:
     """Freshness of the page.
 
     ``fetch_error`` is the error of the last fetch, ``examined`` the number of jobs examined by a slow fetch.
     ``slowed``: not every snapshot refreshes the rows, since they change too fast. ``sort``: by what this page is
-    sorted, "" for the order of the list.
+    sorted, "" for the order of the list. ``counting``: progress of a count of all jobs that match.
     """
+    if counting is not None:
+        return f"counting … {counting:,} examined, {key_of('back')} cancels" if counting else "counting …"
     order = sort or ("newest first" if listing.newest_first else "oldest first")
     if fetch_error:
         fresh = f"not updated: {fetch_error}"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from previewops.clock import iso_from_ms
 from previewops.snapshot.histogram import merge_histograms, percentile_ms
 from previewops.snapshot.history import HistoryColumn, Period
 from previewops.snapshot.model import Snapshot
@@ -21,6 +19,7 @@ from previewops.tui.viewmodel.chart_drawing import (
     sparkline,
     time_axis,
 )
+from previewops.tui.viewmodel.clock_text import UTC, ClockZone
 from previewops.tui.viewmodel.durations import short_duration
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, width_of
 
@@ -38,17 +37,6 @@ _DEPTH_FROM = 10
 _NAME = 7
 _CELL = 9
 """Width of a duration with the gap before it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClockZone:
-    """The zone of clock times on the time axis: its name, and its offset from UTC in s."""
-
-    name: str = "UTC"
-    offset_s: int = 0
-
-
-UTC = ClockZone()
 
 
 def format_throughput_lines(
@@ -153,7 +141,7 @@ def draw_time_axis(samples: Sequence[HistoryColumn], now_ms: int, zone: ClockZon
 
 
 def _clock(at_ms: int, zone: ClockZone) -> str:
-    return iso_from_ms(at_ms + zone.offset_s * 1_000)[11:16]
+    return zone.iso(at_ms)[11:16]
 
 
 def _per_minute(column: HistoryColumn, name: str) -> float:

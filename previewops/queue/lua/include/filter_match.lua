@@ -1,13 +1,27 @@
 -- Evaluates the filter language of queue/filter_query.py.
 -- From index `at`, `args` contains: 1 to negate the whole filter or 0, the number of terms, then three per term: field
--- or '' for any, 1 to negate or 0, text with ASCII letters in lower case. `fields` are strings by name; nil or false is
--- empty. Returns matches(fields), and whether any term has a text.
+-- or '' for any, with a leading = to compare the whole field; 1 to negate or 0; text with ASCII letters in lower case.
+-- `fields` are strings by name; nil or false is empty. Returns matches(fields), whether any term has a text, and nil or,
+-- if a term names a field of the payload, a list of texts without which no payload matches (include/payload_fields.lua).
+local PAYLOAD_FIELDS = { request = true, title = true }
+
 local function filter_matcher(args, at)
-  local inverted, terms = args[at] == '1', {}
+  local inverted, terms, payload_texts = args[at] == '1', {}, nil
   for i = 1, tonumber(args[at + 1]) do
     local first = at + 2 + (i - 1) * 3
-    if args[first + 2] ~= '' then
-      terms[#terms + 1] = { field = args[first], negated = args[first + 1] == '1', text = args[first + 2] }
+    local field, negated, text = args[first], args[first + 1] == '1', args[first + 2]
+    if text ~= '' then
+      local exact = string.sub(field, 1, 1) == '='
+      field = exact and string.sub(field, 2) or field
+      local edge = exact and '\n' or ''
+      terms[#terms + 1] = { field = field, negated = negated, edge = edge, text = edge .. text .. edge }
+      if PAYLOAD_FIELDS[field] then
+        payload_texts = payload_texts or {}
+        -- No encoder of JSON escapes these characters.
+        if not negated and not inverted and not string.find(text, '[^%w _.:-]') then
+          payload_texts[#payload_texts + 1] = text
+        end
+      end
     end
   end
 
@@ -27,10 +41,13 @@ local function filter_matcher(args, at)
         text = field == '' and all_text(fields) or string.lower(fields[field] or '')
         lowered[field] = text
       end
+      if term.edge ~= '' then
+        text = term.edge .. text .. term.edge
+      end
       if (string.find(text, term.text, 1, true) ~= nil) == term.negated then
         return inverted
       end
     end
     return #terms == 0 or not inverted
-  end, #terms > 0
+  end, #terms > 0, payload_texts
 end

@@ -13,4 +13,5 @@ local function requeue_dead_letter(id, fingerprint, class)
   call('HINCRBY', P_JOB .. id, 'requeues', 1)
   add_waiting(id, class, project, order, NOW_MS)
   add_to_quota(id, project)
+  move_in_batch(call('HGET', P_JOB .. id, 'batch'), 'dead', 'waiting')
 end
