@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Test processes. Four suit two cores: two begin with tests that wait for leases, restarts and fail-overs, and two with tests
-# that compute, at a lower priority (tests/conftest.py).
+# that compute (tests/conftest.py).
 AT_ONCE ?= 4
 # More options of pytest for make fast.
 OPTIONS ?=

@@ -6,6 +6,7 @@ The one table of every entrance: assets that a worker opens, ``submit --import``
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,6 +80,7 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], FileKind], ...] = tuple(
         (rb"%!PS", _unsupported("PostScript")),
         (rb"PK\x03\x04", _unsupported("ZIP")),
         (rb"8BPS", _unsupported("Photoshop")),
+        (rb"RIFF....AVI ", _unsupported("AVI")),
     )
 )
 
@@ -88,7 +90,11 @@ _PICTURE_BRANDS = {b"mif1", b"mif2", b"miaf", b"msf1"}  # of pictures in any cod
 _SOUND_BRANDS = {b"M4A ", b"M4B ", b"M4P "}
 _MAX_BRANDS_BYTES = 1_024
 
+_PDF_WITHIN = 1_024  # bytes that may be in front, as readers of PDF accept it
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+GZIP_START = b"\x1f\x8b"
+"""Of an SVG compressed by gzip (SVGZ), among others."""
+
 _SVG_START = re.compile(
     rb"(?:<\?[^>]*+>\s*+|<!--(?:[^-]|-(?!->))*+-->\s*+|<!DOCTYPE[^>\[]*+(?:\[[^\]]*+\]\s*+)?>\s*+)*+<(?:[a-zA-Z]+:)?svg[\s>/]"
 )
@@ -107,8 +113,12 @@ def detect_kind(head: bytes) -> FileKind | None:
             return kind
     if head[4:8] == b"ftyp":
         return _kind_by_brands(head)
-    if (text := head.removeprefix(_BYTE_ORDER_MARK).lstrip()).startswith(b"<"):
+    if (text := _markup(head).lstrip()).startswith(b"<"):
         return _kind_by_markup(text)
+    if head.startswith(GZIP_START):
+        return _unsupported("gzip")
+    if b"%PDF-" in head[:_PDF_WITHIN]:
+        return PDF
     sound = find_sound(head)
     return sound.kind if sound else None
 
@@ -140,6 +150,18 @@ def _kind_by_brands(head: bytes) -> FileKind:
     if head[8:12] in _SOUND_BRANDS:
         return M4A
     return MOV if head[8:12] == b"qt  " else MP4
+
+
+def _markup(head: bytes) -> bytes:
+    """Returns what may be text in UTF-8: unpacked by gzip, from UTF-16, or ``head`` without a byte order mark."""
+    if head.startswith(GZIP_START):
+        try:
+            head = zlib.decompressobj(31).decompress(head, HEAD_BYTES)
+        except zlib.error:
+            return b""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return head.decode("utf-16", "ignore").encode("utf-8", "ignore")
+    return head.removeprefix(_BYTE_ORDER_MARK)
 
 
 def _kind_by_markup(text: bytes) -> FileKind | None:

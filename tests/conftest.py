@@ -47,8 +47,6 @@ ORDER = ("property", "integration", "tui", "docs", "contract", "unit")
 """Folders of tests that compute, the longest tests first, so that the short ones at the end spread evenly."""
 WAITING = ("fault", "system")
 """Folders of tests that wait most of the time, for leases, restarts and fail-overs."""
-NICE = 5
-"""Nice value of test processes that begin with tests that compute: those that wait for signals in time go first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -70,12 +68,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             groups.setdefault(name, []).append(item)
     computing = [item for item in items if _folder(item) not in WAITING]
     items[:] = deal(list(groups.values()), computing, processes)
-    if groups and int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")) >= lanes(processes):
-        os.nice(NICE)
 
 
-def lanes(processes: int) -> int:
-    """Returns the number of test processes that begin with tests that wait."""
+def waiting_shares(processes: int) -> int:
+    """Returns the number of shares that begin with tests that wait."""
     return (processes + 1) // 2
 
 
@@ -85,7 +81,7 @@ def deal(waiting: list[list[T]], computing: list[T], processes: int) -> list[T]:
     The groups of ``waiting`` are dealt out to the first shares in turn. The first of ``computing`` fill the other
     shares, one after the other, and the last ones fill up the first shares.
     """
-    first = lanes(processes)
+    first = waiting_shares(processes)
     shares = [[item for group in waiting[k::first] for item in group] for k in range(first)]
     shares += [[] for _ in range(processes - first)]
     left, rest = sum(map(len, shares)) + len(computing), computing

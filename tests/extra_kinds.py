@@ -66,6 +66,26 @@ def make_pdf(contents: list[bytes], size: tuple[float, float]) -> bytes:
         objects.append(b"<< /Length %d >>\nstream\n" % len(content) + content + b"\nendstream")
     kids = b" ".join(b"%d 0 R" % (3 + 2 * number) for number in range(len(contents)))
     objects[1] = b"<< /Type /Pages /Kids [ " + kids + b" ] /Count %d >>" % len(contents)
+    return _write_pdf(objects)
+
+
+def form_pdf() -> bytes:
+    """A PDF document of one page of 80 x 60 with a filled-in field, which is red."""
+    look = b"1 0 0 rg 0 0 40 20 re f"
+    field = b"/Type /Annot /Subtype /Widget /FT /Tx /T (name) /V (Ann) /F 4 /Rect [20 20 60 40] /AP << /N 5 0 R >>"
+    return _write_pdf(
+        [
+            b"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [ 4 0 R ] >> >>",
+            b"<< /Type /Pages /Kids [ 3 0 R ] /Count 1 >>",
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 80 60] /Annots [ 4 0 R ] >>",
+            b"<< " + field + b" >>",
+            b"<< /Type /XObject /Subtype /Form /BBox [0 0 40 20] /Length %d >>\nstream\n%s\nendstream"
+            % (len(look), look),
+        ]
+    )
+
+
+def _write_pdf(objects: list[bytes]) -> bytes:
     out, offsets = b"%PDF-1.4\n", []
     for number, body in enumerate(objects, start=1):
         offsets.append(len(out))

@@ -49,6 +49,12 @@ FIGURES = (
     Figure("recordings", "of a chapter at most {} invalid frames", "recording.reader:MAX_TRIES"),
     Figure("rendering-options", "The title card stays for {} s", "contract.limits:TITLE_CARD_MS", 1000),
     Figure("rendering-options", "fade into each other: for {} ms", "worker.render.encode.video:_FADE_MS"),
+    Figure(
+        "rendering-options", "drawing it takes more than {} s", "worker.render.decode.pdf_page:MAX_DRAWING_S"
+    ),
+    Figure(
+        "rendering-options", "Frames less than {} pixels wide", "worker.render.layout.type_scale:_MIN_WIDTH"
+    ),
     Figure("rendering-options", "| a payload | {} bytes", "contract.limits:MAX_PAYLOAD_BYTES"),
     Figure("rendering-options", "of a `data:` uri | {} bytes", "contract.limits:MAX_INLINE_BYTES"),
     Figure("rest-reference", "| 413 | more than {} MiB", "contract.limits:MAX_PAYLOAD_BYTES", MIB),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import json
 import struct
@@ -18,13 +19,14 @@ from PIL import Image, ImageDraw
 from previewops.file_kinds import HEIF, JXL, PDF, SVG, FileKind
 from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetRef
+from previewops.worker.render.decode import pdf_page
 from previewops.worker.render.decode.colour import ColourSpace, icc_profile
 from previewops.worker.render.decode.drawing_fonts import drawing_fonts
 from previewops.worker.render.decode.open_picture import DecodedPicture, PictureHeader
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.pictures import decode_picture, read_header
-from tests.extra_kinds import clip, files, heif, jxl, pdf
+from tests.extra_kinds import clip, files, form_pdf, heif, jxl, make_pdf, pdf
 from tests.hostile import saved
 from tests.render_support import corner_colours, payload, quarters, render_into
 
@@ -241,6 +243,52 @@ def test_the_size_of_a_drawing_is_that_of_browsers(attributes: str, size: tuple[
     assert decoded(svg.encode()).image.width >= 1
 
 
+DRAWING = """<svg xmlns="http://www.w3.org/2000/svg" width="40" height="30"><style>.a {{ fill: {0} }}</style>
+<rect class="a" width="20" height="30"/><rect x="20" width="20" height="30" style="fill:{0}"/></svg>"""
+
+
+@pytest.mark.parametrize(
+    ("colour", "pixel"),
+    [
+        ("rgb(0 128 64)", (0, 128, 64, 255)),
+        ("rgb(0 128 64 / 50%)", (0, 128, 64, 128)),
+        ("rgba(0 128 64 / .5)", (0, 128, 64, 128)),
+        ("rgba(0, 128, 64, 0.5)", (0, 128, 64, 128)),
+        ("hsl(120deg 100% 25%)", (0, 128, 0, 255)),
+        ("hsl(120 100% 25% / 0.5)", (0, 128, 0, 128)),
+    ],
+)
+def test_colours_of_drawings_have_both_syntaxes_of_css(colour: str, pixel: tuple[int, ...]) -> None:
+    image = decoded(DRAWING.format(colour).encode(), 40, 30).image.convert("RGBA")
+    for at in ((5, 5), (35, 5)):
+        assert image.getpixel(at) == pytest.approx(pixel, abs=2)
+
+
+def test_lengths_of_drawings_have_units() -> None:
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg" width="2in" height="1in">{}</svg>'
+    parts = '<rect width="25.4mm" height="72pt" fill="red"/><rect x="1in" width="6pc" height="2.54cm" fill="blue"/>'
+    image = decoded(drawing.format(parts).encode(), 192, 96).image.convert("RGB")
+    assert [image.getpixel(at) for at in ((2, 2), (93, 93), (99, 2), (189, 93))] == [
+        *[(255, 0, 0)] * 2,
+        *[(0, 0, 255)] * 2,
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gzip"])
+def test_a_drawing_may_be_in_utf_16_or_compressed(encoding: str) -> None:
+    text = DRAWING.format("red")
+    content = gzip.compress(text.encode()) if encoding == "gzip" else text.encode(encoding)
+    assert header(content).format == "svg"
+    assert decoded(content, 40, 30).image.convert("RGB").getpixel((5, 5)) == (255, 0, 0)
+
+
+def test_a_compressed_drawing_is_unpacked_up_to_a_limit() -> None:
+    text = DRAWING.format("red").encode()
+    assert "at most" in str(rejection(gzip.compress(text + b" " * 9_000_000)))
+    assert rejection(gzip.compress(b"words")).data["found"] == "gzip"
+    assert rejection(gzip.compress(text)[:-12]).code == "asset-corrupt"
+
+
 def test_text_in_drawings_is_in_our_fonts() -> None:
     def width_of(family: str, fonts: tuple[str, ...]) -> int:
         svg = (
@@ -306,6 +354,24 @@ def test_the_page_of_a_document_is_chosen_by_number() -> None:
     assert decoded(content, page=1).notes == decoded(pdf(1)).notes == ()
     error = rejection(content, page=4)
     assert (error.code, error.data["allowed"]) == ("asset-page-missing", "a page from 1 to 3")
+
+
+def test_the_fields_of_a_form_are_drawn_as_they_are_filled_in() -> None:
+    image = decoded(form_pdf(), 80, 60).image
+    assert (image.getpixel((40, 30)), image.getpixel((5, 5))) == ((255, 0, 0), (255, 255, 255))
+
+
+def test_a_page_that_takes_too_long_is_rejected_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = make_pdf([b"0 0 10 10 re f\n" * 5_000], (80, 60))
+    assert decoded(page, 80, 60).image.getpixel((5, 55)) == (0, 0, 0)
+    monkeypatch.setattr(pdf_page, "MAX_DRAWING_S", 0.0)
+    error = rejection(page)
+    assert error.code == "asset-too-many-pixels"
+    assert "processor time" in str(error.data["found"])
+
+
+def test_a_document_may_start_behind_some_bytes() -> None:
+    assert corner_colours(decoded(b"junk\n" * 100 + pdf(), 80, 60).image) == UPRIGHT
 
 
 def test_a_page_is_drawn_at_the_size() -> None:

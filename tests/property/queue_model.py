@@ -50,6 +50,7 @@ class ModelJob:
 class ModelBatch:
     """One batch. ``forgotten`` counts its completed jobs whose records have expired."""
 
+    project: str
     closed: bool = False
     ended: bool = False
     forgotten: int = 0

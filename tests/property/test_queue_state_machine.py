@@ -34,7 +34,7 @@ from previewops.metrics.lifetime_counters import (
     RETRY_CAUSES,
     LifetimeCounters,
 )
-from previewops.queue.batch_errors import BatchClosed, BatchNotFound
+from previewops.queue.batch_errors import BatchClosed, BatchConflict, BatchNotFound
 from previewops.queue.batches import Batches
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.due_time import NOW, DueTime
@@ -175,12 +175,15 @@ class QueueMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ producers
 
-    def is_closed(self, batch: str | None) -> bool:
-        return batch in self.model.batches and self.model.batches[batch].closed
+    def batch_problem(self, batch: str | None, project: str) -> str | None:
+        known = self.model.batches.get(batch or "")
+        if known is None:
+            return None
+        return "other project" if known.project != project else "closed" if known.closed else None
 
     def join(self, job: ModelJob, batch: str | None) -> None:
         if batch is not None:
-            self.model.batches.setdefault(batch, ModelBatch())
+            self.model.batches.setdefault(batch, ModelBatch(PROJECT_OF[job.job_id]))
             job.batch = batch
 
     def accept(self, job_id: str, priority: str, title: str, batch: str | None = None) -> str:
@@ -192,8 +195,8 @@ class QueueMachine(RuleBasedStateMachine):
             return known.state if known.body == body and not lost else "conflict"
         if self.model.backlog >= SETTINGS.queue_max:
             return "full"
-        if self.is_closed(batch):
-            return "closed"
+        if problem := self.batch_problem(batch, PROJECT_OF[job_id]):
+            return problem
         job = self.model.jobs[job_id] = ModelJob(job_id, priority, body, project=PROJECT_OF[job_id])
         self.join(job, batch)
         self.model.count("accepted")
@@ -277,6 +280,8 @@ class QueueMachine(RuleBasedStateMachine):
             assert isinstance(reply, QueueFull)
         elif expected == "closed":
             assert isinstance(reply, BatchClosed)
+        elif expected == "other project":
+            assert isinstance(reply, BatchConflict)
         else:
             assert isinstance(reply, Receipt)
             assert reply.new is (expected in ("new", "replaced"))
@@ -290,8 +295,8 @@ class QueueMachine(RuleBasedStateMachine):
         """Replaces the body of a job in the model. Returns the expected result."""
         job, model = self.model.jobs[job_id], self.model
         joins = batch not in (None, job.batch)
-        if joins and self.is_closed(batch):
-            return "closed"
+        if joins and (problem := self.batch_problem(batch, PROJECT_OF[job_id])):
+            return problem
         if job.state in ENDED and model.backlog >= SETTINGS.queue_max:
             return "full"
         if joins:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from rich.console import RenderableType
 from textual.app import App
@@ -13,8 +16,11 @@ from previewops.tui.commands.commands import Pause, ReadOnly, ReadOnlyExecutor, 
 from previewops.tui.keymap import GLOBAL, SCREENS, action_name
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.command_palette import ActionPalette
+from previewops.tui.state.queue_view import QueueView
 from previewops.tui.terminal.palette import themes
 from previewops.tui.terminal_app import SWITCH_S
+from previewops.tui.viewmodel.overview import charts
+from previewops.tui.viewmodel.spans import Line
 from tests.tui import scenes
 from tests.tui.screen_support import (
     FakeExecutor,
@@ -24,6 +30,7 @@ from tests.tui.screen_support import (
     renew,
     screen_text,
     settled,
+    shown,
     until,
 )
 
@@ -69,6 +76,32 @@ async def test_polls_do_not_overlap_and_request_new_events_only() -> None:
     assert (first.history_s, first.history_min) == (3600, 1440)
     assert second.history_s <= 60
     assert second.events_after == scenes.EVENTS[-1].event_id
+
+
+async def test_charts_follow_each_snapshot_and_are_not_drawn_again_without_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[QueueView] = []
+    format_lines = charts.format_throughput_lines
+
+    def recorded(view: QueueView, *args: Any, **options: Any) -> list[Line]:
+        drawn.append(view)
+        return format_lines(view, *args, **options)
+
+    monkeypatch.setattr(charts, "format_throughput_lines", recorded)
+    source, clock = FakeSource(replace(scenes.BUSY, buckets=())), ManualClock()
+    app = make_app(source, clock=clock, interval_s=30.0)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: app.view.health is not None)
+        chart = app.screen.query_one("#throughput-hour")
+        before = shown(chart)
+        drawings = len(drawn)
+        for _ in range(3):
+            app.redraw()
+        assert len(drawn) == drawings
+        await renew(pilot, app, source, scenes.BUSY)
+        await until(pilot, lambda: shown(chart) != before)
+        assert len(drawn) > drawings
 
 
 async def test_a_frozen_display_does_not_change() -> None:

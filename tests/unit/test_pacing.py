@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import TypeVar
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.worker.render.pacing import Change, Moment, Pacing, pace, pace_together
+from previewops.worker.render.pacing import Change, Moment, Pacing, pace
+
+T = TypeVar("T")
+
+
+def alone(changes: list[Change[T]], pacing: Pacing, length_ms: int) -> list[Moment[T]]:
+    return [moment for _, moment in pace(changes, (pacing,), length_ms)]
 
 
 def paced(times_ms: list[float], pacing: Pacing, length_ms: int) -> list[Moment[int]]:
     changes = [Change(round(at * 1_000), 0, number) for number, at in enumerate(times_ms)]
-    return list(pace(changes, pacing, length_ms))
+    return alone(changes, pacing, length_ms)
 
 
 def starts(moments: list[Moment[int]]) -> list[tuple[int, int]]:
@@ -45,7 +52,7 @@ def test_a_dropped_frame_is_shown_later_if_no_other_follows() -> None:
 
 def test_changes_at_one_time_are_shown_together_and_late_ones_are_not() -> None:
     changes = [Change(0, 0, "a"), Change(0, 1, "b"), Change(500_000, 1, "c"), Change(2_000_000, 0, "d")]
-    moments = list(pace(changes, Pacing(fps=25), 1_000))
+    moments = alone(changes, Pacing(fps=25), 1_000)
     assert [moment.frames for moment in moments] == [{0: "a", 1: "b"}, {1: "c"}]
 
 
@@ -61,9 +68,9 @@ def test_pacings_that_share_changes_show_what_each_shows_alone(
     changes = [Change(at * 1_000, at % 2, number) for number, at in enumerate(times)]
     read = iter(changes)
     together: dict[Pacing, list[Moment[int]]] = {pacing: [] for pacing in pacings}
-    for pacing, moment in pace_together(read, pacings, 2_000):
+    for pacing, moment in pace(read, pacings, 2_000):
         together[pacing].append(moment)
-    assert together == {pacing: list(pace(changes, pacing, 2_000)) for pacing in pacings}
+    assert together == {pacing: alone(changes, pacing, 2_000) for pacing in pacings}
     late = [change for change in changes if change.at_us >= 2_000_000]
     assert len(list(read)) == max(0, len(late) - 1), "read no further than the card lasts"
 
@@ -76,7 +83,7 @@ def test_frames_are_read_one_ahead() -> None:
             read.append(number)
             yield Change(number * 50_000, 0, number)
 
-    for moment in pace(changes(), Pacing(fps=25), 5_000):
+    for _, moment in pace(changes(), (Pacing(fps=25),), 5_000):
         assert len(read) <= moment.frames[0] + 3
 
 

@@ -38,8 +38,22 @@ MARKER = f"<marker id='m'><path d='{'M0 0L1 1' * 1000}'/></marker>"
         MARKER + f"<g style='marker:url(#m)'><path d='{'M0 0L1 1' * 30_000}'/></g>",
         "<filter id='f'>" + "<feGaussianBlur/>" * 2_000 + "</filter><g filter='url(#f)'/>",
         "<style>g{mask:url(#m0)}</style>" + MASKS,
+        "<filter id='f'><feMorphology radius='80'/></filter><g filter='url(#f)'/>",
+        "<filter id='f'><feConvolveMatrix order='150,120'/></filter><g filter='url(#f)'/>",
+        "<filter id='f'><feTurbulence numOctaves='5000'/></filter><g filter='url(#f)'/>",
     ],
-    ids=["uses", "masks", "patterns", "marker", "inherited marker", "filters", "style sheet"],
+    ids=[
+        "uses",
+        "masks",
+        "patterns",
+        "marker",
+        "inherited marker",
+        "filters",
+        "style sheet",
+        "morphology",
+        "matrix",
+        "octaves",
+    ],
 )
 def test_repetition_is_counted(inner: str) -> None:
     assert cost(inner) > 500_000
@@ -66,3 +80,17 @@ def test_nested_groups_with_gradients_cost_what_their_elements_cost() -> None:
 
 def test_a_chain_of_references_has_an_end() -> None:
     assert cost("".join(f"<g id='a{n}'><use href='#a{n + 1}'/></g>" for n in range(5_000))) == inf
+
+
+@pytest.mark.parametrize(
+    "primitive",
+    [
+        "<feMorphology radius='3'/>",
+        "<feMorphology radius='-1 nan'/>",
+        "<feConvolveMatrix order='5'/>",
+        "<feTurbulence numOctaves='4'/>",
+        "<feGaussianBlur stdDeviation='90'/>",
+    ],
+)
+def test_ordinary_filters_cost_little(primitive: str) -> None:
+    assert cost(f"<filter id='f'>{primitive}</filter><g filter='url(#f)'/>") < 15_000

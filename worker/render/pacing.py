@@ -97,19 +97,13 @@ class Pacer(Generic[T]):
             yield Moment(self._start_ms, self._length_ms, self._shown)
 
 
-def pace(changes: Iterable[Change[T]], pacing: Pacing, length_ms: int) -> Iterator[Moment[T]]:
-    """Yields the moments of a card of ``length_ms``, from 0 to its end without a gap.
-
-    ``changes`` are in the order of time and are read no further than the card lasts.
-    """
-    for _, moment in pace_together(changes, (pacing,), length_ms):
-        yield moment
-
-
-def pace_together(
+def pace(
     changes: Iterable[Change[T]], pacings: Iterable[Pacing], length_ms: int
 ) -> Iterator[tuple[Pacing, Moment[T]]]:
-    """Yields the moments of a card by each of ``pacings``, while ``changes`` are read once."""
+    """Yields the moments of a card of ``length_ms`` by each of ``pacings``, from 0 to its end without a gap.
+
+    ``changes`` are in the order of time. They are read once for all pacings, and no further than the card lasts.
+    """
     pacers = {pacing: Pacer[T](pacing, length_ms) for pacing in pacings}
     for change in changes:
         for pacing, pacer in pacers.items():

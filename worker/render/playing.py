@@ -19,7 +19,7 @@ from previewops.worker.render.encode.sound_mix import ClipSound
 from previewops.worker.render.layout.frames import FrameLayout, Placement
 from previewops.worker.render.layout.geometry import Box
 from previewops.worker.render.limits import RenderLimits
-from previewops.worker.render.pacing import Change, Pacing, pace_together
+from previewops.worker.render.pacing import Change, Pacing, pace
 from previewops.worker.render.paint import Painter, PlainPictures
 from previewops.worker.render.picture_cache import InspectedAsset
 from previewops.worker.render.pictures import open_motion
@@ -261,7 +261,7 @@ class StepPlayer:
                 *(self._changes(key, picture, playing[key], shares) for key, picture in enumerate(pictures)),
                 key=lambda change: change.at_us,
             )
-            for pacing, moment in pace_together(changes, images, length_ms):
+            for pacing, moment in pace(changes, images, length_ms):
                 image = images[pacing]
                 drawn = {key: moving.draw() for key, moving in moment.frames.items()}
                 boxes = [cells[key].show(image, picture) for key, picture in drawn.items() if picture]

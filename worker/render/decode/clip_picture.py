@@ -299,9 +299,7 @@ def open_video(source: PictureSource, kind: FileKind) -> Iterator[tuple[Any, Any
                 hint="convert the video",
             )
         stream.thread_type = "NONE"
-        stream.codec_context.thread_count = (
-            1  # dav1d does not heed the type, and keeps frames for each thread
-        )
+        stream.codec_context.thread_count = 1  # dav1d ignores the type, and keeps frames for each thread
         # Sizes may change behind the header, which is checked. Decoders count the padding of their buffers.
         stream.codec_context.options = {"max_pixels": str(2 * _allowed_pixels(source, stream))}
         yield container, stream

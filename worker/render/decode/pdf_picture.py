@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from previewops.file_kinds import PDF
+from previewops.job_errors import PermanentJobError
 from previewops.worker.render.decode.errors import picture_error
 from previewops.worker.render.decode.extras import require_extra
 from previewops.worker.render.decode.open_picture import (
@@ -19,6 +20,7 @@ from previewops.worker.render.decode.open_picture import (
     note_pages,
     scaled_up,
 )
+from previewops.worker.render.decode.pdf_page import MAX_DRAWING_S, PageTooComplex, draw_page
 from previewops.worker.render.decode.srgb import resize
 from previewops.worker.render.layout.geometry import Size
 
@@ -52,13 +54,29 @@ class PdfPicture:
         """See ``OpenPicture``. It is drawn at the size, not scaled to it."""
         size = decode_scale(self.header.size, needed)
         with _document(self.source) as document:
+            if document.get_formtype():
+                document.init_forms()  # before a page is read; its fields are drawn as they are filled in
             page = document[check_page(self.source, self.pages)]
             width, height = page.get_size()
             # The natural size is a point or more: a far thinner page must not become millions of pixels long.
             scale = max(size.width / max(width, 1.0), size.height / max(height, 1.0))
-            image = page.render(scale=scale, may_draw_forms=False).to_pil().convert("RGB")
-            page.close()
+            try:
+                image = draw_page(require_extra(self.source.ref, PDF), page, scale)
+            except PageTooComplex as error:
+                raise _too_complex(self.source) from error
+            finally:
+                page.close()
         return DecodedPicture(resize(image, size), note_pages(self.source, self.pages))
+
+
+def _too_complex(source: PictureSource) -> PermanentJobError:
+    return picture_error(
+        source.ref,
+        "asset-too-many-pixels",
+        found=f"a page of a PDF that takes more than {MAX_DRAWING_S:g} s of processor time to draw",
+        allowed="a simpler page",
+        hint="simplify the page, or export it as PNG",
+    )
 
 
 @contextmanager

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 SAMPLES_PER_S = 48_000
 _ALLOWED = list_names(SOUNDS)
 _CODECS = ("aac", "alac", "flac", "mp3", "mp3float", "opus", "libopus", "vorbis", "libvorbis")
+_ALLOWED_CODECS = "PCM, MP3, AAC, ALAC, FLAC, Opus or Vorbis"
 _DEMUXERS = {
     **{WAV: "wav", MP3: "mp3", OGG: "ogg", FLAC: "flac", AAC: "aac"},
     **{M4A: "mov", MP4: "mov", MOV: "mov", WEBM: "matroska"},
@@ -134,7 +135,7 @@ class SoundFile:
 
     def unsupported_codec(self, codec: str) -> PermanentJobError:
         """Returns the error of a codec that is not decoded here."""
-        return _unsupported(self.ref, f"{self.kind.name} with the codec {codec}")
+        return _unsupported(self.ref, f"{self.kind.name} with the codec {codec}", _ALLOWED_CODECS)
 
 
 class _Decoding:
@@ -240,13 +241,13 @@ class _Decoding:
         yield silence
 
 
-def _unsupported(ref: AssetRef, found: str) -> PermanentJobError:
+def _unsupported(ref: AssetRef, found: str, allowed: str = _ALLOWED) -> PermanentJobError:
     return permanent_asset_error(
         "asset-unsupported",
         ref,
-        f"found {found}, allowed {_ALLOWED}",
+        f"found {found}, allowed {allowed}",
         found=found,
-        allowed=_ALLOWED,
+        allowed=allowed,
         hint="convert the sound to one of these formats",
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import zlib
 from base64 import b64decode
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -12,8 +14,8 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
-from previewops.file_kinds import SVG
-from previewops.worker.render.decode.errors import picture_error
+from previewops.file_kinds import GZIP_START, SVG
+from previewops.worker.render.decode.errors import CutPicture, picture_error
 from previewops.worker.render.decode.extras import require_extra
 from previewops.worker.render.decode.open_picture import (
     DecodedPicture,
@@ -23,6 +25,7 @@ from previewops.worker.render.decode.open_picture import (
     scaled_up,
 )
 from previewops.worker.render.decode.srgb import drop_opaque_alpha, resize
+from previewops.worker.render.decode.svg_colours import use_commas
 from previewops.worker.render.decode.svg_complexity import drawing_cost, local_name
 from previewops.worker.render.layout.geometry import Size
 
@@ -48,6 +51,7 @@ _PX = {
     "em": 16.0,
     "ex": 8.0,
 }
+_DPI = 96.0  # of CSS: lengths in mm, cm, in, pt and pc depend on it
 _NAMESPACE = "http://www.w3.org/2000/svg"
 _REFERENCES = ("href", "{http://www.w3.org/1999/xlink}href")
 _DROPPED = ("script", "foreignObject", "iframe", "audio", "video", "animate", "set", "handler", "listener")
@@ -74,6 +78,7 @@ class SvgPicture:
         source.file.seek(0)
         root = _parse(source)
         has_outside = _clean(root)
+        use_commas(root)
         cost = drawing_cost(root)
         if cost > _MAX_COST:
             raise _too_complex(
@@ -110,6 +115,7 @@ class SvgPicture:
             height=size.height,
             skip_system_fonts=True,
             font_files=fonts,
+            dpi=_DPI,
             sans_serif_family="Inter",
             font_family="Inter",
         )
@@ -123,7 +129,7 @@ def _parse(source: PictureSource) -> ElementTree.Element:
     parser: Any = ElementTree.XMLPullParser(events=("start", "end"))
     depth = count = 0
     root: ElementTree.Element | None = None
-    while block := source.file.read(65_536):
+    for block in _read_blocks(source):
         parser.feed(block)
         for event, element in parser.read_events():
             root = element if root is None else root
@@ -140,6 +146,22 @@ def _parse(source: PictureSource) -> ElementTree.Element:
     if root is None or local_name(root) != "svg":
         raise ValueError("no svg element")
     return root
+
+
+def _read_blocks(source: PictureSource) -> Iterator[bytes]:
+    """Yields the text of the file, which may be compressed by gzip (SVGZ)."""
+    unpacker, size = zlib.decompressobj(31), 0
+    packed = source.file.read(2) == GZIP_START
+    source.file.seek(0)
+    while block := source.file.read(65_536):
+        if packed:
+            block = unpacker.decompress(block, _MAX_BYTES + 1 - size)
+        size += len(block)
+        if size > _MAX_BYTES:
+            raise _too_complex(source, f"more than {_MAX_BYTES} bytes", f"at most {_MAX_BYTES} bytes")
+        yield block
+    if packed and not unpacker.eof:
+        raise CutPicture
 
 
 def _too_complex(source: PictureSource, found: str, allowed: str) -> Exception:
