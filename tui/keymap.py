@@ -155,6 +155,12 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = with_ids_of_parts(
                 "filter(False)", "/", "Filter", "Filter by words, error:…, !excluded; jobs by project:… too."
             ),
             KeyAction(
+                "facets",
+                "i",
+                "Inside",
+                "Show what is in the group: its dead letters by project, host and hour; filter by one of them.",
+            ),
+            KeyAction(
                 "flat", "f", "All/groups", "Switch between the groups and the list of all dead letters."
             ),
             KeyAction("edit", "e", "Edit", "Edit the payload of the job and requeue it.", mutates=True),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from previewops.health import Health
+    from previewops.queue.dead_letter_facets import DeadLetterFacets
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
     from previewops.queue.job_selection import JobSelection, MatchCount
     from previewops.queue.pages import Cursor, ListPage
@@ -133,6 +134,10 @@ class DataSource(Protocol):
         Raises:
             CommandRejected: no supervisor has the worker, or it cannot read the log.
         """
+        ...
+
+    async def dead_facets(self, dead_filter: DeadLetterFilter) -> DeadLetterFacets:
+        """How matching dead letters, or the newest of many, spread over projects, hosts and hours."""
         ...
 
     async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
+from previewops.clock import iso_from_ms
 from previewops.queue.filter_query import FilterQuery
 from previewops.queue.fingerprint import FINGERPRINT_DIGITS
 from previewops.queue.records import JobRecord
@@ -16,7 +17,8 @@ class DeadLetterFilter:
 
     ``error`` equals the error class or code, or is a part of the message. ``fingerprint`` is a prefix.
     ``older_than_ms`` is a minimum age. ``query`` matches id, project, priority, worker and error (class,
-    code, message). ``projects`` are those whose dead letters the caller may see, None for all.
+    code, message). ``projects`` are those whose dead letters the caller may see, None for all. ``died_from_ms`` and
+    ``died_before_ms`` limit the time of death (server).
     """
 
     job_ids: tuple[str, ...] = ()
@@ -26,6 +28,8 @@ class DeadLetterFilter:
     older_than_ms: int | None = None
     query: FilterQuery = field(default_factory=FilterQuery)
     projects: frozenset[str] | None = None
+    died_from_ms: int | None = None
+    died_before_ms: int | None = None
 
     @property
     def group(self) -> str | None:
@@ -48,6 +52,13 @@ class DeadLetterFilter:
         """Returns the named ids that are not in ``present``, without duplicates."""
         return tuple(job_id for job_id in dict.fromkeys(self.job_ids) if job_id not in present)
 
+    def cut_off(self, cut_off_ms: int | None) -> int | None:
+        """Returns the latest time of death that a call may look at; ``cut_off_ms`` is that of the caller, if any."""
+        if self.died_before_ms is None:
+            return cut_off_ms
+        last_ms = self.died_before_ms - 1
+        return last_ms if cut_off_ms is None else min(last_ms, cut_off_ms)
+
     def event_fields(self) -> dict[str, str]:
         """The conditions as event fields; empty for all dead letters."""
         fields = {
@@ -58,6 +69,8 @@ class DeadLetterFilter:
             "fingerprint": self.fingerprint or "",
             "olderThanMs": "" if self.older_than_ms is None else str(self.older_than_ms),
             "filter": str(self.query),
+            "diedFrom": "" if self.died_from_ms is None else iso_from_ms(self.died_from_ms),
+            "diedBefore": "" if self.died_before_ms is None else iso_from_ms(self.died_before_ms),
             "projects": ", ".join(sorted(self.projects or ())),
         }
         return {name: value for name, value in fields.items() if value}

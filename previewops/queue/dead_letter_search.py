@@ -49,9 +49,11 @@ class DeadLetterSearch:
         index = self._keys.dead if selection.group is None else self._keys.dead_group_prefix + selection.group
         if cut_off_ms is None and selection.older_than_ms is not None:
             cut_off_ms = await self.now_ms()
+        cut_off_ms = selection.cut_off(cut_off_ms)
         latest = "+inf" if cut_off_ms is None else cut_off_ms - (selection.older_than_ms or 0)
+        earliest = "-inf" if selection.died_from_ms is None else selection.died_from_ms
         try:
-            return int(await self._redis.zcount(index, "-inf", latest))
+            return int(await self._redis.zcount(index, earliest, latest))
         except ResponseError as error:
             if not is_wrong_type(error):
                 raise
@@ -83,6 +85,7 @@ class DeadLetterSearch:
         first = int(cursor.score) if names and cursor is not None else 0
         end = first + max(1, limit)
         error = selection.error or ""
+        cut_off_ms = selection.cut_off(cut_off_ms)
         cut_off, examined, position, matching, items, unreadable = await self._scripts.run(
             ScriptName.LIST_DEAD_LETTERS,
             mode,
@@ -100,6 +103,7 @@ class DeadLetterSearch:
             len(names[first:end]),
             *names[first:end],
             *selection.query.script_arguments(),
+            "" if selection.died_from_ms is None else selection.died_from_ms,
         )
         following = Cursor("named", str(end).encode(), b"") if end < len(names) else decode_cursor(position)
         return MatchPage(

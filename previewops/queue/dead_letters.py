@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from previewops.contract.payload import Payload
 from previewops.disclosure import redact
 from previewops.errors import JobIdMismatch, JobNotFound, PayloadChanged, RecordUnreadable, WrongState
+from previewops.queue.dead_letter_facets import MAX_COUNTED, DeadLetterFacets, FacetCounter
 from previewops.queue.dead_letter_filter import BulkResult, DeadLetterFilter, DeadLetterGroup
 from previewops.queue.dead_letter_search import DeadLetterSearch
 from previewops.queue.keys import Keys
@@ -127,6 +128,21 @@ class DeadLetters:
             if progress is not None:
                 await progress(min(examined, total), total)
         return matching
+
+    async def facets(
+        self, selection: DeadLetterFilter, *, limit: int = MAX_COUNTED, cut_off_ms: int | None = None
+    ) -> DeadLetterFacets:
+        """Returns how matching dead letters spread over projects, hosts and hours, of the newest ``limit``."""
+        counter, examined = FacetCounter(), 0
+        async for page in self._search.iter_matching(selection, "facets", cut_off_ms):
+            projects, workers, hours = (_facet(pairs) for pairs in page.items)
+            counter.add(page.matching, projects, workers, {int(hour): count for hour, count in hours.items()})
+            examined += page.examined
+            if page.cursor is None:
+                return counter.facets(complete=True)
+            if examined >= limit:
+                break
+        return counter.facets(complete=False)
 
     async def page(
         self,
@@ -360,6 +376,11 @@ class DeadLetters:
         if totals.left:
             fields["left"] = str(totals.left)
         await self._scripts.record_event(operation.kind, fields | totals.selection.event_fields())
+
+
+def _facet(pairs: Sequence[Any]) -> dict[str, int]:
+    names = (name.decode("utf-8", "replace") for name in pairs[::2])
+    return dict(zip(names, pairs[1::2], strict=True))
 
 
 def _group(

@@ -152,6 +152,20 @@ async def test_strangers_cannot_push_a_busy_project_out(redis_url: str) -> None:
     assert breakdown.total.figures.completed == total
 
 
+async def test_a_project_that_becomes_busy_late_keeps_its_place(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        worker = b.worker()
+        await worker.record_ended(
+            1, [count for n in range(MAX_PROJECTS) for count in completions(f"early-{n}", 5)]
+        )
+        for number in range(2, 2 * MAX_PROJECTS, 2):
+            await worker.record_ended(number, completions("late", 1))
+            await worker.record_ended(number + 1, completions(f"stranger-{number}", 1))
+        late = (await read(b)).find("late")
+    assert late is not None
+    assert late.figures.completed == MAX_PROJECTS - 1
+
+
 async def test_all_keys_of_the_breakdown_expire(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await b.worker().record_ended(1, completions("kids", 1))

@@ -16,6 +16,7 @@ from textual.widget import Widget
 
 from previewops.errors import BundleNotFound, CommandRejected, JobNotFound, RedisUnavailable
 from previewops.health import Health
+from previewops.queue.dead_letter_facets import HOUR_MS, DeadLetterFacets, FacetCounter
 from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
 from previewops.queue.job_selection import JobSelection, MatchCount
 from previewops.queue.pages import Cursor, ListPage
@@ -266,6 +267,14 @@ class FakeSource:
         following = cast("Cursor", start + limit) if more else None
         return ListPage(tuple(records[start : start + limit]), following, limit)
 
+    async def dead_facets(self, chosen: DeadLetterFilter) -> DeadLetterFacets:
+        self._up()
+        counter = FacetCounter()
+        for letter in self._chosen(chosen):
+            hour = (letter.finished_ms or 0) // HOUR_MS
+            counter.add(1, {letter.project_id: 1}, {letter.worker or "": 1}, {hour: 1})
+        return counter.facets(complete=True)
+
     async def dead_count(
         self,
         chosen: DeadLetterFilter,
@@ -295,8 +304,12 @@ def _means(chosen: DeadLetterFilter, letter: JobRecord) -> bool:
         return False
     if chosen.fingerprint is not None and letter.fingerprint != chosen.fingerprint:
         return False
+    died_ms = letter.finished_ms or 0
+    if died_ms < (chosen.died_from_ms or 0) or died_ms >= (chosen.died_before_ms or died_ms + 1):
+        return False
     error = f"{letter.error_class} {letter.code} {letter.reason}"
     fields = {"id": letter.job_id, "project": letter.project_id, "priority": letter.priority, "error": error}
+    fields["worker"] = letter.worker or ""
     return chosen.query.matches(fields)
 
 

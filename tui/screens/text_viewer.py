@@ -19,13 +19,14 @@ from previewops.tui.widgets.scroll_text import ScrollText
 
 
 class TextViewer(Modal[None]):
-    """Shows a text that can be scrolled."""
+    """Shows a text that can be scrolled, from its beginning or ``at_end``."""
 
     CSS_PATH = "text_viewer.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings(PART_KEYS["viewer"])
 
-    def __init__(self, title: str, lines: Sequence[Line]) -> None:
+    def __init__(self, title: str, lines: Sequence[Line], *, at_end: bool = False) -> None:
         super().__init__()
+        self._at_end = at_end
         self._title = title
         self._lines = tuple(lines)
 
@@ -39,3 +40,5 @@ class TextViewer(Modal[None]):
         text_view = self.query_one("#lines", ScrollText)
         text_view.write(lambda columns: wrap_lines(self._lines, columns))
         text_view.focus()
+        if self._at_end:
+            text_view.scroll_end(animate=False)

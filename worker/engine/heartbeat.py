@@ -120,7 +120,6 @@ class Heartbeat:
         sent = time.monotonic()
         reply = await self.send()
         self.renewed_at = sent
-        await self._report_ended()
         # Idle workers share maintenance: its cost does not grow with their number.
         idle_limit_ms = IDLE_MAINTENANCE * self._interval_s * 1000
         if self._runs or reply.maintained_ms is None or reply.maintained_ms >= idle_limit_ms:
@@ -128,6 +127,7 @@ class Heartbeat:
             regrouped = await self._leases.regroup()
             if regrouped:
                 log.info("dead-letters.regrouped", letters=regrouped)
+        await self._report_ended()  # last: leases and maintenance do not wait for figures
 
     async def _await_maintenance(self, maintenance: asyncio.Task[None]) -> None:
         """Awaits the maintenance, and stops runs whose leases may expire while it waits.

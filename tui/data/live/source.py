@@ -13,6 +13,7 @@ from previewops.tui.protocols import ExaminedCallback, JobQuery, SnapshotQuery
 
 if TYPE_CHECKING:
     from previewops.health import Health
+    from previewops.queue.dead_letter_facets import DeadLetterFacets
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
     from previewops.queue.dead_letters import DeadLetters
     from previewops.queue.job_selection import JobSelection, MatchCount
@@ -160,6 +161,10 @@ class LiveSource:
 
             control = FleetControl(redis, self._settings, who=self._connection.who)
             return await control.read_log(worker_id)
+
+    async def dead_facets(self, dead_filter: DeadLetterFilter) -> DeadLetterFacets:
+        async with self._dead_letters() as dead_letters:
+            return await dead_letters.facets(dead_filter)
 
     async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:
         async with self._connection.redis() as redis:

@@ -12,6 +12,7 @@ from previewops.queue.records import JobRecord
 from previewops.tui.protocols import DataSource, ExaminedCallback
 from previewops.tui.screens.dead.data import MAX_GROUPS
 from previewops.tui.viewmodel.dead.dialog_text import CountPreview, GroupCount
+from previewops.tui.viewmodel.dead.frame import filter_text
 from previewops.tui.viewmodel.dead.rows import error_of
 from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection
 
@@ -44,7 +45,8 @@ async def count_selection(
     preview = await _count(counter, selection, query, groups)
     if not preview.count or preview.sample:
         return preview
-    text = str(selection.filters[0].query)
+    selected = selection.filters[0]
+    text = filter_text(selected.query, selected.died_from_ms)
     return replace(preview, filter_text=text, sample=await _fetch_sample(source, selection, cut_off_ms))
 
 

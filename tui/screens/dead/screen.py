@@ -20,9 +20,12 @@ from previewops.tui.screens.dead.actions import DeadLetterActions
 from previewops.tui.screens.dead.count_preview import count_selection
 from previewops.tui.screens.dead.data import DeadLetterData
 from previewops.tui.screens.dead.detail import DeadDetailPanel
+from previewops.tui.screens.dead.facets import FacetsScreen
 from previewops.tui.screens.dead.list_panel import DeadListPanel
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.dead.dialog_text import CountPreview
+from previewops.tui.viewmodel.dead.facets import Facet
+from previewops.tui.viewmodel.dead.rows import error_of
 from previewops.tui.viewmodel.dead.selection import DeadListQuery, DeadSelection, select
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid
@@ -177,6 +180,8 @@ class DeadScreen(OperatorScreen):
             self._clear_selection()
         elif self._filter.is_open:
             self._filter.clear()
+        elif self._query.hour_ms is not None:
+            self._show(replace(self._query, hour_ms=None))
         elif not self._query.by_group:
             self._to_causes()
         else:
@@ -204,6 +209,43 @@ class DeadScreen(OperatorScreen):
 
     def _update_detail(self) -> None:
         self._detail.set_subject(self._list_panel.job_id, self._list_panel.group)
+
+    # -- facets -----------------------------------------------------------------------------------------
+
+    @property
+    def _facet_query(self) -> DeadListQuery | None:
+        """The list that facets count: the group at the cursor, or the jobs that are listed."""
+        if not self._query.by_group:
+            return self._query
+        group = self._list_panel.group
+        return None if group is None else DeadListQuery(group=group)
+
+    @work(group="ask", exclusive=True)
+    async def action_facets(self) -> None:
+        query = self._facet_query
+        if query is None:
+            return
+        facets = await self._actions.fetch(self.operator_app.source.dead_facets(query.filter))
+        if facets is None:
+            return
+        name = "dead letters" if query.group is None else error_of(query.group.example)
+        total = query.group.count if query.group is not None and not query.is_filtered else None
+        facet = await self.show_dialog(FacetsScreen(f"Inside {name}", facets, total))
+        if facet is not None:
+            self._filter_by(query, facet)
+
+    def _filter_by(self, query: DeadListQuery, facet: Facet) -> None:
+        """Lists the jobs of a facet: in its hour, or with its filter added to the present one."""
+        if facet.hour_ms is not None:
+            self._show(replace(query, hour_ms=facet.hour_ms))
+            return
+        if query != self._query:
+            self._show(query)
+            self._filter.clear()
+        text = self._filter.text
+        joined = f"{text} {facet.filter_text}" if text and not text.startswith("!") else facet.filter_text
+        self._filter.keep(joined)
+        self._grid.focus()
 
     # -- filters and marks ------------------------------------------------------------------------------
 
@@ -259,7 +301,7 @@ class DeadScreen(OperatorScreen):
         if action == "edit":
             selection = self._selection
             return selection is not None and bool(selection.single_job_id)
-        if action in ("mark", "mark_all", "choose_all", "copy"):
+        if action in ("mark", "mark_all", "choose_all", "copy", "facets"):
             return bool(self._grid.cursor_key)
         if action == "page":
             data = self._data

@@ -25,6 +25,7 @@ from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.empty_states import format_loading_lines
 from previewops.tui.viewmodel.projects import charts, limits, table
 from previewops.tui.viewmodel.projects.rows import TableRow, merge_rows
+from previewops.tui.viewmodel.queue_status import format_empty_lines
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.grid import Grid, Row
 from previewops.tui.widgets.panel import Panel
@@ -117,7 +118,8 @@ class ProjectsScreen(OperatorScreen):
         rows = self._sort.apply(self._rows)
         shown = [Row(row.key, table.cells(row, self._dimension)) for row in rows]
         if breakdown is None:
-            grid.show((), empty=format_loading_lines(self._fetch_error, frozen=view.frozen))
+            loading = format_loading_lines(self._fetch_error, frozen=view.frozen)
+            grid.show((), empty=loading if view.snapshot is not None else format_empty_lines(view))
         else:
             grid.show(shown, empty=table.format_empty_lines())
         ended = breakdown is not None and bool(breakdown.rows or breakdown.others)

@@ -155,7 +155,7 @@ class WorkersScreen(OperatorScreen):
         except PreviewopsError as error:
             self.notify(error.message, title="Failed", severity="error")
             return
-        await self.show_dialog(TextViewer(f"Log of {worker_id}", format_log_lines(text)))
+        await self.show_dialog(TextViewer(f"Log of {worker_id}", format_log_lines(text), at_end=True))
 
     @work(group="ask")
     async def action_scale(self) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from previewops.formatting import pluralize
+from previewops.queue.filter_query import FilterQuery
 from previewops.tui.keymap import key_of
+from previewops.tui.viewmodel.dead.facets import hour_text
 from previewops.tui.viewmodel.dead.paging import row_range
 from previewops.tui.viewmodel.dead.rows import error_of, unsupported_fields
 from previewops.tui.viewmodel.dead.selection import DeadListQuery
@@ -34,9 +36,17 @@ class ListExtent:
     selected: int | None = None
 
 
+def filter_text(terms: FilterQuery, hour_ms: int | None) -> str:
+    """What restricts a list: words, and the hour of death."""
+    hour = "" if hour_ms is None else f"died {hour_text(hour_ms)}"
+    return ", ".join(filter(None, (str(terms), hour)))
+
+
 def title_of(query: DeadListQuery, extent: ListExtent) -> str:
     """What is listed, how much of it, and the selection."""
     parts = [_groups(query, extent) if query.by_group else _jobs(query, extent)]
+    if query.hour_ms is not None:
+        parts.append(f"died {hour_text(query.hour_ms)}")
     if extent.selected is not None:
         matching = " that match" if query.is_filtered else ""
         parts.append(f"all {extent.selected:,}{matching} selected")
@@ -75,8 +85,14 @@ def subtitle_of(
         return f"searching: {examined:,} examined"
     if frozen:
         return "frozen"
-    if query.is_filtered:  # escape clears the filter first, which the filter line shows
+    return _way_back(query)
+
+
+def _way_back(query: DeadListQuery) -> str:
+    if query.terms.terms:  # escape clears the filter first, which the filter line shows
         return _describe_group_filter(query) if query.by_group else ""
+    if query.hour_ms is not None:
+        return f"{key_of('back')}: all hours"
     return "" if query.by_group else f"{key_of('back')}: back to the groups"
 
 
@@ -103,7 +119,7 @@ def format_empty_lines(
     if query.is_filtered:
         noun = "group" if query.by_group else "dead letter"
         return [
-            (Span(f"No {noun} matches ", Tone.DIM), clean_span(query.terms)),
+            (Span(f"No {noun} matches ", Tone.DIM), clean_span(filter_text(query.terms, query.hour_ms))),
             _clears(),
         ]
     if not query.by_group and query.group is not None:

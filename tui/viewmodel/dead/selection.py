@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from previewops.formatting import pluralize
+from previewops.queue.dead_letter_facets import HOUR_MS
 from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
 from previewops.queue.filter_query import FilterQuery
 from previewops.queue.records import JobRecord
@@ -14,11 +15,15 @@ from previewops.tui.viewmodel.dead.rows import restrict_to_errors
 
 @dataclass(frozen=True, slots=True)
 class DeadListQuery:
-    """The listed rows: the groups, the jobs of one ``group``, or with ``flat`` all jobs; filtered by ``terms``."""
+    """The listed rows: the groups, the jobs of one ``group``, or with ``flat`` all jobs; filtered by ``terms``.
+
+    ``hour_ms`` is the start of the hour (server ms) in which the listed jobs died, None for any time.
+    """
 
     flat: bool = False
     group: DeadLetterGroup | None = None
     terms: FilterQuery = field(default_factory=FilterQuery)
+    hour_ms: int | None = None
 
     @property
     def by_group(self) -> bool:
@@ -31,11 +36,18 @@ class DeadListQuery:
         if self.by_group:
             return DeadLetterFilter(query=restrict_to_errors(self.terms))
         fingerprint = None if self.group is None else self.group.fingerprint
-        return DeadLetterFilter(fingerprint=fingerprint, query=self.terms)
+        before_ms = None if self.hour_ms is None else self.hour_ms + HOUR_MS
+        return DeadLetterFilter(
+            fingerprint=fingerprint,
+            query=self.terms,
+            died_from_ms=self.hour_ms,
+            died_before_ms=before_ms,
+        )
 
     @property
     def is_filtered(self) -> bool:
-        return bool(self.terms.terms)
+        """Whether the list is restricted by words or to an hour."""
+        return bool(self.terms.terms) or self.hour_ms is not None
 
 
 @dataclass(frozen=True, slots=True)
