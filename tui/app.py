@@ -100,6 +100,7 @@ class OperatorApp(App[int]):
         self.options = options
         self.job_id = ""
         self.opened_from = "jobs"
+        self.job_search = ""
         self.command_runner = CommandRunner(self, executor)
         self._clock = clock or SystemClock()
         self._health_poller = None if health_source is None else HealthPoller(health_source, self._clock)
@@ -315,6 +316,14 @@ class OperatorApp(App[int]):
     def delay_update(self, delay: float = SWITCH_S) -> None:
         # Textual hides each change of screens for 50 ms; these are drawn completely when they are shown.
         super().delay_update(delay)
+
+    def search_jobs(self, text: str) -> None:
+        """Lists the jobs that match a filter, among all jobs."""
+        self.job_search = text
+        if self.current_mode == "jobs":
+            self.redraw()
+        else:
+            self.action_show("jobs")
 
     def open_job(self, job_id: str) -> None:
         """Opens the detail screen of one job."""

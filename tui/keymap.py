@@ -60,7 +60,9 @@ GLOBAL: tuple[KeyAction, ...] = (
         for number, (mode, title) in enumerate(SCREENS, 1)
     ),
     KeyAction("help", "?", "Help", "Show the keys of this screen."),
-    KeyAction("commands", ":,ctrl+p", "Commands", "Find an action by name, or open a job by its id."),
+    KeyAction(
+        "commands", ":,ctrl+p", "Commands", "Find an action by name, or a job by its id, requestId or title."
+    ),
     KeyAction("pause", "p", "Pause", "Pause the queue, or resume it.", mutates=True),
     KeyAction("freeze", "z", "Freeze", "Freeze the display, or unfreeze it. The queue is not affected."),
     KeyAction("faster", "+,=", "", "Poll the queue more often."),

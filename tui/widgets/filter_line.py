@@ -116,6 +116,14 @@ class FilterLine(Vertical):
         self._input.cursor_position = len(self.text)
         self.screen.set_focus(self._input)  # at once: the next keys belong to the line
 
+    def keep(self, text: str) -> None:
+        """Shows and applies a filter as if it had been typed and kept."""
+        self.add_class("-open")
+        self._input.value = text
+        self._apply()
+        self._draw_kept()
+        self.post_message(self.Submitted())
+
     def clear(self) -> None:
         self._input.value = ""
         self.remove_class("-open", "-typing")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from textual import work
@@ -90,6 +92,9 @@ class JobsScreen(OperatorScreen):
     # -- drawing and pages ------------------------------------------------------------------------------
 
     def draw_view(self, view: QueueView) -> None:
+        if self.operator_app.job_search:
+            self._search(self.operator_app.job_search)
+            self.operator_app.job_search = ""
         self._draw()
         if view.fetching_paused or not (self._list.live or self._list.rows is None):
             return
@@ -98,10 +103,18 @@ class JobsScreen(OperatorScreen):
         else:
             self._coalesced_fetch.request()
 
+    def _search(self, text: str) -> None:
+        """Lists what matches a filter among all jobs, as if it had been typed and kept."""
+        line = self.query_one(FilterLine)
+        line.keep(text)
+        self._sort = PageSort()
+        self._show(JobListState(terms=line.terms, to_the_end=True))
+
     async def _fetch(self) -> None:
         requested = self._list
         try:
-            page = await fetch_page(self.operator_app.source, requested, self._show_examined)
+            on_examined = partial(self._show_examined, requested)
+            page = await fetch_page(self.operator_app.source, requested, on_examined)
         except PreviewopsError as error:
             self._fetch_error = error.message
         else:
@@ -121,10 +134,14 @@ class JobsScreen(OperatorScreen):
         self._draw()
         self.draw_keys()
 
-    def _show_examined(self, examined: int) -> None:
-        if self._list.rows is None and self.composed:
+    def _show_examined(self, requested: JobListState, examined: int) -> bool:
+        """Shows the progress of a slow fetch. Returns whether its page is still wanted."""
+        if not self.composed or not self._list.same_page(requested):
+            return False
+        if self._list.rows is None:
             self._examined = examined
             self._draw_labels()
+        return True
 
     def _show(self, listing: JobListState, *, land_on_last: bool = False) -> None:
         """Changes to another page. The old rows stay until the new ones are fetched."""
@@ -191,7 +208,7 @@ class JobsScreen(OperatorScreen):
 
     def action_order(self) -> None:
         listing, self._sort = self._list, PageSort()
-        self._show(JobListState(listing.state, listing.terms, not listing.newest_first))
+        self._show(replace(listing.first_page(), newest_first=not listing.newest_first))
 
     def action_sort(self) -> None:
         self._sort_page(self._sort.next_column(job_columns(self._list.state)))
@@ -210,17 +227,21 @@ class JobsScreen(OperatorScreen):
 
     def _set_state(self, state: JobState | None) -> None:
         self._sort = self._sort.within(job_columns(state))
-        self._show(JobListState(state, self._list.terms, self._list.newest_first))
+        self._show(replace(self._list.first_page(), state=state))
 
     def action_filter(self, inverted: bool) -> None:
         self.query_one(FilterLine).open(inverted=inverted)
 
     def on_filter_line_changed(self, message: FilterLine.Changed) -> None:
         listing = self._list
-        self._show(JobListState(listing.state, message.terms, listing.newest_first))
+        if message.terms != listing.terms:
+            self._show(JobListState(listing.state, message.terms, listing.newest_first))
 
     def on_filter_line_submitted(self, _message: FilterLine.Submitted) -> None:
         self._grid.focus()
+        listing = self._list
+        if listing.terms and not listing.to_the_end and (listing.rows is None or listing.next_cursor):
+            self._show(JobListState(listing.state, listing.terms, listing.newest_first, to_the_end=True))
 
     def back(self) -> bool:
         line = self.query_one(FilterLine)
