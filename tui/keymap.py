@@ -139,8 +139,8 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = {
             "choose_all", "A", "Select all", "Select all matching jobs, including those beyond the page."
         ),
         KeyAction("order", "o", "Order", "Show the oldest jobs first, or the newest."),
-        KeyAction("sort", "O", "Sort", "Sort this page by the next column, or end that after the last."),
-        KeyAction("reverse_sort", "I", "", "Reverse the sorted page."),
+        KeyAction("sort", "O", "Sort", "Sort by the next column, or end that after the last."),
+        KeyAction("reverse_sort", "I", "", "Reverse the sort."),
         KeyAction("copy", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."),
         KeyAction("refresh_page", "f5", "", "Refresh this page."),
     ),

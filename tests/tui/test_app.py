@@ -479,7 +479,8 @@ async def test_jobs_are_found_by_request_and_title_from_any_screen(typed: str, e
             app.screen.query_one(Input).value = typed
             await until(pilot, lambda: entry in _palette_entries(app))
             options = app.screen.query_one(OptionList)
-            options.highlighted = _palette_entries(app).splitlines().index(entry)
+            prompts = [str(getattr(option, "prompt", "")) for option in options.options]
+            options.highlighted = next(place for place, prompt in enumerate(prompts) if entry in prompt)
             await pilot.press("enter")
             await until(pilot, lambda: f"active filter: {kept}" in screen_text(app))
             await until(pilot, lambda: source.queries and str(source.queries[-1].terms) == kept)

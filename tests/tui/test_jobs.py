@@ -258,6 +258,25 @@ async def test_a_page_is_sorted_by_key_and_by_a_click_on_a_title() -> None:
         assert app.screen.check_action("reverse_sort", ()) is False
 
 
+async def test_a_list_of_one_state_is_sorted_over_all_pages_by_the_time_of_its_index() -> None:
+    source = FakeSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("s")
+        await until(pilot, lambda: shows_title(app, "waiting jobs 1-120"))
+        newest = grid(app).keys
+        at = grid(app).render_line(0).text.index("since")
+        await pilot.click("#jobs", offset=(at + 1, 0))
+        await until(pilot, lambda: "all pages by since ▼" in labels(app)[1])
+        await until(pilot, lambda: grid(app).keys == newest[::-1])
+        assert source.queries[-1].newest_first is False
+        await pilot.press("I")
+        await until(pilot, lambda: "all pages by since ▲" in labels(app)[1] and grid(app).keys == newest)
+        await pilot.press("S")
+        await until(pilot, lambda: "this page by since ▲" in labels(app)[1])
+
+
 async def test_one_job_is_cancelled_for_a_reason() -> None:
     source, executor = FakeSource(), FakeExecutor()
     app = make_app(source, executor)

@@ -32,7 +32,7 @@ from previewops.tui.viewmodel.jobs.list_state import (
 )
 from previewops.tui.viewmodel.jobs.rows import format_job_cells, job_columns, merge_running_jobs, state_tabs
 from previewops.tui.viewmodel.jobs.selection import SelectedJobs, select, selection_of
-from previewops.tui.viewmodel.jobs.sorting import PageSort
+from previewops.tui.viewmodel.jobs.sorting import JobSort
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
@@ -67,7 +67,7 @@ class JobsScreen(OperatorScreen):
         self._land_on_last = False
         self._skipped_views = 0
         self._slowed = False
-        self._sort = PageSort()
+        self._sort = JobSort()
         self._coalesced_fetch = CoalescedFetch(self, "jobs", self._fetch)
         self._matched: MatchedJobs | None = None
         self._counting: int | None = None
@@ -107,7 +107,7 @@ class JobsScreen(OperatorScreen):
         """Lists what matches a filter among all jobs, as if it had been typed and kept."""
         line = self.query_one(FilterLine)
         line.keep(text)
-        self._sort = PageSort()
+        self._sort = JobSort()
         self._show(JobListState(terms=line.terms, to_the_end=True))
 
     async def _fetch(self) -> None:
@@ -171,13 +171,15 @@ class JobsScreen(OperatorScreen):
         fetch_error = self._fetch_error or view.connection_error
         now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
         if listing.rows is not None:
-            self._shown = self._sort.apply(merge_running_jobs(listing.rows, view.snapshot), now_ms)
+            rows = merge_running_jobs(listing.rows, view.snapshot)
+            by_index = self._sort.newest_first(listing.state) is not None
+            self._shown = rows if by_index else self._sort.apply(rows, now_ms)
         elif fetch_error or view.frozen:
             self._shown = ()  # the old rows belong to another list
         state = listing.state
-        rows = [Row(record.job_id, format_job_cells(record, now_ms, state)) for record in self._shown]
+        shown = [Row(record.job_id, format_job_cells(record, now_ms, state)) for record in self._shown]
         self._grid.set_columns(self._sort.headers(job_columns(state)))
-        self._grid.show(rows, empty=format_empty_lines(listing, fetch_error, frozen=view.frozen))
+        self._grid.show(shown, empty=format_empty_lines(listing, fetch_error, frozen=view.frozen))
         snapshot = view.snapshot
         self.query_one("#states", DiffedLines).draw(lambda columns, _: [state_tabs(snapshot, state, columns)])
         self._draw_labels()
@@ -191,7 +193,7 @@ class JobsScreen(OperatorScreen):
             frozen=view.frozen,
             marked=len(self._grid.marks),
             slowed=self._slowed,
-            sort=self._sort.description,
+            sort=self._sort.describe(self._list.state),
             counting=self._counting,
         )
         matched = None if self._matched is None else self._matched.count.total
@@ -207,27 +209,35 @@ class JobsScreen(OperatorScreen):
         self._set_state(_STATES[(_STATES.index(self._list.state) + step) % len(_STATES)])
 
     def action_order(self) -> None:
-        listing, self._sort = self._list, PageSort()
+        listing, self._sort = self._list, JobSort()
         self._show(replace(listing.first_page(), newest_first=not listing.newest_first))
 
     def action_sort(self) -> None:
-        self._sort_page(self._sort.next_column(job_columns(self._list.state)))
+        self._sort_by(self._sort.next_column(job_columns(self._list.state)))
 
     def action_reverse_sort(self) -> None:
-        self._sort_page(self._sort.reversed())
+        self._sort_by(self._sort.reversed())
 
     def action_sort_by(self, title: str) -> None:
-        self._sort_page(self._sort.select(title))
+        self._sort_by(self._sort.select(title))
 
-    def _sort_page(self, sort: PageSort) -> None:
+    def _sort_by(self, sort: JobSort) -> None:
+        """Sorts all pages where the index has that order, else the rows of this page."""
         self._sort = sort
+        newest_first = sort.newest_first(self._list.state)
+        if newest_first not in (None, self._list.newest_first):
+            self._show(replace(self._list.first_page(), newest_first=newest_first))
+            return
         self._draw()
         self._grid.action_edge(-1)
         self.draw_keys()
 
     def _set_state(self, state: JobState | None) -> None:
         self._sort = self._sort.within(job_columns(state))
-        self._show(replace(self._list.first_page(), state=state))
+        newest_first = self._sort.newest_first(state)
+        if newest_first is None:
+            newest_first = self._list.newest_first
+        self._show(replace(self._list.first_page(), state=state, newest_first=newest_first))
 
     def action_filter(self, inverted: bool) -> None:
         self.query_one(FilterLine).open(inverted=inverted)

@@ -16,12 +16,14 @@ from previewops.tui.viewmodel.jobs.list_state import state_counts
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, width_of
 
 _STATE = TableColumn("state", 9)
+_TIME = TableColumn("wait/run", 8, right=True)
 _FAILING = (JobState.DELAYED, JobState.DEAD, JobState.CANCELLED)
 
 
 def job_columns(state: JobState | None) -> tuple[TableColumn, ...]:
-    """The columns of the job list. A list of one state has no state column."""
+    """The columns of the job list. A list of one state has no state column, and one of delayed jobs has due times."""
     failing = state in _FAILING
+    time = TableColumn("due", 8, right=True) if state is JobState.DELAYED else _TIME
     columns = (
         _STATE,
         TableColumn("pri", 6),
@@ -29,7 +31,7 @@ def job_columns(state: JobState | None) -> tuple[TableColumn, ...]:
         TableColumn("project", 12, grow=1, drop=3),
         TableColumn("fail/crash", 10, right=True, drop=4 if failing else 5),
         TableColumn("since", 6, right=True),
-        TableColumn("wait/run", 8, right=True),
+        time,
         TableColumn("worker", 13, grow=2, drop=5 if failing else 4),
         TableColumn("reason" if failing else "progress/reason", 18 if state is None else 29, grow=4),
     )
@@ -104,7 +106,7 @@ def format_job_cells(record: JobRecord, now_ms: int, state: JobState | None) -> 
         (clean_span(record.project_id, quiet),),
         _failures(record),
         (Span(coarse_duration(now_ms - since_ms(record)), Tone.DIM),),
-        (Span(*_time(record, now_ms)),),
+        (Span(*(_due(record, now_ms) if state is JobState.DELAYED else _time(record, now_ms))),),
         (clean_span(record.worker or "", Tone.DIM),),
         progress_or_reason(record),
     )
@@ -154,6 +156,13 @@ def _time(record: JobRecord, now_ms: int) -> tuple[str, Tone]:
     if record.state.pending:
         return coarse_duration(passed), Tone.DIM
     return short_duration(passed), Tone.TEXT
+
+
+def _due(record: JobRecord, now_ms: int) -> tuple[str, Tone]:
+    if record.due_ms is None:
+        return "-", Tone.FAINT
+    left_ms = record.due_ms - now_ms
+    return (f"in {coarse_duration(left_ms)}", Tone.TEXT) if left_ms > 0 else ("now", Tone.GOOD)
 
 
 def progress_or_reason(record: JobRecord) -> Line:
