@@ -139,6 +139,8 @@ async def run_as_shown(program: Program, redis_url: str, arguments: list[str]) -
             await driver.submit(payload("a-job" if arguments[1].startswith("--") else arguments[1]))
         elif arguments[0] == "run-again":
             await driver.complete("my-first")
+        elif arguments[0] == "find":
+            await driver.submit(payload("my-first", requestId=arguments[1]))
         else:
             await driver.heartbeat()
             await driver.add_dead_letters("my-first", project="trial", code="disk-full")

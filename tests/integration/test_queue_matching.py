@@ -253,6 +253,10 @@ async def test_jobs_are_found_by_id_request_or_title(redis_url: str) -> None:
         assert await found("GRÖßE") == ([], False), "only a to z match in either case"
         assert await found("Größe") == (["d"], False)
         assert await found("nowhere") == ([], False)
+        await b.queue.submit(payload("f", title="a pin"))
+        others = [record.job_id for record in await b.list_all(text="! !title:haystack title:pin")]
+        assert "f" not in others, "its payload is read, although it has no haystack"
+        assert "kids-0" in others
         assert [record.job_id for record in await b.list_all(text="! !title:haystack !id:kids-0")] == [
             "b",
             "kids-0",
