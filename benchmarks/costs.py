@@ -28,7 +28,9 @@ import redis
 import uvloop
 
 from benchmarks.api import Load, running_api, send
-from benchmarks.queue import PEERS, bullmq_command, measure, private_redis
+from benchmarks.peer_programs import PEERS, bullmq_command
+from benchmarks.queue import measure, private_redis
+from benchmarks.rounds import rounds
 from previewops.schemas import example
 
 OURS = [sys.executable, str(PEERS / "previewops_peer.py")]
@@ -55,22 +57,26 @@ def redis_bytes(jobs: int) -> dict[str, dict[str, float]]:
     return sizes
 
 
-def submit_many(jobs: int, rounds: int) -> float:
-    """Time of the Python client's submit_many over the time of its scripts in Redis: median of the rounds."""
+def submit_many(jobs: int, most_rounds: int, seconds: float = 60) -> dict[str, float]:
+    """Time of the client's submit_many over that of its scripts in Redis, and both in µs a job; medians."""
     with private_redis() as socket:
-        reports = [measure(OURS, socket, "submit_many", 1, jobs) for _ in range(rounds)]
-    return statistics.median(report["ms"] / report["scriptMs"] for report in reports)
+        reports = [measure(OURS, socket, "submit_many", 1, jobs) for _ in rounds(most_rounds, seconds)]
+    return {
+        "ratio": statistics.median(report["ms"] / report["scriptMs"] for report in reports),
+        "clientCpuUs": statistics.median(report["cpuMs"] for report in reports) * 1000 / jobs,
+        "scriptUs": statistics.median(report["scriptMs"] for report in reports) * 1000 / jobs,
+    }
 
 
-def command_starts(rounds: int) -> dict[str, float]:
+def command_starts(most_rounds: int, seconds: float = 60) -> dict[str, float]:
     """Processor time of each command in s, and of ``import redis``: medians of the rounds, which take turns."""
     program = [sys.executable, "-m", "previewops"]
     spent: dict[str, list[float]] = {name: [] for name in ("import redis", *COMMANDS)}
     with tempfile.TemporaryDirectory() as folder, private_redis() as socket:
         Path(folder, "job.json").write_text(json.dumps(example("minimal")), "utf-8")
         env = {"REDIS_URL": f"unix://{socket}", "DATA_DIR": folder, "PATH": "/usr/bin:/bin"}
-        for number in range(rounds + 1):
-            for name, seconds in spent.items():
+        for number in rounds(most_rounds + 1, seconds, least=2):
+            for name, used in spent.items():
                 command = (
                     [sys.executable, "-c", "import redis"]
                     if name not in COMMANDS
@@ -85,7 +91,7 @@ def command_starts(rounds: int) -> dict[str, float]:
                     check=False,
                 )
                 if number > 0:
-                    seconds.append(_children_s() - before)
+                    used.append(_children_s() - before)
     return {name: statistics.median(values) for name, values in spent.items()}
 
 
@@ -94,7 +100,7 @@ def _children_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def rest(requests: int, rounds: int) -> dict[str, dict[str, float]]:
+def rest(requests: int, most_rounds: int, seconds: float = 60) -> dict[str, dict[str, float]]:
     """Submits per second and processor ms of each, by peer; medians of rounds that take turns."""
     rates: dict[str, list[float]] = {"previewops": [], "Starlette": []}
     spent: dict[str, list[float]] = {"previewops": [], "Starlette": []}
@@ -104,15 +110,15 @@ def rest(requests: int, rounds: int) -> dict[str, dict[str, float]]:
         running_peer() as theirs,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        for number in range(rounds + 1):
+        for number in rounds(most_rounds + 1, seconds, least=2):
             for name, (host, port, process) in (("previewops", ours), ("Starlette", theirs)):
                 load = Load(host, port, payload, requests, f"r{number}")
                 before = sum(process.cpu_times()[:2])
-                seconds, _ = runner.run(send(load, CONNECTIONS))
+                took_s, _ = runner.run(send(load, CONNECTIONS))
                 if set(load.statuses) - {200, 201, 202}:
                     sys.exit(f"{name} answered {dict(load.statuses)}")
                 if number > 0:
-                    rates[name].append(requests / seconds)
+                    rates[name].append(requests / took_s)
                     spent[name].append((sum(process.cpu_times()[:2]) - before) * 1000 / requests)
     return {
         name: {"perSecond": statistics.median(rates[name]), "cpuMs": statistics.median(spent[name])}
@@ -152,7 +158,11 @@ def main() -> None:
     options = parser.parse_args()
     for name, sizes in redis_bytes(options.jobs).items():
         print(f"{name:<12}", *(f"{state} {size:7,.0f} B" for state, size in sizes.items()))
-    print(f"submit_many ÷ its script {submit_many(options.jobs, options.rounds):.2f}")
+    many = submit_many(options.jobs, options.rounds)
+    print(
+        f"submit_many ÷ its script {many['ratio']:.2f}: processor of the client"
+        f" {many['clientCpuUs']:.0f} µs, script {many['scriptUs']:.0f} µs a job"
+    )
     for name, figures in rest(options.jobs // 5, options.rounds).items():
         print(f"REST, {name:<12} {figures['perSecond']:,.0f}/s, {figures['cpuMs']:.2f} ms of processor each")
     for name, seconds in command_starts(options.rounds).items():

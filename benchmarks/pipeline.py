@@ -32,6 +32,7 @@ import redis
 from benchmarks.peers.storyboard_peer import request
 from benchmarks.queue import private_redis
 from benchmarks.render import make_pictures
+from benchmarks.rounds import rounds
 from previewops.contract import validate
 from previewops.queue.keys import Keys
 from previewops.queue.queue import Queue, Receipt
@@ -133,7 +134,7 @@ def processor_s(process: psutil.Process) -> float:
     return float(sum(process.cpu_times()[:2]))
 
 
-def measure(count: int, rounds: int, processes: int) -> dict[str, list[float]]:
+def measure(count: int, most_rounds: int, processes: int, seconds: float = 600) -> dict[str, list[float]]:
     """Measures both by turns: s a round, and processor time of worker and Redis in ms a job."""
     measured: dict[str, list[float]] = {"bare": [], "queue": [], "worker": [], "redis": []}
     with tempfile.TemporaryDirectory() as name, private_redis() as socket:
@@ -158,7 +159,7 @@ def measure(count: int, rounds: int, processes: int) -> dict[str, list[float]]:
             warm = 2 * len(MIX)
             loop(pool, mixed(warm, pictures, "warm-loop"), pictures, folder / "loop")
             asyncio.run(queue(url, settings, mixed(warm, pictures, "warm-queue")))
-            for number in range(rounds):
+            for number in rounds(most_rounds, seconds):
                 measured["bare"].append(
                     loop(pool, mixed(count, pictures, f"l{number}"), pictures, folder / "loop")
                 )

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import json
 import os
 import platform
@@ -28,10 +27,11 @@ from typing import Any
 
 from PIL import Image
 
-PEERS = Path(__file__).parent / "peers"
+from benchmarks.peer_programs import PEERS, peers_python
+from benchmarks.rounds import rounds
+
 ROOT = Path(__file__).parents[1]
 FORMATS = ("webp", "gif", "apng", "webm", "mp4")
-WANTED_MS = {"gif": 300, "mp4": 250, "webm": 350}
 
 
 def photograph(width: int, height: int, seed: int) -> Image.Image:
@@ -46,10 +46,10 @@ def photograph(width: int, height: int, seed: int) -> Image.Image:
     return Image.merge("RGB", (Image.blend(base, across, 0.4), Image.blend(base, round_, 0.4), base))
 
 
-def started(peer: str, *arguments: object) -> subprocess.Popen[str]:
-    """Runs a measurement in its own process."""
+def started(peer: str, *arguments: object, python: Path | None = None) -> subprocess.Popen[str]:
+    """Runs a measurement in its own process, by another ``python`` if it is given."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(PEERS / peer), *map(str, arguments)]
+    command = [str(python or sys.executable), str(PEERS / peer), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
 
 
@@ -70,79 +70,85 @@ def make_pictures(folder: Path) -> Path:
     return pictures
 
 
-def previews(folder: Path, rounds: int) -> dict[str, Any]:
+def previews(folder: Path, most_rounds: int, seconds: float = 60) -> dict[str, Any]:
     """Three previews of a 24-megapixel photograph, by each pipeline, and their similarity to a full decode."""
     picture = folder / "photograph.jpg"
     photograph(6000, 4000, 1).save(picture, quality=90)
-    pipelines = ["ours", "naive"] + (["libvips"] if importlib.util.find_spec("pyvips") else [])
+    peers = peers_python()
+    pipelines = ["ours", "naive"] + (["libvips"] if peers else [])
+    python = {"libvips": peers}
     results: dict[str, Any] = {}
     for name in pipelines:  # lossless, to compare the pixels
         (folder / name).mkdir()
-        read_report(started("preview_peer.py", name, picture, "png", folder / name, 0))
+        read_report(
+            started("preview_peer.py", name, picture, "png", folder / name, 0, python=python.get(name))
+        )
     for kind in ("webp", "jpeg"):
         by: dict[str, list[dict[str, Any]]] = {name: [] for name in pipelines}
-        for _ in range(rounds):
+        for _ in rounds(most_rounds, seconds / 2):
             for name in pipelines:
                 out = folder / f"{name}-{kind}"
                 out.mkdir(exist_ok=True)
-                by[name].append(read_report(started("preview_peer.py", name, picture, kind, out, 3)))
+                process = started("preview_peer.py", name, picture, kind, out, 3, python=python.get(name))
+                by[name].append(read_report(process))
         results[kind] = {
             name: {
                 "ms": statistics.median(ms for run in runs for ms in run["ms"]),
                 "leastMs": min(ms for run in runs for ms in run["ms"]),
                 "leastCpuMs": min((ms for run in runs for ms in run["cpuMs"]), default=0.0),
                 "extraMiB": max(run["extraMiB"] for run in runs),
-                "ssim": likeness(folder / name, folder / "naive"),
+                "ssim": likeness(folder / name, folder / "naive", peers),
             }
             for name, runs in by.items()
         }
     return results
 
 
-def likeness(one: Path, other: Path) -> list[float] | None:
-    """SSIM of the three files (Wang et al. 2004, Gaussian window of 1.5 pixels, lightness); None without pyvips."""
-    if importlib.util.find_spec("pyvips") is None:
+def likeness(one: Path, other: Path, python: Path | None) -> list[float] | None:
+    """SSIM of the three lossless files; None without pyvips."""
+    if python is None:
         return None
-    import pyvips
-
-    def ssim(name: str) -> float:
-        a, b = (
-            pyvips.Image.new_from_file(str(folder / f"{name}.png")).colourspace("b-w").cast("float")
-            for folder in (one, other)
-        )
-        mean_a, mean_b = a.gaussblur(1.5), b.gaussblur(1.5)
-        var_a = (a * a).gaussblur(1.5) - mean_a * mean_a
-        var_b = (b * b).gaussblur(1.5) - mean_b * mean_b
-        both = (a * b).gaussblur(1.5) - mean_a * mean_b
-        upper = (mean_a * mean_b * 2 + 6.5025) * (both * 2 + 58.5225)
-        lower = (mean_a * mean_a + mean_b * mean_b + 6.5025) * (var_a + var_b + 58.5225)
-        return round(float((upper / lower).avg()), 4)
-
-    return [ssim(name) for name in ("large", "middle", "small")]
+    command = [str(python), str(PEERS / "likeness_peer.py"), str(one), str(other)]
+    return list(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
 
 
-def storyboards(pictures: Path, rounds: int, *, defaults: bool = True) -> dict[str, Any]:
-    """Six steps at 1280x720, all artifacts; with ``defaults`` also the animation alone by its library's defaults."""
+def storyboards(pictures: Path, most_rounds: int, seconds: float = 120) -> dict[str, Any]:
+    """Six steps at 1280x720, all artifacts, beside the libraries' part; medians of rounds in turn."""
+    ours: dict[str, list[dict[str, Any]]] = {kind: [] for kind in FORMATS}
+    bare: dict[str, list[float]] = {kind: [] for kind in FORMATS}
+    for _ in rounds(most_rounds, seconds):
+        for kind in FORMATS:
+            ours[kind].append(
+                read_report(started("storyboard_peer.py", "bundle", kind, 6, "1280x720", pictures, 2))
+            )
+            report = read_report(started("libraries_peer.py", kind, 6, "1280x720", pictures, 2))
+            bare[kind].append(min(report["cpuMs"]))
     results: dict[str, Any] = {}
     for kind in FORMATS:
-        ours = read_report(started("storyboard_peer.py", "bundle", kind, 6, "1280x720", pictures, rounds))
+        least = [min(report["cpuMs"]) for report in ours[kind]]
         results[kind] = {
-            "ms": statistics.median(ours["ms"]),
-            "leastMs": min(ours["ms"]),
-            "cpuMs": statistics.median(ours["cpuMs"]),
-            "phases": ours["phases"],
+            "ms": statistics.median(ms for report in ours[kind] for ms in report["ms"]),
+            "leastMs": min(ms for report in ours[kind] for ms in report["ms"]),
+            "cpuMs": statistics.median(least),
+            "librariesCpuMs": statistics.median(bare[kind]),
+            "ratio": statistics.median(one / other for one, other in zip(least, bare[kind], strict=True)),
+            "phases": ours[kind][-1]["phases"],
         }
-        bare = read_report(started("libraries_peer.py", kind, 6, "1280x720", pictures, rounds))
-        results[kind]["librariesCpuMs"] = statistics.median(bare["cpuMs"])
-        if defaults:
-            peer = read_report(started("storyboard_peer.py", "plain", kind, 6, "1280x720", pictures, 1))
-            results[kind]["animationAsLibrariesMakeItMs"] = statistics.median(peer["ms"])
     return results
 
 
-def side_by_side(pictures: Path, rounds: int) -> float:
+def default_animations(pictures: Path) -> dict[str, float]:
+    """ms for the animation alone, as its library makes it by default."""
+    arguments = (6, "1280x720", pictures, 1)
+    reports = {
+        kind: read_report(started("storyboard_peer.py", "plain", kind, *arguments)) for kind in FORMATS
+    }
+    return {kind: statistics.median(report["ms"]) for kind, report in reports.items()}
+
+
+def side_by_side(pictures: Path, count: int) -> float:
     """Throughput of two processes over one, in WebP."""
-    arguments = ("storyboard_peer.py", "bundle", "webp", 6, "1280x720", pictures, rounds)
+    arguments = ("storyboard_peer.py", "bundle", "webp", 6, "1280x720", pictures, count)
     alone = statistics.median(read_report(started(*arguments))["ms"])
     pair = [started(*arguments) for _ in range(2)]
     together = [ms for process in pair for ms in read_report(process)["ms"]]
@@ -159,7 +165,12 @@ def memory(pictures: Path, kinds: Sequence[str] = FORMATS) -> dict[str, float]:
     }
 
 
-async def again(pictures: Path, rounds: int) -> dict[str, float]:
+def encoder_memory(size: str = "1920x1080", frames: int = 60) -> float:
+    """Peak resident memory of a process that only encodes frames as the renderer's WebM, MiB."""
+    return float(read_report(started("encoder_peer.py", "webm", size, frames))["peakMiB"])
+
+
+async def again(pictures: Path, most_rounds: int) -> dict[str, float]:
     """A job of six steps through a worker's code: rendered, then the same job under other ids; ms until published."""
     from benchmarks.peers.storyboard_peer import request
     from previewops.contract import validate
@@ -194,7 +205,7 @@ async def again(pictures: Path, rounds: int) -> dict[str, float]:
         spent = []
         try:
             await pool.start()
-            for number in range(rounds + 1):
+            for number in range(most_rounds + 1):
                 job_id = f"job-{number}"
                 payload = validate(
                     {
@@ -236,11 +247,13 @@ def main() -> None:
         results: dict[str, Any] = {
             "previews": previews(folder, max(1, options.rounds // 2)),
             "storyboards": storyboards(pictures, options.rounds),
+            "defaults": default_animations(pictures),
             "reuse": asyncio.run(again(pictures, 10)),
         }
         if not options.quick:
             results["twoProcesses"] = side_by_side(pictures, options.rounds)
             results["memoryMiB"] = memory(pictures)
+            results["encoderMiB"] = encoder_memory()
     show(results, load_before)
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
@@ -258,20 +271,22 @@ def show(results: dict[str, Any], load_before: float) -> None:
             times = f"{figures['ms']:>7.0f} {figures['leastMs']:>7.0f} ms"
             print(f"  {kind:<5} {name:<18} {times} {figures['extraMiB']:>4.0f} MiB  {alike}")
     print(
-        "\n6 steps, 1280x720, all files  median   least   wanted   the animation alone, by its library   ÷ libraries"
+        "\n6 steps, 1280x720, all files  median   least   animation alone, by its library   processor ÷ libraries"
     )
     for kind, figures in results["storyboards"].items():
-        peer = figures["animationAsLibrariesMakeItMs"]
+        peer = results["defaults"][kind]
         times = f"{figures['ms']:>7.0f} {figures['leastMs']:>7.0f} ms"
-        over = figures["cpuMs"] / figures["librariesCpuMs"]
-        print(f"  {kind:<24} {times} {WANTED_MS.get(kind, '-'):>6}   {peer:>7.0f} ms   {over:.2f}")
+        used = f"{figures['cpuMs']:>5.0f} ÷ {figures['librariesCpuMs']:.0f} ms = {figures['ratio']:.2f}"
+        print(f"  {kind:<24} {times}   {peer:>7.0f} ms   {used}")
     print(
         f"\nrendered {results['reuse']['firstMs']:.0f} ms, the same again {results['reuse']['againMs']:.1f} ms"
     )
     if "twoProcesses" in results:
         print(f"two processes do {results['twoProcesses']:.2f} x the work of one")
         peaks = ", ".join(f"{kind} {peak:.0f}" for kind, peak in results["memoryMiB"].items())
-        print(f"peak of 60 steps at 1920x1080, MiB: {peaks}")
+        print(
+            f"peak of 60 steps at 1920x1080, MiB: {peaks}; the WebM encoder alone: {results['encoderMiB']:.0f}"
+        )
 
 
 if __name__ == "__main__":

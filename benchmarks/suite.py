@@ -3,8 +3,9 @@
     python -m benchmarks.suite [--json FILE] [--only SECTION …]
     python -m benchmarks.compare FILE                    its rows over those of baseline.json
 
-Ten minutes on two cores at rest. Rows are ratios within this run where there is a peer, else processor time or bytes,
-since all of these depend less on other load than wall time does. Each section may also be run alone, with tables.
+Under 15 minutes on two cores: each section has a time, and a busy machine gets fewer rounds. Rows are ratios within
+this run where there is a peer, else processor time or bytes, since all of these depend less on other load than wall
+time does. Each section may also be run alone, with tables.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks import costs, pipeline, queue, render, screen
+from benchmarks.peer_programs import available_peers
+from benchmarks.wanted import WANTED
 from previewops.build import build_id
 
 RESULTS = Path("bench.json")
@@ -32,20 +37,22 @@ Rows = dict[str, float]
 def measure_queue() -> Rows:
     """No-op jobs per second and submit to start, over the same of each peer."""
     rows: Rows = {}
-    peers = queue.available_peers()
+    peers = available_peers()
     with queue.private_redis() as socket:
-        rates, cpu_ms, redis_ms = queue.throughput(peers, socket, rounds=5, jobs=10_000)
+        measured = queue.throughput(peers, socket, most_rounds=5, jobs=10_000, seconds=60)
         delays = queue.latency(peers, socket)
+    parts = (
+        ("jobs/s", measured.per_second),
+        ("worker, processor a no-op job", measured.cpu_ms),
+        ("Redis, processor a no-op job", measured.redis_ms),
+    )
     for peer in peers:
         if peer == "previewops":
             continue
-        for concurrency, rate in rates[peer].items():
-            rows[f"jobs/s at concurrency {concurrency} ÷ {peer}"] = rates["previewops"][concurrency] / rate
-            used = cpu_ms["previewops"][concurrency] / cpu_ms[peer][concurrency]
-            rows[f"worker, processor a no-op job at concurrency {concurrency} ÷ {peer}"] = used
-            if concurrency in redis_ms[peer]:
-                used = redis_ms["previewops"][concurrency] / redis_ms[peer][concurrency]
-                rows[f"Redis, processor a no-op job at concurrency {concurrency} ÷ {peer}"] = used
+        for part, figures in parts:
+            for concurrency, theirs in figures[peer].items():
+                ours = figures["previewops"][concurrency]
+                rows[f"{part} at concurrency {concurrency} ÷ {peer}"] = ours / theirs
         for name, ours, theirs in zip(("p50", "p99"), delays["previewops"], delays[peer], strict=True):
             rows[f"submit to start, {name} ÷ {peer}"] = ours / theirs
     return rows
@@ -59,14 +66,16 @@ def measure_costs() -> Rows:
         rows[f"bytes in Redis, {state} job"] = size
         if "BullMQ" in sizes:
             rows[f"bytes in Redis, {state} job ÷ BullMQ"] = size / sizes["BullMQ"][state]
-    rows["submit_many of 10,000 ÷ its script"] = costs.submit_many(10_000, 5)
-    rest = costs.rest(2_000, 5)
+    many = costs.submit_many(10_000, 5, seconds=20)
+    rows["submit_many of 10,000 ÷ its script"] = many["ratio"]
+    rows["submit_many, processor µs a job of the client"] = many["clientCpuUs"]
+    rest = costs.rest(2_000, 5, seconds=30)
     rows["REST submits/s ÷ Starlette"] = rest["previewops"]["perSecond"] / rest["Starlette"]["perSecond"]
     rows["REST, processor ms a submit"] = rest["previewops"]["cpuMs"]
     rows["REST, processor time a submit ÷ Starlette"] = (
         rest["previewops"]["cpuMs"] / rest["Starlette"]["cpuMs"]
     )
-    starts = costs.command_starts(7)
+    starts = costs.command_starts(7, seconds=30)
     for name in costs.COMMANDS:
         rows[f"start of {name}, processor s"] = starts[name]
         rows[f"start of {name} ÷ import redis"] = starts[name] / starts["import redis"]
@@ -75,11 +84,13 @@ def measure_costs() -> Rows:
 
 def measure_pipeline() -> Rows:
     """Cost of the queue over a bare render loop."""
-    measured = pipeline.measure(100, 5, 2)
+    measured = pipeline.measure(100, 5, 2, seconds=100)
+    worker_ms, redis_ms = (statistics.median(measured[part]) for part in ("worker", "redis"))
     return {
         "submit to bundle ÷ bare loop, wall": 1 + pipeline.overhead(measured),
-        "worker, processor ms a job": statistics.median(measured["worker"]),
-        "Redis, processor ms a job": statistics.median(measured["redis"]),
+        "worker, processor ms a job": worker_ms,
+        "Redis, processor ms a job": redis_ms,
+        "outside rendering, processor ms a job": worker_ms + redis_ms,
     }
 
 
@@ -89,17 +100,17 @@ def measure_render() -> Rows:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pictures = render.make_pictures(folder)
-        for kind, by in render.previews(folder, 2).items():
+        for kind, by in render.previews(folder, 2, seconds=40).items():
             if "libvips" in by:
                 rows[f"24 MP to 3 previews, {kind} ÷ libvips, processor"] = (
                     by["ours"]["leastCpuMs"] / by["libvips"]["leastCpuMs"]
                 )
-        for kind, figures in render.storyboards(pictures, 5, defaults=False).items():
+        for kind, figures in render.storyboards(pictures, 5, seconds=90).items():
             rows[f"6 steps, {kind}, processor ms"] = figures["cpuMs"]
-            rows[f"6 steps, {kind} ÷ libraries alone, processor"] = (
-                figures["cpuMs"] / figures["librariesCpuMs"]
-            )
+            rows[f"6 steps, {kind}, libraries alone, processor ms"] = figures["librariesCpuMs"]
+            rows[f"6 steps, {kind} ÷ libraries alone, processor"] = figures["ratio"]
         rows["peak of 60 steps 1920x1080 webm, MiB"] = render.memory(pictures, ("webm",))["webm"]
+        rows["peak of the encoder alone, 60 frames 1920x1080 webm, MiB"] = render.encoder_memory()
         rows["same job again, ms"] = asyncio.run(render.again(pictures, 10))["againMs"]
     return rows
 
@@ -130,30 +141,58 @@ def commit() -> str:
     return done.stdout.strip()
 
 
+def print_row(row: str, value: float) -> None:
+    """Prints a figure, and whether it is what is wanted."""
+    bound = WANTED.get(row)
+    verdict = "" if bound is None else f"   {bound}{'' if bound.holds(value) else ', not reached'}"
+    print(f"{row:<60}{value:>12,.3f}{verdict}", flush=True)
+
+
+def run_sections(names: list[str], measured: dict[str, Any], target: Path) -> bool:
+    """Runs sections and writes ``target`` after each; returns whether all succeeded."""
+    for name in names:
+        began = time.monotonic()
+        try:
+            rows = SECTIONS[name]()
+        except (Exception, SystemExit) as error:
+            measured["failed"][name] = f"{type(error).__name__}: {error}"
+            print(f"  ({name}: failed: {error})", file=sys.stderr, flush=True)
+            rows = {}
+        for row, value in rows.items():
+            measured["rows"][row] = float(f"{value:.4g}")
+            print_row(row, value)
+        load = round(os.getloadavg()[0], 1)
+        measured["sections"][name] = {"seconds": round(time.monotonic() - began), "loadAfter": load}
+        measured["loadAfter"] = load
+        print(f"  ({name}: {time.monotonic() - began:.0f} s, load {load})", flush=True)
+        target.write_text(json.dumps(measured, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return not measured["failed"]
+
+
 def main() -> None:
-    """Measures, prints and writes."""
+    """Measures, prints and writes; exits with 1 if a section failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", type=Path, default=RESULTS, help=f"file to write [{RESULTS}]")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     options = parser.parse_args()
-    results: dict[str, object] = {
+    versions = {name: peer.version for name, peer in available_peers().items() if peer.version}
+    load = round(os.getloadavg()[0], 1)
+    measured: dict[str, Any] = {
         "date": f"{datetime.now(tz=UTC):%Y-%m-%d}",
         "commit": commit(),
         "build": build_id(),
         "machine": f"{os.cpu_count()} processors, {platform.machine()}, Python {platform.python_version()}",
-        "loadBefore": round(os.getloadavg()[0], 1),
+        "peers": versions,
+        "loadBefore": load,
+        "loadAfter": load,
+        "sections": {},
+        "failed": {},
+        "rows": {},
     }
-    rows: Rows = {}
-    for name in options.only:
-        began = time.monotonic()
-        for row, value in SECTIONS[name]().items():
-            rows[row] = float(f"{value:.4g}")
-            print(f"{row:<60}{value:>12,.3f}", flush=True)
-        print(f"  ({name}: {time.monotonic() - began:.0f} s, load {os.getloadavg()[0]:.1f})", flush=True)
-    results |= {"loadAfter": round(os.getloadavg()[0], 1), "rows": rows}
-    options.json.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if not run_sections(options.only, measured, options.json):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

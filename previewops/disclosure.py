@@ -60,6 +60,10 @@ _POINTER = re.compile(
 )
 
 
+# Most texts of a job are names of files, media types and times. They hide nothing, and this search is cheap.
+_PLAIN = re.compile(r"[\w.-]++(?:/[\w.-]++)*+|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+
+
 def redact(text: str) -> str:
     """Returns ``text`` without passwords in addresses, queries of web addresses, inline data and bearer tokens."""
     text = _INLINE.sub(rf"\1{REDACTED}", text)
@@ -163,7 +167,11 @@ def for_rest(value: Any) -> Any:
         }
     if isinstance(value, list | tuple):
         return [for_rest(item) for item in value]
-    if isinstance(value, str) and ("/" in value or "=" in value or ":" in value):
+    if (
+        isinstance(value, str)
+        and ("/" in value or "=" in value or ":" in value)
+        and not _PLAIN.fullmatch(value)
+    ):
         text = _QUOTED_PATH.sub(lambda match: match[1] + _file_name(match[2]) + match[1], redact(value))
         return _BARE_PATH.sub(lambda match: _file_name(match[1]), text)
     return value

@@ -15,6 +15,7 @@ from previewops.bucket_addresses import BucketAddress, parse_bucket_address
 from previewops.contract_maxima import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
 from previewops.errors import UsageError
 from previewops.host_patterns import HostPattern, parse_host_pattern
+from previewops.project_limits import LIMITS_ALLOWED, ProjectLimits, parse_project_limits
 from previewops.secret_files import has_password, with_credentials
 
 if TYPE_CHECKING:
@@ -238,6 +239,13 @@ def _hosts(raw: str) -> tuple[HostPattern, ...]:
     return tuple(filter(None, hosts))
 
 
+def _project_limits(raw: str) -> tuple[tuple[str, ProjectLimits], ...]:
+    limits = parse_project_limits(raw)
+    if limits is None:
+        raise _InvalidValue(LIMITS_ALLOWED)
+    return limits
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings. The defaults of the first five are those of the system that this one replaces."""
@@ -337,6 +345,13 @@ class Settings:
     heartbeat_ms: int = _integer(1_000, 100, 60_000, "Interval at which a worker renews its leases, ms.")
     ageing_ms: int = _integer(
         60_000, 100, 86_400_000, "Wait after which lower priorities get every fourth claim, ms."
+    )
+    project_limits: tuple[tuple[str, ProjectLimits], ...] = _setting(
+        (),
+        _project_limits,
+        "Share of turns and maximum of active jobs by project: shop=weight:3,active:4;*=active:8. "
+        "The worker that started last stores it.",
+        shown="weight 1 and no maximum",
     )
     job_timeout_s: int = _integer(
         120, 1, 86_400, "Deadline of one job including its downloads; the job is killed then, s."

@@ -47,3 +47,4 @@ class ScriptResult(IntEnum):
     ALREADY = 8  # this transition happened before (its reply was lost); counts as success
     QUOTA = 9  # as many jobs of the caller's projects are pending as its quota allows
     REPLACED = 10  # same jobId, another payload, which is the job's from now on
+    BATCH = 11  # the batch is closed, or of another project

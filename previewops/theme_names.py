@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 BUILT_IN_THEMES = ("light", "dark")
@@ -28,3 +30,18 @@ def theme_files(folder: Path) -> list[Path]:
 def theme_names(folder: Path) -> tuple[str, ...]:
     """Returns the names of the themes in ``folder``, valid or not. Raises OSError."""
     return tuple(path.stem for path in theme_files(folder) if is_theme_name(path.stem))
+
+
+def themes_on_this_host(folder: Path | None) -> Callable[[], tuple[str, ...] | None]:
+    """Returns a function that reads the names of the themes in PREVIEW_THEMES, for ``AssetPolicy``.
+
+    It returns None if this host has no such ``folder``, or cannot read it: the workers check the names.
+    """
+    return partial(_readable_names, folder)
+
+
+def _readable_names(folder: Path | None) -> tuple[str, ...] | None:
+    try:
+        return None if folder is None else theme_names(folder)
+    except OSError:
+        return None

@@ -9,6 +9,7 @@ from typing import Any
 _SCHEMA_FILE = "preview-job.schema.json"
 _OPENAPI_FILE = "openapi.json"
 _THEME_FILE = "theme.schema.json"
+_PREVIEW_FILE = "preview.schema.json"
 
 
 def _read(*parts: str) -> str:
@@ -38,6 +39,13 @@ def schema() -> dict[str, Any]:
 def theme_schema() -> dict[str, Any]:
     """Returns the JSON Schema of a theme file, parsed once. Shared: callers must not change it."""
     parsed: dict[str, Any] = json.loads(_read(_THEME_FILE))
+    return parsed
+
+
+@cache
+def preview_schema() -> dict[str, Any]:
+    """Returns the JSON Schema of preview.json, parsed once. Shared: callers must not change it."""
+    parsed: dict[str, Any] = json.loads(_read(_PREVIEW_FILE))
     return parsed
 
 

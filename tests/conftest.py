@@ -43,14 +43,16 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-ORDER = ("fault", "system", "property", "integration", "tui", "docs", "contract", "unit")
-"""Test folders, longest tests first, so that the short ones at the end spread evenly."""
-LONG = ("fault", "system", "property")
-"""Folders whose files are dealt out to the test processes, so that none has all of them."""
+ORDER = ("property", "integration", "tui", "docs", "contract", "unit")
+"""Folders of tests that compute, the longest tests first, so that the short ones at the end spread evenly."""
+WAITING = ("fault", "system")
+"""Folders of tests that wait most of the time, for leases, restarts and fail-overs."""
+NICE = 5
+"""Nice value of test processes that begin with tests that compute: those that wait for signals in time go first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives each of several test processes its share of the longest tests first."""
+    """Gives half of the test processes the tests that wait, and the others those that compute, the longest first."""
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if processes == 1:
         return
@@ -60,31 +62,42 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return item.get_closest_marker("slow") is not None
 
     items.sort(key=lambda item: (not is_slow(item), order.get(_folder(item), -1)))
-    long = [item for item in items if is_slow(item) or _folder(item) in LONG]
-    groups: dict[tuple[bool, str], list[pytest.Item]] = {}
-    for item in long:
-        # All of tests/system share one machine.
-        name = _folder(item) if _folder(item) == "system" else str(item.path)
-        groups.setdefault((is_slow(item), name), []).append(item)
-    items[:] = deal(list(groups.values()), items[len(long) :], processes)
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if _folder(item) in WAITING:
+            # All of tests/system share one machine.
+            name = "system" if _folder(item) == "system" else f"{is_slow(item)} {item.path}"
+            groups.setdefault(name, []).append(item)
+    computing = [item for item in items if _folder(item) not in WAITING]
+    items[:] = deal(list(groups.values()), computing, processes)
+    if groups and int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")) >= lanes(processes):
+        os.nice(NICE)
 
 
-def deal(groups: list[list[T]], rest: list[T], processes: int) -> list[T]:
+def lanes(processes: int) -> int:
+    """Returns the number of test processes that begin with tests that wait."""
+    return (processes + 1) // 2
+
+
+def deal(waiting: list[list[T]], computing: list[T], processes: int) -> list[T]:
     """Returns all items, in order for xdist, which gives each process an equal, contiguous share of them at first.
 
-    The groups are dealt out to the shares in turn, and ``rest`` fills them up.
+    The groups of ``waiting`` are dealt out to the first shares in turn. The first of ``computing`` fill the other
+    shares, one after the other, and the last ones fill up the first shares.
     """
-    shares: list[list[T]] = [
-        [item for group in groups[k::processes] for item in group] for k in range(processes)
-    ]
-    count, filled = sum(map(len, shares)) + len(rest), 0
-    for number, share in enumerate(shares):
-        size = count // (processes - number)
-        count -= size
+    first = lanes(processes)
+    shares = [[item for group in waiting[k::first] for item in group] for k in range(first)]
+    shares += [[] for _ in range(processes - first)]
+    left, rest = sum(map(len, shares)) + len(computing), computing
+    sizes = []
+    for number in range(processes):
+        sizes.append(left // (processes - number))
+        left -= sizes[-1]
+    for share, size in reversed(list(zip(shares, sizes, strict=True))):
         missing = max(0, size - len(share))
-        share.extend(rest[filled : filled + missing])
-        filled += missing
-    return [item for share in shares for item in share] + rest[filled:]
+        share.extend(rest[:missing])
+        rest = rest[missing:]
+    return [item for share in shares for item in share] + rest
 
 
 def _folder(item: pytest.Item) -> str:

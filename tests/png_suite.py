@@ -6,7 +6,8 @@ import math
 import random
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from tests.hostile import chunk
@@ -34,14 +35,22 @@ class PngMaker:
 
     def __init__(self, colour: int, depth: int, size: tuple[int, int] = (32, 32)) -> None:
         self.colour, self.depth, self.size = colour, depth, size
-        rng = random.Random(f"{colour} {depth} {size}")
-        top = (1 << depth) - 1
-        width, height = size
-        self.rows: Samples = [
-            [tuple(rng.randint(0, top) for _ in range(CHANNELS[colour])) for _ in range(width)]
+        self._seed = f"{colour} {depth} {size}"
+
+    @cached_property
+    def rows(self) -> Samples:
+        rng = random.Random(self._seed)
+        top = (1 << self.depth) - 1
+        width, height = self.size
+        return [
+            [tuple(rng.randint(0, top) for _ in range(CHANNELS[self.colour])) for _ in range(width)]
             for _ in range(height)
         ]
-        self.palette = [tuple(rng.randbytes(3)) for _ in range(1 << min(depth, 8))]
+
+    @cached_property
+    def palette(self) -> list[tuple[int, ...]]:
+        rng = random.Random(f"palette {self._seed}")
+        return [tuple(rng.randbytes(3)) for _ in range(1 << min(self.depth, 8))]
 
     def make(
         self,
@@ -138,42 +147,52 @@ def _paeth(left: int, above: int, corner: int) -> int:
     return min((left, above, corner), key=lambda value: abs(guess - value))
 
 
-def suite() -> Iterator[tuple[str, PngCase]]:
-    """Yields every valid file with its name."""
+def suite() -> Iterator[tuple[str, Callable[[], PngCase]]]:
+    """Yields the name of every valid file, and what makes it."""
     for colour, depths in DEPTHS.items():
         for depth in depths:
             maker, name = PngMaker(colour, depth), f"colour-{colour}-depth-{depth}"
             for interlaced in (False, True):
-                yield f"{name}-interlaced-{interlaced}", maker.make(interlaced=interlaced)
-            yield f"{name}-short-data", maker.make(idat_bytes=1 if depth == 8 else 100)
+                yield f"{name}-interlaced-{interlaced}", partial(maker.make, interlaced=interlaced)
+            yield f"{name}-short-data", partial(maker.make, idat_bytes=1 if depth == 8 else 100)
             if colour in (GREY, RGB):
-                yield f"{name}-transparent", maker.make(transparent=maker.rows[3][5])
+                yield f"{name}-transparent", partial(_with_transparent_colour, maker)
                 yield (
                     f"{name}-transparent-interlaced",
-                    maker.make(transparent=maker.rows[3][5], interlaced=True),
+                    partial(_with_transparent_colour, maker, interlaced=True),
                 )
     for filter_type in range(5):
-        yield f"filter-{filter_type}-grey", PngMaker(GREY, 8).make(filter_type=filter_type)
-        yield f"filter-{filter_type}-colour", PngMaker(RGB, 16).make(filter_type=filter_type)
+        yield f"filter-{filter_type}-grey", partial(PngMaker(GREY, 8).make, filter_type=filter_type)
+        yield f"filter-{filter_type}-colour", partial(PngMaker(RGB, 16).make, filter_type=filter_type)
     for side in range(1, 10):
         for interlaced in (False, True):
-            yield f"side-{side}-{interlaced}", PngMaker(PALETTE, 4, (side, side)).make(interlaced=interlaced)
+            yield (
+                f"side-{side}-{interlaced}",
+                partial(PngMaker(PALETTE, 4, (side, side)).make, interlaced=interlaced),
+            )
     for depth in DEPTHS[PALETTE]:
-        yield f"palette-{depth}-transparent", PngMaker(PALETTE, depth).make(transparent=(0, 128))
+        yield f"palette-{depth}-transparent", partial(PngMaker(PALETTE, depth).make, transparent=(0, 128))
     for gamma in (0.35, 0.45, 0.55, 0.7, 1.0, 2.5):
         for colour, depth in ((GREY, 16), (RGB, 8), (PALETTE, 8)):
-            yield f"gamma-{gamma}-{colour}", PngMaker(colour, depth).make(gamma=gamma)
+            yield f"gamma-{gamma}-{colour}", partial(PngMaker(colour, depth).make, gamma=gamma)
     for level in (0, 3, 6, 9):
-        yield f"level-{level}", PngMaker(RGB, 8).make(level=level)
-    yield "suggested-palette", PngMaker(RGB, 8).make(before_data=chunk(b"PLTE", bytes(range(48))))
+        yield f"level-{level}", partial(PngMaker(RGB, 8).make, level=level)
+    yield "suggested-palette", partial(PngMaker(RGB, 8).make, before_data=chunk(b"PLTE", bytes(range(48))))
     yield (
         "suggested-palettes",
-        PngMaker(RGB, 8).make(before_data=chunk(b"sPLT", b"six\0\x08" + bytes(range(60)))),
+        partial(PngMaker(RGB, 8).make, before_data=chunk(b"sPLT", b"six\0\x08" + bytes(range(60)))),
     )
     for name, body in ANCILLARY.items():
-        yield f"ancillary-{name.decode()}", PngMaker(RGB, 8).make(before_data=chunk(name, body))
-        yield f"behind-{name.decode()}", PngMaker(RGB, 8).make(after_data=chunk(name, body))
-        yield f"broken-{name.decode()}", PngMaker(RGB, 8).make(before_data=chunk(name, body)[:-4] + b"crc!")
+        yield f"ancillary-{name.decode()}", partial(PngMaker(RGB, 8).make, before_data=chunk(name, body))
+        yield f"behind-{name.decode()}", partial(PngMaker(RGB, 8).make, after_data=chunk(name, body))
+        yield (
+            f"broken-{name.decode()}",
+            partial(PngMaker(RGB, 8).make, before_data=chunk(name, body)[:-4] + b"crc!"),
+        )
+
+
+def _with_transparent_colour(maker: PngMaker, *, interlaced: bool = False) -> PngCase:
+    return maker.make(transparent=maker.rows[3][5], interlaced=interlaced)
 
 
 ANCILLARY = {

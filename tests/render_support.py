@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from jsonschema import Draft202012Validator
 from PIL import Image, ImageDraw
 
 from previewops.contract import validate
+from previewops.schemas import preview_schema
 from previewops.worker.assets.opener import AssetRef, FileAssetOpener, OpenedAsset
 from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.artifacts import ArtifactWriter
@@ -84,6 +88,31 @@ def render_into(
         limits=limits or RenderLimits(),
         progress=lambda _share, _word: None,
     )
+
+
+def read_preview(bundle: Path) -> dict[str, Any]:
+    """Returns the preview.json of ``bundle``, and checks that the schema describes every member of it."""
+    preview: dict[str, Any] = json.loads((bundle / "preview.json").read_text("utf-8"))
+    _complete_preview_schema().validate(preview)
+    return preview
+
+
+@cache
+def _complete_preview_schema() -> Draft202012Validator:
+    """The schema without room for members that it does not describe."""
+
+    def close(node: Any, name: str = "") -> Any:
+        if isinstance(node, list):
+            return [close(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        closed = {key: close(value, key) for key, value in node.items()}
+        is_object = isinstance(node.get("properties"), dict) and "type" in node
+        if (is_object and name != "picture") or name in ("poster", "items"):
+            closed["unevaluatedProperties"] = False
+        return closed
+
+    return Draft202012Validator(close(preview_schema()))
 
 
 def open_picture(path: Path) -> Image.Image:

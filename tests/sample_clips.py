@@ -26,6 +26,7 @@ def colour_clip(
     wav: bytes | None = None,
     pixels: str = "yuv420p",
     gop: int = 10,
+    references: int = 1,
 ) -> bytes:
     """Returns a video of plain frames, each (colour, duration in ms), with the sound of a WAV file."""
     file = BytesIO()
@@ -35,7 +36,7 @@ def colour_clip(
         stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
         stream.codec_context.gop_size = gop
         if (codec or _CODECS[kind]) == "libx264":
-            stream.codec_context.options = {"bf": "0", "preset": "ultrafast"}
+            stream.codec_context.options = {"bf": "0", "preset": "ultrafast", "refs": str(references)}
         sound: Any = target.add_stream("aac" if kind != "webm" else "libopus", rate=48_000) if wav else None
         at_ms, durations = 0, {}
         for colour, duration_ms in frames:

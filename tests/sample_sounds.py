@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import wave
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -22,18 +23,21 @@ KINDS = {
 }
 
 
+@cache
 def tone(
-    seconds: float, *, rate: int = RATE, channels: int = 1, hertz: float = 440, level: float = 0.5
+    seconds: float, *, rate: int = RATE, channels: int = 1, hertz: int = 440, level: float = 0.5
 ) -> bytes:
-    """Returns a WAV file with a sine tone."""
+    """Returns a WAV file with a sine tone: its first second, which is a whole number of waves, again and again."""
     file = BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(channels)
         sound.setsampwidth(2)
         sound.setframerate(rate)
         count = round(seconds * rate)
-        values = (round(level * 32_767 * math.sin(2 * math.pi * hertz * at / rate)) for at in range(count))
-        sound.writeframes(b"".join(struct.pack("<h", value) * channels for value in values))
+        step = 2 * math.pi * hertz / rate
+        second = [round(level * 32_767 * math.sin(step * at)) for at in range(min(count, rate))]
+        frames = b"".join(struct.pack("<h", value) * channels for value in second)
+        sound.writeframes((frames * math.ceil(seconds))[: count * 2 * channels])
     return file.getvalue()
 
 

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any, ClassVar, cast
-from weakref import WeakSet
 
-from rich.console import RenderableType
 from textual import work
 from textual.actions import ActionParseResult
-from textual.app import App
 from textual.binding import BindingType
 from textual.dom import DOMNode
-from textual.events import Event, Key, Paste
-from textual.filter import Monochrome, NoColor
-from textual.notifications import SeverityLevel
-from textual.screen import ModalScreen, Screen
-from textual.worker import Worker, get_current_worker
+from textual.screen import Screen
+from textual.worker import Worker
 
 from previewops.clock import Clock, SystemClock
 from previewops.errors import PreviewopsError
-from previewops.formatting import clean
-from previewops.process.inherited_signals import add_hangup_handler
 from previewops.tui.commands.action_guards import check_action_guards
 from previewops.tui.commands.command_runner import CommandRunner
 from previewops.tui.commands.commands import CommandExecutor, OperatorCommand
@@ -33,50 +23,50 @@ from previewops.tui.data.error_boundary import with_error_boundary, wrap_errors
 from previewops.tui.data.health_poller import HealthPoller
 from previewops.tui.data.poller import Poller, SnapshotArrived, SnapshotMissed, SourceRejected
 from previewops.tui.key_bindings import bindings
-from previewops.tui.keymap import GLOBAL, SCREENS, KeyAction, action_name
+from previewops.tui.keymap import GLOBAL, SCREENS, KeyAction, action_name, use_keys
 from previewops.tui.options import Options
-from previewops.tui.protocols import DataSource, HealthSource
+from previewops.tui.protocols import DataSource, HealthSource, QueueOpener
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.state.display_state import DisplayState
 from previewops.tui.state.queue_view import QueueView
-from previewops.tui.terminal.hangup import hang_up, terminal_is_gone
-from previewops.tui.terminal.key_queue import KeyQueue
-from previewops.tui.terminal.palette import NO_COLOR_THEME, themes
+from previewops.tui.terminal.palette import themes
+from previewops.tui.terminal_app import DIALOG_GROUP, TerminalApp
 from previewops.tui.viewmodel.confirmation import ConfirmationLevel
 from previewops.tui.viewmodel.spans import Span
 
 INTERVALS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Poll intervals in seconds that the keys + and - step through."""
 
-SWITCH_S = 0.01
-"""Delay in seconds before a newly shown screen is painted."""
-
-DIALOG_GROUP = "ask"
-"""Group of the Textual workers that open a dialog before they act."""
+POLL_GROUP = "poll"
+HEALTH_GROUP = "health"
+"""Groups of the Textual workers that read the queue."""
 
 
-def _make_screen(mode: str) -> Screen[Any]:
+def make_screen(mode: str) -> Screen[Any]:
     """Imports the screen on first use: the first frame appears sooner."""
     module = import_module(f"previewops.tui.screens.{mode}.screen")
     return cast("Screen[Any]", getattr(module, f"{mode.capitalize()}Screen")())
 
 
-class OperatorApp(App[int]):
+async def _close_nothing() -> None: ...
+
+
+class OperatorApp(TerminalApp):
     """The Textual app. It reads ``source`` and ``health_source`` and passes commands to ``executor``.
 
-    The caller owns all three and closes them.
+    The caller owns all three and closes them. ``queue_opener`` opens other queues to switch to; the switch closes
+    the queue before.
     """
 
     CSS_PATH = "app.tcss"
-    TITLE = "previewops"
-    ALLOW_SELECT = False  # a selection would take ctrl+c, which quits; terminals select with shift
-    ENABLE_COMMAND_PALETTE = False  # its entries come from the keymap
     BINDINGS: ClassVar[list[BindingType]] = bindings(GLOBAL)
     LEADING_ACTIONS: ClassVar[tuple[KeyAction, ...]] = ()
     """Key actions of every screen that the footer and the help list before the screen's own."""
     TRAILING_ACTIONS: ClassVar[tuple[KeyAction, ...]] = GLOBAL
+    READING_GROUPS: ClassVar[tuple[str, ...]] = (POLL_GROUP, HEALTH_GROUP)
+    make_screen = staticmethod(make_screen)
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
-        mode: partial(_make_screen, mode) for mode, _ in SCREENS
+        mode: partial(make_screen, mode) for mode, _ in SCREENS
     }
 
     def __init__(
@@ -87,67 +77,67 @@ class OperatorApp(App[int]):
         *,
         health_source: HealthSource | None = None,
         clock: Clock | None = None,
+        queue_opener: QueueOpener | None = None,
     ) -> None:
-        super().__init__()
-        for theme in themes():
-            self.register_theme(theme)
-        self.theme = options.theme
-        if self.no_color:
-            # Textual would turn colours into 24-bit greys, and the terminal's own colours into black on black.
-            self.theme = NO_COLOR_THEME
-            self._filters = [kept for kept in self._filters if not isinstance(kept, Monochrome)] + [NoColor()]
-        self.source = with_error_boundary(source)
+        super().__init__(options.theme)
+        use_keys(options.keys)
         self.options = options
+        self.queue_opener = queue_opener
+        self.close_queue: Callable[[], Awaitable[None]] = _close_nothing
+        """Closes the connections of the queue that is shown."""
         self.job_id = ""
         self.opened_from = "jobs"
-        self.job_search = ""
-        self.command_runner = CommandRunner(self, executor)
+        self.jobs_filter = ""
+        """A filter that the list of jobs has to show next."""
         self._clock = clock or SystemClock()
+        self.connect(source, executor, health_source, interval_s=options.interval_s)
+
+    def connect(
+        self,
+        source: DataSource,
+        executor: CommandExecutor,
+        health_source: HealthSource | None,
+        *,
+        interval_s: float,
+    ) -> None:
+        """Makes a queue that of the screen, with an empty view. The options have its name."""
+        options = self.options
+        self.source = with_error_boundary(source)
+        self.command_runner = CommandRunner(self, executor)
         self._health_poller = None if health_source is None else HealthPoller(health_source, self._clock)
-        self._answered: WeakSet[Worker[Any]] = WeakSet()
-        """Workers whose dialog has been answered and that now act on the answer."""
-        self._key_queue = KeyQueue(self, super().on_event, self._dialog_is_opening)
-        self.exiting = False
-        self.failure: Exception | None = None
-        """The exception that ended the screen, if it was an internal error."""
         view = QueueView(
             queue_name=options.queue_name,
+            address=options.address,
+            context=options.context,
             environment=options.environment,
             read_only=options.read_only,
-            interval_s=options.interval_s,
+            interval_s=interval_s,
             thresholds=options.thresholds,
             heartbeat_ms=options.heartbeat_ms,
+            local_time=options.local_time,
         )
         self.display_state = DisplayState(view, self._clock)
-        self.poller = Poller(source, self, self.display_state.snapshot_query, interval_s=options.interval_s)
+        self.poller = Poller(source, self, self.display_state.snapshot_query, interval_s=interval_s)
 
     def on_mount(self) -> None:
+        if self.options.keys:
+            from previewops.tui.preferences.keys import full_keymap
+
+            self.set_keymap(full_keymap(self.options.keys))
         self.switch_mode("overview")
+        if self.options.notes:
+            self.notify(
+                "\n".join(self.options.notes), title="settings ignored", severity="warning", timeout=15
+            )
         self.start_polling()
-        if not self.is_headless:
-            self._handle_signals()
+        self.handle_signals()
 
     def start_polling(self) -> None:
-        self.run_worker(self.poller.run(), name="poll", group="poll")
+        self.run_poller()
         self.set_interval(1.0, self._update_age, name="age")
 
-    def exit(
-        self, result: int | None = None, return_code: int = 0, message: RenderableType | None = None
-    ) -> None:
-        # From now on Textual removes widgets one by one: nothing is drawn any more.
-        self.exiting = True
-        super().exit(result, return_code, message)
-
-    def _handle_signals(self) -> None:
-        """Ends the screen on hang-up (SIGHUP or a lost terminal); restores the terminal on SIGTERM."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self.exit, 0)
-        add_hangup_handler(loop, hang_up, self.exit)
-        self.set_interval(1.0, self._check_terminal, name="terminal")
-
-    def _check_terminal(self) -> None:
-        if terminal_is_gone() and not self.exiting:
-            hang_up(self.exit)
+    def run_poller(self) -> None:
+        self.run_worker(self.poller.run(), name="poll", group=POLL_GROUP)
 
     # -- snapshots --------------------------------------------------------------------------------------
 
@@ -162,7 +152,8 @@ class OperatorApp(App[int]):
         return next((screen for screen in stack if isinstance(screen, OperatorScreen)), None)
 
     def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
-        self.show_snapshot(message)
+        if message.poller in (None, self.poller):
+            self.show_snapshot(message)
 
     def show_snapshot(self, message: SnapshotArrived) -> None:
         """Adds a new snapshot to the view and redraws."""
@@ -175,10 +166,13 @@ class OperatorApp(App[int]):
             self._fetch_health(self._health_poller, message)
 
     def on_snapshot_missed(self, message: SnapshotMissed) -> None:
-        self.show_missed(message)
+        if message.poller in (None, self.poller):
+            self.show_missed(message)
 
     def on_source_rejected(self, message: SourceRejected) -> None:
         """Ends the screen. The caller reports the failure."""
+        if message.poller not in (None, self.poller):
+            return
         self.failure = message.error
         self.exit(1)
 
@@ -186,27 +180,6 @@ class OperatorApp(App[int]):
         """Marks the view as stale after a failed poll, with the reason, and redraws."""
         self.display_state.record_failure(message.reason, message.tries)
         self.redraw()
-
-    def notify(
-        self,
-        message: str,
-        *,
-        title: str = "",
-        severity: SeverityLevel = "information",
-        timeout: float | None = None,
-        markup: bool = False,
-    ) -> None:
-        """Shows a toast, one row per line of ``message``. The text may be untrusted: ``markup`` is always off."""
-        lines = "\n".join(map(clean, message.split("\n")))
-        super().notify(lines, title=clean(title), severity=severity, timeout=timeout, markup=False)
-
-    def _handle_exception(self, error: Exception) -> None:
-        # Textual would print the locals of every frame. The caller of the screen reports the failure instead.
-        if self.is_headless:
-            super()._handle_exception(error)
-        else:
-            self.failure = self.failure or error
-            self.exit(1)
 
     def _update_age(self) -> None:
         if self.display_state.update_age():
@@ -220,7 +193,8 @@ class OperatorApp(App[int]):
             with self.batch_update():
                 front.show_view(self.view)
 
-    @work(group="health")
+    # Without a description Textual would write one with the whole snapshot in it.
+    @work(group=HEALTH_GROUP, description="health")
     async def _fetch_health(self, poller: HealthPoller, message: SnapshotArrived) -> None:
         try:
             with wrap_errors():
@@ -234,8 +208,8 @@ class OperatorApp(App[int]):
     # -- which actions are available --------------------------------------------------------------------
 
     def is_forbidden(self, action: str) -> bool:
-        """Whether the action is hidden: it changes something on a read-only screen, or colours under NO_COLOR."""
-        if action == "next_theme" and self.no_color:
+        """Whether the action is hidden: it cannot do anything here, or changes something on a read-only screen."""
+        if (action == "next_theme" and self.no_color) or (action == "choose_queue" and not self.queue_opener):
             return True
         return self.options.read_only and action in self.mutating_actions()
 
@@ -250,7 +224,10 @@ class OperatorApp(App[int]):
         return {action_name(key_action) for key_action in key_actions if key_action.mutates}
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return False if self.is_forbidden(action) else super().check_action(action, parameters)
+        front = self.front_screen
+        if self.is_forbidden(action) or (front is not None and not front.can_use_filters(action)):
+            return False
+        return super().check_action(action, parameters)
 
     async def run_action(
         self,
@@ -264,28 +241,6 @@ class OperatorApp(App[int]):
             return await super().run_action(action, default_namespace, namespaces)
         self.notify(f"{reason.message}\n{reason.hint}", title="Not executed", severity="warning")
         return True
-
-    async def on_event(self, event: Event) -> None:
-        if isinstance(event, (Key, Paste)) and not event.is_forwarded:
-            self._key_queue.put(event)
-        else:
-            await super().on_event(event)
-
-    def _dialog_is_opening(self) -> bool:
-        """Whether a worker is about to open a dialog, its first or the next one."""
-        return not isinstance(self.screen, ModalScreen) and any(
-            worker.group == DIALOG_GROUP and not worker.is_finished and worker not in self._answered
-            for worker in self.workers
-        )
-
-    async def show_dialog(self, dialog: Screen[Any]) -> Any:
-        """Opens a dialog and returns its answer. Call it from a worker of the group ``DIALOG_GROUP``."""
-        worker = get_current_worker()
-        self._answered.discard(worker)
-        try:
-            return await self.push_screen_wait(dialog)
-        finally:
-            self._answered.add(worker)
 
     # -- commands ---------------------------------------------------------------------------------------
 
@@ -307,29 +262,45 @@ class OperatorApp(App[int]):
         if command is not None:
             self.start_command(command)
 
+    # -- queues and saved filters ----------------------------------------------------------------------------------
+
+    @work(group=DIALOG_GROUP)
+    async def action_choose_queue(self) -> None:
+        from previewops.tui.screens.dialogs.queues import choose_queue
+
+        await choose_queue(self)
+
+    @work(group=DIALOG_GROUP)
+    async def action_choose_filter(self) -> None:
+        from previewops.tui.screens.dialogs.saved_filters import choose_saved_filter
+
+        await choose_saved_filter(self)
+
+    @work(group=DIALOG_GROUP)
+    async def action_save_filter(self) -> None:
+        from previewops.tui.screens.dialogs.saved_filters import save_filter
+
+        await save_filter(self)
+
     # -- navigation -------------------------------------------------------------------------------------
 
     def action_show(self, mode: str) -> None:
         if isinstance(self.screen, OperatorScreen) and mode != self.current_mode:
             self.switch_mode(mode)
 
-    def delay_update(self, delay: float = SWITCH_S) -> None:
-        # Textual hides each change of screens for 50 ms; these are drawn completely when they are shown.
-        super().delay_update(delay)
-
-    def search_jobs(self, text: str) -> None:
-        """Lists the jobs that match a filter, among all jobs."""
-        self.job_search = text
-        if self.current_mode == "jobs":
-            self.redraw()
-        else:
-            self.action_show("jobs")
-
     def open_job(self, job_id: str) -> None:
         """Opens the detail screen of one job."""
         self.job_id = job_id
         self.opened_from = self.current_mode
         self.action_show("job")
+
+    def open_jobs(self, filter_text: str) -> None:
+        """Opens the list of jobs with a filter."""
+        self.jobs_filter = filter_text
+        if self.current_mode == "jobs":
+            self.redraw()
+        else:
+            self.action_show("jobs")
 
     def action_freeze(self) -> None:
         self.display_state.toggle_freeze()
@@ -345,6 +316,10 @@ class OperatorApp(App[int]):
         nearest = min(range(len(INTERVALS_S)), key=lambda at: abs(INTERVALS_S[at] - self.poller.interval_s))
         self.poller.interval_s = INTERVALS_S[min(max(0, nearest + step), len(INTERVALS_S) - 1)]
         self.display_state.set_poll_interval(self.poller.interval_s)
+        self.redraw()
+
+    def action_local_time(self) -> None:
+        self.display_state.toggle_local_time()
         self.redraw()
 
     def action_next_theme(self) -> None:

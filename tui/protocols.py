@@ -12,18 +12,22 @@ from previewops.errors import PreviewopsError
 from previewops.queue.filter_query import FilterQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from previewops.health import Health
     from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
     from previewops.queue.job_selection import JobSelection, MatchCount
     from previewops.queue.pages import Cursor, ListPage
+    from previewops.queue.projects import ProjectLoad
+    from previewops.queue.queue_names import QueueNames
     from previewops.queue.records import JobRecord
     from previewops.queue.webhook_messages import WebhookList
+    from previewops.snapshot.breakdown import Breakdown, Dimension
     from previewops.snapshot.history import History
     from previewops.snapshot.model import EventPage, Snapshot
     from previewops.states import JobState
     from previewops.stores.port import ArtifactFile
+    from previewops.tui.commands.commands import CommandExecutor
 
 
 ExaminedCallback: TypeAlias = "Callable[[int], None]"
@@ -111,6 +115,26 @@ class DataSource(Protocol):
         """
         ...
 
+    async def queues(self) -> QueueNames:
+        """The queues of the same Redis database, as far as they are found in a limited time."""
+        ...
+
+    async def breakdown(self, dimension: Dimension) -> Breakdown:
+        """The jobs that ended in the last hour by project, output format or priority."""
+        ...
+
+    async def project_loads(self) -> tuple[ProjectLoad, ...]:
+        """What projects wait for and run, and their limits, those with most waiting jobs first."""
+        ...
+
+    async def worker_log(self, worker_id: str) -> str:
+        """The last lines of a worker's log, which its supervisor sends.
+
+        Raises:
+            CommandRejected: no supervisor has the worker, or it cannot read the log.
+        """
+        ...
+
     async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:
         """The oldest webhooks that failed, or that are to be sent."""
         ...
@@ -121,6 +145,48 @@ class DataSource(Protocol):
         Raises:
             BundleNotFound: the file is not in this store, or is not a file inside the bundle.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueChoice:
+    """A queue to choose: its context ("" for the server of the command line), its name, and what is shown of it."""
+
+    context: str
+    queue: str
+    address: str = ""
+    environment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenQueue:
+    """A queue that the screen shows: its data and commands, and what the title says about it.
+
+    ``address`` is that of its server without secrets. ``close`` ends its connections.
+    """
+
+    source: DataSource
+    executor: CommandExecutor
+    health_source: HealthSource | None
+    close: Callable[[], Awaitable[None]]
+    context: str
+    queue_name: str
+    address: str
+    environment: str
+    read_only: bool
+    heartbeat_ms: int
+
+
+class QueueOpener(Protocol):
+    """Opens the queues that the operator may switch to."""
+
+    @property
+    def contexts(self) -> tuple[QueueChoice, ...]:
+        """The server of the command line, and the contexts of the settings file."""
+        ...
+
+    def open(self, choice: QueueChoice) -> OpenQueue:
+        """Opens a queue without connecting. Raises ``PreviewopsError`` if its settings are invalid."""
         ...
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
+from textual import work
 from textual.binding import BindingType
 
 from previewops.clock import Clock, SystemClock
@@ -21,11 +22,16 @@ from previewops.tui.key_bindings import bindings
 from previewops.tui.keymap import REPLAY, KeyAction, action_name
 from previewops.tui.options import Options
 from previewops.tui.state.queue_view import ConnectionLoss, ReplayPosition
+from previewops.tui.terminal_app import DIALOG_GROUP
+from previewops.tui.viewmodel.replay_times import format_change
 
 DEFAULT_INTERVAL_S = 0.5
 """Poll interval in seconds, unless + or - change it."""
 
 PROGRESS_INTERVAL_S = 0.1
+
+GRACE_S = 2.0
+"""Seconds of real time after an alarm in which the key for the one before skips it."""
 
 
 class OpenAborted(Exception):
@@ -134,6 +140,38 @@ class ReplayApp(OperatorApp):
 
     def action_seek(self, seconds: int) -> None:
         self._play(lambda playhead: playhead.seek_by(seconds * 1_000))
+
+    @work(group=DIALOG_GROUP)
+    async def action_go_to_time(self) -> None:
+        recording, playhead = self._recording, self._playhead
+        if recording is None or playhead is None:
+            return
+        from previewops.tui.screens.dialogs.replay_time import ask_for_time
+
+        at_ms = await ask_for_time(self, recording.intervals, lambda: playhead.server_time_ms)
+        if at_ms is not None:
+            self._play(lambda playhead: playhead.seek(playhead.timeline.position_ms(at_ms)))
+
+    def action_go_to_alarm(self, step: int) -> None:
+        recording, playhead = self._recording, self._playhead
+        if recording is None or playhead is None:
+            return
+        now_ms, alarms = playhead.server_time_ms, recording.alarms
+        # While it plays, the alarm just reached is behind it: again, the key goes to the one before.
+        grace_ms = 0 if playhead.paused else GRACE_S * 1_000 * playhead.speed
+        change = alarms.next_after(now_ms) if step > 0 else alarms.last_before(round(now_ms - grace_ms))
+        self.clear_notifications()  # that of the alarm before
+        if change is None:
+            which = "later" if step > 0 else "earlier"
+            more = "" if alarms.complete else f" among the first {len(alarms.changes):,}"
+            self.notify(f"The recording has no {which} change of health{more}.", title="no alarm")
+            return
+        position_ms = playhead.timeline.position_ms(change.at_ms)
+        self._play(lambda playhead: playhead.seek(position_ms))
+        title, text = format_change(
+            change, alarms.number_of(change), len(alarms.changes), local=self.view.local_time
+        )
+        self.notify(text, title=title, severity="warning" if change.began else "information")
 
     def action_speed(self, step: int) -> None:
         self._play(lambda playhead: playhead.change_speed(step))

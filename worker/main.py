@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def _make_bucket_fetcher(settings: Settings) -> BucketFetcher | None:
 
 
 def _webhook_loops(settings: Settings) -> list[BackgroundLoop]:
-    """The loop that sends webhooks; none if no receiver is allowed, so that the HTTP client is not imported.
+    """The loop that sends webhooks; none if no receiver is allowed.
 
     Raises:
         UsageError: there is no valid secret.
@@ -155,7 +156,8 @@ def _webhook_loops(settings: Settings) -> list[BackgroundLoop]:
     async def send(redis: Redis) -> None:
         webhooks, queue = Webhooks(redis, settings), Queue(redis, settings)
         all_jobs = settings.webhook_url is not None
-        await WebhookSender(webhooks, queue, delivery, system_rng(), all_jobs=all_jobs).run()
+        with closing(delivery):
+            await WebhookSender(webhooks, queue, delivery, system_rng(), all_jobs=all_jobs).run()
 
     return [send]
 

@@ -11,6 +11,7 @@ import uvloop
 from arq import create_pool
 from arq.connections import RedisSettings
 from arq.worker import Worker, func
+from usage import Usage
 
 QUEUE = "bench-arq"
 
@@ -45,11 +46,11 @@ async def throughput(url: str, concurrency: int, jobs: int) -> dict[str, Any]:
         return None
 
     worker = worker_of(redis, no_op, concurrency, burst=True)
-    started, before = time.perf_counter(), time.process_time()
+    usage = Usage(url)
     await worker.async_run()
-    seconds, used = time.perf_counter() - started, time.process_time() - before
+    report = usage.report(jobs)
     await pool.aclose()
-    return {"perSecond": jobs / seconds, "cpuMs": used * 1000 / jobs}
+    return report
 
 
 async def latency(url: str, concurrency: int, jobs: int) -> dict[str, Any]:

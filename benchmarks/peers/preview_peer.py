@@ -1,4 +1,4 @@
-"""Three previews of one picture by one pipeline, in a separate process:
+"""Three previews of one picture by one pipeline, in a separate process; libvips runs in the peers' environment:
 
     preview_peer.py PIPELINE PICTURE webp|jpeg|png FOLDER ROUNDS
 

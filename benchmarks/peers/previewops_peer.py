@@ -1,8 +1,8 @@
-"""previewops doing no-op jobs, all bookkeeping on: previewops_peer.py URL MEASUREMENT CONCURRENCY JOBS
+"""previewops doing no-op jobs, all bookkeeping on: previewops_peer.py URL MEASUREMENT CONCURRENCY JOBS [PROJECTS]
 
 MEASUREMENT is throughput, latency, submit_many, or waiting, completed or dead, which leave jobs in that state.
 Prints one JSON object. Only the render is left out: claim, lease, heartbeat, counters, results and retention are
-those of a real worker.
+those of a real worker. PROJECTS is the number of projects of the jobs that throughput submits, 1 by default.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from previewops.settings import Settings
 from previewops.worker.engine.worker import PreviewWorker
 
 
-def payload(number: int) -> Payload:
-    """A small valid job."""
+def payload(number: int, projects: int = 1) -> Payload:
+    """A small valid job of one of ``projects``."""
     return validate(
         {
             "jobId": f"job-{number}",
-            "projectId": "bench",
+            "projectId": "bench" if projects == 1 else f"bench-{number % projects}",
             "requestId": "bench",
             "dryRun": False,
             "previewRequest": {"steps": [], "assets": [], "audio": {}},
@@ -39,10 +39,12 @@ def payload(number: int) -> Payload:
     )
 
 
-async def throughput(url: str, settings: Settings, jobs: int) -> dict[str, Any]:
+async def throughput(url: str, settings: Settings, jobs: int, projects: int = 1) -> dict[str, Any]:
     """Submits all jobs, then measures one worker that completes them."""
     redis = connect(url, role="bench")
-    await Queue(redis, settings).submit_many([payload(number) for number in range(jobs)])
+    before_ms = await server_ms(redis)
+    await Queue(redis, settings).submit_many([payload(number, projects) for number in range(jobs)])
+    submit_ms = await server_ms(redis) - before_ms
 
     async def no_op(_ctx: dict[Any, Any], _payload: Any) -> None:
         return None
@@ -62,7 +64,12 @@ async def throughput(url: str, settings: Settings, jobs: int) -> dict[str, Any]:
     assert worker.jobs_complete == jobs
     await worker.close()
     await redis.aclose()
-    return {"perSecond": jobs / seconds, "cpuMs": used * 1000 / jobs, "redisMs": spent_ms / jobs}
+    return {
+        "perSecond": jobs / seconds,
+        "cpuMs": used * 1000 / jobs,
+        "redisMs": spent_ms / jobs,
+        "submitRedisMs": submit_ms / jobs,
+    }
 
 
 async def server_ms(redis: Redis) -> float:
@@ -109,13 +116,13 @@ async def submit_many(url: str, settings: Settings, jobs: int) -> dict[str, Any]
     async with AsyncClient(url, settings=settings) as client:
         await client.submit_many(documents[:1])  # loads the scripts
         await redis.config_resetstat()
-        began = time.perf_counter()
+        began, before = time.perf_counter(), time.process_time()
         await client.submit_many(documents)
-        spent_ms = (time.perf_counter() - began) * 1000
+        spent_ms, used = (time.perf_counter() - began) * 1000, time.process_time() - before
     stats = await redis.info("commandstats")
     await redis.aclose()
     script_ms = sum(row["usec"] for name, row in stats.items() if "eval" in name or "fcall" in name) / 1000
-    return {"ms": spent_ms, "scriptMs": script_ms}
+    return {"ms": spent_ms, "cpuMs": used * 1000, "scriptMs": script_ms}
 
 
 async def fill(url: str, settings: Settings, jobs: int, state: str) -> dict[str, Any]:
@@ -147,8 +154,12 @@ def main() -> None:
     url, what, concurrency, jobs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     settings = Settings(queue_max=10_000_000, worker_concurrency=concurrency)
-    measured = {"throughput": throughput, "latency": latency, "submit_many": submit_many}.get(what)
-    running = measured(url, settings, jobs) if measured is not None else fill(url, settings, jobs, what)
+    projects = int(sys.argv[5]) if len(sys.argv) > 5 else 1
+    measured = {"latency": latency, "submit_many": submit_many}.get(what)
+    if what == "throughput":
+        running = throughput(url, settings, jobs, projects)
+    else:
+        running = measured(url, settings, jobs) if measured else fill(url, settings, jobs, what)
     print(json.dumps(uvloop.run(running)))
 
 

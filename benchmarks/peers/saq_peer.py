@@ -11,6 +11,7 @@ import uvloop
 from redis.asyncio import Redis
 from saq import Worker
 from saq.queue.redis import RedisQueue
+from usage import Usage
 
 begun: asyncio.Future[float] | None = None
 done = 0
@@ -37,13 +38,13 @@ async def throughput(url: str, concurrency: int, jobs: int) -> dict[str, Any]:
             all_done.set()
 
     worker = Worker(queue, functions=[render_preview], concurrency=concurrency, after_process=count)
-    started, before = time.perf_counter(), time.process_time()
+    usage = Usage(url)
     running = asyncio.create_task(worker.start())
     await all_done.wait()
-    seconds, used = time.perf_counter() - started, time.process_time() - before
+    report = usage.report(jobs)
     await worker.stop()
     running.cancel()
-    return {"perSecond": jobs / seconds, "cpuMs": used * 1000 / jobs}
+    return report
 
 
 async def latency(url: str, concurrency: int, jobs: int) -> dict[str, Any]:

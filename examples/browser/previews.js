@@ -1,5 +1,7 @@
 // Uploads pictures, follows the job and plays its animation. The page has no token: it uses links that expire.
 
+import { placeholderUrl } from "./thumbhash.js";
+
 const element = (id) => document.getElementById(id);
 
 async function request(url, options) {
@@ -36,13 +38,16 @@ function follow(url, onProgress) {
   });
 }
 
-// Links are relative to the API, unless PREVIEW_API_URL is set.
-function show(job, api) {
+// Shows the placeholder until the poster has loaded, which covers it. Links are relative to the API, unless
+// PREVIEW_API_URL is set.
+async function show(job, api) {
   const link = (start) => {
     const [, url] = Object.entries(job.links.files).find(([name]) => name.startsWith(start));
     return new URL(url, api);
   };
   const video = element("video");
+  const { poster } = await request(link("preview.json"));
+  video.style.backgroundImage = `url(${placeholderUrl(poster.thumbhash)})`;
   video.poster = link("poster.");
   video.src = link("animation.");
   video.hidden = false;
@@ -67,7 +72,7 @@ async function makePreview(title, pictures) {
   if (job.status !== "completed") {
     throw new Error(job.failedReason ?? job.status);
   }
-  show(job, links.events);
+  await show(job, links.events);
 }
 
 element("form").addEventListener("submit", async (event) => {

@@ -14,6 +14,7 @@ from previewops.api import schema_routes
 from previewops.api.artifact_routes import ArtifactRoutes
 from previewops.api.auth import AccessPolicy
 from previewops.api.backend import ApiBackend
+from previewops.api.batch_routes import BatchRoutes
 from previewops.api.caller import CALLER, Permission, require
 from previewops.api.client_address import ClientAddresses
 from previewops.api.connection_limits import BusyConnections
@@ -27,6 +28,7 @@ from previewops.api.job_routes import JobRoutes
 from previewops.api.job_watcher import JobWatcher
 from previewops.api.legacy_routes import LegacyRoutes
 from previewops.api.link_access import accept_link
+from previewops.api.project_routes import ProjectRoutes
 from previewops.api.queue_routes import QueueRoutes
 from previewops.api.rate_limit import CallerRates, RateLimitMiddleware
 from previewops.api.request_head import check_head
@@ -40,9 +42,11 @@ from previewops.queue.job_links import ASSETS_PATH as ASSETS
 from previewops.queue.job_links import JOBS_PATH as JOBS
 from previewops.signed_links import LinkSigner
 
+BATCHES = "/api/preview/batches"
 QUEUE = "/api/preview/queue"
 DEAD = "/api/preview/dlq"
 WEBHOOKS = "/api/preview/webhooks"
+PROJECTS = "/api/preview/projects"
 
 
 def build_routes(
@@ -64,6 +68,8 @@ def build_routes(
     uploads = UploadRoutes(backend, clients)
     webhooks = WebhookRoutes(backend)
     event_log = EventLogRoutes(backend)
+    projects = ProjectRoutes(backend)
+    batches = BatchRoutes(backend)
 
     submit, read = Permission.SUBMIT, Permission.READ
     operate, monitor, control = Permission.OPERATE, Permission.MONITOR, Permission.CONTROL
@@ -83,16 +89,23 @@ def build_routes(
         query_route(JOBS + "/{jobId}/artifacts/{name:path}", artifacts.file, "GET", read),
         query_route(JOBS + "/{jobId}", jobs.cancel, "DELETE", submit, operate),
         route(JOBS + "/{jobId}/run-again", jobs.run_again, "POST", operate),
+        route(JOBS + "/{jobId}", jobs.reschedule, "PATCH", submit),
+        route(BATCHES + "/{batchId}", batches.status, "GET", read),
+        route(BATCHES + "/{batchId}/close", batches.close, "POST", submit),
+        query_route(BATCHES + "/{batchId}", batches.cancel, "DELETE", submit),
         route("/api/preview/upload-links", uploads.link, "POST", submit),
         route(ASSETS, uploads.post, "POST", submit),
         route(ASSETS + "/{sha256}", uploads.put, "PUT", submit),
         route(ASSETS + "/{sha256}", uploads.find, "GET", submit, read),
-        route(QUEUE + "/metrics", queue.stats, "GET", monitor),
+        query_route(QUEUE + "/metrics", queue.stats, "GET", monitor),
         route(QUEUE + "/pause", queue.pause, "POST", control),
         route(QUEUE + "/resume", queue.resume, "POST", control),
         query_route(DEAD, dead_letters.list, "GET", read),
         route(DEAD + "/requeue", dead_letters.requeue, "POST", operate),
         route(DEAD + "/discard", dead_letters.discard, "POST", operate),
+        route(PROJECTS, projects.list, "GET", read),
+        route(PROJECTS + "/{project}/limits", projects.set_limits, "PATCH", control),
+        query_route(PROJECTS + "/{project}/limits", projects.reset_limits, "DELETE", control),
         query_route(WEBHOOKS, webhooks.list, "GET", monitor),
         route(WEBHOOKS + "/resend", webhooks.resend, "POST", control),
         query_route("/api/preview/events", event_log.list, "GET", monitor),

@@ -22,6 +22,7 @@ from previewops.api.submit_batcher import SubmitBatcher
 from previewops.contract import AssetPolicy, Payload
 from previewops.disclosure import for_rest
 from previewops.errors import JobConflict, JobNotFound, PreviewopsError, RecordUnreadable
+from previewops.queue.batches import Batches
 from previewops.queue.dead_letters import DeadLetters
 from previewops.queue.job_links import job_links, open_signer
 from previewops.queue.queue import Queue, Receipt
@@ -29,10 +30,12 @@ from previewops.queue.records import JobRecord
 from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
 from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
+from previewops.snapshot.breakdown_reader import BreakdownReader
 from previewops.snapshot.event_log import EventLog
 from previewops.snapshot.reader import SnapshotReader
 from previewops.stores.port import BundleStore
 from previewops.stores.selection import open_store
+from previewops.theme_names import themes_on_this_host
 
 T = TypeVar("T")
 
@@ -82,7 +85,9 @@ class ApiBackend:
         self.queue = Queue(redis, settings)
         self.submit_batcher = SubmitBatcher(self.queue, url)
         self.dead_letters = DeadLetters(redis, settings)
+        self.batches = Batches(redis, settings)
         self.snapshots = SnapshotReader(redis, settings)
+        self.breakdowns = BreakdownReader(redis, settings)
         self.events = EventLog(redis, settings)
         self.asset_policy = AssetPolicy(
             settings.effective_asset_roots(working_dir),
@@ -91,6 +96,7 @@ class ApiBackend:
             shows_roots=False,
             buckets=settings.effective_asset_buckets,
             webhook_hosts=settings.webhook_hosts,
+            themes=themes_on_this_host(settings.themes),
         )
         self.bodies = BodyReader(max(MAX_TOTAL_BODY_BYTES, settings.api_max_body_mb * MIB))
         self._default_operator = default_operator
@@ -164,6 +170,15 @@ class ApiBackend:
             return await self.submit_batcher.submit(payload, caller.quota, options)
         except JobConflict as error:
             raise await self.conceal_conflict(caller, error) from None
+
+    async def close_batch(self, caller: Caller, batch_id: str, project_id: str) -> None:
+        """Closes the batch of a submit. Without one, because the jobs existed before it, an empty one is created.
+
+        Raises:
+            BatchNotFound: it is in another project.
+        """
+        async with self.redis_permit():
+            await self.batches.close(batch_id, project_id=project_id, projects=caller.projects)
 
     async def conceal_conflict(self, caller: Caller, error: PreviewopsError) -> PreviewopsError:
         """Returns ``error``, without the state of a job that the caller may not see."""

@@ -26,7 +26,7 @@ class Permission(StrEnum):
     READ = "read"  # jobs, events, artifacts, dead letters
     OPERATE = "operate"  # requeue and discard dead letters
     MONITOR = "monitor"  # figures of the whole queue
-    CONTROL = "control"  # pause, resume, webhooks of the whole queue
+    CONTROL = "control"  # pause, resume, limits of projects, webhooks of the whole queue
 
 
 SCOPES = (Permission.SUBMIT, Permission.READ, Permission.OPERATE)

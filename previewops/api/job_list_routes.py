@@ -1,4 +1,4 @@
-"""Route of the list of jobs: pages by state and project, newest first."""
+"""Route of the list of jobs: pages by state, project and batch, newest first."""
 
 from __future__ import annotations
 
@@ -40,18 +40,21 @@ class JobListRoutes:
         state = query.choice("state", [state.value for state in JobState])
         project = query.text("project", max_length=100)
         limit = query.integer("limit", minimum=1, maximum=MAX_PAGE_SIZE, default=_DEFAULT_PAGE_SIZE)
+        batch = query.text("batch", max_length=128)
         cursor = _decode_cursor(query)
         query.raise_violations()
         terms = () if project is None else (FilterTerm(project, "project"),)
         projects = caller_of(request).projects
         async with self._backend.redis_permit():
-            page = await self._jobs.page(
-                state=None if state is None else JobState(state),
-                query=FilterQuery(terms),
-                projects=projects,
-                cursor=cursor,
-                limit=limit,
-            )
+            wanted = None if state is None else JobState(state)
+            if batch is None:
+                page = await self._jobs.page(
+                    state=wanted, query=FilterQuery(terms), projects=projects, cursor=cursor, limit=limit
+                )
+            else:
+                page = await self._backend.batches.page(
+                    batch, state=wanted, projects=projects, cursor=cursor, limit=limit
+                )
         # The filter finds parts of a name.
         rows = [record for record in page.rows if project is None or record.project_id == project]
         return json_response(

@@ -1,4 +1,4 @@
-"""Routes of jobs: submit one or a batch, read the status, cancel, run again."""
+"""Routes of jobs: submit one or many, read the status, reschedule, cancel, run again."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from previewops.api.responses import json_response
 from previewops.contract import Payload, parse_payload, validate
 from previewops.contract.limits import MAX_PAYLOAD_BYTES
 from previewops.errors import InvalidPayload
+from previewops.queue.batches import check_batch_id
+from previewops.queue.due_time import NOW
 from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
-from previewops.states import JobState
+from previewops.states import JobState, Priority
 from previewops.stores.job_deletion import delete_job
 
 _THREAD_FROM_BYTES = 16_384
@@ -48,32 +50,63 @@ class JobRoutes:
             raise
 
     async def _submit(self, request: Request) -> Response:
-        options = self._options(request)
+        options, closes_batch = self._options(request)
         allowed = f"{JSON} or, for a batch, {JSON_LINES[0]}"
         if check_media_type(request, allowed, JSON_LINES) != JSON:
-            return await submit_lines(self._backend, request, options)
+            return await submit_lines(self._backend, request, options, closes_batch=closes_batch)
         async with self._backend.bodies.read(request, MAX_PAYLOAD_BYTES) as raw:
             bill_of(request).charge(size_bytes=len(raw))
             payload = await self._validate(raw)
             structlog.contextvars.bind_contextvars(jobId=payload.job_id, requestId=payload.request_id)
             receipt = await self._backend.submit(caller_of(request), payload, options)
+        if closes_batch and options.batch is not None:
+            await self._backend.close_batch(caller_of(request), options.batch, payload.project_id)
         # A jobId consists of letters, digits, '.', '_' and '-', which need no escaping.
         location = f"/api/preview/jobs/{receipt.job_id}/status"
         return json_response(receipt.as_json(), 202 if receipt.new else 200, {"Location": location})
 
-    def _options(self, request: Request) -> SubmitOptions:
+    def _options(self, request: Request) -> tuple[SubmitOptions, bool]:
+        """Returns the options of a submit, and whether it closes its batch."""
         if not request.query_params:
-            return NO_OPTIONS
+            return NO_OPTIONS, False
         query = RequestParams.from_query(request.query_params)
         replace = query.flag("replace")
-        due = query.due_time("notBefore", time.time_ns() // 1_000_000)
+        due = query.due_time("notBefore", _now_ms())
+        batch, closes_batch = query.text("batchId"), query.flag("closeBatch")
+        if closes_batch and batch is None:
+            query.add_violation("closeBatch", "missing-name", "is given without batchId", "with batchId")
         query.raise_violations()
-        return SubmitOptions(self._backend.operator(request) if replace else None, due)
+        if batch is not None:
+            check_batch_id(batch)
+        return SubmitOptions(self._backend.operator(request) if replace else None, due, batch), closes_batch
 
     async def status(self, request: Request) -> Response:
         """``GET /api/preview/jobs/{jobId}/status``: as ``status --json``, without paths of a host."""
         record = await self._backend.job_record(request)
         return json_response(self._backend.describe_job(request, record))
+
+    async def reschedule(self, request: Request) -> Response:
+        """``PATCH /api/preview/jobs/{jobId}``: another priority or earliest start, until the job runs."""
+        params = await read_command(request, self._backend.bodies)
+        named = params.choice("priority", [priority.value for priority in Priority])
+        due = params.due_time("notBefore", _now_ms())
+        now, reason = params.boolean("now"), params.reason()
+        if now and due is not None:
+            params.add_violation("now", "conflict", "is given beside notBefore", "one of them")
+        elif named is None and due is None and not now:
+            params.add_violation("", "missing-name", "changes nothing", "priority, notBefore or now")
+        params.raise_violations()
+        caller, job_id = caller_of(request), request.path_params["jobId"]
+        async with self._backend.redis_permit():
+            await self._backend.queue.reschedule(
+                job_id,
+                priority=None if named is None else Priority(named),
+                due=NOW if now else due,
+                who=self._backend.operator(request),
+                reason=reason,
+                projects=caller.projects,
+            )
+        return json_response(self._backend.describe_job(request, await self._backend.job_record(request)))
 
     async def cancel(self, request: Request) -> Response:
         """``DELETE /api/preview/jobs/{jobId}``: cancels a job; with ``?bundle=1`` deletes it and its bundle."""
@@ -133,6 +166,10 @@ class JobRoutes:
         if len(raw) < _THREAD_FROM_BYTES:
             return check()
         return await self._backend.validate_in_thread(check)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _narrowed(caller: Caller, project_id: str | None) -> frozenset[str] | None:

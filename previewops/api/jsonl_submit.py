@@ -7,7 +7,7 @@ list of errors, and a batch of which most lines are invalid ends early.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from io import BytesIO
 from itertools import islice
 from typing import Any
@@ -41,10 +41,13 @@ MAX_LINE_VIOLATIONS = 10
 _LineResult = tuple[int, Receipt | PreviewopsError]
 
 
-async def submit_lines(backend: ApiBackend, request: Request, options: SubmitOptions) -> Response:
+async def submit_lines(
+    backend: ApiBackend, request: Request, options: SubmitOptions, *, closes_batch: bool = False
+) -> Response:
     """Responds with 200 and one line per payload: line number, status of a single submit, job or problem.
 
-    ``options`` are those of every job.
+    ``options`` are those of every job. ``closes_batch``: their batch is closed after the last line, if all lines were
+    accepted.
 
     Raises:
         BodyTooLarge: the batch exceeds the limit of lines or bytes.
@@ -59,7 +62,7 @@ async def submit_lines(backend: ApiBackend, request: Request, options: SubmitOpt
             raise BodyTooLarge(f"batch: found {count} lines, allowed {MAX_LINES}", hint="split the batch")
         bill = bill_of(request)
         bill.charge(size_bytes=len(raw), lines=count)
-        batch = _Batch(backend, caller_of(request), raw, bill, options)
+        batch = _LineSubmit(backend, caller_of(request), raw, bill, options, closes_batch=closes_batch)
         first = await batch.next()
         for _, result in first:
             if isinstance(result, RedisUnavailable | Overloaded):
@@ -70,23 +73,36 @@ async def submit_lines(backend: ApiBackend, request: Request, options: SubmitOpt
     return ClosingResponse(_stream_result_lines(batch, first), resources, media_type=JSON_LINES[0])
 
 
-async def _stream_result_lines(batch: _Batch, first: list[_LineResult]) -> AsyncIterator[bytes]:
+async def _stream_result_lines(batch: _LineSubmit, first: list[_LineResult]) -> AsyncIterator[bytes]:
     results = first
     while results:
-        yield b"".join(_encode_line(number, result) for number, result in results)
+        encoded = b"".join(_encode_line(number, result) for number, result in results)
         results = await batch.next()
+        if not results:  # before the last lines, so that a client that has read them finds the batch closed
+            await batch.close_batch()
+        yield encoded
 
 
-class _Batch:
+class _LineSubmit:
     """Lines of one batch, processed in chunks."""
 
     def __init__(
-        self, backend: ApiBackend, caller: Caller, raw: bytes, bill: Bill, options: SubmitOptions
+        self,
+        backend: ApiBackend,
+        caller: Caller,
+        raw: bytes,
+        bill: Bill,
+        options: SubmitOptions,
+        *,
+        closes_batch: bool,
     ) -> None:
         self._backend = backend
         self._caller = caller
         self._bill = bill
         self._options = options
+        self._closes_batch = closes_batch
+        self._project = ""
+        self._rejected = False
         self._stream = BytesIO(raw)
         self._lines = parse_lines(self._stream)
         self._valid = 0
@@ -115,11 +131,23 @@ class _Batch:
                 )
         except (RedisUnavailable, Overloaded) as error:
             results = [error] * len(payloads)
+        self._rejected = (
+            self._rejected
+            or len(results) < len(validated)
+            or any(isinstance(result, PreviewopsError) for result in results)
+        )
+        self._project = payloads[0].project_id if payloads else self._project
         submitted = iter([await self._conceal(result) for result in results])
         return [
             (number, next(submitted) if isinstance(payload, Payload) else payload)
             for number, payload in validated
         ]
+
+    async def close_batch(self) -> None:
+        """Closes the batch of the jobs after the last line, unless a line was rejected."""
+        if self._closes_batch and self._options.batch is not None and not self._rejected and self._project:
+            with suppress(PreviewopsError):  # the response has begun; the batch then stays open
+                await self._backend.close_batch(self._caller, self._options.batch, self._project)
 
     async def _conceal(self, result: Receipt | PreviewopsError) -> Receipt | PreviewopsError:
         if isinstance(result, Receipt):

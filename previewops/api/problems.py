@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from previewops import errors
 from previewops.api.errors import ApiError, PathNotFound
 from previewops.errors import PreviewopsError, Violation
+from previewops.queue import batch_errors
 from previewops.queue.due_time import InvalidDueTime
 from previewops.stores.asset_drafts import AssetDigestMismatch, AssetKindUnsupported, AssetTooLarge
 
@@ -28,6 +29,10 @@ STATUS_BY_ERROR: dict[type[PreviewopsError], int] = {
     errors.JobIdMismatch: 422,
     errors.UsageError: 400,
     InvalidDueTime: 422,
+    batch_errors.InvalidBatchId: 422,
+    batch_errors.BatchNotFound: 404,
+    batch_errors.BatchClosed: 409,
+    batch_errors.BatchConflict: 409,
     errors.JobNotFound: 404,
     errors.BundleNotFound: 404,
     errors.ArtifactNotFound: 404,
@@ -83,6 +88,10 @@ _TITLES = {
     "newer-layout": "A newer version wrote the queue's data",
     "bad-parameter": "Invalid query parameter",
     "invalid-due-time": "The earliest start is invalid",
+    "invalid-batch-id": "The id of the batch is invalid",
+    "no-such-batch": "The batch does not exist",
+    "batch-closed": "The batch is closed",
+    "batch-conflict": "The batch belongs to another project",
     "bad-form": "Invalid request body",
     "batch-stopped": "Most lines of the batch are invalid",
     "no-such-path": "Unknown path",

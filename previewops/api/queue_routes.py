@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
 from previewops.api.problems import build_problem
-from previewops.api.request_params import read_command
+from previewops.api.request_params import RequestParams, read_command
 from previewops.api.responses import json_response
 from previewops.clock import iso_from_ms
 from previewops.disclosure import for_rest
@@ -26,6 +26,7 @@ from previewops.health import (
 from previewops.health.collect import collect_inputs
 from previewops.metrics import CONTENT_TYPE, ScrapeResult, collect, render_exposition
 from previewops.queue.queue import PauseState
+from previewops.snapshot.breakdown import Dimension
 
 HISTORY_S = 3600
 
@@ -43,10 +44,16 @@ class QueueRoutes:
         self._ping: asyncio.Task[None] | None = None
 
     async def stats(self, request: Request) -> Response:
-        """``GET /api/preview/queue/metrics``: the same as ``stats --json``."""
+        """``GET /api/preview/queue/metrics``: the same as ``stats --json``; ``by`` is its ``--by``."""
+        query = RequestParams.from_query(request.query_params)
+        dimension = query.choice("by", [one.value for one in Dimension])
+        query.raise_violations()
         async with self._backend.redis_permit():
-            snapshot = await self._backend.snapshots.read(history_s=HISTORY_S)
-        return json_response(for_rest(snapshot.as_json()))
+            stats = (await self._backend.snapshots.read(history_s=HISTORY_S)).as_json()
+            if dimension is not None:
+                breakdown = await self._backend.breakdowns.read(Dimension(dimension))
+                stats["breakdown"] = breakdown.as_json()
+        return json_response(for_rest(stats))
 
     async def metrics(self, request: Request) -> Response:
         """``GET /metrics``: the output of ``previewops metrics``."""

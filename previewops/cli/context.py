@@ -55,6 +55,7 @@ class Context:
     def asset_policy(self) -> AssetPolicy:
         """Asset roots and hosts that payloads may name; the current folder is a root where none is set."""
         from previewops.contract import AssetPolicy
+        from previewops.theme_names import themes_on_this_host
 
         roots = self.settings.effective_asset_roots(Path.cwd())
         return AssetPolicy(
@@ -63,17 +64,8 @@ class Context:
             self.settings.data_dir,
             buckets=self.settings.effective_asset_buckets,
             webhook_hosts=self.settings.webhook_hosts or None,
-            themes=self._theme_names(),
+            themes=themes_on_this_host(self.settings.themes),
         )
-
-    def _theme_names(self) -> tuple[str, ...] | None:
-        """Names of the themes on this host; None if it has none, so that the workers check them."""
-        from previewops.theme_names import theme_names
-
-        try:
-            return None if self.settings.themes is None else theme_names(self.settings.themes)
-        except OSError:
-            return None
 
     def redis_url(self) -> str:
         """Address of Redis, from the first that is set: option, variable, private server, default.

@@ -1,4 +1,4 @@
-"""``previewops scale``, ``drain``, ``restart`` and ``reset``: commands to supervisors on any host."""
+"""``previewops scale``, ``drain``, ``restart``, ``reset`` and ``log``: commands to supervisors on any host."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import click
 
 from previewops.cli.context import Context, pass_context
-from previewops.cli.output import print_json, print_out
+from previewops.cli.output import print_err, print_json, print_out
 from previewops.cli.shared_options import combine_options, json_option, reason_option
 from previewops.errors import UsageError
 from previewops.snapshot.fleet import MAX_WORKERS, WorkerCountRange
@@ -83,6 +83,33 @@ reset = _worker_command(
   previewops reset --host render-1
 """,
 )
+
+
+@click.command(
+    "log",
+    epilog="""\b
+Examples:
+  previewops log render-1-2-a1b2c3
+""",
+)
+@click.argument("worker", metavar="W")
+@json_option
+@pass_context
+def worker_log(context: Context, worker: str, as_json: bool) -> None:
+    """Print the last lines of a worker's log, on whatever host it runs.
+
+    Its supervisor sends up to 50 lines or 16 KiB through Redis, without secrets. `previewops workers` lists the ids.
+    """
+    text = context.call(
+        lambda queue: FleetControl(queue.redis, context.settings, who=context.operator).read_log(worker)
+    )
+    lines = text.splitlines()
+    if as_json:
+        print_json({"worker": worker, "lines": lines})
+    elif lines:
+        print_out(lines)
+    else:
+        print_err("the log is empty")
 
 
 def _send(

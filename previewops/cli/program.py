@@ -43,6 +43,7 @@ COMMANDS = {
     "status": LazyCommand("previewops.cli.status:status", "Show one job."),
     "jobs": LazyCommand("previewops.cli.jobs:jobs", "List jobs, newest first."),
     "find": LazyCommand("previewops.cli.find:find", "Find jobs by id, requestId or title."),
+    "batch": LazyCommand("previewops.cli.batch:batch", "Show, wait for, close or cancel a batch of jobs."),
     "cancel": LazyCommand("previewops.cli.cancel:cancel", "Cancel jobs: named ones, or all that match."),
     "run-again": LazyCommand("previewops.cli.run_again:run_again", "Render jobs that have ended again."),
     "delete": LazyCommand("previewops.cli.delete:delete", "Delete jobs for good, with their bundles."),
@@ -56,6 +57,9 @@ COMMANDS = {
     "silence": LazyCommand("previewops.cli.silence:silence", "Silence a health check for a time."),
     "unsilence": LazyCommand("previewops.cli.silence:unsilence", "End the silence of a health check."),
     "resume": LazyCommand("previewops.cli.pause:resume", "Let workers claim jobs again."),
+    "projects": LazyCommand(
+        "previewops.cli.projects:projects", "List projects by load; set their weight and maximum."
+    ),
     "stats": LazyCommand("previewops.cli.stats:stats", "Show queue statistics."),
     "workers": LazyCommand("previewops.cli.workers:workers", "List workers and supervisors."),
     "worker": LazyCommand("previewops.cli.worker:worker", "Run one worker process."),
@@ -64,6 +68,7 @@ COMMANDS = {
     "drain": LazyCommand("previewops.cli.fleet:drain", "Let workers finish their jobs and stop."),
     "restart": LazyCommand("previewops.cli.fleet:restart", "Replace workers without interrupting jobs."),
     "reset": LazyCommand("previewops.cli.fleet:reset", "Restart workers that are fatal or drained."),
+    "log": LazyCommand("previewops.cli.fleet:worker_log", "Print the last lines of a worker's log."),
     "reload": LazyCommand("previewops.cli.reload:reload", "Reload this host's supervisor, and wait for it."),
     "tui": LazyCommand("previewops.cli.tui:tui", "Monitor and manage the queue in a terminal UI."),
     "record": LazyCommand("previewops.cli.record:record", "Record snapshots for a later replay in the TUI."),

@@ -91,7 +91,7 @@ def render(
 def _render_once(context: Context, parsed: ParsedPayload, output: Path, *, replace: bool) -> dict[str, Any]:
     """Validates and renders; returns the summary."""
     settings, shared = context.settings, context.asset_policy()
-    roots = (parsed.base.resolve(), *shared.roots)
+    roots = (parsed.base.resolve(), *settings.effective_asset_roots(Path.cwd()))
     payload = parsed.validate(dataclasses.replace(shared, roots=roots, webhook_hosts=None))
     _check_output(output, replace=replace)
     with _translate_errors(), _progress() as progress, _opener(settings, roots) as opener:
@@ -111,7 +111,7 @@ def _watch(context: Context, file: str, output: Path, *, replace: bool, as_json:
             hint="render once without --watch",
         )
     _check_output(output, replace=replace)
-    printer, roots = SheetPrinter(), context.asset_policy().roots
+    printer, roots = SheetPrinter(), context.settings.effective_asset_roots(Path.cwd())
 
     def list_files() -> tuple[Path, ...]:
         parsed = read_payload(file)

@@ -47,6 +47,7 @@ def format_job(record: JobRecord, now_ms: int) -> list[str]:
         [
             ("job", record.job_id),
             ("project", record.project_id),
+            ("batch", record.batch_id),
             ("state", record.state.value),
             ("priority", record.priority.value),
             ("accepted", format_age(record.accepted_ms, now_ms)),

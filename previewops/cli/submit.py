@@ -13,6 +13,7 @@ from previewops.cli.payload_files import EXIT_HELP, read_payloads
 from previewops.cli.shared_options import SecondsRange, json_option, jsonl_option, not_before_option
 from previewops.cli.submitter import SubmitReport, Submitter
 from previewops.errors import UsageError
+from previewops.queue.batches import check_batch_id
 from previewops.queue.due_time import DueTime
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
@@ -30,6 +31,7 @@ Examples:
   generate-jobs | previewops submit --jsonl - --json
   previewops submit lesson-1.json --replace
   previewops submit lesson-1.json --not-before 2026-12-24T18:00:00+01:00
+  previewops submit lesson-*.json --batch lessons-7
 
 """
     + EXIT_HELP
@@ -46,6 +48,8 @@ within --timeout."""
 )
 @click.option("--replace", is_flag=True, help="Replace the payload of a job with the same jobId.")
 @not_before_option
+@click.option("--batch", metavar="ID", help="Batch that the jobs join; closed after the last one.")
+@click.option("--keep-open", is_flag=True, help="Do not close the batch: more jobs will follow.")
 @click.option("--wait", is_flag=True, help="Wait until the jobs have ended; show their progress.")
 @click.option("--timeout", metavar="S", type=SecondsRange(min=0), help="Wait at most S seconds.")
 @click.option(
@@ -62,6 +66,8 @@ def submit(
     import_files: bool,
     replace: bool,
     due: DueTime | None,
+    batch: str | None,
+    keep_open: bool,
     wait: bool,
     timeout: float | None,
     new_queue: bool,
@@ -74,27 +80,33 @@ def submit(
     again is safe: it is the same job. With --replace, another payload of the same jobId and projectId takes the
     place of the old one, in any state of the job; without, it is rejected. --import copies the pictures and sounds
     that a payload names by path (relative to its folder) to where workers find them. --json prints one object per
-    job, on one line.
+    job, on one line. A batch whose job was rejected stays open.
 
     Redis is the server of --redis-url or REDIS_URL, else the private server of `up` under DATA_DIR, else
     redis://127.0.0.1:6379, if a worker or an earlier submit has created the queue there.
     """
     if timeout is not None and not wait:
         raise UsageError("--timeout requires --wait", hint="add --wait or omit --timeout")
+    if keep_open and batch is None:
+        raise UsageError("--keep-open requires --batch", hint="add --batch ID or omit --keep-open")
     settings = context.settings
     if import_files and settings.store is None:
         _check_asset_roots(settings)
         _note_default_folder(context)
     report = SubmitReport(as_json=as_json, wait=wait)
     options = NO_OPTIONS
-    if replace or due is not None:
-        options = SubmitOptions(context.operator if replace else None, due)
+    if replace or due is not None or batch is not None:
+        if batch is not None:
+            check_batch_id(batch, name="--batch")
+        options = SubmitOptions(context.operator if replace else None, due, batch)
     submitter = Submitter(settings, report, import_files, context.asset_policy(), options)
 
     async def run(queue: Queue) -> None:
         if context.uses_default_address():
             await _check_default_server(queue, new_queue=new_queue)
         await submitter.submit(queue, context.redis_url(), read_payloads(files, lines=lines))
+        if batch is not None and not keep_open:
+            await submitter.close_batch(queue, batch)
         if wait and report.accepted and not submitter.redis_failed:
             await _wait(queue, report, timeout)
 

@@ -21,6 +21,7 @@ from previewops.errors import (
     PreviewopsError,
     RedisUnavailable,
 )
+from previewops.queue.batches import Batches
 from previewops.queue.queue import Queue, Receipt, SubmitResult
 from previewops.queue.records import JobRecord
 from previewops.queue.submit_options import NO_OPTIONS, SubmitOptions
@@ -132,6 +133,7 @@ class Submitter:
     _invalid: int = 0
     _assets: AssetStore | None = None
     _has_submitted: bool = False
+    _project: str = ""
 
     @property
     def redis_failed(self) -> bool:
@@ -159,6 +161,7 @@ class Submitter:
                 except RedisUnavailable as error:
                     self._outage = error
             for index, (source, payload) in enumerate(valid):
+                self._project = payload.project_id
                 result = SubmitUnconfirmed(payload.job_id, self._outage) if self._outage else results[index]
                 if isinstance(result, PreviewopsError):
                     if isinstance(result, JobConflict) and not (
@@ -170,6 +173,14 @@ class Submitter:
                     self.report.add_rejected(source, result)
                 else:
                     self.report.add_accepted(source, result)
+
+    async def close_batch(self, queue: Queue, batch_id: str) -> None:
+        """Closes the batch of the jobs, unless one was rejected."""
+        if self.report.exit_codes or not self._project:
+            if not self.redis_failed:
+                print_err(f"note: batch {batch_id} stays open: `previewops batch close {batch_id}` closes it")
+            return
+        await Batches(queue.redis, self.settings).close(batch_id, project_id=self._project)
 
     async def _submit_batch(self, queue: Queue, payloads: list[Payload], invalid: int) -> list[SubmitResult]:
         call = partial(queue.submit_many, payloads, invalid=invalid, options=[self.options] * len(payloads))

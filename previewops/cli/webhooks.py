@@ -68,4 +68,5 @@ def resend(context: Context, *, ids: tuple[str, ...], as_json: bool) -> None:
 
 def _line(message: WebhookMessage) -> str:
     error = f"  {clean(message.error)}" if message.error else ""
-    return f"{message.id}  {clean(message.job_id)}  {message.state}  attempts {message.attempts}{error}"
+    subject = clean(message.job_id or message.batch_id)
+    return f"{message.id}  {subject}  {message.state}  attempts {message.attempts}{error}"

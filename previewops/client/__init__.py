@@ -6,8 +6,10 @@
 from previewops.client.arguments import BadArgument
 from previewops.client.async_client import AsyncClient
 from previewops.client.client import Client
-from previewops.client.errors import ClientClosed, JobCancelled, JobFailed, WaitTimeout
+from previewops.client.errors import BatchTimeout, ClientClosed, JobCancelled, JobFailed, WaitTimeout
 from previewops.client.results import JobResult, Progress
+from previewops.queue.batch_errors import BatchClosed, BatchConflict, BatchNotFound, InvalidBatchId
+from previewops.queue.batches import Batch, BatchState
 from previewops.queue.job_links import JobLinks
 from previewops.queue.queue import Receipt
 from previewops.stores.port import Artifact
@@ -16,8 +18,15 @@ __all__ = [
     "Artifact",
     "AsyncClient",
     "BadArgument",
+    "Batch",
+    "BatchClosed",
+    "BatchConflict",
+    "BatchNotFound",
+    "BatchState",
+    "BatchTimeout",
     "Client",
     "ClientClosed",
+    "InvalidBatchId",
     "JobCancelled",
     "JobFailed",
     "JobLinks",

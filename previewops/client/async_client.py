@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from previewops.client import arguments
 from previewops.client.arguments import BadArgument
-from previewops.client.errors import JobCancelled, JobFailed, WaitTimeout
+from previewops.client.errors import BatchTimeout, JobCancelled, JobFailed, WaitTimeout
 from previewops.client.payload_source import PayloadSource, load_payload
 from previewops.client.results import JobResult, Progress
 from previewops.client.uploads import upload_asset
@@ -34,6 +34,8 @@ from previewops.errors import (
     UsageError,
     WrongState,
 )
+from previewops.queue.batch_errors import BatchClosed, BatchConflict
+from previewops.queue.batches import Batch, Batches, check_batch_id
 from previewops.queue.due_time import NOW, DueTime, DueTimeSource
 from previewops.queue.job_links import JobLinks, job_links, open_signer, upload_link
 from previewops.queue.queue import Queue, Receipt
@@ -54,7 +56,14 @@ from previewops.stores.selection import open_store
 from previewops.tasks import cancel_and_wait
 
 SubmitError: TypeAlias = (
-    InvalidPayload | JobConflict | QueueFull | QuotaExceeded | RecordUnreadable | UsageError
+    InvalidPayload
+    | JobConflict
+    | QueueFull
+    | QuotaExceeded
+    | RecordUnreadable
+    | BatchClosed
+    | BatchConflict
+    | UsageError
 )
 """Why one of several payloads was rejected. ``UsageError``: its file cannot be read, or it is not a payload.
 ``RecordUnreadable``: the stored record of the same job is damaged; `previewops doctor` repairs it.
@@ -67,7 +76,7 @@ MAX_REDIS_OUTAGE_S = 60.0
 """Time in seconds that a wait continues while Redis is unavailable."""
 _RETRY_INTERVAL_S = 0.2
 
-BATCH_PAYLOADS = 500
+CHUNK_PAYLOADS = 500
 """Payloads of submit_many that are validated while Redis stores those before them."""
 YIELD_PAYLOADS = 25
 """Payloads that are validated until the event loop runs again."""
@@ -154,6 +163,7 @@ class AsyncClient:
         upload: bool = False,
         replace: bool = False,
         not_before: DueTimeSource | None = None,
+        batch: str | None = None,
     ) -> Receipt:
         """Submits one job. ``new`` of the receipt is False if the same job already existed.
 
@@ -165,6 +175,9 @@ class AsyncClient:
         ``timedelta`` or a delay such as "+2h" from now; up to 366 days ahead. The job is delayed until then. It does
         not delay a job that exists already with the same payload: use ``reschedule``.
 
+        The job joins ``batch``, which its first job creates, and which ends after ``close_batch``. A job that exists
+        already with the same payload stays in its batch, or in none.
+
         With ``upload``, files that the payload names by path are stored first, and the job names the stored ones.
         Paths are relative to the payload's file, or to the current folder.
 
@@ -173,11 +186,15 @@ class AsyncClient:
             JobConflict: a job with this jobId and another payload exists.
             QueueFull: PREVIEW_QUEUE_MAX jobs are waiting; try again later.
             RecordUnreadable: the stored record of the same job is damaged.
+            BatchClosed, BatchConflict: the batch is closed, or has jobs of another project.
             UsageError: the file cannot be read.
             InvalidDueTime: ``not_before`` has no zone, or is too far ahead.
+            InvalidBatchId: ``batch`` cannot be the id of a batch.
             ImportFailed, StoreUnavailable, StoreRejected: with ``upload``, a file cannot be stored.
         """
-        (result,) = await self.submit_many([payload], upload=upload, replace=replace, not_before=not_before)
+        (result,) = await self.submit_many(
+            [payload], upload=upload, replace=replace, not_before=not_before, batch=batch, close_batch=False
+        )
         if isinstance(result, PreviewopsError):
             raise result
         return result
@@ -189,38 +206,51 @@ class AsyncClient:
         upload: bool = False,
         replace: bool = False,
         not_before: DueTimeSource | None = None,
+        batch: str | None = None,
+        close_batch: bool = True,
     ) -> list[Receipt | SubmitError]:
         """Submits jobs in batches of hundreds. Returns one receipt or error per payload, in order.
 
-        Options are as those of ``submit``. One batch is validated while Redis stores the one before. If Redis fails,
-        batches before that stay submitted.
+        Options are as those of ``submit``. Some hundred payloads are validated while Redis stores those before them,
+        which stay submitted if Redis fails.
+
+        After the last job ``batch`` is closed: it ends when all its jobs have. It stays open if a payload was
+        rejected, or with ``close_batch=False``: submit more jobs, then call ``close_batch``.
         """
         arguments.require_list("payloads", payloads)
         arguments.require_flag("upload", upload)
         arguments.require_flag("replace", replace)
+        arguments.require_flag("close_batch", close_batch)
         options = NO_OPTIONS
-        if replace or not_before is not None:
-            options = SubmitOptions(self.name if replace else None, self._due(not_before))
+        if replace or not_before is not None or batch is not None:
+            if batch is not None:
+                arguments.require_text("batch", batch)
+                check_batch_id(batch, name="batch")
+            options = SubmitOptions(self.name if replace else None, self._due(not_before), batch)
         sources = list(payloads)
         results: list[Receipt | SubmitError] = []
-        batches = [
-            sources[start : start + BATCH_PAYLOADS] for start in range(0, len(sources), BATCH_PAYLOADS)
-        ]
+        project = ""
+        chunks = [sources[start : start + CHUNK_PAYLOADS] for start in range(0, len(sources), CHUNK_PAYLOADS)]
         sending: asyncio.Task[list[Receipt | SubmitError]] | None = None
         try:
-            for batch in batches:
-                loaded = await self._load_batch(batch, upload=upload)
+            for chunk in chunks:
+                loaded = await self._load_chunk(chunk, upload=upload)
+                project = next((item.project_id for item in loaded if isinstance(item, Payload)), project)
                 if sending is not None:
                     results += await sending
-                sending = asyncio.create_task(self._submit_batch(loaded, options))
+                sending = asyncio.create_task(self._submit_chunk(loaded, options))
             if sending is not None:
                 results += await sending
         finally:
             if sending is not None:
                 await cancel_and_wait([sending])
+        rejected = any(isinstance(item, PreviewopsError) for item in results)
+        if batch is not None and close_batch and results and not rejected:
+            async with self._queue() as queue:
+                await self._batches(queue).close(batch, project_id=project)
         return results
 
-    async def _load_batch(
+    async def _load_chunk(
         self, sources: Sequence[PayloadSource], *, upload: bool
     ) -> list[Payload | InvalidPayload | UsageError]:
         loaded: list[Payload | InvalidPayload | UsageError] = []
@@ -233,10 +263,10 @@ class AsyncClient:
                 loaded.append(error)
         return loaded
 
-    async def _submit_batch(
+    async def _submit_chunk(
         self, loaded: Sequence[Payload | InvalidPayload | UsageError], options: SubmitOptions
     ) -> list[Receipt | SubmitError]:
-        """Submits the payloads of a batch. Returns one receipt or error per element, in order."""
+        """Submits the payloads of a chunk. Returns one receipt or error per element, in order."""
         valid = [item for item in loaded if isinstance(item, Payload)]
         invalid = sum(isinstance(item, InvalidPayload) for item in loaded)
         if valid:
@@ -291,6 +321,69 @@ class AsyncClient:
                 if progress != latest:
                     latest = progress
                     yield progress
+
+    async def batch(self, batch_id: str) -> Batch:
+        """Returns a batch: its state, and its number of jobs by state.
+
+        Raises:
+            BatchNotFound: there is none.
+        """
+        arguments.require_text("batch_id", batch_id)
+        async with self._queue() as queue:
+            return await self._batches(queue).status(batch_id)
+
+    async def close_batch(self, batch_id: str) -> Batch:
+        """Closes a batch: no job joins it any more, and it ends when its last job has.
+
+        Raises:
+            BatchNotFound: there is none.
+        """
+        arguments.require_text("batch_id", batch_id)
+        async with self._queue() as queue:
+            return await self._batches(queue).close(batch_id)
+
+    async def cancel_batch(self, batch_id: str, *, who: str | None = None, reason: str = "") -> int:
+        """Closes a batch and cancels its jobs that have not ended; returns their number. ``who`` is as in ``cancel``.
+
+        Raises:
+            BatchNotFound: there is none.
+        """
+        arguments.require_text("batch_id", batch_id)
+        arguments.require_text("reason", reason)
+        if who is not None:
+            arguments.require_text("who", who)
+        async with self._queue() as queue:
+            return await self._batches(queue).cancel(batch_id, who=who or self.name, reason=reason)
+
+    async def wait_batch(self, batch_id: str, *, timeout_s: float | None = None) -> Batch:
+        """Waits until a batch is closed and all its jobs have ended, in whatever state, and returns it.
+
+        A Redis restart does not end the wait.
+
+        Raises:
+            BatchTimeout: ``timeout_s`` seconds have passed. Its jobs continue.
+            BatchNotFound: there is none.
+        """
+        arguments.require_seconds("timeout_s", timeout_s)
+        now = asyncio.get_running_loop().time
+        began = answered = now()
+        while True:
+            try:
+                batch = await self.batch(batch_id)
+            except RedisUnavailable:
+                if now() - answered > MAX_REDIS_OUTAGE_S or _is_over(began, timeout_s, now()):
+                    raise
+            else:
+                answered = now()
+                if batch.ended_ms is not None:
+                    return batch
+                if timeout_s is not None and _is_over(began, timeout_s, now()):
+                    raise BatchTimeout(batch, timeout_s)
+            left_s = POLL_INTERVAL_S if timeout_s is None else began + timeout_s - now()
+            await asyncio.sleep(max(0.0, min(POLL_INTERVAL_S, left_s)))
+
+    def _batches(self, queue: Queue) -> Batches:
+        return Batches(queue.redis, self.settings)
 
     async def status(self, job_id: str) -> JobRecord:
         """Returns a job's record with its payload, result and failed attempts.
@@ -513,3 +606,7 @@ class AsyncClient:
                 if left_s == 0 or now() - outage_began > MAX_REDIS_OUTAGE_S:
                     raise RedisUnavailable(redact_url(connection.url), reason) from error
             await asyncio.sleep(_RETRY_INTERVAL_S)
+
+
+def _is_over(began: float, timeout_s: float | None, now: float) -> bool:
+    return timeout_s is not None and now >= began + timeout_s

@@ -19,6 +19,7 @@ from previewops.client.background_loop import BackgroundLoop
 from previewops.client.errors import ClientClosed
 from previewops.client.payload_source import PayloadSource
 from previewops.client.results import JobResult, Progress
+from previewops.queue.batches import Batch
 from previewops.queue.due_time import DueTimeSource
 from previewops.queue.job_links import JobLinks
 from previewops.queue.queue import Receipt
@@ -75,9 +76,12 @@ class Client:
         upload: bool = False,
         replace: bool = False,
         not_before: DueTimeSource | None = None,
+        batch: str | None = None,
     ) -> Receipt:
         """Submits one job; see ``AsyncClient.submit``."""
-        return self._call(self._client.submit(payload, upload=upload, replace=replace, not_before=not_before))
+        return self._call(
+            self._client.submit(payload, upload=upload, replace=replace, not_before=not_before, batch=batch)
+        )
 
     def submit_many(
         self,
@@ -86,10 +90,19 @@ class Client:
         upload: bool = False,
         replace: bool = False,
         not_before: DueTimeSource | None = None,
+        batch: str | None = None,
+        close_batch: bool = True,
     ) -> list[Receipt | SubmitError]:
         """Submits jobs; one receipt or error per payload, in order; see ``AsyncClient.submit_many``."""
         return self._call(
-            self._client.submit_many(payloads, upload=upload, replace=replace, not_before=not_before)
+            self._client.submit_many(
+                payloads,
+                upload=upload,
+                replace=replace,
+                not_before=not_before,
+                batch=batch,
+                close_batch=close_batch,
+            )
         )
 
     def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobResult:
@@ -107,6 +120,22 @@ class Client:
                 if thread is not None:
                     thread.close_generator(generator)
                 raise
+
+    def batch(self, batch_id: str) -> Batch:
+        """Returns a batch; see ``AsyncClient.batch``."""
+        return self._call(self._client.batch(batch_id))
+
+    def close_batch(self, batch_id: str) -> Batch:
+        """Closes a batch; see ``AsyncClient.close_batch``."""
+        return self._call(self._client.close_batch(batch_id))
+
+    def cancel_batch(self, batch_id: str, *, who: str | None = None, reason: str = "") -> int:
+        """Closes a batch and cancels its jobs; see ``AsyncClient.cancel_batch``."""
+        return self._call(self._client.cancel_batch(batch_id, who=who, reason=reason))
+
+    def wait_batch(self, batch_id: str, *, timeout_s: float | None = None) -> Batch:
+        """Waits until a batch has ended; see ``AsyncClient.wait_batch``."""
+        return self._call(self._client.wait_batch(batch_id, timeout_s=timeout_s))
 
     def status(self, job_id: str) -> JobRecord:
         """Returns a job's record; see ``AsyncClient.status``."""

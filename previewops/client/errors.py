@@ -1,10 +1,11 @@
-"""Errors of waiting for a job."""
+"""Errors of waiting for a job or a batch."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from previewops.errors import EXIT_TRY_AGAIN, PreviewopsError
+from previewops.queue.batches import Batch
 from previewops.queue.records import JobRecord
 
 
@@ -57,6 +58,22 @@ class WaitTimeout(PreviewopsError, TimeoutError):
         super().__init__(
             f"job {record.job_id} has not ended within {timeout_s:g} s: it is {record.state.value}",
             hint="the job continues; wait again or read its status later",
+        )
+
+
+class BatchTimeout(PreviewopsError, TimeoutError):
+    """The batch has not ended in time; its jobs continue. ``batch`` is what it was last."""
+
+    exit_code = EXIT_TRY_AGAIN
+    code = "batch-timeout"
+
+    def __init__(self, batch: Batch, timeout_s: float) -> None:
+        self.batch = batch
+        self.timeout_s = timeout_s
+        super().__init__(
+            f"batch {batch.batch_id} has not ended within {timeout_s:g} s: it is {batch.state.value}, "
+            f"{batch.pending} of {batch.total} jobs are pending",
+            hint="close an open batch with close_batch; wait again or read it later",
         )
 
 

@@ -208,11 +208,11 @@ def _logo(options: object, policy: AssetPolicy | None) -> Iterator[Violation]:
 
 def _theme(options: object, policy: AssetPolicy | None) -> Iterator[Violation]:
     name = options.get("theme") if isinstance(options, dict) else None
-    if policy is None or policy.themes is None or not isinstance(name, str) or not is_theme_name(name):
+    if not isinstance(name, str) or not is_theme_name(name) or name in BUILT_IN_THEMES:
         return  # the schema reports another value
-    names = (*BUILT_IN_THEMES, *policy.themes)
-    if name not in names:
-        allowed = f"{join_names(names)} (PREVIEW_THEMES)"
+    names = policy.themes() if policy is not None and policy.themes is not None else None
+    if names is not None and name not in names:
+        allowed = f"{join_names((*BUILT_IN_THEMES, *names))} (PREVIEW_THEMES)"
         pointer = json_pointer((_REQUEST, "options", "theme"))
         yield Violation(pointer, "theme-unknown", "is not a theme", quote(name), allowed)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -79,21 +79,23 @@ class BucketUri(NamedTuple):
 class AssetPolicy:
     """Roots and hosts that assets may be read from. Relative roots are resolved against the current folder.
 
-    Of ``data_dir``, only its folder for assets may be read. ``shows_roots``: violations list the roots.
-    ``webhook_hosts`` are those that a job may name as its receiver; None: the sender of the webhook checks it.
-    ``themes`` are the names that a job may choose beside the built-in ones; None: the worker checks it.
+    ``roots`` of None: the worker checks all addresses. Of ``data_dir``, only its folder for assets may be read.
+    ``shows_roots``: violations list the roots. ``webhook_hosts`` are those that a job may name as its receiver; None:
+    the sender of the webhook checks it. ``themes`` returns the names that a job may choose beside the built-in ones;
+    None: the worker checks them. It is called for a payload that names another theme.
     """
 
-    roots: tuple[Path, ...]
+    roots: tuple[Path, ...] | None
     hosts: tuple[HostPattern, ...] = ()
     data_dir: Path | None = None
     shows_roots: bool = True
     buckets: tuple[BucketAddress, ...] = ()
     webhook_hosts: tuple[HostPattern, ...] | None = None
-    themes: tuple[str, ...] | None = None
+    themes: Callable[[], Sequence[str] | None] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "roots", tuple(map(_absolute, self.roots)))
+        if self.roots is not None:
+            object.__setattr__(self, "roots", tuple(map(_absolute, self.roots)))
         if self.data_dir is not None:
             object.__setattr__(self, "data_dir", _absolute(self.data_dir))
 
@@ -103,6 +105,8 @@ class AssetPolicy:
         Raises:
             UriNotAllowed: with the allowed roots or hosts.
         """
+        if self.roots is None:
+            return
         if isinstance(uri, HttpUri):
             if not any(host.allows(uri.scheme, uri.host, uri.port) for host in self.hosts):
                 found, allowed = f"{uri.host}:{uri.port}", format_hosts(self.hosts)

@@ -11,6 +11,7 @@ from previewops.queue.keys import Keys, KeyType
 from previewops.queue.tolerant_values import StoredFields, UnreadableCollector
 from previewops.snapshot.fleet import parse_supervisor
 from previewops.snapshot.worker_report import parse_worker
+from previewops.states import Priority
 
 FUTURE_MS = 60_000
 """A heartbeat later than this after now is damaged."""
@@ -19,6 +20,7 @@ META_NUMBERS = (
     *("accepted", "completed", "died", "cancelled", "discarded", "retried", "crashed", "requeued", "refused"),
     *("events", "quarantined", "passed_over", "paused", "lost", "loss_acknowledged", "upkept", "rolled"),
     *("regrouped", "layout", "stock_enqueue", "stock_worker", "webhooks_until", "webhook_all"),
+    *("project_limits", "turns_checked"),
 )
 """Fields of the meta hash that are counters or times in ms."""
 
@@ -29,6 +31,7 @@ MOVE_ASIDE = "move the key aside"
 
 _COUNTER = re.compile(r"[0-9]{1,15}")
 _MICROSECONDS = re.compile(r"[0-9]{1,16}")
+_LIMITS = re.compile(r"[0-9]{0,15}:[0-9]{0,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,44 @@ def diagnose_group(
     if (stored_size or 0) != size:
         found = "no size" if stored_size is None else f"the size {stored_size:g}"
         yield Finding(keys.dead_groups, f"{found} of {fingerprint[:40]}", f"{size}", "store the size")
+
+
+def damaged_limits(fields: Mapping[str, str]) -> list[str]:
+    """Returns the fields of the project limits that scripts ignore."""
+    return [name for name, value in fields.items() if _LIMITS.fullmatch(value) is None]
+
+
+def diagnose_limits(key: str, fields: Mapping[str, str], damaged: Iterable[str]) -> Iterator[Finding]:
+    """Yields a finding for each of the ``damaged`` fields."""
+    for name in damaged:
+        found = f"{name[:40]} {fields[name][:40]!r}"
+        yield Finding(key, found, "a weight and a maximum", "delete the field; an event keeps the value")
+
+
+def diagnose_turns(
+    keys: Keys, priority: Priority, project: str, *, differing: int, first: bytes, wrong_turn: bool
+) -> Iterator[Finding]:
+    """Yields findings if what claims derive from the waiting jobs of a project differs from these."""
+    if differing:
+        found = f"{differing} entries that differ from the waiting jobs, one {first[:40]!r}"
+        key = keys.project_waiting(priority, project)
+        yield Finding(key, found, "the waiting jobs of the project", "derive them again")
+    if wrong_turn:
+        expected = "a turn if its jobs wait and it is not held"
+        yield Finding(keys.turns(priority), f"a wrong turn of {project[:40]!r}", expected, "derive it again")
+
+
+def diagnose_active(
+    keys: Keys, project: str, *, differing: int, first: bytes, wrongly_held: bool
+) -> Iterator[Finding]:
+    """Yields findings if the listed active jobs of a project with a maximum are not those that run."""
+    if differing:
+        found = f"{differing} entries that differ from the running jobs, one {first[:40]!r}"
+        expected = "the running jobs of a project with a maximum"
+        yield Finding(keys.project_active_prefix + project, found, expected, "derive them again")
+    if wrongly_held:
+        expected = "only projects at their maximum"
+        yield Finding(keys.held_projects, f"{project[:40]!r}", expected, "let it take turns again")
 
 
 def diagnose_accounting(keys: Keys, stored: int, counted: int, quarantined: int) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from previewops.doctor.batch_diagnosis import BatchCounts, diagnose_batch
 from previewops.doctor.data_diagnosis import (
     Report,
     damaged_counters,
@@ -24,6 +25,7 @@ from previewops.doctor.data_diagnosis import (
     diagnose_type,
 )
 from previewops.doctor.job_diagnosis import Finding, JobObservation, JobRepair, diagnose_job
+from previewops.doctor.project_check import ProjectCheck
 from previewops.errors import ForeignKey
 from previewops.queue.keys import ARQ_GUARD, SHARED_TYPES, Keys
 from previewops.queue.scripts import ScriptName, Scripts
@@ -35,6 +37,9 @@ BATCH = 200
 
 MAX_ROUNDS = 4
 """Examinations of one repair: a repaired key can show damage that it hid."""
+
+COUNT_ATTEMPTS = 3
+"""Counts of one batch, while its jobs end or start. One that still changes is not examined."""
 
 MAX_FINDINGS = 10_000
 """Findings that a report names; the others are counted."""
@@ -118,6 +123,8 @@ class _Examination:
         await self._check_reports(self._keys.workers, self._keys.worker_prefix)
         await self._check_reports(self._keys.supervisors, self._keys.supervisor_prefix)
         await self._check_groups()
+        await self._check_projects()
+        await self._check_batches()
         await self._check_accounting()
 
     async def _found(self, findings: Iterable[Finding], repair: Callable[[], Awaitable[Any]]) -> None:
@@ -200,7 +207,9 @@ class _Examination:
 
     async def _check_counters(self) -> None:
         keys = self._keys
-        hashes = [keys.meta.encode(), keys.totals.encode(), *self._families[keys.bucket_prefix]]
+        families = (keys.bucket_prefix, keys.ended_prefix, keys.ended_project_prefix)
+        counted = [key for prefix in families for key in self._families[prefix]]
+        hashes = [keys.meta.encode(), keys.totals.encode(), *counted]
         for batch in _batches(hashes):
             for key, raw in zip(batch, await self._pipeline(("HGETALL", key) for key in batch), strict=True):
                 if isinstance(raw, Exception):
@@ -298,6 +307,66 @@ class _Examination:
                 await self._scripts.run(ScriptName.REPAIR_GROUP, raw, *batch)
 
         return repair
+
+    # ---------------------------------------------------------------- projects
+
+    async def _check_projects(self) -> None:
+        try:
+            await ProjectCheck(
+                self._keys,
+                self._scripts,
+                read=self._pipeline,
+                members=self._members,
+                report=self._found,
+                families=self._families,
+            ).run()
+        except ResponseError as error:
+            if not isinstance(stored_data_error(error), ForeignKey):
+                raise  # else reported above; projects are examined when that key is repaired
+
+    # ---------------------------------------------------------------- batches
+
+    async def _check_batches(self) -> None:
+        keys = self._keys
+        ids = await self._members(keys.batches)
+        for prefix in (keys.batch_prefix, keys.batch_jobs_prefix):
+            ids |= {key[len(prefix.encode()) :] for key in self._families[prefix]}
+        for raw in sorted(ids):
+            for _ in range(COUNT_ATTEMPTS):
+                stored = await self._stored_counts(raw)
+                counts = await self._count_batch(raw)
+                if stored == await self._stored_counts(raw):
+                    await self._report_batch(raw, stored, counts)
+                    break
+
+    async def _stored_counts(self, raw: bytes) -> list[bytes | None] | None:
+        """Returns the fields of a batch as stored; None if its key has another type, which is reported above."""
+        key = self._keys.batch_prefix.encode() + raw
+        (row,) = await self._pipeline([("HMGET", key, *BatchCounts.FIELDS, "project", "created")])
+        return row if isinstance(row, list) else None
+
+    async def _count_batch(self, raw: bytes) -> BatchCounts:
+        """Counts the members of a batch by the states in their records."""
+        counts, cursor = BatchCounts(), b""
+        while True:
+            cursor, *row = await self._scripts.run(ScriptName.REPAIR_BATCH, raw, cursor, BATCH)
+            counts = counts.plus(row)
+            if not cursor:
+                return counts
+
+    async def _report_batch(self, raw: bytes, stored: list[bytes | None] | None, counts: BatchCounts) -> None:
+        if stored is None:
+            return
+        diagnosis = diagnose_batch(self._keys.batch_prefix + _text(raw), stored, counts)
+        if diagnosis is not None:
+            finding, repaired = diagnosis
+            before = [value or b"" for value in stored[: len(BatchCounts.FIELDS)]]
+            await self._found(
+                [finding],
+                lambda: self._scripts.run(
+                    ScriptName.REPAIR_BATCH, raw, "store", *before, *repaired.numbers(), repaired.project
+                ),
+            )
 
     # ---------------------------------------------------------------- Redis
 

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from previewops.snapshot.histogram import BINS_PER_OCTAVE, bin_middle_ms
-from previewops.states import Priority
 
 Samples = float | Mapping[Any, float]
 """One value, or values by the label (a string) or labels (a tuple of them) after ``queue``."""
 
+_Label = TypeVar("_Label", bound=str)
 _Family = TypeVar("_Family", CounterMetricFamily, GaugeMetricFamily)
 
 
@@ -34,10 +34,11 @@ class FamilyBuilder:
         self,
         name: str,
         text: str,
-        bins: Mapping[Priority, Mapping[int, int]],
+        bins: Mapping[_Label, Mapping[int, int]],
         octaves: range,
         *,
         unit_ms: int = 1000,
+        label: str = "priority",
     ) -> HistogramMetricFamily:
         """Builds a histogram from the bins of ``snapshot.histogram``, with a bound at 2^n ms per octave n.
 
@@ -45,12 +46,12 @@ class FamilyBuilder:
 
         These bounds are also bounds of the bins, so the counts are exact. The sum uses the middles of the bins.
         """
-        family = HistogramMetricFamily(name, text, labels=("queue", "priority"))
-        for priority, counts in bins.items():
+        family = HistogramMetricFamily(name, text, labels=("queue", label))
+        for value, counts in bins.items():
             buckets = [(f"{2**n / unit_ms}", float(_count_below(counts, n))) for n in octaves]
             buckets.append(("+Inf", float(sum(counts.values()))))
             total_s = sum(bin_middle_ms(number) * count for number, count in counts.items()) / unit_ms
-            family.add_metric((self.queue, priority.value), buckets, sum_value=total_s)
+            family.add_metric((self.queue, str(value)), buckets, sum_value=total_s)
         return family
 
     def _fill(self, family: _Family, samples: Samples) -> _Family:

@@ -13,7 +13,9 @@ from previewops.metrics.lifetime_counters import (
     FAILURE_CAUSES,
     REJECTION_REASONS,
     RETRY_CAUSES,
+    LifetimeCounters,
 )
+from previewops.queue.output_formats import OUTPUT_FORMATS
 from previewops.states import Priority
 
 RUN_OCTAVES = range(3, 21)
@@ -72,3 +74,16 @@ def job_metrics(metrics: QueueMetrics) -> Iterator[Metric]:
     yield build.histogram("preview_job_duration_seconds", text, runs, RUN_OCTAVES)
     text = "Wait of jobs from their submission, due time or requeue to their claim."
     yield build.histogram("preview_job_wait_seconds", text, waits, WAIT_OCTAVES)
+    yield from _format_metrics(totals, build)
+
+
+def _format_metrics(totals: LifetimeCounters, build: FamilyBuilder) -> Iterator[Metric]:
+    """Yields outcomes and run times by output format."""
+    runs = {name: totals.format_run_histogram(name) for name in OUTPUT_FORMATS}
+    outcomes = {(name, "completed"): sum(bins.values()) for name, bins in runs.items()}
+    for what in ("dead", "retried"):
+        outcomes |= {(name, what): totals.format_failures(name, what) for name in OUTPUT_FORMATS}
+    text = "Completed jobs, jobs that became dead letters, and failures that were retried."
+    yield build.counter("preview_format_job_outcomes", text, outcomes, "format", "outcome")
+    text = "Run time of completed jobs by output format."
+    yield build.histogram("preview_format_job_duration_seconds", text, runs, RUN_OCTAVES, label="format")

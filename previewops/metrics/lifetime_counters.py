@@ -3,6 +3,8 @@
 Hash fields are words joined by colons (lua/include/counters.lua). ``w:high:12`` counts waits of high jobs in
 bin 12 of ``previewops.snapshot.histogram``, and ``r:…`` run times. ``failed``, ``retried`` and ``dead`` have
 a priority and a cause; ``invalid`` and ``dryrun`` a priority; ``submit`` the reason of a rejection.
+``format:webp:r12`` counts run times of completed jobs of an output format, ``format:webp:dead`` and ``…:retried``
+its failures.
 """
 
 from __future__ import annotations
@@ -71,6 +73,15 @@ class LifetimeCounters:
     def run_histogram(self, priority: Priority) -> dict[int, int]:
         """Returns the run-time histogram of completed jobs of a priority."""
         return _parse_bins(self.counts.get(("r", priority.value), {}))
+
+    def format_run_histogram(self, output_format: str) -> dict[int, int]:
+        """Returns the run-time histogram of completed jobs of an output format."""
+        counts = self.counts.get(("format", output_format), {})
+        return _parse_bins({name[1:]: count for name, count in counts.items() if name.startswith("r")})
+
+    def format_failures(self, output_format: str, what: str) -> int:
+        """Returns the number of ``dead`` or ``retried`` jobs of an output format."""
+        return self.counts.get(("format", output_format), {}).get(what, 0)
 
 
 def _parse_bins(bins: Mapping[str, int]) -> dict[int, int]:

@@ -98,6 +98,12 @@ class Keys:
     """Sorted set of webhook messages that failed for good, by time in server ms; the last 10,000."""
     webhook_prefix = _Key(":webhook:", KeyType.HASH)
     """Prefix of a hash per webhook message: job, state, receiver, attempts, last error."""
+    batches = _Key(":batches", KeyType.SORTED_SET)
+    """Sorted set of batches by the server ms of their creation or last end, by which maintenance deletes them."""
+    batch_prefix = _Key(":batch:", KeyType.HASH)
+    """Prefix of a hash per batch: project, times, receiver of its webhook, numbers of jobs by state."""
+    batch_jobs_prefix = _Key(":batch-jobs:", KeyType.SORTED_SET)
+    """Prefix of a sorted set per batch: the ids of its jobs in the order in which they joined it."""
     erasures = _Key(":erasures", KeyType.SORTED_SET)
     """Sorted set of what workers remove from their caches, as JSON, by server ms (``queue/erasures.py``)."""
     workers = _Key(":workers", KeyType.SORTED_SET)
@@ -120,8 +126,22 @@ class Keys:
     """Prefix of a list per job: one JSON object per failed attempt, oldest first."""
     bucket_prefix = _Key(":bucket:", KeyType.HASH)
     """Prefix of a hash per time bucket: ``10s:<n>`` and ``1m:<n>``, n = server seconds divided by the width."""
+    ended_prefix = _Key(":ended:", KeyType.HASH)
+    """Prefix of a hash per 5 min: ended jobs by priority and format (``snapshot/breakdown.py``). Expires."""
+    ended_projects_prefix = _Key(":ended-projects:", KeyType.SORTED_SET)
+    """Prefix of a sorted set per 5 min: the projects with the most ended jobs, by their number. Expires."""
+    ended_project_prefix = _Key(":ended-project:", KeyType.HASH)
+    """Prefix of a hash per 5 min and project: ``<n>:<project>``, its ended jobs. Expires."""
     quota_prefix = _Key(":quota:", KeyType.SORTED_SET)
     """Prefix of a sorted set per project with a quota: ids of pending jobs, and of some that have ended. Expires."""
+    project_waiting_prefix = _Key(":project-waiting:", KeyType.SORTED_SET)
+    """Prefix of a sorted set per priority and project: waiting ids by admission time (lua/include/turns.lua)."""
+    project_active_prefix = _Key(":project-active:", KeyType.SORTED_SET)
+    """Prefix of a sorted set per project with a maximum: its running ids by the time of claim or check in µs."""
+    held_projects = _Key(":held-projects", KeyType.SORTED_SET)
+    """Sorted set of projects at their maximum of active jobs, by the server ms of the latest check."""
+    project_limits = _Key(":project-limits", KeyType.HASH)
+    """Hash of weights and maxima of projects (lua/include/project_limits.lua)."""
     done_channel_prefix = _Key(":done:", None)
     """Prefix of the pub/sub channel that announces a job's end."""
     quarantine_prefix = _Key(":quarantine:", None)
@@ -130,6 +150,14 @@ class Keys:
     def waiting(self, priority: Priority) -> str:
         """Sorted set of waiting ids by admission time in server µs: first in, first out."""
         return f"{self.queue}:waiting:{priority.value}"
+
+    def turns(self, priority: Priority) -> str:
+        """Sorted set of the projects with waiting jobs by the virtual time of their turn."""
+        return f"{self.queue}:turns:{priority.value}"
+
+    def project_waiting(self, priority: Priority, project: str) -> str:
+        """Sorted set of the waiting ids of one project."""
+        return f"{self.project_waiting_prefix}{priority.value}:{project}"
 
     def job_indexes(self) -> frozenset[str]:
         """Returns the sorted sets whose members are ids of jobs."""
@@ -144,6 +172,7 @@ class Keys:
     def fixed_types(self) -> dict[str, KeyType]:
         """Returns the type of every key of which a queue has one."""
         keys = {self.waiting(priority): KeyType.SORTED_SET for priority in Priority}
+        keys |= {self.turns(priority): KeyType.SORTED_SET for priority in Priority}
         keys |= {
             key.__get__(self, Keys): key.type
             for name, key in vars(Keys).items()
@@ -159,24 +188,22 @@ class Keys:
             if isinstance(key, _Key) and name.endswith("_prefix")
         }
 
-    def lua_prelude(self) -> str:
-        """Returns Lua locals for all keys, which the loader puts in front of every script.
+    def lua_names(self) -> dict[str, str]:
+        """Returns the key or prefix of each name that scripts use, which the loader writes into their text.
 
         Sending two dozen keys with every call cost more than packing all other arguments (measured: half of a
         worker's time at concurrency 2). KEYS[1] is still sent. Redis Cluster would require all keys declared,
-        but arq's own keys are spread over slots, so a queue lives on one server anyway.
+        but arq's own keys are spread over slots, so a queue lives on one server anyway. They are not locals of the
+        script, because Lua allows 200 of these.
         """
         keys = {f"K_{priority.name}": self.waiting(priority) for priority in Priority}
+        keys |= {f"K_TURNS_{priority.name}": self.turns(priority) for priority in Priority}
         keys |= {
             key.lua_name: key.__get__(self, Keys) for key in vars(Keys).values() if isinstance(key, _Key)
         }
-        keys |= {
+        return keys | {
             "K_ARQ_ABORTS": ARQ_ABORTS,
             "P_ARQ_JOB": ARQ_JOB_PREFIX,
             "P_ARQ_RESULT": ARQ_RESULT_PREFIX,
             "P_ARQ_IN_PROGRESS": ARQ_IN_PROGRESS_PREFIX,
         }
-        guard = "".join(f"\\{byte}" for byte in ARQ_GUARD)
-        # settings.py limits queue names to 1 to 100 of A-Z a-z 0-9 - _ . so nothing needs escaping.
-        locals_ = "".join(f"local {name} = '{key}'\n" for name, key in keys.items())
-        return f"{locals_}local ARQ_GUARD, ARQ_GUARD_SCORE = '{guard}', '{ARQ_GUARD_SCORE}'\n"

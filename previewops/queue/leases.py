@@ -25,7 +25,7 @@ from previewops.states import Priority, ScriptResult
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-_CLAIM_WIDTH = 9
+_CLAIM_WIDTH = 10
 
 _RESULTS = {result.value: result for result in ScriptResult}
 _PRIORITIES = {priority.value.encode(): priority for priority in Priority}
@@ -40,6 +40,7 @@ class Claim:
 
     ``wait_ms`` is the wait since the job was submitted, became due or was released. It excludes earlier runs.
     ``ahead``: claimed ahead of a free slot. Until it is reported as started, the loss of its worker counts no crash.
+    ``project`` is the one as which the job takes turns.
     """
 
     job_id: str
@@ -52,6 +53,7 @@ class Claim:
     wait_ms: float
     priority: Priority
     ahead: bool = False
+    project: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,19 @@ class CompletedJob:
     result_json: str
     run_ms: float
     dry_run: bool = False
+
+
+class EndedCount(NamedTuple):
+    """Completed jobs of a project, priority and output format.
+
+    ``field`` is ``w`` or ``r`` with the bin of their wait or run time (``previewops.snapshot.histogram``).
+    """
+
+    project_id: str
+    priority: Priority
+    output_format: str
+    field: str
+    amount: int
 
 
 class FinishReply(NamedTuple):
@@ -283,6 +298,17 @@ class Leases:
             maintained_ms=_optional(reply[2]),
         )
 
+    async def record_ended(self, number: int, counts: Iterable[EndedCount]) -> None:
+        """Adds completed jobs to the breakdown by project, format and priority.
+
+        ``number`` grows with each report of this worker: a repeated one is counted once.
+        """
+        args: list[ScriptArgument] = [self._worker, number]
+        for count in counts:
+            args += (_text(count.project_id), count.priority.value, count.output_format)
+            args += (count.field, count.amount)
+        await self.scripts.run(ScriptName.RECORD_ENDED, *args)
+
     async def release_unknown_claims(self, held: Iterable[Claim]) -> list[str]:
         """Requeues claims of this worker whose reply was lost, all but ``held``. Returns the ids."""
         reply = await self.scripts.run(
@@ -376,6 +402,7 @@ def _claims(reply: Sequence[Any], start: int) -> tuple[Claim, ...]:
             wait_ms=float(reply[i + 6]),
             priority=_PRIORITIES[reply[i + 7]],
             ahead=reply[i + 8] == 1,
+            project=reply[i + 9].decode(),
         )
         for i in range(start, len(reply), _CLAIM_WIDTH)
     )

@@ -24,6 +24,7 @@ from previewops.errors import (
     RecordUnreadable,
     WrongState,
 )
+from previewops.queue.batch_errors import BatchClosed, BatchConflict
 from previewops.queue.due_time import DueTime
 from previewops.queue.keys import ARQ_JOB_PREFIX, Keys
 from previewops.queue.listing import encode_projects
@@ -139,7 +140,9 @@ class _Submit:
         )
 
 
-SubmitResult: TypeAlias = Receipt | JobConflict | QueueFull | QuotaExceeded | RecordUnreadable
+SubmitResult: TypeAlias = (
+    Receipt | JobConflict | QueueFull | QuotaExceeded | RecordUnreadable | BatchClosed | BatchConflict
+)
 """What became of one of several submits."""
 
 
@@ -160,6 +163,7 @@ class Queue:
             JobConflict: another job with a different payload has this id.
             QueueFull: the backlog has reached PREVIEW_QUEUE_MAX.
             RecordUnreadable: the record of the same job is damaged.
+            BatchClosed, BatchConflict: the job cannot join the batch of the options.
         """
         (result,) = await self.submit_many([payload], options=[options])
         if isinstance(result, PreviewopsError):
@@ -218,8 +222,8 @@ class Queue:
         payload, quota = submit.payload, submit.quota
         code, state, detail = ScriptResult(reply[0]), reply[1].decode("utf-8", "replace"), reply[2]
         job_id = payload.job_id
-        if code is ScriptResult.FULL:
-            return QueueFull(job_id, int(detail), self.settings.queue_max)
+        if code in (ScriptResult.FULL, ScriptResult.BATCH):
+            return self._rejection(submit, code, detail)
         if code is ScriptResult.QUOTA and quota is not None:
             return QuotaExceeded(job_id, quota.holder, int(detail), quota.limit)
         if code is ScriptResult.COMPARE:
@@ -235,6 +239,13 @@ class Queue:
         if code is ScriptResult.REPLACED:
             return Receipt(job_id, _STATES[state], new=True, replaced=JobState(detail.decode()))
         return Receipt(job_id, _STATES[state], code is ScriptResult.OK, free_from_ms)
+
+    def _rejection(self, submit: _Submit, code: ScriptResult, detail: bytes) -> SubmitResult:
+        job_id = submit.payload.job_id
+        if code is ScriptResult.FULL:
+            return QueueFull(job_id, int(detail), self.settings.queue_max)
+        error = BatchClosed if detail == b"closed" else BatchConflict
+        return error(job_id, submit.options.batch or "")
 
     def _free_from_ms(self, state: str, ended_ms: bytes) -> int | None:
         if state not in (JobState.COMPLETED, JobState.CANCELLED) or not ended_ms.isdigit():
@@ -411,13 +422,15 @@ class Queue:
         due: DueTime | None = None,
         who: str,
         reason: str = "",
+        projects: Collection[str] | None = None,
     ) -> JobState:
         """Changes the priority or the earliest start of a waiting or delayed job. Returns the state before.
 
-        A waiting job keeps its place by age in its new priority. ``due`` in the past ends a delay.
+        A waiting job keeps its place by age in its new priority. ``due`` in the past ends a delay. ``projects`` are
+        those whose jobs the caller may reschedule; None for all.
 
         Raises:
-            JobNotFound: the job has no record.
+            JobNotFound: the job has no record, or is in another project.
             WrongState: the job runs or has ended.
         """
         new = "" if priority is None else priority.value
@@ -428,6 +441,7 @@ class Queue:
             "" if due is None else due.script_argument(),
             who,
             redact(reason),
+            *_project_arguments(projects),
         )
         if code == ScriptResult.NOT_FOUND:
             raise JobNotFound(job_id, self.keys.queue)

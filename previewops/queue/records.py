@@ -18,7 +18,7 @@ RENDER_FUNCTION = "render_preview"
 RECORD_FIELDS = (
     *(b"state", b"priority", b"project", b"accepted", b"claimed", b"finished", b"attempts", b"crashes"),
     *(b"requeues", b"progress", b"phase", b"worker", b"reason", b"class", b"code", b"cause", b"fingerprint"),
-    *(b"order", b"since", b"previous", b"due"),
+    *(b"order", b"since", b"previous", b"batch", b"due"),
 )
 """Hash fields that make a record, as lua/include/record.lua lists them; the last is from the schedule."""
 
@@ -90,6 +90,7 @@ class JobRecord:
     lease; None if unknown. ``digest`` identifies the payload. It is "" for a job of a stock arq client, and in
     listings, which have no payload. ``due_ms`` is when a delayed job may start, if it was read. ``previous_ms`` is
     when the bundle of an earlier payload was completed, which readers see until the job is completed again.
+    ``batch_id`` is its batch, None without one.
     """
 
     job_id: str
@@ -118,6 +119,7 @@ class JobRecord:
     queued_ms: int | None = None
     due_ms: int | None = None
     previous_ms: int | None = None
+    batch_id: str | None = None
 
     @property
     def has_bundle(self) -> bool:
@@ -147,6 +149,7 @@ class JobRecord:
         return {
             "jobId": self.job_id,
             "projectId": self.project_id,
+            "batchId": self.batch_id,
             "status": self.state.value,
             "priority": self.priority.value,
             "attemptsMade": self.attempts + self.crashes + (self.state is JobState.COMPLETED),
@@ -244,6 +247,7 @@ def record_from_redis(
         digest=row.text("digest"),
         due_ms=row.optional_integer("due") if state is JobState.DELAYED else None,
         previous_ms=row.optional_integer("previous") if state is not JobState.COMPLETED else None,
+        batch_id=row.optional_text("batch"),
         queued_ms=max(row.optional_us("order") or 0, row.optional_us("since") or 0) // 1000 or None,
     )
 

@@ -1,7 +1,7 @@
 """Loads and runs the Lua scripts.
 
 A script is one file in ``previewops/queue/lua`` whose header documents ARGV and results. KEYS[1] is always the
-queue; scripts use all keys by name (``Keys.lua_prelude``). A line ``-- @include NAME`` is replaced by
+queue; scripts use all keys by name (``Keys.lua_names``). A line ``-- @include NAME`` is replaced by
 ``include/NAME.lua``, once. Redis caches scripts by SHA-1; a server that does not have one (after a restart, for
 example) receives the text.
 """
@@ -17,13 +17,17 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from previewops.queue.keys import Keys
+from previewops.queue.keys import ARQ_GUARD, ARQ_GUARD_SCORE, Keys
 from previewops.redis_server.failures import needs_new_connection
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 _INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
+_KEY_NAME = re.compile(r"\b[KP]_[A-Z][A-Z_]*\b")
+
+_GUARD = "".join(f"\\{byte}" for byte in ARQ_GUARD)
+_PRELUDE = f"local ARQ_GUARD, ARQ_GUARD_SCORE = '{_GUARD}', '{ARQ_GUARD_SCORE}'\n"
 
 ScriptArgument: TypeAlias = str | bytes | int | float
 
@@ -70,6 +74,7 @@ class ScriptName(StrEnum):
     DEAD_LETTER_GROUPS = auto()
     REPLACE_PAYLOAD = auto()
     SNAPSHOT = auto()
+    BREAKDOWN = auto()
     ACKNOWLEDGE_DATA_LOSS = auto()
     SILENCE = auto()
     SUPERVISOR_HEARTBEAT = auto()
@@ -88,7 +93,17 @@ class ScriptName(StrEnum):
     WEBHOOK_BACKLOG = auto()
     RESEND_WEBHOOKS = auto()
     REPAIR_ACCOUNTING = auto()
+    READ_BATCH = auto()
+    CLOSE_BATCH = auto()
+    CANCEL_BATCH = auto()
+    LIST_BATCH_JOBS = auto()
+    REPAIR_BATCH = auto()
     REGROUP = auto()
+    RECORD_ENDED = auto()
+    SET_PROJECT_LIMITS = auto()
+    PROJECT_LOADS = auto()
+    REPAIR_TURNS = auto()
+    REPAIR_ACTIVE = auto()
 
 
 @cache
@@ -109,6 +124,13 @@ def script_text(name: ScriptName) -> str:
     return expand(folder.joinpath(f"{name.value}.lua").read_text("utf-8"))
 
 
+def text_with_keys(script: str, keys: Keys) -> str:
+    """Returns the text of a script for one queue: with its keys in place of their names."""
+    names = keys.lua_names()
+    # settings.py limits queue names to 1 to 100 of A-Z a-z 0-9 - _ . so nothing needs escaping.
+    return _PRELUDE + _KEY_NAME.sub(lambda match: f"'{names[match[0]]}'", script)
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedScript:
     """A script as sent: its text, its SHA-1 and its one key."""
@@ -124,13 +146,13 @@ class Scripts:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._key = keys.schedule
-        self._prelude = keys.lua_prelude()
+        self._keys = keys
         self._loaded: dict[ScriptName, LoadedScript] = {}
 
     def loaded(self, name: ScriptName) -> LoadedScript:
         """Returns the script for this queue."""
         if name not in self._loaded:
-            text = self._prelude + script_text(name)
+            text = text_with_keys(script_text(name), self._keys)
             sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
             self._loaded[name] = LoadedScript(text, sha, self._key)
         return self._loaded[name]

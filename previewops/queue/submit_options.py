@@ -13,11 +13,12 @@ class SubmitOptions:
     """Options of a submit.
 
     ``replaced_by`` is who replaces the payload of a job of the same id; None rejects another payload as a conflict.
-    ``due`` is the earliest start.
+    ``due`` is the earliest start. ``batch`` is the batch that the job joins (``previewops.queue.batches``).
     """
 
     replaced_by: str | None = None
     due: DueTime | None = None
+    batch: str | None = None
 
     def script_argument(self, *, compared: bool = False) -> str:
         """Returns the options as an argument of the script ``submit_with_options``, "" without any.
@@ -29,6 +30,8 @@ class SubmitOptions:
             options["who"] = self.replaced_by
         if self.due is not None:
             options["due"] = self.due.script_argument()
+        if self.batch is not None:
+            options["batch"] = self.batch
         if compared:
             options["compared"] = True
         return json.dumps(options) if options else ""

@@ -15,6 +15,7 @@ class WebhookMessage:
     """One message: ``url`` is the receiver that the job names, "" for PREVIEW_WEBHOOK_URL.
 
     ``state`` is the one that the job ended in at ``ended_ms`` (server ms). ``attempts`` counts those that began.
+    ``batch_id`` is "" unless the message is about a batch; then there is no job.
     """
 
     id: str
@@ -24,6 +25,7 @@ class WebhookMessage:
     state: str
     url: str
     ended_ms: int
+    batch_id: str = ""
     error: str = ""
 
     @property
@@ -36,7 +38,8 @@ class WebhookMessage:
         """The message as JSON, for operators; without the query of its address, which may be a secret."""
         return {
             "id": self.id,
-            "jobId": self.job_id,
+            "jobId": self.job_id or None,
+            "batchId": self.batch_id or None,
             "projectId": self.project_id,
             "status": self.state,
             "finishedAt": optional_iso(self.ended_ms),
@@ -44,6 +47,14 @@ class WebhookMessage:
             "attempts": self.attempts,
             "error": self.error or None,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedWebhooks:
+    """Messages that were taken for an attempt. ``more_due``: others are due, for which there was no slot."""
+
+    messages: tuple[WebhookMessage, ...]
+    more_due: bool
 
 
 @dataclass(frozen=True, slots=True)

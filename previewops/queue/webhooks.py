@@ -9,7 +9,12 @@ from previewops.disclosure import redact
 from previewops.errors import UsageError
 from previewops.queue.keys import Keys
 from previewops.queue.scripts import ScriptName, Scripts
-from previewops.queue.webhook_messages import WebhookBacklog, WebhookList, WebhookMessage
+from previewops.queue.webhook_messages import (
+    ClaimedWebhooks,
+    WebhookBacklog,
+    WebhookList,
+    WebhookMessage,
+)
 from previewops.secret_files import read_secret_setting
 from previewops.settings import Settings, parse_webhook_secret
 
@@ -29,8 +34,8 @@ MAX_LISTED = 1_000
 MAX_ERROR_CHARS = 500
 
 _EXAMINED = 20
-_FIELDS = 8
-_CLAIMED_FIELDS = 7
+_FIELDS = 9
+_CLAIMED_FIELDS = 8
 
 
 def read_webhook_secret(settings: Settings) -> str:
@@ -58,7 +63,7 @@ class Webhooks:
 
     async def claim(
         self, free: int, *, all_jobs: bool, under_way: Mapping[str, int] | None = None, place: float = 0.0
-    ) -> list[WebhookMessage]:
+    ) -> ClaimedWebhooks:
         """Takes messages that are due for ``free`` slots, and leaves some of them for other receivers.
 
         Args:
@@ -68,12 +73,11 @@ class Webhooks:
             place: which part of a long backlog to examine besides its ends, 0 to 1; random.
         """
         pairs = [field for item in (under_way or {}).items() for field in item]
-        reply = await self._scripts.run(
+        more_due, *reply = await self._scripts.run(
             ScriptName.CLAIM_WEBHOOKS, LEASE_MS, free, int(all_jobs), KEPT_MS, place, *pairs
         )
-        return [
-            _decode([*reply[at : at + _CLAIMED_FIELDS], b""]) for at in range(0, len(reply), _CLAIMED_FIELDS)
-        ]
+        rows = [reply[at : at + _CLAIMED_FIELDS] for at in range(0, len(reply), _CLAIMED_FIELDS)]
+        return ClaimedWebhooks(tuple(_decode([*row, b""]) for row in rows), more_due == 1)
 
     async def record_sent(self, message: WebhookMessage) -> None:
         """Records that the receiver accepted a message."""
@@ -117,8 +121,10 @@ class Webhooks:
 
 def _decode(row: Sequence[Any]) -> WebhookMessage:
     texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in row]
-    name, attempts, job_id, project_id, state, url, ended, error = texts
-    return WebhookMessage(name, _number(attempts), job_id, project_id, state, url, _number(ended), error)
+    name, attempts, job_id, project_id, state, url, ended, batch_id, error = texts
+    return WebhookMessage(
+        name, _number(attempts), job_id, project_id, state, url, _number(ended), batch_id, error
+    )
 
 
 def _number(text: str) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from previewops.errors import PreviewopsError
+from previewops.recording.alarm_index import AlarmIndex
 from previewops.recording.chapters import Chapter, iter_chapters, read_chapter, read_file_header
 from previewops.recording.errors import NotARecording, RecordingBroken
 from previewops.recording.format import Frame, Gap, Header, InvalidLine, Tag, decode, parse_header, parse_tag
@@ -98,6 +99,7 @@ class Recording:
         self.faults: list[RecordingBroken] = []
         self.fault_count = 0
         self._files = files
+        self.alarms = AlarmIndex()
         self._history = HistoryIndex()
         self._chapters: list[_IndexEntry] = []
         self._starts: list[int] = []
@@ -192,6 +194,11 @@ class Recording:
         page = _parse_page(chapter, report_line)
         if not page:
             return
+        for tag, line in page:
+            if tag.is_frame:
+                self.alarms.add_frame(tag.at_ms, line)
+            else:
+                self.alarms.add_gap(tag.at_ms)
         events_before = self._history.event_count
         # The last frame has all that happened in its chapter.
         last = _last_frame(page, len(page) - 1, lambda index, error: report_line(index + 2, error))

@@ -8,6 +8,7 @@ from typing import Any
 
 from previewops.clock import iso_from_ms
 from previewops.queue.tolerant_values import StoredFields
+from previewops.snapshot.recent import parse_recent
 
 SILENT_AFTER_MS = 15_000
 """A supervisor without a heartbeat for this long receives no commands and is shown as silent."""
@@ -78,6 +79,53 @@ class SupervisedWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class HostGauges:
+    """Use of a host, as its supervisor measures it; sizes in bytes, 0 if unknown.
+
+    ``cpu_percent`` is that of the processors that the supervisor may use, ``load`` the host's average over a minute.
+    ``cpu_recent`` and ``memory_recent`` are means in percent of each closed step of ``RECENT_STEP_MS``.
+    """
+
+    cpu_percent: int
+    processors: int
+    load: float
+    memory_bytes: int
+    memory_free_bytes: int
+    disk_bytes: int
+    disk_free_bytes: int
+    cpu_recent: tuple[int, ...] = ()
+    memory_recent: tuple[int, ...] = ()
+
+    @property
+    def memory_percent(self) -> int:
+        """Used memory in percent."""
+        return _used_percent(self.memory_bytes, self.memory_free_bytes)
+
+    @property
+    def disk_percent(self) -> int:
+        """Used part of the disk of DATA_DIR in percent."""
+        return _used_percent(self.disk_bytes, self.disk_free_bytes)
+
+    def as_json(self) -> dict[str, Any]:
+        """The gauges as published."""
+        return {
+            "cpu": self.cpu_percent,
+            "processors": self.processors,
+            "load": self.load,
+            "memoryBytes": self.memory_bytes,
+            "memoryFreeBytes": self.memory_free_bytes,
+            "diskBytes": self.disk_bytes,
+            "diskFreeBytes": self.disk_free_bytes,
+            "cpuRecently": list(self.cpu_recent),
+            "memoryRecently": list(self.memory_recent),
+        }
+
+
+def _used_percent(size: int, free: int) -> int:
+    return round(100 * max(0, size - free) / size) if size else 0
+
+
+@dataclass(frozen=True, slots=True)
 class SupervisorState:
     """State that a supervisor publishes. ``count`` is the target number of workers, within ``worker_range``."""
 
@@ -93,9 +141,10 @@ class SupervisorState:
     notice: str
     workers: tuple[SupervisedWorker, ...]
     build: str = ""
+    gauges: HostGauges | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The state as published."""
+        """The state as published. ``gauges`` is None from a supervisor of an earlier version."""
         return {
             "host": self.host,
             "pid": self.pid,
@@ -109,6 +158,7 @@ class SupervisorState:
             "rssBytes": self.rss_bytes,
             "startedMs": self.started_ms,
             "notice": self.notice or None,
+            "gauges": None if self.gauges is None else self.gauges.as_json(),
             "workers": [worker.as_json() for worker in self.workers],
         }
 
@@ -127,7 +177,29 @@ def parse_supervisor(info: StoredFields) -> SupervisorState:
         rss_bytes=info.integer("rssBytes"),
         started_ms=info.integer("startedMs"),
         notice=info.text("notice"),
+        gauges=_parse_gauges(info),
         workers=tuple(_parse_worker(worker, info) for worker in info.items("workers")),
+    )
+
+
+def _parse_gauges(info: StoredFields) -> HostGauges | None:
+    reported = info.fields.get("gauges")
+    if reported is None:
+        return None
+    if not isinstance(reported, dict):
+        info.damaged()
+        return None
+    gauges = replace(info, fields=reported)
+    return HostGauges(
+        cpu_percent=gauges.integer("cpu"),
+        processors=gauges.integer("processors"),
+        load=gauges.number("load"),
+        memory_bytes=gauges.integer("memoryBytes"),
+        memory_free_bytes=gauges.integer("memoryFreeBytes"),
+        disk_bytes=gauges.integer("diskBytes"),
+        disk_free_bytes=gauges.integer("diskFreeBytes"),
+        cpu_recent=parse_recent(gauges, "cpuRecently"),
+        memory_recent=parse_recent(gauges, "memoryRecently"),
     )
 
 

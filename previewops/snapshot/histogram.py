@@ -6,6 +6,7 @@ accurate to ±9 %.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -22,6 +23,11 @@ def bin_middle_ms(bin_number: int) -> float:
     if bin_number == 0:
         return 0.5
     return float(2.0 ** ((bin_number - 0.5) / BINS_PER_OCTAVE))
+
+
+def bin_number(ms: float) -> int:
+    """Returns the bin of a duration in ms."""
+    return 0 if ms < 1 else min(MAX_BIN, math.floor(BINS_PER_OCTAVE * math.log2(ms)) + 1)
 
 
 def parse_bins(fields: Mapping[str, int], series: str) -> dict[int, int]:

@@ -59,6 +59,10 @@ class History:
     tens_since: int | None = None
     minutes_since: int | None = None
     now_ms: int = 0
+    _columns: dict[tuple[Period, int, int], tuple[HistoryColumn, ...]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    """What ``columns`` has returned: several charts of one width are drawn from it, several times."""
 
     def with_snapshot(self, snapshot: Snapshot) -> History:
         """Returns the history with a snapshot added and buckets older than a day removed.
@@ -116,6 +120,12 @@ class History:
         """
         if count < 1:
             raise ValueError(f"number of columns: found {count}, allowed 1 or more")
+        key = (period, count, now_ms)
+        if key not in self._columns:
+            self._columns[key] = self._make_columns(*key)
+        return self._columns[key]
+
+    def _make_columns(self, period: Period, count: int, now_ms: int) -> tuple[HistoryColumn, ...]:
         width_ms = -(-period.buckets // count) * period.bucket_ms
         first = now_ms // width_ms - count + 1
         members: list[list[CounterBucket]] = [[] for _ in range(count)]

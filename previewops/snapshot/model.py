@@ -130,6 +130,7 @@ class WorkerState:
     6", "seccomp", "resource limits"), empty if not reported; ``confinement_missing`` the others, each with
     its reason. ``clock_ahead_ms`` is how far its clock is ahead of Redis, minus the heartbeat's latency.
     ``build`` is "", and ``store`` and ``themes`` None, for a worker that does not report it.
+    ``completed_recently`` are the jobs completed in each closed step of ``RECENT_STEP_MS``, oldest first.
     """
 
     worker_id: str
@@ -153,6 +154,7 @@ class WorkerState:
     build: str = ""
     store: StoreReport | None = None
     themes: ThemesReport | None = None
+    completed_recently: tuple[int, ...] = ()
 
     @property
     def full_version(self) -> str:
@@ -183,6 +185,7 @@ class WorkerState:
             "heartbeatAt": iso_from_ms(self.heartbeat_ms),
             "startedAt": iso_from_ms(self.started_ms),
             "completed": self.completed,
+            "completedRecently": list(self.completed_recently),
             "failed": self.failed,
             "version": self.version,
             "build": self.build,

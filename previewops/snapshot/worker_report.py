@@ -7,6 +7,7 @@ from dataclasses import replace
 from previewops.queue.keys import Keys
 from previewops.queue.tolerant_values import StoredFields, UnreadableCollector, parse_score
 from previewops.snapshot.model import StoreReport, ThemesReport, WorkerState
+from previewops.snapshot.recent import parse_recent
 
 
 def parse_worker(
@@ -39,6 +40,7 @@ def parse_worker(
         clock_ahead_ms=None if clock_ms is None else clock_ms - info.integer("atMs", heartbeat_ms),
         store=_parse_store(info, heartbeat_ms),
         themes=_parse_themes(info),
+        completed_recently=parse_recent(info, "completedRecently"),
     )
 
 

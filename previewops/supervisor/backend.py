@@ -6,6 +6,8 @@ import signal
 from collections.abc import Mapping
 from typing import Protocol
 
+from previewops.supervisor.log_tail import LogSource
+
 
 class WorkerHandle(Protocol):
     """One worker process."""
@@ -48,5 +50,5 @@ class WorkerBackend(Protocol):
     def forget(self, handle: WorkerHandle) -> None:
         """Removes the records of a worker that has exited."""
 
-    def log_location(self, number: int, worker_id: str) -> str:
-        """Returns the path of the worker's log, or the command that shows it."""
+    def log_source(self, number: int, worker_id: str) -> LogSource:
+        """Returns the file of the worker's log, or the command that prints it."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 COMMAND_TTL_MS = 30_000
 RESULT_TTL_MS = 600_000
+LOG_TTL_MS = 60_000
+"""Time for which the lines of a log stay in Redis."""
 SUPERVISOR_TTL_MS = 24 * 3_600_000
 RESULT_TIMEOUT_S = 15.0
 _POLL_INTERVAL_S = 0.05
@@ -42,6 +44,7 @@ class FleetCommandKind(StrEnum):
     DRAIN = "drain"  # let workers finish their jobs and exit, and keep their slots empty
     RESTART = "restart"  # replace workers one by one, without harm to their jobs
     RESET = "reset"  # start workers in slots that are EXITED, BACKOFF or FATAL
+    LOG = "log"  # send the last lines of a worker's log
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +119,15 @@ class CommandChannel:
         )
 
     async def acknowledge(self, command: FleetCommand, *, done: bool, message: str) -> None:
-        """Publishes the result of a command, also as an event on the queue's stream."""
-        await self._acknowledge(command.command_id, "done" if done else "refused", message)
+        """Publishes the result of a command, also as an event on the queue's stream, unless it only read a log."""
+        ttl_ms = LOG_TTL_MS if command.kind is FleetCommandKind.LOG else RESULT_TTL_MS
+        await self._acknowledge(command.command_id, "done" if done else "refused", message, ttl_ms)
 
-    async def _acknowledge(self, command_id: str | bytes, state: str, message: str) -> None:
+    async def _acknowledge(
+        self, command_id: str | bytes, state: str, message: str, ttl_ms: int = RESULT_TTL_MS
+    ) -> None:
         result = (command_id, state, message)
-        await self._scripts.run(ScriptName.ACKNOWLEDGE_COMMAND, self._id, *result, RESULT_TTL_MS)
+        await self._scripts.run(ScriptName.ACKNOWLEDGE_COMMAND, self._id, *result, ttl_ms)
 
     async def deregister(self) -> None:
         """Removes the supervisor from the list."""
@@ -167,6 +173,15 @@ class FleetControl:
         supervisors = await self.supervisors()
         supervisor = self._only(supervisors, host) if worker is None else _supervisor_of(supervisors, worker)
         return await self._send(supervisor, kind, worker or "", reason, None)
+
+    async def read_log(self, worker: str) -> str:
+        """Returns the last lines of a worker's log, on whatever host it is: redacted, one line each.
+
+        Raises:
+            CommandRejected: no supervisor has such a worker; it cannot read the log, or is of an earlier version.
+        """
+        supervisor = _supervisor_of(await self.supervisors(), worker)
+        return (await self._send(supervisor, FleetCommandKind.LOG, worker, "", None)).message
 
     def _only(self, supervisors: Sequence[SupervisorStatus], host: str | None) -> SupervisorStatus:
         alive = [supervisor for supervisor in supervisors if not supervisor.silent]

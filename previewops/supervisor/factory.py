@@ -79,7 +79,7 @@ async def build_supervisor(
         alive = AliveFile(alive_prefix(settings.data_dir, settings.queue_name), Role.SUPERVISOR)
         notifier = SystemdNotifier(os.environ, alive=alive)
         stack.callback(notifier.close)
-        host_metrics = HostMetrics()
+        host_metrics = HostMetrics(settings.data_dir)
         name = supervisor_id(settings.data_dir)
         channel = CommandChannel(redis, settings, name)
         await asyncio.to_thread(remove_stale_folders, settings.data_dir, time.time())

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import time
 from pathlib import Path
 
 import psutil
 
 from previewops.process.resources import CpuMeter, available_memory
+from previewops.snapshot.fleet import HostGauges
+from previewops.supervisor.host_gauges import GaugeMeter
 
 
 def supervisor_id(data_dir: Path) -> str:
@@ -22,15 +25,22 @@ def host_name() -> str:
 
 
 class HostMetrics:
-    """Head-room on this host, and the memory of this process."""
+    """Head-room and gauges of this host, and the memory of this process. ``data_dir`` is on the gauges' disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, data_dir: Path = Path()) -> None:
         self._process = psutil.Process()
         self._cpu_meter = CpuMeter()
+        self._gauges = GaugeMeter(data_dir, time.monotonic)
 
     def cpu(self) -> float:
         """Returns the busy share (0..1) of the processors that this process may use, since the last call."""
-        return self._cpu_meter.busy_share()
+        share = self._cpu_meter.busy_share()
+        self._gauges.record(share)
+        return share
+
+    def gauges(self) -> HostGauges:
+        """Returns what operators see of this host; its processors are those of the last call of ``cpu``."""
+        return self._gauges.gauges()
 
     def free_bytes(self) -> int:
         """Returns the memory that this process may still take without swapping."""

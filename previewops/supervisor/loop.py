@@ -129,6 +129,7 @@ class Supervisor:
         self._command_handler = CommandHandler(
             self._pool,
             self._rolling_restart,
+            backend=backend,
             channel=channel,
             set_bounds=self._set_bounds,
             log_action=log_action,
@@ -402,6 +403,7 @@ class Supervisor:
             started_ms=self._started_ms,
             notice=self._notice,
             workers=self._pool.supervised_workers(),
+            gauges=self._host_metrics.gauges(),
         )
 
     def _summary(self) -> str:

@@ -13,6 +13,7 @@ from previewops.supervisor.actions import Action, LogAction
 from previewops.supervisor.backend import WorkerBackend, WorkerHandle
 from previewops.supervisor.environment import Launch
 from previewops.supervisor.host import host_name
+from previewops.supervisor.log_tail import describe_log
 from previewops.supervisor.phases import Phase
 from previewops.supervisor.records import DrainedWorker, Drains, SupervisorRecords
 from previewops.supervisor.recycle_policy import RecycleLimits
@@ -249,7 +250,7 @@ class WorkerPool:
     def _apply_restart_policy(self, slot: WorkerSlot, worker_exit: WorkerExit, now: float) -> None:
         slot.rapid_exits = count_rapid_exits(worker_exit, slot.rapid_exits)
         decision = decide_restart(worker_exit, slot.rapid_exits, self._rng)
-        log_hint = f"see {self._backend.log_location(slot.number, slot.last_worker_id)}"
+        log_hint = f"see {describe_log(self._backend.log_source(slot.number, slot.last_worker_id))}"
         if isinstance(decision, Fatal):
             slot.mark_empty(Phase.FATAL, decision.reason)
             message = f"worker {slot.number} is fatal: {decision.reason}; {log_hint}"
@@ -283,7 +284,7 @@ class WorkerPool:
 
     def log_hint(self, worker: WorkerProcess) -> str:
         """Returns where an operator finds the log of a worker."""
-        return f"see {self._backend.log_location(worker.number, worker.worker_id)}"
+        return f"see {describe_log(self._backend.log_source(worker.number, worker.worker_id))}"
 
 
 def _kill(worker: WorkerProcess) -> None:

@@ -19,6 +19,7 @@ from previewops.logs.journal import JOURNAL_FIELDS
 from previewops.process.parent_death import die_with_parent_argv
 from previewops.supervisor.actions import Action, LogAction
 from previewops.supervisor.backend import WorkerHandle
+from previewops.supervisor.log_tail import LogSource
 from previewops.supervisor.process_registry import ProcessRegistry, RegisteredProcess
 
 LOG_BYTES = 10 * 1024 * 1024
@@ -122,10 +123,10 @@ class ProcessBackend:
     def forget(self, handle: WorkerHandle) -> None:
         self._registry.remove(handle.worker_id)
 
-    def log_location(self, number: int, worker_id: str) -> str:
+    def log_source(self, number: int, worker_id: str) -> LogSource:
         if self._log_folder is None:
-            return f"journalctl {JOURNAL_FIELDS['worker']}={worker_id}"
-        return str(self._log_folder / log_name(number))
+            return ("journalctl", f"{JOURNAL_FIELDS['worker']}={worker_id}")
+        return self._log_folder / log_name(number)
 
 
 def log_name(slot_number: int) -> str:

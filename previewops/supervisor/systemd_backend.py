@@ -24,6 +24,7 @@ from previewops.errors import UsageError
 from previewops.secret_files import CREDENTIALS_VARIABLE, credential_files
 from previewops.settings import Settings
 from previewops.supervisor.backend import WorkerHandle
+from previewops.supervisor.log_tail import LogSource
 from previewops.supervisor.process_backend import BuildArgv
 from previewops.supervisor.unit_hardening import hardening_properties, hidden_folders, is_hidden
 
@@ -203,8 +204,8 @@ class SystemdBackend:
     def forget(self, handle: WorkerHandle) -> None:
         """Does nothing: systemd collects the unit."""
 
-    def log_location(self, number: int, worker_id: str) -> str:
-        return " ".join(["journalctl", *self._manager, "-u", self._unit(worker_id)])
+    def log_source(self, number: int, worker_id: str) -> LogSource:
+        return ("journalctl", *self._manager, "-u", self._unit(worker_id))
 
     def _unit(self, worker_id: str) -> str:
         return f"{self._prefix}{worker_id}.service"

@@ -24,7 +24,7 @@ from previewops.schemas import example, schema, schema_text
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
 POLICY = AssetPolicy(
-    (Path("/srv/previews/assets"),), webhook_hosts=(HostPattern("app.example"),), themes=("acme",)
+    (Path("/srv/previews/assets"),), webhook_hosts=(HostPattern("app.example"),), themes=lambda: ("acme",)
 )
 VALID = sorted(path.stem for path in EXAMPLES.glob("*.json"))
 INVALID = sorted(

@@ -33,6 +33,7 @@ from tests.docs.documents import ROOT
 IMAGES = ROOT / "docs" / "images"
 THEMES = ROOT / "examples" / "themes"
 SERIF = Path("/usr/share/fonts/truetype/dejavu/DejaVuSerif.ttf")
+QUALITY, DETAIL_QUALITY = 72, 88
 SIDE = 480  # pixels at most of each picture on the page
 FILES = {
     "board": "board.webp",
@@ -110,6 +111,19 @@ def copies(out: Path) -> Image.Image:
     for path in sorted((out / "frames").glob("002-*"), key=lambda path: int(path.stem.partition("-")[2])):
         with Image.open(path) as image:
             shown.append(image.convert("RGB"))
+    return _side_by_side(shown)
+
+
+def all_frames(out: Path) -> Image.Image:
+    """Title card and steps side by side, at their size."""
+    shown = []
+    for path in sorted((out / "frames").iterdir()):
+        with Image.open(path) as image:
+            shown.append(image.convert("RGB"))
+    return _side_by_side(shown)
+
+
+def _side_by_side(shown: list[Image.Image]) -> Image.Image:
     strip = Image.new("RGB", (sum(image.width + 8 for image in shown) - 8, shown[-1].height), "white")
     left = 0
     for image in shown:
@@ -168,6 +182,11 @@ class Shot:
     titled: bool = False  # whether the assets have titles
     take: Callable[[Path], Image.Image] = second_step
     fonts: tuple[Path, ...] = ()  # of PREVIEW_FONTS
+
+    @property
+    def quality(self) -> int:
+        """Of the WebP file: higher where the picture shows what a format does to it."""
+        return DETAIL_QUALITY if self.take in (detail, detail_of_gif) else QUALITY
 
 
 LOGO = {"uri": f"{FOLDER}/logo.svg"}
@@ -231,6 +250,7 @@ PICTURES: dict[str, Shot] = {
     "portrait": Shot({"assetIds": TWO}, {"resolution": "720x1280"}),
     "square": Shot({"assetIds": TWO}, {"resolution": "720x720"}),
     "small": Shot({"assetIds": TWO}, {"resolution": "320x180"}),
+    "tiny": Shot({"assetIds": ONE}, {"resolution": "96x96"}, take=all_frames),
     "quality-80": Shot({"assetIds": ONE}, {"imageFormat": "webp"}, take=detail),
     "quality-20": Shot({"assetIds": ONE}, {"imageFormat": "webp", "quality": 20}, take=detail),
     "image-format-avif": Shot({"assetIds": ONE}, {"imageFormat": "avif"}, take=detail),
@@ -343,7 +363,7 @@ def main(names: list[str]) -> None:
         for name, shot in PICTURES.items():
             if not names or name in names:
                 image = shot.take(rendered(payload(shot), root, root / name, shot.fonts))
-                image.save(target / f"{name}.webp", quality=82, method=6)
+                image.save(target / f"{name}.webp", quality=shot.quality, method=6)
         if not names or MOVING in names:
             shown = rendered(moving(), root, root / MOVING) / "animation.webp"
             (target / f"{MOVING}.webp").write_bytes(shown.read_bytes())

@@ -216,7 +216,16 @@ def test_the_keys_and_scripts_are_those_of_the_queue() -> None:
     properties = [name for name, value in vars(Keys).items() if hasattr(value, "lua_name")]
     known = {getattr(keys, name) for name in properties}
     known |= {ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, ARQ_IN_PROGRESS_PREFIX, ARQ_ABORTS}
-    known |= {"Q:waiting:high", "Q:waiting:normal", "Q:waiting:low", "Q:bucket:10s:", "Q:bucket:1m:"}
+    known |= {
+        "Q:waiting:high",
+        "Q:waiting:normal",
+        "Q:waiting:low",
+        "Q:turns:high",
+        "Q:turns:normal",
+        "Q:turns:low",
+        "Q:bucket:10s:",
+        "Q:bucket:1m:",
+    }
     for cell, *_ in table(ARCHITECTURE, "## Redis keys"):
         for name in cell.split(", "):
             assert name.partition("<")[0] in known, name

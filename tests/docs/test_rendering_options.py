@@ -15,18 +15,21 @@ from previewops.contract.url import MAX_URL_CHARACTERS
 from previewops.settings import Settings, variable_of
 from previewops.worker.assets.fetch import MAX_REDIRECTS
 from previewops.worker.render.decode.memory import (
-    CLIP_BYTES_PER_PIXEL,
     PictureLayout,
     bytes_per_pixel,
+    clip_pixels,
     jpeg_bytes,
 )
-from previewops.worker.render.layout.brand_boxes import SMALLEST_FOOTED
+from previewops.worker.render.encoder_memory import reserve_memory
+from previewops.worker.render.layout.type_scale import SMALLEST_FOOTED
 from previewops.worker.render.limits import MIB, RenderLimits
+from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.themes.theme_file import MAX_LOGO_BYTES, read_theme
 from tests.docs.codes import codes_of_the_program, uses_of
 from tests.docs.documents import ROOT, links, section, spans, table
 from tests.docs.fields import objects
 from tests.docs.pictures import IMAGES, MOVING, PICTURES, SIDE
+from tests.render_support import payload
 
 DOCUMENT = ROOT / "docs" / "rendering-options.md"
 PLACES = {
@@ -88,7 +91,7 @@ def test_every_picture_is_shown_and_small() -> None:
     shown = {target for target in links(DOCUMENT) if target.startswith("images/rendering/")}
     there = {f"images/rendering/{path.name}" for path in (IMAGES / "rendering").iterdir()}
     assert shown == there == {f"images/rendering/{name}.webp" for name in (*PICTURES, MOVING)}
-    assert sum(path.stat().st_size for path in (IMAGES / "rendering").iterdir()) < 500_000
+    assert sum(path.stat().st_size for path in (IMAGES / "rendering").iterdir()) < 420_000
     for path in (IMAGES / "rendering").iterdir():
         with Image.open(path) as image:
             assert max(image.size) <= SIDE
@@ -161,19 +164,31 @@ _LAYOUTS = {
 
 def test_the_pixels_that_fit_into_memory_are_listed_by_format() -> None:
     rows = {
-        name: shown for name, *shown in _table_below("## Limits", "| picture | by default | with 2048 MiB |")
+        name: shown
+        for name, *shown in _table_below(
+            "## Limits", "| picture | by default | with 2048 MiB | beside a `webm` of 3840x2160 |"
+        )
     }
     costs = {name: bytes_per_pixel(layout) for name, layout in _LAYOUTS.items()}
     opaque = max(bytes_per_pixel(PictureLayout(kind, "RGB")) for kind in ("PNG", "GIF"))
     costs["JPEG, PNG, GIF, opaque"] = max(opaque, jpeg_bytes(0, 1, 1))
-    costs["video"] = CLIP_BYTES_PER_PIXEL
     costs["JPEG, progressive, full colour, at 3840x2160"] = jpeg_bytes(3, 1, 1)
+    large = read_storyboard(payload(format="webm", resolution="3840x2160"))
+    limits = (
+        RenderLimits(),
+        RenderLimits(memory_bytes=2_048 * MIB),
+        reserve_memory(large, RenderLimits()),
+    )
     for name, cost in costs.items():
-        limits = (RenderLimits(), RenderLimits(memory_bytes=2_048 * MIB))
-        shown = [
-            str(min(limit.frame_pixels, int(limit.decoder_bytes / cost)) // 1_000_000) for limit in limits
-        ]
-        assert rows.pop(name) == shown, name
+        shown = [min(limit.frame_pixels, int(limit.decoder_bytes / cost)) // 1_000_000 for limit in limits]
+        assert rows.pop(name) == [*map(str, shown)], name
+    for name, codec, bits in (
+        ("video, H.264 or HEVC", "h264", 12),
+        ("video, VP9 or AV1", "vp9", 12),
+        ("video, HEVC with 10 bits", "hevc", 24),
+    ):
+        most = [min(limit.frame_pixels, clip_pixels(codec, limit.decoder_bytes, bits)) for limit in limits]
+        assert rows.pop(name) == [str(pixels // 1_000_000) for pixels in most], name
     assert not rows
 
 

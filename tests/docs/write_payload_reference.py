@@ -72,7 +72,7 @@ class Example:
 
 
 WEBHOOK_HOST = "app.example"
-POLICY = AssetPolicy((Path(ROOTS),), webhook_hosts=(HostPattern(WEBHOOK_HOST),), themes=("acme",))
+POLICY = AssetPolicy((Path(ROOTS),), webhook_hosts=(HostPattern(WEBHOOK_HOST),), themes=lambda: ("acme",))
 
 
 def merged(base: Mapping[str, Any], fragment: Mapping[str, Any]) -> dict[str, Any]:

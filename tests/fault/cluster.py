@@ -32,7 +32,7 @@ from previewops.snapshot.model import Snapshot
 from previewops.snapshot.reader import SnapshotReader
 from previewops.states import JobState
 from previewops.stores.objects.store import ObjectStore
-from tests.fault.process_template import ForkedProcess, can_be_forked, process_template
+from tests.forked_programs import ForkedProcess, can_be_forked, program_template
 
 PROJECT = "faults"
 PATIENCE_S = 60.0
@@ -73,7 +73,9 @@ class WorkerUnderTest:
         self.process: subprocess.Popen[bytes] | ForkedProcess
         with log.open("ab") as out:
             if fork and not prefix and can_be_forked(environ):
-                self.process = process_template().start(MODULE, name, env=environ, log=out)
+                self.process = program_template().start(
+                    MODULE, name, env=environ, stdout=out, stderr=out, new_session=True
+                )
                 return
             self.process = subprocess.Popen(
                 die_with_parent_argv([*prefix, sys.executable, "-m", MODULE, name], signal.SIGKILL),

@@ -9,7 +9,7 @@ from typing import Any, Self
 import httpx
 
 from tests.fault.cluster import PATIENCE_S, Cluster
-from tests.fault.process_template import process_template
+from tests.forked_programs import program_template
 from tests.ports import free_port
 
 _JOBS = "/api/preview/jobs"
@@ -46,7 +46,9 @@ class RestApi:
         environ = {**self._cluster.environ(), "PREVIEW_API_RATE": "0"}
         arguments = ("api", "--port", str(self._port))
         with self._log.open("ab") as log:
-            self._process = process_template().start("previewops", *arguments, env=environ, log=log)
+            self._process = program_template().start(
+                "previewops", *arguments, env=environ, stdout=log, stderr=log, new_session=True
+            )
 
     def _kill(self) -> None:
         self._process.kill()

@@ -18,7 +18,7 @@ from previewops.settings import Settings, variable_of
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorStatus
 from previewops.supervisor.commands import FleetControl
 from tests.fault.cluster import Cluster
-from tests.fault.process_template import ForkedProcess, can_be_forked, process_template
+from tests.forked_programs import ForkedProcess, can_be_forked, program_template
 
 
 class SupervisorProcess:
@@ -42,7 +42,9 @@ class SupervisorProcess:
         variables = {**environment(cluster.settings), **environ}
         with self.log.open("ab") as out:
             if not prefix and can_be_forked(variables):
-                self.process = process_template().start(self.MODULE, *arguments, env=variables, log=out)
+                self.process = program_template().start(
+                    self.MODULE, *arguments, env=variables, stdout=out, stderr=out, new_session=True
+                )
                 return
             self.process = subprocess.Popen(
                 [*prefix, sys.executable, "-m", self.MODULE, *arguments],

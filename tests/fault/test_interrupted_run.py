@@ -30,7 +30,7 @@ pytestmark = [
 TIMEOUT_S = 180.0
 PROGRAMS = (
     "redis",
-    "process_template",
+    "forked_programs",
     "previewops up",
     "fork_server",
     "tmux",

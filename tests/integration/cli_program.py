@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 from redis.asyncio import Redis
 
@@ -23,10 +24,12 @@ from previewops.queue.records import Attempt
 from previewops.queue.retry import DeadLetterCause, FailureCounter
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
+from tests.forked_programs import ForkedProcess, can_be_forked, program_template
 from tests.process_guard import guarded_environ
-from tests.program_server import can_be_forked, program_server
 
 TIMEOUT_S = 60
+_OWN_PROCESS = frozenset({"tui", "up"})
+"""Commands that are not forked: they take the terminal, or look at the command lines of their processes."""
 ESCAPES = "\x1b[2Jgone\x07"
 
 
@@ -47,7 +50,7 @@ class ProgramResult:
 
 @dataclass(slots=True)
 class Program:
-    """``python -m previewops`` with its own environment and warnings as errors; ``run`` uses forks where it can."""
+    """``python -m previewops`` with its own environment and warnings as errors; uses forks where it can."""
 
     folder: Path
     url: str | None = None
@@ -69,10 +72,20 @@ class Program:
 
     def run(self, *arguments: str, stdin: bytes = b"", **env: str) -> ProgramResult:
         environ = {**self.environ, **env}
-        if not can_be_forked(arguments, environ):
+        if not self._can_be_forked(arguments, environ):
             return self.run_under((), *arguments, stdin=stdin, **env)
-        done = program_server().run(arguments, cwd=self.folder, env=environ, stdin=stdin, timeout_s=TIMEOUT_S)
-        return self._result(arguments, *done)
+        with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+            given.write(stdin)
+            given.seek(0)
+            streams = {"stdin": given, "stdout": out, "stderr": err}
+            process = program_template().start(
+                "previewops", *arguments, cwd=self.folder, env=environ, **streams
+            )
+            try:
+                code = process.wait(TIMEOUT_S)
+            finally:
+                process.kill()
+            return self._result(arguments, code, _content(out), _content(err))
 
     def run_under(
         self, prefix: Sequence[str], *arguments: str, stdin: bytes = b"", **env: str
@@ -94,8 +107,17 @@ class Program:
         assert "Traceback (most recent call last)" not in result.err or "--verbose" in arguments, result.err
         return result
 
-    def start(self, *arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self.command(*arguments), cwd=self.folder, env=self.environ, **streams)
+    def start(self, *arguments: str, **streams: Any) -> subprocess.Popen[bytes] | ForkedProcess:
+        """Starts a command; ``streams`` are those of Popen."""
+        if not self._can_be_forked(arguments, self.environ):
+            return subprocess.Popen(self.command(*arguments), cwd=self.folder, env=self.environ, **streams)
+        streams = {"stdin": None, **streams}
+        return program_template().start(
+            "previewops", *arguments, cwd=self.folder, env=self.environ, **streams
+        )
+
+    def _can_be_forked(self, arguments: Sequence[str], environ: dict[str, str]) -> bool:
+        return can_be_forked(environ, arguments) and _OWN_PROCESS.isdisjoint(arguments)
 
     def write(self, name: str, content: Any) -> str:
         """Writes a file in the program's folder, bytes unchanged, other content as JSON. Returns its name."""
@@ -103,6 +125,11 @@ class Program:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
         return name
+
+
+def _content(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def payload(job_id: str = "job-1", *, project: str = "lessons", **changes: Any) -> dict[str, Any]:

@@ -88,6 +88,28 @@ async def test_uris_are_checked_against_the_asset_roots(api: ApiUnderTest) -> No
     assert response["errors"][0]["pointer"] == "/previewRequest/assets/0/uri"
 
 
+async def test_names_of_themes_are_checked_where_the_themes_are(redis_url: str, tmp_path: Path) -> None:
+    for name in ("acme", *(f"brand-{number}" for number in range(40))):
+        (tmp_path / f"{name}.toml").touch()
+    job = payload("a", previewRequest={"steps": [], "assets": [], "audio": {}, "options": {"theme": "none"}})
+    async with serve_api(redis_url, tmp_path, themes=tmp_path) as api:
+        response = require_problem(await api.client.post(JOBS, json=job), 422, "invalid-payload")
+        (error,) = response["errors"]
+        assert (error["pointer"], error["code"]) == ("/previewRequest/options/theme", "theme-unknown")
+        assert error["allowed"].startswith("light, dark, acme, brand-0")
+        assert "more" in error["allowed"]
+        assert len(error["allowed"]) < 300
+        batch = await api.client.post(JOBS, content=lines(job), headers=LINES)
+        assert "theme-unknown" in batch.text
+        (tmp_path / "none.toml").touch()
+        assert (await api.client.post(JOBS, json=job)).status_code == 202, "the folder is read again"
+    for folder in (None, tmp_path / "missing"):
+        async with serve_api(redis_url, tmp_path, themes=folder) as api:
+            assert (
+                await api.client.post(JOBS, json={**job, "jobId": f"{folder}".rpartition("/")[2]})
+            ).is_success
+
+
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "text/json"])
 async def test_submit_requires_a_json_content_type(api: ApiUnderTest, kind: str | None) -> None:
     headers = {} if kind is None else {"content-type": kind}

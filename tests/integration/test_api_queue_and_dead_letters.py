@@ -44,6 +44,16 @@ async def test_queue_metrics_equal_stats_json(api: ApiUnderTest) -> None:
     assert {**response, "at": ""} == {**expected, "at": ""}
 
 
+async def test_queue_metrics_by_format(api: ApiUnderTest) -> None:
+    await api.queue_driver.add_dead_letters("dies", project="kids")
+    response = (await api.client.get(f"{QUEUE}/metrics", params={"by": "project"})).json()
+    (row,) = response["breakdown"]["rows"]
+    assert (row["value"], row["dead"], row["failureRate"]) == ("kids", 1, 1)
+    assert "queue" in response
+    rejected = await api.client.get(f"{QUEUE}/metrics", params={"by": "host"})
+    assert rejected.status_code == 400
+
+
 async def test_metrics_equal_the_command_output(api: ApiUnderTest) -> None:
     await api.queue_driver.complete("a")
     response = await api.client.get("/metrics")

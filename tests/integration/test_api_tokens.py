@@ -22,6 +22,7 @@ pytestmark = pytest.mark.redis
 
 SCOPES = ("submit", "read", "operate")
 ASSETS = "/api/preview/assets"
+BATCHES = "/api/preview/batches"
 DIGEST = "0" * 64
 
 SUBMIT, READ, OPERATE = {"submit"}, {"read"}, {"operate"}
@@ -37,7 +38,11 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("GET", JOBS + "/{jobId}/artifacts"): READ,
     ("GET", JOBS + "/{jobId}/artifacts/{name:path}"): READ,
     ("POST", JOBS + "/{jobId}/run-again"): OPERATE,
+    ("PATCH", JOBS + "/{jobId}"): SUBMIT,
     ("DELETE", JOBS + "/{jobId}"): SUBMIT,
+    ("GET", BATCHES + "/{batchId}"): READ,
+    ("POST", BATCHES + "/{batchId}/close"): SUBMIT,
+    ("DELETE", BATCHES + "/{batchId}"): SUBMIT,
     ("POST", "/api/preview/upload-links"): SUBMIT,
     ("POST", ASSETS): SUBMIT,
     ("PUT", ASSETS + "/{sha256}"): SUBMIT,
@@ -48,6 +53,9 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("GET", DEAD): READ,
     ("POST", DEAD + "/requeue"): OPERATE,
     ("POST", DEAD + "/discard"): OPERATE,
+    ("GET", "/api/preview/projects"): READ,
+    ("PATCH", "/api/preview/projects/{project}/limits"): WHOLE_QUEUE,
+    ("DELETE", "/api/preview/projects/{project}/limits"): WHOLE_QUEUE,
     ("GET", "/api/preview/webhooks"): WHOLE_QUEUE,
     ("POST", "/api/preview/webhooks/resend"): WHOLE_QUEUE,
     ("GET", "/api/preview/events"): WHOLE_QUEUE,
@@ -130,7 +138,10 @@ async def send(
         return await api.client.request(
             method, path, content=b"no picture", headers={**headers, "content-type": "image/png"}
         )
-    body = BODIES.get(template, {}) if method == "POST" else None
+    path = path.replace("{batchId}", "no-batch")
+    body = (
+        {"priority": "low"} if method == "PATCH" else BODIES.get(template, {}) if method == "POST" else None
+    )
     method = "HEAD" if template.endswith("/events") else method  # a stream does not end
     return await api.client.request(method, path, json=body, headers=headers)
 
@@ -198,6 +209,28 @@ async def test_a_taken_id_reveals_nothing_of_another_project(api: ApiUnderTest) 
     )
     details = [json.loads(line)["problem"]["detail"] for line in batch.text.splitlines()]
     assert details == [first.json()["detail"], second.json()["detail"]]
+
+
+async def test_batches_of_other_projects_are_absent(api: ApiUnderTest) -> None:
+    for project in "ab":
+        response = await api.client.post(
+            f"{JOBS}?batchId=of-{project}", json=payload(f"{project}-1", project=project), headers=of("all")
+        )
+        assert response.status_code == 202
+    requests = (("GET", ""), ("POST", "/close"), ("DELETE", ""))
+    for method, suffix in requests:
+        response = await api.client.request(method, f"{BATCHES}/of-b{suffix}", headers=of("limited"))
+        require_problem(response, 404, "no-such-batch")
+    listed = await api.client.get(f"{JOBS}?batch=of-b", headers=of("limited"))
+    assert listed.json()["jobs"] == []
+    taken = await api.client.post(
+        f"{JOBS}?batchId=of-b", json=payload("a-2", project="a"), headers=of("limited")
+    )
+    require_problem(taken, 409, "batch-conflict")
+    assert (await api.client.get(f"{BATCHES}/of-b", headers=of("all"))).json()["status"] == "open"
+    for method, suffix in requests:
+        response = await api.client.request(method, f"{BATCHES}/of-a{suffix}", headers=of("limited"))
+        assert response.status_code == 200
 
 
 async def test_the_list_of_jobs_is_filtered(api: ApiUnderTest) -> None:

@@ -177,6 +177,23 @@ def test_no_hint_proposes_a_folder_of_the_system_or_the_target_of_a_link(root: P
     assert "/proc" not in str(error.hint)
 
 
+def test_a_link_out_of_the_roots_is_called_a_link_and_its_target_is_not_told(
+    root: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "elsewhere" / "a.png"
+    target.parent.mkdir()
+    target.write_bytes(CONTENT)
+    (root / "out.png").symlink_to(target)
+    error = rejection("out.png", root)
+    assert "link" in str(error)
+    assert "elsewhere" not in f"{error} {error.hint}"
+
+
+def test_a_long_uri_is_told_shortened(root: Path) -> None:
+    error = rejection(f"{'a' * 5_000}.png", root)
+    assert len(str(error)) < 2_000
+
+
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     folder = tmp_path / "data"

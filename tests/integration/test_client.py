@@ -226,6 +226,26 @@ async def test_configured_asset_roots_are_checked(redis_url: str, tmp_path: Path
             await client.submit(outside)
 
 
+async def test_names_of_themes_are_checked_where_the_themes_are(redis_url: str, tmp_path: Path) -> None:
+    (tmp_path / "acme.toml").touch()
+    job = payload()
+    job["previewRequest"]["options"] = {"theme": "none"}
+    async with AsyncClient(redis_url, settings=SETTINGS) as client:
+        assert (await client.submit(job)).new, "the themes are on the workers' hosts"
+    for roots in (None, (tmp_path,)):
+        settings = replace(SETTINGS, themes=tmp_path, asset_roots=roots)
+        async with AsyncClient(redis_url, settings=settings) as client:
+            with pytest.raises(InvalidPayload) as error:
+                await client.submit(job)
+            (violation,) = error.value.violations
+            assert (violation.code, violation.allowed) == (
+                "theme-unknown",
+                "light, dark, acme (PREVIEW_THEMES)",
+            )
+            (refused,) = await client.submit_many([job])
+            assert isinstance(refused, InvalidPayload)
+
+
 async def test_wait_errors(redis_url: str, settings: Settings) -> None:
     async with (
         AsyncClient(redis_url, settings=settings, name="shop") as client,

@@ -83,8 +83,8 @@ async def test_idle_workers_only_send_heartbeats_and_share_maintenance(
                 time.monotonic() - began,
                 heartbeats.count - first,
             )
-        # Both share one step in IDLE_MAINTENANCE intervals: about one per four heartbeats. On a busy machine some begin
-        # at the same moment; without sharing there is one per two heartbeats, and without idleness one per heartbeat.
+        # Both share one step in IDLE_MAINTENANCE intervals: about one per four heartbeats. On a busy machine some
+        # begin at the same moment; without sharing there is one per two heartbeats, and else one per heartbeat.
         assert after["evalsha"] - before["evalsha"] - sent < sent / IDLE_MAINTENANCE
         assert after["blpop"] - before.get("blpop", 0) <= 2 * (elapsed_s / IDLE_WAIT_S + 1)
 

@@ -17,6 +17,8 @@ from previewops.queue.leases import CompletedJob
 from previewops.queue.retry import DeadLetterCause, FailureCounter
 from previewops.redis_server.connection import connect
 from previewops.snapshot.reader import CHECKED_RECORDS
+from previewops.states import Priority
+from previewops.worker.engine.ended_jobs import EndedJobs
 from tests.integration.cli_program import Program
 from tests.queue_support import (
     QueueFixture,
@@ -138,6 +140,7 @@ async def test_every_outcome_is_counted_by_priority_and_cause(redis_url: str) ->
         "crashes normal": 1,
     }
     assert metrics.of("preview_render_crashes_total") == 2
+    assert metrics.nonzero("preview_format_job_outcomes_total") == {"webp dead": 3, "webp retried": 3}
     assert metrics.of("preview_job_accepted_total") == 9
     assert metrics.of("preview_queue_dead") == 3
     assert metrics.of("preview_queue_delayed") == 2
@@ -337,3 +340,16 @@ def test_unwritable_file_is_reported(redis_url: str, tmp_path: Path) -> None:
     done = Program(tmp_path, redis_url).run("metrics", "--textfile", "nowhere/figures.prom")
     assert done.code == 1
     assert done.err == "previewops: nowhere/figures.prom cannot be written: No such file or directory\n"
+
+
+async def test_run_times_by_format(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        ended = EndedJobs(b.worker())
+        for output_format, run_ms in (("mp4", 5.0), ("mp4", 3000.0), ("webp", 20.0)):
+            ended.add("p", Priority.HIGH, output_format, wait_ms=1, run_ms=run_ms)
+        await ended.report()
+        metrics = await scrape_metrics(b)
+    assert metrics.nonzero("preview_format_job_outcomes_total") == {"mp4 completed": 2, "webp completed": 1}
+    name = "preview_format_job_duration_seconds"
+    assert metrics.of(f"{name}_count", format="mp4") == 2
+    assert metrics.of(f"{name}_bucket", format="mp4", le="2.048") == 1

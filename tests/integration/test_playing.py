@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from io import BytesIO
@@ -17,9 +16,12 @@ from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import FileAssetOpener
 from previewops.worker.bundle_builder import build_bundle
 from previewops.worker.publish.output import FolderOutput
-from previewops.worker.render.limits import RenderLimits
+from previewops.worker.render.decode.memory import clip_bytes
+from previewops.worker.render.encoder_memory import reserve_memory
+from previewops.worker.render.limits import RESERVED_BYTES, RenderLimits
 from previewops.worker.render.render import RenderResult
-from tests.render_support import payload, render_into
+from previewops.worker.render.storyboard import read_storyboard
+from tests.render_support import payload, read_preview, render_into
 from tests.sample_clips import (
     BLUE,
     GREEN,
@@ -486,7 +488,11 @@ def test_limits_of_frames_and_time_are_checked_before_anything_is_decoded(tmp_pa
 
 def test_videos_that_do_not_fit_into_memory_together_are_stills(tmp_path: Path) -> None:
     clips = {f"{name}.mp4": colour_clip(RGB) for name in "ab"}
-    allowed = RenderLimits().memory_bytes - RenderLimits().decoder_bytes + 160 * 90 * 48 + 1
+    encoder = (
+        RenderLimits().memory_bytes
+        - reserve_memory(read_storyboard(payload(format="mp4")), RenderLimits()).memory_bytes
+    )
+    allowed = RESERVED_BYTES + encoder + clip_bytes("h264", 160 * 90, 12) * 3 // 2
     result, shown = rendered(
         tmp_path, clips, limits=RenderLimits(memory_bytes=allowed), step={"layout": "split"}
     )
@@ -515,6 +521,6 @@ def test_the_manifest_and_the_plan_have_the_duration_of_the_video(tmp_path: Path
         if dry_run:
             animation = next(entry for entry in plan["artifacts"] if entry["path"] == "animation.webp")
             assert animation["frames"] == 2 + 12  # a second at the default frame rate
-    preview = json.loads((tmp_path / "out" / "preview.json").read_text("utf-8"))
+    preview = read_preview(tmp_path / "out")
     assert [frame["durationMs"] for frame in preview["frames"]] == [2_000, 1_000]
     assert preview["durationMs"] == 3_000

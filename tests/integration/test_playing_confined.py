@@ -33,22 +33,22 @@ Render = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
 
 
 @asynccontextmanager
-async def process(folder: Path) -> AsyncIterator[Render]:
+async def process(folder: Path, memory_mb: int = MEMORY_MB) -> AsyncIterator[Render]:
     """A confined render process that plays the file "it"."""
     pool = RenderPool(
         "previewops.worker.bundle_builder:build",
         size=1,
-        limits=ChildLimits(MEMORY_MB * MIB, cpu_s=60, file_bytes=64 * MIB),
+        limits=ChildLimits(memory_mb * MIB, cpu_s=60, file_bytes=64 * MIB),
         recycle_jobs=1_000,
         preload=["previewops.worker.bundle_builder"],
         confined=True,
         generation=FontSources(),
     )
 
-    async def render(number: int, **options: Any) -> dict[str, Any]:
+    async def render(number: int, step: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
         asset = {"id": "it", "uri": "it", "play": True, "mute": False}
-        job = validate(payload([{"title": "One", "assetIds": ["it"]}], [asset], **options))
-        settings = Settings(data_dir=folder, job_timeout_s=60, memory_limit_mb=MEMORY_MB)
+        job = validate(payload([{"title": "One", "assetIds": ["it"], **(step or {})}], [asset], **options))
+        settings = Settings(data_dir=folder, job_timeout_s=60, memory_limit_mb=memory_mb)
         opener = FileAssetOpener((folder,))
         work = RenderTask.prepare(settings, job, folder / f"out-{number}", opener=opener, cache=None)
         return await work.run(pool, lambda _share, _word: None)
@@ -74,6 +74,15 @@ async def test_a_long_video_plays_in_the_memory_of_a_few_frames(tmp_path: Path) 
         summary = await render(1, format="mp4")
     assert summary["durationMs"] == 22_000
     assert len(video_frames((tmp_path / "out-1" / "animation.mp4").read_bytes())) == 501
+
+
+async def test_a_video_of_3840x2160_plays_to_the_edges_of_a_webm_of_its_size(tmp_path: Path) -> None:
+    frames = [((20 * number, 90, 9), 40) for number in range(8)]
+    (tmp_path / "it").write_bytes(colour_clip(frames, size=(3840, 2160), references=5))
+    async with process(tmp_path, Settings().memory_limit_mb) as render:
+        summary = await render(1, {"layout": "full"}, format="webm", resolution="3840x2160", fps=12)
+    assert summary["warnings"] == []
+    assert summary["durationMs"] == 2_320
 
 
 async def test_mutated_videos_and_animations_crash_no_process(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ from PIL import Image, ImageChops
 
 from previewops.worker.bundle_builder import build_bundle
 from previewops.worker.publish.output import FolderOutput
+from previewops.worker.render import playing
+from previewops.worker.render.decode import moving_clip
 from previewops.worker.render.limits import RenderLimits
-from tests.render_support import RecordingOpener, payload
+from tests.render_support import RecordingOpener, payload, read_preview
 from tests.sample_clips import at, colour_animation, colour_clip, picture_frames, video_frames
 from tests.sample_sounds import measure_loudness, tone
 
@@ -52,8 +54,7 @@ def build(out: Path, opener: RecordingOpener, **options: Any) -> dict[str, Any]:
         limits=RenderLimits(),
         progress=lambda _share, _word: None,
     )
-    preview: dict[str, Any] = json.loads((out / "preview.json").read_text("utf-8"))
-    return preview
+    return read_preview(out)
 
 
 def test_outputs_of_a_branded_range_move_as_in_single_jobs(tmp_path: Path, opener: RecordingOpener) -> None:
@@ -110,3 +111,29 @@ def test_clips_of_other_parts_are_not_read(tmp_path: Path, opener: RecordingOpen
     preview = build(tmp_path / "out", opener, only=[part], audio={"uri": "tone.wav"}, outputs=["mp4"])
     assert opener.opened == ({"early"} if part == "poster" else {"clip"})
     assert preview["animation"] is None
+
+
+def test_outputs_that_move_at_other_rates_share_what_is_decoded(
+    tmp_path: Path, opener: RecordingOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = 0
+
+    def counting(*arguments: Any) -> Iterator[Any]:
+        nonlocal decoded
+        for frame in _decoded(*arguments):
+            decoded += 1
+            yield frame
+
+    _decoded = moving_clip._decoded
+    monkeypatch.setattr(moving_clip, "_decoded", counting)
+    options = {"only": ["animation"], "imageFormat": "png"}
+    build(tmp_path / "one", opener, outputs=["mp4"], **options)
+    alone, decoded = decoded, 0
+    build(tmp_path / "two", opener, outputs=["webp", "mp4"], **options)
+    assert alone == decoded > 0
+    decoded = 0
+    monkeypatch.setattr(playing, "_SHARED_FRAMES", 10_000)  # as if they did not fit into memory
+    build(tmp_path / "apart", opener, outputs=["webp", "mp4"], **options)
+    assert decoded == 2 * alone
+    for name in ("animation.webp", "animation.mp4"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "apart" / name).read_bytes()

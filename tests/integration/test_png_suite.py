@@ -38,7 +38,7 @@ def difference(case: PngCase) -> float:
 @pytest.mark.parametrize("name", SUITE)
 def test_every_form_of_png_gives_its_pixels(name: str) -> None:
     # Conversion from a gamma of 8-bit samples is rounded twice.
-    assert difference(SUITE[name]) <= (2 if name.startswith("gamma") else 1)
+    assert difference(SUITE[name]()) <= (2 if name.startswith("gamma") else 1)
 
 
 @pytest.mark.parametrize(("name", "content"), broken())

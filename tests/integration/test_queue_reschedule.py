@@ -10,7 +10,9 @@ from previewops.errors import JobNotFound, WrongState
 from previewops.queue.due_time import NOW
 from previewops.queue.retry import FailureCounter
 from previewops.states import JobState, Priority
+from tests.api_support import JOBS, require_problem, serve_api
 from tests.integration.cli_program import Program
+from tests.integration.cli_program import payload as driver_payload
 from tests.queue_support import QueueFixture, attempt_json, completed_job, payload, queue_fixture
 
 pytestmark = pytest.mark.redis
@@ -102,3 +104,23 @@ async def test_reschedule_on_the_command_line(redis_url: str, tmp_path: Path) ->
         2,
         "previewops: found neither --priority nor --now nor --not-before, allowed one or more",
     )
+
+
+async def test_reschedule_over_http(redis_url: str, tmp_path: Path) -> None:
+    async with serve_api(redis_url, tmp_path) as api:
+        driver, job = api.queue_driver, f"{JOBS}/a"
+        await driver.submit(driver_payload("a"))
+        changed = await api.client.patch(
+            job, json={"priority": "high", "notBefore": "+2h", "reason": "later"}
+        )
+        assert changed.status_code == 200
+        assert (changed.json()["priority"], changed.json()["status"]) == ("high", "delayed")
+        assert changed.json()["dueAt"] > changed.json()["createdAt"]
+        now = await api.client.patch(job, json={"now": True})
+        assert (now.json()["status"], now.json()["dueAt"]) == ("waiting", None)
+        require_problem(await api.client.patch(job, json={}), 422, "bad-form")
+        require_problem(await api.client.patch(job, json={"now": True, "notBefore": "+1h"}), 422, "bad-form")
+        require_problem(await api.client.patch(job, json={"notBefore": "soon"}), 422, "invalid-due-time")
+        require_problem(await api.client.patch(f"{JOBS}/none", json={"now": True}), 404, "not-found")
+        await driver.claim()
+        require_problem(await api.client.patch(job, json={"priority": "low"}), 409, "wrong-state")

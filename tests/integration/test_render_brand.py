@@ -18,7 +18,7 @@ from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.text.fontfiles import FontFile, FontSources
 from tests.integration.cli_program import Program
-from tests.render_support import payload, quarters
+from tests.render_support import payload, quarters, read_preview
 
 DEJAVU = Path(worker.__file__).parent / "fonts" / "DejaVuSans.ttf"
 RED, BLACK = (220, 20, 60), (0, 0, 0)
@@ -89,7 +89,7 @@ def test_the_logo_is_in_its_corner_of_every_picture(folder: Path, corner: str, l
 def test_the_logo_is_an_asset_without_a_thumbnail(folder: Path) -> None:
     job = payload(STEPS, [*ASSETS, {"id": "logo", "uri": "a.png"}], brand={"logo": LOGO}, **STILL)
     build(folder, job)
-    preview = json.loads((folder / "out" / "preview.json").read_text())
+    preview = read_preview(folder / "out")
     assert [asset["id"] for asset in preview["assets"]] == ["a", "logo", "logo-"]
     assert "thumbnail" not in preview["assets"][2]
     assert {path.name for path in (folder / "out" / "thumbs").iterdir()} == {"a.png", "logo.png"}
@@ -234,6 +234,9 @@ def test_a_named_theme_is_rendered_by_the_library(folder: Path, monkeypatch: pyt
     monkeypatch.chdir(folder)
     request = payload(STEPS, ASSETS, theme="acme", **STILL)["previewRequest"]
     bundle = worker.render(request, out="bundle", themes="themes")
+    theme, brand = (read_preview(bundle.folder)[name] for name in ("theme", "brand"))
+    assert (theme["name"], theme["background"], len(theme["digest"])) == ("acme", "#204060", 64)
+    assert brand == {"logo": "logo", "corner": "bottom-end", "font": None, "footer": None}
     box = colour_box(bundle.frames[2], RED)
     assert box is not None
     assert box[1] > 180

@@ -23,7 +23,7 @@ from previewops.worker.publish.output import FolderOutput
 from previewops.worker.render.dry_run import plan_render
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.storyboard import read_storyboard
-from tests.render_support import corner_colours, open_picture, payload, quarters, render_into
+from tests.render_support import corner_colours, open_picture, payload, quarters, read_preview, render_into
 
 EXTENSIONS = {"webp": "webp", "png": "png", "jpeg": "jpg"}
 STEPS: list[dict[str, Any]] = [
@@ -167,7 +167,7 @@ def test_preview_json_describes_the_preview(tmp_path: Path, root: Path) -> None:
     sound = {"id": "sound", "uri": "sound.ogg", "type": "audio"}
     job = payload(STEPS, [*assets(), sound], audio={"assetId": "sound", "gainDb": -3}, title="日本 and more")
     summary = build(tmp_path / "out", job, root)
-    preview = json.loads((tmp_path / "out" / "preview.json").read_text("utf-8"))
+    preview = read_preview(tmp_path / "out")
     assert (preview["width"], preview["height"]) == (320, 180)
     assert preview["durationMs"] == summary["durationMs"] == TITLE_CARD_MS + 8_500
     assert [frame["startMs"] for frame in preview["frames"]] == [0, 2_000, 3_500, 5_500, 8_500]
@@ -254,6 +254,7 @@ def test_layouts_show_every_picture_at_every_resolution(
     seen = {colour for _count, colour in frame.getcolors(100_000) or []}
     missing = [shade for shade in shades if shade not in seen]
     assert bool(missing) == any("pictures fit" in warning for warning in result.warnings)
+    assert any("without text" in warning for warning in result.warnings) == (resolution == "64x64")
     if resolution == "640x640":
         assert not missing
 

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
+from previewops.worker.render.fitting import fit_picture
+from previewops.worker.render.layout.frames import Placement
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.layout import lay_out_frames
 from previewops.worker.render.layout.sheet import ContactSheet
@@ -158,6 +160,9 @@ class ReadyPictures:
 
     def get(self, asset: Asset) -> Image.Image:
         return PICTURES[asset.ref.id]
+
+    def fitted(self, picture: Image.Image, placement: Placement) -> Image.Image:
+        return fit_picture(picture, placement)
 
 
 def sources(script: str) -> FontSources:

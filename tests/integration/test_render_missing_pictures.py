@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from previewops.worker.render.manifest import write_manifests
 from previewops.worker.render.render import RenderResult
 from previewops.worker.render.storyboard import read_storyboard
 from previewops.worker.render.theme import LIGHT
-from tests.render_support import open_picture, payload, quarters, render_into
+from tests.render_support import open_picture, payload, quarters, read_preview, render_into
 
 ASSETS = [
     {"id": "good", "uri": "good.png", "title": "A good one"},
@@ -60,7 +59,7 @@ def job(*steps: list[str], layout: str = "auto", **options: Any) -> dict[str, An
 def rendered(out: Path, root: Path, job_payload: dict[str, Any]) -> tuple[RenderResult, dict[str, Any]]:
     result = render_into(out, job_payload, root)
     write_manifests(result, ArtifactWriter(FolderOutput(out), RenderLimits().output_bytes), job_payload)
-    return result, json.loads((out / "preview.json").read_text("utf-8"))
+    return result, read_preview(out)
 
 
 @pytest.mark.parametrize("code", BREAKAGES)

@@ -21,7 +21,7 @@ from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.paint import Painter
 from previewops.worker.render.pictures import decode_picture
 from previewops.worker.render.storyboard import ANIMATED_FORMATS, read_storyboard
-from tests.render_support import RecordingOpener, open_picture, payload, quarters
+from tests.render_support import RecordingOpener, open_picture, payload, quarters, read_preview
 from tests.sample_sounds import measure_loudness, tone
 
 STEPS: list[dict[str, Any]] = [
@@ -54,8 +54,7 @@ def build(
         limits=limits or RenderLimits(),
         progress=lambda _share, _word: None,
     )
-    preview: dict[str, Any] = json.loads((out / "preview.json").read_text("utf-8"))
-    return preview
+    return read_preview(out)
 
 
 def names(out: Path) -> set[str]:
@@ -197,10 +196,8 @@ def test_a_range_shows_the_frames_of_the_whole_preview(tmp_path: Path, opener: R
     whole = build(tmp_path / "whole", opener, **options)
     part = build(tmp_path / "part", opener, stepsRange={"from": 2, "to": 3}, **options)
     assert whole["partial"] is None
-    assert part["partial"] == {
-        "only": ["poster", "frames", "sheet", "animation", "thumbnails"],
-        "stepsRange": {"from": 2, "to": 3},
-    }
+    assert part["partial"] == {"only": None, "stepsRange": {"from": 2, "to": 3}}
+    assert part["animation"] == {"path": "animation.mp4", "format": "mp4"}, "a video has no loops"
     assert (whole["durationMs"], part["durationMs"]) == (7_200, 2_700)
     shown = [(frame["step"], frame["startMs"], frame["durationMs"]) for frame in part["frames"]]
     assert shown == [(2, 0, 2_000), (3, 2_000, 700)]

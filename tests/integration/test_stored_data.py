@@ -35,7 +35,7 @@ from previewops.queue.start_check import check_queue
 from previewops.redis_server.connection import redis_errors
 from previewops.settings import Settings
 from previewops.states import LAYOUT, JobState
-from previewops.supervisor.commands import CommandChannel
+from previewops.supervisor.commands import LOG_TTL_MS, CommandChannel
 from previewops.supervisor.host import HostMetrics
 from previewops.supervisor.redis_poller import RedisPoller
 from tests.api_support import JOBS, serve_api
@@ -354,6 +354,23 @@ async def test_a_damaged_command_is_skipped(redis_url: str) -> None:
 
         report = await CommandChannel(b.redis, b.settings, "sup").report(supervisor_state(), [])
         assert [command.command_id for command in report.commands] == ["3"]
+
+
+async def test_the_lines_of_a_log_expire_soon_and_are_no_event(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        from tests.property.test_stored_data_fuzz import supervisor_state
+
+        channel = CommandChannel(b.redis, b.settings, "sup")
+        await channel.report(supervisor_state(), [])
+        pairs = ("act", "log", "target", "w", "who", "ann", "why", "")
+        send = ScriptName.SEND_COMMAND
+        _, number = await Scripts(b.redis, b.keys).run(send, "sup", 15_000, 30_000, *pairs)
+        (command,) = (await channel.report(supervisor_state(), [])).commands
+        await channel.acknowledge(command, done=True, message="one\ntwo")
+        key = f"{b.keys.command_prefix}{number.decode()}"
+        assert await b.redis.hget(key, "message") == b"one\ntwo"  # type: ignore[misc]
+        assert 0 < await b.redis.pttl(key) <= LOG_TTL_MS
+        assert not await b.redis.exists(b.keys.events, b.keys.actions)
 
 
 async def test_an_unknown_command_is_rejected(redis_url: str) -> None:

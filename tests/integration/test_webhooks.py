@@ -134,7 +134,7 @@ async def test_a_failed_delivery_is_repeated_with_a_delay(scene: Scene) -> None:
         sender = scene.sender(inbox)
         for _ in range(3):
             await scene.make_due()
-            (message,) = await scene.webhooks.claim(8, all_jobs=True)
+            (message,) = (await scene.webhooks.claim(8, all_jobs=True)).messages
             await sender.send(message)
     assert [json.loads(body)["type"] for _, body in inbox.requests] == ["preview.completed"] * 3
     assert len({headers["webhook-id"] for headers, _ in inbox.requests}) == 1, "a receiver can recognise it"
@@ -146,7 +146,7 @@ async def test_after_a_day_it_is_listed_and_can_be_sent_again(scene: Scene, tmp_
     await scene.enable()
     await scene.driver.complete("a")
     assert (await Doctor(scene.redis, scene.settings).examine()).count == 0, "a message is not a job"
-    (message,) = await scene.webhooks.claim(1, all_jobs=True)
+    (message,) = (await scene.webhooks.claim(1, all_jobs=True)).messages
     await scene.webhooks.record_retry(message, "no answer", MAX_AGE_MS + 1)
     failed = await scene.webhooks.list_messages(failed=True)
     assert [(item.job_id, item.error, item.attempts) for item in failed.messages] == [("a", "no answer", 1)]
@@ -154,7 +154,7 @@ async def test_after_a_day_it_is_listed_and_can_be_sent_again(scene: Scene, tmp_
     assert [fields[b"job"] for _, fields in events if fields[b"kind"] == b"webhook-failed"] == [b"a"]
     assert await scene.webhooks.resend([], who="ann") == 1
     assert await scene.waiting() == ["a"]
-    (again,) = await scene.webhooks.claim(1, all_jobs=True)
+    (again,) = (await scene.webhooks.claim(1, all_jobs=True)).messages
     await scene.webhooks.record_failed(again, "refused")
     assert await scene.webhooks.resend(["unknown", again.id], who="ann") == 1
 
@@ -179,10 +179,10 @@ async def test_the_backlog_has_the_age_of_the_oldest(scene: Scene) -> None:
 async def test_a_late_attempt_changes_nothing(scene: Scene) -> None:
     await scene.enable()
     await scene.driver.complete("a")
-    (first,) = await scene.webhooks.claim(1, all_jobs=True)
-    assert await scene.webhooks.claim(1, all_jobs=True) == [], "it is being sent"
+    (first,) = (await scene.webhooks.claim(1, all_jobs=True)).messages
+    assert (await scene.webhooks.claim(1, all_jobs=True)).messages == (), "it is being sent"
     await scene.make_due()
-    (second,) = await scene.webhooks.claim(1, all_jobs=True)
+    (second,) = (await scene.webhooks.claim(1, all_jobs=True)).messages
     await scene.webhooks.record_failed(first, "late")
     assert (await scene.webhooks.list_messages(failed=True)).total == 0
     await scene.webhooks.record_sent(second)
@@ -309,13 +309,13 @@ async def _has_both(poster: HeldPoster) -> bool:
 async def test_python_and_lua_agree_about_receivers(scene: Scene, url: str, receiver: str) -> None:
     await scene.enable(all_jobs=not url)
     await _queue_messages(scene, url or "https://app.example/hook", "a")
-    for message in await scene.webhooks.claim(8, all_jobs=not url):
+    for message in (await scene.webhooks.claim(8, all_jobs=not url)).messages:
         if message.url == url:
             assert message.receiver == receiver
     await scene.make_due()
     assert not [
         message
-        for message in await scene.webhooks.claim(8, all_jobs=not url, under_way={receiver: 8})
+        for message in (await scene.webhooks.claim(8, all_jobs=not url, under_way={receiver: 8})).messages
         if message.url == url
     ]
 
@@ -356,7 +356,7 @@ def test_delays_grow_to_two_hours() -> None:
 async def test_a_job_that_started_again_has_the_state_it_ended_in(scene: Scene) -> None:
     await scene.enable()
     await scene.driver.add_dead_letters("a")
-    (message,) = await scene.webhooks.claim(1, all_jobs=True)
+    (message,) = (await scene.webhooks.claim(1, all_jobs=True)).messages
     await scene.dead_letters.requeue_with_payload("a", validate(payload("a")), who="ann")
     record = await scene.queue.status("a")
     assert build_body(message, record)["data"]["status"] == "dead"
@@ -368,7 +368,7 @@ async def test_commands_and_routes_list_and_resend(scene: Scene, redis_url: str,
     job = payload("a")
     job["previewRequest"]["options"] = {"webhook": "https://app.example/hook?key=hidden"}
     await _complete(scene, job)
-    for message in await scene.webhooks.claim(2, all_jobs=True):
+    for message in (await scene.webhooks.claim(2, all_jobs=True)).messages:
         await scene.webhooks.record_failed(message, "https://app.example/hook?key=hidden is away")
     program = Program(tmp_path, redis_url)
     listed = await asyncio.to_thread(program.run, "webhooks", "list", "--json")
@@ -392,7 +392,7 @@ async def test_commands_and_routes_list_and_resend(scene: Scene, redis_url: str,
 async def test_the_screen_lists_and_resends(scene: Scene, redis_url: str) -> None:
     await scene.enable()
     await scene.driver.complete(*(f"j{number}" for number in range(3)))
-    for message in await scene.webhooks.claim(8, all_jobs=True):
+    for message in (await scene.webhooks.claim(8, all_jobs=True)).messages:
         await scene.webhooks.record_failed(message, "gone")
     link = QueueConnection(redis_url, scene.settings, who="ada@ops")
     source, executor = LiveSource(link), LiveExecutor(link)

@@ -26,6 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from previewops.contract import Payload
 from previewops.errors import JobConflict, JobNotFound, PayloadExpired, QueueFull, WrongState
 from previewops.metrics.lifetime_counters import (
     DEAD_LETTER_CAUSES,
@@ -33,6 +34,8 @@ from previewops.metrics.lifetime_counters import (
     RETRY_CAUSES,
     LifetimeCounters,
 )
+from previewops.queue.batch_errors import BatchClosed, BatchConflict, BatchNotFound
+from previewops.queue.batches import Batches
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.due_time import NOW, DueTime
 from previewops.queue.filter_query import FilterQuery, FilterTerm
@@ -40,13 +43,14 @@ from previewops.queue.job_selection import PENDING_STATES, JobsChanged, JobSelec
 from previewops.queue.keys import ARQ_GUARD, ARQ_GUARD_SCORE
 from previewops.queue.leases import WORKER_LOST_FINGERPRINT, Claim, Leases
 from previewops.queue.matching_jobs import MatchingJobs
+from previewops.queue.projects import set_project_limits
 from previewops.queue.queue import Receipt
 from previewops.queue.retry import FailureCounter
 from previewops.queue.submit_options import SubmitOptions
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.states import JobState, Priority, ScriptResult
-from tests.property.queue_model import PRIORITIES, Model, ModelJob
+from tests.property.queue_model import FULL_TURN, PRIORITIES, Model, ModelBatch, ModelJob
 from tests.queue_support import (
     HOUR_MS,
     QUEUE,
@@ -64,6 +68,8 @@ pytestmark = pytest.mark.redis
 T = TypeVar("T")
 
 IDS = [f"job-{n}" for n in range(9)]
+PROJECTS = ("a", "b", "c")
+PROJECT_OF = {job_id: PROJECTS[number % len(PROJECTS)] for number, job_id in enumerate(IDS)}
 WORKERS = ["w1", "w2", "w3"]
 SETTINGS = Settings(queue_name=QUEUE, queue_max=6, keep_completed=3, max_crashes=2, lease_ms=600_000)
 NEVER_AGED_MS, ALWAYS_AGED_MS = 86_400_000, 0
@@ -77,6 +83,8 @@ priorities = st.sampled_from(PRIORITIES)
 titles = st.sampled_from(["a", "b"])
 wants = st.integers(1, 3)
 picks = st.integers(0, 10_000)
+BATCHES = ["b1", "b2", "b3"]
+batch_choices = st.sampled_from([None, *BATCHES])
 
 
 class SharedServer:
@@ -117,6 +125,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.redis.flushall()
         self.model = Model(SETTINGS.queue_max, SETTINGS.max_crashes)
         self.claims: list[Claim] = []
+        self.batches = Batches(shared.client, SETTINGS)
+        self.redis.hset(self.keys.meta, mapping={"webhooks_until": 2**50, "webhook_all": 1})
 
     # ------------------------------------------------------------ helpers
 
@@ -133,6 +143,16 @@ class QueueMachine(RuleBasedStateMachine):
     def claims_of(self, chosen_picks: list[int]) -> list[Claim]:
         claims = [self.claim_of(pick) for pick in chosen_picks] if self.claims else []
         return list({claim.token: claim for claim in claims}.values())
+
+    def read_turns(self) -> None:
+        """Follows the moments of the turns, which depend on the order in which projects entered."""
+        for priority in Priority:
+            turns = self.redis.zrange(self.keys.turns(priority), 0, -1, withscores=True)
+            self.model.turns[priority.value] = {name.decode(): int(turn) for name, turn in turns}
+        self.model.held = {name.decode() for name in self.redis.zrange(self.keys.held_projects, 0, -1)}
+
+    def payload(self, job_id: str, priority: str, title: str) -> Payload:
+        return payload(job_id, priority=priority, title=title, project=PROJECT_OF[job_id])
 
     def read_order(self, job: ModelJob) -> None:
         raw = self.redis.hget(self.keys.job_prefix + job.job_id, "order")
@@ -155,7 +175,18 @@ class QueueMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ producers
 
-    def accept(self, job_id: str, priority: str, title: str) -> str:
+    def batch_problem(self, batch: str | None, project: str) -> str | None:
+        known = self.model.batches.get(batch or "")
+        if known is None:
+            return None
+        return "other project" if known.project != project else "closed" if known.closed else None
+
+    def join(self, job: ModelJob, batch: str | None) -> None:
+        if batch is not None:
+            self.model.batches.setdefault(batch, ModelBatch(PROJECT_OF[job.job_id]))
+            job.batch = batch
+
+    def accept(self, job_id: str, priority: str, title: str, batch: str | None = None) -> str:
         """Returns the expected result of a submit."""
         known = self.model.jobs.get(job_id)
         body = f"{priority} {title}"
@@ -164,7 +195,10 @@ class QueueMachine(RuleBasedStateMachine):
             return known.state if known.body == body and not lost else "conflict"
         if self.model.backlog >= SETTINGS.queue_max:
             return "full"
-        self.model.jobs[job_id] = ModelJob(job_id, priority, body)
+        if problem := self.batch_problem(batch, PROJECT_OF[job_id]):
+            return problem
+        job = self.model.jobs[job_id] = ModelJob(job_id, priority, body, project=PROJECT_OF[job_id])
+        self.join(job, batch)
         self.model.count("accepted")
         return "new"
 
@@ -174,7 +208,7 @@ class QueueMachine(RuleBasedStateMachine):
         note(f"expected {expected}")
         replies = self.run(
             self.fixture.queue.submit_many(
-                [payload(job_id, priority=priority, title=title) for job_id, priority, title in jobs]
+                [self.payload(job_id, priority, title) for job_id, priority, title in jobs]
             )
         )
         now_ms = self.now_ms()
@@ -194,9 +228,17 @@ class QueueMachine(RuleBasedStateMachine):
             if expectation == "new":
                 self.read_order(self.model.jobs[job_id])
 
-    @rule(job_id=job_ids, priority=priorities, title=titles, hours=st.sampled_from([0, 1]))
-    def submit_for_later(self, job_id: str, priority: str, title: str, hours: int) -> None:
-        self.submit_with_options(job_id, priority, title, False, hours)
+    @rule(
+        job_id=job_ids,
+        priority=priorities,
+        title=titles,
+        hours=st.sampled_from([None, 0, 1]),
+        batch=batch_choices,
+    )
+    def submit_with_batch_or_for_later(
+        self, job_id: str, priority: str, title: str, hours: int | None, batch: str | None
+    ) -> None:
+        self.submit_with_options(job_id, priority, title, False, hours, batch)
 
     @precondition(lambda self: self.model.jobs)
     @rule(
@@ -205,37 +247,41 @@ class QueueMachine(RuleBasedStateMachine):
         priority=priorities,
         title=st.sampled_from(["a", "b", "c"]),
         hours=st.sampled_from([None, None, 0, 1]),
+        batch=batch_choices,
     )
     def submit_in_place_of_another(
-        self, pick: int, ended: bool, priority: str, title: str, hours: int | None
+        self, pick: int, ended: bool, priority: str, title: str, hours: int | None, batch: str | None
     ) -> None:
         known = (self.model.of(*ENDED) if ended else []) or list(self.model.jobs.values())
-        self.submit_with_options(known[pick % len(known)].job_id, priority, title, True, hours)
+        self.submit_with_options(known[pick % len(known)].job_id, priority, title, True, hours, batch)
 
     def submit_with_options(
-        self, job_id: str, priority: str, title: str, replaces: bool, hours: int | None
+        self, job_id: str, priority: str, title: str, replaces: bool, hours: int | None, batch: str | None
     ) -> None:
         job = self.model.jobs.get(job_id)
         before = None if job is None or (job.body_lost and not job.on_record) else replace(job)
         admitted = replaces and before is not None and before.project_known
         if admitted and before is not None and before.body != f"{priority} {title}":
-            expected = self.replace_body(job_id, priority, f"{priority} {title}")
+            expected = self.replace_body(job_id, priority, f"{priority} {title}", batch)
         else:
-            expected = self.accept(job_id, priority, title)
+            expected = self.accept(job_id, priority, title, batch)
         options = SubmitOptions(
             "ann" if replaces else None,
             None if hours is None else DueTime(hours * HOUR_MS, relative=True),
+            batch,
         )
         (reply,) = self.run(
-            self.fixture.queue.submit_many(
-                [payload(job_id, priority=priority, title=title)], options=[options]
-            )
+            self.fixture.queue.submit_many([self.payload(job_id, priority, title)], options=[options])
         )
         note(f"expected {expected}, reply {reply}")
         if expected == "conflict":
             assert isinstance(reply, JobConflict)
         elif expected == "full":
             assert isinstance(reply, QueueFull)
+        elif expected == "closed":
+            assert isinstance(reply, BatchClosed)
+        elif expected == "other project":
+            assert isinstance(reply, BatchConflict)
         else:
             assert isinstance(reply, Receipt)
             assert reply.new is (expected in ("new", "replaced"))
@@ -245,11 +291,16 @@ class QueueMachine(RuleBasedStateMachine):
             elif expected == "replaced":
                 self.place_job(self.model.jobs[job_id], hours, before)
 
-    def replace_body(self, job_id: str, priority: str, body: str) -> str:
+    def replace_body(self, job_id: str, priority: str, body: str, batch: str | None) -> str:
         """Replaces the body of a job in the model. Returns the expected result."""
         job, model = self.model.jobs[job_id], self.model
+        joins = batch not in (None, job.batch)
+        if joins and (problem := self.batch_problem(batch, PROJECT_OF[job_id])):
+            return problem
         if job.state in ENDED and model.backlog >= SETTINGS.queue_max:
             return "full"
+        if joins:
+            self.join(job, batch)
         if job.state == "dead":
             job.requeues += 1
             model.count("requeued")
@@ -281,7 +332,7 @@ class QueueMachine(RuleBasedStateMachine):
     def enqueue_by_stock_client(self, job_id: str, priority: str, title: str, hours: int) -> None:
         known = self.model.jobs.get(job_id)
         assume(known is None or not known.on_record or not known.body_lost or known.state in ENDED)
-        raw = payload(job_id, priority=priority, title=title).raw
+        raw = self.payload(job_id, priority, title).raw
         job = self.run(
             self.shared.arq.enqueue_job(
                 "render_preview", raw, _job_id=job_id, _defer_by=hours * 3600 if hours else None
@@ -296,7 +347,13 @@ class QueueMachine(RuleBasedStateMachine):
         while not hours and self.now_ms() < due_ms:
             pass
         self.model.jobs[job_id] = ModelJob(
-            job_id, priority, f"{priority} {title}", state="unadmitted", foreign=True, due_ms=due_ms
+            job_id,
+            priority,
+            f"{priority} {title}",
+            state="unadmitted",
+            foreign=True,
+            due_ms=due_ms,
+            project=PROJECT_OF[job_id],
         )
 
     # ------------------------------------------------------------ workers
@@ -306,6 +363,7 @@ class QueueMachine(RuleBasedStateMachine):
         if self.model.paused:
             # A claim during a pause may admit due jobs or not; after this, none are due.
             self.maintain()
+        self.read_turns()
         self.model.admit(self.now_ms(), count + 8)
         expected = self.model.choose(count, aged, ahead)
         claims = self.run(self.leases(worker, aged).claim(count, ahead))
@@ -328,10 +386,11 @@ class QueueMachine(RuleBasedStateMachine):
         claims = self.claims_of(chosen_picks)
         started = self.claims_of(started_picks)
         codes = []
+        self.read_turns()
         for claim in claims:
             codes.append(self.model.check_token(claim.job_id, claim.token))
             if codes[-1] == "OK":
-                self.model.jobs[claim.job_id].state = "completed"
+                self.model.stop_running(self.model.jobs[claim.job_id], "completed")
                 self.model.jobs[claim.job_id].ahead = False
                 self.model.count("completed")
         for claim in started:
@@ -364,6 +423,8 @@ class QueueMachine(RuleBasedStateMachine):
         if gone and kept:
             assert max(job.finished_ms for job in gone) <= min(job.finished_ms for job in kept)
         for job in gone:
+            if job.batch is not None:
+                self.model.batches[job.batch].forgotten += 1
             del self.model.jobs[job.job_id]
 
     def job_of_reply(self, claim: Claim, reply: ScriptResult) -> ModelJob | None:
@@ -478,7 +539,7 @@ class QueueMachine(RuleBasedStateMachine):
         job = foreign[pick % len(foreign)]
         self.redis.delete(f"arq:job:{job.job_id}")
         # The body that named its priority is gone.
-        job.body_lost, job.priority = True, "normal"
+        job.body_lost, job.priority, job.project = True, "normal", ""
 
     @rule()
     def maintain(self) -> None:
@@ -622,6 +683,26 @@ class QueueMachine(RuleBasedStateMachine):
         with pytest.raises(JobNotFound if job is None else WrongState):
             self.run(self.fixture.queue.reschedule(job_id, due=NOW, who="ann"))
 
+    @rule(batch=st.sampled_from(BATCHES))
+    def close_batch(self, batch: str) -> None:
+        if batch not in self.model.batches:
+            with pytest.raises(BatchNotFound):
+                self.run(self.batches.close(batch))
+            return
+        self.model.batches[batch].closed = True
+        self.run(self.batches.close(batch))
+
+    @rule(batch=st.sampled_from(BATCHES))
+    def cancel_batch(self, batch: str) -> None:
+        if batch not in self.model.batches:
+            return
+        self.model.batches[batch].closed = True
+        pending = self.model.jobs_of(batch, "waiting", "delayed", "active")
+        assert self.run(self.batches.cancel(batch, who="ann")) == len(pending)
+        for job in pending:
+            job.state, job.token, job.lease_expired, job.ahead = "cancelled", None, False, False
+            self.model.count("cancelled")
+
     @rule()
     def pause(self) -> None:
         result = self.run(self.fixture.queue.pause(who="ann", reason="upkeep"))
@@ -689,7 +770,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(job_id=job_ids, priority=priorities, title=titles, named=st.none() | st.sampled_from(Priority))
     def requeue_with_payload(self, job_id: str, priority: str, title: str, named: Priority | None) -> None:
         job = self.model.jobs.get(job_id)
-        edited = payload(job_id, priority=priority, title=title)
+        edited = self.payload(job_id, priority, title)
 
         def call() -> None:
             self.run(
@@ -711,6 +792,7 @@ class QueueMachine(RuleBasedStateMachine):
             if named is None:
                 job.priority = priority
             job.body, job.foreign, job.body_lost = f"{priority} {title}", False, False
+            job.project = PROJECT_OF[job_id]
 
     @precondition(lambda self: self.model.jobs)
     @rule(pick=picks, claimed_again=st.booleans())
@@ -734,6 +816,21 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.run(queue.finish_deletion(deletion, who="ann")) is True
         self.model.count("discarded", int(job.state == "dead"))
         del self.model.jobs[job.job_id]
+
+    @rule(
+        project=st.sampled_from(PROJECTS),
+        weight=st.sampled_from([None, 1, 3]),
+        max_active=st.sampled_from([None, 0, 1, 2]),
+    )
+    def set_limits(self, project: str, weight: int | None, max_active: int | None) -> None:
+        self.run(
+            set_project_limits(
+                self.shared.client, SETTINGS, project, weight=weight, max_active=max_active, who="ann"
+            )
+        )
+        self.model.limits[project] = (weight or 1, max_active or None)
+        if weight is None and max_active is None:
+            del self.model.limits[project]
 
     @rule()
     def server_forgets_scripts(self) -> None:
@@ -782,8 +879,41 @@ class QueueMachine(RuleBasedStateMachine):
             assert sorted(raw.decode() for raw in members) == expected_ids
 
         assert wakes <= 1
-        if model.of("waiting") and not model.paused:
+        self.read_turns()
+        if [job for job in model.of("waiting") if job.project not in model.held] and not model.paused:
             assert wakes or model.woken_workers, "jobs wait and no worker was woken_workers"
+
+    @invariant()
+    def every_project_takes_turns(self) -> None:
+        model, keys = self.model, self.keys
+        self.read_turns()
+        expected: dict[str, list[tuple[bytes, float]]] = {}
+        for job in sorted(model.of("waiting"), key=lambda job: (job.order, job.job_id)):
+            key = keys.project_waiting(Priority(job.priority), job.project)
+            expected.setdefault(key, []).append((job.job_id.encode(), float(job.order)))
+        names_of_keys = [key.decode() for key in self.redis.keys(f"{keys.project_waiting_prefix}*")]
+        assert {key: self.redis.zrange(key, 0, -1, withscores=True) for key in names_of_keys} == expected, (
+            "a key for each project that waits, and no other"
+        )
+        for priority, turns in model.turns.items():
+            waiting = {job.project for job in model.of("waiting") if job.priority == priority}
+            assert set(turns) == waiting - model.held
+            if turns:
+                assert max(turns.values()) - min(turns.values()) <= FULL_TURN
+
+    @invariant()
+    def maxima_are_kept(self) -> None:
+        model, keys = self.model, self.keys
+        running: dict[str, set[bytes]] = {}
+        for job in model.of("active"):
+            if model.limits.get(job.project, (1, None))[1] is not None:
+                running.setdefault(keys.project_active_prefix + job.project, set()).add(job.job_id.encode())
+        names_of_keys = [key.decode() for key in self.redis.keys(f"{keys.project_active_prefix}*")]
+        assert {key: set(self.redis.zrange(key, 0, -1)) for key in names_of_keys} == running
+        for project in model.held:
+            maximum = model.limits[project][1]
+            assert maximum is not None
+            assert len(running[keys.project_active_prefix + project]) >= maximum
 
     @invariant()
     def every_record_agrees(self) -> None:
@@ -831,6 +961,31 @@ class QueueMachine(RuleBasedStateMachine):
                 assert result_ttl > 0
             else:
                 assert result_ttl == (unlimited if job.state == "dead" else absent)
+
+    @invariant()
+    def batches_agree(self) -> None:
+        ends = dict.fromkeys(BATCHES, 0)
+        for message in self.redis.zrange(self.keys.webhooks, 0, -1):
+            batch = self.redis.hget(self.keys.webhook_prefix + message.decode(), "batch")
+            if batch:
+                ends[batch.decode()] += 1
+            self.redis.delete(self.keys.webhook_prefix + message.decode())
+        self.redis.delete(self.keys.webhooks)
+        for name, expected in self.model.batches.items():
+            batch = self.run(self.batches.status(name))
+            pending = self.model.jobs_of(name, "waiting", "delayed", "active")
+            completed = len(self.model.jobs_of(name, "completed")) + expected.forgotten
+            dead, cancelled = self.model.jobs_of(name, "dead"), self.model.jobs_of(name, "cancelled")
+            assert (batch.pending, batch.completed) == (len(pending), completed)
+            assert (batch.dead, batch.cancelled) == (len(dead), len(cancelled))
+            ended = expected.closed and not pending
+            assert (batch.closed_ms is not None, batch.ended_ms is not None) == (expected.closed, ended)
+            assert ends[name] == int(ended and not expected.ended), "one message for each end"
+            expected.ended = ended
+            listed = self.run(self.batches.page(name)).rows
+            assert {job.job_id for job in listed} == {
+                job.job_id for job in self.model.jobs.values() if job.batch == name
+            }
 
     @invariant()
     def nothing_is_unaccounted(self) -> None:

@@ -22,7 +22,12 @@ from previewops.tui.viewmodel.columns import TableColumn, fit_widths, lay_out_ro
 from previewops.tui.viewmodel.dead import dialog_text
 from previewops.tui.viewmodel.dead import rows as dead_rows
 from previewops.tui.viewmodel.durations import coarse_duration, short_duration
-from previewops.tui.viewmodel.empty_states import MIN_COLUMNS, MIN_ROWS, format_too_small_lines
+from previewops.tui.viewmodel.empty_states import (
+    ACTING_COLUMNS,
+    MIN_COLUMNS,
+    MIN_ROWS,
+    format_too_small_lines,
+)
 from previewops.tui.viewmodel.events import feed
 from previewops.tui.viewmodel.fleet import detail as fleet_detail
 from previewops.tui.viewmodel.fleet import table as fleet_table
@@ -84,7 +89,7 @@ def test_overview_and_bars(columns: int, rows: int, count: int, age_ms: int, nam
     for inner in (wide, narrow):
         check(panels.format_worker_lines(view, inner, 5), inner)
         check(panels.format_event_lines(view, inner, rows), inner)
-    half = columns // 2 - 4
+    half = columns // 2 - 4 if columns >= ACTING_COLUMNS else columns - 4
     for period in Period:
         check(charts.format_throughput_lines(view, period, half, rows), half)
         check(charts.format_latency_lines(view, period, half, rows), half)

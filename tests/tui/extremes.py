@@ -10,7 +10,18 @@ from functools import cache
 
 from previewops.health import Check, Health, PerfdataValue, Status
 from previewops.queue.dead_letter_filter import DeadLetterGroup
+from previewops.queue.output_formats import OUTPUT_FORMATS
+from previewops.queue.projects import ProjectLoad
 from previewops.queue.records import JobRecord
+from previewops.snapshot.breakdown import (
+    BREAKDOWN_MS,
+    Breakdown,
+    BreakdownBucket,
+    Dimension,
+    Figures,
+    break_down,
+)
+from previewops.snapshot.fleet import HostGauges
 from previewops.snapshot.model import (
     MINUTE_MS,
     TEN_SECONDS_MS,
@@ -45,6 +56,7 @@ def _worker(number: int, name: str) -> scenes.WorkerState:
         completed=HUGE,
         failed=HUGE,
         jobs=(LONG, WIDE),
+        completed_recently=(HUGE,) * 20,
     )
 
 
@@ -68,7 +80,8 @@ def _buckets(width_ms: int, count: int, scale: int) -> tuple[CounterBucket, ...]
 def snapshot(count: int = HUGE, age_ms: int = AGE_MS, name: str = LONG) -> Snapshot:
     """A queue whose every figure is ``count`` or ``age_ms``, and whose every name is ``name``."""
     workers = (_worker(1, name), _worker(2, WIDE))
-    supervisor = scenes.supervisor(name, (), notice=WIDE)
+    gauges = HostGauges(100, 999, 9_999.9, count * 10**6, count, count * 10**6, 1, (100,) * 20, (100,) * 20)
+    supervisor = scenes.supervisor(name, (), notice=WIDE, gauges=gauges)
     run = RunningJob(LONG, WIDE, Priority.NORMAL, workers[0].worker_id, NOW_MS - age_ms, 1.0, name, 99, 99)
     fields = {"job": name, "message": WIDE, "who": name, "why": WIDE}
     return replace(
@@ -95,6 +108,29 @@ def snapshot(count: int = HUGE, age_ms: int = AGE_MS, name: str = LONG) -> Snaps
             QueueEvent(f"{NOW_MS - back}-0", NOW_MS - back, kind, fields)
             for back, kind in ((age_ms, "dead"), (0, "requeued"))
         ),
+    )
+
+
+def breakdowns(count: int = HUGE, name: str = LONG) -> dict[Dimension, Breakdown]:
+    """Ended jobs whose every figure is ``count``, of very different durations."""
+    newest = NOW_MS // BREAKDOWN_MS
+    figures = Figures(count, count, {0: count, 120: count}, {1: count, 100: count})
+    classes = {
+        (priority, output_format): figures for priority in Priority for output_format in OUTPUT_FORMATS
+    }
+    projects = {f"{name}-{'x' * place}": figures for place in range(1, 5)}
+    buckets = [
+        BreakdownBucket(newest - back, classes, {**projects, WIDE: figures}) for back in range(0, 13, 2)
+    ]
+    return {one: break_down(buckets, one, NOW_MS) for one in Dimension}
+
+
+def loads(count: int = HUGE, age_ms: int = AGE_MS, name: str = LONG) -> tuple[ProjectLoad, ...]:
+    """Projects that wait for ``count`` jobs, held or without a maximum."""
+    return (
+        ProjectLoad(f"{name}-x", count, min(count, 10**6), 100, 10**6, True, age_ms),
+        ProjectLoad(f"{name}-y", count, count, 100, None, False, age_ms),
+        ProjectLoad(WIDE, count, 0, 1, 10**6, False, None),
     )
 
 

@@ -6,8 +6,24 @@ import random
 from dataclasses import replace
 
 from previewops.health import Check, Health, PerfdataValue, Status
+from previewops.queue.projects import ProjectLoad
 from previewops.queue.records import Attempt, JobRecord
-from previewops.snapshot.fleet import SupervisedWorker, SupervisorState, SupervisorStatus, WorkerCountRange
+from previewops.snapshot.breakdown import (
+    BREAKDOWN_BUCKETS,
+    BREAKDOWN_MS,
+    BreakdownBucket,
+    Dimension,
+    Figures,
+    break_down,
+    sum_figures,
+)
+from previewops.snapshot.fleet import (
+    HostGauges,
+    SupervisedWorker,
+    SupervisorState,
+    SupervisorStatus,
+    WorkerCountRange,
+)
 from previewops.snapshot.model import (
     MINUTE_MS,
     TEN_SECONDS_MS,
@@ -97,6 +113,9 @@ def worker(number: int, host: str, busy: int, **changes: object) -> WorkerState:
         confined_by=LAYERS,
         clock_ahead_ms=12,
         store=STORE,
+        completed_recently=tuple(
+            3 * busy + (step * 7 + number * 5) % (4 * busy) if busy else 0 for step in range(20)
+        ),
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -106,6 +125,19 @@ WORKERS = (
     worker(2, "render-1", 1),
     worker(3, "render-2", 2),
     worker(4, "render-2", 0, state="draining"),
+)
+
+
+GAUGES = HostGauges(
+    cpu_percent=62,
+    processors=4,
+    load=2.6,
+    memory_bytes=16 * GIB,
+    memory_free_bytes=9 * GIB,
+    disk_bytes=400 * GIB,
+    disk_free_bytes=33 * GIB,
+    cpu_recent=tuple(35 + (step * 17) % 45 for step in range(20)),
+    memory_recent=tuple(38 + step // 3 for step in range(20)),
 )
 
 
@@ -123,6 +155,7 @@ def supervisor(host: str, workers: tuple[SupervisedWorker, ...], **changes: obje
         started_ms=NOW_MS - 86_400_000,
         notice="",
         workers=workers,
+        gauges=GAUGES,
     )
     return SupervisorStatus(f"{host}-3990", NOW_MS - 500, False, replace(state, **changes))  # type: ignore[arg-type]
 
@@ -307,6 +340,42 @@ HEALTH = Health(
 )
 
 WELL = Health(tuple(replace(check, status=Status.OK, advice="") for check in HEALTH.checks), ())
+
+
+def _figures(rng: random.Random, jobs: int, dead: int, wait_bin: int, run_bin: int) -> Figures:
+    return Figures(dead, int(rng.random() < 0.1), _bins(rng, wait_bin, jobs), _bins(rng, run_bin, jobs))
+
+
+def _breakdown_buckets() -> list[BreakdownBucket]:
+    """The last hour of four projects, in 5 min."""
+    rng = random.Random(5)
+    newest = NOW_MS // BREAKDOWN_MS
+    rows = (
+        ("morris", Priority.NORMAL, "webp", 140, 0.02, 22, 40),
+        ("kids", Priority.HIGH, "webp", 60, 0.0, 8, 38),
+        ("trailers", Priority.LOW, "mp4", 25, 0.12, 50, 58),
+        ("trial", Priority.LOW, "gif", 4, 0.0, 44, 44),
+    )
+    made = []
+    for back in range(BREAKDOWN_BUCKETS - 1, -1, -1):
+        classes: dict[tuple[Priority, str], Figures] = {}
+        projects: dict[str, Figures] = {}
+        for name, priority, output_format, pace, failing, wait_bin, run_bin in rows:
+            jobs = max(0, round(rng.gauss(pace * (1.4 - 0.1 * (back % 7)), pace / 9)))
+            figures = _figures(rng, jobs, round(jobs * failing), wait_bin, run_bin)
+            projects[name] = figures
+            known = classes.get((priority, output_format), Figures())
+            classes[priority, output_format] = sum_figures((known, figures))
+        made.append(BreakdownBucket(newest - back, classes, projects))
+    return made
+
+
+LOADS = (
+    ProjectLoad("morris", 1_204, 4, 1, 4, True, 412_000),
+    ProjectLoad("kids", 3, 1, 3, None, False, 900),
+    ProjectLoad("archive", 212, 0, 1, 2, False, 41_000),
+)
+BREAKDOWNS = {one: break_down(_breakdown_buckets(), one, NOW_MS) for one in Dimension}
 
 
 def record(job_id: str, state: JobState, **changes: object) -> JobRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -14,13 +14,16 @@ from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widget import Widget
 
-from previewops.errors import BundleNotFound, JobNotFound, RedisUnavailable
+from previewops.errors import BundleNotFound, CommandRejected, JobNotFound, RedisUnavailable
 from previewops.health import Health
 from previewops.queue.dead_letter_filter import DeadLetterFilter, DeadLetterGroup
 from previewops.queue.job_selection import JobSelection, MatchCount
 from previewops.queue.pages import Cursor, ListPage
+from previewops.queue.projects import ProjectLoad
+from previewops.queue.queue_names import QueueNames
 from previewops.queue.records import JobRecord
 from previewops.queue.webhook_messages import WebhookList
+from previewops.snapshot.breakdown import Breakdown, Dimension
 from previewops.snapshot.history import History
 from previewops.snapshot.model import EventPage, QueueEvent, Snapshot
 from previewops.states import JobState
@@ -101,6 +104,38 @@ class FakeSource:
         end = len(ids) if before is None else ids.index(before)
         page = self.acts[max(0, end - limit) : end][::-1]
         return EventPage(page, page[-1].event_id if end > limit else None)
+
+    # -- other queues of the server
+
+    queue_names: tuple[str, ...] = ("preview-jobs", "trial-jobs")
+
+    async def queues(self) -> QueueNames:
+        self._up()
+        return QueueNames(self.queue_names, complete=True)
+
+    # -- ended jobs
+
+    ended: Mapping[Dimension, Breakdown] = field(default_factory=lambda: scenes.BREAKDOWNS)
+
+    async def breakdown(self, dimension: Dimension) -> Breakdown:
+        self._up()
+        return self.ended[dimension]
+
+    loads: tuple[ProjectLoad, ...] = scenes.LOADS
+
+    async def project_loads(self) -> tuple[ProjectLoad, ...]:
+        self._up()
+        return self.loads
+
+    # -- logs of workers
+
+    logs: dict[str, str] = field(default_factory=dict)
+
+    async def worker_log(self, worker_id: str) -> str:
+        self._up()
+        if worker_id not in self.logs:
+            raise CommandRejected(f"no supervisor has a worker {worker_id}")
+        return self.logs[worker_id]
 
     # -- webhooks, the oldest first
 
@@ -287,8 +322,9 @@ async def until(pilot: Pilot[int], condition: Callable[[], object]) -> None:
         await pilot.pause()
         if condition():
             return
-        assert time.monotonic() < deadline, f"the condition did not become true\n{screen_text(pilot.app)}"
-        await asyncio.sleep(0.005)  # threads and sockets need real time
+        while not condition():
+            assert time.monotonic() < deadline, f"the condition did not become true\n{screen_text(pilot.app)}"
+            await asyncio.sleep(0.005)  # threads and sockets need real time; a pause takes all widgets some
 
 
 def screen_text(app: OperatorApp) -> str:

@@ -8,12 +8,13 @@ from textual.app import App
 from textual.screen import Screen
 from textual.widgets import Input, OptionList
 
-from previewops.tui.app import INTERVALS_S, SWITCH_S
+from previewops.tui.app import INTERVALS_S
 from previewops.tui.commands.commands import Pause, ReadOnly, ReadOnlyExecutor, Resume
 from previewops.tui.keymap import GLOBAL, SCREENS, action_name
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.command_palette import ActionPalette
 from previewops.tui.terminal.palette import themes
+from previewops.tui.terminal_app import SWITCH_S
 from tests.tui import scenes
 from tests.tui.screen_support import (
     FakeExecutor,
@@ -252,18 +253,25 @@ async def test_a_panel_can_be_maximized() -> None:
         app.redraw()
         await until(pilot, lambda: "requeue: 1 of 2" in screen_text(app).splitlines()[-2])
         app.display_state.set_running_command("")
-        await pilot.resize_terminal(60, 15)
-        await until(pilot, lambda: "80 columns and 24 rows" in screen_text(app))
+        await pilot.resize_terminal(59, 15)
+        await until(pilot, lambda: "60 columns and 15 rows" in screen_text(app))
         await pilot.resize_terminal(*SIZE)
-        await until(pilot, lambda: "80 columns and 24 rows" not in screen_text(app))
+        await until(pilot, lambda: "60 columns and 15 rows" not in screen_text(app))
         await pilot.press("escape")
         await until(pilot, lambda: "Latest events" in screen_text(app))
 
 
-async def test_a_small_terminal_shows_the_minimum_size_and_keeps_its_keys() -> None:
+async def test_a_small_terminal_shows_the_screens_and_keeps_the_keys_that_change_nothing() -> None:
     app = make_app()
-    async with app.run_test(size=(60, 15), notifications=True) as pilot:
-        await until(pilot, lambda: "80 columns and 24 rows" in screen_text(app))
+    async with app.run_test(size=(60, 14), notifications=True) as pilot:
+        await until(pilot, lambda: "60 columns and 15 rows" in screen_text(app))
+        await pilot.resize_terminal(60, 15)
+        await until(pilot, lambda: "5/8 busy" in screen_text(app))
+        assert "80x24" in screen_text(app).splitlines()[-1]
+        await pilot.press("7")
+        await until(pilot, lambda: "Checks" in screen_text(app))
+        await pilot.press("1")
+        await until(pilot, lambda: "Waiting" in screen_text(app))
         await pilot.press("z")
         await until(pilot, lambda: app.view.frozen)
         await pilot.press("p")  # nothing is executed that is not visible

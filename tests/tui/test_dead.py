@@ -33,6 +33,7 @@ from previewops.tui.screens.dialogs.choose import ChoiceDialog
 from previewops.tui.screens.dialogs.confirm import ConfirmWithReasonDialog
 from previewops.tui.screens.dialogs.edit import EditPayloadDialog
 from previewops.tui.screens.dialogs.prompt import PromptDialog
+from previewops.tui.terminal import key_queue
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from tests.tui import scenes
@@ -779,6 +780,13 @@ async def test_marked_causes_are_one_command() -> None:
         )
 
 
+@pytest.fixture
+def impatient_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Delivers a key while the one before it still waits for data, as on an operator's screen after a second."""
+    monkeypatch.setattr(key_queue, "KEY_TIMEOUT_S", 0.05)
+
+
+@pytest.mark.usefixtures("impatient_keys")
 @pytest.mark.parametrize("key", ["A", "r", "x"])
 async def test_a_count_shows_progress_and_escape_cancels_it(key: str) -> None:
     source, executor = source_of(), FakeExecutor()
@@ -801,6 +809,7 @@ async def test_a_count_shows_progress_and_escape_cancels_it(key: str) -> None:
     assert not executor.commands
 
 
+@pytest.mark.usefixtures("impatient_keys")
 async def test_a_replaced_count_shows_progress_and_can_be_cancelled() -> None:
     source, executor = source_of(), FakeExecutor()
     source.counts_go_on, source.counts_end = asyncio.Event(), asyncio.Event()

@@ -16,7 +16,7 @@ from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 from tests.tui import scenes
-from tests.tui.screen_support import FakeSource, make_app, renew, shown, until
+from tests.tui.screen_support import FakeSource, make_app, renew, screen_text, shown, until
 
 SIZE = (120, 40)
 
@@ -265,3 +265,40 @@ async def test_new_actions_appear_on_top_and_a_failed_fetch_is_named() -> None:
         later = (*source.snapshot.events, fresh(2, "paused", who="zoe"))
         await renew(pilot, app, source, replace(source.snapshot, events=later))
         await until(pilot, lambda: "no permission" in subtitle(app))
+
+
+async def test_a_burst_is_one_row_that_opens_and_operators_stand_alone() -> None:
+    def storm(number: int, kind: str = "dead", **fields: str) -> QueueEvent:
+        at_ms = scenes.NOW_MS - 60_000 + number * 100
+        return QueueEvent(
+            f"{at_ms}-0", at_ms, kind, {"job": f"storm-{number}", "code": "asset-corrupt", **fields}
+        )
+
+    events = (
+        *(storm(number) for number in range(200)),
+        storm(200, "requeued", who="ada@ops", why="disk is back"),
+        *(storm(number) for number in range(201, 205)),
+    )
+    app = make_app(FakeSource(replace(scenes.BUSY, events=events)))
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: "200 times" in screen_text(app))
+        assert "disk is back" in screen_text(app).split("Latest events")[1]
+        await pilot.press("6")
+        await until(pilot, lambda: "205 events in 3 rows" in screen_text(app))
+        assert "► dead" in screen_text(app)
+        assert "enter Unfold" in screen_text(app).splitlines()[-1]
+        await pilot.press("G")
+        await until(pilot, lambda: "200  asset-corrupt" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "205 events in 203 rows" in screen_text(app))
+        assert "▼ dead" in screen_text(app)
+        assert "storm-199" in screen_text(app)
+        assert app.current_mode == "events"
+        await pilot.press("enter")
+        await until(pilot, lambda: "205 events in 3 rows" in screen_text(app))
+        await pilot.press("k")
+        await until(pilot, lambda: "disk is back" in screen_text(app) and "enter Job" in screen_text(app))
+        await pilot.press("b")
+        await until(pilot, lambda: "► dead" not in screen_text(app) and "205 events ·" in screen_text(app))
+        await pilot.press("b", "slash", *"storm-20", "enter")
+        await until(pilot, lambda: "► dead" in screen_text(app) and "storm-200" in screen_text(app))

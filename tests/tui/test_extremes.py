@@ -20,6 +20,8 @@ SIZES = ((80, 24), (97, 31), (120, 40), (200, 60), (250, 70), (60, 15))
 async def test_no_screen_cuts_a_figure(count: int) -> None:
     source = FakeSource(extremes.snapshot(count, name="name"), extremes.health(count))
     source.listed = tuple(extremes.record(state, count, name=f"{state}-{'x' * 40}") for state in JobState)
+    source.ended = extremes.breakdowns(count, name="name")
+    source.loads = extremes.loads(count, name="name")
     source.dead_letters = tuple(
         extremes.record(JobState.DEAD, count, name=f"dead-{'y' * place}", finished_ms=extremes.NOW_MS - place)
         for place in range(1, 4)

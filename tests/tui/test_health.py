@@ -26,7 +26,7 @@ from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.screens.dialogs.prompt import PromptDialog
 from previewops.tui.screens.dialogs.silence import SilenceDialog
 from previewops.tui.screens.health.screen import HealthScreen
-from previewops.tui.screens.job.traceback import TracebackScreen
+from previewops.tui.screens.text_viewer import TextViewer
 from previewops.tui.viewmodel.health.webhooks import LISTED
 from previewops.tui.widgets.block_list import BlockList
 from tests.tui import scenes
@@ -270,7 +270,7 @@ async def test_webhooks_are_only_listed_where_none_can_be_resent(failed: int, re
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("w")
-        await until(pilot, lambda: isinstance(app.screen, TracebackScreen))
+        await until(pilot, lambda: isinstance(app.screen, TextViewer))
         await until(pilot, lambda: "3 to be sent" in lines(app))
         assert f"{failed} failed for good" in lines(app)
         await pilot.press("escape")

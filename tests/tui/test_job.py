@@ -26,7 +26,7 @@ from previewops.tui.screens.dialogs.edit import EditPayloadDialog
 from previewops.tui.screens.job.details import DetailPanels
 from previewops.tui.screens.job.preview import PreviewPanel
 from previewops.tui.screens.job.screen import JobScreen
-from previewops.tui.screens.job.traceback import TracebackScreen
+from previewops.tui.screens.text_viewer import TextViewer
 from previewops.tui.terminal.capabilities import ImageMode
 from previewops.tui.widgets.blocks import Blocks
 from tests.tui import scenes
@@ -262,7 +262,7 @@ async def test_a_dead_job_shows_its_attempts_and_their_tracebacks() -> None:
         assert '"jobId": "lesson-10"' in text
         await until(pilot, lambda: app.focused is not None and app.focused.id == "attempts")
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, TracebackScreen))
+        await until(pilot, lambda: isinstance(app.screen, TextViewer))
         assert "attempt 1 of lesson-500" in screen_text(app)
         assert "TransientJobError / asset-incomplete" in screen_text(app)
         await pilot.press("escape")
@@ -476,7 +476,7 @@ async def test_an_id_with_markup_is_shown_verbatim(odd: str) -> None:
         await opened(pilot, app, odd, "dead letter")
         await until(pilot, lambda: app.focused is not None and app.focused.id == "attempts")
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, TracebackScreen))
+        await until(pilot, lambda: isinstance(app.screen, TextViewer))
         assert f"attempt 1 of {odd} " in screen_text(app)
         await pilot.press("escape")
         await pilot.press("e")

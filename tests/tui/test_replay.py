@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from previewops.clock import iso_from_ms
+from previewops.health import Health, Status
 from previewops.recording.errors import NotARecording, RecordingBroken
 from previewops.recording.format import Frame, Gap
 from previewops.snapshot.history import History, Period
@@ -30,6 +32,7 @@ from tests.tui import scenes
 from tests.tui.screen_support import ManualClock, make_app, screen_text, until
 
 LENGTH_S = 400
+KEY_NAMES = {" ": "space", "-": "minus", ":": "colon"}
 
 
 class Night:
@@ -307,3 +310,51 @@ async def test_no_key_of_a_recording_is_a_key_of_anything_else() -> None:
     assert not {action_name(key_action) for key_action in REPLAY} & {
         action_name(key_action) for key_action in GLOBAL
     }
+
+
+async def test_keys_go_to_alarms_and_to_a_typed_time(tmp_path: Path) -> None:
+    hours = SimulatedQueue()
+    begun = hours.now_ms
+    calm = Health(tuple(replace(check, status=Status.OK) for check in scenes.HEALTH.checks))
+    failing = scenes.HEALTH
+    name = next(check.name for check in failing.checks if check.effective_status is not Status.OK)
+    frames = [
+        replace(frame, health=failing if 100 <= (frame.at_ms - begun) / 1_000 < 200 else calm)
+        for frame in each_second(hours, 300)
+    ]
+    write_recording(tmp_path / "alarm.rec", frames)
+    clock = ManualClock()
+    async with replayed(tmp_path / "alarm.rec", clock) as (app, pilot):
+        await pilot.press("h", "number_sign")
+        await until(pilot, lambda: "no earlier change" in screen_text(app))
+        await pilot.press("asterisk")
+        await until(pilot, lambda: now_ms(app) == begun + 100_000)
+        await until(pilot, lambda: "alarm 1 of 2" in screen_text(app))
+        assert f": {name}" in screen_text(app)
+        await pilot.press("asterisk")
+        await until(pilot, lambda: now_ms(app) == begun + 200_000)
+        await pilot.press("asterisk")
+        await until(pilot, lambda: "no later change" in screen_text(app))
+        assert now_ms(app) == begun + 200_000
+        await pilot.press("number_sign")
+        await until(pilot, lambda: now_ms(app) == begun + 100_000)
+        # An alarm that was just played past is not the one before.
+        await pilot.press("asterisk", "h")
+        await until(pilot, lambda: now_ms(app) == begun + 200_000 and not where(app).paused)
+        passes(app, clock, 1)
+        await until(pilot, lambda: now_ms(app) == begun + 201_000)
+        await pilot.press("number_sign")
+        await until(pilot, lambda: now_ms(app) == begun + 100_000)
+        await pilot.press("h", "T")
+        await until(pilot, lambda: "Go to a time" in screen_text(app))
+        await pilot.press(*"99:99", "enter")
+        await until(pilot, lambda: "Found '99:99'" in screen_text(app))
+        for _ in range(5):
+            await pilot.press("backspace")
+        await pilot.press(*"+1m", "enter")
+        await until(pilot, lambda: now_ms(app) == begun + 160_000)
+        await pilot.press("T")
+        await until(pilot, lambda: "Go to a time" in screen_text(app))
+        moment = iso_from_ms(begun + 250_000)[:19].replace("T", " ")
+        await pilot.press(*(KEY_NAMES.get(character, character) for character in moment), "enter")
+        await until(pilot, lambda: 249_000 <= now_ms(app) - begun <= 250_000)

@@ -92,7 +92,7 @@ async def test_the_panels_share_the_room(size: tuple[int, int], wide: bool) -> N
         assert (detail.x > table.x, detail.y > table.y) == (wide, not wide)
         lines = shown(grid).splitlines()
         assert all(title in lines[0] for title in ("worker", "state", "slots", "version", "jobs"))
-        assert ("done" in lines[0]) == (size[0] > 100)
+        assert ("failed" in lines[0]) == (size[0] > 100)
         # A heading takes the whole width, and is cut before the scroll bar.
         heading = next(line for line in lines if "the reload" in line)
         assert heading.endswith("…")
@@ -337,3 +337,25 @@ async def test_a_host_with_markup_is_shown_verbatim() -> None:
             await until(pilot, lambda title=title: title in screen_text(app))
             await pilot.press("escape")
             await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
+
+
+async def test_the_log_of_a_worker_and_why_there_is_none() -> None:
+    source = FakeSource(scenes.BUSY)
+    worker = scenes.WORKERS[0].worker_id
+    source.logs[worker] = (
+        '{"event": "job.rendered", "level": "info", "timestamp": "2026-11-24T06:03:01Z"}\nend'
+    )
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await opened(pilot, app)
+        assert "disk 92%" in shown(grid)
+        assert "L Log" not in keys(app), "a host has no log"
+        await put(pilot, grid, worker)
+        assert "L Log" in keys(app)
+        await pilot.press("L")
+        await until(pilot, lambda: "06:03:01  info     job.rendered" in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, WorkersScreen))
+        source.logs.clear()
+        await pilot.press("L")
+        await until(pilot, lambda: any("no supervisor has" in toast.message for toast in app._notifications))

@@ -104,6 +104,45 @@ CASES: dict[str, tuple[dict[str, str], GroupLimits]] = {
         },
         GroupLimits(2.0),
     ),
+    "version 1 without any limit": (
+        {
+            "/proc/self/cgroup": V1_GROUP,
+            "/proc/self/mountinfo": V1_DOCKER,
+            f"{MEMORY}/memory.limit_in_bytes": f"{9223372036854771712}\n",
+            f"{MEMORY}/memory.usage_in_bytes": "100\n",
+        },
+        GroupLimits(),
+    ),
+    "version 1, processor time is counted elsewhere": (
+        {
+            "/proc/self/cgroup": "2:cpu:/a/b\n3:cpuacct:/\n",
+            "/proc/self/mountinfo": (
+                "33 32 0:30 / /c rw - cgroup cgroup rw,cpu\n34 32 0:31 / /u rw - cgroup cgroup rw,cpuacct\n"
+            ),
+            "/c/a/cpu.cfs_quota_us": "50000\n",
+            "/c/a/cpu.cfs_period_us": "100000\n",
+            "/u/cpuacct.usage": "7000000000\n",
+        },
+        GroupLimits(0.5),
+    ),
+    "a limit without usage, and hierarchies of other controllers": (
+        {
+            "/proc/self/cgroup": "5:pids:/a\n0::/\n",
+            "/proc/self/mountinfo": (
+                "33 32 0:30 / /p rw - cgroup cgroup rw,pids,memory\n"
+                "34 32 0:31 / /short - cgroup2 none\n"
+                "35 32 0:32 - cgroup2 none rw\n"
+                "36 32 0:33 / /x rw cgroup2 none rw\n"
+                f"{V2_HOST}"
+            ),
+            "/sys/fs/cgroup/memory.max": "1000\n",
+            "/p/a/memory.limit_in_bytes": "1000\n",
+            "/p/a/memory.usage_in_bytes": "1\n",
+        },
+        GroupLimits(),
+    ),
+    "no mounts": ({"/proc/self/cgroup": "0::/\n"}, GroupLimits()),
+    "no membership": ({"/proc/self/mountinfo": V2_HOST}, GroupLimits()),
     "files that make no sense": (
         {
             "/proc/self/cgroup": "nonsense\n0::/a\n:::\n",

@@ -15,8 +15,15 @@ def run_times(*run_ms: float) -> RunTimes:
     return times
 
 
-def run(token: int, priority: Priority = Priority.NORMAL, claimed_at: float = 0.0) -> JobRun:
-    return JobRun(Claim(f"job-{token}", b"", str(token), 0, 0, 0, 0, 0.0, priority), claimed_at=claimed_at)
+def run(
+    token: int, priority: Priority = Priority.NORMAL, claimed_at: float = 0.0, project: str = "p"
+) -> JobRun:
+    claim = Claim(f"job-{token}", b"", str(token), 0, 0, 0, 0, 0.0, priority, project=project)
+    return JobRun(claim, claimed_at=claimed_at)
+
+
+def tokens_of(ahead: RunsAhead, count: int) -> list[int]:
+    return [int(taken.claim.token) for _ in range(count) if (taken := ahead.take()) is not None]
 
 
 @pytest.mark.parametrize(
@@ -74,3 +81,25 @@ def test_runs_that_wait_for_too_long_are_taken_out() -> None:
         ahead.add(run(token, claimed_at=float(token)))
     assert [late.claim.token for late in ahead.take_claimed_before(3.0)] == ["1", "2"]
     assert len(ahead) == 2
+
+
+def test_projects_take_turns_among_the_jobs_that_wait_for_a_slot() -> None:
+    ahead = RunsAhead()
+    for token in range(1, 6):
+        ahead.add(run(token, project="many"))
+    assert tokens_of(ahead, 1) == [1]
+    ahead.add(run(6, project="few"))
+    ahead.add(run(7, project="few"))
+    assert tokens_of(ahead, 9) == [2, 6, 3, 7, 4, 5]
+    assert len(ahead) == 0
+
+
+def test_a_project_that_enters_again_and_again_passes_no_other() -> None:
+    ahead = RunsAhead()
+    for token in range(1, 5):
+        ahead.add(run(token, project="many"))
+    order = []
+    for token in range(5, 9):
+        ahead.add(run(token, project="one"))
+        order += tokens_of(ahead, 2)
+    assert order == [1, 5, 2, 6, 3, 7, 4, 8]

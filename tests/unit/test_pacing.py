@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.worker.render.pacing import Change, Moment, Pacing, pace
+from previewops.worker.render.pacing import Change, Moment, Pacing, pace, pace_together
 
 
 def paced(times_ms: list[float], pacing: Pacing, length_ms: int) -> list[Moment[int]]:
@@ -47,6 +47,25 @@ def test_changes_at_one_time_are_shown_together_and_late_ones_are_not() -> None:
     changes = [Change(0, 0, "a"), Change(0, 1, "b"), Change(500_000, 1, "c"), Change(2_000_000, 0, "d")]
     moments = list(pace(changes, Pacing(fps=25), 1_000))
     assert [moment.frames for moment in moments] == [{0: "a", 1: "b"}, {1: "c"}]
+
+
+@given(
+    st.lists(st.integers(0, 3_000), max_size=60).map(sorted),
+    st.sets(
+        st.sampled_from([Pacing(5), Pacing(12), Pacing(25), Pacing(50, unit_ms=10, least_ms=20)]), min_size=1
+    ),
+)
+def test_pacings_that_share_changes_show_what_each_shows_alone(
+    times: list[int], pacings: set[Pacing]
+) -> None:
+    changes = [Change(at * 1_000, at % 2, number) for number, at in enumerate(times)]
+    read = iter(changes)
+    together: dict[Pacing, list[Moment[int]]] = {pacing: [] for pacing in pacings}
+    for pacing, moment in pace_together(read, pacings, 2_000):
+        together[pacing].append(moment)
+    assert together == {pacing: list(pace(changes, pacing, 2_000)) for pacing in pacings}
+    late = [change for change in changes if change.at_us >= 2_000_000]
+    assert len(list(read)) == max(0, len(late) - 1), "read no further than the card lasts"
 
 
 def test_frames_are_read_one_ahead() -> None:

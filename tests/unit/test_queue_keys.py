@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from arq import constants
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,10 +18,6 @@ from previewops.states import Priority
 queue_names = st.from_regex(r"[A-Za-z0-9._-]{1,100}", fullmatch=True)
 
 
-def prelude_keys_of(queue: str) -> dict[str, str]:
-    return dict(re.findall(r"^local (\w+) = '([^']*)'$", Keys(queue).lua_prelude(), re.MULTILINE))
-
-
 def test_arq_keys_match_arq() -> None:
     assert constants.job_key_prefix == ARQ_JOB_PREFIX
     assert constants.result_key_prefix == ARQ_RESULT_PREFIX
@@ -34,11 +28,8 @@ def test_arq_keys_match_arq() -> None:
 
 
 @given(queue=queue_names)
-def test_lua_prelude_has_every_key_once(queue: str) -> None:
-    keys = prelude_keys_of(queue)
-    *keys_of_redis, guard = Keys(queue).lua_prelude().splitlines()
-    assert len(keys) == len(keys_of_redis)
-    assert guard.startswith("local ARQ_GUARD, ARQ_GUARD_SCORE = ")
+def test_scripts_have_every_key_under_one_name(queue: str) -> None:
+    keys = Keys(queue).lua_names()
     assert len(set(keys.values())) == len(keys)
     arqs = {ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, ARQ_IN_PROGRESS_PREFIX, ARQ_ABORTS}
     ours = set(keys.values()) - arqs - {queue}
@@ -46,17 +37,16 @@ def test_lua_prelude_has_every_key_once(queue: str) -> None:
     assert all(name.startswith("P_") == key.endswith(":") for name, key in keys.items() if key in ours)
 
 
-def test_lua_prelude_matches_python_keys() -> None:
-    keys, prelude_keys = Keys("q"), prelude_keys_of("q")
+def test_names_in_scripts_match_python_keys() -> None:
+    keys = Keys("q")
+    names = keys.lua_names()
     attributes = {
         name: value
         for name in dir(keys)
         if not name.startswith("_") and isinstance(value := getattr(keys, name), str)
     }
     known = {value for name, value in attributes.items() if name != "queue"}
-    known |= {keys.waiting(priority) for priority in Priority}
+    known |= {key for priority in Priority for key in (keys.waiting(priority), keys.turns(priority))}
     known |= {ARQ_JOB_PREFIX, ARQ_RESULT_PREFIX, ARQ_IN_PROGRESS_PREFIX, ARQ_ABORTS}
-    assert set(prelude_keys.values()) == known
-    assert [prelude_keys["K_HIGH"], prelude_keys["K_NORMAL"], prelude_keys["K_LOW"]] == [
-        keys.waiting(p) for p in Priority
-    ]
+    assert set(names.values()) == known
+    assert [names["K_HIGH"], names["K_NORMAL"], names["K_LOW"]] == [keys.waiting(p) for p in Priority]

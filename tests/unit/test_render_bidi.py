@@ -9,7 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
+from previewops.worker.render.labels import LANGUAGES, labels_for
+from previewops.worker.render.layout.titlecard import format_facts
 from previewops.worker.render.text.bidi import embedding_levels, paragraph_level, visual_order
+from previewops.worker.render.text.fonts import FontWeight
+from previewops.worker.render.text.typesetting import Typesetter
 
 FONT = ImageFont.truetype(str(files("previewops.worker.fonts") / "DejaVuSans.ttf"), 20)
 LETTERS = "אבגדabcd"
@@ -67,6 +71,28 @@ def test_isolates_have_the_visual_order_of_fribidi(
     before: str, control: str, inside: str, after: str, base: int
 ) -> None:
     assert differs(f"x{before}{control[0]}{inside}{control[1]}{after}x", base) < 3
+
+
+@pytest.mark.parametrize("control", ["\u2066", "\u2067", "\u2068"])
+@pytest.mark.parametrize("text", ["אב {}c 1{} ג", "ab {}א 2{} c", "{}{}", "{}a", "a{}"])
+def test_isolates_take_no_space_and_are_no_boxes(text: str, control: str) -> None:
+    typesetter = Typesetter()
+    isolated = text.format(control, "\u2069")
+    lines = typesetter.fit_line(isolated, FontWeight.REGULAR, 40, 4_000).lines
+    drawn = "".join(run.text for line in lines for run in line.runs)
+    assert not set(drawn) & {"\u2066", "\u2067", "\u2068", "\u2069", "\ufffd"}
+    assert typesetter.undrawn == ()
+    plain = typesetter.measure(text.format("", ""), FontWeight.REGULAR, 40)
+    assert sum(line.width for line in lines) == pytest.approx(plain, abs=1)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_figures_of_labels_run_left_to_right_in_every_language(language: str) -> None:
+    text = format_facts(labels_for(language), 3, 65_000)
+    (line,) = Typesetter().fit_line(text, FontWeight.REGULAR, 40, 4_000).lines
+    seen = "".join(run.text[::-1] if run.rtl else run.text for run in line.runs)
+    assert "1:05" in seen
+    assert not set(seen) & set("\u2066\u2069")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from previewops.job_errors import PermanentJobError
 from previewops.worker.cache.keys import bundle_key
 from previewops.worker.render.alt_texts import card_title, describe_card, shorten
-from previewops.worker.render.encoder_memory import reserve_encoders
+from previewops.worker.render.decode.memory import clip_bytes, clip_pixels
+from previewops.worker.render.encoder_memory import reserve_memory
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.sheet import format_sheet_facts
 from previewops.worker.render.limits import MIB, RenderLimits
@@ -44,6 +45,22 @@ def test_a_selection_needs_its_cards_and_their_assets(
 ) -> None:
     chosen = board(**options)
     assert (list(chosen.cards), chosen.drawn_cards, set(chosen.assets)) == (cards, drawn, assets)
+
+
+@pytest.mark.parametrize(
+    ("options", "partial"),
+    [
+        ({}, None),
+        ({"only": ["sheet", "poster"]}, {"only": ["poster", "sheet"], "stepsRange": None}),
+        ({"stepsRange": {"from": 1, "to": 2}}, {"only": None, "stepsRange": {"from": 1, "to": 2}}),
+        (
+            {"only": ["frames"], "stepsRange": {"from": 1, "to": 2}},
+            {"only": ["frames"], "stepsRange": {"from": 1, "to": 2}},
+        ),
+    ],
+)
+def test_a_selection_says_what_was_asked(options: dict[str, Any], partial: dict[str, Any] | None) -> None:
+    assert board(**options).selection.as_json() == partial
 
 
 def test_a_range_starts_where_its_first_step_starts() -> None:
@@ -89,17 +106,39 @@ def test_copies_are_named_by_their_width_and_never_enlarged() -> None:
     assert format_srcset("poster.webp", Size(1_280, 720), ()) == "poster.webp 1280w"
 
 
-def test_encoders_of_several_outputs_leave_less_memory_to_decoders() -> None:
+def taken_mib(limits: RenderLimits, **options: Any) -> int:
+    return (limits.memory_bytes - reserve_memory(board(**options), limits).memory_bytes) // MIB
+
+
+def test_encoders_and_large_frames_leave_less_memory_to_decoders() -> None:
     limits = RenderLimits()
-    assert reserve_encoders(board(resolution="3840x2160", format="webm"), limits) == limits
-    assert reserve_encoders(board(resolution="1280x720", outputs=["webp", "gif", "apng"]), limits) == limits
-    reserved = reserve_encoders(board(resolution="1280x720", outputs=["webm", "mp4"]), limits)
-    assert (limits.memory_bytes - reserved.memory_bytes) // MIB == 94
-    with pytest.raises(PermanentJobError, match="found 1126 MiB for webm, mp4 at 3840x2160") as caught:
-        reserve_encoders(board(resolution="3840x2160", outputs=["webm", "mp4"]), limits)
+    assert taken_mib(limits, resolution="1280x720", outputs=["webp", "gif", "apng"]) == 0
+    assert taken_mib(limits, resolution="1280x720", outputs=["webm", "mp4"]) == 88
+    assert taken_mib(limits, resolution="3840x2160", format="png") == 105
+    assert taken_mib(limits, resolution="3840x2160", format="webm") == 722
+    with pytest.raises(PermanentJobError, match="found 1176 MiB for webm, mp4, jpeg at 3840x2160") as caught:
+        reserve_memory(board(resolution="3840x2160", outputs=["webm", "mp4"]), limits)
     assert caught.value.code == "outputs-too-large"
     larger = RenderLimits(memory_bytes=1_200 * MIB)
-    assert reserve_encoders(board(resolution="3840x2160", outputs=["webm", "mp4"]), larger) != larger
+    assert taken_mib(larger, resolution="3840x2160", outputs=["webm", "mp4"]) == 904
+    small = RenderLimits(memory_bytes=256 * MIB)
+    assert reserve_memory(board(resolution="320x180", format="png"), small) == small
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "vp9", "libdav1d"])
+@pytest.mark.parametrize("resolution", ["1920x1080", "3840x2160"])
+def test_a_video_of_its_size_plays_in_every_video_format(codec: str, resolution: str) -> None:
+    pixels = board(resolution=resolution).size.pixels
+    for kind in ("webm", "mp4"):
+        limits = reserve_memory(board(resolution=resolution, format=kind), RenderLimits())
+        assert clip_bytes(codec, pixels, 12) <= limits.decoder_bytes
+
+
+@pytest.mark.parametrize("codec", ["h264", "vp9", "mjpeg"])
+@pytest.mark.parametrize("memory_mib", [48, 208, 880])
+def test_the_pixels_of_a_video_are_as_many_as_fit(codec: str, memory_mib: int) -> None:
+    most = clip_pixels(codec, memory_mib * MIB, 12)
+    assert clip_bytes(codec, most, 12) <= memory_mib * MIB < clip_bytes(codec, most + 1, 12)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable
 from io import BytesIO
@@ -20,6 +21,7 @@ from previewops.worker.render.encode.gif import GifAnimation
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.encode.thumbhash import encode_thumbhash
 from previewops.worker.render.encode.webp import WebpAnimation
+from previewops.worker.render.jsonfile import encode_json
 from previewops.worker.render.layout.geometry import Box, Size
 from previewops.worker.render.layout.titlecard import format_duration
 from previewops.worker.render.layout.type_scale import LayoutMetrics
@@ -233,3 +235,17 @@ def test_nested_phases_are_exclusive() -> None:
     with watch.phase("outer"), watch.phase("inner"):
         pass
     assert set(watch.elapsed_ms()) == {"outer", "inner"}
+
+
+@given(
+    st.dictionaries(
+        st.text(), st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text() | st.lists(st.text())
+    )
+)
+def test_json_files_are_indented_and_have_a_replacement_for_lone_surrogates(
+    content: dict[str, object],
+) -> None:
+    for text in ("", "\ud800"):
+        document = {**content, "last": text}
+        expected = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+        assert encode_json(document) == expected.encode("utf-8", "replace")

@@ -7,21 +7,22 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from previewops.snapshot.histogram import bin_middle_ms, merge_histograms, parse_bins, percentile_ms
+from previewops.snapshot.histogram import (
+    bin_middle_ms,
+    bin_number,
+    merge_histograms,
+    parse_bins,
+    percentile_ms,
+)
 
 durations = st.lists(st.floats(1.0, 1e9), min_size=1, max_size=200)
 histograms = st.dictionaries(st.integers(0, 120), st.integers(1, 1_000), max_size=20)
 
 
-def bin_of(ms: float) -> int:
-    """Returns the bin that the Lua script uses for a duration (lua/include/counters.lua)."""
-    return 0 if ms < 1 else math.floor(math.log(ms) / (math.log(2) / 4)) + 1
-
-
 def counted(values: list[float]) -> dict[int, int]:
     histogram: dict[int, int] = {}
     for value in values:
-        histogram[bin_of(value)] = histogram.get(bin_of(value), 0) + 1
+        histogram[bin_number(value)] = histogram.get(bin_number(value), 0) + 1
     return histogram
 
 
@@ -36,7 +37,7 @@ def test_percentile_error_is_at_most_nine_percent(values: list[float], fraction:
 @given(ms=st.floats(1.0, 1e12))
 def test_value_lies_within_its_bin(ms: float) -> None:
     half_a_bin = 2 ** (1 / 8) * (1 + 1e-9)
-    assert ms / half_a_bin <= bin_middle_ms(bin_of(ms)) <= ms * half_a_bin
+    assert ms / half_a_bin <= bin_middle_ms(bin_number(ms)) <= ms * half_a_bin
 
 
 @given(histogram=histograms)

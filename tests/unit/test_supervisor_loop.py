@@ -8,6 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +89,7 @@ class FakeBackend:
     name = "fake"
 
     def __init__(self) -> None:
+        self.log = Path("/nonexistent/worker.log")
         self.workers: list[FakeWorker] = []
         self.failing_starts = 0
 
@@ -107,8 +109,8 @@ class FakeBackend:
     def forget(self, handle: WorkerHandle) -> None:
         pass
 
-    def log_location(self, number: int, worker_id: str) -> str:
-        return "nowhere"
+    def log_source(self, number: int, worker_id: str) -> Path:
+        return self.log
 
 
 class FakeRedis:
@@ -400,6 +402,21 @@ async def execute(made: LoopFixture, sent: FleetCommand) -> str:
         await made.polls(1)
     await made.polls(1)
     return made.redis.results[-1][2]
+
+
+async def test_it_sends_the_end_of_a_workers_log(tmp_path: Path) -> None:
+    async with running_loop(WorkerCountRange(1, 1)) as made:
+        await made.until(1)
+        (worker,) = made.backend.workers
+        sent = command(FleetCommandKind.LOG, worker=worker.worker_id)
+        assert "cannot be read" in await execute(made, sent)
+        made.backend.log = tmp_path / "worker-1.log"
+        made.backend.log.write_text("one\ntwo\n")
+        sent = command(FleetCommandKind.LOG, worker=worker.worker_id)
+        assert await execute(made, sent) == "one\ntwo"
+        assert [result[0] for result in made.redis.results].count(sent.command_id) == 1
+        assert "it has no worker w-x" in await execute(made, command(FleetCommandKind.LOG, worker="w-x"))
+    assert Action.COMMAND_EXECUTED not in made.kinds, "a log that is read changes nothing"
 
 
 async def test_a_drained_host_stays_drained_under_the_next_supervisor() -> None:

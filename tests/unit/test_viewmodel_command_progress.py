@@ -29,6 +29,7 @@ from previewops.tui.commands.commands import (
     Resume,
     RunAgain,
     Scale,
+    SetProjectLimits,
     SilenceCheck,
 )
 from previewops.tui.viewmodel.command_progress import describe_command
@@ -66,6 +67,7 @@ SAID: list[tuple[OperatorCommand, str]] = [
     (SilenceCheck("depth", 1_000, "warning", "import"), "silencing depth"),
     (EndSilence("depth"), "ending the silence of depth"),
     (ResendWebhooks(3), "resending 3 webhooks"),
+    (SetProjectLimits("kids", weight=2), "changing the limits of kids"),
 ]
 
 

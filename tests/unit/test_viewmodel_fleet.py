@@ -31,6 +31,9 @@ def table_rows(snapshot: Snapshot) -> list[str]:
     return [row(post, snapshot) for post in table.fleet_rows(snapshot)]
 
 
+GAUGES = "cpu ▄▅▆▅▄▅▆▅▄▅ 62%  mem 44%  load 2.6  disk 92%"
+
+
 def detail_text(post: FleetRow, snapshot: Snapshot, columns: int = 100) -> str:
     among = table.fleet_rows(snapshot)
     jobs = detail.jobs_of(post, snapshot, among)
@@ -42,10 +45,12 @@ def detail_text(post: FleetRow, snapshot: Snapshot, columns: int = 100) -> str:
 def test_hosts_are_headings_over_their_workers() -> None:
     rows = table_rows(BUSY)
     assert [line.split(" | ")[0].strip() for line in rows] == [
-        "● render-1  running  2 wanted (1 to 8)  store works  clock ±0 s  6 layers  0.1.0  process  40 MiB",
+        f"● render-1  running  {GAUGES}  2 wanted (1 to 8)  store works  clock ±0 s  6 layers"
+        "  0.1.0  process  40 MiB",
         "● 4001-0001",
         "● 4002-0002",
-        "● render-2  running  3 wanted (1 to 8)  store works  clock ±0 s  6 layers  0.1.0  process  40 MiB",
+        f"● render-2  running  {GAUGES}  3 wanted (1 to 8)  store works  clock ±0 s  6 layers"
+        "  0.1.0  process  40 MiB",
         "● 4003-0003",
         "◐ 4004-0004",
         "✖ worker 3",
@@ -54,7 +59,7 @@ def test_hosts_are_headings_over_their_workers() -> None:
 
 def test_worker_rows_have_state_slots_figures_and_jobs() -> None:
     assert table_rows(BUSY)[1] == (
-        "  ● 4001-0001 | 4001 | working | ■■ | 122% | 187 MiB | 3 h | 11.3k | 32 | "
+        "  ● 4001-0001 | 4001 | working | ■■ | ▇▆▅█▇▆▅█▇▆    17 | 122% | 187 MiB | 3 h | 11.3k | 32 | "
         "▊··· lesson-10  ███▎ lesson-11"
     )
 
@@ -66,22 +71,23 @@ def test_an_empty_slot_shows_the_reason() -> None:
 def test_summary_of_a_fleet_with_problems() -> None:
     rows = table_rows(TROUBLED)
     assert rows[0].startswith("● render-1  running  the reload ")
-    assert "allowed a whole number from 1 to 256; the old settings remain  2 wanted" in rows[0]
+    assert "allowed a whole number from 1 to 256; the old settings remain  cpu" in rows[0]
     assert "7/12" in rows[1]
     assert "silent 12 s" in rows[2]
     assert rows[7].startswith("▲ render-4  silent 40 s")
     assert "no heartbeat" in rows[8]
     assert "backing off | killed by SIGSEGV" in rows[9]
     assert rows[10] == "▲ render-3  without a supervisor  store works  clock ±0 s  6 layers  0.0.9"
-    assert rows[11].startswith("  ● 4009-0009 | 4009 | working | ■□ | 61%")
+    assert rows[11].startswith("  ● 4009-0009 | 4009 | working | ■□ | ")
 
 
 def test_a_host_that_differs_is_marked() -> None:
     headings = [line for line in table_rows(scenes.UNEQUAL) if "wanted" in line or "without a" in line]
     assert headings == [
-        "● render-1  running  store 3fa85f  2 wanted (1 to 8)  clock ±0 s  6 layers  0.1.0  process  40 MiB",
+        f"● render-1  running  store 3fa85f  {GAUGES}  2 wanted (1 to 8)"
+        "  clock ±0 s  6 layers  0.1.0  process  40 MiB",
         "● render-2  running  store fails 3 min  store 3fa85f  clock -61 s  no Landlock"
-        "  3 wanted (1 to 8)  0.1.0  process  40 MiB",
+        f"  {GAUGES}  3 wanted (1 to 8)  0.1.0  process  40 MiB",
         "▲ render-3  without a supervisor  store b07c1d  clock ±0 s  6 layers  0.0.9",
     ]
     text = detail_text(table.fleet_rows(scenes.UNEQUAL)[3], scenes.UNEQUAL)
@@ -95,7 +101,7 @@ def test_a_host_that_differs_is_marked() -> None:
 def test_a_worker_that_reports_nothing_of_its_host_shows_nothing() -> None:
     old = replace(WORKERS[0], confined_by=(), clock_ahead_ms=None, store=None, version="")
     snapshot = replace(BUSY, workers=(old,), supervisors=(SUPERVISORS[0],))
-    assert table_rows(snapshot)[0] == "● render-1  running  2 wanted (1 to 8)  process  40 MiB"
+    assert table_rows(snapshot)[0] == f"● render-1  running  {GAUGES}  2 wanted (1 to 8)  process  40 MiB"
     assert "store" not in detail_text(table.fleet_rows(snapshot)[0], snapshot)
 
 

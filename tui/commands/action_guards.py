@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 from previewops.errors import PreviewopsError
 from previewops.tui.commands.commands import NotConnected
 from previewops.tui.keymap import parse_action_name
-from previewops.tui.viewmodel.empty_states import MIN_COLUMNS, MIN_ROWS, is_too_small
+from previewops.tui.viewmodel.empty_states import ACTING_COLUMNS, ACTING_ROWS, is_too_small_to_act
 
 if TYPE_CHECKING:
     from previewops.tui.app import OperatorApp
 
 
 class TerminalTooSmall(PreviewopsError):
-    """The terminal is too small to show the queue."""
+    """The terminal is too small to change the queue."""
 
     code = "terminal-too-small"
 
     def __init__(self, columns: int, rows: int) -> None:
         super().__init__(
-            f"terminal size: found {columns}x{rows}, allowed from {MIN_COLUMNS}x{MIN_ROWS} on",
+            f"terminal size: found {columns}x{rows}, allowed from {ACTING_COLUMNS}x{ACTING_ROWS} on",
             hint="enlarge the terminal window",
         )
 
@@ -37,4 +37,4 @@ def check_action_guards(app: OperatorApp, action: str) -> PreviewopsError | None
         return None
     if app.display_state.live.connection_loss is not None:
         return NotConnected()
-    return TerminalTooSmall(*app.size) if is_too_small(*app.size) else None
+    return TerminalTooSmall(*app.size) if is_too_small_to_act(*app.size) else None

@@ -59,6 +59,11 @@ class CommandRunner:
         """Starts a command in the background. It fails with ``NotConnected`` while the connection is lost."""
         return self._app.run_worker(self._run(command), name=type(command).__name__, group=GROUP)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a command is under way."""
+        return bool(self._under_way)
+
     def cancel_shown(self) -> None:
         """Cancels the foremost command, which is the one whose progress is shown."""
         worker = self._shown_command()

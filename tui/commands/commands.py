@@ -168,6 +168,15 @@ class ResendWebhooks:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class SetProjectLimits:
+    """Set a project's weight or maximum of active jobs, where it is not None. ``max_active`` 0: no maximum."""
+
+    project: str
+    weight: int | None = None
+    max_active: int | None = None
+
+
 OperatorCommand: TypeAlias = (
     Pause
     | Resume
@@ -185,6 +194,7 @@ OperatorCommand: TypeAlias = (
     | SilenceCheck
     | EndSilence
     | ResendWebhooks
+    | SetProjectLimits
 )
 
 

@@ -21,9 +21,10 @@ RETRY_BACKOFF_S = Backoff(0.25, 2.0)
 
 @dataclass
 class SnapshotArrived(Message):
-    """A snapshot arrived."""
+    """A snapshot arrived. ``poller`` has posted it: after a switch of queues, messages of the old one may arrive."""
 
     snapshot: Snapshot
+    poller: Poller | None = None
 
 
 @dataclass
@@ -32,6 +33,7 @@ class SnapshotMissed(Message):
 
     reason: str
     tries: int
+    poller: Poller | None = None
 
 
 @dataclass
@@ -39,6 +41,7 @@ class SourceRejected(Message):
     """No later poll can succeed: a newer build wrote the queue's data."""
 
     error: PreviewopsError
+    poller: Poller | None = None
 
 
 class Receiver(Protocol):
@@ -83,11 +86,11 @@ class Poller:
             try:
                 reason = await self._take()
             except LayoutUnsupported as error:
-                self._receiver.post_message(SourceRejected(error))
+                self._receiver.post_message(SourceRejected(error, self))
                 return
             tries = tries + 1 if reason else 0
             if reason:
-                self._receiver.post_message(SnapshotMissed(reason, tries))
+                self._receiver.post_message(SnapshotMissed(reason, tries, self))
             pause = RETRY_BACKOFF_S.longest(tries) if tries else self._interval_s
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
@@ -111,5 +114,5 @@ class Poller:
             if not call.done():
                 call.cancel()
                 await asyncio.gather(call, return_exceptions=True)
-        self._receiver.post_message(SnapshotArrived(snapshot))
+        self._receiver.post_message(SnapshotArrived(snapshot, self))
         return ""

@@ -18,12 +18,17 @@ from previewops.tui.viewmodel.bars import (
     format_title_line,
 )
 from previewops.tui.viewmodel.empty_states import (
+    ACTING_COLUMNS,
+    ACTING_ROWS,
     format_not_in_replay_lines,
     format_too_small_lines,
     is_too_small,
+    is_too_small_to_act,
 )
 from previewops.tui.viewmodel.spans import width_of
 from previewops.tui.widgets.diffed_lines import DiffedLines
+from previewops.tui.widgets.filter_line import FilterLine
+from previewops.tui.widgets.grid import Grid
 from previewops.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
@@ -117,6 +122,17 @@ class OperatorScreen(Screen[None]):
         self.show_view(self.operator_app.view)
         self.query_one("#too-small", DiffedLines).draw(format_too_small_lines)
         self.draw_keys()
+        self._choose_columns()
+
+    def _choose_columns(self) -> None:
+        chosen = self.operator_app.options.columns
+        for grid in self.query(Grid) if chosen else ():
+            grid.choose_columns(chosen.get(grid.list_name, ()))
+
+    @property
+    def filter_line(self) -> FilterLine | None:
+        """The filter line of the visible list, if the screen has one."""
+        return next((line for line in self.query(FilterLine) if line.is_among_shown), None)
 
     def on_screen_resume(self) -> None:
         self.show_view(self.operator_app.view)
@@ -125,6 +141,8 @@ class OperatorScreen(Screen[None]):
     def on_resize(self) -> None:
         size = self.app.size
         self.set_class(is_too_small(*size), "-too-small")
+        self.set_class(size.width < ACTING_COLUMNS, "-narrow")
+        self.set_class(size.height < ACTING_ROWS, "-short")
         if self.WIDE_COLUMNS:
             self.set_class(size.width >= self.WIDE_COLUMNS, "-wide")
         self.draw_keys()
@@ -134,14 +152,17 @@ class OperatorScreen(Screen[None]):
         if not self.composed:
             return
         key_actions = self.available_actions()
-        self.query_one("#keys", DiffedLines).draw(lambda columns, _: [format_key_line(key_actions, columns)])
+        too_small = is_too_small_to_act(*self.app.size) and not self.operator_app.view.read_only
+        self.query_one("#keys", DiffedLines).draw(
+            lambda columns, _: [format_key_line(key_actions, columns, too_small=too_small)]
+        )
 
     def available_actions(self) -> tuple[KeyAction, ...]:
         """The key actions available now, the screen's own before the global ones."""
         operator = self.operator_app
         key_actions = (*operator.LEADING_ACTIONS, *self.KEY_ACTIONS, *operator.TRAILING_ACTIONS)
         # A dialog or a list that nobody sees must not act: check_action_guards rejects these keys as well.
-        small = is_too_small(*operator.size)
+        small = is_too_small_to_act(*operator.size)
         return tuple(
             key
             for key in key_actions
@@ -169,7 +190,16 @@ class OperatorScreen(Screen[None]):
             self.maximize(focused or panels[0], container=False)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return False if self.operator_app.is_forbidden(action) else super().check_action(action, parameters)
+        if self.operator_app.is_forbidden(action):
+            return False
+        return False if not self.can_use_filters(action) else super().check_action(action, parameters)
+
+    def can_use_filters(self, action: str) -> bool:
+        """Whether the screen has a list for an action on saved filters, and an active filter to save."""
+        if action not in ("choose_filter", "save_filter"):
+            return True
+        line = self.filter_line if self.composed and not self.unavailable_in_replay else None
+        return line is not None and (action == "choose_filter" or (bool(line.text) and not line.has_error))
 
     async def show_dialog(self, dialog: Screen[Any]) -> Any:
         """Opens a dialog and returns its result. Call it from a worker."""

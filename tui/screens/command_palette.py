@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -20,6 +20,7 @@ from previewops.tui.keymap import (
     namespaced_action,
     parse_action_name,
 )
+from previewops.tui.screens.dialogs.queues import open_queue
 from previewops.tui.screens.modal import DismissOnce
 
 if TYPE_CHECKING:
@@ -82,6 +83,10 @@ class KeyActionProvider(Provider):
                 score += 1  # names before sentences
             if score > 0:
                 yield Hit(score, matcher.highlight(entry.text), self._do(entry), help=entry.note)
+        for text, switches in self._contexts():
+            score = matcher.match(text)
+            if score > 0:
+                yield Hit(score, matcher.highlight(text), switches, help="of the settings file")
         text = query.strip()
         if not text or cast("OperatorApp", self.app).view.replay is not None:
             return
@@ -97,8 +102,16 @@ class KeyActionProvider(Provider):
         return Hit(score, text, partial(self._search_jobs, str(term)), help=f"filter {clean(term)}")
 
     async def _search_jobs(self, text: str) -> bool:
-        cast("OperatorApp", self.app).search_jobs(text)
+        cast("OperatorApp", self.app).open_jobs(text)
         return True
+
+    def _contexts(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
+        """Name and switch of each context of the settings file."""
+        app = cast("OperatorApp", self.app)
+        opener = None if app.is_forbidden("choose_queue") else app.queue_opener
+        for choice in opener.contexts if opener is not None else ():
+            if choice.context:
+                yield f"Switch to context {clean(choice.context)}", partial(open_queue, app, choice)
 
     async def _open_job(self, job_id: str) -> bool:
         cast("OperatorApp", self.app).open_job(job_id)

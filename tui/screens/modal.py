@@ -8,7 +8,7 @@ from textual.await_complete import AwaitComplete
 from textual.screen import ModalScreen, Screen
 
 from previewops.tui.commands.action_guards import TerminalTooSmall
-from previewops.tui.viewmodel.empty_states import is_too_small
+from previewops.tui.viewmodel.empty_states import is_too_small_to_act
 
 Result = TypeVar("Result")
 
@@ -18,7 +18,7 @@ class DismissOnce(Screen[Result]):
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
         """Closes the screen with an answer, unless it is closed already, or the terminal is too small to see it."""
-        if result not in (None, False) and self.is_active and is_too_small(*self.app.size):
+        if result not in (None, False) and self.is_active and is_too_small_to_act(*self.app.size):
             error = TerminalTooSmall(*self.app.size)
             self.app.notify(f"{error.message}\n{error.hint}", title="Not executed", severity="warning")
             return AwaitComplete()

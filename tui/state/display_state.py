@@ -38,6 +38,7 @@ class DisplayState:
             interval_s=live.interval_s,
             running_command=live.running_command,
             replay=live.replay,
+            local_time=live.local_time,
         )
 
     def snapshot_query(self) -> SnapshotQuery:
@@ -84,6 +85,10 @@ class DisplayState:
 
     def set_poll_interval(self, interval_s: float) -> None:
         self._live = replace(self._live, interval_s=interval_s)
+
+    def toggle_local_time(self) -> None:
+        """Switches clock times between UTC and local time."""
+        self._live = replace(self._live, local_time=not self._live.local_time)
 
     def set_running_command(self, summary: str) -> None:
         self._live = replace(self._live, running_command=summary)

@@ -52,9 +52,11 @@ class QueueView:
     """Everything that the screens show. ``snapshot`` is None until the first one arrives.
 
     ``age_s`` is the age of a stale snapshot in whole seconds. ``frozen``: the operator froze the display.
-    ``interval_s`` is the poll interval. ``environment`` is PREVIEW_ENV. ``replay`` is the position within a
+    ``interval_s`` is the poll interval. ``address`` is that of Redis, without secrets, ``context``
+    its name in the settings file. ``environment`` is PREVIEW_ENV. ``replay`` is the position within a
     recording, None for a live queue. ``health`` is evaluated for this snapshot, with ``thresholds`` and the workers'
-    ``heartbeat_ms``; inputs that a snapshot lacks are from the last health reading.
+    ``heartbeat_ms``; inputs that a snapshot lacks are from the last health reading. ``local_time``: clock times are
+    in the terminal's zone, else in UTC.
     """
 
     snapshot: Snapshot | None = None
@@ -67,11 +69,14 @@ class QueueView:
     interval_s: float = 1.0
     running_command: str = ""
     queue_name: str = ""
+    address: str = ""
+    context: str = ""
     environment: str = ""
     read_only: bool = False
     replay: ReplayPosition | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
     heartbeat_ms: int = HEARTBEAT_MS
+    local_time: bool = False
 
     @property
     def fetching_paused(self) -> bool:

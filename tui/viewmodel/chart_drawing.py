@@ -127,15 +127,24 @@ def _cell(stack: Sequence[int], tones: Sequence[Tone], floor: int) -> Span:
 
 
 def time_axis(columns: int, labels: Sequence[str]) -> Line:
-    """Labels spread evenly below a chart, the first at its left end, the last at its right end."""
-    if len(labels) < 2 or sum(len(label) + 2 for label in labels) > columns:
+    """Labels spread evenly below a chart, the first at its left end, the last at its right end.
+
+    Where they would touch, only these two are drawn.
+    """
+    starts = _label_starts(columns, labels)
+    ends = (start + len(label) for start, label in zip(starts, labels, strict=True))
+    if any(end >= start for end, start in zip(ends, starts[1:], strict=False)):
         labels = (labels[0], labels[-1])
+        starts = _label_starts(columns, labels)
     text = [" "] * columns
-    last = len(labels) - 1
-    for place, label in enumerate(labels):
-        start = round((columns - len(label)) * place / last)
+    for start, label in zip(starts, labels, strict=True):
         text[start : start + len(label)] = label
     return (Span(" " * AXIS_COLUMNS), Span("".join(text[:columns]), Tone.DIM))
+
+
+def _label_starts(columns: int, labels: Sequence[str]) -> list[int]:
+    last = max(1, len(labels) - 1)
+    return [round((columns - len(label)) * place / last) for place, label in enumerate(labels)]
 
 
 def bar(share: float, columns: int, tone: Tone) -> Line:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip_middle, pad
@@ -32,6 +32,27 @@ class TableColumn:
     @property
     def header(self) -> Line:
         return (Span(self.title, self.tone, self.action),)
+
+
+def matching_titles(titles: Sequence[str], chosen: Iterable[str]) -> tuple[str, ...]:
+    """The titles that are chosen. A part of a title is enough: "reason" is that of "progress/reason"."""
+    parts = {part for title in chosen for part in title.split("/")}
+    return tuple(title for title in titles if parts & set(title.split("/")))
+
+
+def chosen_places(columns: Sequence[TableColumn], chosen: Sequence[str]) -> tuple[int, ...]:
+    """The places of the columns whose titles are chosen; those of all columns if there is none."""
+    titles = matching_titles([column.title for column in columns], chosen)
+    places = tuple(place for place, column in enumerate(columns) if column.title in titles)
+    return places or tuple(range(len(columns)))
+
+
+def choose_cells(cells: Sequence[Line], places: Sequence[int], columns: int) -> tuple[Line, ...]:
+    """The cells at these places. In a row with fewer cells than ``columns``, the last cell always stays."""
+    if len(cells) >= columns:
+        return tuple(cells[place] for place in places)
+    last = len(cells) - 1
+    return (*(cells[place] for place in places if place < last), *cells[-1:])
 
 
 def fit_widths(columns: Sequence[TableColumn], available: int) -> tuple[int, ...]:

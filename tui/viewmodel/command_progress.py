@@ -40,6 +40,8 @@ def describe_command(command: commands.OperatorCommand) -> str:
             description = f"ending the silence of {clean(command.check)}"
         case commands.ResendWebhooks():
             description = f"resending {pluralize(command.count, 'webhook')}"
+        case commands.SetProjectLimits():
+            description = f"changing the limits of {clean(command.project)}"
     return description
 
 

@@ -10,21 +10,29 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone, centre, clean_span
 
 _RECORDED = ("overview", "workers", "events", "health")
 
-MIN_COLUMNS = 80
-MIN_ROWS = 24
+MIN_COLUMNS, MIN_ROWS = 60, 15
+"""Smallest terminal in which the screens can be read."""
+ACTING_COLUMNS, ACTING_ROWS = 80, 24
+"""Smallest terminal in which keys change the queue: dialogs fit into it."""
 
 
 def is_too_small(columns: int, rows: int) -> bool:
-    """Whether a terminal of that size cannot show the screen."""
+    """Whether a terminal of that size cannot show the screens."""
     return columns < MIN_COLUMNS or rows < MIN_ROWS
+
+
+def is_too_small_to_act(columns: int, rows: int) -> bool:
+    """Whether no key changes anything in a terminal of that size, since dialogs do not fit into it."""
+    return columns < ACTING_COLUMNS or rows < ACTING_ROWS
 
 
 def format_too_small_lines(columns: int, rows: int) -> Sequence[Line]:
     """The text shown in a terminal that is too small. ``rows`` are those between the bars."""
     lines = [
         (Span("This terminal is too small.", Tone.WARN),),
-        (Span(f"The screen needs {MIN_COLUMNS} columns and {MIN_ROWS} rows.", Tone.TEXT),),
-        (Span("Until then no key changes anything; ", Tone.DIM), *key_hint("quit", "quits.")),
+        (Span(f"The screen needs {MIN_COLUMNS} columns and {MIN_ROWS} rows,", Tone.TEXT),),
+        (Span(f"{ACTING_COLUMNS} and {ACTING_ROWS} to change something.", Tone.TEXT),),
+        key_hint("quit", "quits."),
     ]
     return centre(lines, columns, rows)
 

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from previewops.clock import iso_from_ms
 from previewops.formatting import clean, format_duration, pluralize
 from previewops.snapshot.model import QueueEvent
+from previewops.tui.viewmodel.clock_text import wall_clock
 from previewops.tui.viewmodel.events.fields import describe_field
 from previewops.tui.viewmodel.safe_numbers import parse_count
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 
-_KIND = 14
+KIND_COLUMNS = 14
+"""Width of the kind in one line."""
 
 _TONES: Mapping[str, Tone] = {
     "dead": Tone.BAD,
@@ -64,12 +66,12 @@ _COUNTED: Mapping[str, str] = {"done": "job", "jobs": "running job"}
 """Fields that count something."""
 
 
-def format_event_line(event: QueueEvent) -> Line:
-    """One line: time (UTC), kind, subject, and description."""
-    clock = iso_from_ms(event.at_ms)[11:19]
+def format_event_line(event: QueueEvent, *, local_time: bool = False) -> Line:
+    """One line: time, kind, subject, and description."""
+    clock = wall_clock(event.at_ms, local=local_time)[11:19]
     return (
         Span(f"{clock} ", Tone.DIM),
-        Span(f"{clean(event.kind):<{_KIND}.{_KIND}} ", tone_of(event)),
+        Span(f"{clean(event.kind):<{KIND_COLUMNS}.{KIND_COLUMNS}} ", tone_of(event)),
         *format_event(event),
     )
 

@@ -6,6 +6,8 @@ from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, width_of
 from previewops.tui.viewmodel.wrap import wrap
 
+MAX_FILTER_CHARACTERS = 500
+
 _LABEL = "active filter: "
 
 

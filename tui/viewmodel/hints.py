@@ -23,5 +23,6 @@ def screen_key(mode: str) -> str:
     return key_of(f"show('{mode}')")
 
 
-SCREEN_RANGE = f"{screen_key(SCREENS[0][0])} … {screen_key(SCREENS[-1][0])}"
-"""The keys of all screens."""
+def screen_range() -> str:
+    """The keys of all screens."""
+    return f"{screen_key(SCREENS[0][0])} … {screen_key(SCREENS[-1][0])}"

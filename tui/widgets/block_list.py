@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
-from textual.binding import BindingType
 from textual.events import Click
 from textual.message import Message
 from textual.strip import Strip
 
 from previewops.tui.viewmodel.spans import Line
-from previewops.tui.widgets.cursor_keys import CURSOR_KEYS
 from previewops.tui.widgets.line_rendering import highlight
 from previewops.tui.widgets.scroll_text import ScrollText
 
@@ -31,10 +29,6 @@ class _Extent:
 
 class BlockList(ScrollText):
     """Blocks of lines below each other. ``cursor_key`` is the key of the block at the cursor, "" if there is none."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *CURSOR_KEYS,
-    ]
 
     @dataclass
     class CursorMoved(Message):

@@ -10,20 +10,23 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
+from textual.widget import Widget
 from textual.widgets import Input, Label
 
 from previewops.queue.filter_query import FilterQuery, UnknownFilterFields, parse_filter
-from previewops.tui.keymap import key_of
-from previewops.tui.viewmodel.filter_text import kept_filter_lines
+from previewops.tui.keymap import KEEP_FILTER, key_of
+from previewops.tui.viewmodel.filter_text import MAX_FILTER_CHARACTERS, kept_filter_lines
 from previewops.tui.widgets.diffed_lines import DiffedLines
 
 PAUSE_S = 0.15
 """Delay in seconds after the last keystroke before a filter is applied."""
 
-MOST_CHARACTERS = 500
-
 _TYPING_LABEL = "filter: "
-_TYPING_HINT = f"{key_of('keep', 'filter')} keeps it, {key_of('clear', 'filter')} clears it"
+
+
+def _typing_hint() -> str:
+    return f"{KEEP_FILTER.key_word} keeps it, {key_of('back')} clears it"
+
 
 EXAMPLE = 'timeout project:lessons !priority:low "two words"'
 """Placeholder of an empty input."""
@@ -71,10 +74,12 @@ class FilterLine(Vertical):
     def compose(self) -> ComposeResult:
         with Horizontal():
             yield Label(_TYPING_LABEL)
-            line = Input(id="filter-text", compact=True, select_on_focus=False, max_length=MOST_CHARACTERS)
+            line = Input(
+                id="filter-text", compact=True, select_on_focus=False, max_length=MAX_FILTER_CHARACTERS
+            )
             line.placeholder = self._example
             yield line
-            yield Label(_TYPING_HINT, classes="-keys")
+            yield Label(_typing_hint(), classes="-keys")
         yield DiffedLines(classes="-kept", fit_height=True)
         yield Label(classes="-rejection")
 
@@ -94,6 +99,11 @@ class FilterLine(Vertical):
     @property
     def is_open(self) -> bool:
         return self.has_class("-open")
+
+    @property
+    def is_among_shown(self) -> bool:
+        """Whether its list is visible: no container around it is hidden."""
+        return all(node.display for node in self.ancestors if isinstance(node, Widget))
 
     @property
     def _input(self) -> Input:
@@ -116,18 +126,18 @@ class FilterLine(Vertical):
         self._input.cursor_position = len(self.text)
         self.screen.set_focus(self._input)  # at once: the next keys belong to the line
 
-    def keep(self, text: str) -> None:
-        """Shows and applies a filter as if it had been typed and kept."""
-        self.add_class("-open")
-        self._input.value = text
-        self._apply()
-        self._draw_kept()
-        self.post_message(self.Submitted())
-
     def clear(self) -> None:
         self._input.value = ""
         self.remove_class("-open", "-typing")
         self._apply()
+
+    def keep(self, text: str) -> None:
+        """Makes a text the active filter, as if it were typed and kept."""
+        self._input.value = text
+        self.add_class("-open")
+        self._apply()
+        self._draw_kept()
+        self.post_message(self.Submitted())
 
     def on_descendant_blur(self) -> None:
         if not self.has_error:
@@ -143,7 +153,7 @@ class FilterLine(Vertical):
 
     def _make_room(self) -> None:
         """Hides the keys beside the input when text and keys do not fit."""
-        needed = cell_len(_TYPING_LABEL) + cell_len(self.text) + 1 + cell_len(_TYPING_HINT)
+        needed = cell_len(_TYPING_LABEL) + cell_len(self.text) + 1 + cell_len(_typing_hint())
         self.set_class(needed > self.size.width, "-crowded")
 
     def _draw_kept(self) -> None:

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import PART_KEYS
 from previewops.tui.terminal.palette import get_palette
-from previewops.tui.viewmodel.columns import TableColumn, fit_widths, lay_out_row
+from previewops.tui.viewmodel.columns import TableColumn, choose_cells, chosen_places, fit_widths, lay_out_row
 from previewops.tui.viewmodel.spans import Line, Span, Tone, centre
-from previewops.tui.widgets.cursor_keys import CURSOR_KEYS
 from previewops.tui.widgets.line_rendering import SCROLLBAR, ScrollingLines, highlight, strip_of
 
 _MARK = 2
@@ -34,12 +35,12 @@ class Row:
 
 
 class Grid(ScrollingLines):
-    """Rows below a header. The cursor follows its row's key ("" without rows). ``marking`` enables marks."""
+    """Rows below a header. The cursor follows its row's key ("" without rows). ``marking`` enables marks.
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *CURSOR_KEYS,
-        Binding("enter", "choose", show=False),
-    ]
+    ``list_name`` is the name of the list in the settings file, if its columns can be chosen.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings((*PART_KEYS["list"], *PART_KEYS["grid"]))
 
     @dataclass
     class CursorMoved(Message):
@@ -69,10 +70,17 @@ class Grid(ScrollingLines):
         step: int
 
     def __init__(
-        self, columns: Sequence[TableColumn], *, marking: bool = False, id: str | None = None
+        self,
+        columns: Sequence[TableColumn],
+        *,
+        marking: bool = False,
+        list_name: str = "",
+        id: str | None = None,
     ) -> None:
         super().__init__(id=id)
+        self.list_name = list_name
         self._columns = tuple(columns)
+        self._chosen: tuple[str, ...] = ()
         self._rows: tuple[Row, ...] = ()
         self._empty: Sequence[Line] = ()
         self.cursor_index = 0
@@ -105,6 +113,11 @@ class Grid(ScrollingLines):
         """Replaces the columns. The next rows must match them."""
         self._columns = tuple(columns)
         self._rows = ()
+
+    def choose_columns(self, titles: Sequence[str]) -> None:
+        """Shows only the columns with these titles; all columns if none of them exists."""
+        self._chosen = tuple(titles)
+        self.draw_all()
 
     def go_to(self, key: str) -> None:
         if key in self.keys:
@@ -237,20 +250,23 @@ class Grid(ScrollingLines):
         palette = get_palette(self.app)
         base_style = self.rich_style
         room = columns - (_MARK if self._marking else 0)
-        widths = self._widths = fit_widths(self._columns, room)
-        titles = tuple(column.header for column in self._columns)
-        strips = [strip_of(self._laid_out(titles, widths, Span("  ")), columns, palette)]
+        chosen = chosen_places(self._columns, self._chosen)
+        shown = [self._columns[place] for place in chosen]
+        self._widths = fit_widths(shown, room)
+        titles = tuple(column.header for column in shown)
+        strips = [strip_of(self._laid_out(titles, shown, Span("  ")), columns, palette)]
         top = self.scroll_offset.y
         for place in range(top, min(top + height - 1, len(self._rows))):
             row = self._rows[place]
             mark = Span("● " if row.key in self._marks else "  ", Tone.INFO)
-            strip = strip_of(self._laid_out(row.cells, widths, mark), columns, palette)
+            cells = choose_cells(row.cells, chosen, len(self._columns))
+            strip = strip_of(self._laid_out(cells, shown, mark), columns, palette)
             strips.append(highlight(strip, self) if place == self.cursor_index else strip)
         if not self._rows:
             strips += [strip_of(line, columns, palette) for line in centre(self._empty, columns, height - 1)]
         strips += [Strip.blank(columns)] * (height - len(strips))
         return [strip.apply_style(base_style) for strip in strips[:height]]
 
-    def _laid_out(self, cells: Sequence[Line], widths: Sequence[int], mark: Span) -> Line:
-        line = lay_out_row(cells, self._columns, widths)
+    def _laid_out(self, cells: Sequence[Line], columns: Sequence[TableColumn], mark: Span) -> Line:
+        line = lay_out_row(cells, columns, self._widths)
         return (mark, *line) if self._marking else line

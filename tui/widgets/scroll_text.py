@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.strip import Strip
 
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import PART_KEYS
 from previewops.tui.terminal.palette import get_palette
 from previewops.tui.viewmodel.spans import Line
 from previewops.tui.widgets.line_rendering import SCROLLBAR, ScrollingLines, strip_of
@@ -20,14 +22,7 @@ Write = Callable[[int], Sequence[Line]]
 class ScrollText(ScrollingLines):
     """Shows all lines of a function of its width. Only changed lines are sent."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "scroll_up", show=False),
-        Binding("down,j", "scroll_down", show=False),
-        Binding("pageup,ctrl+b", "page_up", show=False),
-        Binding("pagedown,ctrl+f", "page_down", show=False),
-        Binding("home,g", "scroll_home", show=False),
-        Binding("end,G", "scroll_end", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(PART_KEYS["list"])
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -50,6 +45,15 @@ class ScrollText(ScrollingLines):
         size = Size(self.size.width, len(self._lines))
         if size != self.virtual_size:
             self.virtual_size = size
+
+    def action_move(self, step: int) -> None:
+        (self.action_scroll_down if step > 0 else self.action_scroll_up)()
+
+    def action_page(self, step: int) -> None:
+        (self.action_page_down if step > 0 else self.action_page_up)()
+
+    def action_edge(self, step: int) -> None:
+        (self.action_scroll_end if step > 0 else self.action_scroll_home)()
 
     def build_strips(self) -> list[Strip]:
         columns, height = self.size.width - SCROLLBAR, self.size.height

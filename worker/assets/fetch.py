@@ -8,11 +8,9 @@ checked like the first address.
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
-import threading
 from collections.abc import AsyncIterable, Callable, Coroutine, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeVar
@@ -24,6 +22,13 @@ from previewops.contract import HttpUri, UriNotAllowed, parse_uri
 from previewops.host_patterns import DEFAULT_PORTS, HostPattern, format_hosts, is_in_named_network
 from previewops.job_errors import PermanentJobError, TransientJobError
 from previewops.worker.assets.ip_policy import rejection_reason
+from previewops.worker.assets.name_resolution import (
+    AddressPolicy,
+    Resolver,
+    resolve_host,
+    run_in_daemon_thread,
+    url_host,
+)
 from previewops.worker.assets.opener import (
     AssetRef,
     check_size,
@@ -41,15 +46,6 @@ _HEADERS = {
     "Accept-Encoding": "identity",
 }
 _T = TypeVar("_T")
-
-Resolver = Callable[[str, int], Sequence[str]]
-AddressPolicy = Callable[[str], str | None]
-
-
-def resolve_host(host: str, port: int) -> Sequence[str]:
-    """The addresses of ``host``, from the system's resolver. Raises OSError."""
-    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,21 +161,6 @@ def _run_in_new_loop(work: Coroutine[Any, Any, _T]) -> _T:
         return threads.submit(asyncio.run, work).result()
 
 
-async def run_in_daemon_thread(work: Callable[[], _T]) -> _T:
-    """The result of ``work``. Runs it in a daemon thread, which a cancelled caller leaves: it has no timeout."""
-    done: Future[_T] = Future()
-    done.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as failure:
-            done.set_exception(failure)
-
-    threading.Thread(target=run, name="asset-lookup", daemon=True).start()
-    return await asyncio.wrap_future(done)
-
-
 async def first_response(
     transport: httpx.AsyncHTTPTransport, requests: Sequence[httpx.Request]
 ) -> httpx.Response:
@@ -212,11 +193,6 @@ def _request(asset: AssetRef, address: HttpUri, ip: str, connect_s: float) -> ht
             allowed="ASCII, other characters percent-encoded",
             hint="correct the uri, or copy the file under an asset root and submit with --import",
         ) from failure
-
-
-def url_host(host: str) -> str:
-    """``host`` as it is written in an address: IPv6 in brackets."""
-    return f"[{host}]" if ":" in host else host
 
 
 async def _store(asset: AssetRef, response: httpx.Response, file: BinaryIO, max_bytes: int) -> int:

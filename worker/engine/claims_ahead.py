@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from dataclasses import dataclass, field
 
 from previewops.states import Priority
 from previewops.worker.engine.execution import JobRun
@@ -49,26 +50,61 @@ class RunTimes:
 
 
 class RunsAhead:
-    """Runs that wait for a slot. The next one has the highest priority, then the oldest claim."""
+    """Runs that wait for a slot. The next one has the highest priority; its project was served before the others'.
+
+    A project that enters is behind those that wait, and in a project the oldest claim comes first. So a job waits for
+    one job of each other project here, however many these have.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, JobRun]] = []
+        self._runs: dict[int, dict[str, _RunsOfProject]] = {rank: {} for rank in _RANKS.values()}
+        self._count = 0
+        self._served = 0
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return self._count
 
     def add(self, run: JobRun) -> None:
         """Adds a run."""
         run.waits_for_slot = True
-        heapq.heappush(self._heap, (_RANKS[run.claim.priority], int(run.claim.token), run))
+        projects = self._runs[_RANKS[run.claim.priority]]
+        runs = projects.get(run.claim.project)
+        if runs is None:
+            runs = projects[run.claim.project] = _RunsOfProject(self._served)
+        heapq.heappush(runs.heap, (int(run.claim.token), run))
+        self._count += 1
 
     def take(self) -> JobRun | None:
         """Removes and returns the next run."""
-        return heapq.heappop(self._heap)[2] if self._heap else None
+        for projects in self._runs.values():
+            if projects:
+                project, runs = min(projects.items(), key=lambda item: (item[1].served, item[1].heap[0][0]))
+                _, run = heapq.heappop(runs.heap)
+                self._count -= 1
+                self._served += 1
+                runs.served = self._served
+                if not runs.heap:
+                    del projects[project]
+                return run
+        return None
 
     def take_claimed_before(self, moment: float) -> list[JobRun]:
         """Removes and returns the runs whose claims arrived before ``moment``, as of ``time.monotonic``."""
-        late = [entry[2] for entry in self._heap if entry[2].claimed_at < moment]
-        self._heap = [entry for entry in self._heap if entry[2].claimed_at >= moment]
-        heapq.heapify(self._heap)
+        late: list[JobRun] = []
+        for projects in self._runs.values():
+            for project, runs in list(projects.items()):
+                late += (run for _, run in runs.heap if run.claimed_at < moment)
+                runs.heap = [entry for entry in runs.heap if entry[1].claimed_at >= moment]
+                heapq.heapify(runs.heap)
+                if not runs.heap:
+                    del projects[project]
+        self._count -= len(late)
         return late
+
+
+@dataclass(slots=True)
+class _RunsOfProject:
+    """``served`` is the number of runs that had been taken when this project was last served."""
+
+    served: int
+    heap: list[tuple[int, JobRun]] = field(default_factory=list)

@@ -29,6 +29,7 @@ from previewops.job_errors import FailureKind, JobError, PermanentJobError, Rend
 from previewops.logs.setup import bind_payload
 from previewops.queue.fingerprint import FOREIGN_CODES, foreign_template
 from previewops.queue.leases import Claim
+from previewops.queue.output_formats import OTHER_FORMAT, output_format, project_of
 
 log = structlog.get_logger()
 
@@ -56,6 +57,7 @@ class JobRun:
     """One claim being executed: its progress, and the reason to stop it, if any.
 
     ``claimed_at`` is when the claim arrived, and ``started`` when the run got its slot, both by ``time.monotonic``.
+    ``project_id`` and ``output_format`` are known once the job's record is decoded, ``run_ms`` once it has completed.
     """
 
     claim: Claim
@@ -69,6 +71,9 @@ class JobRun:
     recording: bool = False
     task: asyncio.Task[Any] | None = None
     max_tries: int | None = None
+    project_id: str = ""
+    output_format: str = OTHER_FORMAT
+    run_ms: float = 0.0
     slot_released: bool = False
     on_slot_release: Callable[[JobRun], None] | None = None
 
@@ -199,7 +204,9 @@ def _prepare(
     run: JobRun, functions: Mapping[str, Function | CronJob], ctx: Mapping[Any, Any]
 ) -> tuple[Function | CronJob, list[Any], dict[str, Any], dict[Any, Any]]:
     name, args, kwargs, enqueued_ms = decode_job(run.claim)
-    bind_payload(args[0] if args else None)
+    payload = args[0] if args else None
+    bind_payload(payload)
+    run.project_id, run.output_format = project_of(payload), output_format(payload)
     function = functions.get(name)
     if function is None:
         raise PermanentJobError(

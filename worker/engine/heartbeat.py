@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -34,7 +34,10 @@ Below 2, so that a worker alone runs it at each second heartbeat although clocks
 
 
 class Heartbeat:
-    """Heartbeat of one worker. ``runs`` is the worker's mapping, by token; ``read_status`` returns its status."""
+    """Heartbeat of one worker. ``runs`` is the worker's mapping, by token; ``read_status`` returns its status.
+
+    ``report_ended`` reports what the worker has completed since the last call.
+    """
 
     def __init__(
         self,
@@ -42,12 +45,15 @@ class Heartbeat:
         settings: Settings,
         runs: Mapping[str, JobRun],
         read_status: Callable[[], dict[str, Any]],
+        *,
         rng: Rng,
+        report_ended: Callable[[], Awaitable[None]],
     ) -> None:
         self._leases = leases
         self._runs = runs
         self._read_status = read_status
         self._rng = rng
+        self._report_ended = report_ended
         self._interval_s = settings.heartbeat_ms / 1000
         self._lease_s = settings.lease_ms / 1000
         self.renewed_at = time.monotonic()
@@ -114,6 +120,7 @@ class Heartbeat:
         sent = time.monotonic()
         reply = await self.send()
         self.renewed_at = sent
+        await self._report_ended()
         # Idle workers share maintenance: its cost does not grow with their number.
         idle_limit_ms = IDLE_MAINTENANCE * self._interval_s * 1000
         if self._runs or reply.maintained_ms is None or reply.maintained_ms >= idle_limit_ms:

@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 
 from previewops.clock import Rng
 from previewops.queue.leases import CompletedJob, Leases
+from previewops.queue.output_formats import DRY_RUN
 from previewops.queue.retry import Retry
 from previewops.states import ScriptResult
 from previewops.worker.engine.claims import ClaimChannel, OnClaim
@@ -74,7 +75,10 @@ class JobRunner:
         self, run: JobRun, completed: Completed, on_claim: OnClaim | None
     ) -> asyncio.Future[ScriptResult]:
         """Sends a completion, as ``ClaimChannel.finish`` does."""
-        completed_job = CompletedJob(run.claim, completed.result_json, run.elapsed_ms, completed.dry_run)
+        run.run_ms = run.elapsed_ms
+        if completed.dry_run:
+            run.output_format = DRY_RUN
+        completed_job = CompletedJob(run.claim, completed.result_json, run.run_ms, completed.dry_run)
         return self.claims.finish(completed_job, on_claim)
 
     def has_plain_end(self, finished: asyncio.Future[ScriptResult]) -> bool:

@@ -31,6 +31,7 @@ from previewops.clock import Clock, Rng, SystemClock, system_rng
 from previewops.logs.setup import JobLogContext, job_log_context
 from previewops.queue.keys import ARQ_GUARD_SCORE
 from previewops.queue.leases import Claim, Leases
+from previewops.queue.projects import store_deployment_limits
 from previewops.queue.retry import RetryPolicy
 from previewops.queue.start_check import check_queue
 from previewops.redis_server.pool import PrimaryPool
@@ -39,12 +40,14 @@ from previewops.states import ScriptResult
 from previewops.tasks import cancel_and_wait
 from previewops.worker.engine.claims import ClaimChannel
 from previewops.worker.engine.claims_ahead import HOLD_LIMIT_S, MAX_AHEAD, RunsAhead, RunTimes
+from previewops.worker.engine.ended_jobs import EndedJobs
 from previewops.worker.engine.execution import Completed, Hooks, JobRun, StopReason, failure_from_error
 from previewops.worker.engine.fast_scripts import FastScriptRunner
 from previewops.worker.engine.heartbeat import Heartbeat
 from previewops.worker.engine.job_runner import JobRunner, RunEnd
 from previewops.worker.engine.outcome import OutcomeRecorder
 from previewops.worker.engine.process_stats import ProcessStatsReader
+from previewops.worker.engine.recent_completions import RecentCompletions
 from previewops.worker.engine.redis_retry import (
     REDIS_BACKOFF_S,
     FailureLog,
@@ -186,7 +189,16 @@ class PreviewWorker(Worker):
             recorder=OutcomeRecorder(self.leases, policy, self._rng, self.worker_id),
             rng=self._rng,
         )
-        self.heartbeat = Heartbeat(self.leases, settings, self.runs, self._status, self._rng)
+        self._ended = EndedJobs(self.leases)
+        self._recent = RecentCompletions(time.monotonic)
+        self.heartbeat = Heartbeat(
+            self.leases,
+            settings,
+            self.runs,
+            self._status,
+            rng=self._rng,
+            report_ended=self._ended.report,
+        )
 
     # ---------------------------------------------------------------- life cycle
 
@@ -211,6 +223,7 @@ class PreviewWorker(Worker):
         """Registers, then runs heartbeat and claim loop until the burst is over or an error ends one."""
         await retry_until_connected(self._check_queue, self._rng, first_contact=True)
         await retry_until_connected(self._register, self._rng)
+        await retry_until_connected(self._store_project_limits, self._rng)
         self.ctx["redis"] = self.pool
         self.ctx["leases"] = self.leases
         if self.on_startup is not None:
@@ -233,6 +246,11 @@ class PreviewWorker(Worker):
         await self.heartbeat.send()
         functions = sorted(self.functions)
         log.info("worker.started", queue=self.queue_name, slots=self.max_jobs, functions=functions)
+
+    async def _store_project_limits(self) -> None:
+        changed = await store_deployment_limits(self.pool, self.settings, self.settings.project_limits)
+        if changed:
+            log.info("project-limits.stored", projects=changed)
 
     def drain(self, signum: int = signal.SIGTERM) -> None:
         """Stops claiming, lets runs end within PREVIEW_DRAIN_TIMEOUT_S, and releases the rest.
@@ -294,6 +312,7 @@ class PreviewWorker(Worker):
 
     async def _deregister(self) -> None:
         try:
+            await self._ended.report()
             await self.leases.release_unknown_claims(self._abandoned)
             await self.leases.deregister_worker(self.worker_id, "the worker stopped", lost=False)
         except (RedisError, OSError) as error:
@@ -544,6 +563,14 @@ class PreviewWorker(Worker):
     def _note_end(self, run: JobRun, run_end: RunEnd) -> None:
         if run_end is RunEnd.COMPLETED:
             self.jobs_complete += 1
+            self._recent.add()
+            self._ended.add(
+                run.project_id,
+                run.claim.priority,
+                run.output_format,
+                wait_ms=run.claim.wait_ms,
+                run_ms=run.run_ms,
+            )
         elif run_end is RunEnd.RETRIED:
             self.jobs_retried += 1
         elif run_end is RunEnd.FAILED:
@@ -568,6 +595,7 @@ class PreviewWorker(Worker):
             "cpu": stats.cpu_percent,
             "startedMs": self._started_ms,
             "completed": self.jobs_complete,
+            "completedRecently": self._recent.read(),
             "failed": self.jobs_failed,
             "version": __version__,
             "build": build_id(),

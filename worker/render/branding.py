@@ -68,6 +68,12 @@ def read_look(options: Mapping[str, Any], definition: ThemeDefinition | None) ->
     return theme, _read_brand(brand, definition, notes)
 
 
+def built_in_name(options: Mapping[str, Any]) -> str:
+    """Returns the built-in theme of valid ``options``: that of ``theme``, else of a ``background`` of its name."""
+    chosen = options.get("theme", options.get("background"))
+    return chosen if chosen in BUILT_IN_THEMES else BUILT_IN_THEMES[0]
+
+
 def unknown_theme(name: str, names: tuple[str, ...]) -> PermanentJobError:
     """Returns the error of a payload whose theme this host lacks; ``names`` are those in PREVIEW_THEMES."""
     allowed = join_names((*BUILT_IN_THEMES, *names))

@@ -7,8 +7,8 @@ from pathlib import PurePath
 
 from previewops.job_errors import PermanentJobError
 from previewops.worker.render.decode.clip_picture import CLIP_NOTE
-from previewops.worker.render.layout.brand_boxes import SMALLEST_FOOTED
 from previewops.worker.render.layout.frames import FrameLayout
+from previewops.worker.render.layout.type_scale import SMALLEST_FOOTED, is_tiny
 from previewops.worker.render.picture_cache import InspectedAsset
 from previewops.worker.render.playing import step_layouts
 from previewops.worker.render.storyboard import VIDEO_FORMATS, Storyboard
@@ -30,6 +30,11 @@ def collect_warnings(
     ``played`` are the ids of the assets that play.
     """
     warnings = []
+    if is_tiny(storyboard.size) and any(layout.placements for layout in layouts):
+        width, height = storyboard.size
+        warnings.append(
+            f"resolution: frames of {width}x{height} show pictures without text and logo; those of 128x96 have both"
+        )
     for number, layout in zip(storyboard.drawn_cards, layouts, strict=True):
         where = f"step {number}" if number else "the title card"
         if layout.truncated:

@@ -12,7 +12,7 @@ from previewops.worker.render.encode.avif import require_avif
 from previewops.worker.render.encode.sound import check_sound
 from previewops.worker.render.encode.stills import MEDIA_TYPES
 from previewops.worker.render.encode.webvtt import build_tracks
-from previewops.worker.render.encoder_memory import reserve_encoders
+from previewops.worker.render.encoder_memory import reserve_memory
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.sheet import lay_out_sheet
 from previewops.worker.render.limits import RenderLimits
@@ -56,7 +56,7 @@ def plan_render(
     """
     if storyboard.image_format == "avif":
         require_avif()
-    limits = reserve_encoders(storyboard, limits)
+    limits = reserve_memory(storyboard, limits)
     inspected = inspect_assets(storyboard.assets.values(), opener, limits, allow_gaps=storyboard.allow_gaps)
     storyboard = with_played_durations(storyboard, inspected, limits)
     check_sound(storyboard, inspected, opener, limits, decode=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from previewops.job_errors import PermanentJobError
-from previewops.worker.render.encoder_memory import reserve_encoders
+from previewops.worker.render.encoder_memory import reserve_memory
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.storyboard import Storyboard
 
@@ -31,7 +31,7 @@ def check_limits(storyboard: Storyboard, limits: RenderLimits) -> None:
     _check(
         "too-long", storyboard.duration_ms, limits.length_ms, unit="ms", hint=hint + "PREVIEW_LENGTH_MAX_S"
     )
-    reserve_encoders(storyboard, limits)
+    reserve_memory(storyboard, limits)
 
 
 def _check(code: str, value: int, limit: int, *, unit: str, hint: str, found: str = "") -> None:

@@ -15,11 +15,13 @@ from previewops.worker.render.artifacts import ArtifactWriter
 from previewops.worker.render.jsonfile import encode_json
 from previewops.worker.render.placeholder import Placeholder
 from previewops.worker.render.render import RenderResult
+from previewops.worker.render.storyboard import VIDEO_FORMATS, Storyboard
+from previewops.worker.render.theme import format_hex
 from previewops.worker.render.widths import format_srcset
 
 CONTAINER = "container.json"
 PREVIEW = "preview.json"
-RENDERER_VERSION = "8"  # increment when the pictures of an unchanged payload change
+RENDERER_VERSION = "9"  # increment when the pictures of an unchanged payload change
 
 
 def write_manifests(result: RenderResult, writer: ArtifactWriter, payload: Mapping[str, Any]) -> None:
@@ -37,7 +39,7 @@ def _build_preview(result: RenderResult, payload: Mapping[str, Any], container_s
     """Returns the content of ``preview.json``. Lengths are in pixels, durations and timings in ms."""
     storyboard, paths = result.storyboard, result.paths
     animations = [
-        {"path": path, "format": kind, "loops": 0}
+        {"path": path, "format": kind} | ({} if kind in VIDEO_FORMATS else {"loops": 0})
         for path, kind in zip(paths.animations, storyboard.animations, strict=True)
     ]
     return {
@@ -48,6 +50,13 @@ def _build_preview(result: RenderResult, payload: Mapping[str, Any], container_s
         "requestId": payload["requestId"],
         "title": storyboard.title,
         "language": storyboard.language,
+        "theme": {
+            "name": storyboard.theme_name,
+            "digest": storyboard.theme_digest,
+            "background": format_hex(storyboard.theme.background),
+            "accent": format_hex(storyboard.theme.accent),
+        },
+        "brand": _build_brand(storyboard),
         "width": storyboard.size.width,
         "height": storyboard.size.height,
         "durationMs": storyboard.shown_ms,
@@ -79,6 +88,19 @@ def _build_preview(result: RenderResult, payload: Mapping[str, Any], container_s
         "warnings": list(result.warnings),
         "timingsMs": dict(result.timings_ms),
         "container": {"path": CONTAINER, "sha256": container_sha256},
+    }
+
+
+def _build_brand(storyboard: Storyboard) -> dict[str, Any] | None:
+    """Returns the brand of job and theme; ``logo`` is the id of its asset."""
+    brand, logo = storyboard.brand, storyboard.logo
+    if logo is None and not brand.font and not brand.footer:
+        return None
+    return {
+        "logo": logo.ref.id if logo else None,
+        "corner": brand.corner,
+        "font": brand.font,
+        "footer": brand.footer or None,
     }
 
 

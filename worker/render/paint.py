@@ -8,7 +8,6 @@ from typing import NamedTuple, cast
 from PIL import Image, ImageDraw
 
 from previewops.worker.render.backing import choose_ground
-from previewops.worker.render.decode.srgb import resize
 from previewops.worker.render.layout.brand_boxes import plain_metrics
 from previewops.worker.render.layout.frames import FrameLayout, PlacedText, Placement
 from previewops.worker.render.layout.geometry import Box, Size
@@ -98,7 +97,7 @@ class Painter:
         picture, box = self.pictures.get(placement.asset), placement.box
         if picture is None:
             return Image.new("RGB", box.size, self.storyboard.theme.surface)
-        ground = self._ground(fit_picture(picture, placement), picture, placement)
+        ground = self._ground(self.pictures.fitted(picture, placement), picture, placement)
         left, top = box.left - placement.cell.left, box.top - placement.cell.top
         return ground.crop(Box.at(left, top, box.size))
 
@@ -118,7 +117,7 @@ class Painter:
                 metrics=self.metrics,
             )
             return
-        drawn, cell, box = fit_picture(picture, placement), placement.cell, placement.box
+        drawn, cell, box = self.pictures.fitted(picture, placement), placement.cell, placement.box
         has_ground = drawn.size != cell.size or drawn.mode != "RGB"
         ground = self._ground(drawn, picture, placement) if has_ground else None
         if plain is not None and placement.asset.ref.id in plain.names:
@@ -194,31 +193,3 @@ class Painter:
         nudge = size.width // 8  # centre the centre of gravity, not the box
         smooth = mask.resize(size, Image.Resampling.BOX)
         image.paste(self.storyboard.theme.on_accent, (box.left + nudge, box.top), smooth)
-
-
-def fit_picture(picture: Image.Image, placement: Placement) -> Image.Image:
-    """Returns ``picture`` cropped and scaled to the box of ``placement``."""
-    return _crop_to_cover(picture, placement) if placement.crops else resize(picture, placement.box.size)
-
-
-def _crop_to_cover(picture: Image.Image, placement: Placement) -> Image.Image:
-    """Crops and scales ``picture`` to cover the placement's box, with its focus as near to the centre as possible."""
-    shape, size = Size(*picture.size), placement.box.size
-    covering = shape.covering(size)
-    focus_x, focus_y = placement.asset.focus
-    left = _crop_offset(covering.width, size.width, focus_x) * shape.width / covering.width
-    top = _crop_offset(covering.height, size.height, focus_y) * shape.height / covering.height
-    part = (
-        left,
-        top,
-        min(shape.width, left + size.width * shape.width / covering.width),
-        min(shape.height, top + size.height * shape.height / covering.height),
-    )
-    if shape == covering:
-        left_px, top_px = round(left), round(top)
-        return picture.crop((left_px, top_px, left_px + size.width, top_px + size.height))
-    return picture.resize(size, Image.Resampling.LANCZOS, box=part, reducing_gap=2.0)
-
-
-def _crop_offset(full: int, visible: int, focus: float) -> int:
-    return max(0, min(full - visible, round(full * focus - visible / 2)))

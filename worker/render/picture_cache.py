@@ -14,6 +14,8 @@ from previewops.job_errors import PermanentJobError
 from previewops.worker.assets.opener import AssetOpener, verify_checksum
 from previewops.worker.render.decode.motion import Motion
 from previewops.worker.render.decode.open_picture import PictureHeader
+from previewops.worker.render.fitting import Fit, fit_picture
+from previewops.worker.render.layout.frames import Placement
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.limits import RenderLimits
 from previewops.worker.render.pictures import decode_picture, measure_motion, read_header
@@ -83,10 +85,10 @@ def _inspect(asset: Asset, opener: AssetOpener, limits: RenderLimits) -> Inspect
 class PictureCache:
     """Decodes pictures on demand.
 
-    ``decode_sizes`` has the size to decode each picture at, ``uses`` how often it is needed. ``on_decoded`` is
-    called once per decoded picture. ``asset_errors`` has the errors of unavailable assets; with ``allow_gaps``
-    decoding errors are added to it, otherwise they are raised. ``notes`` has what decoded pictures do not show of
-    their files.
+    ``decode_sizes`` has the size to decode each picture at, ``uses`` how often it is needed, and ``fits`` how often
+    in the size of a box. ``on_decoded`` is called once per decoded picture. ``asset_errors`` has the errors of
+    unavailable assets; with ``allow_gaps`` decoding errors are added to it, otherwise they are raised. ``notes`` has
+    what decoded pictures do not show of their files.
     """
 
     opener: AssetOpener
@@ -94,6 +96,7 @@ class PictureCache:
     inspected: Mapping[str, InspectedAsset]
     decode_sizes: Mapping[str, Size]
     uses: Counter[str]
+    fits: Counter[Fit]
     timer: PhaseTimer
     on_decoded: Callable[[Asset, Image.Image], None]
     allow_gaps: bool
@@ -101,7 +104,7 @@ class PictureCache:
     asset_errors: dict[str, PermanentJobError] = field(init=False)
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
-    _kept: OrderedDict[str, Image.Image] = field(default_factory=OrderedDict)
+    _kept: OrderedDict[str | Fit, Image.Image] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         self.asset_errors = {name: asset.error for name, asset in self.inspected.items() if asset.error}
@@ -140,12 +143,18 @@ class PictureCache:
                     self.notes[name] = decoded.notes
                 self.on_decoded(asset, image)
         self.uses[name] -= 1
-        if self.uses[name] > 0:
-            self._kept[name] = image
-            self._kept.move_to_end(name)
-            self._evict()
-        else:
-            self._kept.pop(name, None)
+        self._keep(name, image, self.uses[name])
+        return image
+
+    def fitted(self, picture: Image.Image, placement: Placement) -> Image.Image:
+        """Returns ``picture``, that of the asset of ``placement``, cropped and scaled to its box."""
+        fit = Fit.of(placement)
+        image = self._kept.get(fit)
+        if image is None:
+            image = fit_picture(picture, placement)
+        self.fits[fit] -= 1
+        if image is not picture:
+            self._keep(fit, image, self.fits[fit])
         return image
 
     @contextmanager
@@ -156,6 +165,15 @@ class PictureCache:
             if opened.identity != self.inspected[asset.ref.id].identity:
                 verify_checksum(asset.ref, opened)
             yield opened.file
+
+    def _keep(self, key: str | Fit, image: Image.Image, uses: int) -> None:
+        """Keeps ``image`` if it is used again."""
+        if uses > 0:
+            self._kept[key] = image
+            self._kept.move_to_end(key)
+            self._evict()
+        else:
+            self._kept.pop(key, None)
 
     def _evict(self) -> None:
         """Drops the least recently used pictures above the memory limit; a later use decodes them again."""

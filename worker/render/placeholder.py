@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from PIL import Image
 
 from previewops.worker.render.encode.thumbhash import encode_thumbhash
+from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.theme import Colour, format_hex
 
-_SAMPLE = (32, 32)  # maximum in pixels: the hash has 7 cosine terms per side
+_SAMPLE = Size(32, 32)  # maximum in pixels: the hash has 7 cosine terms per side
 _COLOURS = 8
 
 
@@ -23,8 +24,7 @@ class Placeholder:
 
 def make_placeholder(image: Image.Image, background: Colour) -> Placeholder:
     """Returns the placeholder of ``image``; ``background`` is the colour behind transparent pixels."""
-    sample = image.copy()
-    sample.thumbnail(_SAMPLE, Image.Resampling.BOX, reducing_gap=None)
+    sample = image.resize(Size(*image.size).shrunk(_SAMPLE), Image.Resampling.BOX)
     return Placeholder(encode_thumbhash(sample), format_hex(_dominant(sample, background)))
 
 

@@ -6,9 +6,10 @@ import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import BinaryIO, NamedTuple, Protocol
 
-from PIL import Image, ImageChops
+from PIL import Image
 
 from previewops.contract.limits import DEFAULT_STEP_MS, MIN_STEP_MS
 from previewops.job_errors import PermanentJobError
@@ -18,16 +19,20 @@ from previewops.worker.render.encode.sound_mix import ClipSound
 from previewops.worker.render.layout.frames import FrameLayout, Placement
 from previewops.worker.render.layout.geometry import Box
 from previewops.worker.render.limits import RenderLimits
-from previewops.worker.render.pacing import Change, Pacing, pace
-from previewops.worker.render.paint import Painter, PlainPictures, fit_picture
+from previewops.worker.render.pacing import Change, Pacing, pace_together
+from previewops.worker.render.paint import Painter, PlainPictures
 from previewops.worker.render.picture_cache import InspectedAsset
 from previewops.worker.render.pictures import open_motion
+from previewops.worker.render.playing_cells import Cell
 from previewops.worker.render.storyboard import Asset, Step, Storyboard
 from previewops.worker.render.theme import BLACK, WHITE
 
 _GIF_FPS_MAX = 50
 MAX_MOVING = 8
 """Assets that play beside each other in one step."""
+
+_SHARED_FRAMES = 2  # of each picture and further pacing: in memory until this pacing shows them
+_DECODED_BYTES = 3  # per pixel of a decoded frame: 4:2:0 with 10 bits per sample
 
 DRAWS_TO_PLAY = 2
 """How often the pictures of a card are drawn before it plays, beside its still."""
@@ -80,14 +85,12 @@ def _motions(
 def _check_frames(
     storyboard: Storyboard, inspected: Mapping[str, InspectedAsset], limits: RenderLimits
 ) -> None:
-    """Rejects a job that would decode more frames, or pixels in them, than the limits.
-
-    Outputs that differ in their pacing are decoded one after the other.
-    """
+    """Rejects a job that would decode more frames, or pixels in them, than the limits."""
     frames = pixels = 0
-    passes = max(1, len(outputs_by_pacing(storyboard)))
     for step in storyboard.drawn_steps:
-        for motion in _motions(storyboard, step, inspected):
+        motions = _motions(storyboard, step, inspected)
+        passes = max(1, len(decoding_passes(storyboard, motions, limits)))
+        for motion in motions:
             count = motion.decoded_frames(step.duration_ms) * passes
             frames, pixels = frames + count, pixels + count * motion.size.pixels
     if frames > limits.played_frames or pixels > limits.played_pixels:
@@ -156,6 +159,23 @@ def outputs_by_pacing(storyboard: Storyboard) -> dict[Pacing, tuple[str, ...]]:
     return outputs
 
 
+def decoding_passes(
+    storyboard: Storyboard, motions: Sequence[Motion], limits: RenderLimits
+) -> tuple[tuple[Pacing, ...], ...]:
+    """Returns the pacings of the outputs by passes: a card is decoded once if its frames fit into memory for all.
+
+    Each pacing has a card of its own, and frames of each picture, decoded and drawn, that others do not show now.
+    """
+    pacings = tuple(outputs_by_pacing(storyboard))
+    card_bytes = 4 * storyboard.size.pixels
+    of_one = card_bytes + sum(
+        _SHARED_FRAMES * (card_bytes + _DECODED_BYTES * motion.size.pixels) for motion in motions[:MAX_MOVING]
+    )
+    decoders = sum(motion.memory_bytes for motion in motions[:MAX_MOVING])
+    fits = decoders + of_one * (len(pacings) - 1) <= limits.decoder_bytes
+    return (pacings,) if fits and pacings else tuple((pacing,) for pacing in pacings)
+
+
 def count_frames(storyboard: Storyboard, inspected: Mapping[str, InspectedAsset], kind: str) -> int:
     """Returns how many frames the animation ``kind`` has at most."""
     playing = [step for step in storyboard.drawn_steps if _motions(storyboard, step, inspected)]
@@ -184,12 +204,12 @@ def clip_sounds(
 
 
 class _PlayingCard(NamedTuple):
-    """A card that plays: what of it, in which places, and its drawn picture, which changes."""
+    """A card that plays: what of it, in which places, and its drawn picture for each pacing, which changes."""
 
     layout: FrameLayout
     playing: tuple[Placement, ...]
-    cells: list[_Cell]
-    image: Image.Image
+    cells: list[Cell]
+    images: dict[Pacing, Image.Image]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,40 +233,46 @@ class StepPlayer:
         """Yields animations and a frame of theirs of one card, on ``image``, which is the drawn card and is changed.
 
         Each frame must be used before the next one is requested. ``report`` receives the share that is done.
-        Animations with the same pacing share their frames. What plays is decoded once for each pacing.
+        Animations with the same pacing share their frames. What plays is decoded as in ``decoding_passes``.
 
         Raises:
             PermanentJobError, TransientJobError: from the assets.
         """
         cells = self._cells(layout, playing)
         outputs = outputs_by_pacing(self.storyboard)
-        for done, (pacing, kinds) in enumerate(outputs.items()):
-            is_last = done == len(outputs) - 1
-            card = _PlayingCard(layout, playing, cells, image if is_last else image.copy())
-            for frame, end_ms in self._play(card, pacing):
-                yield kinds, frame
-                report((done + end_ms / layout.duration_ms) / len(outputs))
+        motions = [motion for place in playing if (motion := self.inspected[place.asset.ref.id].motion)]
+        passes = decoding_passes(self.storyboard, motions, self.limits)
+        last = passes[-1][-1]
+        for done, pacings in enumerate(passes):
+            images = {pacing: image if pacing == last else image.copy() for pacing in pacings}
+            ends = dict.fromkeys(pacings, 0)
+            for pacing, frame, end_ms in self._play(_PlayingCard(layout, playing, cells, images)):
+                yield outputs[pacing], frame
+                ends[pacing] = end_ms
+                report((done + min(ends.values()) / layout.duration_ms) / len(passes))
 
-    def _play(self, card: _PlayingCard, pacing: Pacing) -> Iterator[tuple[RenderedFrame, int]]:
-        """Yields the frames of one card and when they end."""
-        layout, playing, cells, image = card
-        length_ms = layout.duration_ms
+    def _play(self, card: _PlayingCard) -> Iterator[tuple[Pacing, RenderedFrame, int]]:
+        """Yields the frames of one card, by pacing, and when they end."""
+        layout, playing, cells, images = card
+        length_ms, shares = layout.duration_ms, len(images) > 1
         with ExitStack() as opened:
             pictures = [self._open(placement, opened) for placement in playing]
             changes = heapq.merge(
-                *(self._changes(key, picture, playing[key]) for key, picture in enumerate(pictures)),
+                *(self._changes(key, picture, playing[key], shares) for key, picture in enumerate(pictures)),
                 key=lambda change: change.at_us,
             )
-            for moment in pace(changes, pacing, length_ms):
+            for pacing, moment in pace_together(changes, images, length_ms):
+                image = images[pacing]
                 drawn = {key: moving.draw() for key, moving in moment.frames.items()}
                 boxes = [cells[key].show(image, picture) for key, picture in drawn.items() if picture]
+                drawn.clear()  # the encoders need the memory
                 duration_ms = moment.end_ms - moment.start_ms
                 if moment.start_ms == 0:
                     frame = RenderedFrame(image, duration_ms, card_ms=length_ms)
                 else:
                     changed = _around(boxes or [playing[0].box])
                     frame = RenderedFrame(image, duration_ms, starts_card=False, changed=changed)
-                yield frame, moment.end_ms
+                yield pacing, frame, moment.end_ms
             for placement, picture in zip(playing, pictures, strict=True):
                 self._note(placement.asset, picture)
 
@@ -257,11 +283,14 @@ class StepPlayer:
             self.notes.setdefault(asset.ref.id, []).extend(notes)
 
     def _changes(
-        self, key: int, picture: MovingPicture, placement: Placement
+        self, key: int, picture: MovingPicture, placement: Placement, shares: bool
     ) -> Iterator[Change[MovingFrame]]:
+        """Yields the frames of a picture; if outputs share them, each is drawn once."""
         header = self.inspected[placement.asset.ref.id].picture
         size = placement.decode_size(header.size) if header else placement.box.size
-        return (Change(frame.at_us, key, frame) for frame in picture.frames(size))
+        for frame in picture.frames(size):
+            shown = replace(frame, draw=cache(frame.draw)) if shares else frame
+            yield Change(frame.at_us, key, shown)
 
     def _open(self, placement: Placement, opened: ExitStack) -> MovingPicture:
         asset = placement.asset
@@ -271,7 +300,7 @@ class StepPlayer:
         file = self.open_asset(asset, opened)
         return opened.enter_context(open_motion(asset.ref, file, self.limits, asset.playback, motion))
 
-    def _cells(self, layout: FrameLayout, playing: tuple[Placement, ...]) -> list[_Cell]:
+    def _cells(self, layout: FrameLayout, playing: tuple[Placement, ...]) -> list[Cell]:
         """Draws the card with black and with white pictures, to see what lies above and around them."""
         names = {placement.asset.ref.id for placement in playing}
         black, white = (
@@ -280,44 +309,9 @@ class StepPlayer:
         for image in (black, white):
             self.painter.draw_footer(image, layout)
         return [
-            _Cell.between(placement, black, white, self.painter.ground_of(placement)) for placement in playing
+            Cell.between(placement, black, white, cache(partial(self.painter.ground_of, placement)))
+            for placement in playing
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    """The place of a moving picture on its card, and what covers it: text, a scrim, rounded corners.
-
-    What is seen there is ``base`` + picture x ``gain`` / 255 for each pixel and colour; a ``gain`` of None is 255.
-    """
-
-    placement: Placement
-    base: Image.Image
-    gain: Image.Image | None
-    ground: Image.Image  # below a transparent picture
-
-    @classmethod
-    def between(
-        cls, placement: Placement, black: Image.Image, white: Image.Image, ground: Image.Image
-    ) -> _Cell:
-        """The cell by the same card with a black and with a white picture."""
-        base = black.crop(placement.box)
-        gain = ImageChops.subtract(white.crop(placement.box), base)
-        is_bare = all(extrema == (255, 255) for extrema in gain.getextrema())
-        return cls(placement, base, None if is_bare else gain, ground)
-
-    def show(self, image: Image.Image, picture: Image.Image) -> Box:
-        """Puts a frame of the moving picture onto the card ``image``, and returns the box that has changed."""
-        box = self.placement.box
-        drawn = fit_picture(picture, self.placement)
-        if drawn.mode == "RGBA":
-            below = self.ground.copy()
-            below.paste(drawn, mask=drawn)
-            drawn = below
-        if self.gain is not None:
-            drawn = ImageChops.add(ImageChops.multiply(drawn, self.gain), self.base)
-        image.paste(drawn, box)
-        return box
 
 
 def _around(boxes: list[Box]) -> Box:

@@ -25,7 +25,8 @@ from previewops.worker.render.encode.sound import SoundSource, SoundTrack, check
 from previewops.worker.render.encode.sound_mix import ClipSound, MixedSound
 from previewops.worker.render.encode.stills import encode_still
 from previewops.worker.render.encode.webvtt import build_tracks
-from previewops.worker.render.encoder_memory import reserve_encoders
+from previewops.worker.render.encoder_memory import reserve_memory
+from previewops.worker.render.fitting import Fit
 from previewops.worker.render.layout.frames import FrameLayout, LogoPlace, Placement
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.layout import lay_out_frames, lay_out_title_card
@@ -107,7 +108,7 @@ def render(
     """
     if storyboard.image_format == "avif":
         require_avif()
-    limits = reserve_encoders(storyboard, limits)
+    limits = reserve_memory(storyboard, limits)
     timer = PhaseTimer()
     with timer.phase("inspect"):
         inspected = inspect_assets(
@@ -190,6 +191,7 @@ class _RenderSession:
             self.inspected,
             self._decode_sizes,
             uses,
+            Counter(Fit.of(placement) for layout in self.layouts for placement in layout.placements),
             self.timer,
             self._on_decoded,
             storyboard.allow_gaps,
@@ -429,7 +431,10 @@ def _draws_to_play(
     uses: Counter[str] = Counter()
     for layout in layouts:
         playing = playing_placements(layout, inspected, limits)
-        uses.update(placement.asset.ref.id for placement in playing)
+        for placement in playing:
+            motion = inspected[placement.asset.ref.id].motion
+            if motion is not None and not motion.is_opaque:
+                uses[placement.asset.ref.id] += 1  # for what is below it
         if playing:
             for placement in layout.placements:
                 uses[placement.asset.ref.id] += DRAWS_TO_PLAY

@@ -12,19 +12,24 @@ _IN_TIME = frozenset({"frames", "sheet", "animation"})  # parts that show the ca
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """``parts`` are some of PARTS; ``steps`` are the first and the last step, None for all and the title card.
+    """``only`` are the parts, None for all; ``steps`` the first and the last step, None for all and the title card.
 
     A card is the title card, number 0, or the frame of a step, by its number.
     """
 
-    parts: frozenset[str]
+    only: frozenset[str] | None
     steps: tuple[int, int] | None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Selection:
         """Reads the options of a valid payload."""
-        span = options.get("stepsRange")
-        return cls(frozenset(options.get("only", PARTS)), (span["from"], span["to"]) if span else None)
+        only, span = options.get("only"), options.get("stepsRange")
+        return cls(None if only is None else frozenset(only), (span["from"], span["to"]) if span else None)
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """Those of PARTS that the bundle has."""
+        return frozenset(PARTS) if self.only is None else self.only
 
     @property
     def is_partial(self) -> bool:
@@ -44,8 +49,9 @@ class Selection:
         return tuple(cards) if "poster" not in self.parts or 0 in cards else (0, *cards)
 
     def as_json(self) -> dict[str, Any] | None:
-        """Returns what the bundle has, for ``preview.json``; None for a whole one."""
+        """Returns what the job asked for, for ``preview.json``; None for a whole bundle."""
         if not self.is_partial:
             return None
+        only = None if self.only is None else [part for part in PARTS if part in self.only]
         span = {"from": self.steps[0], "to": self.steps[1]} if self.steps else None
-        return {"only": [part for part in PARTS if part in self.parts], "stepsRange": span}
+        return {"only": only, "stepsRange": span}

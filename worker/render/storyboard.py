@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from previewops.contract import limits as contract
+from previewops.theme_names import BUILT_IN_THEMES
 from previewops.worker.assets.opener import AssetRef
-from previewops.worker.render.branding import NO_BRAND, Brand, read_look
+from previewops.worker.render.branding import NO_BRAND, Brand, built_in_name, read_look
 from previewops.worker.render.labels import Labels, labels_for
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.selection import Selection
@@ -118,6 +119,8 @@ class Storyboard:
         str, ...
     ]  # of all assets of the payload, also of those that the selection does not need
     brand: Brand = NO_BRAND
+    theme_name: str = BUILT_IN_THEMES[0]
+    theme_digest: str | None = None  # of a named theme: of its file and logo
 
     @property
     def duration_ms(self) -> int:
@@ -285,6 +288,8 @@ def read_storyboard(payload: Mapping[str, Any], theme: ThemeDefinition | None = 
         selection=selection,
         asset_titles=tuple(asset.title for asset in assets.values()),
         brand=brand,
+        theme_name=theme.name if theme else built_in_name(options),
+        theme_digest=theme.digest if theme else None,
     )
     if not board.language_is_given:
         board = replace(board, language=guess_language(board.texts))

@@ -14,6 +14,8 @@ from previewops.backoff import Backoff
 from previewops.clock import Rng, iso_from_ms
 from previewops.disclosure import for_rest
 from previewops.errors import JobNotFound, RecordUnreadable
+from previewops.queue.batch_errors import BatchNotFound
+from previewops.queue.batches import Batch, Batches
 from previewops.queue.queue import Queue
 from previewops.queue.records import JobRecord
 from previewops.queue.webhook_messages import WebhookMessage
@@ -28,7 +30,7 @@ POLL_S = 1.0
 """Interval in seconds of looking for messages that are due."""
 
 MIN_POLL_S = 0.05
-"""Interval in seconds of looking for them while attempts end."""
+"""Interval in seconds of looking for them while more are due than there were slots, and attempts end."""
 
 MAX_CONCURRENT = 32
 """Attempts under way in one worker. One receiver gets at most half of them, two get a third each, and so on."""
@@ -62,6 +64,7 @@ class WebhookSender:
     ) -> None:
         self._webhooks = webhooks
         self._queue = queue
+        self._batches = Batches(queue.redis, queue.settings)
         self._poster = poster
         self._rng = rng
         self._all_jobs = all_jobs
@@ -70,6 +73,8 @@ class WebhookSender:
         """Attempts under way and their receivers."""
         self._ended = asyncio.Event()
         """Set by the end of an attempt."""
+        self._more_due = False
+        """Whether the last claim left messages that were due."""
 
     async def run(self) -> None:
         """Sends messages until it is cancelled. A cancelled attempt is repeated by another worker.
@@ -96,9 +101,12 @@ class WebhookSender:
             await cancel_and_wait(self._sending)
 
     async def _pause(self, failures: int) -> None:
-        """Waits for the next look: soon after an attempt has ended, since more may be due than there were slots."""
+        """Waits for the next look: for the end of an attempt, if more are due than there were slots."""
         if failures:
             await asyncio.sleep(max(self._poll_s, REDIS_BACKOFF_S.delay(failures, self._rng)))
+            return
+        if not self._more_due:
+            await asyncio.sleep(self._poll_s)
             return
         await asyncio.sleep(min(self._poll_s, MIN_POLL_S))
         with suppress(TimeoutError):
@@ -108,13 +116,14 @@ class WebhookSender:
         self._ended.clear()
         free = MAX_CONCURRENT - len(self._sending)
         # A claim without a free slot still announces that there is a receiver.
-        messages = await self._webhooks.claim(
+        claimed = await self._webhooks.claim(
             free,
             all_jobs=self._all_jobs,
             under_way=Counter(self._sending.values()),
             place=self._rng.uniform(0, 1),
         )
-        for message in messages:
+        self._more_due = claimed.more_due
+        for message in claimed.messages:
             task = asyncio.create_task(self._send_safely(message), name=f"webhook {message.id}")
             self._sending[task] = message.receiver
             task.add_done_callback(self._end)
@@ -133,7 +142,7 @@ class WebhookSender:
 
     async def send(self, message: WebhookMessage) -> None:
         """Makes one attempt and records its result."""
-        body = json.dumps(build_body(message, await self._record(message)), ensure_ascii=False)
+        body = json.dumps(await self._body(message), ensure_ascii=False)
         try:
             await self._poster.post(message.id, message.url, body)
         except DeliveryRejected as error:
@@ -159,6 +168,15 @@ class WebhookSender:
             log.info("webhook.sent", jobId=message.job_id, webhookId=message.id, attempt=message.attempts)
             await self._webhooks.record_sent(message)
 
+    async def _body(self, message: WebhookMessage) -> dict[str, Any]:
+        if not message.batch_id:
+            return build_body(message, await self._record(message))
+        try:
+            batch = await self._batches.status(message.batch_id)
+        except BatchNotFound:
+            batch = None
+        return build_batch_body(message, batch)
+
     async def _record(self, message: WebhookMessage) -> JobRecord | None:
         try:
             return await self._queue.status(message.job_id)
@@ -178,10 +196,25 @@ def build_body(message: WebhookMessage, record: JobRecord | None) -> dict[str, A
         "finishedAt": iso_from_ms(message.ended_ms),
     }
     if record is not None and (record.state.value, record.finished_ms) == (message.state, message.ended_ms):
-        job = for_rest(record.as_json())
-        data = {name: value for name, value in job.items() if name not in _OMITTED}
+        data = for_rest({name: value for name, value in record.as_json().items() if name not in _OMITTED})
     return {
         "type": f"preview.{message.state}",
         "timestamp": iso_from_ms(message.ended_ms),
         "data": data,
     }
+
+
+def build_batch_body(message: WebhookMessage, batch: Batch | None) -> dict[str, Any]:
+    """Returns the body of a message about a batch, with the batch as its status shows it.
+
+    A batch that has expired, or runs again since, has its ids and state only.
+    """
+    data: dict[str, Any] = {
+        "batchId": message.batch_id,
+        "projectId": message.project_id,
+        "status": message.state,
+        "finishedAt": iso_from_ms(message.ended_ms),
+    }
+    if batch is not None and batch.ended_ms == message.ended_ms:
+        data = batch.as_json()
+    return {"type": "batch.completed", "timestamp": iso_from_ms(message.ended_ms), "data": data}

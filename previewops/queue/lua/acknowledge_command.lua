@@ -1,4 +1,4 @@
--- Stores a supervisor's reply to a command and records the command as an event.
+-- Stores a supervisor's reply to a command and records the command as an event, unless it only read a log.
 --
 -- ARGV    1 supervisor id   2 command id   3 done | refused   4 message   5 TTL of the reply in ms
 -- Results OK, ALREADY if it has a reply, or NOT_FOUND if it has expired
@@ -18,6 +18,9 @@ if fields[1] ~= 'sent' then
 end
 call('HSET', command, 'state', ARGV[3], 'message', ARGV[4])
 call('PEXPIRE', command, ARGV[5])
+if fields[2] == 'log' then
+  return OK
+end
 add_event('command', 'act', fields[2] or '', 'target', fields[3] or '', 'host', ARGV[1], 'who', fields[4] or '',
   'why', fields[5] or '', 'outcome', ARGV[3], 'message', ARGV[4])
 return OK

@@ -9,22 +9,13 @@
 -- @include move_aside
 -- @include admit_now
 -- @include cancel_job
+-- @include named_projects
 
 local id, who, reason, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local job = call('HMGET', P_JOB .. id, 'state', 'project')
-local state, project, foreign_state = job[1], job[2], nil
-if ARGV[5] then
-  if not state then
-    local _, named = read_priority_and_project(id)
-    project = named
-  end
-  local allowed = false
-  for i = 5, #ARGV do
-    allowed = allowed or ARGV[i] == project
-  end
-  if not allowed then
-    return { NOT_FOUND, '' }
-  end
+local state, foreign_state = job[1], nil
+if not is_named_project(id, state, job[2], 5) then
+  return { NOT_FOUND, '' }
 end
 if not state then
   foreign_state = admit_now(id)

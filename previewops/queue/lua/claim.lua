@@ -1,7 +1,7 @@
 -- Claims jobs under a lease with a fencing token.
 --
 -- ARGV    1 worker id   2 lease in ms   3 ageing limit in ms   4 maximum claims   5 maximum claims ahead
--- Results server now in ms, ms until the next claim is useful or -1, then nine per claim (include/claim.lua). It is
+-- Results server now in ms, ms until the next claim is useful or -1, then ten per claim (include/claim.lua). It is
 --         useful when a delayed job is due, and often while stock arq clients enqueue, which wake no worker.
 -- Transitions delayed -> waiting, waiting -> active, delayed -> cancelled
 --

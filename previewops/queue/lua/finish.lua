@@ -4,13 +4,14 @@
 --         6 completed records to keep   7 TTL of results in ms   8 number of jobs n
 --         then five per job: id, token, result as JSON, run time in ms, 1 for a dry run or else 0
 --         then two per job that was claimed ahead and has started: id, token
--- Results server now in ms, 1 if the queue is paused or else 0, n codes (OK, ALREADY or STALE), then nine per claim
+-- Results server now in ms, 1 if the queue is paused or else 0, n codes (OK, ALREADY or STALE), then ten per claim
 --         (include/claim.lua)
 -- Transitions active -> completed, waiting -> active, completed -> deleted
 --
 -- @include maxmemory
 -- @include core_keys
 -- @include move_aside
+-- @include batches
 -- @include claim
 -- @include lease
 -- @include result
@@ -32,7 +33,7 @@ end
 -- Reads and writes the record once, because this is the hottest path.
 local function complete_job(id, token, result_json, run_ms, dry)
   local job = call('HMGET', P_JOB .. id, 'state', 'token', 'attempts', 'crashes', 'claimed', 'accepted',
-    'priority', 'project', 'ahead')
+    'priority', 'project', 'ahead', 'batch')
   if job[2] ~= token then
     return STALE
   elseif job[1] ~= 'active' then
@@ -43,6 +44,7 @@ local function complete_job(id, token, result_json, run_ms, dry)
   local result = build_arq_result(id, body, true, result_json, failed + 1,
     format_int(to_int(job[5], NOW_MS)), format_int(to_int(job[6], NOW_MS)))
   redis.call('ZREM', K_ACTIVE, id)
+  leave_active(id, job[8])
   redis.call('DEL', P_ARQ_IN_PROGRESS .. id, P_ARQ_JOB .. id)
   redis.call('HSET', P_JOB .. id, 'state', 'completed', 'finished', NOW_MS)
   if job[9] then
@@ -56,6 +58,9 @@ local function complete_job(id, token, result_json, run_ms, dry)
     count_by_priority('dryrun', job[7])
   end
   queue_webhooks(id, job[8], 'completed', body)
+  if job[10] then
+    move_in_batch(job[10], 'active', 'completed')
+  end
   redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'completed')
   done = done + 1
   return OK

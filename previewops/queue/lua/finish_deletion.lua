@@ -10,7 +10,7 @@
 -- @include dead_letters
 
 local id, token = ARGV[1], tonumber(ARGV[2])
-local job = call('HMGET', P_JOB .. id, 'state', 'order', 'token', 'fingerprint')
+local job = call('HMGET', P_JOB .. id, 'state', 'order', 'token', 'fingerprint', 'batch')
 local state = job[1]
 if state and (state == 'waiting' or state == 'delayed' or state == 'active'
     or to_int(job[2], 0) > token or to_int(job[3], 0) > token) then
@@ -21,6 +21,7 @@ if state == 'dead' then
   count('discarded')
 end
 if state then
+  leave_batch(job[5], id, state)
   call('ZREM', K_COMPLETED, id)
   call('ZREM', K_CANCELLED, id)
   call('ZREM', K_ARQ_ABORTS, id)

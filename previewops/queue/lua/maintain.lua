@@ -12,6 +12,7 @@
 -- @include core_keys
 -- @include move_aside
 -- @include admit
+-- @include check_turns
 -- @include recover_job
 
 local STEP = 100
@@ -58,6 +59,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', K_SCHEDULE, '(' .. format_int(LAST_MS)
   end
 end
 local admitted = admit_due(ADMIT_STEP)
+check_turns()
 -- Idle workers sleep long: the one that was woken may have died before its claim.
 guard_schedule() -- also for jobs that an earlier version or a stock client has added
 if (admitted > 0 or waiting_count() > 0) and call('HEXISTS', K_META, 'paused') == 0 then
@@ -103,6 +105,17 @@ local function delete_aged(index)
 end
 delete_aged(K_COMPLETED)
 delete_aged(K_CANCELLED)
+
+-- A batch outlives the records of its jobs: those that are pending, and dead letters, are kept.
+for _, batch in ipairs(call('ZRANGEBYSCORE', K_BATCHES, '-inf', NOW_MS - tonumber(ARGV[3]), 'LIMIT', 0, STEP)) do
+  local fields = call('HMGET', P_BATCH .. batch, 'pending', 'dead')
+  if to_int(fields[1], 0) + to_int(fields[2], 0) > 0 then
+    call('ZADD', K_BATCHES, format_int(NOW_MS), batch)
+  else
+    call('ZREM', K_BATCHES, batch)
+    call('UNLINK', P_BATCH .. batch, P_BATCH_JOBS .. batch)
+  end
+end
 
 for _, worker in ipairs(call('ZRANGEBYSCORE', K_WORKERS, '-inf', NOW_MS - tonumber(ARGV[4]), 'LIMIT', 0, STEP)) do
   call('ZREM', K_WORKERS, worker)

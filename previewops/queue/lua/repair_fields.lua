@@ -1,4 +1,4 @@
--- Deletes fields of a hash of counters that are not numbers. The event has the values.
+-- Deletes fields of a hash of counters that are not numbers, or of the project limits that are none. The event has the values.
 --
 -- ARGV    1 key   2.. fields
 -- Results number of deleted fields
@@ -7,10 +7,14 @@
 -- @include events
 -- @include move_aside
 
+local function is_readable_field(value)
+  return is_counter(value) or ARGV[1] == K_PROJECT_LIMITS and string.match(value, '^%d*:%d*$')
+end
+
 local removed = 0
 for i = 2, #ARGV do
   local value = call('HGET', ARGV[1], ARGV[i])
-  if value and not is_counter(value) then
+  if value and not is_readable_field(value) then
     call('HDEL', ARGV[1], ARGV[i])
     removed = removed + 1
     add_event('repaired', 'key', ARGV[1], 'field', string.sub(ARGV[i], 1, 100), 'message', string.sub(value, 1, 200))

@@ -48,9 +48,14 @@ if count_damaged_attempts(id) ~= '0' then
   end
 end
 
+local project = call('HGET', P_JOB .. id, 'project')
+for class in pairs(WAITING) do
+  unindex_waiting(id, class, project)
+end
 for _, set in ipairs(SETS) do
   call('ZREM', set, id)
 end
+leave_active(id, project)
 
 if state ~= 'active' then
   mark_started(id)
@@ -62,6 +67,7 @@ end
 for i = first_pair, #ARGV, 2 do
   call('HSET', P_JOB .. id, ARGV[i], ARGV[i + 1])
 end
+project = call('HGET', P_JOB .. id, 'project')
 
 if state == '' then
   for _, key in ipairs({ P_JOB .. id, P_ATTEMPTS .. id }) do
@@ -73,7 +79,7 @@ elseif state == 'waiting' then
   revoke_lease(id)
   call('PERSIST', P_ARQ_JOB .. id)
   call('HSET', P_JOB .. id, 'state', 'waiting')
-  add_waiting(id, priority, order, math.floor(order / 1000))
+  add_waiting(id, priority, project, order, math.floor(order / 1000))
   wake_worker()
 elseif state == 'delayed' then
   call('PERSIST', P_ARQ_JOB .. id)
@@ -82,6 +88,7 @@ elseif state == 'delayed' then
 elseif state == 'active' then
   call('HSET', P_JOB .. id, 'state', 'active')
   call('ZADD', K_ACTIVE, format_int(at_ms), id)
+  enter_active(id, turn_of(project))
   call('ZADD', K_SCHEDULE, format_int(-math.floor(order / 1000)), id)
 elseif state == 'completed' then
   call('HSET', P_JOB .. id, 'state', 'completed')

@@ -1,7 +1,7 @@
 -- Changes the priority of a pending job that does not run, lets a delayed one run now, or delays one.
 --
 -- ARGV    1 id   2 priority, or '' for the same   3 '' for the same time, or the earliest start (include/delay.lua); one
---         that has passed lets it run now   4 who   5 reason
+--         that has passed lets it run now   4 who   5 reason   6.. the projects whose jobs may be rescheduled; none: all
 -- Results code (OK, NOT_FOUND, WRONG_STATE), state before
 -- Transitions delayed -> waiting, delayed -> delayed, waiting -> delayed
 --
@@ -9,18 +9,22 @@
 -- @include core_keys
 -- @include move_aside
 -- @include delay
+-- @include named_projects
 
 local id, priority, due_ms, who, reason = ARGV[1], ARGV[2], parse_due(ARGV[3]), ARGV[4], ARGV[5]
 local now = due_ms and due_ms <= NOW_MS
 
-local job = call('HMGET', P_JOB .. id, 'state', 'priority')
+local job = call('HMGET', P_JOB .. id, 'state', 'priority', 'project')
 local state = job[1]
+if not is_named_project(id, state, job[3], 6) then
+  return { NOT_FOUND, '' }
+end
 if not state then
   state = admit_early(id)
   if not state then
     return { NOT_FOUND, '' }
   end
-  job[2] = call('HGET', P_JOB .. id, 'priority')
+  job = call('HMGET', P_JOB .. id, 'state', 'priority', 'project')
 end
 if state ~= 'waiting' and state ~= 'delayed' then
   flush_counters()
@@ -33,13 +37,13 @@ if class ~= job[2] then
   call('HSET', P_JOB .. id, 'priority', class)
 end
 if state == 'waiting' and class ~= before then
-  local order = call('ZSCORE', WAITING[before], id)
-  call('ZREM', WAITING[before], id)
-  call('ZADD', WAITING[class], order or format_int(next_sequence(1)), id)
+  local order = to_int(call('ZSCORE', WAITING[before], id)) or next_sequence(1)
+  remove_waiting(id, before, job[3])
+  add_waiting(id, class, job[3], order, math.floor(order / 1000))
 elseif state == 'delayed' and now then
   local order = next_sequence(1)
   call('HSET', P_JOB .. id, 'state', 'waiting', 'order', format_int(order))
-  add_waiting(id, class, order, NOW_MS)
+  add_waiting(id, class, job[3], order, NOW_MS)
 end
 if due_ms and not now then
   delay_waiting(id, class, due_ms)

@@ -9,7 +9,7 @@
 -- @include core_keys
 -- @include move_aside
 -- @include attempts
--- @include counters
+-- @include breakdown
 -- @include events
 -- @include lease
 
@@ -24,9 +24,11 @@ add_attempt(id, attempt, ARGV[7])
 call('HSET', P_JOB .. id, 'state', 'delayed', 'reason', message)
 call('ZADD', K_SCHEDULE, format_int(NOW_MS + delay_ms), id)
 count(counter == 'crashes' and 'crashed' or 'retried')
-local priority, cause = call('HGET', P_JOB .. id, 'priority'), counter == 'crashes' and 'crash' or 'error'
+local job = call('HMGET', P_JOB .. id, 'priority', 'project')
+local priority, cause = job[1], counter == 'crashes' and 'crash' or 'error'
 count_by_priority('failed', priority, cause)
 count_by_priority('retried', priority, cause)
+observe_failure(job[2], priority, get_string(P_ARQ_JOB .. id), 'retried')
 add_event('retry', 'job', id, 'delayMs', format_int(delay_ms), 'message', message)
 -- An idle worker sleeps until the next due time, which may be earlier now.
 wake_worker()

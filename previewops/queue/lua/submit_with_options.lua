@@ -7,8 +7,9 @@
 --         4 conflicts that the caller found after COMPARE
 --         5.. seven per job: id, priority, project, body digest, payload as JSON, '' or a quota as JSON as in submit.lua,
 --             and '' or options as JSON: due, the earliest start (include/delay.lua); who replaces the payload of a known
---             id (missing: nobody); and compared, true if the caller has compared the body after COMPARE
--- Results three per job, as in submit.lua, or: REPLACED, the new state, the state before
+--             id (missing: nobody); compared, true if the caller has compared the body after COMPARE; and batch
+-- Results three per job, as in submit.lua, or: REPLACED, the new state, the state before;
+--         BATCH, '', and why the job cannot join the batch (include/batches.lua)
 -- Transitions new -> waiting, new -> delayed,
 --             waiting -> delayed, delayed -> waiting, delayed -> delayed, active -> waiting, active -> delayed,
 --             completed -> waiting, completed -> delayed, cancelled -> waiting, cancelled -> delayed,
@@ -21,8 +22,21 @@ local function options_at(i)
   return ARGV[i + 6] ~= '' and cjson.decode(ARGV[i + 6]) or {}
 end
 
-local function delay(i)
-  local due_ms = parse_due(options_at(i).due)
+local function rejects_batch(i)
+  local batch = options_at(i).batch
+  local problem = batch and batch_problem(batch, ARGV[i + 2])
+  if problem then
+    reject_submit(BATCH, 'conflict', '', problem)
+  end
+  return problem
+end
+
+local function place(i)
+  local options = options_at(i)
+  if options.batch then
+    join_batch(options.batch, ARGV[i], ARGV[i + 2])
+  end
+  local due_ms = parse_due(options.due)
   if not due_ms or due_ms <= NOW_MS then
     return 'waiting'
   end
@@ -41,20 +55,31 @@ local function replace(i, job)
   elseif stored_digest == '' and not options.compared then
     return false -- the reply is COMPARE
   end
+  local before = call('HGET', P_JOB .. id, 'batch')
+  local joins = options.batch and options.batch ~= before
+  if joins and rejects_batch(i) then
+    return true
+  end
   state = state or admit_early(id)
   if not state or call('HGET', P_JOB .. id, 'project') ~= project then
     return false -- the reply is CONFLICT
   elseif ENDED[state] and is_rejected(ARGV[i + 5]) then
     return true
   end
+  if joins then
+    leave_batch(before, id, state)
+  end
   local new_state = replace_job(id, state, ARGV[i + 1], project, digest, ARGV[i + 4], func, parse_due(options.due), options.who)
+  if joins then
+    join_batch(options.batch, id, project)
+  end
   backlog = backlog + ((ENDED[state] or state == 'active') and 1 or 0)
   replaced = replaced + 1
   add_reply(REPLACED, new_state, state)
   return true
 end
 
-submit_jobs(7, replace, delay)
+submit_jobs(7, replace, rejects_batch, place)
 if replaced > 0 then
   wake_worker()
 end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from previewops.formatting import pluralize
 from previewops.tui.commands.commands import (
@@ -24,6 +24,7 @@ from previewops.tui.commands.commands import (
     Resume,
     RunAgain,
     Scale,
+    SetProjectLimits,
     SilenceCheck,
 )
 from previewops.tui.data.live.connection import QueueConnection
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
     from previewops.queue.dead_letters import DeadLetters
     from previewops.queue.queue import Queue
+
+_QueueCommand: TypeAlias = (
+    Pause | Resume | AcknowledgeDataLoss | SilenceCheck | EndSilence | ResendWebhooks | SetProjectLimits
+)
 
 
 class LiveExecutor:
@@ -55,6 +60,7 @@ class LiveExecutor:
                     | SilenceCheck()
                     | EndSilence()
                     | ResendWebhooks()
+                    | SetProjectLimits()
                 ):
                     return await self._change_queue(command, redis)
                 case Cancel() | RunAgain() | Delete() | Reschedule():
@@ -70,11 +76,13 @@ class LiveExecutor:
 
     async def _change_queue(
         self,
-        command: Pause | Resume | AcknowledgeDataLoss | SilenceCheck | EndSilence | ResendWebhooks,
+        command: _QueueCommand,
         redis: Redis,
     ) -> CommandOutcome:
         queue = self._queue(redis)
         match command:
+            case SetProjectLimits():
+                return await self._set_project_limits(command, redis)
             case ResendWebhooks():
                 return await self._resend_webhooks(command, redis)
             case SilenceCheck() | EndSilence():
@@ -158,6 +166,20 @@ class LiveExecutor:
                     if count % 100 == 0:
                         await progress(count, max(count, command.count))
         return CommandOutcome(f"exported {pluralize(count, 'dead letter')} to {command.path}")
+
+    async def _set_project_limits(self, command: SetProjectLimits, redis: Redis) -> CommandOutcome:
+        from previewops.queue.projects import set_project_limits
+
+        limits = await set_project_limits(
+            redis,
+            self._settings,
+            command.project,
+            weight="keep" if command.weight is None else command.weight,
+            max_active="keep" if command.max_active is None else command.max_active,
+            who=self._who,
+        )
+        most = "no maximum" if limits.max_active is None else f"at most {limits.max_active:,} active"
+        return CommandOutcome(f"{command.project} has weight {limits.weight}, {most}.")
 
     async def _send_to_supervisor(self, command: Scale | FleetActionCommand, redis: Redis) -> CommandOutcome:
         from previewops.supervisor.commands import FleetCommandKind, FleetControl

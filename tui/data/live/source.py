@@ -17,11 +17,18 @@ if TYPE_CHECKING:
     from previewops.queue.dead_letters import DeadLetters
     from previewops.queue.job_selection import JobSelection, MatchCount
     from previewops.queue.pages import Cursor, ListPage
+    from previewops.queue.projects import ProjectLoad
+    from previewops.queue.queue_names import QueueNames
     from previewops.queue.records import JobRecord
     from previewops.queue.webhook_messages import WebhookList
+    from previewops.snapshot.breakdown import Breakdown, Dimension
+    from previewops.snapshot.breakdown_reader import BreakdownReader
     from previewops.snapshot.history import History
     from previewops.snapshot.model import EventPage, Snapshot
     from previewops.stores.port import ArtifactFile
+
+MAX_LOADS = 200
+"""Projects of each kind (waiting, held, with limits) that the screen reads."""
 
 
 class LiveSource:
@@ -31,6 +38,7 @@ class LiveSource:
         self._connection = connection
         self._settings = connection.settings
         self._store = open_store(connection.settings)
+        self._breakdowns: BreakdownReader | None = None
 
     async def collect(self, query: SnapshotQuery) -> Snapshot:
         async with self._connection.redis() as redis:
@@ -125,6 +133,33 @@ class LiveSource:
 
         async with self._dead_letters() as dead_letters:
             return await dead_letters.count(dead_filter, report, cut_off_ms=cut_off_ms)
+
+    async def queues(self) -> QueueNames:
+        async with self._connection.redis() as redis:
+            from previewops.queue.queue_search import find_queues
+
+            return await find_queues(redis)
+
+    async def breakdown(self, dimension: Dimension) -> Breakdown:
+        async with self._connection.redis() as redis:
+            from previewops.snapshot.breakdown_reader import BreakdownReader
+
+            if self._breakdowns is None:
+                self._breakdowns = BreakdownReader(redis, self._settings)
+            return await self._breakdowns.read(dimension)
+
+    async def project_loads(self) -> tuple[ProjectLoad, ...]:
+        async with self._connection.redis() as redis:
+            from previewops.queue.projects import project_loads
+
+            return (await project_loads(redis, self._settings, limit=MAX_LOADS)).projects
+
+    async def worker_log(self, worker_id: str) -> str:
+        async with self._connection.redis() as redis:
+            from previewops.supervisor.commands import FleetControl
+
+            control = FleetControl(redis, self._settings, who=self._connection.who)
+            return await control.read_log(worker_id)
 
     async def webhooks(self, *, failed: bool, limit: int) -> WebhookList:
         async with self._connection.redis() as redis:

@@ -32,6 +32,13 @@ class Timeline:
         interval = self._intervals[max(0, index)]
         return min(interval.start_ms + position_ms - self._begins[max(0, index)], interval.end_ms)
 
+    def position_ms(self, server_time_ms: int) -> int:
+        """The position of a server's time (ms); of a time that was not recorded, the next one that was."""
+        for interval, begin in zip(self._intervals, self._begins, strict=False):
+            if server_time_ms <= interval.end_ms:
+                return begin + max(0, server_time_ms - interval.start_ms)
+        return self.duration_ms
+
 
 class Playhead:
     """Moves through a timeline at ``speed``, from the start until it is paused or at the end."""

@@ -59,6 +59,7 @@ class ReplaySource:
         raise NotRecorded("a recording contains no jobs", hint=_HINT)
 
     jobs = count_jobs = job = actions = dead_groups = now_ms = dead_page = dead_count = webhooks = _reject
+    queues = breakdown = project_loads = worker_log = _reject
 
     def artifact(self, _record: JobRecord, _path: str) -> NoReturn:
         raise NotRecorded("a recording contains no jobs", hint=_HINT)

@@ -34,8 +34,12 @@ class DeadListPanel(Panel):
     def __init__(self, data: DeadLetterData, *, id: str) -> None:
         super().__init__(
             "dead letters",
-            Container(Grid(GROUP_COLUMNS, marking=True), FilterLine("dead", GROUPS_EXAMPLE), id="by-group"),
-            Container(Grid(ALL_COLUMNS, marking=True), FilterLine("dead"), id="by-job"),
+            Container(
+                Grid(GROUP_COLUMNS, marking=True, list_name="groups"),
+                FilterLine("dead", GROUPS_EXAMPLE),
+                id="by-group",
+            ),
+            Container(Grid(ALL_COLUMNS, marking=True, list_name="dead"), FilterLine("dead"), id="by-job"),
             id=id,
         )
         self._data = data

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.events import Key
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import PART_KEYS
 from previewops.tui.screens.dialogs.dialog import Dialog
 from previewops.tui.viewmodel.spans import Line
 from previewops.tui.widgets.choice_list import ChoiceList
@@ -29,10 +31,7 @@ class ChoiceOption:
 class ChoiceDialog(Dialog[str]):
     """Asks for one of the options, by arrow keys and enter, first letter, or mouse."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "focused_list('down')", show=False),
-        Binding("k", "focused_list('up')", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(PART_KEYS["choice"])
 
     def __init__(
         self, title: str, lines: Sequence[Line], choices: Sequence[ChoiceOption], *, verb: str, initial: str

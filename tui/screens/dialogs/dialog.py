@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button
 
@@ -25,11 +25,7 @@ class Dialog(Modal[Result | None]):
     """A dialog. It is dismissed with its answer, or with None if the operator cancels."""
 
     CSS_PATH = "dialog.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings(PART_KEYS["dialog"]),
-        Binding("left,up", "app.focus_previous", show=False),
-        Binding("right,down", "app.focus_next", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(PART_KEYS["dialog"])
 
     def __init__(self, title: str, lines: Sequence[Line], *, verb: str, dangerous: bool = False) -> None:
         super().__init__()

@@ -24,10 +24,19 @@ from previewops.tui.viewmodel.payload_editor import (
 from previewops.tui.viewmodel.spans import Span, Tone
 from previewops.tui.widgets.diffed_lines import DiffedLines
 
-_SEND = key_of("send", "editor")
-_HINT = f"{_SEND} validates it and requeues the job, {key_of('leave', 'dialog')} cancels"
-_HINT_INVALID = f"{_SEND} validates it again, {key_of('next_violation', 'editor')} goes to the next violation"
-_HINT_UNSAVED = f"press {key_of('leave', 'dialog')} again to discard your changes"
+
+def _hint() -> str:
+    send, leave = key_of("send", "editor"), key_of("leave", "dialog")
+    return f"{send} validates it and requeues the job, {leave} cancels"
+
+
+def _hint_invalid() -> str:
+    send, following = key_of("send", "editor"), key_of("next_violation", "editor")
+    return f"{send} validates it again, {following} goes to the next violation"
+
+
+def _hint_unsaved() -> str:
+    return f"press {key_of('leave', 'dialog')} again to discard your changes"
 
 
 class EditPayloadDialog(Dialog[Payload]):
@@ -53,7 +62,7 @@ class EditPayloadDialog(Dialog[Payload]):
 
     def on_mount(self) -> None:
         self.query_one("#violations").display = False
-        self._show_hint(_HINT)
+        self._show_hint(_hint())
         self.query_one(TextArea).focus()
 
     def submit(self) -> None:
@@ -73,7 +82,7 @@ class EditPayloadDialog(Dialog[Payload]):
             self.dismiss(None)
             return
         self._warned = True
-        self._show_hint(_HINT_UNSAVED, Tone.WARN)
+        self._show_hint(_hint_unsaved(), Tone.WARN)
 
     def on_text_area_changed(self) -> None:
         self._warned = False
@@ -96,7 +105,7 @@ class EditPayloadDialog(Dialog[Payload]):
         box.scroll_home(animate=False)
         lines = self.query_one("#violation-lines", DiffedLines)
         lines.draw(lambda columns, _: format_violation_lines(violations, columns))
-        self._show_hint(_HINT_INVALID)
+        self._show_hint(_hint_invalid())
         self.action_next_violation()
 
     def _show_hint(self, message: str, tone: Tone = Tone.DIM) -> None:

@@ -20,6 +20,7 @@ from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.event_text import event_subject
 from previewops.tui.viewmodel.events import feed as feed_lines
 from previewops.tui.viewmodel.events.actions import ActionHistory
+from previewops.tui.viewmodel.events.bursts import Burst, FeedEntry, format_burst_lines, key_of_entry
 from previewops.tui.viewmodel.events.feed import EventFeed
 from previewops.tui.viewmodel.queue_status import format_empty_lines
 from previewops.tui.widgets.filter_line import FilterLine
@@ -42,7 +43,7 @@ class EventsScreen(OperatorScreen):
     def __init__(self) -> None:
         super().__init__()
         self._feed = EventFeed()
-        self._events: dict[str, QueueEvent] = {}
+        self._entries: dict[str, FeedEntry] = {}
         self._drawn: tuple[object, ...] = ()
         self._dated = False
         self._actions = ActionHistory()
@@ -55,7 +56,7 @@ class EventsScreen(OperatorScreen):
         with Container(id="feed"):
             yield Panel(
                 "Events",
-                Grid(feed_lines.columns(dated=False), id="events"),
+                Grid(feed_lines.columns(dated=False), list_name="events", id="events"),
                 FilterLine("events", "kind:dead who:ada lesson-12 !timeout", id="filter"),
                 id="feed-panel",
             )
@@ -73,23 +74,34 @@ class EventsScreen(OperatorScreen):
         events = self._feed_events(view)
         last = events[-1].event_id if events else ""
         # The feed changes when an event arrives, and at midnight, when times get a date.
-        drawn = (feed, last, len(events), snapshot.now_ms // feed_lines.DAY_MS, self._fetch_error)
+        now_ms, local = snapshot.now_ms, view.local_time
+        today = feed_lines.day_of(now_ms, local_time=local)
+        drawn = (feed, last, len(events), today, local, self._fetch_error)
         if drawn == self._drawn:
             return
         self._drawn = drawn
         shown = feed.shown(events)
-        self._events = {event.event_id: event for event in shown}
-        dated = feed_lines.dated(shown, snapshot.now_ms)
+        entries = feed.entries(shown)
+        self._entries = {key_of_entry(entry): entry for entry in entries}
+        dated = feed_lines.dated(shown, now_ms, local_time=local)
         if dated is not self._dated:
             self._dated = dated
             grid.set_columns(feed_lines.columns(dated=dated))
-        rows = [Row(event.event_id, feed_lines.cells(event, snapshot.now_ms)) for event in shown]
+        rows = [
+            Row(key_of_entry(entry), feed_lines.entry_cells(entry, now_ms, local_time=local))
+            for entry in entries
+        ]
         grid.show(rows, empty=feed_lines.format_empty_lines(feed))
         if feed.following and shown:
-            grid.go_to(shown[0].event_id)
+            grid.go_to(rows[0].key)
         waiting = feed.waiting(events)
         subtitle = feed_lines.subtitle(
-            feed, len(shown), waiting, more=self._actions.next_id is not None, error=self._fetch_error
+            feed,
+            len(shown),
+            waiting,
+            rows=len(rows),
+            more=self._actions.next_id is not None,
+            error=self._fetch_error,
         )
         self.query_one("#feed-panel", Panel).label(subtitle=subtitle)
         self._draw_event()
@@ -127,17 +139,33 @@ class EventsScreen(OperatorScreen):
         self.draw_view(self.operator_app.view)
 
     def _draw_event(self) -> None:
-        event = self._event
+        entry, local = self._entry, self.operator_app.view.local_time
         pane = self.query_one("#event", ScrollText)
-        if event is None:
+        if entry is None:
             pane.write(lambda _columns: ())
+        elif isinstance(entry, Burst):
+            burst = entry
+            pane.write(lambda columns: format_burst_lines(burst, columns, local_time=local))
         else:
-            pane.write(lambda columns: feed_lines.format_detail_lines(event, columns))
+            event = entry
+            pane.write(lambda columns: feed_lines.format_detail_lines(event, columns, local_time=local))
         self.draw_keys()
 
     @property
+    def _entry(self) -> FeedEntry | None:
+        return self._entries.get(self.query_one("#events", Grid).cursor_key)
+
+    @property
+    def _burst(self) -> Burst | None:
+        """The burst at the cursor."""
+        entry = self._entry
+        return entry if isinstance(entry, Burst) else None
+
+    @property
     def _event(self) -> QueueEvent | None:
-        return self._events.get(self.query_one("#events", Grid).cursor_key)
+        """The event at the cursor."""
+        entry = self._entry
+        return None if isinstance(entry, Burst) else entry
 
     def _set_feed(self, feed: EventFeed) -> None:
         self._feed = feed
@@ -152,7 +180,10 @@ class EventsScreen(OperatorScreen):
         self._draw_event()
 
     def on_grid_row_selected(self, _event: Grid.RowSelected) -> None:
-        self.action_open()
+        if self._burst is not None:
+            self.action_toggle_burst()
+        else:
+            self.action_open()
 
     def on_filter_line_changed(self, event: FilterLine.Changed) -> None:
         self._set_feed(replace(self._feed, terms=event.terms))
@@ -167,6 +198,10 @@ class EventsScreen(OperatorScreen):
             return False
         event = self._event
         match action:
+            case "toggle_burst":
+                return self._burst is not None
+            case "fold":
+                return not self._feed.operators_only
             case "open":
                 return event is not None and bool(event.fields.get("job"))
             case "copy_id":
@@ -184,6 +219,14 @@ class EventsScreen(OperatorScreen):
     def action_operators_only(self) -> None:
         self._newest_action = ""
         self._set_feed(replace(self._feed.follow(), operators_only=not self._feed.operators_only))
+
+    def action_toggle_burst(self) -> None:
+        burst = self._burst
+        if burst is not None:
+            self._set_feed(self._feed.toggle(burst))
+
+    def action_fold(self) -> None:
+        self._set_feed(replace(self._feed, folding=not self._feed.folding, opened=frozenset()))
 
     def action_open(self) -> None:
         event = self._event

@@ -23,7 +23,7 @@ from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.screens.dialogs.prompt import PromptDialog
 from previewops.tui.screens.dialogs.silence import SilenceDialog
-from previewops.tui.screens.job.traceback import TracebackScreen
+from previewops.tui.screens.text_viewer import TextViewer
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.confirmation import TYPED_WORD_FROM, ConfirmationLevel
 from previewops.tui.viewmodel.health import checks, silences, webhooks
@@ -114,7 +114,7 @@ class HealthScreen(OperatorScreen):
             return
         lines = webhooks.format_webhook_lines(failed, waiting)
         if not failed.total or self.operator_app.options.read_only:
-            await self.show_dialog(TracebackScreen("Webhooks", lines))
+            await self.show_dialog(TextViewer("Webhooks", lines))
             return
         level = ConfirmationLevel.WORD if failed.total >= TYPED_WORD_FROM else ConfirmationLevel.DIALOG
         dialog = ConfirmDialog("Resend failed webhooks", lines, verb="resend", level=level, dangerous=False)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.color import Color
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.widget import Widget
@@ -16,6 +16,8 @@ from previewops.errors import PreviewopsError
 from previewops.queue.records import JobRecord
 from previewops.stores.port import ArtifactFile
 from previewops.tui.data.error_boundary import wrap_errors
+from previewops.tui.key_bindings import bindings
+from previewops.tui.keymap import PART_KEYS
 from previewops.tui.protocols import DataSource
 from previewops.tui.screens.coalesced_fetch import CoalescedFetch
 from previewops.tui.terminal.bundle_images import read_picture, read_pixels
@@ -38,10 +40,7 @@ TITLE = "preview"
 class PreviewPanel(Panel):
     """Draws images of a bundle in the terminal's best mode. They are read and scaled in a thread."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,down,j", "step(1)", show=False),
-        Binding("left,up,k", "step(-1)", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(PART_KEYS["picture"])
 
     def __init__(self, source: DataSource, images: ImageMode, *, id: str | None = None) -> None:
         self._text = ScrollText()

@@ -26,10 +26,10 @@ from previewops.tui.screens.coalesced_fetch import CoalescedFetch
 from previewops.tui.screens.dialogs.lazy import edit_payload
 from previewops.tui.screens.job.details import PARTS, DetailPanels
 from previewops.tui.screens.job.preview import PreviewPanel
-from previewops.tui.screens.job.traceback import TracebackScreen
 from previewops.tui.screens.jobs.cancel_dialog import ask_to_cancel
 from previewops.tui.screens.jobs.ended_dialogs import ask_to_delete, ask_to_run_again
 from previewops.tui.screens.jobs.reschedule_dialogs import ask_to_change_priority, ask_to_run_now
+from previewops.tui.screens.text_viewer import TextViewer
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.terminal.bundle_images import find_bundle, read_bundle
 from previewops.tui.viewmodel.attempts import format_attempt_lines
@@ -235,7 +235,7 @@ class JobScreen(OperatorScreen):
         elif self._record is not None:
             number = int(message.key)
             lines = format_attempt_lines(dict(self._record.numbered_history)[number])
-            self.app.push_screen(TracebackScreen(f"attempt {number} of {self._record.job_id}", lines))
+            self.app.push_screen(TextViewer(f"attempt {number} of {self._record.job_id}", lines))
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self._job_id)

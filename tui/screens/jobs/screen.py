@@ -77,7 +77,7 @@ class JobsScreen(OperatorScreen):
         yield DiffedLines(id="states")
         yield Panel(
             "jobs",
-            Grid(job_columns(None), marking=True, id="jobs"),
+            Grid(job_columns(None), marking=True, list_name="jobs", id="jobs"),
             FilterLine("jobs", id="filter"),
             id="jobs-panel",
         )
@@ -92,9 +92,7 @@ class JobsScreen(OperatorScreen):
     # -- drawing and pages ------------------------------------------------------------------------------
 
     def draw_view(self, view: QueueView) -> None:
-        if self.operator_app.job_search:
-            self._search(self.operator_app.job_search)
-            self.operator_app.job_search = ""
+        self._take_filter()
         self._draw()
         if view.fetching_paused or not (self._list.live or self._list.rows is None):
             return
@@ -103,12 +101,14 @@ class JobsScreen(OperatorScreen):
         else:
             self._coalesced_fetch.request()
 
-    def _search(self, text: str) -> None:
-        """Lists what matches a filter among all jobs, as if it had been typed and kept."""
-        line = self.query_one(FilterLine)
-        line.keep(text)
-        self._sort = JobSort()
-        self._show(JobListState(terms=line.terms, to_the_end=True))
+    def _take_filter(self) -> None:
+        """Shows the filter with which another screen has opened this one, among all jobs, as if it were kept."""
+        text, self.operator_app.jobs_filter = self.operator_app.jobs_filter, ""
+        if text:
+            line = self.query_one(FilterLine)
+            line.keep(text)
+            self._sort = JobSort()
+            self._show(JobListState(terms=line.terms, to_the_end=True))
 
     async def _fetch(self) -> None:
         requested = self._list

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import ClassVar
 
@@ -10,17 +9,23 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from previewops.snapshot.history import Period
+from previewops.snapshot.history import History, Period
+from previewops.snapshot.model import Snapshot
 from previewops.tui.key_bindings import bindings
 from previewops.tui.keymap import SCREEN_KEYS
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.state.queue_view import QueueView
+from previewops.tui.viewmodel.clock_text import ClockZone, zone_at
+from previewops.tui.viewmodel.empty_states import ACTING_ROWS
 from previewops.tui.viewmodel.overview import charts, panels
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.panel import Panel
 
 _TALL_ROWS = 50
 """From this height on the charts of hour and day are shown together."""
+
+_FEW_ALARMS = ((24, 1), (27, 2))
+"""In fewer rows than the first number, the panels leave room for the second number of alarms."""
 
 _WORDS = {Period.HOUR: "about an hour", Period.DAY: "about a day"}
 
@@ -37,7 +42,7 @@ class OverviewScreen(OperatorScreen):
         super().__init__()
         self._period = Period.HOUR
         self._tall = False
-        self._local = False
+        self._drawn: dict[Period, tuple[History, Snapshot | None, ClockZone]] = {}
 
     def compose_body(self) -> ComposeResult:
         yield DiffedLines(id="headline", fit_height=True)
@@ -47,11 +52,15 @@ class OverviewScreen(OperatorScreen):
         for period in Period:
             with Horizontal(id=f"charts-{period}", classes="charts"):
                 yield Panel("Jobs a minute", DiffedLines(id=f"throughput-{period}"))
-                yield Panel("Wait and render time", DiffedLines(id=f"latency-{period}"))
+                yield Panel(
+                    "Wait and render time", DiffedLines(id=f"latency-{period}"), id=f"latency-panel-{period}"
+                )
         yield Panel("Latest events", DiffedLines(id="events"), id="events-panel")
 
     def draw_view(self, view: QueueView) -> None:
-        self.query_one("#headline", DiffedLines).draw(lambda columns, _: panels.headline(view, columns))
+        rows = self.app.size.height
+        most = next((alarms for below, alarms in _FEW_ALARMS if rows < below), panels.MAX_ALARMS)
+        self.query_one("#headline", DiffedLines).draw(lambda columns, _: panels.headline(view, columns, most))
         self.query_one("#depth", DiffedLines).draw(
             lambda columns, _: panels.format_depth_lines(view, columns)
         )
@@ -62,18 +71,16 @@ class OverviewScreen(OperatorScreen):
         self.query_one("#events", DiffedLines).draw(partial(panels.format_event_lines, view))
 
     def _draw_charts(self, view: QueueView, period: Period) -> None:
-        zone = self._zone(view)
+        snapshot = view.snapshot
+        zone = zone_at(snapshot.now_ms if snapshot is not None else 0, local=view.local_time)
+        drawn_history, drawn_snapshot, drawn_zone = self._drawn.get(period, (None, None, None))
+        if drawn_history is view.history and drawn_snapshot is snapshot and drawn_zone == zone:
+            return  # the age and the results of health checks, which change more often, are not in the charts
+        self._drawn[period] = (view.history, snapshot, zone)
         throughput = partial(charts.format_throughput_lines, view, period, zone=zone)
         self.query_one(f"#throughput-{period}", DiffedLines).draw(throughput)
         latency = partial(charts.format_latency_lines, view, period, zone=zone)
         self.query_one(f"#latency-{period}", DiffedLines).draw(latency)
-
-    def _zone(self, view: QueueView) -> charts.ClockZone:
-        """The zone of clock times: UTC, or the zone of this terminal at the snapshot's time."""
-        if not self._local or view.snapshot is None:
-            return charts.UTC
-        local = time.localtime(view.snapshot.now_ms / 1_000)
-        return charts.ClockZone(local.tm_zone, local.tm_gmtoff)
 
     def on_mount(self) -> None:
         for period in Period:
@@ -86,16 +93,14 @@ class OverviewScreen(OperatorScreen):
 
     def _arrange(self) -> None:
         """Shows both periods if there is room, else the chosen one."""
-        self._tall = self.app.size.height >= _TALL_ROWS
+        rows = self.app.size.height
+        self._tall = rows >= _TALL_ROWS
         for period in Period:
-            self.query_one(f"#charts-{period}").display = self._tall or period is self._period
+            chosen = self._tall or period is self._period
+            self.query_one(f"#charts-{period}").display = chosen and rows >= ACTING_ROWS
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return False if action == "period" and self._tall else super().check_action(action, parameters)
-
-    def action_local_time(self) -> None:
-        self._local = not self._local
-        self.draw_view(self.operator_app.view)
 
     def action_period(self) -> None:
         self._period = Period.DAY if self._period is Period.HOUR else Period.HOUR

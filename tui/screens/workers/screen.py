@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
+from previewops.errors import PreviewopsError
 from previewops.snapshot.fleet import WorkerCountRange
 from previewops.snapshot.hosts import Fleet
 from previewops.tui.commands.commands import FleetActionCommand, Scale
@@ -17,9 +18,11 @@ from previewops.tui.keymap import SCREEN_KEYS
 from previewops.tui.screens.base import OperatorScreen
 from previewops.tui.screens.dialogs.confirm import ConfirmDialog
 from previewops.tui.screens.dialogs.prompt import PromptDialog
+from previewops.tui.screens.text_viewer import TextViewer
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.confirmation import ConfirmationLevel, confirmation_level
 from previewops.tui.viewmodel.fleet import command_targets, detail, table
+from previewops.tui.viewmodel.fleet.log_lines import format_log_lines
 from previewops.tui.viewmodel.fleet.table import FleetRow
 from previewops.tui.viewmodel.queue_status import format_empty_lines
 from previewops.tui.viewmodel.spans import Line
@@ -44,7 +47,11 @@ class WorkersScreen(OperatorScreen):
 
     def compose_body(self) -> ComposeResult:
         with Container(id="fleet"):
-            yield Panel("Workers", Grid(table.columns(differ=False), id="table"), id="table-panel")
+            yield Panel(
+                "Workers",
+                Grid(table.columns(differ=False), list_name="workers", id="table"),
+                id="table-panel",
+            )
             yield Panel("Running jobs", ScrollText(id="detail"), id="detail-panel")
 
     # -- drawing ----------------------------------------------------------------------------------------
@@ -111,8 +118,8 @@ class WorkersScreen(OperatorScreen):
                 return self._target(action) is not None
             case "open_run":
                 return bool(self._jobs())
-            case "copy_id":
-                return bool(self._id_to_copy())
+            case "log" | "copy_id":
+                return bool(self._log_worker if action == "log" else self._id_to_copy())
         return True
 
     def _target(self, kind: str) -> command_targets.CommandTarget | None:
@@ -133,6 +140,22 @@ class WorkersScreen(OperatorScreen):
         text = self._id_to_copy()
         self.app.copy_to_clipboard(text)
         self.notify(text, title="copied")
+
+    @property
+    def _log_worker(self) -> str:
+        """The worker at the cursor, if its supervisor answers; "" else."""
+        row = self._row
+        return row.worker_id if row is not None and row.accepts_commands else ""
+
+    @work(group="ask", exclusive=True)
+    async def action_log(self) -> None:
+        worker_id = self._log_worker
+        try:
+            text = await self.operator_app.source.worker_log(worker_id)
+        except PreviewopsError as error:
+            self.notify(error.message, title="Failed", severity="error")
+            return
+        await self.show_dialog(TextViewer(f"Log of {worker_id}", format_log_lines(text)))
 
     @work(group="ask")
     async def action_scale(self) -> None:

@@ -98,13 +98,13 @@ def format_empty_lines(
         return [
             (Span("Groups are filtered by error text,", Tone.DIM),),
             (Span(f"not by {names}", Tone.DIM),),
-            (*key_hint("flat", "lists the jobs, ", "dead"), *_CLEARS),
+            (*key_hint("flat", "lists the jobs, ", "dead"), *_clears()),
         ]
     if query.is_filtered:
         noun = "group" if query.by_group else "dead letter"
         return [
             (Span(f"No {noun} matches ", Tone.DIM), clean_span(query.terms)),
-            _CLEARS,
+            _clears(),
         ]
     if not query.by_group and query.group is not None:
         return [
@@ -117,4 +117,5 @@ def format_empty_lines(
     ]
 
 
-_CLEARS = key_hint("back", "clears the filter.")
+def _clears() -> Line:
+    return key_hint("back", "clears the filter.")

@@ -32,7 +32,7 @@ ALL_COLUMNS = (
     TableColumn("job", 16, grow=2, middle=True),
     TableColumn("project", 12, grow=1, drop=3),
     TableColumn("error", 17, grow=1),
-    TableColumn("died", 10),
+    TableColumn("died", 10, drop=1),
     TableColumn("prio", 6, drop=5),
     TableColumn("tries", 5, right=True, drop=4),
     TableColumn("requeued", 8, right=True, drop=6),

@@ -5,30 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from previewops.clock import iso_from_ms
 from previewops.formatting import pluralize
 from previewops.queue.filter_query import FilterQuery
 from previewops.snapshot.model import QueueEvent
 from previewops.tui.keymap import key_of
+from previewops.tui.viewmodel.clock_text import wall_clock, zone_at
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.event_text import event_description, event_subject, tone_of
+from previewops.tui.viewmodel.events.bursts import Burst, FeedEntry, burst_cells, fold
 from previewops.tui.viewmodel.events.fields import describe_field
 from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, pad
 from previewops.tui.viewmodel.wrap import hang
 
-DAY_MS = 86_400_000
 _FIELD = 12
 _FIRST = ("job", "worker", "who", "why", "message")
 
 
 @dataclass(frozen=True, slots=True)
 class EventFeed:
-    """Filter and position of the feed. ``frozen_events``: the events while it stands still, None while it follows."""
+    """Filter and position of the feed. ``frozen_events``: the events while it stands still, None while it follows.
+
+    ``folding``: bursts are folded, but for those of the events ``opened`` (ids).
+    """
 
     terms: FilterQuery = field(default_factory=FilterQuery)
     operators_only: bool = False
     frozen_events: tuple[QueueEvent, ...] | None = None
+    folding: bool = True
+    opened: frozenset[str] = frozenset()
 
     @property
     def following(self) -> bool:
@@ -50,6 +55,15 @@ class EventFeed:
             for event in reversed(self.frozen_events if self.frozen_events is not None else events)
             if self.matches(event)
         ]
+
+    def entries(self, shown: Sequence[QueueEvent]) -> list[FeedEntry]:
+        """The rows for the events of ``shown``."""
+        return list(fold(shown, self.opened)) if self.folding else list(shown)
+
+    def toggle(self, burst: Burst) -> EventFeed:
+        """The feed with the burst opened, or folded."""
+        ids = {event.event_id for event in burst.events}
+        return replace(self, opened=self.opened - ids if burst.is_open else self.opened | ids)
 
     def waiting(self, events: Sequence[QueueEvent]) -> int:
         """The number of matching events since the feed stands still."""
@@ -81,28 +95,42 @@ def columns(*, dated: bool) -> tuple[TableColumn, ...]:
     return (
         TableColumn("time", 11 if dated else 8),
         TableColumn("event", 14),
-        TableColumn("about", 16, grow=1),
+        TableColumn("about", 16, grow=1, drop=1),
         TableColumn("what", 24, grow=5),
     )
 
 
-def dated(events: Sequence[QueueEvent], now_ms: int) -> bool:
-    """Whether any event (newest first) is of another day (UTC) than ``now_ms``."""
-    return bool(events) and events[-1].at_ms // DAY_MS != now_ms // DAY_MS
+def day_of(at_ms: int, *, local_time: bool = False) -> str:
+    """The date of a time, in UTC or local time."""
+    return wall_clock(at_ms, local=local_time)[:10]
 
 
-def cells(event: QueueEvent, now_ms: int) -> tuple[Line, ...]:
+def dated(events: Sequence[QueueEvent], now_ms: int, *, local_time: bool = False) -> bool:
+    """Whether any event (newest first) is of another day than ``now_ms``."""
+    if not events:
+        return False
+    return day_of(events[-1].at_ms, local_time=local_time) != day_of(now_ms, local_time=local_time)
+
+
+def entry_cells(entry: FeedEntry, now_ms: int, *, local_time: bool = False) -> tuple[Line, ...]:
+    """The cells of an event or a burst."""
+    if isinstance(entry, Burst):
+        return burst_cells(entry, _clock(entry.events[0].at_ms, now_ms, local_time=local_time))
+    return cells(entry, now_ms, local_time=local_time)
+
+
+def cells(event: QueueEvent, now_ms: int, *, local_time: bool = False) -> tuple[Line, ...]:
     return (
-        (Span(_clock(event.at_ms, now_ms), Tone.DIM),),
+        (Span(_clock(event.at_ms, now_ms, local_time=local_time), Tone.DIM),),
         (clean_span(event.kind, tone_of(event)),),
         (clean_span(event_subject(event), Tone.STRONG),),
         event_description(event),
     )
 
 
-def _clock(at_ms: int, now_ms: int) -> str:
-    """The time of day (UTC); for another day the date, without seconds; for another year the date alone."""
-    at, now = iso_from_ms(at_ms), iso_from_ms(now_ms)
+def _clock(at_ms: int, now_ms: int, *, local_time: bool = False) -> str:
+    """The time of day; for another day the date, without seconds; for another year the date alone."""
+    at, now = (wall_clock(ms, local=local_time) for ms in (at_ms, now_ms))
     if at[:10] == now[:10]:
         return at[11:19]
     return f"{at[5:10]} {at[11:16]}" if at[:4] == now[:4] else at[:10]
@@ -125,15 +153,19 @@ def format_empty_lines(feed: EventFeed) -> tuple[Line, ...]:
     )
 
 
-def subtitle(feed: EventFeed, shown: int, waiting: int, *, more: bool = False, error: str = "") -> str:
+def subtitle(
+    feed: EventFeed, shown: int, waiting: int, *, rows: int | None = None, more: bool = False, error: str = ""
+) -> str:
     """The filter, the number of events and whether the feed follows.
 
+    ``rows``: the number of rows, fewer where bursts are folded.
     ``more``: there are older actions of operators than the shown ones. ``error``: why they cannot be fetched.
     """
     parts = [f"/ {feed.terms}"] if feed.terms else []
     if feed.operators_only:
         parts.append("operator actions")
-    parts.append(pluralize(shown, "event"))
+    folded = f" in {pluralize(rows, 'row')}" if rows is not None and rows < shown else ""
+    parts.append(f"{pluralize(shown, 'event')}{folded}")
     if feed.operators_only and error:
         parts.append(error)
     elif feed.operators_only and more:
@@ -146,13 +178,14 @@ def subtitle(feed: EventFeed, shown: int, waiting: int, *, more: bool = False, e
     return " · ".join(parts)
 
 
-def format_detail_lines(event: QueueEvent, columns: int) -> list[Line]:
+def format_detail_lines(event: QueueEvent, columns: int, *, local_time: bool = False) -> list[Line]:
     """All fields of an event in words, the most important first."""
-    when = iso_from_ms(event.at_ms)
+    zone = zone_at(event.at_ms, local=local_time)
+    when = zone.iso(event.at_ms)
     fields = {name: value for name, value in event.fields.items() if value}
     order = [name for name in _FIRST if name in fields] + [name for name in fields if name not in _FIRST]
     lines: list[Line] = [
-        (clean_span(event.kind, tone_of(event)), Span(f"  {when[:10]} {when[11:23]} UTC", Tone.DIM))
+        (clean_span(event.kind, tone_of(event)), Span(f"  {when[:10]} {when[11:23]} {zone.name}", Tone.DIM))
     ]
     for name in order:
         label, text = describe_field(name, fields[name])

@@ -12,6 +12,7 @@ from previewops.tui.state.queue_view import SILENT_MS
 from previewops.tui.viewmodel.chart_drawing import bar
 from previewops.tui.viewmodel.columns import GAP, TableColumn, fit_widths
 from previewops.tui.viewmodel.durations import elapsed
+from previewops.tui.viewmodel.fleet.gauges import gauge_lines
 from previewops.tui.viewmodel.fleet.host_report import report_lines
 from previewops.tui.viewmodel.fleet.table import (
     FleetRow,
@@ -65,6 +66,7 @@ def format_detail_lines(
     """All lines of the panel. A click on a job opens it by its index in ``job_ids``."""
     about = _of_host(row, snapshot) if row.is_heading else _of_worker(row, snapshot)
     first, *more = (wrap(line, columns) for line in about)
+    first = [*first, *_gauges_of(row, columns)]
     rest = [row for rows in more for row in rows]
     if job_ids:
         # Jobs come before rarely needed facts: a low panel shows the top only.
@@ -103,6 +105,13 @@ def _of_host(row: FleetRow, snapshot: Snapshot) -> list[Line]:
     if state.notice:
         lines.append((clean_span(f"▲ {state.notice}", Tone.WARN),))
     return [*lines, *_host_lines(row, snapshot)]
+
+
+def _gauges_of(row: FleetRow, columns: int) -> list[Line]:
+    supervisor = row.supervisor
+    if not row.is_heading or supervisor is None or supervisor.silent or supervisor.state.gauges is None:
+        return []
+    return gauge_lines(supervisor.state.gauges, columns)
 
 
 def _host_lines(row: FleetRow, snapshot: Snapshot) -> list[Line]:

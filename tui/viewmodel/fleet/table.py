@@ -9,12 +9,14 @@ from previewops.formatting import clean, pluralize
 from previewops.snapshot.fleet import SupervisedWorker, SupervisorStatus
 from previewops.snapshot.hosts import Fleet
 from previewops.snapshot.model import RunningJob, Snapshot, WorkerState
+from previewops.snapshot.recent import RECENT_STEP_MS, RECENT_STEPS
 from previewops.tui.state.queue_view import SILENT_MS
 from previewops.tui.viewmodel.alarms import alive_workers
 from previewops.tui.viewmodel.bars import short_count
-from previewops.tui.viewmodel.chart_drawing import bar
+from previewops.tui.viewmodel.chart_drawing import bar, sparkline
 from previewops.tui.viewmodel.columns import TableColumn
 from previewops.tui.viewmodel.durations import elapsed
+from previewops.tui.viewmodel.fleet.gauges import heading_gauges
 from previewops.tui.viewmodel.fleet.host_report import host_facts, host_warnings
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, clip_middle
 
@@ -31,6 +33,10 @@ STOPPED_PHASES = tuple(_STOPPED_STATES)
 _MAX_BLOCKS = 5
 _BAR = 4
 _IDLE_CPU = 5
+_STEPS_A_MINUTE = 60_000 // RECENT_STEP_MS
+_TREND = RECENT_STEPS // _STEPS_A_MINUTE
+_RATE = _TREND + 6
+"""Columns of a sparkline of ten minutes, and of it with the last figure."""
 _HOST = 24
 """Columns of a host's name at most: the figures after it are not cut."""
 _MIB = 1 << 20
@@ -107,14 +113,15 @@ def columns(*, differ: bool) -> tuple[TableColumn, ...]:
     """The columns. ``differ`` adds one for versions."""
     return (
         TableColumn("worker", 14, grow=1),
-        TableColumn("pid", 7, right=True, drop=7),
+        TableColumn("pid", 7, right=True, drop=8),
         TableColumn("state", 13),
         TableColumn("slots", _MAX_BLOCKS),
-        TableColumn("cpu", 5, right=True, drop=2),
-        TableColumn("memory", 7, right=True, drop=4),
-        TableColumn("age", 6, right=True, drop=5),
-        TableColumn("done", 6, right=True, drop=6),
-        TableColumn("failed", 6, right=True, drop=3),
+        TableColumn("jobs a minute", _RATE, drop=2),
+        TableColumn("cpu", 5, right=True, drop=3),
+        TableColumn("memory", 7, right=True, drop=5),
+        TableColumn("age", 6, right=True, drop=6),
+        TableColumn("done", 6, right=True, drop=7),
+        TableColumn("failed", 6, right=True, drop=4),
         *((TableColumn("version", 9, drop=1),) if differ else ()),
         TableColumn("jobs", 13, grow=4),
     )
@@ -143,6 +150,7 @@ def cells(
         (Span(str(worker.pid), Tone.DIM),),
         state,
         format_job_slots_line(worker),
+        format_rate_line(worker.completed_recently),
         (Span(cpu_text(worker.cpu)),),
         (Span(memory_text(worker.rss_bytes)),),
         (Span(elapsed(worker.started_ms, now_ms), Tone.DIM),),
@@ -174,7 +182,8 @@ def format_heading_line(row: FleetRow, now_ms: int, fleet: Fleet) -> Line:
     if state.notice:
         warnings.append(clean_span(f"  {state.notice}", Tone.WARN))
     rest = (clean(state.backend), memory_text(state.rss_bytes))
-    return (*parts, *warnings, *_dim([target_count(supervisor), *facts, *rest]))
+    gauges = [] if state.gauges is None or supervisor.silent else heading_gauges(state.gauges)
+    return (*parts, *warnings, *gauges, *_dim([target_count(supervisor), *facts, *rest]))
 
 
 def _dim(facts: Iterable[str]) -> list[Span]:
@@ -228,6 +237,23 @@ def format_job_slots_line(worker: WorkerState) -> Line:
         return (Span(f"{worker.busy}/{worker.job_slots}", Tone.GOOD if worker.busy else Tone.DIM),)
     free = max(0, worker.job_slots - worker.busy)
     return (Span("■" * min(worker.busy, worker.job_slots), Tone.GOOD), Span("□" * free, Tone.DIM))
+
+
+def format_rate_line(recent: Sequence[int]) -> Line:
+    """Jobs completed in each of the last ten minutes, and in the last one; "-" before the first minute has passed."""
+    minutes = [sum(recent[end - _STEPS_A_MINUTE : end]) for end in _minute_ends(len(recent))]
+    if not minutes:
+        return (Span("-", Tone.DIM),)
+    trend = sparkline(minutes)
+    tone = Tone.TEXT if minutes[-1] else Tone.DIM
+    return (
+        Span(f"{trend:>{_TREND}}", Tone.DONE if any(minutes) else Tone.FAINT),
+        Span(f" {short_count(minutes[-1]):>{_RATE - _TREND - 1}}", tone),
+    )
+
+
+def _minute_ends(steps: int) -> range:
+    return range(steps % _STEPS_A_MINUTE + _STEPS_A_MINUTE, steps + 1, _STEPS_A_MINUTE)
 
 
 def format_jobs_line(job_ids: Sequence[str], runs: Mapping[str, RunningJob]) -> Line:

@@ -115,15 +115,14 @@ def format_figure_lines(figures: Sequence[PerfdataValue], columns: int) -> list[
     labels = max(len(figure.label) for figure in figures)
     values = [_amount(figure.value, figure.unit) for figure in figures]
     room = max(map(len, values))
-    lines: list[Line] = [
-        (
+    lines: list[Line] = []
+    for figure, value in zip(figures, values, strict=True):
+        measured = (
             *pad((clean_span(figure.label.replace("_", " "), Tone.DIM),), labels + 2),
             *pad((clean_span(value, Tone.STRONG),), room, right=True),
-            Span(" "),
-            *_alarms(figure),
         )
-        for figure, value in zip(figures, values, strict=True)
-    ]
+        with_alarms = (*measured, Span(" "), *_alarms(figure))
+        lines.append(with_alarms if width_of(with_alarms) <= columns else measured)
     side = (columns - _APART) // 2
     if max(map(width_of, lines)) > side:
         return lines

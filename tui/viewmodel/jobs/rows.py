@@ -16,24 +16,24 @@ from previewops.tui.viewmodel.jobs.list_state import state_counts
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, width_of
 
 _STATE = TableColumn("state", 9)
-_TIME = TableColumn("wait/run", 8, right=True)
+_TIME = TableColumn("wait/run", 8, right=True, drop=1)
 _FAILING = (JobState.DELAYED, JobState.DEAD, JobState.CANCELLED)
 
 
 def job_columns(state: JobState | None) -> tuple[TableColumn, ...]:
     """The columns of the job list. A list of one state has no state column, and one of delayed jobs has due times."""
     failing = state in _FAILING
-    time = TableColumn("due", 8, right=True) if state is JobState.DELAYED else _TIME
+    time = TableColumn("due", 8, right=True, drop=1) if state is JobState.DELAYED else _TIME
     columns = (
         _STATE,
-        TableColumn("pri", 6),
+        TableColumn("pri", 6, drop=2),
         TableColumn("job", 16, grow=4, middle=True),
         TableColumn("project", 12, grow=1, drop=3),
         TableColumn("fail/crash", 10, right=True, drop=4 if failing else 5),
         TableColumn("since", 6, right=True),
         time,
         TableColumn("worker", 13, grow=2, drop=5 if failing else 4),
-        TableColumn("reason" if failing else "progress/reason", 18 if state is None else 29, grow=4),
+        TableColumn("reason" if failing else "progress/reason", 16 if state is None else 27, grow=4),
     )
     return columns if state is None else columns[1:]
 
@@ -49,27 +49,35 @@ STATE_TONES: Mapping[JobState, Tone] = {
 
 _BAR = 6
 _ALL = "all"
-_SHORT_NAMES = {"waiting": "wait", "delayed": "delay", "completed": "done", "cancelled": "canc."}
+_SHORT_NAMES = {
+    "waiting": "wait",
+    "delayed": "delay",
+    "active": "act.",
+    "completed": "done",
+    "cancelled": "canc.",
+}
 """Names where large counts leave no room for the whole ones."""
 
 
 def state_tabs(snapshot: Snapshot | None, current: JobState | None, columns: int) -> Line:
     """The states to choose from, each with its number of jobs."""
     counts = state_counts(snapshot) if snapshot is not None else {}
-    for gap, shortened in ((2, False), (1, False), (0, False), (0, True)):
+    uncounted: tuple[JobState, ...] = ()
+    for gap, shortened in ((2, False), (1, False), (0, False), (0, True), (0, True)):
         spans = [Span(" ")] if gap else []
         for state in (None, *JobState):
             name = _ALL if state is None else state.value
             action = f"screen.show_state('{name}')"
             word = _SHORT_NAMES.get(name, name) if shortened else name
             spans.append(Span(f" {word} ", Tone.BADGE if state is current else Tone.DIM, action))
-            if state is not None and counts.get(state):
+            if state is not None and state not in uncounted and counts.get(state):
                 # The counter includes expired records, hence "at most".
                 figure = ("≤" if state is JobState.CANCELLED else "") + short_count(counts[state])
                 spans.append(Span(figure, STATE_TONES[state], action))
             spans.append(Span(" " * gap))
         if width_of(tuple(spans)) <= columns:
             break
+        uncounted = (JobState.COMPLETED, JobState.CANCELLED) if shortened else ()
     return tuple(spans)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from previewops.clock import iso_from_ms
 from previewops.snapshot.histogram import merge_histograms, percentile_ms
 from previewops.snapshot.history import HistoryColumn, Period
 from previewops.snapshot.model import Snapshot
@@ -21,6 +19,7 @@ from previewops.tui.viewmodel.chart_drawing import (
     sparkline,
     time_axis,
 )
+from previewops.tui.viewmodel.clock_text import UTC, ClockZone
 from previewops.tui.viewmodel.durations import short_duration
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, width_of
 
@@ -40,17 +39,6 @@ _CELL = 9
 """Width of a duration with the gap before it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClockZone:
-    """The zone of clock times on the time axis: its name, and its offset from UTC in s."""
-
-    name: str = "UTC"
-    offset_s: int = 0
-
-
-UTC = ClockZone()
-
-
 def format_throughput_lines(
     view: QueueView, period: Period, columns: int, rows: int, zone: ClockZone = UTC
 ) -> list[Line]:
@@ -59,7 +47,7 @@ def format_throughput_lines(
     if snapshot is None or rows < 3:
         return []
     samples = view.history.columns(period, max(10, columns - AXIS_COLUMNS), snapshot.now_ms)
-    axis = _when(samples, snapshot.now_ms, zone)
+    axis = draw_time_axis(samples, snapshot.now_ms, zone)
     if rows < _DEPTH_FROM:
         return [*_flow_chart(samples, snapshot.now_ms, columns, rows - 1), axis]
     lower = (rows - 1) // 3
@@ -75,7 +63,7 @@ def _flow_chart(samples: Sequence[HistoryColumn], now_ms: int, columns: int, row
         arrived = []
     stacks = [(good, good + bad) for good, bad in zip(done, died, strict=True)]
     scale = linear_axis(max((*(top for _, top in stacks), *arrived), default=0))
-    label = _count_label
+    label = count_label
     chart = column_chart(stacks, FLOW_TONES, rows=rows - 1, scale=scale, label=label, marks=arrived)
     return [_flow_legend(_FLOW if arrived else _FLOW[:2], samples, now_ms, columns), *chart]
 
@@ -110,7 +98,7 @@ def _depth_chart(samples: Sequence[HistoryColumn], snapshot: Snapshot, columns: 
     depths = pending_history(samples, snapshot.pending)
     scale = linear_axis(max(depths))
     chart = column_chart(
-        [(depth,) for depth in depths], (Tone.NORMAL,), rows=rows - 1, scale=scale, label=_count_label
+        [(depth,) for depth in depths], (Tone.NORMAL,), rows=rows - 1, scale=scale, label=count_label
     )
     legend = (
         Span("■ ", Tone.NORMAL),
@@ -133,7 +121,7 @@ def pending_history(samples: Sequence[HistoryColumn], pending: int) -> list[floa
     return depths[::-1]
 
 
-def _count_label(value: float) -> str:
+def count_label(value: float) -> str:
     return short_count(round(value))
 
 
@@ -143,7 +131,7 @@ def _window_text(samples: Sequence[HistoryColumn], now_ms: int) -> str:
     return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"
 
 
-def _when(samples: Sequence[HistoryColumn], now_ms: int, zone: ClockZone) -> Line:
+def draw_time_axis(samples: Sequence[HistoryColumn], now_ms: int, zone: ClockZone = UTC) -> Line:
     """The time axis: clock times at its columns, and at its end the present time with its zone."""
     first, last = samples[0].start_ms, samples[-1].start_ms
     starts = [first + round((last - first) * part / 4) for part in range(4)]
@@ -153,7 +141,7 @@ def _when(samples: Sequence[HistoryColumn], now_ms: int, zone: ClockZone) -> Lin
 
 
 def _clock(at_ms: int, zone: ClockZone) -> str:
-    return iso_from_ms(at_ms + zone.offset_s * 1_000)[11:16]
+    return zone.iso(at_ms)[11:16]
 
 
 def _per_minute(column: HistoryColumn, name: str) -> float:
@@ -167,8 +155,14 @@ def format_latency_lines(
     snapshot = view.snapshot
     if snapshot is None:
         return []
-    width = max(10, columns - AXIS_COLUMNS)
-    samples = view.history.columns(period, width, snapshot.now_ms)
+    samples = view.history.columns(period, max(10, columns - AXIS_COLUMNS), snapshot.now_ms)
+    return draw_latency(samples, snapshot.now_ms, columns, rows, zone)
+
+
+def draw_latency(
+    samples: Sequence[HistoryColumn], now_ms: int, columns: int, rows: int, zone: ClockZone = UTC
+) -> list[Line]:
+    """Percentiles of wait and render time of ``samples``, with charts if there is room."""
     # Durations take up to eight columns: the last percentiles give way rather than touch each other.
     fractions = dict(list(_FRACTIONS.items())[: max(1, (columns - _NAME) // _CELL)])
     head = f"{'':<{_NAME}}" + "".join(f"{name:>{_CELL}}" for name in fractions)
@@ -181,7 +175,7 @@ def format_latency_lines(
     upper = chart_rows // 2
     lines += _latency_chart("wait", "wait", samples, upper)
     lines += _latency_chart("render", "run", samples, chart_rows - upper)
-    return [*lines, _when(samples, snapshot.now_ms, zone)]
+    return [*lines, draw_time_axis(samples, now_ms, zone)]
 
 
 def _percentiles(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from rich.cells import cell_len
 
 from previewops.formatting import clean, format_duration, pluralize
@@ -11,7 +13,8 @@ from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.alarms import Alarm, alarms_of, alive_workers
 from previewops.tui.viewmodel.bars import short_count
 from previewops.tui.viewmodel.chart_drawing import bar
-from previewops.tui.viewmodel.event_text import format_event_line
+from previewops.tui.viewmodel.event_text import KIND_COLUMNS, format_event_line
+from previewops.tui.viewmodel.events.bursts import Burst, fold, format_burst_line
 from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.queue_status import (
     DETAILS_GAP,
@@ -22,13 +25,15 @@ from previewops.tui.viewmodel.queue_status import (
 )
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clip, justify, pad, spread, width_of
 
-_MAX_ALARMS = 3
+MAX_ALARMS = 3
+"""Alarms beside the worst one."""
+_SHORTEST_BAR = 4
 
 FULL_FROM = 10
 """Minimum of waiting jobs for a full bar, so that a single job does not fill it."""
 
 
-def headline(view: QueueView, columns: int) -> list[Line]:
+def headline(view: QueueView, columns: int, max_alarms: int = MAX_ALARMS) -> list[Line]:
     """The queue's status, which is the worst alarm if there is one, then the other alarms, each with its key."""
     state = queue_status(view)
     lines = [_status_line(state, columns)]
@@ -37,13 +42,13 @@ def headline(view: QueueView, columns: int) -> list[Line]:
     if state.alarm is not None:
         lines.append((Span("   "), Span(_fitting(state.details, columns - 3), Tone.DIM)))
     others = [alarm for alarm in alarms_of(view) if alarm != state.alarm]
-    for alarm in others[:_MAX_ALARMS]:
+    for alarm in others[:max_alarms]:
         mark, tone = STATUS_MARKS[alarm.status]
         note = " (silenced)" if alarm.silenced else ""
         head = Span(f" {mark} {alarm.headline}{note}", Tone.DIM if alarm.silenced else tone)
         lines.append(_alarm_line(head, alarm, columns))
-    if len(others) > _MAX_ALARMS:
-        more = key_hint("show('health')", f"shows {len(others) - _MAX_ALARMS} more")
+    if len(others) > max_alarms:
+        more = key_hint("show('health')", f"shows {len(others) - max_alarms} more")
         lines.append((Span("   "), *more))
     return lines
 
@@ -102,7 +107,9 @@ def _format_class_line(snapshot: Snapshot, priority: Priority, maximum: int, col
         Span(" "),
     )
     right = pad((Span(since, Tone.DIM),), 18, right=True)
-    room = max(4, columns - width_of(left) - 18 - 1)
+    room = columns - width_of(left) - 18 - 1
+    if room < _SHORTEST_BAR:
+        return (*left, *right)
     return (*left, *bar(count / maximum, room, Tone(priority.value)), Span(" "), *right)
 
 
@@ -127,7 +134,10 @@ def format_worker_lines(view: QueueView, columns: int, rows: int) -> list[Line]:
     busy = sum(worker.busy for worker in workers)
     share = busy / slots if slots else 0.0
     count = (Span(pluralize(len(workers), "worker"), Tone.STRONG),)
-    usage = (Span(f"{busy} of {slots} slots busy", Tone.TEXT if busy else Tone.DIM),)
+    tone = Tone.TEXT if busy else Tone.DIM
+    usage: Line = (Span(f"{busy} of {slots} slots busy", tone),)
+    if width_of((*count, *usage)) >= columns:
+        usage = (Span(f"{busy}/{slots} busy", tone),)
     load = bar(share, columns, Tone.GOOD if share < 0.9 else Tone.WARN)
     return [justify(count, usage, columns), load, *_format_host_lines(snapshot, alive, columns)][:rows]
 
@@ -167,7 +177,14 @@ def _format_host_lines(snapshot: Snapshot, alive: set[str], columns: int) -> lis
 
 
 def format_event_lines(view: QueueView, columns: int, rows: int) -> list[Line]:
-    """The latest events, newest first."""
+    """The latest events, newest first, with bursts folded."""
     if not view.events:
         return [(Span("no events yet", Tone.DIM),)]
-    return [clip(format_event_line(event), columns) for event in reversed(view.events[-rows:])]
+    local = view.local_time
+    lines = (
+        format_burst_line(entry, KIND_COLUMNS, local_time=local)
+        if isinstance(entry, Burst)
+        else format_event_line(entry, local_time=local)
+        for entry in fold(reversed(view.events))
+    )
+    return [clip(line, columns) for line in islice(lines, rows)]

@@ -15,7 +15,7 @@ from previewops.file_kinds import WEBM, FileKind
 from previewops.job_errors import PermanentJobError
 from previewops.worker.render.decode.colour import BT709_TRANSFERS, SRGB_TRANSFER, ColourSpace, coded_colour
 from previewops.worker.render.decode.errors import picture_error, too_many_pixels, too_much_memory
-from previewops.worker.render.decode.memory import CLIP_BYTES_PER_PIXEL
+from previewops.worker.render.decode.memory import clip_bytes, clip_pixels
 from previewops.worker.render.decode.motion import US_PER_MS
 from previewops.worker.render.decode.open_picture import (
     DecodedPicture,
@@ -25,7 +25,7 @@ from previewops.worker.render.decode.open_picture import (
 )
 from previewops.worker.render.decode.representative_frame import brightness, most_typical
 from previewops.worker.render.decode.sound_file import silence_ffmpeg
-from previewops.worker.render.decode.srgb import resize, to_srgb
+from previewops.worker.render.decode.srgb import to_srgb
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.storyboard import Playback
 
@@ -50,6 +50,7 @@ CLIP_NOTE = "a video; one frame of it is shown"
 _WIDE_HEIGHT = 720  # from this height on, video without a matrix is of BT.709, else of BT.601
 _BT601, _BT709 = 5, 1  # matrices, as FFmpeg numbers them
 _UNSPECIFIED = 2
+_BITS_OF_AN_UNKNOWN = 24  # per pixel: 10 bits per sample in two bytes
 
 
 class _Sample(NamedTuple):
@@ -76,7 +77,7 @@ class ClipPicture:
             limits, name = source.limits, f"{width}x{height}"
             if width * height > limits.frame_pixels:
                 raise too_many_pixels(source.ref, f"{name}, {width * height} pixels", limits)
-            allowed = _allowed_pixels(source)
+            allowed = _allowed_pixels(source, stream)
             if width * height > allowed:
                 raise too_much_memory(source.ref, name, kind.name, allowed)
             if min(width, height) <= 0:
@@ -100,19 +101,15 @@ class ClipPicture:
             frame = _frame_at(container, stream, chosen.moment, chosen.shown_at)
             if frame is None:
                 raise ValueError("no frame")
-            image = self._to_image(frame, decode_scale(self.size, needed))
+            image = frame_image(frame, decode_scale(self.size, needed)).convert("RGB")
         return DecodedPicture(image, (CLIP_NOTE,))
-
-    def _to_image(self, frame: Any, target: Size) -> Image.Image:
-        rotation = int(frame.rotation or 0) % 360
-        stored = Size(target.height, target.width) if _is_sideways(rotation) else target
-        image = frame.reformat(format="rgb24", src_colorspace=_matrix(frame), threads=1).to_image()
-        image = to_srgb(resize(image, stored), None, _colour(frame))
-        return image.rotate(rotation, expand=True) if rotation else image
 
 
 def frame_image(frame: Any, size: Size) -> Image.Image:
-    """Returns a decoded frame of a playing video, upright, in sRGB and ``size``, scaled once."""
+    """Returns a decoded frame, upright, in sRGB and ``size``. It is scaled before its colours are converted.
+
+    It is RGB, or RGBX without a copy of the decoder's picture, whose fourth byte means nothing.
+    """
     import av  # noqa: PLC0415
 
     rotation = int(frame.rotation or 0) % 360
@@ -121,12 +118,16 @@ def frame_image(frame: Any, size: Size) -> Image.Image:
         scaled = frame.reformat(
             width=width,
             height=height,
-            format="rgb24",
+            format="rgb0",
             src_colorspace=_matrix(frame),
             interpolation=av.video.reformatter.Interpolation.BICUBIC,
             threads=1,
         )
-    image = to_srgb(scaled.to_image(), None, _colour(frame))
+    plane = scaled.planes[0]
+    image = Image.frombuffer("RGBX", (width, height), plane, "raw", "RGBX", plane.line_size, 1)
+    colour = _colour(frame)
+    if not colour.is_srgb:
+        image = to_srgb(image.convert("RGB"), None, colour)
     return image.rotate(rotation, expand=True) if rotation else image
 
 
@@ -146,10 +147,27 @@ def _colour(frame: Any) -> ColourSpace:
     )
 
 
-def _allowed_pixels(source: PictureSource) -> int:
+def _allowed_pixels(source: PictureSource, stream: Any) -> int:
     """How many pixels a frame may have to be decoded in the memory of the process."""
     limits = source.limits
-    return min(limits.frame_pixels, int(limits.decoder_bytes / CLIP_BYTES_PER_PIXEL))
+    return min(limits.frame_pixels, clip_pixels(_codec(stream), limits.decoder_bytes, _bits(stream)))
+
+
+def decoding_bytes(stream: Any) -> int:
+    """The memory of decoding ``stream``."""
+    context = stream.codec_context
+    return clip_bytes(_codec(stream), context.width * context.height, _bits(stream))
+
+
+def _codec(stream: Any) -> str:
+    name: str = getattr(stream.codec_context, "name", "unknown")
+    return name
+
+
+def _bits(stream: Any) -> int:
+    """Bits of a pixel of a decoded frame."""
+    layout = stream.codec_context.format
+    return layout.padded_bits_per_pixel if layout is not None else _BITS_OF_AN_UNKNOWN
 
 
 def _bounded(aspect: Fraction) -> float:
@@ -271,7 +289,7 @@ def open_video(source: PictureSource, kind: FileKind) -> Iterator[tuple[Any, Any
         if not container.streams.video:
             raise _no_picture(source, kind)
         stream = container.streams.video[0]
-        codec: str = getattr(stream.codec_context, "name", "unknown")
+        codec = _codec(stream)
         if codec not in _CODECS:
             raise picture_error(
                 source.ref,
@@ -281,8 +299,11 @@ def open_video(source: PictureSource, kind: FileKind) -> Iterator[tuple[Any, Any
                 hint="convert the video",
             )
         stream.thread_type = "NONE"
+        stream.codec_context.thread_count = (
+            1  # dav1d does not heed the type, and keeps frames for each thread
+        )
         # Sizes may change behind the header, which is checked. Decoders count the padding of their buffers.
-        stream.codec_context.options = {"max_pixels": str(2 * _allowed_pixels(source))}
+        stream.codec_context.options = {"max_pixels": str(2 * _allowed_pixels(source, stream))}
         yield container, stream
 
 

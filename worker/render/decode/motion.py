@@ -20,7 +20,8 @@ class Motion:
 
     ``frames`` is how many are decoded to play it once, each of ``size`` pixels, in ``memory_bytes``. ``plays`` is how
     often it plays, None: without an end. ``sound_delay_us`` is when the sound starts after the first frame of the
-    file (negative: before it), None: it has no sound. ``notes`` are sentences about what is not shown.
+    file (negative: before it), None: it has no sound. ``is_opaque``: no frame is transparent. ``notes`` are
+    sentences about what is not shown.
     """
 
     frames: int
@@ -29,6 +30,7 @@ class Motion:
     memory_bytes: int
     plays: int | None = 1
     sound_delay_us: int | None = None
+    is_opaque: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -46,8 +48,8 @@ class Motion:
 class MovingFrame:
     """A frame that is shown from ``at_us`` on, after the start of what plays.
 
-    ``draw`` decodes it, as RGB or RGBA, at the size that the frames were requested in; None if it is damaged. Frames
-    are drawn in time order, and some are not drawn at all.
+    ``draw`` decodes it, as RGB, RGBX or RGBA, at the size that the frames were requested in; None if it is
+    damaged. Frames are drawn in time order, and some are not drawn at all.
     """
 
     at_us: int

@@ -14,9 +14,8 @@ from typing import Any
 from PIL import Image
 
 from previewops.file_kinds import FileKind
-from previewops.worker.render.decode.clip_picture import ClipPicture, frame_image, open_video
+from previewops.worker.render.decode.clip_picture import ClipPicture, decoding_bytes, frame_image, open_video
 from previewops.worker.render.decode.errors import picture_error
-from previewops.worker.render.decode.memory import CLIP_BYTES_PER_PIXEL
 from previewops.worker.render.decode.motion import DamageNotes, Motion, MovingFrame
 from previewops.worker.render.decode.open_picture import PictureSource
 from previewops.worker.render.layout.geometry import Size
@@ -74,8 +73,9 @@ def measure_clip(source: PictureSource, kind: FileKind, playback: Playback) -> M
             frames=packets.decoded(start_us, end_us),
             duration_us=end_us - start_us,
             size=coded if coded.pixels > shown.pixels else shown,
-            memory_bytes=int(coded.pixels * CLIP_BYTES_PER_PIXEL),
+            memory_bytes=decoding_bytes(stream),
             sound_delay_us=_sound_delay(container, packets.first_us),
+            is_opaque=True,
             notes=notes,
         )
 

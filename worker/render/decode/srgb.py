@@ -7,10 +7,12 @@ from io import BytesIO
 from PIL import Image, ImageCms
 
 from previewops.worker.render.decode.colour import ColourSpace, grey_table, icc_profile
+from previewops.worker.render.decode.swscale import load_library, scale_rgb
 
 _REDUCING_GAP = 2.0  # reduction in the last step of scaling (SSIM .999)
 _SRGB = ImageCms.createProfile("sRGB")
 _SPACES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}  # of ICC, by Pillow's mode
+load_library()  # in the fork server: a confined process cannot open it
 _EIGHT_BITS = {
     "1": "L", "L": "L", "F": "L", "LA": "LA", "La": "LA", "CMYK": "CMYK", "RGBA": "RGBA", "RGBa": "RGBA",
     "PA": "RGBA",
@@ -32,6 +34,11 @@ def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Returns ``image`` scaled to ``size``, or itself if it has that size."""
     if image.size == size:
         return image
+    is_reduced = min(image.width // size[0], image.height // size[1]) >= 2 * _REDUCING_GAP
+    if image.mode == "RGB" and not is_reduced:
+        scaled = scale_rgb(image, size)
+        if scaled is not None:
+            return scaled
     return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import math
+from functools import lru_cache
 
 from PIL import Image
 
@@ -81,8 +82,7 @@ def _channel(
 
     The transform is separable, so rows come first.
     """
-    waves_x = [[math.cos(math.pi / width * n * (x + 0.5)) for x in range(width)] for n in range(across)]
-    waves_y = [[math.cos(math.pi / height * n * (y + 0.5)) for y in range(height)] for n in range(down)]
+    waves_x, waves_y = _waves(width, across), _waves(height, down)
     rows = [plane[start : start + width] for start in range(0, width * height, width)]
     by_row = [[sum(map(float.__mul__, row, wave)) for row in rows] for wave in waves_x]
     terms = [
@@ -94,3 +94,12 @@ def _channel(
     constant, rest = terms[0], terms[1:]
     scale = max(map(abs, rest), default=0.0)
     return constant, [0.5 + 0.5 / scale * term for term in rest] if scale else rest, scale
+
+
+@lru_cache(maxsize=256)
+def _waves(length: int, count: int) -> tuple[list[float], ...]:
+    """Returns the first ``count`` cosine waves over ``length`` samples."""
+    return tuple(
+        [math.cos(math.pi / length * number * (place + 0.5)) for place in range(length)]
+        for number in range(count)
+    )

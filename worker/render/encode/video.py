@@ -18,6 +18,7 @@ from previewops.worker.render.decode.sound_file import SAMPLES_PER_S, silence_ff
 from previewops.worker.render.encode.chapters import list_chapters, set_chapters
 from previewops.worker.render.encode.frames import RenderedFrame
 from previewops.worker.render.encode.mp4_index import move_index_to_front
+from previewops.worker.render.encode.webm_duration import set_duration
 from previewops.worker.render.storyboard import Storyboard
 
 if TYPE_CHECKING:
@@ -27,19 +28,24 @@ _MS = Fraction(1, 1000)
 _NOMINAL_FPS = 25  # for rate control only; timestamps are exact
 _KEY_FRAME_EVERY = 12
 _FADE_MS = 400
+_BAND_ROWS = 32  # of a picture that are copied at once
 _STEREO_BITS_PER_S = 96_000
 _REPRODUCIBLE = {"fflags": "bitexact"}  # no random ids, dates or library version
 
 
 @dataclass(frozen=True, slots=True)
 class _Codec:
-    """Encoder settings of a format. ``best_crf`` belongs to quality 100, ``worst_crf`` to quality 1."""
+    """Encoder settings of a format. ``best_crf`` belongs to quality 100, ``worst_crf`` to quality 1.
+
+    ``key_frame_per_card``: a card starts with a key frame, as nothing of the card before helps to code it.
+    """
 
     video: str
     options: dict[str, str]
     best_crf: int
     worst_crf: int
     audio: str
+    key_frame_per_card: bool
 
 
 _CODECS = {
@@ -50,6 +56,7 @@ _CODECS = {
         best_crf=14,
         worst_crf=60,
         audio="libopus",
+        key_frame_per_card=False,  # it takes 8 % more time and twice the bytes
     ),
     "mp4": _Codec(
         "libx264",
@@ -57,6 +64,7 @@ _CODECS = {
         best_crf=15,
         worst_crf=42,
         audio="aac",
+        key_frame_per_card=True,  # it takes a quarter less time and 4 % more bytes, and players seek to cards
     ),
 }
 
@@ -80,6 +88,8 @@ def open_video(
         video.finish()
     if kind == "mp4":
         move_index_to_front(target)
+    else:
+        set_duration(target, storyboard.shown_ms)
 
 
 class VideoEncoder:
@@ -88,10 +98,13 @@ class VideoEncoder:
     def __init__(
         self, kind: str, storyboard: Storyboard, container: Any, sound: Iterator[AudioFrame] | None
     ) -> None:
+        codec = _CODECS[kind]
         self._storyboard = storyboard
         self._container = container
-        self._video = _add_video_stream(container, _CODECS[kind], storyboard)
-        self._track = _SoundWriter(container, _CODECS[kind].audio, sound) if sound is not None else None
+        self._video = _add_video_stream(container, codec, storyboard)
+        self._track = _SoundWriter(container, codec.audio, sound) if sound is not None else None
+        self._has_card_keys = codec.key_frame_per_card
+        self._needs_key = False
         self._durations: dict[int, int] = {}
         self._start_ms = 0
         self._last: Image.Image | None = None  # the last frame, if cards fade
@@ -102,6 +115,7 @@ class VideoEncoder:
         """Encodes a frame; a fade is part of the duration of its card."""
         start_ms, until_ms = self._start_ms, self._start_ms + frame.duration_ms
         if frame.starts_card:
+            self._needs_key = self._has_card_keys
             self._start_fade(frame.card_ms or frame.duration_ms)
         held_from = start_ms
         if self._before is not None:
@@ -125,15 +139,36 @@ class VideoEncoder:
             self._track.close()
 
     def _encode(self, image: Image.Image, start_ms: int, duration_ms: int) -> None:
-        import av  # noqa: PLC0415
+        from av.video.frame import PictureType  # noqa: PLC0415
 
         # One thread: others need address space, and save nothing.
-        frame = av.VideoFrame.from_image(image).reformat(format="yuv420p", dst_colorspace="ITU709", threads=1)
+        frame = _as_frame(image).reformat(format="yuv420p", dst_colorspace="ITU709", threads=1)
         frame.pts, frame.time_base = start_ms, _MS
+        if self._needs_key:
+            frame.pict_type, self._needs_key = PictureType.I, False
         self._durations[start_ms] = duration_ms
         _mux(self._container, self._video.encode(frame), self._durations)
         if self._track is not None:
             self._track.write_until(start_ms + duration_ms)
+
+
+def _as_frame(image: Image.Image) -> Any:
+    """Returns an RGB picture as a frame of PyAV, whose own function makes one more copy."""
+    import av  # noqa: PLC0415
+
+    frame = av.VideoFrame(image.width, image.height, "rgb24")
+    plane = frame.planes[0]
+    target, length, stride = memoryview(plane).cast("B"), 3 * image.width, plane.line_size
+    for top in range(0, image.height, _BAND_ROWS):
+        bottom = min(image.height, top + _BAND_ROWS)
+        band = image.crop((0, top, image.width, bottom)).tobytes()
+        if stride == length:
+            target[top * stride : bottom * stride] = band
+            continue
+        for row in range(bottom - top):
+            start = (top + row) * stride
+            target[start : start + length] = band[row * length : (row + 1) * length]
+    return frame
 
 
 def _add_video_stream(container: Any, codec: _Codec, storyboard: Storyboard) -> Any:

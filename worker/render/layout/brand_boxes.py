@@ -13,12 +13,11 @@ from functools import partial
 from previewops.worker.render.branding import Corner
 from previewops.worker.render.layout.frames import FrameLayout, LogoPlace, PlacedText, Role
 from previewops.worker.render.layout.geometry import Box, Size
-from previewops.worker.render.layout.type_scale import LayoutMetrics
+from previewops.worker.render.layout.type_scale import SMALLEST_FOOTED, LayoutMetrics
 from previewops.worker.render.storyboard import Storyboard
 from previewops.worker.render.text.fonts import FontWeight
 from previewops.worker.render.text.typesetting import TextBlock, Typesetter
 
-SMALLEST_FOOTED = 160  # pixels of the short side; a footer on a smaller frame would not be readable
 _STEP_UNITS, _TITLE_UNITS = 6, 8  # units of the grid: height of a logo that is not wide
 _SPACE_UNITS = 3  # units of the grid above the bottom row
 _PLATE_UNITS = 1.5  # units of the grid: padding of the plate below a logo

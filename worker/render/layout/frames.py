@@ -41,6 +41,12 @@ class PlacedText:
         return float((self.align == "end") != mirrored)
 
 
+def centred_text(block: TextBlock, area: Box, role: Role) -> PlacedText:
+    """Places a text in the middle of ``area``."""
+    top = area.top + (area.height - block.height) // 2
+    return PlacedText(block, area.left, area.right, top, role, "centre")
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """A picture on a frame: ``cell`` is its panel, ``box`` the area of the picture itself.

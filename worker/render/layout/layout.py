@@ -9,7 +9,9 @@ from previewops.worker.render.layout.frames import FrameLayout, mirror_frame
 from previewops.worker.render.layout.geometry import Size
 from previewops.worker.render.layout.picture_grid import PicturePlacer
 from previewops.worker.render.layout.steps import StepFrames
+from previewops.worker.render.layout.tiny_frames import TinyFrames
 from previewops.worker.render.layout.titlecard import TitleCard, choose_hero
+from previewops.worker.render.layout.type_scale import is_tiny
 from previewops.worker.render.storyboard import Storyboard
 from previewops.worker.render.text.typesetting import Typesetter
 
@@ -26,9 +28,11 @@ def lay_out_frames(
     others. The frames of a right-to-left storyboard are mirrored.
     """
     boxes = BrandBoxes.of(storyboard, picture_sizes, typesetter)
-    steps = StepFrames(storyboard, _placer(storyboard, picture_sizes, typesetter, boxes), boxes)
+    placer = _placer(storyboard, picture_sizes, typesetter, boxes)
+    tiny = is_tiny(storyboard.size)
+    lay_out = TinyFrames(storyboard, placer).step if tiny else StepFrames(storyboard, placer, boxes).layout
     return tuple(
-        _directed(storyboard, steps.layout(storyboard.steps[number - 1]))
+        _directed(storyboard, lay_out(storyboard.steps[number - 1]))
         if number
         else lay_out_title_card(storyboard, picture_sizes, typesetter, missing)
         for number in storyboard.drawn_cards
@@ -41,9 +45,12 @@ def lay_out_title_card(
     """Lays out the title card, with a picture that is not ``missing``."""
     boxes = BrandBoxes.of(storyboard, picture_sizes, typesetter)
     placer = _placer(storyboard, picture_sizes, typesetter, boxes)
-    return _directed(
-        storyboard, TitleCard(storyboard, placer, choose_hero(storyboard, missing), boxes).layout()
-    )
+    hero = choose_hero(storyboard, missing)
+    if is_tiny(storyboard.size):
+        card = TinyFrames(storyboard, placer).title_card(hero)
+    else:
+        card = TitleCard(storyboard, placer, hero, boxes).layout()
+    return _directed(storyboard, card)
 
 
 def _placer(

@@ -14,6 +14,7 @@ from previewops.worker.render.text.fonts import FontWeight
 from previewops.worker.render.text.typesetting import ASCENT_EM, CAP_HEIGHT_EM, Typesetter
 
 MAX_UNASKED_CROP = 0.04  # share up to which fit `contain` may crop a picture to fill its cell
+_MAX_FULL_CROP = 0.16  # share up to which fit `contain` may crop a picture that is alone on its frame
 MAX_ENLARGEMENT = 4.0  # largest scale factor
 _UNKNOWN = Size(1600, 1200)  # assumed size of an unavailable picture
 _COVERING = Size(4, 3)  # aspect ratio of a cell with fit `cover` among several pictures
@@ -78,6 +79,13 @@ class PicturePlacer:
         texts += [self._label(shown[at], cells[at]) for at in sorted(labelled) if at < len(shown)]
         placements = tuple(self._placement(*placed_asset) for placed_asset in zip(shown, cells, strict=False))
         return PlacedPictures(placements, tuple(texts), more)
+
+    def alone(self, picture: Asset) -> Placement:
+        """Places one picture to the edges of the frame."""
+        frame, shape = Box(0, 0, *self.metrics.size), self.picture_size(picture)
+        crops = picture.cover or crop_loss(shape, frame.size) <= _MAX_FULL_CROP
+        box = frame if crops else frame.centred(contained_size(shape, frame.size))
+        return Placement(picture, frame, box, crops=crops, bleeds=True, has_backdrop=not crops)
 
     def _target_shape(self, asset: Asset, pictures: tuple[Asset, ...], area: Box) -> Size:
         if asset.cover:

@@ -173,7 +173,9 @@ class ContactSheet:
         hairline = LayoutMetrics(self.layout.size).hairline
         edge = Box(box.left - hairline, box.top - hairline, box.right + hairline, box.bottom + hairline)
         draw_panel(self.image, edge, radius + hairline, fill=theme.line, line=theme.line, hairline=hairline)
-        small = frame.resize(box.size, Image.Resampling.HAMMING, reducing_gap=1.5)
+        enlarges = box.width > frame.width
+        filter_ = Image.Resampling.BICUBIC if enlarges else Image.Resampling.HAMMING
+        small = frame.resize(box.size, filter_, reducing_gap=1.5)
         paste_rounded(self.image, small, box, radius)
         if self.layout.captions:
             self._caption(box, str(number) if number else "", heading, format_duration(duration_ms))

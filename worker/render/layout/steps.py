@@ -5,20 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from previewops.worker.render.layout.brand_boxes import BrandBoxes
-from previewops.worker.render.layout.frames import FrameLayout, PlacedText, Placement, Role
+from previewops.worker.render.layout.frames import FrameLayout, PlacedText, Role, centred_text
 from previewops.worker.render.layout.geometry import Box, Size
-from previewops.worker.render.layout.picture_grid import (
-    PicturePlacer,
-    PlacedPictures,
-    contained_size,
-    crop_loss,
-)
+from previewops.worker.render.layout.picture_grid import PicturePlacer, PlacedPictures
 from previewops.worker.render.storyboard import Asset, Step, Storyboard
 from previewops.worker.render.text.fonts import FontWeight
 from previewops.worker.render.text.typesetting import ASCENT_EM, CAP_HEIGHT_EM, TextBlock
 
-_MAX_FULL_CROP = 0.16  # largest share that layout `full` crops without fit `cover`
 _MIN_WIDTH_ABOVE = 0.8  # of the width: narrower pictures above text leave too much of the frame empty
+_SCARCE_LINES = 2  # of a text that a small frame cuts: fewer words than a reader needs
 _MIN_GAIN = 1.2  # pictures must be this much larger for text below them instead of beside
 
 
@@ -35,7 +30,7 @@ class StepFrames:
         pictures = self.storyboard.pictures_of(step)
         if step.layout == "full" and len(pictures) == 1:
             if not self.storyboard.captions:
-                return self._picture_alone(step, pictures[0])
+                return FrameLayout(step.duration_ms, placements=(self.placer.alone(pictures[0]),))
             frame = self._full(step, pictures[0])
         elif not self.storyboard.captions:
             frame = self._without_captions(step, pictures)
@@ -61,9 +56,7 @@ class StepFrames:
         number = self.placer.typesetter.fit_line(
             str(step.number), FontWeight.BOLD, metrics.display * 2, content.width
         )
-        top = content.top + (content.height - number.height) // 2
-        text = PlacedText(number, content.left, content.right, top, "accent_ink", "centre")
-        return FrameLayout(step.duration_ms, texts=(text,))
+        return FrameLayout(step.duration_ms, texts=(centred_text(number, content, "accent_ink"),))
 
     def _full(self, step: Step, picture: Asset) -> FrameLayout:
         """One picture to the frame edges, the text as subtitles over its darkened lower part."""
@@ -75,21 +68,14 @@ class StepFrames:
         title, text = self._fit_texts(step, measure, room, metrics.heading)
         top = content.bottom - _height(title, text)
         texts = self._column(title, text, Box(content.left, top, content.left + measure, content.bottom))
-        return replace(
-            self._picture_alone(step, picture),
+        return FrameLayout(
+            step.duration_ms,
+            placements=(self.placer.alone(picture),),
             texts=(number, *(replace(placed_text, role="on_picture") for placed_text in texts)),
             badge=badge,
             scrim=top if texts else content.bottom,
             truncated=title.truncated or text.truncated,
         )
-
-    def _picture_alone(self, step: Step, picture: Asset) -> FrameLayout:
-        """One picture to the frame edges."""
-        frame, shape = Box(0, 0, *self.storyboard.size), self.placer.picture_size(picture)
-        crops = picture.cover or crop_loss(shape, frame.size) <= _MAX_FULL_CROP
-        box = frame if crops else frame.centred(contained_size(shape, frame.size))
-        placement = Placement(picture, frame, box, crops=crops, bleeds=True, has_backdrop=not crops)
-        return FrameLayout(step.duration_ms, placements=(placement,))
 
     def _text_only(self, step: Step) -> FrameLayout:
         """Without pictures: large text of readable line length, vertically centred."""
@@ -191,8 +177,10 @@ class StepFrames:
         body, body_min = self.placer.metrics.body, self.placer.metrics.body_min
         title = self._fit_title(step.title, width, round(room * (0.5 if step.text else 1)), size)
         left = room - title.height - title.space_below
-        shown = step.text if left >= body_min else ""
-        text = self._fit_text(shown, width, max(body_min, left), _at_most(body, title))
+        text = self._fit_text(step.text, width, max(body_min, left), _at_most(body, title))
+        if step.text and (left < body_min or not text.lines):
+            title = self._fit_title(step.title, width, room, size)
+            text = replace(text, lines=(), truncated=True)
         return title, text
 
     def _fit_title(self, text: str, width: int, height: int, size: int, max_lines: int = 5) -> TextBlock:
@@ -209,7 +197,9 @@ class StepFrames:
 
     def _fit_text(self, text: str, width: int, height: int, size: int) -> TextBlock:
         fit, min_size = self.placer.typesetter.fit, self.placer.metrics.body_min
-        return fit(text, FontWeight.REGULAR, width=width, height=height, size=size, min_size=min_size)
+        block = fit(text, FontWeight.REGULAR, width=width, height=height, size=size, min_size=min_size)
+        scarce = block.truncated and len(block.lines) <= _SCARCE_LINES
+        return replace(block, lines=()) if scarce and self.placer.metrics.is_small else block
 
     @staticmethod
     def _column(title: TextBlock, text: TextBlock, box: Box) -> tuple[PlacedText, ...]:

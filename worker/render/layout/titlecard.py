@@ -80,7 +80,12 @@ class TitleCard:
         bar_height = max(2, metrics.progress_bar)
         top, bottom = area.top + project.height, area.bottom - facts.height
         room = bottom - top - 2 * metrics.gutter - bar_height - metrics.gap
-        title, description = self._title(area.width, max(metrics.display_min, room))
+        text = self.storyboard.description
+        title, description = self._title(area.width, max(metrics.display_min, room), text)
+        title_alone = metrics.is_small and (title.truncated or description.truncated)
+        if title_alone:
+            top, bottom = area.top, area.bottom
+            title, description = self._title(area.width, bottom - top - metrics.gutter - bar_height, "")
         total = bar_height + round(metrics.gutter * 0.6) + title.height
         total += title.space_below + description.height if description.lines else 0
         start = max(top, top + (bottom - top - total) // 2)
@@ -93,16 +98,17 @@ class TitleCard:
             (facts, bottom, "muted"),
         )
         # Without enough room, only title and description stay.
-        crowded = start + total > bottom or bar.top < top + metrics.gap // 2
+        crowded = title_alone or start + total > bottom or bar.top < top + metrics.gap // 2
         texts = tuple(
             PlacedText(block, area.left, area.right, down, role, "start")
             for block, down, role in rows
             if block.lines and not (crowded and block in (project, facts))
         )
-        return texts, bar, title.truncated or description.truncated
+        return texts, bar, title_alone or title.truncated or description.truncated
 
-    def _title(self, width: int, room: int) -> tuple[TextBlock, TextBlock]:
-        metrics, fit, text = self.placer.metrics, self.placer.typesetter.fit, self.storyboard.description
+    def _title(self, width: int, room: int, text: str) -> tuple[TextBlock, TextBlock]:
+        """Fits the title, and the description ``text`` below it."""
+        metrics, fit = self.placer.metrics, self.placer.typesetter.fit
         title = fit(
             self.storyboard.heading,
             FontWeight.BOLD,

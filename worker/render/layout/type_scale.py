@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from previewops.worker.render.layout.geometry import Box, Size
 
 _SAFE = 0.05  # of each side: the margin of EBU R 95
+_MIN_WIDTH, _MIN_PIXELS = 112, 128 * 96  # of a frame with words beside pictures
+SMALLEST_FOOTED = 160  # pixels of the short side; a footer on a smaller frame would not be readable
 _WIDE = 1.25  # aspect ratio from which text is beside pictures
 
 
@@ -94,6 +96,11 @@ class LayoutMetrics:
         return self.size.width >= self.size.height * _WIDE
 
     @property
+    def is_small(self) -> bool:
+        """Whether texts of which only some words fit are left out: these would be hard to read, and say nothing."""
+        return self.size.short < SMALLEST_FOOTED
+
+    @property
     def progress_bar_box(self) -> Box:
         """The progress bar, at the lower edge of the safe area."""
         safe = self.safe
@@ -114,3 +121,8 @@ class LayoutMetrics:
             return content
         top = content.top + max(self.head, self.badge) + round(self.gap * 1.5)
         return Box(content.left, min(top, content.bottom - 1), content.right, content.bottom)
+
+
+def is_tiny(size: Size) -> bool:
+    """Whether a frame of ``size`` is too small for words beside pictures: it shows one or the other."""
+    return size.width < _MIN_WIDTH or size.pixels < _MIN_PIXELS

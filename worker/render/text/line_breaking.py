@@ -6,9 +6,10 @@ a no-break space, behind a separator of an address, else between letters, in wor
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple
 
 from previewops.worker.render.text.characters import NO_BREAK_SPACES, SOFT_HYPHEN
@@ -35,6 +36,21 @@ class LineSpan(NamedTuple):
     tail: str = ""
 
 
+class _Word(NamedTuple):
+    """A measured piece: its place, what is drawn after it, its advance in pixels, its clusters less one.
+
+    ``gap`` is the advance of what lies between ``before``, the end of the piece before it, and its start.
+    """
+
+    start: int
+    end: int
+    tail: str
+    advance: float
+    clusters: int
+    before: int
+    gap: float
+
+
 @dataclass(frozen=True, slots=True)
 class LineBreaker:
     """Breaks ``paragraphs`` into lines of ``width`` pixels at type size ``size``."""
@@ -45,33 +61,37 @@ class LineBreaker:
     size: int
     width: int
     _measured: dict[LineSpan, float] = field(default_factory=dict)
+    _words: dict[Paragraph, list[_Word]] = field(default_factory=dict)
 
     def lines(self, stop: int, width: int | None = None) -> list[LineSpan]:
-        """Fills lines greedily and returns at most ``stop`` of them."""
+        """Fills lines greedily and returns at most ``stop`` of them; ``width`` is at most that of the breaker."""
         width = width or self.width
         lines: list[LineSpan] = []
-        hyphen = self.tail_width(HYPHEN)
+        hyphen, near_edge = self.tail_width(HYPHEN), width - self.size
         for paragraph in self.paragraphs:
-            line, used = LineSpan(paragraph, 0, 0), 0.0
-            for piece in self._unbroken(paragraph, width):
-                alone = _line(paragraph, piece)
-                advance = self.measure(alone)
-                if not line.end:
-                    line, used = alone, advance
-                    continue
-                joined = _line(paragraph, piece, line.start)
-                gap = self.measure(LineSpan(paragraph, line.end, piece.start))
-                # A soft hyphen inside the line is not drawn.
-                longer = used + gap + advance - (hyphen if line.tail else 0.0)
-                # Kerning and rounding change the width of joined words: near the edge, measure the complete line.
-                if longer > width or (longer > width - self.size and self.measure(joined) > width):
-                    lines.append(line)
-                    if len(lines) >= stop:
-                        return lines
-                    line, used = alone, advance
+            start, end, tail, used = 0, 0, "", 0.0
+            for word in self._fitting_words(paragraph, width):
+                if not end:
+                    start, used = word.start, word.advance
                 else:
-                    line, used = joined, longer
-            lines.append(line)
+                    gap = word.gap
+                    if end != word.before:
+                        gap = self.measure(LineSpan(paragraph, end, word.start))
+                    # A soft hyphen inside the line is not drawn.
+                    longer = used + gap + word.advance - (hyphen if tail else 0.0)
+                    # Kerning and rounding change the width of joined words: near the edge, measure the complete line.
+                    if longer > width or (
+                        longer > near_edge
+                        and self.measure(LineSpan(paragraph, start, word.end, word.tail)) > width
+                    ):
+                        lines.append(LineSpan(paragraph, start, end, tail))
+                        if len(lines) >= stop:
+                            return lines
+                        start, used = word.start, word.advance
+                    else:
+                        used = longer
+                end, tail = word.end, word.tail
+            lines.append(LineSpan(paragraph, start, end, tail))
             if len(lines) >= stop:
                 return lines
         return lines if any(line.end for line in lines) else []
@@ -107,18 +127,40 @@ class LineBreaker:
         """Returns an upper bound of clusters in ``width`` pixels, to avoid measuring very long words."""
         return int(width / (_NARROWEST * self.size)) + 2
 
-    def _unbroken(self, paragraph: Paragraph, width: int) -> Iterator[Piece]:
-        """Yields the pieces; splits those that are wider than a line."""
-        for piece in paragraph.pieces:
-            rest = piece
-            while not self.fits(_line(paragraph, rest), width):
-                head, start = self._split(paragraph, rest, width)
-                yield head
-                if start >= rest.end:
-                    break
-                rest = rest._replace(start=start)
+    def _fitting_words(self, paragraph: Paragraph, width: int) -> Iterator[_Word]:
+        """Yields the pieces, measured; splits those that are wider than a line."""
+        most = self._max_clusters(width)
+        for index in range(len(paragraph.pieces)):
+            word = self._word(paragraph, index)
+            if word.clusters <= most and word.advance <= width:
+                yield word
             else:
-                yield rest
+                for piece in self._split_to_fit(paragraph, paragraph.pieces[index], width):
+                    line = _line(paragraph, piece)
+                    yield _Word(line.start, line.end, line.tail, self.measure(line), 0, -1, 0.0)
+
+    def _word(self, paragraph: Paragraph, index: int) -> _Word:
+        """Returns a piece of a paragraph, measured at its first use, unless it has too many clusters for a line."""
+        words = self._words.setdefault(paragraph, [])
+        while len(words) <= index:
+            before = paragraph.pieces[len(words) - 1].end if words else 0
+            line, ends = _line(paragraph, paragraph.pieces[len(words)]), paragraph.ends
+            clusters = bisect_left(ends, line.end) - bisect_right(ends, line.start)
+            advance = self.measure(line) if clusters <= self._max_clusters(self.width) else inf
+            gap = self.measure(LineSpan(paragraph, before, line.start))
+            words.append(_Word(line.start, line.end, line.tail, advance, clusters, before, gap))
+        return words[index]
+
+    def _split_to_fit(self, paragraph: Paragraph, piece: Piece, width: int) -> Iterator[Piece]:
+        """Yields the parts of a piece that fit ``width``."""
+        rest = piece
+        while not self.fits(_line(paragraph, rest), width):
+            head, start = self._split(paragraph, rest, width)
+            yield head
+            if start >= rest.end:
+                return
+            rest = rest._replace(start=start)
+        yield rest
 
     def _split(self, paragraph: Paragraph, piece: Piece, width: int) -> tuple[Piece, int]:
         """Returns the head of a piece that fits ``width``, and where the rest starts."""

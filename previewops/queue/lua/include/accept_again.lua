@@ -1,3 +1,4 @@
+-- @include batches
 -- @include counters
 -- @include quota
 -- @include waiting
@@ -24,8 +25,9 @@ local function accept_again(id, state, class, project)
   call('DEL', P_ARQ_RESULT .. id)
   call('HDEL', P_JOB .. id, 'finished', 'reason', 'token')
   call('HSET', P_JOB .. id, 'state', 'waiting', 'accepted', format_int(NOW_MS), 'order', format_int(order))
-  add_waiting(id, class, order, NOW_MS)
+  add_waiting(id, class, project, order, NOW_MS)
   add_to_quota(id, project)
+  move_in_batch(call('HGET', P_JOB .. id, 'batch'), state, 'waiting')
   count('accepted')
 end
 

@@ -17,7 +17,7 @@ local function admit_foreign(id, due_ms)
   call('PERSIST', P_ARQ_JOB .. id)
   create_record(id, 'waiting', priority, project, due_ms)
   redis.call('HSET', K_META, 'stock_enqueue', NOW_MS)
-  add_waiting(id, priority, due_ms * 1000, due_ms)
+  add_waiting(id, priority, project, due_ms * 1000, due_ms)
   add_to_quota(id, project)
   if not moved_aside[P_JOB .. id] then
     count('accepted')
@@ -48,7 +48,7 @@ local function admit_due(limit)
   local due = call('ZRANGEBYSCORE', K_SCHEDULE, 0, NOW_MS, 'WITHSCORES', 'LIMIT', 0, limit)
   for i = 1, #due, 2 do
     local id, due_ms = due[i], tonumber(due[i + 1])
-    local job = call('HMGET', P_JOB .. id, 'state', 'priority', 'accepted')
+    local job = call('HMGET', P_JOB .. id, 'state', 'priority', 'accepted', 'project')
     local state = job[1]
     if job[3] and not STATES[state] then
       state = 'delayed' -- the record is damaged, and only delayed jobs become due
@@ -62,7 +62,7 @@ local function admit_due(limit)
       cancel_aborted(id)
     elseif state == 'delayed' then
       call('HSET', P_JOB .. id, 'state', 'waiting', 'order', format_int(due_ms * 1000))
-      add_waiting(id, class_of(job[2]), due_ms * 1000, due_ms)
+      add_waiting(id, class_of(job[2]), job[4], due_ms * 1000, due_ms)
     elseif state == 'waiting' or state == 'active' or state == 'dead' then
       -- arq's Job.abort rewrites the score of a job that looks deferred; the negative score marks it as admitted again.
       -- A stock arq client can enqueue a job again whose body was lost: it has a body again, which must not expire.

@@ -1,10 +1,11 @@
+-- @include active
 -- @include core_keys
 -- @include counters
 -- @include job_id
--- @include waiting
 
--- Serves high before normal before low, first in first out within each. A lower class whose head has waited longer than
--- the ageing limit gets every fourth claim: no job starves, and many old low jobs cannot hold back high ones.
+-- Serves high before normal before low. A lower class whose oldest job has waited longer than the ageing limit gets every
+-- fourth claim: no job starves, and many old low jobs cannot hold back high ones. Within a class projects take turns
+-- (include/turns.lua), first in first out within each.
 local AGED_SHARE = 4
 
 local function parse_head(priority, head)
@@ -34,10 +35,112 @@ local function choose_head(heads, ageing_us)
   return first
 end
 
+-- What this call has found out about the turns of a class: its only project if there is one and no limits, or else false.
+local only_project = {}
+local OLDEST_INDEXED, OLDEST_CHECKED = 100, 5
+local surplus_left = 100 -- entries without a job that this call may remove, and projects that it may hold
+
+-- Adds the oldest jobs to their projects where they are missing: an older build has submitted them.
+local function read_turns(priority)
+  local turns = call('ZRANGE', TURNS[priority], 0, 1)
+  if #turns == 0 then
+    -- With limits, all projects that wait may be held.
+    index_range(priority, 0, (stored_meta[6] and OLDEST_CHECKED or OLDEST_INDEXED) - 1)
+    turns = call('ZRANGE', TURNS[priority], 0, 1)
+  elseif (#turns == 2 or stored_meta[6]) and index_range(priority, 0, 0) > 0 then
+    index_range(priority, 1, OLDEST_INDEXED)
+  end
+  only_project[priority] = #turns == 1 and not stored_meta[6] and turns[1]
+  return #turns > 0
+end
+
+-- Takes the oldest job of a class in which one project waits.
+local function take_oldest(head, project)
+  redis.call('ZREM', WAITING[head.priority], head.id)
+  call('ZREM', waiting_key(head.priority, project), head.id)
+  head.turn_of = project
+  return head
+end
+
+-- Takes the oldest job of the project whose turn it is; nil if all that wait are held.
+local function take_in_turn(priority)
+  while surplus_left > 0 do
+    local first = call('ZRANGE', TURNS[priority], 0, 0, 'WITHSCORES')
+    local project = first[1]
+    if not project then
+      return nil
+    end
+    local limits, key = limits_of(project), waiting_key(priority, project)
+    local jobs = call('ZRANGE', key, 0, 1, 'WITHSCORES')
+    if not jobs[1] then
+      leave_turns(priority, project)
+    elseif limits.max_active and is_at_maximum(project, limits.max_active) then
+      hold_project(project)
+    else
+      call('ZREM', key, jobs[1])
+      if redis.call('ZREM', WAITING[priority], jobs[1]) == 1 then
+        if jobs[3] then
+          call('ZADD', TURNS[priority], format_int(to_int(first[2], 0) + limits.turn), project)
+        else
+          leave_turns(priority, project)
+        end
+        return { id = jobs[1], priority = priority, since = to_int(jobs[2], NOW_US), turn_of = project }
+      end
+    end
+    surplus_left = surplus_left - 1
+  end
+end
+
+local function take_from(priority, head)
+  for _ = 1, 2 do -- once more if the first try has removed what was left of jobs that do not wait
+    local has_turns = only_project[priority] ~= nil or read_turns(priority)
+    local job = nil
+    if only_project[priority] then
+      job = take_oldest(head, only_project[priority])
+    elseif has_turns then
+      job = take_in_turn(priority)
+    elseif call('ZCARD', K_HELD_PROJECTS) == 0 then
+      job = take_oldest(head, '') -- turns that cannot be stored hold back nothing
+    end
+    if job then
+      return job
+    end
+    only_project[priority] = nil
+  end
+end
+
+-- Takes the next job out of the waiting lists; nil if no job may be claimed. `heads` are the oldest jobs of the classes, from
+-- which it removes classes without a job that may be claimed.
+local function take_next(heads, ageing_us)
+  while surplus_left > 0 and next(heads) do
+    local head = choose_head(heads, ageing_us)
+    local priority = head.priority
+    local job = take_from(priority, head)
+    if not job and surplus_left > 0 then
+      heads[priority] = nil
+    elseif job and job.id == head.id then
+      heads[priority] = oldest_waiting(priority)
+      local project = not heads[priority] and only_project[priority]
+      if project then
+        call('DEL', waiting_key(priority, project))
+        leave_turns(priority, project)
+      end
+    end
+    if job then
+      return job
+    end
+  end
+end
+
 -- The record of a job that may be claimed; nil if its entry in `waiting` is damaged. A record that another program
 -- replaced or deleted is created again from the body.
 local function read_claimable(id, head)
-  local job = call('HMGET', P_JOB .. id, 'accepted', 'attempts', 'crashes', 'since', 'state')
+  local job = call('HMGET', P_JOB .. id, 'accepted', 'attempts', 'crashes', 'since', 'state', 'project')
+  if job[6] and job[6] ~= head.turn_of and turn_of(job[6]) ~= head.turn_of then
+    unindex_waiting(id, head.priority, job[6])
+    index_range(head.priority, 0, OLDEST_INDEXED - 1)
+    only_project[head.priority] = nil
+  end
   if job[5] == 'waiting' and to_int(job[1]) then
     return job
   elseif is_invalid_id(id) then
@@ -60,7 +163,8 @@ end
 
 -- Appends up to `max_claims` claims to `reply`, and up to `max_ahead` claims ahead, which wait in the worker for a slot
 -- (include/lease.lua). These are at most half of the jobs that wait after the others: another worker finds the rest.
--- Nine elements each: id, body or false, token, accepted ms, attempts, crashes, wait ms, priority, 1 if ahead or else 0.
+-- Ten elements each: id, body or false, token, accepted ms, attempts, crashes, wait ms, priority, 1 if ahead or else 0, and
+-- the project as which it takes turns.
 -- `heads_changed`: the script has added waiting jobs.
 local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims, max_ahead, heads_changed)
   if max_claims + max_ahead == 0 then
@@ -86,13 +190,11 @@ local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims, max_ah
     if ahead_end and i >= ahead_end then
       break
     end
-    local head = choose_head(heads, ageing_ms * 1000)
+    local head = take_next(heads, ageing_ms * 1000)
     if head == nil then
-      return
+      break
     end
     local id, record = head.id, P_JOB .. head.id
-    redis.call('ZREM', WAITING[head.priority], id)
-    heads[head.priority] = oldest_waiting(head.priority)
     local job = read_claimable(id, head)
     if job then
       first_token = first_token or sequence_after(stored_meta[3], max_claims + max_ahead)
@@ -105,12 +207,13 @@ local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims, max_ah
       redis.call('HSET', record, 'state', 'active', 'token', token, 'worker', worker, 'claimed', NOW_MS, 'wait', wait,
         'progress', '0', 'phase', '', ahead and 'ahead' or 'phase', ahead and '1' or '')
       redis.call('ZADD', K_ACTIVE, NOW_MS + lease_ms, id)
+      enter_active(id, head.turn_of)
       redis.call('SET', P_ARQ_IN_PROGRESS .. id, token, 'PX', lease_ms)
       observe('w', wait_ms, head.priority)
       reply[n + 1], reply[n + 2], reply[n + 3] = id, get_string(P_ARQ_JOB .. id), token
       reply[n + 4], reply[n + 5], reply[n + 6] = format_int(job[1]), to_int(job[2], 0), to_int(job[3], 0)
-      reply[n + 7], reply[n + 8], reply[n + 9] = wait, head.priority, ahead and 1 or 0
-      n = n + 9
+      reply[n + 7], reply[n + 8], reply[n + 9], reply[n + 10] = wait, head.priority, ahead and 1 or 0, head.turn_of
+      n = n + 10
     end
   end
   if next(heads) ~= nil then

@@ -7,6 +7,7 @@
 -- Scripts collect counts and write them once, with flush_counters() before they return.
 local TEN_SECONDS_TTL = 3900
 local lifetime, recent, totals = {}, {}, {}
+local flush_breakdown = nil -- include/breakdown.lua
 
 local function count(field, amount)
   amount = amount or 1
@@ -20,6 +21,12 @@ local function count_by_priority(what, priority, cause)
   totals[field] = (totals[field] or 0) + 1
 end
 
+-- Counts `what` of an output format (include/breakdown.lua).
+local function count_by_format(what, format, amount)
+  local field = 'format:' .. format .. ':' .. what
+  totals[field] = (totals[field] or 0) + amount
+end
+
 -- Counts rejected submits. Their priority is not trusted.
 local function count_rejected(reason, amount)
   totals['submit:' .. reason] = (totals['submit:' .. reason] or 0) + amount
@@ -27,8 +34,12 @@ end
 
 -- Quarter-octave bins: bin 0 is below 1 ms, bin b covers [2^((b-1)/4), 2^(b/4)) ms (see snapshot/histogram.py).
 local QUARTER = math.log(2) / 4
+local function bin_of(ms)
+  return ms < 1 and 0 or math.floor(math.log(ms) / QUARTER) + 1
+end
+
 local function observe(series, ms, priority)
-  local bin = ms < 1 and 0 or math.floor(math.log(ms) / QUARTER) + 1
+  local bin = bin_of(ms)
   local field = series .. bin
   recent[field] = (recent[field] or 0) + 1
   count_by_priority(series, priority, bin)
@@ -48,5 +59,8 @@ local function flush_counters()
   end
   if fresh then
     call('EXPIRE', bucket, TEN_SECONDS_TTL)
+  end
+  if flush_breakdown then
+    flush_breakdown()
   end
 end

@@ -1,4 +1,5 @@
--- @include counters
+-- @include batches
+-- @include breakdown
 -- @include events
 -- @include move_aside
 -- @include result
@@ -23,7 +24,8 @@ end
 -- Makes a job a dead letter. The body stays under arq's job key: nothing is copied, and a stock arq client cannot
 -- enqueue the same id. The result key reports the failure to stock arq clients. Neither key expires.
 local function move_to_dead_letters(id, cause, error_class, code, message, fingerprint)
-  local job = call('HMGET', P_JOB .. id, 'attempts', 'crashes', 'claimed', 'accepted', 'priority', 'project')
+  local job = call('HMGET', P_JOB .. id, 'attempts', 'crashes', 'claimed', 'accepted', 'priority', 'project', 'wait',
+    'batch')
   local body = get_string(P_ARQ_JOB .. id)
   local tries = to_int(job[1], 0) + to_int(job[2], 0)
   call('SET', P_ARQ_RESULT .. id, build_arq_result(id, body, false, cjson.encode(error_class .. ': ' .. message),
@@ -33,12 +35,14 @@ local function move_to_dead_letters(id, cause, error_class, code, message, finge
     'code', code, 'reason', message, 'fingerprint', fingerprint)
   index_dead_letter(id, fingerprint, NOW_MS)
   count('died')
+  observe_failure(job[6], job[5], body, 'dead', job[7])
   count_by_priority('dead', job[5], cause)
   if code == 'invalid-payload' then
     count_by_priority('invalid', job[5])
   end
   add_event('dead', 'job', id, 'class', error_class, 'code', code, 'cause', cause, 'message', message)
   queue_webhooks(id, job[6], 'dead', body)
+  move_in_batch(job[8], 'active', 'dead')
   redis.call('PUBLISH', P_DONE_CHANNEL .. id, 'dead')
 end
 

@@ -9,7 +9,7 @@ end
 
 -- Delays a waiting job until `due_ms`, in server ms. Its caller wakes a worker, which may sleep for longer.
 local function delay_waiting(id, class, due_ms)
-  call('ZREM', WAITING[class], id)
+  remove_waiting(id, class, call('HGET', P_JOB .. id, 'project'))
   call('ZADD', K_SCHEDULE, format_int(due_ms), id)
   call('HSET', P_JOB .. id, 'state', 'delayed')
 end

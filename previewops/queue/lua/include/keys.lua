@@ -1,13 +1,13 @@
 -- @include call
 
--- K_… are keys and P_… are key prefixes. The loader puts their definitions in front of the script (queue/keys.py).
+-- K_… are keys and P_… are key prefixes. The loader writes them into the script (queue/keys.py).
 local WAITING = { high = K_HIGH, normal = K_NORMAL, low = K_LOW }
 
 local STATES = { waiting = 1, delayed = 1, active = 1, completed = 1, dead = 1, cancelled = 1 }
 
 -- previewops.states.ScriptResult
 local OK, DUPLICATE, CONFLICT, FULL, STALE = 0, 1, 2, 3, 4
-local NOT_FOUND, WRONG_STATE, COMPARE, ALREADY, QUOTA, REPLACED = 5, 6, 7, 8, 9, 10
+local NOT_FOUND, WRONG_STATE, COMPARE, ALREADY, QUOTA, REPLACED, BATCH = 5, 6, 7, 8, 9, 10, 11
 
 -- The priority class in a record; `normal` if that is damaged.
 local function class_of(priority)

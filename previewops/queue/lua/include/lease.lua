@@ -1,4 +1,4 @@
--- @include waiting
+-- @include active
 
 -- A caller holds a job while the job is active under the caller's fencing token. The record keeps the token after its
 -- holder ends the lease, so that a repeated call (after a lost reply) is recognised. revoke_lease removes the token.
@@ -23,6 +23,7 @@ end
 
 local function end_lease(id)
   call('ZREM', K_ACTIVE, id)
+  leave_active(id, stored_meta[6] and call('HGET', P_JOB .. id, 'project'))
   call('DEL', P_ARQ_IN_PROGRESS .. id)
   mark_started(id)
 end
@@ -34,8 +35,9 @@ end
 
 -- The job gets its old position in the queue. Its wait time restarts, because the run is not part of it.
 local function return_to_waiting(id, priority, order)
+  local class, project = class_of(priority), call('HGET', P_JOB .. id, 'project')
   order = to_int(order, NOW_US)
   call('HSET', P_JOB .. id, 'state', 'waiting', 'since', NOW_US)
-  add_waiting(id, class_of(priority), order, math.floor(order / 1000))
+  add_waiting(id, class, project, order, math.floor(order / 1000))
   wake_worker()
 end

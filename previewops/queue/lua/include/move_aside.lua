@@ -1,7 +1,9 @@
 -- @include time
 
 -- Prefixes of keys that belong to one job, worker, supervisor, command, webhook or project. Nothing else needs such a key.
-local MOVABLE = { P_JOB, P_ATTEMPTS, P_WORKER, P_SUPERVISOR, P_COMMANDS, P_COMMAND, P_WEBHOOK, P_QUOTA }
+-- Then the turns of projects, which claims derive again.
+local MOVABLE = { P_JOB, P_ATTEMPTS, P_WORKER, P_SUPERVISOR, P_COMMANDS, P_COMMAND, P_WEBHOOK, P_QUOTA, P_PROJECT_WAITING,
+  P_PROJECT_ACTIVE, K_TURNS_HIGH, K_TURNS_NORMAL, K_TURNS_LOW, K_HELD_PROJECTS, K_PROJECT_LIMITS }
 local moved_aside = {}
 
 -- Renames a key to one of the quarantine. Nothing is deleted: `previewops doctor` lists the quarantine.

@@ -3,7 +3,7 @@
 -- Fields of a listed job, from which queue/records.py builds a record without body and history.
 local RECORD_FIELDS = {
   'state', 'priority', 'project', 'accepted', 'claimed', 'finished', 'attempts', 'crashes', 'requeues', 'progress',
-  'phase', 'worker', 'reason', 'class', 'code', 'cause', 'fingerprint', 'order', 'since', 'previous', 'due',
+  'phase', 'worker', 'reason', 'class', 'code', 'cause', 'fingerprint', 'order', 'since', 'previous', 'batch', 'due',
 }
 
 local function read_record_values(id)

@@ -1,4 +1,5 @@
 -- @include attempts
+-- @include breakdown
 -- @include dead_letters
 -- @include job_id
 -- @include lease
@@ -15,7 +16,7 @@ end
 -- Recovers a job whose worker is gone: counts a crash, then requeues the job, or moves it to the dead letters if it has
 -- reached the maximum. An entry of the active set that contradicts its record, or is not a job, is removed.
 local function recover_job(id, max_crashes, reason, fingerprint)
-  local job = call('HMGET', P_JOB .. id, 'priority', 'order', 'worker', 'claimed', 'state', 'ahead', 'uncounted')
+  local job = call('HMGET', P_JOB .. id, 'priority', 'order', 'worker', 'claimed', 'state', 'ahead', 'uncounted', 'project')
   if is_invalid_id(id) or (job[5] ~= 'active' and STATES[job[5]]) then
     call('ZREM', K_ACTIVE, id)
     return
@@ -39,6 +40,7 @@ local function recover_job(id, max_crashes, reason, fingerprint)
     move_to_dead_letters(id, 'crashes', 'WorkerLost', 'worker-lost', reason, fingerprint)
   else
     count_by_priority('retried', job[1], 'worker-lost')
+    observe_failure(job[8], job[1], get_string(P_ARQ_JOB .. id), 'retried')
     return_to_waiting(id, job[1], job[2])
     add_event('recovered', 'job', id, 'worker', worker, 'message', reason)
   end

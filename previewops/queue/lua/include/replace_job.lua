@@ -1,4 +1,5 @@
 -- @include accept_again
+-- @include batches
 -- @include body
 -- @include delay
 -- @include events
@@ -8,12 +9,12 @@
 -- Replaces the payload of a job in any state, and lets it run again from its beginning.
 
 -- The token of a running attempt is void at once: it stops at its worker's next heartbeat.
-local function move_to_waiting(id, state, before, class)
+local function move_to_waiting(id, state, before, class, project)
   local order = state == 'waiting' and to_int(call('ZSCORE', WAITING[before], id)) or next_sequence(1)
   revoke_lease(id)
-  call('ZREM', WAITING[before], id)
+  remove_waiting(id, before, project)
   call('HSET', P_JOB .. id, 'state', 'waiting', 'order', format_int(order))
-  add_waiting(id, class, order, math.floor(order / 1000))
+  add_waiting(id, class, project, order, math.floor(order / 1000))
 end
 
 -- `due_ms`: nil lets a delayed job that has not been attempted keep its due time, and every other job wait for a worker.
@@ -28,7 +29,7 @@ local function replace_job(id, state, class, project, digest, payload, func, due
   elseif state == 'completed' or state == 'cancelled' then
     accept_again(id, state, class, project)
   else
-    move_to_waiting(id, state, class_of(job[1]), class)
+    move_to_waiting(id, state, class_of(job[1]), class, project)
   end
   store_body(id, func, payload)
   start_over(id)

@@ -3,7 +3,8 @@
 -- Stores the report of a worker or supervisor, a JSON object, with the server's time as `atMs`. Every write goes to the
 -- append-only file, so a report of which only measurements have changed is stored every few seconds.
 local REPORT_MS = 5000
-local MEASUREMENTS = { atMs = true, clockMs = true, cpu = true, ownRssBytes = true, rssBytes = true }
+local MEASUREMENTS = { atMs = true, clockMs = true, cpu = true, ownRssBytes = true, rssBytes = true, load = true,
+  memoryFreeBytes = true, diskFreeBytes = true }
 
 local function without_measurements(info)
   return (string.gsub(info, '"(%a+)":%s*[%-%d.]+', function(name)

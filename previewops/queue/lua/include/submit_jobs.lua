@@ -83,7 +83,7 @@ local function create_job(id, priority, project, digest, payload)
   store_body(id, func, payload)
   call('HSET', P_JOB .. id, 'state', 'waiting', 'priority', priority, 'project', project, 'digest', digest,
     'accepted', format_int(NOW_MS), 'order', format_int(order), 'attempts', 0, 'crashes', 0)
-  add_waiting(id, priority, order, NOW_MS)
+  add_waiting(id, priority, project, order, NOW_MS)
   add_to_quota(id, project)
   backlog = backlog + 1
   accepted = accepted + 1
@@ -103,8 +103,9 @@ end
 
 -- Submits the jobs in ARGV, `width` arguments each. `replace` is nil, or a function that is called for a job whose id is
 -- known, with the position of its arguments and with its record's state, digest and end; it returns whether it replied.
--- `delay` is nil, or a function that is called for a new job with the same position, and returns the state.
-local function submit_jobs(width, replace, delay)
+-- `reject` and `place` are nil, or functions that are called for a new job with the same position: `reject` before it is
+-- created, and returns whether it replied; `place` afterwards, and returns the state.
+local function submit_jobs(width, replace, reject, place)
   for reason, amount in pairs({ invalid = tonumber(ARGV[3]), conflict = tonumber(ARGV[4]) }) do
     if amount > 0 then
       count_rejected(reason, amount)
@@ -120,9 +121,9 @@ local function submit_jobs(width, replace, delay)
       on_known_id(id, digest, job[1], job[2], job[3] or '')
     elseif foreign then
       on_foreign_record(id)
-    elseif not is_rejected(ARGV[i + 5]) then
+    elseif not is_rejected(ARGV[i + 5]) and not (reject and reject(i)) then
       create_job(id, ARGV[i + 1], ARGV[i + 2], digest, ARGV[i + 4])
-      add_reply(OK, delay and delay(i) or 'waiting', tostring(backlog))
+      add_reply(OK, place and place(i) or 'waiting', tostring(backlog))
     end
   end
   if accepted > 0 then

@@ -1,4 +1,5 @@
 -- @include time
+-- @include turns
 
 -- The list has one element at most. A worker that takes it and leaves waiting jobs wakes the next worker.
 local function wake_worker()
@@ -36,10 +37,28 @@ local function guard_schedule()
   call('ZADD', K_SCHEDULE, ARQ_GUARD_SCORE, ARQ_GUARD)
 end
 
-local function add_waiting(id, priority, score, due_ms)
+-- The only functions through which jobs enter and leave the waiting lists, besides claims.
+local function add_waiting(id, priority, project, score, due_ms)
   guard_schedule()
   call('ZADD', WAITING[priority], format_int(score), id)
+  index_waiting(id, priority, project, score)
   call('ZADD', K_SCHEDULE, format_int(-due_ms), id)
+end
+
+local function remove_waiting(id, priority, project)
+  call('ZREM', WAITING[priority], id)
+  unindex_waiting(id, priority, project)
+end
+
+-- Adds those jobs of a range of WAITING to their projects that are missing there. Returns their number.
+local function index_range(priority, first, last)
+  local added = 0
+  local jobs = call('ZRANGE', WAITING[priority], first, last, 'WITHSCORES')
+  for i = 1, #jobs, 2 do
+    local project = call('HGET', P_JOB .. jobs[i], 'project')
+    added = added + index_waiting(jobs[i], priority, project, to_int(jobs[i + 1], NOW_US))
+  end
+  return added
 end
 
 local function pending_count()

@@ -21,15 +21,23 @@ local function receiver_of_url(url)
   return string.match(url, '^%a+://[^/?#]*') or ''
 end
 
-local function queue_message(id, project, state, url)
+-- `id` is '' for a message about a batch.
+local function queue_message(id, project, state, url, batch)
   local message = 'msg_' .. format_int(next_sequence(1))
   call('HSET', P_WEBHOOK .. message, 'job', id, 'project', project or '', 'state', state, 'url', url,
     'ended', format_int(NOW_MS), 'since', format_int(NOW_MS), 'attempts', 0)
+  if batch then
+    call('HSET', P_WEBHOOK .. message, 'batch', batch)
+  end
   call('ZADD', K_WEBHOOKS, format_int(NOW_MS), message)
 end
 
+local function has_sender()
+  return to_int(stored_meta[4], 0) >= NOW_MS
+end
+
 local function queue_webhooks(id, project, state, body)
-  if to_int(stored_meta[4], 0) < NOW_MS then
+  if not has_sender() then
     return
   end
   if stored_meta[5] == '1' then
@@ -38,5 +46,17 @@ local function queue_webhooks(id, project, state, body)
   local url = url_of_job(body)
   if url ~= '' then
     queue_message(id, project, state, url)
+  end
+end
+
+local function queue_batch_webhooks(batch, project, url)
+  if not has_sender() then
+    return
+  end
+  if stored_meta[5] == '1' then
+    queue_message('', project, 'completed', '', batch)
+  end
+  if url ~= '' then
+    queue_message('', project, 'completed', url, batch)
   end
 end

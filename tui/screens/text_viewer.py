@@ -1,4 +1,4 @@
-"""A dialog with one failed attempt."""
+"""A dialog with a text to read: an attempt with its traceback, a worker's log, or a list of webhooks."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from previewops.tui.widgets.panel import framed
 from previewops.tui.widgets.scroll_text import ScrollText
 
 
-class TracebackScreen(Modal[None]):
-    """Shows an attempt with its traceback."""
+class TextViewer(Modal[None]):
+    """Shows a text that can be scrolled."""
 
-    CSS_PATH = "traceback.tcss"
+    CSS_PATH = "text_viewer.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings(PART_KEYS["viewer"])
 
     def __init__(self, title: str, lines: Sequence[Line]) -> None:

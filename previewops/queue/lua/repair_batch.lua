@@ -1,0 +1,51 @@
+-- Counts some members of a batch by the state in their records, or stores what was counted. A member whose record has
+-- expired, or names another batch, is not counted: it has ended, so the batch still counts it as completed or cancelled.
+--
+-- ARGV    1 batch   2 cursor of the last call, or ''   3 ids to examine
+--         or 1 batch   2 'store'   3 to 6 pending, completed, dead and cancelled as stored, '' for none
+--         7 to 10 the same as counted   11 project of a member
+-- Results cursor or '' at the end, pending, completed, dead, cancelled, project of a member or ''
+--         or OK, or STALE: a job of the batch has ended or started since
+--
+-- @include core_keys
+-- @include move_aside
+-- @include events
+-- @include batches
+
+local batch, key = ARGV[1], P_BATCH .. ARGV[1]
+local NAMES = { 'pending', 'completed', 'dead', 'cancelled' }
+if ARGV[2] == 'store' then
+  local stored = call('HMGET', key, unpack(NAMES))
+  for i = 1, #NAMES do
+    if (stored[i] or '') ~= ARGV[2 + i] then
+      return STALE
+    end
+  end
+  open_batch(batch, ARGV[11])
+  for i, name in ipairs(NAMES) do
+    call('HSET', key, name, ARGV[6 + i])
+  end
+  if tonumber(ARGV[7]) > 0 then
+    call('HDEL', key, 'ended')
+  end
+  add_event('repaired', 'key', key, 'message',
+    table.concat(ARGV, ' ', 3, 6) .. ' before, ' .. table.concat(ARGV, ' ', 7, 10) .. ' now')
+  end_batch(batch)
+  return OK
+end
+
+local examined = tonumber(ARGV[3])
+local counts = { pending = 0, completed = 0, dead = 0, cancelled = 0 }
+local members = call('ZRANGEBYSCORE', P_BATCH_JOBS .. batch, ARGV[2] == '' and '-inf' or '(' .. ARGV[2], '+inf',
+  'WITHSCORES', 'LIMIT', 0, examined)
+local project = ''
+for i = 1, #members, 2 do
+  local job = call('HMGET', P_JOB .. members[i], 'state', 'batch', 'project')
+  if job[2] == batch and STATES[job[1]] then
+    local name = COUNTED[job[1]] or 'pending'
+    counts[name] = counts[name] + 1
+    project = job[3] or project
+  end
+end
+local following = #members == examined * 2 and format_int(tonumber(members[#members])) or ''
+return { following, counts.pending, counts.completed, counts.dead, counts.cancelled, project }

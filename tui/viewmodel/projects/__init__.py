@@ -1,0 +1,1 @@
+"""The screen of ended jobs by project, output format or priority."""
