@@ -415,8 +415,9 @@ async def test_jobs_that_have_ended_are_not_cancelled() -> None:
         assert "x Discard" in screen_text(app)
         await pilot.press("s")
         await until(pilot, lambda: shows_title(app, "cancelled jobs"))
-        await pilot.press("x", "r")
+        await pilot.press("x")
         assert isinstance(app.screen, JobsScreen)
+        assert "r Run again" in screen_text(app)
     assert executor.commands == []
 
 

@@ -27,13 +27,13 @@ def job_columns(state: JobState | None) -> tuple[TableColumn, ...]:
     columns = (
         _STATE,
         TableColumn("pri", 6, drop=2),
-        TableColumn("job", 16, grow=4, middle=True),
+        TableColumn("job", 16, grow=3, middle=True),
         TableColumn("project", 12, grow=1, drop=3),
         TableColumn("fail/crash", 10, right=True, drop=4 if failing else 5),
         TableColumn("since", 6, right=True),
         time,
-        TableColumn("worker", 13, grow=2, drop=5 if failing else 4),
-        TableColumn("reason" if failing else "progress/reason", 16 if state is None else 27, grow=4),
+        TableColumn("worker", 15, grow=2, drop=5 if failing else 4),
+        TableColumn("reason" if failing else "progress/reason", 16 if state is None else 27, grow=5),
     )
     return columns if state is None else columns[1:]
 
