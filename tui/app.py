@@ -296,7 +296,10 @@ class OperatorApp(TerminalApp):
     def open_jobs(self, filter_text: str) -> None:
         """Opens the list of jobs with a filter."""
         self.jobs_filter = filter_text
-        self.action_show("jobs")
+        if self.current_mode == "jobs":
+            self.redraw()
+        else:
+            self.action_show("jobs")
 
     def action_freeze(self) -> None:
         self.display_state.toggle_freeze()

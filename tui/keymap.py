@@ -30,7 +30,12 @@ GLOBAL: tuple[KeyAction, ...] = with_ids(
             for number, (mode, title) in enumerate(SCREENS, 1)
         ),
         KeyAction("help", "?", "Help", "Show the keys of this screen."),
-        KeyAction("commands", ":,ctrl+p", "Commands", "Find an action by name, or open a job by its id."),
+        KeyAction(
+            "commands",
+            ":,ctrl+p",
+            "Commands",
+            "Find an action by name, or a job by its id, requestId or title.",
+        ),
         KeyAction("choose_queue", "@", "", "Switch to another queue or context."),
         KeyAction("pause", "p", "Pause", "Pause the queue, or resume it.", mutates=True),
         KeyAction("freeze", "z", "Freeze", "Freeze the display, or unfreeze it. The queue is not affected."),
@@ -112,8 +117,8 @@ SCREEN_KEYS: Mapping[str, tuple[KeyAction, ...]] = with_ids_of_parts(
                 "choose_all", "A", "Select all", "Select all matching jobs, including those beyond the page."
             ),
             KeyAction("order", "o", "Order", "Show the oldest jobs first, or the newest."),
-            KeyAction("sort", "O", "Sort", "Sort this page by the next column, or end that after the last."),
-            KeyAction("reverse_sort", "I", "", "Reverse the sorted page."),
+            KeyAction("sort", "O", "Sort", "Sort by the next column, or end that after the last."),
+            KeyAction("reverse_sort", "I", "", "Reverse the sort."),
             KeyAction("copy", "c", "Copy id", "Copy the id of the job at the cursor, or the marked ones."),
             KeyAction("refresh_page", "f5", "", "Refresh this page."),
         ),

@@ -42,6 +42,7 @@ COMMANDS = {
     "render": LazyCommand("previewops.cli.render:render", "Render a payload in this process, without Redis."),
     "status": LazyCommand("previewops.cli.status:status", "Show one job."),
     "jobs": LazyCommand("previewops.cli.jobs:jobs", "List jobs, newest first."),
+    "find": LazyCommand("previewops.cli.find:find", "Find jobs by id, requestId or title."),
     "batch": LazyCommand("previewops.cli.batch:batch", "Show, wait for, close or cancel a batch of jobs."),
     "cancel": LazyCommand("previewops.cli.cancel:cancel", "Cancel jobs: named ones, or all that match."),
     "run-again": LazyCommand("previewops.cli.run_again:run_again", "Render jobs that have ended again."),

@@ -142,6 +142,8 @@ async def run_as_shown(program: Program, redis_url: str, arguments: list[str]) -
             await driver.complete("my-first")
         elif arguments[0] == "batch":
             await Batches(driver.redis, driver.settings).close(arguments[2], project_id="trial")
+        elif arguments[0] == "find":
+            await driver.submit(payload("my-first", requestId=arguments[1]))
         else:
             await driver.heartbeat()
             await driver.add_dead_letters("my-first", project="trial", code="disk-full")

@@ -11,6 +11,7 @@ import pytest
 from previewops.queue import matching_jobs
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.filter_query import parse_filter
+from previewops.queue.job_search import search_jobs
 from previewops.queue.job_selection import (
     ENDED_STATES,
     PENDING_STATES,
@@ -230,6 +231,53 @@ async def test_the_payload_is_searched_by_request_and_title(redis_url: str) -> N
             assert sorted(wanted) == found, text
         letters = DeadLetterFilter(query=parse_filter("request:=req-1"))
         assert [record.job_id async for record in b.dead.export(letters)] == ["c"]
+
+
+async def test_jobs_are_found_by_id_request_or_title(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await fill(b)
+        await b.queue.submit(payload("needle", request="r", title="x"))
+        await b.queue.submit(payload("a", request="NEEDLE"))
+        await b.queue.submit(payload("b", title="A needle in a haystack"))
+        await b.queue.submit(payload("c", request="needle-2", title="ne edle"))
+        await b.queue.submit(payload("d", title="Größe"))
+
+        async def found(text: str, limit: int = 9) -> tuple[list[str], bool]:
+            async def ignore(_examined: int) -> None: ...
+
+            records, more = await search_jobs(b.queue, text, limit=limit, on_examined=ignore)
+            return [record.job_id for record in records], more
+
+        assert await found("needle") == (["needle", "b", "a"], False)
+        assert await found("needle", 2) == (["needle", "b"], True)
+        assert await found("GRÖßE") == ([], False), "only a to z match in either case"
+        assert await found("Größe") == (["d"], False)
+        assert await found("nowhere") == ([], False)
+        await b.queue.submit(payload("f", title="a pin"))
+        others = [record.job_id for record in await b.list_all(text="! !title:haystack title:pin")]
+        assert "f" not in others, "its payload is read, although it has no haystack"
+        assert "kids-0" in others
+        assert [record.job_id for record in await b.list_all(text="! !title:haystack !id:kids-0")] == [
+            "b",
+            "kids-0",
+        ]
+
+
+async def test_find_from_the_command_line(program: Program, redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await fill(b)
+        await b.queue.submit(payload("a", request="req-7", title="Nine Men's Morris"))
+    done = program.run("find", "men's MORRIS")
+    assert done.code == 0
+    assert done.out.splitlines()[1].split()[:3] == ["a", "waiting", "p"]
+    assert "req-7" in done.out
+    found = program.run("find", "req-7", "--json").json
+    assert [(job["jobId"], job["requestId"], job["title"]) for job in found["jobs"]] == [
+        ("a", "req-7", "Nine Men's Morris")
+    ]
+    done = program.run("find", "never")
+    assert (done.code, done.out) == (1, "")
+    assert program.run("find", " ").code == 2
 
 
 @pytest.fixture

@@ -418,7 +418,7 @@ async def test_the_palette_finds_actions_of_other_screens_by_name_and_goes_there
         await until(pilot, lambda: isinstance(app.screen, ActionPalette))
         app.screen.query_one(Input).value = "Drain"
         await until(pilot, lambda: "Drain: Finish the jobs" in _palette_entries(app).splitlines()[0])
-        await pilot.press("down", "enter")
+        await pilot.press("enter")
         await until(pilot, lambda: app.front_screen is not None and app.front_screen.MODE == "workers")
         assert executor.commands == [], "what it would affect was not visible"
 
@@ -495,8 +495,35 @@ async def test_a_job_is_opened_by_its_exact_id_in_one_call() -> None:
         await until(pilot, lambda: isinstance(app.screen, ActionPalette))
         app.screen.query_one(Input).value = "lesson-500"
         await until(pilot, lambda: "Open job lesson-500" in _palette_entries(app))
-        await pilot.press("down", "enter")
+        await pilot.press("enter")
         await until(pilot, lambda: app.front_screen is not None and app.front_screen.MODE == "job")
         await until(pilot, lambda: set(source.opened) == {"lesson-500"})
         await until(pilot, lambda: "no file" in screen_text(app) and "lesson-500" in screen_text(app))
         assert not source.queries, "no list was searched"
+
+
+@pytest.mark.parametrize(
+    ("typed", "entry", "kept"),
+    [
+        ("req-7", "List jobs with requestId req-7", "request:=req-7"),
+        ("two words", "List jobs with title two words", 'title:"two words"'),
+    ],
+)
+async def test_jobs_are_found_by_request_and_title_from_any_screen(typed: str, entry: str, kept: str) -> None:
+    source = FakeSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: app.view.snapshot is not None)
+        for mode in ("overview", "jobs"):
+            app.action_show(mode)
+            await pilot.press("colon")
+            await until(pilot, lambda: isinstance(app.screen, ActionPalette))
+            app.screen.query_one(Input).value = typed
+            await until(pilot, lambda: entry in _palette_entries(app))
+            options = app.screen.query_one(OptionList)
+            prompts = [str(getattr(option, "prompt", "")) for option in options.options]
+            options.highlighted = next(place for place, prompt in enumerate(prompts) if entry in prompt)
+            await pilot.press("enter")
+            await until(pilot, lambda: f"active filter: {kept}" in screen_text(app))
+            await until(pilot, lambda: source.queries and str(source.queries[-1].terms) == kept)
+            await until(pilot, lambda: "found among all" in screen_text(app) or "None of" in screen_text(app))

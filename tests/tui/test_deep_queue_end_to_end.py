@@ -47,7 +47,7 @@ async def test_an_operator_at_a_deep_queue(
         # A job by its id, however deep it is.
         middle = JOBS // 2
         screen.press(":")
-        await screen.shows("Search for an action, or for a job by its id")
+        await screen.shows("Search for an action, or for a job by id")
         screen.type(f"card-{middle}")
         await screen.shows(f"Open job card-{middle}")
         screen.press("Enter")

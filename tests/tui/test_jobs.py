@@ -155,25 +155,49 @@ async def test_a_filter_without_matches_shows_the_examined_count() -> None:
         await until(pilot, lambda: shows_title(app, "jobs 1-200 of") and "filter:" not in screen_text(app))
 
 
-async def test_a_page_is_filled_in_several_calls_and_continues_on_request() -> None:
+def deep_source() -> FakeSource:
+    """90,001 jobs, of which the oldest is ``needle``."""
     many = tuple(replace(scenes.JOBS[10], job_id=f"job-{number}") for number in range(90_000))
-    last = replace(scenes.JOBS[10], job_id="needle")
-    source = FakeSource(listed=(*many, last))
+    return FakeSource(listed=(*many, replace(scenes.JOBS[10], job_id="needle")))
+
+
+async def test_a_filter_examines_many_jobs_while_one_types_and_all_once_it_is_kept() -> None:
+    source = deep_source()
     app = make_app(source)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
-        await pilot.press("slash", *"needle", "enter")
+        await pilot.press("slash", *"needle")
+        await until(pilot, lambda: sum(str(query.terms) == "needle" for query in source.queries) == 20)
         await until(pilot, lambda: shows_title(app, "0 found among the newest 40,000 examined; ] continues"))
         assert "not live" in labels(app)[1], "a costly fetch is not repeated with each snapshot"
         fetches = len(source.queries)
         app.poller.poll_now()
         await until(pilot, lambda: len(source.snapshot_queries) >= 2)
         assert len(source.queries) == fetches
-        await pilot.press("right_square_bracket")
-        await until(pilot, lambda: shows_title(app, "80,000 examined; ] continues"))
-        await pilot.press("right_square_bracket")
-        await until(pilot, lambda: shows_title(app, "1-1 found among all 90,001 jobs examined"))
+        await pilot.press("enter")
+        await until(pilot, lambda: shows_title(app, "1 found among all 90,001 jobs examined"))
         assert grid(app).cursor_key == "needle"
+
+
+async def test_a_search_to_the_end_shows_its_progress_and_escape_stops_it() -> None:
+    source, gate = deep_source(), asyncio.Event()
+    find = source.jobs
+
+    async def find_slowly(query: JobQuery) -> ListPage:
+        if query.terms and query.cursor is not None:
+            await gate.wait()
+        return await find(query)
+
+    source.jobs = find_slowly  # type: ignore[method-assign]
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("slash", *"needle", "enter")
+        await until(pilot, lambda: "searching: 2,000 examined" in labels(app)[1])
+        await pilot.press("escape")
+        gate.set()
+        await until(pilot, lambda: shows_title(app, "jobs 1-200 of"))
+        assert sum(bool(query.terms) for query in source.queries) < 6, "90,001 take 46 calls"
 
 
 async def test_pages_are_turned_by_keys_and_past_the_edges() -> None:
@@ -232,6 +256,25 @@ async def test_a_page_is_sorted_by_key_and_by_a_click_on_a_title() -> None:
         await pilot.press("o")
         await until(pilot, lambda: "oldest first" in labels(app)[1])
         assert app.screen.check_action("reverse_sort", ()) is False
+
+
+async def test_a_list_of_one_state_is_sorted_over_all_pages_by_the_time_of_its_index() -> None:
+    source = FakeSource()
+    app = make_app(source)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.press("s")
+        await until(pilot, lambda: shows_title(app, "waiting jobs 1-120"))
+        newest = grid(app).keys
+        at = grid(app).render_line(0).text.index("since")
+        await pilot.click("#jobs", offset=(at + 1, 0))
+        await until(pilot, lambda: "all pages by since ▼" in labels(app)[1])
+        await until(pilot, lambda: grid(app).keys == newest[::-1])
+        assert source.queries[-1].newest_first is False
+        await pilot.press("I")
+        await until(pilot, lambda: "all pages by since ▲" in labels(app)[1] and grid(app).keys == newest)
+        await pilot.press("S")
+        await until(pilot, lambda: "this page by since ▲" in labels(app)[1])
 
 
 async def test_one_job_is_cancelled_for_a_reason() -> None:
@@ -372,8 +415,9 @@ async def test_jobs_that_have_ended_are_not_cancelled() -> None:
         assert "x Discard" in screen_text(app)
         await pilot.press("s")
         await until(pilot, lambda: shows_title(app, "cancelled jobs"))
-        await pilot.press("x", "r")
+        await pilot.press("x")
         assert isinstance(app.screen, JobsScreen)
+        assert "r Run again" in screen_text(app)
     assert executor.commands == []
 
 

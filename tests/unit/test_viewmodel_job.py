@@ -46,7 +46,7 @@ def test_a_delayed_job_shows_when_it_is_due() -> None:
     text = "\n".join(plain_text(line) for line in format_fact_lines(job, NOW, 60))
     assert text.startswith("◔ waiting for its time")
     assert "due       in 2 h" in text
-    assert "the bundle of the payload before" in text
+    assert "the bundle of an earlier run" in text
 
 
 @given(plain_json)

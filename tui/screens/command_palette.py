@@ -11,6 +11,7 @@ from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from previewops.formatting import clean
+from previewops.queue.filter_query import FilterTerm
 from previewops.tui.key_action import KeyAction, action_name, parse_action_name
 from previewops.tui.keymap import SCREEN_KEYS, SCREENS, namespaced_action
 from previewops.tui.screens.dialogs.queues import open_queue
@@ -80,11 +81,23 @@ class KeyActionProvider(Provider):
             score = matcher.match(text)
             if score > 0:
                 yield Hit(score, matcher.highlight(text), switches, help="of the settings file")
-        job_id = query.strip()
-        if job_id and len(job_id.split()) == 1 and cast("OperatorApp", self.app).view.replay is None:
-            # Below all actions: any word could be an id. One call reads the job, however deep the queue is.
-            opens = partial(self._open_job, job_id)
-            yield Hit(_LOWEST_SCORE, Content(f"Open job {clean(job_id)}"), opens, help="by its exact id")
+        text = query.strip()
+        if not text or cast("OperatorApp", self.app).view.replay is not None:
+            return
+        # Below all actions: any text could be an id or a title. One call reads a job, however deep the queue is.
+        if len(text.split()) == 1:
+            opens = partial(self._open_job, text)
+            yield Hit(3 * _LOWEST_SCORE, Content(f"Open job {clean(text)}"), opens, help="by its exact id")
+            yield self._search_hit(2 * _LOWEST_SCORE, FilterTerm(text, "request", exact=True), "requestId")
+        yield self._search_hit(_LOWEST_SCORE, FilterTerm(text, "title"), "title")
+
+    def _search_hit(self, score: float, term: FilterTerm, what: str) -> Hit:
+        text = Content(f"List jobs with {what} {clean(term.text)}")
+        return Hit(score, text, partial(self._search_jobs, str(term)), help=f"filter {clean(term)}")
+
+    async def _search_jobs(self, text: str) -> bool:
+        cast("OperatorApp", self.app).open_jobs(text)
+        return True
 
     def _contexts(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
         """Name and switch of each context of the settings file."""
@@ -119,6 +132,7 @@ def open_action_palette(app: OperatorApp) -> None:
     """Opens the command palette over the visible screen."""
     app.push_screen(
         ActionPalette(
-            providers=[KeyActionProvider], placeholder="Search for an action, or for a job by its id"
+            providers=[KeyActionProvider],
+            placeholder="Search for an action, or for a job by id, requestId or title",
         )
     )

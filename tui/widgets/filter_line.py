@@ -137,6 +137,7 @@ class FilterLine(Vertical):
         self.add_class("-open")
         self._apply()
         self._draw_kept()
+        self.post_message(self.Submitted())
 
     def on_descendant_blur(self) -> None:
         if not self.has_error:

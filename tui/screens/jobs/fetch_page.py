@@ -7,16 +7,16 @@ from collections.abc import Callable
 from previewops.queue.pages import ListPage
 from previewops.queue.records import JobRecord
 from previewops.tui.protocols import DataSource
-from previewops.tui.viewmodel.jobs.list_state import MAX_EXAMINED, PAGE_ROWS, JobListState
+from previewops.tui.viewmodel.jobs.list_state import PAGE_ROWS, JobListState
 
 
 async def fetch_page(
-    source: DataSource, listing: JobListState, on_examined: Callable[[int], None]
+    source: DataSource, listing: JobListState, on_examined: Callable[[int], bool]
 ) -> ListPage:
-    """Fetches the page: it ends when it is full, at the end of the list, or after ``MAX_EXAMINED`` jobs.
+    """Fetches the page: it ends when it is full, at the end of the list, or after ``listing.max_examined`` jobs.
 
     One call examines a limited number of jobs, of which few may match. ``on_examined`` is called between two calls
-    with the number examined so far.
+    with the number examined so far, and returns whether to continue.
 
     Raises:
         PreviewopsError: the source failed.
@@ -27,6 +27,6 @@ async def fetch_page(
         page = await source.jobs(listing.query(cursor=cursor, limit=PAGE_ROWS - len(rows)))
         rows += page.rows
         cursor, examined = page.cursor, examined + page.examined
-        if cursor is None or len(rows) >= PAGE_ROWS or examined >= MAX_EXAMINED or not page.examined:
+        ended = cursor is None or len(rows) >= PAGE_ROWS or examined >= listing.max_examined
+        if ended or not page.examined or not on_examined(examined):
             return ListPage(tuple(rows), cursor, examined)
-        on_examined(examined)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from textual import work
@@ -30,7 +32,7 @@ from previewops.tui.viewmodel.jobs.list_state import (
 )
 from previewops.tui.viewmodel.jobs.rows import format_job_cells, job_columns, merge_running_jobs, state_tabs
 from previewops.tui.viewmodel.jobs.selection import SelectedJobs, select, selection_of
-from previewops.tui.viewmodel.jobs.sorting import PageSort
+from previewops.tui.viewmodel.jobs.sorting import JobSort
 from previewops.tui.widgets.diffed_lines import DiffedLines
 from previewops.tui.widgets.filter_line import FilterLine
 from previewops.tui.widgets.grid import Grid, Row
@@ -65,7 +67,7 @@ class JobsScreen(OperatorScreen):
         self._land_on_last = False
         self._skipped_views = 0
         self._slowed = False
-        self._sort = PageSort()
+        self._sort = JobSort()
         self._coalesced_fetch = CoalescedFetch(self, "jobs", self._fetch)
         self._matched: MatchedJobs | None = None
         self._counting: int | None = None
@@ -87,21 +89,10 @@ class JobsScreen(OperatorScreen):
     def on_mount(self) -> None:
         self._grid.focus()
 
-    def on_screen_resume(self) -> None:
-        super().on_screen_resume()
-        self._take_filter()
-
-    def _take_filter(self) -> None:
-        """Shows the filter with which another screen has opened this one."""
-        text, self.operator_app.jobs_filter = self.operator_app.jobs_filter, ""
-        if text:
-            self.query_one(FilterLine).keep(text)
-            self._set_state(None)
-            self._grid.focus()
-
     # -- drawing and pages ------------------------------------------------------------------------------
 
     def draw_view(self, view: QueueView) -> None:
+        self._take_filter()
         self._draw()
         if view.fetching_paused or not (self._list.live or self._list.rows is None):
             return
@@ -110,10 +101,20 @@ class JobsScreen(OperatorScreen):
         else:
             self._coalesced_fetch.request()
 
+    def _take_filter(self) -> None:
+        """Shows the filter with which another screen has opened this one, among all jobs, as if it were kept."""
+        text, self.operator_app.jobs_filter = self.operator_app.jobs_filter, ""
+        if text:
+            line = self.query_one(FilterLine)
+            line.keep(text)
+            self._sort = JobSort()
+            self._show(JobListState(terms=line.terms, to_the_end=True))
+
     async def _fetch(self) -> None:
         requested = self._list
         try:
-            page = await fetch_page(self.operator_app.source, requested, self._show_examined)
+            on_examined = partial(self._show_examined, requested)
+            page = await fetch_page(self.operator_app.source, requested, on_examined)
         except PreviewopsError as error:
             self._fetch_error = error.message
         else:
@@ -133,10 +134,14 @@ class JobsScreen(OperatorScreen):
         self._draw()
         self.draw_keys()
 
-    def _show_examined(self, examined: int) -> None:
-        if self._list.rows is None and self.composed:
+    def _show_examined(self, requested: JobListState, examined: int) -> bool:
+        """Shows the progress of a slow fetch. Returns whether its page is still wanted."""
+        if not self.composed or not self._list.same_page(requested):
+            return False
+        if self._list.rows is None:
             self._examined = examined
             self._draw_labels()
+        return True
 
     def _show(self, listing: JobListState, *, land_on_last: bool = False) -> None:
         """Changes to another page. The old rows stay until the new ones are fetched."""
@@ -166,13 +171,15 @@ class JobsScreen(OperatorScreen):
         fetch_error = self._fetch_error or view.connection_error
         now_ms = view.snapshot.now_ms if view.snapshot is not None else 0
         if listing.rows is not None:
-            self._shown = self._sort.apply(merge_running_jobs(listing.rows, view.snapshot), now_ms)
+            rows = merge_running_jobs(listing.rows, view.snapshot)
+            by_index = self._sort.newest_first(listing.state) is not None
+            self._shown = rows if by_index else self._sort.apply(rows, now_ms)
         elif fetch_error or view.frozen:
             self._shown = ()  # the old rows belong to another list
         state = listing.state
-        rows = [Row(record.job_id, format_job_cells(record, now_ms, state)) for record in self._shown]
+        shown = [Row(record.job_id, format_job_cells(record, now_ms, state)) for record in self._shown]
         self._grid.set_columns(self._sort.headers(job_columns(state)))
-        self._grid.show(rows, empty=format_empty_lines(listing, fetch_error, frozen=view.frozen))
+        self._grid.show(shown, empty=format_empty_lines(listing, fetch_error, frozen=view.frozen))
         snapshot = view.snapshot
         self.query_one("#states", DiffedLines).draw(lambda columns, _: [state_tabs(snapshot, state, columns)])
         self._draw_labels()
@@ -186,7 +193,7 @@ class JobsScreen(OperatorScreen):
             frozen=view.frozen,
             marked=len(self._grid.marks),
             slowed=self._slowed,
-            sort=self._sort.description,
+            sort=self._sort.describe(self._list.state),
             counting=self._counting,
         )
         matched = None if self._matched is None else self._matched.count.total
@@ -202,37 +209,49 @@ class JobsScreen(OperatorScreen):
         self._set_state(_STATES[(_STATES.index(self._list.state) + step) % len(_STATES)])
 
     def action_order(self) -> None:
-        listing, self._sort = self._list, PageSort()
-        self._show(JobListState(listing.state, listing.terms, not listing.newest_first))
+        listing, self._sort = self._list, JobSort()
+        self._show(replace(listing.first_page(), newest_first=not listing.newest_first))
 
     def action_sort(self) -> None:
-        self._sort_page(self._sort.next_column(job_columns(self._list.state)))
+        self._sort_by(self._sort.next_column(job_columns(self._list.state)))
 
     def action_reverse_sort(self) -> None:
-        self._sort_page(self._sort.reversed())
+        self._sort_by(self._sort.reversed())
 
     def action_sort_by(self, title: str) -> None:
-        self._sort_page(self._sort.select(title))
+        self._sort_by(self._sort.select(title))
 
-    def _sort_page(self, sort: PageSort) -> None:
+    def _sort_by(self, sort: JobSort) -> None:
+        """Sorts all pages where the index has that order, else the rows of this page."""
         self._sort = sort
+        newest_first = sort.newest_first(self._list.state)
+        if newest_first not in (None, self._list.newest_first):
+            self._show(replace(self._list.first_page(), newest_first=newest_first))
+            return
         self._draw()
         self._grid.action_edge(-1)
         self.draw_keys()
 
     def _set_state(self, state: JobState | None) -> None:
         self._sort = self._sort.within(job_columns(state))
-        self._show(JobListState(state, self._list.terms, self._list.newest_first))
+        newest_first = self._sort.newest_first(state)
+        if newest_first is None:
+            newest_first = self._list.newest_first
+        self._show(replace(self._list.first_page(), state=state, newest_first=newest_first))
 
     def action_filter(self, inverted: bool) -> None:
         self.query_one(FilterLine).open(inverted=inverted)
 
     def on_filter_line_changed(self, message: FilterLine.Changed) -> None:
         listing = self._list
-        self._show(JobListState(listing.state, message.terms, listing.newest_first))
+        if message.terms != listing.terms:
+            self._show(JobListState(listing.state, message.terms, listing.newest_first))
 
     def on_filter_line_submitted(self, _message: FilterLine.Submitted) -> None:
         self._grid.focus()
+        listing = self._list
+        if listing.terms and not listing.to_the_end and (listing.rows is None or listing.next_cursor):
+            self._show(JobListState(listing.state, listing.terms, listing.newest_first, to_the_end=True))
 
     def back(self) -> bool:
         line = self.query_one(FilterLine)

@@ -86,7 +86,7 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
     if record.due_ms is not None:
         facts.append(("due", _due(record.due_ms, now_ms)))
     if record.previous_ms is not None:
-        facts.append(("shows", (Span("the bundle of the payload before"),)))
+        facts.append(("shows", (Span("the bundle of an earlier run"),)))
     add("worker", record.worker)
     add("cause", record.cause)
     add("group", record.fingerprint)
@@ -167,5 +167,5 @@ def format_no_job_lines() -> list[Line]:
             *key_hint("show('dead')", "the dead letters; "),
             *key_hint("choose", "opens the job at the cursor.", "grid"),
         ),
-        key_hint("commands", "opens a job by its id."),
+        key_hint("commands", "finds a job by its id, requestId or title."),
     ]

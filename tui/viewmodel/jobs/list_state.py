@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +20,7 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 PAGE_ROWS = 200
 
 MAX_EXAMINED = 40_000
-"""Maximum of jobs examined for one page of a filtered list. The operator decides whether to continue."""
+"""Maximum of jobs examined for one page of a list whose filter is being typed."""
 
 MAX_EXAMINED_LIVE = 10_000
 """A first page that examined more jobs is not refreshed automatically: the load on Redis would be noticeable."""
@@ -40,11 +41,13 @@ class JobListState:
 
     ``starts`` are the starts of all pages up to the current one. ``rows`` is None while it is loading;
     ``examined`` is the number of jobs examined for it; ``next_cursor`` is the next page's cursor, None at the end.
+    ``to_the_end``: the filter is kept, so its pages are filled however many jobs have to be examined.
     """
 
     state: JobState | None = None
     terms: FilterQuery = field(default_factory=FilterQuery)
     newest_first: bool = True
+    to_the_end: bool = False
     starts: tuple[PageStart, ...] = (PageStart(),)
     rows: tuple[JobRecord, ...] | None = None
     examined: int = 0
@@ -53,6 +56,11 @@ class JobListState:
     @property
     def number(self) -> int:
         return len(self.starts)
+
+    @property
+    def max_examined(self) -> float:
+        """Maximum of jobs that are examined for a page."""
+        return math.inf if self.to_the_end else MAX_EXAMINED
 
     @property
     def live(self) -> bool:
@@ -85,6 +93,10 @@ class JobListState:
 
     def with_page(self, page: ListPage) -> JobListState:
         return replace(self, rows=page.rows, examined=page.examined, next_cursor=page.cursor)
+
+    def first_page(self) -> JobListState:
+        """The first page, not loaded yet."""
+        return replace(self, starts=(PageStart(),), rows=None, examined=0, next_cursor=None)
 
     def next_page(self) -> JobListState:
         """The next page, not loaded yet. Requires ``next_cursor``."""

@@ -16,22 +16,24 @@ from previewops.tui.viewmodel.jobs.list_state import state_counts
 from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, width_of
 
 _STATE = TableColumn("state", 9)
+_TIME = TableColumn("wait/run", 8, right=True, drop=1)
 _FAILING = (JobState.DELAYED, JobState.DEAD, JobState.CANCELLED)
 
 
 def job_columns(state: JobState | None) -> tuple[TableColumn, ...]:
-    """The columns of the job list. A list of one state has no state column."""
+    """The columns of the job list. A list of one state has no state column, and one of delayed jobs has due times."""
     failing = state in _FAILING
+    time = TableColumn("due", 8, right=True, drop=1) if state is JobState.DELAYED else _TIME
     columns = (
         _STATE,
         TableColumn("pri", 6, drop=2),
-        TableColumn("job", 16, grow=4, middle=True),
+        TableColumn("job", 16, grow=3, middle=True),
         TableColumn("project", 12, grow=1, drop=3),
         TableColumn("fail/crash", 10, right=True, drop=4 if failing else 5),
         TableColumn("since", 6, right=True),
-        TableColumn("wait/run", 8, right=True, drop=1),
-        TableColumn("worker", 13, grow=2, drop=5 if failing else 4),
-        TableColumn("reason" if failing else "progress/reason", 16 if state is None else 27, grow=4),
+        time,
+        TableColumn("worker", 15, grow=2, drop=5 if failing else 4),
+        TableColumn("reason" if failing else "progress/reason", 16 if state is None else 27, grow=5),
     )
     return columns if state is None else columns[1:]
 
@@ -112,7 +114,7 @@ def format_job_cells(record: JobRecord, now_ms: int, state: JobState | None) -> 
         (clean_span(record.project_id, quiet),),
         _failures(record),
         (Span(coarse_duration(now_ms - since_ms(record)), Tone.DIM),),
-        (Span(*_time(record, now_ms)),),
+        (Span(*(_due(record, now_ms) if state is JobState.DELAYED else _time(record, now_ms))),),
         (clean_span(record.worker or "", Tone.DIM),),
         progress_or_reason(record),
     )
@@ -162,6 +164,13 @@ def _time(record: JobRecord, now_ms: int) -> tuple[str, Tone]:
     if record.state.pending:
         return coarse_duration(passed), Tone.DIM
     return short_duration(passed), Tone.TEXT
+
+
+def _due(record: JobRecord, now_ms: int) -> tuple[str, Tone]:
+    if record.due_ms is None:
+        return "-", Tone.FAINT
+    left_ms = record.due_ms - now_ms
+    return (f"in {coarse_duration(left_ms)}", Tone.TEXT) if left_ms > 0 else ("now", Tone.GOOD)
 
 
 def progress_or_reason(record: JobRecord) -> Line:

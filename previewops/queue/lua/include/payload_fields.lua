@@ -1,15 +1,22 @@
 -- @include keys
 
--- Adds requestId and title of a job's payload to its fields, for filters that name them. `texts` are in every payload that
--- matches: others are not decoded. Returns the length of the payload, of which most of the time depends.
+-- Whether a payload may match, as filter_matcher describes `texts`.
+local function may_match(lowered, texts)
+  for _, text in ipairs(texts) do
+    if (string.find(lowered, text, 1, true) ~= nil) == (texts.any == true) then
+      return texts.any == true
+    end
+  end
+  return not texts.any or #texts == 0
+end
+
+-- Adds requestId and title of a job's payload to its fields, for filters that name them. Payloads that cannot match are not
+-- decoded. Returns the length of the payload, on which most of the time depends.
 local function add_payload_fields(job, texts)
   local ended = job.state == 'completed' or job.state == 'cancelled'
   local body = get_string((ended and P_ARQ_RESULT or P_ARQ_JOB) .. job.id) or ''
-  local lowered = #texts > 0 and string.lower(body)
-  for _, text in ipairs(texts) do
-    if not string.find(lowered, text, 1, true) then
-      return #body
-    end
+  if #texts > 0 and not may_match(string.lower(body), texts) then
+    return #body
   end
   local read, record = pcall(cjson.decode, body)
   local payload = read and type(record) == 'table' and type(record.a) == 'table' and record.a[1]
