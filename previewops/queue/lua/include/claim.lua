@@ -52,20 +52,15 @@ local function remove_taken()
   end
 end
 
--- Of other classes: the first projects in the order of their turns, and those of them that have moved on.
-local first_turns, moved = {}, {}
-
-local function store_turns()
-  for priority, turns in pairs(moved) do
-    call('ZADD', TURNS[priority], unpack(turns))
-    moved[priority] = nil
-  end
-end
+local several = nil -- the functions of open_turns
 
 local function forget_turns(priority)
   remove_taken()
-  store_turns()
-  only_project[priority], oldest[priority], first_turns[priority] = nil, nil, nil
+  if several then
+    several.store()
+    several.forget(priority)
+  end
+  only_project[priority], oldest[priority] = nil, nil
 end
 
 -- Adds the oldest jobs to their projects where they are missing: an older build has submitted them.
@@ -106,77 +101,94 @@ local function head_after(priority)
   return parse_head(priority, { jobs[jobs.at], jobs[jobs.at + 1] })
 end
 
--- As Redis sorts members of one score; Lua in Redis compares texts by locale.
-local function is_before(one, other)
-  for i = 1, math.min(#one, #other) do
-    local difference = string.byte(one, i) - string.byte(other, i)
-    if difference ~= 0 then
-      return difference < 0
+-- What a call needs if several projects wait: made on demand, because each function of a script costs every call.
+local function open_turns()
+  -- Of other classes: the first projects in the order of their turns, and those of them that have moved on.
+  local first_turns, moved = {}, {}
+
+  local function store_turns()
+    for priority, turns in pairs(moved) do
+      call('ZADD', TURNS[priority], unpack(turns))
+      moved[priority] = nil
     end
   end
-  return #one < #other
-end
 
--- Moves a project on: among the first turns of this call if it is still one of them, and in Redis.
-local function move_on(priority, project, turn)
-  local turns, stored = first_turns[priority], moved[priority] or {}
-  stored[#stored + 1], stored[#stored + 2] = format_int(turn), project
-  moved[priority] = stored
-  local at = #turns
-  while at > 0 and (turns[at].turn > turn or turns[at].turn == turn and is_before(project, turns[at].project)) do
-    at = at - 1
-  end
-  if at < #turns or turns.complete then
-    table.insert(turns, at + 1, { project = project, turn = turn })
-  end
-end
-
-local function first_turn(priority)
-  local turns = first_turns[priority]
-  if not turns or (#turns == 0 and not turns.complete) then
-    store_turns()
-    local rows = call('ZRANGE', TURNS[priority], 0, wanted - 1, 'WITHSCORES')
-    turns = { complete = #rows < 2 * wanted }
-    for i = 1, #rows, 2 do
-      turns[#turns + 1] = { project = rows[i], turn = to_int(rows[i + 1], 0) }
+  -- As Redis sorts members of one score; Lua in Redis compares texts by locale.
+  local function is_before(one, other)
+    for i = 1, math.min(#one, #other) do
+      local difference = string.byte(one, i) - string.byte(other, i)
+      if difference ~= 0 then
+        return difference < 0
+      end
     end
-    first_turns[priority] = turns
+    return #one < #other
   end
-  return table.remove(turns, 1)
-end
 
--- Takes the oldest job of the project whose turn it is; nil if all that wait are held.
-local function take_in_turn(priority)
-  while surplus_left > 0 do
-    local first = first_turn(priority)
-    if not first then
-      return nil
+  -- Moves a project on: among the first turns of this call if it is still one of them, and in Redis.
+  local function move_on(priority, project, turn)
+    local turns, stored = first_turns[priority], moved[priority] or {}
+    stored[#stored + 1], stored[#stored + 2] = format_int(turn), project
+    moved[priority] = stored
+    local at = #turns
+    while at > 0 and (turns[at].turn > turn or turns[at].turn == turn and is_before(project, turns[at].project)) do
+      at = at - 1
     end
-    local project = first.project
-    local limits, key = limits_of(project), waiting_key(priority, project)
-    local jobs = call('ZRANGE', key, 0, 1, 'WITHSCORES')
-    if not jobs[1] then
+    if at < #turns or turns.complete then
+      table.insert(turns, at + 1, { project = project, turn = turn })
+    end
+  end
+
+  local function first_turn(priority)
+    local turns = first_turns[priority]
+    if not turns or (#turns == 0 and not turns.complete) then
       store_turns()
-      leave_turns(priority, project)
-    elseif limits.max_active and is_at_maximum(project, limits.max_active) then
-      store_turns()
-      first_turns = {}
-      hold_project(project)
-    else
-      call('ZREM', key, jobs[1])
-      local waits = redis.call('ZREM', WAITING[priority], jobs[1]) == 1
-      if not jobs[3] then
+      local rows = call('ZRANGE', TURNS[priority], 0, wanted - 1, 'WITHSCORES')
+      turns = { complete = #rows < 2 * wanted }
+      for i = 1, #rows, 2 do
+        turns[#turns + 1] = { project = rows[i], turn = to_int(rows[i + 1], 0) }
+      end
+      first_turns[priority] = turns
+    end
+    return table.remove(turns, 1)
+  end
+
+  -- Takes the oldest job of the project whose turn it is; nil if all that wait are held.
+  local function take_in_turn(priority)
+    while surplus_left > 0 do
+      local first = first_turn(priority)
+      if not first then
+        return nil
+      end
+      local project = first.project
+      local limits, key = limits_of(project), waiting_key(priority, project)
+      local jobs = call('ZRANGE', key, 0, 1, 'WITHSCORES')
+      if not jobs[1] then
         store_turns()
         leave_turns(priority, project)
+      elseif limits.max_active and is_at_maximum(project, limits.max_active) then
+        store_turns()
+        first_turns = {}
+        hold_project(project)
       else
-        move_on(priority, project, first.turn + (waits and limits.turn or 0))
+        call('ZREM', key, jobs[1])
+        local waits = redis.call('ZREM', WAITING[priority], jobs[1]) == 1
+        if not jobs[3] then
+          store_turns()
+          leave_turns(priority, project)
+        else
+          move_on(priority, project, first.turn + (waits and limits.turn or 0))
+        end
+        if waits then
+          return { id = jobs[1], priority = priority, since = to_int(jobs[2], NOW_US), turn_of = project }
+        end
       end
-      if waits then
-        return { id = jobs[1], priority = priority, since = to_int(jobs[2], NOW_US), turn_of = project }
-      end
+      surplus_left = surplus_left - 1
     end
-    surplus_left = surplus_left - 1
   end
+
+  return { store = store_turns, take = take_in_turn, forget = function(priority)
+    first_turns[priority] = nil
+  end }
 end
 
 local function take_from(priority, head)
@@ -186,7 +198,8 @@ local function take_from(priority, head)
     if only_project[priority] then
       job = take_oldest(head, only_project[priority])
     elseif has_turns then
-      job = take_in_turn(priority)
+      several = several or open_turns()
+      job = several.take(priority)
     elseif call('ZCARD', K_HELD_PROJECTS) == 0 then
       job = take_oldest(head, '') -- turns that cannot be stored hold back nothing
     end
@@ -308,7 +321,9 @@ local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims, max_ah
     end
   end
   remove_taken()
-  store_turns()
+  if several then
+    several.store()
+  end
   if next(heads) ~= nil then
     wake_worker()
   end
