@@ -1,8 +1,8 @@
 """What turns of projects cost: no-op jobs per second through one worker process, with one project and with 1,000.
 
 With --before another version beside this one, in one run on one private Redis without persistence: from one that has
-no turns the difference is their cost. Each figure is the median of several rounds in which the versions alternate;
-read the ratios. On a busy machine read the processor time.
+no turns the difference is their cost. The versions alternate: jobs per second are the median of several rounds, and
+processor times the least, because other programs add to them. On a busy machine read these, and ratios.
 
     python -m benchmarks.projects [--rounds N] [--jobs N] [--before COMMIT] [--json FILE]
 """
@@ -28,7 +28,7 @@ from benchmarks.queue import PEERS, private_redis
 
 CONCURRENCIES = (1, 10)
 PROJECTS = (1, 1_000)
-COLUMNS = ("perSecond", "cpuMs", "redisMs", "submitRedisMs")
+COLUMNS = {"perSecond": statistics.median, "cpuMs": min, "redisMs": min, "submitRedisMs": min}
 
 Case = tuple[str, int, int]
 """Version, concurrency and number of projects."""
@@ -63,7 +63,7 @@ def measure(tree: Path, socket: str, concurrency: int, jobs: int, projects: int)
 
 
 def compare(trees: dict[str, Path], rounds: int, jobs: int) -> dict[Case, dict[str, float]]:
-    """Medians of each case."""
+    """Figures of each case."""
     samples: dict[Case, list[dict[str, Any]]] = {}
     with private_redis() as socket:
         for _ in range(rounds):
@@ -73,7 +73,7 @@ def compare(trees: dict[str, Path], rounds: int, jobs: int) -> dict[Case, dict[s
                         report = measure(tree, socket, concurrency, jobs, projects)
                         samples.setdefault((version, concurrency, projects), []).append(report)
     return {
-        case: {name: statistics.median(report[name] for report in reports) for name in COLUMNS}
+        case: {name: combine(report[name] for report in reports) for name, combine in COLUMNS.items()}
         for case, reports in samples.items()
     }
 
@@ -91,18 +91,18 @@ def main() -> None:
 
     trees = {"this": Path(__file__).parents[1]}
     if options.before is None:
-        medians = compare(trees, options.rounds, options.jobs)
+        figures = compare(trees, options.rounds, options.jobs)
     else:
         with checked_out(options.before) as tree:
-            medians = compare({"before": tree, **trees}, options.rounds, options.jobs)
+            figures = compare({"before": tree, **trees}, options.rounds, options.jobs)
 
     load = os.getloadavg()
     when = f"{datetime.now(tz=UTC):%Y-%m-%d}"
-    print(f"{when}, {os.cpu_count()} processors, load {load[0]:.1f}, medians of {options.rounds} rounds")
+    print(f"{when}, {os.cpu_count()} processors, load {load[0]:.1f}, {options.rounds} rounds")
     print(
         f"{'':<10}{'slots':>6}{'projects':>10}{'jobs/s':>10}{'worker ms':>11}{'Redis ms':>10}{'submit ms':>11}"
     )
-    for (version, concurrency, projects), row in sorted(medians.items(), key=lambda item: item[0][1:]):
+    for (version, concurrency, projects), row in sorted(figures.items(), key=lambda item: item[0][1:]):
         print(
             f"{version:<10}{concurrency:>6}{projects:>10,}{row['perSecond']:>10,.0f}"
             f"{row['cpuMs']:>11.4f}{row['redisMs']:>10.4f}{row['submitRedisMs']:>11.4f}"
@@ -110,7 +110,7 @@ def main() -> None:
     if options.json is not None:
         cases = [
             {"version": version, "concurrency": concurrency, "projects": projects, **row}
-            for (version, concurrency, projects), row in medians.items()
+            for (version, concurrency, projects), row in figures.items()
         ]
         options.json.write_text(json.dumps({"when": when, "load": load, "cases": cases}))
 

@@ -78,7 +78,12 @@ class RunsAhead:
         """Removes and returns the next run."""
         for projects in self._runs.values():
             if projects:
-                project, runs = min(projects.items(), key=lambda item: (item[1].served, item[1].heap[0][0]))
+                # Most queues have one project, and this is called for every job.
+                project, runs = (
+                    next(iter(projects.items()))
+                    if len(projects) == 1
+                    else min(projects.items(), key=lambda item: (item[1].served, item[1].heap[0][0]))
+                )
                 _, run = heapq.heappop(runs.heap)
                 self._count -= 1
                 self._served += 1

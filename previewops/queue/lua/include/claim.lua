@@ -39,6 +39,29 @@ end
 local only_project = {}
 local OLDEST_INDEXED, OLDEST_CHECKED = 100, 5
 local surplus_left = 100 -- entries without a job that this call may remove, and projects that it may hold
+local wanted = 1 -- claims of this call
+
+-- Of a class with one project: its oldest jobs, and those of them that the call has taken and not yet removed.
+local oldest, taken = {}, {}
+
+local function remove_taken()
+  for priority, ids in pairs(taken) do
+    redis.call('ZREM', WAITING[priority], unpack(ids))
+    call('ZREM', waiting_key(priority, ids.project), unpack(ids))
+    taken[priority] = nil
+  end
+end
+
+local several = nil -- the functions of open_turns
+
+local function forget_turns(priority)
+  remove_taken()
+  if several then
+    several.store()
+    several.forget(priority)
+  end
+  only_project[priority], oldest[priority] = nil, nil
+end
 
 -- Adds the oldest jobs to their projects where they are missing: an older build has submitted them.
 local function read_turns(priority)
@@ -51,44 +74,121 @@ local function read_turns(priority)
     index_range(priority, 1, OLDEST_INDEXED)
   end
   only_project[priority] = #turns == 1 and not stored_meta[6] and turns[1]
+  if only_project[priority] then
+    oldest[priority] = redis.call('ZRANGE', WAITING[priority], 0, wanted, 'WITHSCORES')
+    oldest[priority].at = 1
+  end
   return #turns > 0
 end
 
 -- Takes the oldest job of a class in which one project waits.
 local function take_oldest(head, project)
-  redis.call('ZREM', WAITING[head.priority], head.id)
-  call('ZREM', waiting_key(head.priority, project), head.id)
+  local priority = head.priority
+  local ids = taken[priority] or { project = project }
+  ids[#ids + 1] = head.id
+  taken[priority] = ids
   head.turn_of = project
   return head
 end
 
--- Takes the oldest job of the project whose turn it is; nil if all that wait are held.
-local function take_in_turn(priority)
-  while surplus_left > 0 do
-    local first = call('ZRANGE', TURNS[priority], 0, 0, 'WITHSCORES')
-    local project = first[1]
-    if not project then
-      return nil
+local function head_after(priority)
+  local jobs = oldest[priority]
+  if not jobs then
+    remove_taken()
+    return oldest_waiting(priority)
+  end
+  jobs.at = jobs.at + 2
+  return parse_head(priority, { jobs[jobs.at], jobs[jobs.at + 1] })
+end
+
+-- What a call needs if several projects wait: made on demand, because each function of a script costs every call.
+local function open_turns()
+  -- Of other classes: the first projects in the order of their turns, and those of them that have moved on.
+  local first_turns, moved = {}, {}
+
+  local function store_turns()
+    for priority, turns in pairs(moved) do
+      call('ZADD', TURNS[priority], unpack(turns))
+      moved[priority] = nil
     end
-    local limits, key = limits_of(project), waiting_key(priority, project)
-    local jobs = call('ZRANGE', key, 0, 1, 'WITHSCORES')
-    if not jobs[1] then
-      leave_turns(priority, project)
-    elseif limits.max_active and is_at_maximum(project, limits.max_active) then
-      hold_project(project)
-    else
-      call('ZREM', key, jobs[1])
-      if redis.call('ZREM', WAITING[priority], jobs[1]) == 1 then
-        if jobs[3] then
-          call('ZADD', TURNS[priority], format_int(to_int(first[2], 0) + limits.turn), project)
-        else
-          leave_turns(priority, project)
-        end
-        return { id = jobs[1], priority = priority, since = to_int(jobs[2], NOW_US), turn_of = project }
+  end
+
+  -- As Redis sorts members of one score; Lua in Redis compares texts by locale.
+  local function is_before(one, other)
+    for i = 1, math.min(#one, #other) do
+      local difference = string.byte(one, i) - string.byte(other, i)
+      if difference ~= 0 then
+        return difference < 0
       end
     end
-    surplus_left = surplus_left - 1
+    return #one < #other
   end
+
+  -- Moves a project on: among the first turns of this call if it is still one of them, and in Redis.
+  local function move_on(priority, project, turn)
+    local turns, stored = first_turns[priority], moved[priority] or {}
+    stored[#stored + 1], stored[#stored + 2] = format_int(turn), project
+    moved[priority] = stored
+    local at = #turns
+    while at > 0 and (turns[at].turn > turn or turns[at].turn == turn and is_before(project, turns[at].project)) do
+      at = at - 1
+    end
+    if at < #turns or turns.complete then
+      table.insert(turns, at + 1, { project = project, turn = turn })
+    end
+  end
+
+  local function first_turn(priority)
+    local turns = first_turns[priority]
+    if not turns or (#turns == 0 and not turns.complete) then
+      store_turns()
+      local rows = call('ZRANGE', TURNS[priority], 0, wanted - 1, 'WITHSCORES')
+      turns = { complete = #rows < 2 * wanted }
+      for i = 1, #rows, 2 do
+        turns[#turns + 1] = { project = rows[i], turn = to_int(rows[i + 1], 0) }
+      end
+      first_turns[priority] = turns
+    end
+    return table.remove(turns, 1)
+  end
+
+  -- Takes the oldest job of the project whose turn it is; nil if all that wait are held.
+  local function take_in_turn(priority)
+    while surplus_left > 0 do
+      local first = first_turn(priority)
+      if not first then
+        return nil
+      end
+      local project = first.project
+      local limits, key = limits_of(project), waiting_key(priority, project)
+      local jobs = call('ZRANGE', key, 0, 1, 'WITHSCORES')
+      if not jobs[1] then
+        store_turns()
+        leave_turns(priority, project)
+      elseif limits.max_active and is_at_maximum(project, limits.max_active) then
+        store_turns()
+        first_turns = {}
+        hold_project(project)
+      else
+        call('ZREM', key, jobs[1])
+        local waits = redis.call('ZREM', WAITING[priority], jobs[1]) == 1
+        if not jobs[3] then
+          store_turns()
+          leave_turns(priority, project)
+        else
+          move_on(priority, project, first.turn + (waits and limits.turn or 0))
+        end
+        if waits then
+          return { id = jobs[1], priority = priority, since = to_int(jobs[2], NOW_US), turn_of = project }
+        end
+      end
+      surplus_left = surplus_left - 1
+    end
+  end
+
+  return { store = store_turns, take = take_in_turn, forget = function(priority)
+    first_turns[priority] = nil
+  end }
 end
 
 local function take_from(priority, head)
@@ -98,14 +198,15 @@ local function take_from(priority, head)
     if only_project[priority] then
       job = take_oldest(head, only_project[priority])
     elseif has_turns then
-      job = take_in_turn(priority)
+      several = several or open_turns()
+      job = several.take(priority)
     elseif call('ZCARD', K_HELD_PROJECTS) == 0 then
       job = take_oldest(head, '') -- turns that cannot be stored hold back nothing
     end
     if job then
       return job
     end
-    only_project[priority] = nil
+    forget_turns(priority)
   end
 end
 
@@ -119,9 +220,10 @@ local function take_next(heads, ageing_us)
     if not job and surplus_left > 0 then
       heads[priority] = nil
     elseif job and job.id == head.id then
-      heads[priority] = oldest_waiting(priority)
+      heads[priority] = head_after(priority)
       local project = not heads[priority] and only_project[priority]
       if project then
+        remove_taken()
         call('DEL', waiting_key(priority, project))
         leave_turns(priority, project)
       end
@@ -137,9 +239,9 @@ end
 local function read_claimable(id, head)
   local job = call('HMGET', P_JOB .. id, 'accepted', 'attempts', 'crashes', 'since', 'state', 'project')
   if job[6] and job[6] ~= head.turn_of and turn_of(job[6]) ~= head.turn_of then
+    forget_turns(head.priority)
     unindex_waiting(id, head.priority, job[6])
     index_range(head.priority, 0, OLDEST_INDEXED - 1)
-    only_project[head.priority] = nil
   end
   if job[5] == 'waiting' and to_int(job[1]) then
     return job
@@ -181,10 +283,12 @@ local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims, max_ah
     heads[priority] = parse_head(priority, first_heads[i])
   end
   local first_token = nil
+  wanted = max_claims + max_ahead
   local n = #reply
   local ahead_end = nil
   for i = 0, max_claims + max_ahead - 1 do
     if i == max_claims then
+      remove_taken()
       ahead_end = max_claims + math.floor(waiting_count() / 2)
     end
     if ahead_end and i >= ahead_end then
@@ -215,6 +319,10 @@ local function claim_jobs(reply, worker, lease_ms, ageing_ms, max_claims, max_ah
       reply[n + 7], reply[n + 8], reply[n + 9], reply[n + 10] = wait, head.priority, ahead and 1 or 0, head.turn_of
       n = n + 10
     end
+  end
+  remove_taken()
+  if several then
+    several.store()
   end
   if next(heads) ~= nil then
     wake_worker()
