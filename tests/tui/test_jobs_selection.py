@@ -55,7 +55,7 @@ async def test_all_that_match_are_cancelled_over_all_pages_after_a_typed_word() 
     async with app.run_test(size=SIZE) as pilot:
         await filtered(pilot, app, "project:=kids")
         await pilot.press("A")
-        await until(pilot, lambda: title(app).endswith("all 600 that match selected"))
+        await until(pilot, lambda: title(app).startswith("all 600 that match selected"))
         assert app.screen.check_action("priority", ()) is False, "only cancel acts on all of them"
         await pilot.press("x")
         await until(pilot, lambda: "Cancel 480 jobs" in screen_text(app))
@@ -83,7 +83,7 @@ async def test_a_list_of_one_state_selects_only_that_state() -> None:
         await pilot.press("s", "s")
         await until(pilot, lambda: title(app).startswith("10 found among all"))
         await pilot.press("A")
-        await until(pilot, lambda: title(app).endswith("all 10 that match selected"))
+        await until(pilot, lambda: title(app).startswith("all 10 that match selected"))
         await pilot.press("x")
         await until(pilot, lambda: "10 jobs: 10 delayed" in screen_text(app))
         await pilot.press("tab", "enter")
@@ -100,7 +100,7 @@ async def test_the_selection_ends_with_escape_a_mark_another_filter_or_another_l
         await filtered(pilot, app, "kids")
         for keys in (("escape",), ("space", "space", "escape"), ("s", "S"), ("exclamation_mark",) * 2):
             await pilot.press("A")
-            await until(pilot, lambda: title(app).endswith("all 30 that match selected"))
+            await until(pilot, lambda: title(app).startswith("all 30 that match selected"))
             await pilot.press(*keys)
             await until(pilot, lambda: "selected" not in title(app))
             await until(pilot, lambda: title(app).startswith("30 found among all"))
@@ -130,7 +130,7 @@ async def test_dead_letters_that_match_are_requeued_over_all_pages() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await filtered(pilot, app, "id:dead-1")
         await pilot.press("A")
-        await until(pilot, lambda: title(app).endswith("all 11 that match selected"))
+        await until(pilot, lambda: title(app).startswith("all 11 that match selected"))
         assert app.screen.check_action("cancel", ()) is False
         await pilot.press("r")
         await until(pilot, lambda: "Requeue 11 dead letters" in screen_text(app))
@@ -170,7 +170,7 @@ async def test_completed_and_cancelled_jobs_that_match_run_again_or_are_deleted(
         await until(pilot, lambda: title(app).startswith("120 found among all"))
         assert "r Run again" in screen_text(app)
         await pilot.press("A")
-        await until(pilot, lambda: title(app).endswith("all 120 that match selected"))
+        await until(pilot, lambda: title(app).startswith("all 120 that match selected"))
         await pilot.press("r")
         await until(pilot, lambda: "Run 120 jobs again" in screen_text(app))
         assert "Filter: kids" in screen_text(app)
@@ -178,7 +178,7 @@ async def test_completed_and_cancelled_jobs_that_match_run_again_or_are_deleted(
         await pilot.press(*"run again", "enter")
         await until(pilot, lambda: len(executor.commands) == 1)
         await pilot.press("A")
-        await until(pilot, lambda: title(app).endswith("all 120 that match selected"))
+        await until(pilot, lambda: title(app).startswith("all 120 that match selected"))
         await pilot.press("D")
         await until(pilot, lambda: "Delete 120 jobs" in screen_text(app))
         assert "Deleted permanently" in screen_text(app)

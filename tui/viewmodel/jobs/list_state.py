@@ -143,7 +143,8 @@ def title_of(listing: JobListState, snapshot: Snapshot | None, *, matched: int |
     title = _title(listing, snapshot)
     if matched is None:
         return title
-    return f"{title} · all {matched:,}{' that match' if listing.terms else ''} selected"
+    # In front: a narrow frame cuts the end, and a command acts on the selection.
+    return f"all {matched:,}{' that match' if listing.terms else ''} selected · {title}"
 
 
 def _title(listing: JobListState, snapshot: Snapshot | None) -> str:
