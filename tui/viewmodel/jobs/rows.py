@@ -57,27 +57,32 @@ _SHORT_NAMES = {
     "cancelled": "canc.",
 }
 """Names where large counts leave no room for the whole ones."""
+_TAB_FORMS: tuple[tuple[int, bool, tuple[JobState, ...]], ...] = (
+    *((gap, False, tuple(JobState)) for gap in (2, 1, 0)),
+    (0, True, tuple(JobState)),
+    (0, True, (JobState.WAITING, JobState.DELAYED, JobState.ACTIVE, JobState.DEAD)),
+    (0, True, (JobState.DEAD,)),
+)
+"""Blanks between the tabs, whether names are shortened, and states with a number: the first that fits is drawn."""
 
 
 def state_tabs(snapshot: Snapshot | None, current: JobState | None, columns: int) -> Line:
     """The states to choose from, each with its number of jobs."""
     counts = state_counts(snapshot) if snapshot is not None else {}
-    uncounted: tuple[JobState, ...] = ()
-    for gap, shortened in ((2, False), (1, False), (0, False), (0, True), (0, True)):
+    for gap, shortened, counted in _TAB_FORMS:
         spans = [Span(" ")] if gap else []
         for state in (None, *JobState):
             name = _ALL if state is None else state.value
             action = f"screen.show_state('{name}')"
             word = _SHORT_NAMES.get(name, name) if shortened else name
             spans.append(Span(f" {word} ", Tone.BADGE if state is current else Tone.DIM, action))
-            if state is not None and state not in uncounted and counts.get(state):
+            if state in counted and counts.get(state):
                 # The counter includes expired records, hence "at most".
                 figure = ("≤" if state is JobState.CANCELLED else "") + short_count(counts[state])
                 spans.append(Span(figure, STATE_TONES[state], action))
             spans.append(Span(" " * gap))
         if width_of(tuple(spans)) <= columns:
             break
-        uncounted = (JobState.COMPLETED, JobState.CANCELLED) if shortened else ()
     return tuple(spans)
 
 
