@@ -316,7 +316,7 @@ async def test_unknown_paths_and_methods_are_problems(api: ApiUnderTest) -> None
     response = await api.client.put(JOBS)
     assert require_problem(response, 405, "method-not-allowed")["detail"].endswith("allowed GET, HEAD, POST")
     wrong = require_problem(await api.client.get(f"{JOBS}/a"), 405, "method-not-allowed")
-    assert wrong["detail"] == "method: found GET, allowed DELETE"
+    assert wrong["detail"] == "method: found GET, allowed DELETE, PATCH"
     assert f"GET is supported by {JOBS}/{{jobId}}/status, " in wrong["hint"]
     wrong = require_problem(await api.client.post(DEAD, json={}), 405, "method-not-allowed")
     assert wrong["hint"] == f"POST is supported by {DEAD}/requeue, {DEAD}/discard"
