@@ -149,6 +149,8 @@ async def test_cancel_ends_a_batch_of_many_jobs(redis_url: str) -> None:
         assert await batches(b).cancel("b", who="ann", reason="typo") == 24
         assert await read(b) == (BatchState.COMPLETED, (0, 1, 0, 24))
         assert (await messages(b)).count("b") == 1
+        (event,) = await b.redis.xrange(b.keys.actions)
+        assert {b"batch": b"b", b"done": b"24", b"who": b"ann", b"why": b"typo"}.items() <= event[1].items()
         assert await b.state("another") == "waiting"
         with pytest.raises(BatchNotFound):
             await batches(b).cancel("b", who="ann", projects=set())
@@ -197,6 +199,18 @@ async def test_a_batch_is_deleted_after_its_jobs(redis_url: str) -> None:
         with pytest.raises(BatchNotFound):
             await batches(b).status("b")
         assert not [key async for key in b.redis.scan_iter(f"{b.keys.queue}:batch*")]
+
+
+async def test_a_batch_that_stays_open_forgets_jobs_whose_records_are_gone(redis_url: str) -> None:
+    async with queue_fixture(redis_url, keep_completed=10) as b:
+        for number in range(200):
+            await submit(b, f"j{number}")
+            await end_next(b)
+        assert await read(b) == (BatchState.OPEN, (0, 200, 0, 0))
+        assert await b.redis.zcard(b.keys.batch_jobs_prefix + "b") < 100
+        kept = {raw.decode() for raw in await b.redis.zrange(b.keys.completed, 0, -1)}
+        page = await batches(b).page("b")
+        assert {record.job_id for record in page.rows} == kept
 
 
 async def test_doctor_counts_again(redis_url: str) -> None:
