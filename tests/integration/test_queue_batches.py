@@ -236,6 +236,21 @@ async def test_doctor_counts_again(redis_url: str) -> None:
         )
 
 
+async def test_doctor_lists_lost_jobs_of_a_batch_before_it_counts(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await Webhooks(b.redis, b.settings).claim(0, all_jobs=True)
+        await submit(b, "a", "c", "d")
+        await batches(b).close("b")
+        await end_next(b)
+        await b.redis.delete(b.keys.batch_jobs_prefix + "b")
+        (lost, _) = (await Doctor(b.redis, b.settings).examine()).findings
+        assert lost.key == b.keys.batch_jobs_prefix + "b"
+        assert (await Doctor(b.redis, b.settings).repair()).left == 0
+        assert await read(b) == (BatchState.RUNNING, (2, 1, 0, 0))
+        assert "b" not in await messages(b)
+        assert await batches(b).cancel("b", who="ann") == 2
+
+
 async def test_deleted_jobs_leave_their_batch(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await submit(b, "a", "c")
