@@ -229,6 +229,8 @@ async def test_doctor_counts_again(redis_url: str) -> None:
         assert finding.expected == "1 1 1 2", "records of cancelled jobs expire"
         assert (await Doctor(b.redis, b.settings).repair()).left == 0
         assert await read(b) == (BatchState.RUNNING, (1, 1, 1, 2))
+        await b.redis.hdel(b.keys.batch_prefix + "b", "created")
+        assert (await Doctor(b.redis, b.settings).repair()).left == 0
         await b.redis.delete(b.keys.batch_prefix + "b")
         assert (await Doctor(b.redis, b.settings).repair()).left == 0
         assert await read(b) == (BatchState.OPEN, (1, 1, 1, 1)), (

@@ -24,6 +24,7 @@ if ARGV[2] == 'store' then
     end
   end
   open_batch(batch, ARGV[11])
+  call('HSETNX', key, 'created', format_int(NOW_MS))
   for i, name in ipairs(NAMES) do
     call('HSET', key, name, ARGV[6 + i])
   end
