@@ -8,7 +8,10 @@
 -- @include move_aside
 
 local function is_readable_field(value)
-  return is_counter(value) or ARGV[1] == K_PROJECT_LIMITS and string.match(value, '^%d*:%d*$')
+  if ARGV[1] == K_PROJECT_LIMITS then
+    return string.match(value, '^%d*:%d*$')
+  end
+  return is_counter(value)
 end
 
 local removed = 0
