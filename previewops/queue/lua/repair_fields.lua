@@ -9,7 +9,8 @@
 
 local function is_readable_field(value)
   if ARGV[1] == K_PROJECT_LIMITS then
-    return string.match(value, '^%d*:%d*$')
+    local weight, max_active = string.match(value, '^(%d*):(%d*)$')
+    return weight and #weight <= 15 and #max_active <= 15
   end
   return is_counter(value)
 end
