@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from previewops.queue.scripts import ScriptName, Scripts, decode_pairs
 from previewops.queue.tolerant_values import StoredFields, UnreadableCollector, UnreadableKeys
 from previewops.settings import Settings
 from previewops.states import JobState, ScriptResult
+from previewops.tasks import shield_until_done
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -173,13 +176,36 @@ class Batches:
     ) -> int:
         """Closes a batch and cancels its pending jobs, some per script call. Returns the number of cancelled jobs.
 
+        One event records what was done, also if it fails or is cancelled.
+
         Raises:
             BatchNotFound: there is none.
         """
+        event = {"batch": batch_id, "who": who, "why": redact(reason)}
+        cancelled = 0
+        try:
+            async with aclosing(self._cancel_steps(batch_id, projects, who, redact(reason))) as steps:
+                async for count in steps:
+                    cancelled += count
+        except BaseException:
+            from redis.exceptions import RedisError  # noqa: PLC0415 - start-up time of commands without Redis
+
+            if cancelled:
+                with suppress(RedisError, OSError):
+                    await shield_until_done(self._record_cancelled(cancelled, event))
+            raise
+        if cancelled:
+            await self._record_cancelled(cancelled, event)
+        return cancelled
+
+    async def _cancel_steps(
+        self, batch_id: str, projects: Collection[str] | None, who: str, reason: str
+    ) -> AsyncGenerator[int, None]:
+        """Yields the number of jobs cancelled by each call."""
         ttl_ms = self._settings.result_ttl_s * 1000
-        cancelled, cursor = 0, b""
+        cursor, is_first = b"", True
         while True:
-            code, done, cursor = await self._scripts.run(
+            call = self._scripts.run(
                 ScriptName.CANCEL_BATCH,
                 batch_id,
                 encode_projects(projects),
@@ -187,14 +213,21 @@ class Batches:
                 _CANCEL_EXAMINED,
                 _CANCEL_JOBS,
                 who,
-                redact(reason),
+                reason,
                 ttl_ms,
             )
-            if code == ScriptResult.NOT_FOUND and not cancelled:
+            (code, count, cursor), stopped = await shield_until_done(call)
+            if code == ScriptResult.NOT_FOUND and is_first:
                 raise BatchNotFound(batch_id, self.keys.queue)
-            cancelled += int(done)
+            is_first = False
+            yield int(count)
+            if stopped:
+                raise asyncio.CancelledError
             if not cursor:
-                return cancelled
+                return
+
+    async def _record_cancelled(self, cancelled: int, event: Mapping[str, str]) -> None:
+        await self._scripts.record_event("cancelled", {"done": str(cancelled), **event})
 
     async def page(
         self,

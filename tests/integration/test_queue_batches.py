@@ -149,6 +149,8 @@ async def test_cancel_ends_a_batch_of_many_jobs(redis_url: str) -> None:
         assert await batches(b).cancel("b", who="ann", reason="typo") == 24
         assert await read(b) == (BatchState.COMPLETED, (0, 1, 0, 24))
         assert (await messages(b)).count("b") == 1
+        (event,) = await b.redis.xrange(b.keys.actions)
+        assert {b"batch": b"b", b"done": b"24", b"who": b"ann", b"why": b"typo"}.items() <= event[1].items()
         assert await b.state("another") == "waiting"
         with pytest.raises(BatchNotFound):
             await batches(b).cancel("b", who="ann", projects=set())
@@ -199,6 +201,18 @@ async def test_a_batch_is_deleted_after_its_jobs(redis_url: str) -> None:
         assert not [key async for key in b.redis.scan_iter(f"{b.keys.queue}:batch*")]
 
 
+async def test_a_batch_that_stays_open_forgets_jobs_whose_records_are_gone(redis_url: str) -> None:
+    async with queue_fixture(redis_url, keep_completed=10) as b:
+        for number in range(200):
+            await submit(b, f"j{number}")
+            await end_next(b)
+        assert await read(b) == (BatchState.OPEN, (0, 200, 0, 0))
+        assert await b.redis.zcard(b.keys.batch_jobs_prefix + "b") < 100
+        kept = {raw.decode() for raw in await b.redis.zrange(b.keys.completed, 0, -1)}
+        page = await batches(b).page("b")
+        assert {record.job_id for record in page.rows} == kept
+
+
 async def test_doctor_counts_again(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await submit(b, "a", "c", "d", "e")
@@ -215,11 +229,28 @@ async def test_doctor_counts_again(redis_url: str) -> None:
         assert finding.expected == "1 1 1 2", "records of cancelled jobs expire"
         assert (await Doctor(b.redis, b.settings).repair()).left == 0
         assert await read(b) == (BatchState.RUNNING, (1, 1, 1, 2))
+        await b.redis.hdel(b.keys.batch_prefix + "b", "created")
+        assert (await Doctor(b.redis, b.settings).repair()).left == 0
         await b.redis.delete(b.keys.batch_prefix + "b")
         assert (await Doctor(b.redis, b.settings).repair()).left == 0
         assert await read(b) == (BatchState.OPEN, (1, 1, 1, 1)), (
             "its jobs are counted; it has to be closed again"
         )
+
+
+async def test_doctor_lists_lost_jobs_of_a_batch_before_it_counts(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await Webhooks(b.redis, b.settings).claim(0, all_jobs=True)
+        await submit(b, "a", "c", "d")
+        await batches(b).close("b")
+        await end_next(b)
+        await b.redis.delete(b.keys.batch_jobs_prefix + "b")
+        (lost, _) = (await Doctor(b.redis, b.settings).examine()).findings
+        assert lost.key == b.keys.batch_jobs_prefix + "b"
+        assert (await Doctor(b.redis, b.settings).repair()).left == 0
+        assert await read(b) == (BatchState.RUNNING, (2, 1, 0, 0))
+        assert "b" not in await messages(b)
+        assert await batches(b).cancel("b", who="ann") == 2
 
 
 async def test_deleted_jobs_leave_their_batch(redis_url: str) -> None:

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from previewops.queue.projects import set_project_limits
 from previewops.queue.retry import FailureCounter
-from previewops.states import JobState
+from previewops.states import JobState, Priority
 from tests.queue_support import attempt_json, dead_letter_reason, payload, queue_fixture, stock_pool
 
 pytestmark = pytest.mark.redis
@@ -136,3 +137,21 @@ async def test_invalid_due_time_does_not_stop_others(redis_url: str) -> None:
         await b.worker().maintain()
         assert await b.redis.zscore(b.keys.schedule, "never") is None
         assert await b.redis.hget(b.keys.meta, "refused") == b"1"
+
+
+async def test_an_active_job_whose_record_is_lost_keeps_priority_and_project(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await set_project_limits(b.redis, b.settings, "shop", max_active=1, who="ann")
+        await b.queue.submit_many([payload(name, project="shop", priority="high") for name in ("a", "b")])
+        assert (await b.claim_one()).job_id == "a"
+        await b.redis.delete(b.keys.job_prefix + "a")
+        await b.expire_leases("a")
+        await b.worker().maintain()
+        record = await b.queue.status("a")
+        assert (record.state, record.priority, record.project_id) == (
+            JobState.WAITING,
+            Priority.HIGH,
+            "shop",
+        )
+        await b.worker().maintain()
+        assert len((await b.worker().claim(2)).claims) == 1, "the maximum of its project"

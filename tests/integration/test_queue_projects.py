@@ -383,6 +383,8 @@ DAMAGE: dict[str, Callable[[QueueFixture], Awaitable[Any]]] = {
         f"{QUEUE}:project-active:b", {"b0": 5}
     ),
     "a limit that is none": lambda b: b.redis.hset(f"{QUEUE}:project-limits", "set:b", "many"),
+    "a limit that is too large": lambda b: b.redis.hset(f"{QUEUE}:project-limits", "set:b", f"{10**20}:"),
+    "a limit that is a number": lambda b: b.redis.hset(f"{QUEUE}:project-limits", "set:b", 5),
     "a number of limits": lambda b: b.redis.hset(f"{QUEUE}:meta", "project_limits", 7),
     "no number of limits": lambda b: b.redis.hdel(f"{QUEUE}:meta", "project_limits"),
     "turns of another type": lambda b: b.redis.set(f"{QUEUE}:turns:low", "x"),

@@ -147,6 +147,57 @@ async def test_connections_are_closed_when_nothing_is_sent(monkeypatch: pytest.M
             await asyncio.gather(*server.handlers)
 
 
+async def test_a_name_that_stops_resolving_before_a_second_try_is_a_failed_delivery(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(receivers, "RESOLVED_S", 0.0)
+    second, ended = asyncio.Event(), asyncio.Event()
+    resolvable = True
+
+    def resolve(_host: str, _port: int) -> list[str]:
+        if not resolvable:
+            raise OSError("no such name")
+        return ["127.0.0.1"]
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            for wait in (False, True):
+                await reader.readuntil(b"{}")
+                if wait:
+                    second.set()
+                    await ended.wait()
+                else:
+                    writer.write(OK)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        with closing(Delivery(SECRET, f"http://a.example:{port}/", resolve=resolve)) as delivery:
+            await delivery.post("msg", "", "{}")
+            waiting = asyncio.create_task(delivery.post("msg", "", "{}"))
+            await second.wait()
+            resolvable = False
+            with pytest.raises(DeliveryFailed, match="cannot be resolved"):
+                await delivery.post("msg", "", "{}")
+            ended.set()
+            with pytest.raises(DeliveryFailed, match="cannot be resolved"):
+                await waiting
+
+
+async def test_kept_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receivers, "MAX_KEPT", 2)
+    async with serving(lambda _number: b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n") as server:
+        with closing(Delivery(SECRET, f"http://127.0.0.1:{server.port}/")) as delivery:
+            for _ in range(5):
+                await delivery.post("msg", "", "{}")
+            async with asyncio.timeout(60):
+                done: set[asyncio.Task[None]] = set()
+                while len(done) < 3:
+                    pending = server.handlers - done
+                    done |= (await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED))[0]
+            assert len(done) == 3
+
+
 @pytest.mark.parametrize(
     ("reply", "error"),
     [

@@ -24,9 +24,13 @@ from previewops.errors import PreviewopsError
 from previewops.health import CHECKS, Thresholds, evaluate
 from previewops.health.collect import collect_inputs
 from previewops.metrics import collect, render_exposition
+from previewops.queue.batches import Batches
 from previewops.queue.dead_letter_filter import DeadLetterFilter
 from previewops.queue.filter_query import parse_filter
+from previewops.queue.projects import project_loads, set_project_limits
 from previewops.queue.retry import FailureCounter
+from previewops.queue.submit_options import SubmitOptions
+from previewops.queue.webhooks import Webhooks
 from previewops.snapshot.fleet import SupervisorState, WorkerCountRange
 from previewops.states import JobState
 from previewops.supervisor.commands import CommandChannel
@@ -171,7 +175,13 @@ async def populate(b: QueueFixture) -> set[str]:
     """Puts jobs into every state, with a worker, a supervisor and a command. Returns the ids."""
     ids = [f"job-{number}" for number in range(14)]
     priorities = ("high", "normal", "low")
-    await b.queue.submit_many([payload(job_id, priority=priorities[i % 3]) for i, job_id in enumerate(ids)])
+    await Webhooks(b.redis, b.settings).claim(0, all_jobs=True)
+    await set_project_limits(b.redis, b.settings, "p", weight=2, max_active=9, who="ann")
+    await b.queue.submit_many(
+        [payload(job_id, priority=priorities[i % 3], project="pq"[i % 2]) for i, job_id in enumerate(ids)],
+        options=[SubmitOptions(batch="pq"[i % 2] if i < 8 else None) for i in range(len(ids))],
+    )
+    await Batches(b.redis, b.settings).close("p")
     lost = b.worker("lost-worker", lease_ms=1_000, heartbeat_ms=100)
     claims = (await lost.claim(9)).claims
     await lost.finish([completed_job(claim) for claim in claims[:2]], 0)
@@ -224,6 +234,13 @@ async def look_at_everything(b: QueueFixture, ids: set[str], *, intact: bool = F
         assert all(record.as_json() for record in page.rows)
     assert all(group.example.as_json() for group in await b.dead.groups())
     await b.dead.count(DeadLetterFilter(error="broken"))
+    await project_loads(b.redis, b.settings)
+    await Webhooks(b.redis, b.settings).list_messages(failed=False)
+    for batch_id in "pq":
+        with contextlib.suppress(PreviewopsError):
+            assert (await Batches(b.redis, b.settings).status(batch_id)).as_json()
+        page = await Batches(b.redis, b.settings).page(batch_id)
+        assert all(record.as_json() for record in page.rows)
     exported = [record.as_json() async for record in b.dead.export(DeadLetterFilter())]
     assert len(exported) <= len(ids)
     for job_id in sorted(ids):

@@ -47,6 +47,7 @@ _PHRASES: Mapping[str, str] = {
     "was": "it was {}",
     "errors": "errors {}",
     "project": "of project {}",
+    "batch": "of batch {}",
     "filter": "filter {}",
     "key": "key {}",
     "field": "field {}",

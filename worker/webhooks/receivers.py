@@ -15,6 +15,10 @@ RESOLVED_S = 5.0
 IDLE_S = 4.0
 """Time in s for which a connection is kept without a message: less than most servers keep it."""
 
+MAX_KEPT = 64
+"""Connections that are kept for all receivers together. Clients choose the receivers, and how these respond; each
+connection is an open file of the worker."""
+
 ReceiverKey: TypeAlias = tuple[str, str, int]
 """Scheme, host and port."""
 
@@ -61,6 +65,8 @@ class Receivers:
 
     def __init__(self) -> None:
         self._receivers: dict[ReceiverKey, _Receiver] = {}
+        self._kept: dict[HttpConnection, None] = {}
+        """All kept connections, the one that was used last at the end."""
         self._sweep: asyncio.TimerHandle | None = None
 
     async def post(self, key: ReceiverKey, resolve: Resolve, request: bytes, timeout_s: float) -> int:
@@ -80,11 +86,15 @@ class Receivers:
         receiver = await self._resolved(key, resolve)
         kept = receiver.take_idle()
         if kept is not None:
+            self._kept.pop(kept, None)
             try:
                 return await self._post(receiver, kept, request)
             except ConnectionFailed as error:
                 if not error.before_response:
                     raise
+            receiver = await self._resolved(
+                key, resolve
+            )  # that may have taken longer than the addresses are used
         return await self._post(receiver, await _connect(receiver.endpoints, timeout_s), request)
 
     def close(self) -> None:
@@ -112,6 +122,11 @@ class Receivers:
         if connection.is_open:
             connection.used_at = asyncio.get_running_loop().time()
             receiver.kept.append(connection)
+            self._kept[connection] = None
+            if len(self._kept) > MAX_KEPT:
+                oldest = next(iter(self._kept))
+                del self._kept[oldest]
+                oldest.close()
             self._plan_sweep()
         return status
 
@@ -129,6 +144,7 @@ class Receivers:
                 self._plan_sweep()
             elif not receiver.lock.locked() and now >= receiver.resolved_at + RESOLVED_S:
                 del self._receivers[key]
+        self._kept = {connection: None for connection in self._kept if connection.is_open}
 
 
 async def _connect(endpoints: Sequence[Endpoint], timeout_s: float) -> HttpConnection:

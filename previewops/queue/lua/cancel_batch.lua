@@ -1,4 +1,4 @@
--- Cancels some pending jobs of a batch, and closes it. Call it until there is no cursor.
+-- Cancels some pending jobs of a batch, and closes it. Call it until there is no cursor. Its caller records one event.
 --
 -- ARGV    1 batch   2 the projects whose batches may be cancelled as JSON, or '' for all   3 cursor of the last call, or ''
 --         4 ids to examine   5 maximum jobs to cancel   6 who   7 reason   8 TTL of results in ms
@@ -25,7 +25,7 @@ for i = 1, #members, 2 do
   local id = members[i]
   local job = call('HMGET', P_JOB .. id, 'state', 'batch')
   if job[2] == batch and (job[1] == 'waiting' or job[1] == 'delayed' or job[1] == 'active') then
-    cancel_job(id, ARGV[6], ARGV[7], ARGV[8])
+    end_as_cancelled(id, ARGV[6], ARGV[7], ARGV[8])
     cancelled = cancelled + 1
   end
   following = format_int(tonumber(members[i + 1]))

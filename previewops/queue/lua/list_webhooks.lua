@@ -3,7 +3,7 @@
 -- ARGV    1 failed or waiting   2 maximum number
 -- Results number of all, then nine per message: id, attempts, job, project, state, url, end in server ms, batch, error
 --
--- @include core_keys
+-- @include layout
 -- @include webhooks
 
 local index = ARGV[1] == 'failed' and K_FAILED_WEBHOOKS or K_WEBHOOKS

@@ -4,8 +4,10 @@
 -- ARGV    1 batch   2 cursor of the last call, or ''   3 ids to examine
 --         or 1 batch   2 'store'   3 to 6 pending, completed, dead and cancelled as stored, '' for none
 --         7 to 10 the same as counted   11 project of a member
+--         or 1 batch   2 'compare', or 'join' to add missing jobs to the batch's list   3.. ids of jobs
 -- Results cursor or '' at the end, pending, completed, dead, cancelled, project of a member or ''
 --         or OK, or STALE: a job of the batch has ended or started since
+--         or the number of missing jobs that are pending or dead; the batch of the others may have expired
 --
 -- @include core_keys
 -- @include move_aside
@@ -22,6 +24,7 @@ if ARGV[2] == 'store' then
     end
   end
   open_batch(batch, ARGV[11])
+  call('HSETNX', key, 'created', format_int(NOW_MS))
   for i, name in ipairs(NAMES) do
     call('HSET', key, name, ARGV[6 + i])
   end
@@ -32,6 +35,21 @@ if ARGV[2] == 'store' then
     table.concat(ARGV, ' ', 3, 6) .. ' before, ' .. table.concat(ARGV, ' ', 7, 10) .. ' now')
   end_batch(batch)
   return OK
+end
+
+if ARGV[2] == 'compare' or ARGV[2] == 'join' then
+  local missing = 0
+  for i = 3, #ARGV do
+    local job = call('HMGET', P_JOB .. ARGV[i], 'state', 'batch')
+    local keeps = STATES[job[1]] and job[1] ~= 'completed' and job[1] ~= 'cancelled'
+    if keeps and job[2] == batch and not call('ZSCORE', P_BATCH_JOBS .. batch, ARGV[i]) then
+      missing = missing + 1
+      if ARGV[2] == 'join' then
+        call('ZADD', P_BATCH_JOBS .. batch, format_int(next_sequence(1)), ARGV[i])
+      end
+    end
+  end
+  return missing
 end
 
 local examined = tonumber(ARGV[3])

@@ -8,7 +8,11 @@
 -- @include move_aside
 
 local function is_readable_field(value)
-  return is_counter(value) or ARGV[1] == K_PROJECT_LIMITS and string.match(value, '^%d*:%d*$')
+  if ARGV[1] == K_PROJECT_LIMITS then
+    local weight, max_active = string.match(value, '^(%d*):(%d*)$')
+    return weight and #weight <= 15 and #max_active <= 15
+  end
+  return is_counter(value)
 end
 
 local removed = 0

@@ -65,12 +65,26 @@ local function batch_problem(batch, project)
   return fields[1] and (fields[1] ~= project and 'project' or fields[2] and 'closed') or nil
 end
 
+-- Removes ids whose records have expired from the jobs of a batch, which may stay open for ever: some of those that it finds
+-- at random with each job that joins, so at most about half of the ids have no record.
+local CHECKED_PER_JOB = 2
+
+local function remove_expired_jobs(batch)
+  local key = P_BATCH_JOBS .. batch
+  for _, id in ipairs(call('ZRANDMEMBER', key, CHECKED_PER_JOB)) do
+    if call('EXISTS', P_JOB .. id) == 0 then
+      call('ZREM', key, id)
+    end
+  end
+end
+
 -- Adds a pending job. The first job that names a receiver of webhooks gives it to the batch.
 local function join_batch(batch, id, project)
   open_batch(batch, project)
   call('HSET', P_JOB .. id, 'batch', batch)
   call('ZADD', P_BATCH_JOBS .. batch, format_int(next_sequence(1)), id)
   call('HINCRBY', P_BATCH .. batch, 'pending', 1)
+  remove_expired_jobs(batch)
   local url = url_of_job(get_string(P_ARQ_JOB .. id))
   if url ~= '' then
     call('HSETNX', P_BATCH .. batch, 'url', url)

@@ -23,7 +23,7 @@ end
 -- Keys without which no job can be claimed are checked before the first write (include/core_keys.lua).
 local MAX_UNREADABLE = 20
 local EMPTY_LIST = { HMGET = 1, HGETALL = 1, ZRANGE = 1, ZREVRANGE = 1, ZRANGEBYSCORE = 1, ZREVRANGEBYSCORE = 1, XREVRANGE = 1, LRANGE = 1,
-  ZPOPMIN = 1 }
+  ZPOPMIN = 1, ZRANDMEMBER = 1 }
 local NOT_STORED = { HGET = 1, ZSCORE = 1, ZRANK = 1 }
 local unreadable, unreadable_count = {}, 0
 local move_aside = nil

@@ -21,7 +21,8 @@ local function recover_job(id, max_crashes, reason, fingerprint)
     call('ZREM', K_ACTIVE, id)
     return
   elseif not job[1] and not job[5] then
-    create_record(id, 'active', 'normal', '', NOW_MS)
+    job[1], job[8] = read_priority_and_project(id)
+    create_record(id, 'active', job[1], job[8], NOW_MS)
   end
   local worker, claimed = job[3] or '', to_int(job[4], NOW_MS)
   if job[6] and not job[7] then
