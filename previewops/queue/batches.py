@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from previewops.clock import iso_from_ms, optional_iso
 from previewops.disclosure import redact
-from previewops.queue.batch_errors import BatchNotFound, InvalidBatchId
+from previewops.queue.batch_errors import BatchConflict, BatchNotFound, InvalidBatchId
 from previewops.queue.keys import Keys
 from previewops.queue.listing import decode_rows, encode_projects
 from previewops.queue.pages import Cursor, ListPage
@@ -156,16 +156,20 @@ class Batches:
         """Closes a batch and returns it; one that was closed stays as it is.
 
         Args:
-            project_id: project of a batch that is created without any job if there is none; "" creates none.
+            project_id: project that the batch has to have. A batch is created without any job if there is none; ""
+                permits every project and creates none.
 
         Raises:
             BatchNotFound: there is none.
+            BatchConflict: it belongs to another project than ``project_id``.
         """
         code = await self._scripts.run(
             ScriptName.CLOSE_BATCH, batch_id, encode_projects(projects), project_id
         )
         if code == ScriptResult.NOT_FOUND:
             raise BatchNotFound(batch_id, self.keys.queue)
+        if code == ScriptResult.BATCH:
+            raise BatchConflict(None, batch_id)
         return await self.status(batch_id, projects=projects)
 
     async def cancel(
@@ -208,7 +212,7 @@ class Batches:
     ) -> ListPage:
         """Returns the next page of the jobs of a batch whose records are kept; empty for an unknown batch.
 
-        They follow by the time at which they joined the batch. Changes since an earlier page do not shift the page.
+        They are in the order in which they joined the batch. Changes since an earlier page do not shift the page.
         """
         examined, position, rows, unreadable = await self._scripts.run(
             ScriptName.LIST_BATCH_JOBS,

@@ -155,10 +155,29 @@ def test_a_batch_on_the_command_line(redis_url: str, tmp_path: Path) -> None:
     assert (ended.code, ended.json["counts"]["cancelled"]) == (1, 2)
     late = program.run("submit", program.write("late.json", payload("late")), "--batch", "b", "--json")
     assert (late.code, late.json_lines[0]["error"]) == (1, "batch-closed")
+    assert "stays open" not in late.err
+    bad = program.write("bad.json", {"jobId": "bad"})
+    assert "stays open" not in program.run("submit", bad, "--batch", "n").err, "no job has created it"
+    mixed = program.run("submit", bad, program.write("good.json", payload("good")), "--batch", "n")
+    assert "batch close n" in mixed.err
     assert program.run("batch", "close", "none").code == 1
     assert program.run("submit", *files, "--batch", "-").code == 2
     assert program.run("submit", *files, "--keep-open").code == 2
     assert program.run("jobs", "--batch", "b", "--filter", "x").code == 2
+
+
+async def test_known_jobs_do_not_close_the_batch_of_another_project(
+    api: ApiUnderTest, redis_url: str, tmp_path: Path
+) -> None:
+    known = {**payload("known"), "projectId": "other"}
+    assert (await api.client.post(JOBS, json=known)).status_code == 202
+    assert (await api.client.post(f"{JOBS}?batchId=b", json=payload("a"))).status_code == 202
+    response = await api.client.post(f"{JOBS}?batchId=b&closeBatch=1", json=known)
+    require_problem(response, 409, "batch-conflict")
+    program = Program(tmp_path, redis_url)
+    run = await asyncio.to_thread(program.run, "submit", program.write("known.json", known), "--batch", "b")
+    assert (run.code, "another project" in run.err) == (1, True)
+    assert (await read(api))["status"] == "open"
 
 
 async def test_one_webhook_about_the_end_of_a_batch(redis_url: str, settings: Settings) -> None:
