@@ -14,7 +14,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from previewops.doctor.batch_diagnosis import BatchCounts, diagnose_batch
+from previewops.doctor.batch_check import BatchCheck
 from previewops.doctor.data_diagnosis import (
     Report,
     damaged_counters,
@@ -37,9 +37,6 @@ BATCH = 200
 
 MAX_ROUNDS = 4
 """Examinations of one repair: a repaired key can show damage that it hid."""
-
-COUNT_ATTEMPTS = 3
-"""Counts of one batch, while its jobs end or start. One that still changes is not examined."""
 
 MAX_FINDINGS = 10_000
 """Findings that a report names; the others are counted."""
@@ -327,46 +324,14 @@ class _Examination:
     # ---------------------------------------------------------------- batches
 
     async def _check_batches(self) -> None:
-        keys = self._keys
-        ids = await self._members(keys.batches)
-        for prefix in (keys.batch_prefix, keys.batch_jobs_prefix):
-            ids |= {key[len(prefix.encode()) :] for key in self._families[prefix]}
-        for raw in sorted(ids):
-            for _ in range(COUNT_ATTEMPTS):
-                stored = await self._stored_counts(raw)
-                counts = await self._count_batch(raw)
-                if stored == await self._stored_counts(raw):
-                    await self._report_batch(raw, stored, counts)
-                    break
-
-    async def _stored_counts(self, raw: bytes) -> list[bytes | None] | None:
-        """Returns the fields of a batch as stored; None if its key has another type, which is reported above."""
-        key = self._keys.batch_prefix.encode() + raw
-        (row,) = await self._pipeline([("HMGET", key, *BatchCounts.FIELDS, "project", "created")])
-        return row if isinstance(row, list) else None
-
-    async def _count_batch(self, raw: bytes) -> BatchCounts:
-        """Counts the members of a batch by the states in their records."""
-        counts, cursor = BatchCounts(), b""
-        while True:
-            cursor, *row = await self._scripts.run(ScriptName.REPAIR_BATCH, raw, cursor, BATCH)
-            counts = counts.plus(row)
-            if not cursor:
-                return counts
-
-    async def _report_batch(self, raw: bytes, stored: list[bytes | None] | None, counts: BatchCounts) -> None:
-        if stored is None:
-            return
-        diagnosis = diagnose_batch(self._keys.batch_prefix + _text(raw), stored, counts)
-        if diagnosis is not None:
-            finding, repaired = diagnosis
-            before = [value or b"" for value in stored[: len(BatchCounts.FIELDS)]]
-            await self._found(
-                [finding],
-                lambda: self._scripts.run(
-                    ScriptName.REPAIR_BATCH, raw, "store", *before, *repaired.numbers(), repaired.project
-                ),
-            )
+        await BatchCheck(
+            self._keys,
+            self._scripts,
+            read=self._pipeline,
+            members=self._members,
+            report=self._found,
+            families=self._families,
+        ).run(self._job_ids)
 
     # ---------------------------------------------------------------- Redis
 

@@ -1,11 +1,14 @@
 -- Counts some members of a batch by the state in their records, or stores what was counted. A member whose record has
 -- expired, or names another batch, is not counted: it has ended, so the batch still counts it as completed or cancelled.
+-- Before that, adds the jobs that are no members although their records name the batch; a batch that has expired has none.
 --
 -- ARGV    1 batch   2 cursor of the last call, or ''   3 ids to examine
 --         or 1 batch   2 'store'   3 to 6 pending, completed, dead and cancelled as stored, '' for none
 --         7 to 10 the same as counted   11 project of a member
+--         or 1 batch   2 'missing' to count, 'add' to add   3 and more jobs that may be missing
 -- Results cursor or '' at the end, pending, completed, dead, cancelled, project of a member or ''
 --         or OK, or STALE: a job of the batch has ended or started since
+--         or the number of missing jobs
 --
 -- @include core_keys
 -- @include move_aside
@@ -32,6 +35,24 @@ if ARGV[2] == 'store' then
     table.concat(ARGV, ' ', 3, 6) .. ' before, ' .. table.concat(ARGV, ' ', 7, 10) .. ' now')
   end_batch(batch)
   return OK
+end
+
+if ARGV[2] == 'missing' or ARGV[2] == 'add' then
+  local missing = 0
+  if call('EXISTS', key, P_BATCH_JOBS .. batch) == 0 then
+    return missing
+  end
+  for i = 3, #ARGV do
+    local id = ARGV[i]
+    local job = call('HMGET', P_JOB .. id, 'state', 'batch')
+    if job[2] == batch and STATES[job[1]] and not call('ZSCORE', P_BATCH_JOBS .. batch, id) then
+      missing = missing + 1
+      if ARGV[2] == 'add' then
+        call('ZADD', P_BATCH_JOBS .. batch, format_int(next_sequence(1)), id)
+      end
+    end
+  end
+  return missing
 end
 
 local examined = tonumber(ARGV[3])
