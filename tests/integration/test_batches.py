@@ -82,7 +82,7 @@ async def test_a_request_with_a_rejected_line_leaves_its_batch_open(api: ApiUnde
     assert (await read(api))["status"] == "open"
     await api.client.post(f"{JOBS}?batchId=b&closeBatch=1", content=lines("a"), headers=LINES)
     assert (await read(api))["status"] == "running"
-    response = await api.client.post(f"{BATCHES}/b/close")
+    response = await api.client.post(f"{BATCHES}/b/close", json={})
     assert response.json() == await read(api)
 
 
@@ -92,7 +92,7 @@ async def test_invalid_batches_over_http(api: ApiUnderTest) -> None:
     require_problem(await api.client.post(f"{JOBS}?closeBatch=1", json=job), 400, "bad-parameter")
     for response in (
         await api.client.get(f"{BATCHES}/none"),
-        await api.client.post(f"{BATCHES}/none/close"),
+        await api.client.post(f"{BATCHES}/none/close", json={}),
         await api.client.delete(f"{BATCHES}/none"),
     ):
         require_problem(response, 404, "no-such-batch")
@@ -178,6 +178,16 @@ async def test_known_jobs_do_not_close_the_batch_of_another_project(
     run = await asyncio.to_thread(program.run, "submit", program.write("known.json", known), "--batch", "b")
     assert (run.code, "another project" in run.err) == (1, True)
     assert (await read(api))["status"] == "open"
+
+
+async def test_a_form_of_a_page_cannot_close_a_batch(api: ApiUnderTest) -> None:
+    assert (await api.client.post(f"{JOBS}?batchId=b", json=payload("a"))).status_code == 202
+    close = f"{BATCHES}/b/close"
+    require_problem(await api.client.post(close), 415, "unsupported-media-type")
+    require_problem(await api.client.post(close, data={"x": "1"}), 415, "unsupported-media-type")
+    require_problem(await api.client.post(close, json={"x": 1}), 422, "bad-form")
+    assert (await read(api))["status"] == "open"
+    assert (await api.client.post(close, json={})).json()["status"] == "running"
 
 
 async def test_one_webhook_about_the_end_of_a_batch(redis_url: str, settings: Settings) -> None:
