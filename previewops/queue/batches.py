@@ -22,10 +22,10 @@ from previewops.states import JobState, ScriptResult
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-MAX_ROWS = 500
-MAX_BUDGET = 2_000
-
 _BATCH_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+_MAX_ROWS, _LIST_EXAMINED = 500, 2_000
+"""Maximum number of jobs of a page, and ids that it examines."""
+
 _CANCEL_EXAMINED, _CANCEL_JOBS = 200, 10
 """Ids that one script call examines, and jobs that it cancels: other clients of Redis wait for about 2 ms."""
 
@@ -220,8 +220,8 @@ class Batches:
             encode_projects(projects),
             "" if state is None else state.value,
             int(newest_first),
-            min(limit, MAX_ROWS),
-            MAX_BUDGET,
+            min(limit, _MAX_ROWS),
+            _LIST_EXAMINED,
             b"" if cursor is None else cursor.score,
         )
         collector = UnreadableCollector()
