@@ -164,6 +164,7 @@ def test_a_batch_on_the_command_line(redis_url: str, tmp_path: Path) -> None:
     assert program.run("submit", *files, "--batch", "-").code == 2
     assert program.run("submit", *files, "--keep-open").code == 2
     assert program.run("jobs", "--batch", "b", "--filter", "x").code == 2
+    assert program.run("jobs", "--batch", "a b").code == 2
 
 
 async def test_known_jobs_do_not_close_the_batch_of_another_project(
