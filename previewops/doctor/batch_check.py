@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from previewops.doctor.batch_diagnosis import BatchCounts, diagnose_batch, diagnose_members
+from previewops.doctor.data_diagnosis import decode_id
 from previewops.doctor.project_check import Members, Read, Report
 from previewops.queue.keys import Keys
 from previewops.queue.scripts import ScriptName, Scripts
@@ -76,7 +77,7 @@ class BatchCheck:
         count = await missing("missing")
         if not count:
             return True
-        key = self._keys.batch_jobs_prefix + _text(raw)
+        key = self._keys.batch_jobs_prefix + decode_id(raw)
         await self._report([diagnose_members(key, count)], lambda: missing("add"))
         return not await missing("missing")
 
@@ -108,7 +109,7 @@ class BatchCheck:
     ) -> None:
         if stored is None:
             return
-        diagnosis = diagnose_batch(self._keys.batch_prefix + _text(raw), stored, counts)
+        diagnosis = diagnose_batch(self._keys.batch_prefix + decode_id(raw), stored, counts)
         if diagnosis is None:
             return
         finding, repaired = diagnosis
@@ -120,7 +121,3 @@ class BatchCheck:
             )
 
         await self._report([finding], repair)
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "backslashreplace")
