@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from previewops.doctor.batch_diagnosis import BatchCounts, diagnose_batch, diagnose_members
+from previewops.doctor.batch_diagnosis import BatchCounts, diagnose_batch, diagnose_members, diagnose_unlisted
 from previewops.doctor.data_diagnosis import decode_id
 from previewops.doctor.project_check import Members, Read, Report
 from previewops.queue.keys import Keys
@@ -41,17 +41,24 @@ class BatchCheck:
 
     async def run(self, read_job_ids: Callable[[], Awaitable[set[bytes]]]) -> None:
         """Examines the jobs of each batch, then its counts. A queue without batches reads no job."""
-        batches = await self._batch_ids()
+        listed = await self._members(self._keys.batches)
+        batches = listed | self._stored_ids()
         jobs = await self._jobs_by_batch(await read_job_ids()) if batches else {}
         for raw in sorted(batches):
+            if raw not in listed:
+                await self._check_list(raw)
             if await self._check_members(raw, jobs.get(raw, ())):
                 await self._check_counts(raw)
 
-    async def _batch_ids(self) -> set[bytes]:
-        ids = await self._members(self._keys.batches)
-        for prefix in (self._keys.batch_prefix, self._keys.batch_jobs_prefix):
-            ids |= {key[len(prefix.encode()) :] for key in self._families[prefix]}
-        return ids
+    def _stored_ids(self) -> set[bytes]:
+        prefixes = (self._keys.batch_prefix, self._keys.batch_jobs_prefix)
+        return {key[len(prefix.encode()) :] for prefix in prefixes for key in self._families[prefix]}
+
+    async def _check_list(self, raw: bytes) -> None:
+        """Reports a batch that is not in the list of batches, by which they expire."""
+        if await self._scripts.run(ScriptName.REPAIR_BATCH, raw, "unlisted"):
+            finding = diagnose_unlisted(self._keys.batches, decode_id(raw))
+            await self._report([finding], lambda: self._scripts.run(ScriptName.REPAIR_BATCH, raw, "list"))
 
     async def _jobs_by_batch(self, ids: set[bytes]) -> dict[bytes, list[bytes]]:
         """Returns jobs by the batch that their record names."""

@@ -44,6 +44,11 @@ def diagnose_members(key: str, missing: int) -> Finding:
     return Finding(key, found, "every job whose record names the batch", "add them")
 
 
+def diagnose_unlisted(key: str, batch: str) -> Finding:
+    """Returns the finding about a batch that is not in the list of batches."""
+    return Finding(key, f"batch {batch[:40]!r} not in it", "every batch, so that it expires", "add it")
+
+
 def diagnose_batch(
     key: str, stored: Sequence[bytes | None], counted: BatchCounts
 ) -> tuple[Finding, BatchCounts] | None:

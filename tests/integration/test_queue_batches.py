@@ -243,6 +243,16 @@ async def test_doctor_adds_jobs_that_a_batch_does_not_list(redis_url: str) -> No
         assert await read(b) == (BatchState.COMPLETED, (0, 2, 0, 0))
 
 
+async def test_doctor_lists_batches_again_so_that_they_expire(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await submit(b, "a")
+        await b.redis.delete(b.keys.batches)
+        (finding,) = (await Doctor(b.redis, b.settings).examine()).findings
+        assert finding.key == b.keys.batches
+        assert (await Doctor(b.redis, b.settings).repair()).left == 0
+        assert await b.redis.zrange(b.keys.batches, 0, -1) == [b"b"]
+
+
 async def test_doctor_leaves_a_batch_expired(redis_url: str) -> None:
     async with queue_fixture(redis_url) as b:
         await submit(b, "a")

@@ -6,9 +6,10 @@
 --         or 1 batch   2 'store'   3 to 6 pending, completed, dead and cancelled as stored, '' for none
 --         7 to 10 the same as counted   11 project of a member
 --         or 1 batch   2 'missing' to count, 'add' to add   3 and more jobs that may be missing
+--         or 1 batch   2 'unlisted' to check whether the list of batches lacks it, 'list' to add it
 -- Results cursor or '' at the end, pending, completed, dead, cancelled, project of a member or ''
 --         or OK, or STALE: a job of the batch has ended or started since
---         or the number of missing jobs
+--         or the number of missing jobs, or 1 for a batch that the list lacked
 --
 -- @include core_keys
 -- @include move_aside
@@ -35,6 +36,14 @@ if ARGV[2] == 'store' then
     table.concat(ARGV, ' ', 3, 6) .. ' before, ' .. table.concat(ARGV, ' ', 7, 10) .. ' now')
   end_batch(batch)
   return OK
+end
+
+if ARGV[2] == 'unlisted' or ARGV[2] == 'list' then
+  local unlisted = call('EXISTS', key) == 1 and not call('ZSCORE', K_BATCHES, batch)
+  if unlisted and ARGV[2] == 'list' then
+    call('ZADD', K_BATCHES, format_int(NOW_MS), batch)
+  end
+  return unlisted and 1 or 0
 end
 
 if ARGV[2] == 'missing' or ARGV[2] == 'add' then
