@@ -302,7 +302,7 @@ class QueueFull(PreviewopsError):
 
     def __init__(self, job_id: str, backlog: int, limit: int) -> None:
         super().__init__(
-            f"queue full: found {backlog} pending jobs, allowed {limit}; {job_id} was not accepted",
+            f"queue full: found {backlog} waiting and delayed jobs, allowed {limit}; {job_id} was not accepted",
             hint="try again later, or raise PREVIEW_QUEUE_MAX",
         )
         self.job_id = job_id

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from previewops.api.backend import ApiBackend
 from previewops.api.caller import caller_of
-from previewops.api.request_params import RequestParams
+from previewops.api.request_params import RequestParams, read_command
 from previewops.api.responses import json_response
 
 CANCEL_TIMEOUT_S = 30.0
@@ -30,6 +30,8 @@ class BatchRoutes:
 
     async def close(self, request: Request) -> Response:
         """``POST /api/preview/batches/{batchId}/close``: no job joins the batch any more."""
+        params = await read_command(request, self._backend.bodies)
+        params.raise_violations()
         async with self._backend.redis_permit():
             batch = await self._backend.batches.close(
                 request.path_params["batchId"], projects=caller_of(request).projects

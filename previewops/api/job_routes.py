@@ -72,7 +72,7 @@ class JobRoutes:
         query = RequestParams.from_query(request.query_params)
         replace = query.flag("replace")
         due = query.due_time("notBefore", _now_ms())
-        batch, closes_batch = query.text("batchId"), query.flag("closeBatch")
+        batch, closes_batch = query.text("batchId", max_length=128), query.flag("closeBatch")
         if closes_batch and batch is None:
             query.add_violation("closeBatch", "missing-name", "is given without batchId", "with batchId")
         query.raise_violations()
@@ -94,7 +94,7 @@ class JobRoutes:
         if now and due is not None:
             params.add_violation("now", "conflict", "is given beside notBefore", "one of them")
         elif named is None and due is None and not now:
-            params.add_violation("", "missing-name", "changes nothing", "priority, notBefore or now")
+            params.require_change("priority, notBefore or now")
         params.raise_violations()
         caller, job_id = caller_of(request), request.path_params["jobId"]
         async with self._backend.redis_permit():

@@ -36,7 +36,7 @@ class ProjectRoutes:
         max_active = params.integer("maxActive", minimum=0, maximum=MAX_ACTIVE, default=_MISSING)
         reason = params.reason()
         if weight == max_active == _MISSING:
-            params.add_violation("weight", "required", "and maxActive are missing", "one or both")
+            params.require_change("weight or maxActive")
         params.raise_violations()
         return await self._change(
             request,

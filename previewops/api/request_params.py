@@ -171,6 +171,12 @@ class RequestParams:
         found = describe_value(self._values.get(name))
         self._violations.append(Violation(json_pointer((name,)), code, message, found, allowed))
 
+    def require_change(self, allowed: str) -> None:
+        """Records that the body as a whole changes nothing, unless a value that would is invalid."""
+        if not self._violations:
+            found = describe_value(dict(self._values))
+            self._violations.append(Violation("", "missing-name", "changes nothing", found, allowed))
+
     def raise_violations(self) -> None:
         """Raises the recorded violations.
 
@@ -184,7 +190,7 @@ class RequestParams:
             self.add_violation(name, "unknown-property", "is unknown", known)
         if self._violations:
             first = self._violations[0]
-            where = escape_unprintable(shorten(first.pointer))
+            where = escape_unprintable(shorten(first.pointer)) or "body"
             raise self._error_class(
                 f"{where}: {first.message}; allowed: {first.allowed}",
                 violations=shorten_report(self._violations, MAX_VIOLATIONS, str(total)),

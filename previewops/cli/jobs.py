@@ -13,7 +13,7 @@ from previewops.cli.shared_options import json_option, limit_option, parse_filte
 from previewops.errors import UsageError
 from previewops.formatting import format_age, format_table
 from previewops.queue import Queue
-from previewops.queue.batches import Batches
+from previewops.queue.batches import Batches, check_batch_id
 from previewops.queue.filter_query import FilterQuery
 from previewops.queue.listing import JobList
 from previewops.queue.pages import Cursor, ListPage
@@ -64,6 +64,8 @@ def jobs(
     query = parse_filter_option(text)
     if batch is not None and text:
         raise UsageError("found --batch and --filter, allowed one of them")
+    if batch is not None:
+        check_batch_id(batch, name="--batch")
     wanted = JobState(state) if state else None
     (records, unreadable), now_ms = context.call_with_time(
         lambda queue: _read(_pages(queue, wanted, query, batch), project, limit + 1)

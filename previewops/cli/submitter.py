@@ -21,6 +21,7 @@ from previewops.errors import (
     PreviewopsError,
     RedisUnavailable,
 )
+from previewops.queue.batch_errors import BatchClosed, BatchConflict
 from previewops.queue.batches import Batches
 from previewops.queue.queue import Queue, Receipt, SubmitResult
 from previewops.queue.records import JobRecord
@@ -134,6 +135,7 @@ class Submitter:
     _assets: AssetStore | None = None
     _has_submitted: bool = False
     _project: str = ""
+    _batch_failed: bool = False  # the batch is closed, or of another project
 
     @property
     def redis_failed(self) -> bool:
@@ -164,6 +166,7 @@ class Submitter:
                 self._project = payload.project_id
                 result = SubmitUnconfirmed(payload.job_id, self._outage) if self._outage else results[index]
                 if isinstance(result, PreviewopsError):
+                    self._batch_failed |= isinstance(result, BatchClosed | BatchConflict)
                     if isinstance(result, JobConflict) and not (
                         self.import_files or self.options.replaced_by
                     ):
@@ -176,11 +179,11 @@ class Submitter:
 
     async def close_batch(self, queue: Queue, batch_id: str) -> None:
         """Closes the batch of the jobs, unless one was rejected."""
-        if self.report.exit_codes or not self._project:
-            if not self.redis_failed:
+        if self.report.exit_codes:
+            if self.report.accepted and not self._batch_failed and not self.redis_failed:
                 print_err(f"note: batch {batch_id} stays open: `previewops batch close {batch_id}` closes it")
-            return
-        await Batches(queue.redis, self.settings).close(batch_id, project_id=self._project)
+        elif self._project:
+            await Batches(queue.redis, self.settings).close(batch_id, project_id=self._project)
 
     async def _submit_batch(self, queue: Queue, payloads: list[Payload], invalid: int) -> list[SubmitResult]:
         call = partial(queue.submit_many, payloads, invalid=invalid, options=[self.options] * len(payloads))

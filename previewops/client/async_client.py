@@ -216,6 +216,9 @@ class AsyncClient:
 
         After the last job ``batch`` is closed: it ends when all its jobs have. It stays open if a payload was
         rejected, or with ``close_batch=False``: submit more jobs, then call ``close_batch``.
+
+        Raises:
+            BatchConflict: the batch is of another project, so it is not closed; the jobs were known and stay.
         """
         arguments.require_list("payloads", payloads)
         arguments.require_flag("upload", upload)

@@ -1,4 +1,4 @@
-"""Decides whether the counts of a batch agree with the records of its jobs. Pure."""
+"""Decides whether a batch agrees with the records of its jobs. Pure."""
 
 from __future__ import annotations
 
@@ -38,6 +38,17 @@ class BatchCounts:
         )
 
 
+def diagnose_members(key: str, missing: int) -> Finding:
+    """Returns the finding about ``missing`` jobs whose records name a batch that does not list them."""
+    found = f"{missing} {'job' if missing == 1 else 'jobs'} of the batch not in it"
+    return Finding(key, found, "every job whose record names the batch", "add them")
+
+
+def diagnose_unlisted(key: str, batch: str) -> Finding:
+    """Returns the finding about a batch that is not in the list of batches."""
+    return Finding(key, f"batch {batch[:40]!r} not in it", "every batch, so that it expires", "add it")
+
+
 def diagnose_batch(
     key: str, stored: Sequence[bytes | None], counted: BatchCounts
 ) -> tuple[Finding, BatchCounts] | None:
@@ -66,7 +77,7 @@ def diagnose_batch(
         and created is not None
     ):
         return None
-    shown = " ".join("none" if value is None else repr(value)[2:22] for value in values)
+    shown = " ".join("none" if value is None else repr(value)[2:-1][:20] for value in values)
     expected = " ".join(map(str, right.numbers()))
     names = ", ".join(BatchCounts.FIELDS)
     return Finding(key, f"{names}: {shown}", expected, "store the counts; an event keeps those before"), right

@@ -43,6 +43,11 @@ class Report:
     info: bytes
 
 
+def decode_id(raw: bytes) -> str:
+    """Returns an id or a key as text, whatever its bytes are."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
 def diagnose_type(key: str, found: str, expected: KeyType) -> Iterator[Finding]:
     """Yields a finding if a key has another type. "none" is a missing key."""
     if found not in ("none", expected):
@@ -97,7 +102,7 @@ def diagnose_group(
     """Yields findings if the group of an error fingerprint has ``strangers``, or if its stored size is wrong."""
     key = keys.dead_group_prefix + fingerprint
     if strangers:
-        first = min(strangers)[:40]
+        first = decode_id(min(strangers)[:40])
         found = f"{len(strangers)} entries that are not dead letters of it, one {first!r}"
         yield Finding(key, found, "dead letters with this fingerprint", "remove the entries")
     if (stored_size or 0) != size:
@@ -122,7 +127,7 @@ def diagnose_turns(
 ) -> Iterator[Finding]:
     """Yields findings if what claims derive from the waiting jobs of a project differs from these."""
     if differing:
-        found = f"{differing} entries that differ from the waiting jobs, one {first[:40]!r}"
+        found = f"{differing} entries that differ from the waiting jobs, one {decode_id(first[:40])!r}"
         key = keys.project_waiting(priority, project)
         yield Finding(key, found, "the waiting jobs of the project", "derive them again")
     if wrong_turn:
@@ -135,7 +140,7 @@ def diagnose_active(
 ) -> Iterator[Finding]:
     """Yields findings if the listed active jobs of a project with a maximum are not those that run."""
     if differing:
-        found = f"{differing} entries that differ from the running jobs, one {first[:40]!r}"
+        found = f"{differing} entries that differ from the running jobs, one {decode_id(first[:40])!r}"
         expected = "the running jobs of a project with a maximum"
         yield Finding(keys.project_active_prefix + project, found, expected, "derive them again")
     if wrongly_held:

@@ -18,6 +18,7 @@ from previewops.doctor.batch_check import BatchCheck
 from previewops.doctor.data_diagnosis import (
     Report,
     damaged_counters,
+    decode_id,
     diagnose_accounting,
     diagnose_counters,
     diagnose_group,
@@ -94,7 +95,7 @@ class Doctor:
 
     async def _quarantine(self) -> tuple[str, ...]:
         pattern = f"{self.keys.quarantine_prefix}*"
-        found = [_text(key) async for key in self._redis.scan_iter(pattern, count=1000)]
+        found = [decode_id(key) async for key in self._redis.scan_iter(pattern, count=1000)]
         return tuple(sorted(found))
 
 
@@ -153,7 +154,7 @@ class _Examination:
             for key, found in zip(batch, types, strict=True):
                 kind = expected[key]
                 await self._found(
-                    diagnose_type(_text(key), found.decode(), kind), self._repair_key(key, kind.value)
+                    diagnose_type(decode_id(key), found.decode(), kind), self._repair_key(key, kind.value)
                 )
 
     def _repair_key(self, key: bytes, expected: str) -> Callable[[], Awaitable[Any]]:
@@ -166,7 +167,7 @@ class _Examination:
             rows = await self._scripts.run(ScriptName.INSPECT_JOBS, *batch)
             for raw_id, (digest, values) in zip(batch, rows, strict=True):
                 seen = JobObservation.from_reply(values)
-                diagnosis = diagnose_job(self._keys, _text(raw_id), seen, self._now_ms)
+                diagnosis = diagnose_job(self._keys, decode_id(raw_id), seen, self._now_ms)
                 if diagnosis.repair is not None:
                     await self._found(diagnosis.findings, self._repair_job(raw_id, digest, diagnosis.repair))
 
@@ -211,11 +212,11 @@ class _Examination:
             for key, raw in zip(batch, await self._pipeline(("HGETALL", key) for key in batch), strict=True):
                 if isinstance(raw, Exception):
                     continue  # of another type: reported above
-                names = {_text(name): name for name in raw}
+                names = {decode_id(name): name for name in raw}
                 fields = {text: raw[name].decode("utf-8", "replace") for text, name in names.items()}
-                damaged = damaged_counters(_text(key), fields, keys)
+                damaged = damaged_counters(decode_id(key), fields, keys)
                 await self._found(
-                    diagnose_counters(_text(key), fields, damaged),
+                    diagnose_counters(decode_id(key), fields, damaged),
                     self._repair_fields(key, [names[name] for name in damaged]),
                 )
 
@@ -242,7 +243,7 @@ class _Examination:
             for key, row in zip(batch, rows, strict=True):
                 if not isinstance(row, Exception) and None in row:
                     finding = Finding(
-                        _text(key), "a command without state or kind", "both", "move the key aside"
+                        decode_id(key), "a command without state or kind", "both", "move the key aside"
                     )
                     await self._found([finding], self._repair_key(key, "none"))
 
@@ -280,7 +281,7 @@ class _Examination:
             size, stored = await self._pipeline((("ZCARD", prefix + raw), ("ZSCORE", keys.dead_groups, raw)))
             findings = diagnose_group(
                 keys,
-                _text(raw),
+                decode_id(raw),
                 size=size if isinstance(size, int) else 0,
                 stored_size=stored if isinstance(stored, float) else None,
                 strangers=strangers,
@@ -349,7 +350,3 @@ class _Examination:
 
 def _batches(items: Sequence[bytes]) -> list[Sequence[bytes]]:
     return [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "backslashreplace")

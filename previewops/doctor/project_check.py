@@ -8,6 +8,7 @@ from typing import Any
 
 from previewops.doctor.data_diagnosis import (
     damaged_limits,
+    decode_id,
     diagnose_active,
     diagnose_limits,
     diagnose_turns,
@@ -83,7 +84,7 @@ class ProjectCheck:
                 ScriptName.REPAIR_ACTIVE, 0, project, *batch
             )
             findings = diagnose_active(
-                self._keys, _text(project), differing=differing, first=first, wrongly_held=held == 1
+                self._keys, decode_id(project), differing=differing, first=first, wrongly_held=held == 1
             )
             await self._report(findings, self._repair(ScriptName.REPAIR_ACTIVE, project, *batch))
             if miscounted:
@@ -105,7 +106,7 @@ class ProjectCheck:
             findings = diagnose_turns(
                 self._keys,
                 priority,
-                _text(project),
+                decode_id(project),
                 differing=differing,
                 first=first,
                 wrong_turn=wrong == 1,
@@ -148,7 +149,3 @@ def _batches(ids: Mapping[bytes, set[bytes]]) -> Iterator[tuple[bytes, list[byte
         ordered = sorted(members)
         for start in range(0, max(1, len(ordered)), BATCH):
             yield project, ordered[start : start + BATCH]
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "backslashreplace")

@@ -47,13 +47,16 @@ class BatchClosed(PreviewopsError):
 
 
 class BatchConflict(PreviewopsError):
-    """The batch has jobs of another project."""
+    """The batch has jobs of another project. ``job_id`` is None if it was to be closed after known jobs."""
 
     code = "batch-conflict"
 
-    def __init__(self, job_id: str, batch_id: str) -> None:
+    def __init__(self, job_id: str | None, batch_id: str) -> None:
+        action = f"batch {batch_id} cannot be closed"
+        if job_id is not None:
+            action = f"job {job_id} cannot join batch {batch_id}"
         super().__init__(
-            f"job {job_id} cannot join batch {batch_id}: it belongs to another project",
+            f"{action}: it belongs to another project",
             hint="all jobs of a batch are of one project: choose another batchId",
         )
         self.job_id = job_id

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from previewops.clock import iso_from_ms, optional_iso
 from previewops.disclosure import redact
-from previewops.queue.batch_errors import BatchNotFound, InvalidBatchId
+from previewops.queue.batch_errors import BatchConflict, BatchNotFound, InvalidBatchId
 from previewops.queue.keys import Keys
 from previewops.queue.listing import decode_rows, encode_projects
 from previewops.queue.pages import Cursor, ListPage
@@ -25,10 +25,10 @@ from previewops.tasks import shield_until_done
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-MAX_ROWS = 500
-MAX_BUDGET = 2_000
-
 _BATCH_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+_MAX_ROWS, _LIST_EXAMINED = 500, 2_000
+"""Maximum number of jobs of a page, and ids that it examines."""
+
 _CANCEL_EXAMINED, _CANCEL_JOBS = 200, 10
 """Ids that one script call examines, and jobs that it cancels: other clients of Redis wait for about 2 ms."""
 
@@ -159,16 +159,20 @@ class Batches:
         """Closes a batch and returns it; one that was closed stays as it is.
 
         Args:
-            project_id: project of a batch that is created without any job if there is none; "" creates none.
+            project_id: project that the batch has to have. A batch is created without any job if there is none; ""
+                permits every project and creates none.
 
         Raises:
             BatchNotFound: there is none.
+            BatchConflict: it belongs to another project than ``project_id``.
         """
         code = await self._scripts.run(
             ScriptName.CLOSE_BATCH, batch_id, encode_projects(projects), project_id
         )
         if code == ScriptResult.NOT_FOUND:
             raise BatchNotFound(batch_id, self.keys.queue)
+        if code == ScriptResult.BATCH:
+            raise BatchConflict(None, batch_id)
         return await self.status(batch_id, projects=projects)
 
     async def cancel(
@@ -241,7 +245,7 @@ class Batches:
     ) -> ListPage:
         """Returns the next page of the jobs of a batch whose records are kept; empty for an unknown batch.
 
-        They follow by the time at which they joined the batch. Changes since an earlier page do not shift the page.
+        They are in the order in which they joined the batch. Changes since an earlier page do not shift the page.
         """
         examined, position, rows, unreadable = await self._scripts.run(
             ScriptName.LIST_BATCH_JOBS,
@@ -249,8 +253,8 @@ class Batches:
             encode_projects(projects),
             "" if state is None else state.value,
             int(newest_first),
-            min(limit, MAX_ROWS),
-            MAX_BUDGET,
+            min(limit, _MAX_ROWS),
+            _LIST_EXAMINED,
             b"" if cursor is None else cursor.score,
         )
         collector = UnreadableCollector()

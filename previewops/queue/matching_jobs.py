@@ -146,8 +146,8 @@ class MatchingJobs:
         async for page in self._pages(matched.selection, cut_off_ms):
             ids = [job_id for _, job_id in page.ids]
             for start in range(0, len(ids), RUN_AGAIN_PER_CALL):
-                batch = ids[start : start + RUN_AGAIN_PER_CALL]
-                call = self._scripts.run(ScriptName.RUN_AGAIN, cut_off_ms, "", "", "", *batch)
+                chunk = ids[start : start + RUN_AGAIN_PER_CALL]
+                call = self._scripts.run(ScriptName.RUN_AGAIN, cut_off_ms, "", "", "", *chunk)
                 reply, stopped = await shield_until_done(call)
                 yield sum(code == ScriptResult.OK for code in reply[::2])
                 if stopped:

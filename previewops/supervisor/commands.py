@@ -239,7 +239,7 @@ def _supervisor_of(supervisors: Iterable[SupervisorStatus], worker_id: str) -> S
             return supervisor
     raise CommandRejected(
         f"no supervisor has a worker {worker_id}",
-        hint="`previewops workers` lists them; send SIGTERM to one without a supervisor on its host",
+        hint="`previewops workers` lists them; one without a supervisor has its log and takes signals on its host",
     )
 
 

@@ -52,5 +52,11 @@ async def test_invalid_limits_are_problems(api: ApiUnderTest) -> None:
     limits = f"{PROJECTS}/a/limits"
     for body in ({}, {"weight": 0}, {"weight": 1.5}, {"maxActive": -1}, {"weight": 1, "colour": 2}):
         require_problem(await api.client.patch(limits, json=body), 422, "bad-form")
+    (violation,) = require_problem(await api.client.patch(limits, json={"weight": 0}), 422, "bad-form")[
+        "errors"
+    ]
+    assert violation["pointer"] == "/weight"
+    (violation,) = require_problem(await api.client.patch(limits, json={}), 422, "bad-form")["errors"]
+    assert violation["pointer"] == "", "the body as a whole"
     response = await api.client.patch(f"{PROJECTS}/a..b/limits", json={"weight": 2})
     require_problem(response, 400, "usage")

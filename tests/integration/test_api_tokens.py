@@ -217,9 +217,10 @@ async def test_batches_of_other_projects_are_absent(api: ApiUnderTest) -> None:
             f"{JOBS}?batchId=of-{project}", json=payload(f"{project}-1", project=project), headers=of("all")
         )
         assert response.status_code == 202
-    requests = (("GET", ""), ("POST", "/close"), ("DELETE", ""))
-    for method, suffix in requests:
-        response = await api.client.request(method, f"{BATCHES}/of-b{suffix}", headers=of("limited"))
+    requests = (("GET", "", None), ("POST", "/close", {}), ("DELETE", "", None))
+    for method, suffix, body in requests:
+        path = f"{BATCHES}/of-b{suffix}"
+        response = await api.client.request(method, path, json=body, headers=of("limited"))
         require_problem(response, 404, "no-such-batch")
     listed = await api.client.get(f"{JOBS}?batch=of-b", headers=of("limited"))
     assert listed.json()["jobs"] == []
@@ -228,8 +229,9 @@ async def test_batches_of_other_projects_are_absent(api: ApiUnderTest) -> None:
     )
     require_problem(taken, 409, "batch-conflict")
     assert (await api.client.get(f"{BATCHES}/of-b", headers=of("all"))).json()["status"] == "open"
-    for method, suffix in requests:
-        response = await api.client.request(method, f"{BATCHES}/of-a{suffix}", headers=of("limited"))
+    for method, suffix, body in requests:
+        path = f"{BATCHES}/of-a{suffix}"
+        response = await api.client.request(method, path, json=body, headers=of("limited"))
         assert response.status_code == 200
 
 

@@ -82,7 +82,7 @@ async def test_a_request_with_a_rejected_line_leaves_its_batch_open(api: ApiUnde
     assert (await read(api))["status"] == "open"
     await api.client.post(f"{JOBS}?batchId=b&closeBatch=1", content=lines("a"), headers=LINES)
     assert (await read(api))["status"] == "running"
-    response = await api.client.post(f"{BATCHES}/b/close")
+    response = await api.client.post(f"{BATCHES}/b/close", json={})
     assert response.json() == await read(api)
 
 
@@ -92,7 +92,7 @@ async def test_invalid_batches_over_http(api: ApiUnderTest) -> None:
     require_problem(await api.client.post(f"{JOBS}?closeBatch=1", json=job), 400, "bad-parameter")
     for response in (
         await api.client.get(f"{BATCHES}/none"),
-        await api.client.post(f"{BATCHES}/none/close"),
+        await api.client.post(f"{BATCHES}/none/close", json={}),
         await api.client.delete(f"{BATCHES}/none"),
     ):
         require_problem(response, 404, "no-such-batch")
@@ -155,10 +155,40 @@ def test_a_batch_on_the_command_line(redis_url: str, tmp_path: Path) -> None:
     assert (ended.code, ended.json["counts"]["cancelled"]) == (1, 2)
     late = program.run("submit", program.write("late.json", payload("late")), "--batch", "b", "--json")
     assert (late.code, late.json_lines[0]["error"]) == (1, "batch-closed")
+    assert "stays open" not in late.err
+    bad = program.write("bad.json", {"jobId": "bad"})
+    assert "stays open" not in program.run("submit", bad, "--batch", "n").err, "no job has created it"
+    mixed = program.run("submit", bad, program.write("good.json", payload("good")), "--batch", "n")
+    assert "batch close n" in mixed.err
     assert program.run("batch", "close", "none").code == 1
     assert program.run("submit", *files, "--batch", "-").code == 2
     assert program.run("submit", *files, "--keep-open").code == 2
     assert program.run("jobs", "--batch", "b", "--filter", "x").code == 2
+    assert program.run("jobs", "--batch", "a b").code == 2
+
+
+async def test_known_jobs_do_not_close_the_batch_of_another_project(
+    api: ApiUnderTest, redis_url: str, tmp_path: Path
+) -> None:
+    known = {**payload("known"), "projectId": "other"}
+    assert (await api.client.post(JOBS, json=known)).status_code == 202
+    assert (await api.client.post(f"{JOBS}?batchId=b", json=payload("a"))).status_code == 202
+    response = await api.client.post(f"{JOBS}?batchId=b&closeBatch=1", json=known)
+    require_problem(response, 409, "batch-conflict")
+    program = Program(tmp_path, redis_url)
+    run = await asyncio.to_thread(program.run, "submit", program.write("known.json", known), "--batch", "b")
+    assert (run.code, "another project" in run.err) == (1, True)
+    assert (await read(api))["status"] == "open"
+
+
+async def test_a_form_of_a_page_cannot_close_a_batch(api: ApiUnderTest) -> None:
+    assert (await api.client.post(f"{JOBS}?batchId=b", json=payload("a"))).status_code == 202
+    close = f"{BATCHES}/b/close"
+    require_problem(await api.client.post(close), 415, "unsupported-media-type")
+    require_problem(await api.client.post(close, data={"x": "1"}), 415, "unsupported-media-type")
+    require_problem(await api.client.post(close, json={"x": 1}), 422, "bad-form")
+    assert (await read(api))["status"] == "open"
+    assert (await api.client.post(close, json={})).json()["status"] == "running"
 
 
 async def test_one_webhook_about_the_end_of_a_batch(redis_url: str, settings: Settings) -> None:

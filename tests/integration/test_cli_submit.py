@@ -93,7 +93,7 @@ def test_full_queue_exits_75(program: Program, redis_url: str) -> None:
     done = program.run("submit", "a.json", "b.json", "c.json", PREVIEW_QUEUE_MAX="1")
     assert done.code == 75
     assert done.out.split() == ["accepted", "a", "waiting"]
-    assert "b.json: queue full: found 1 pending jobs, allowed 1; b was not accepted" in done.err
+    assert "b.json: queue full: found 1 waiting and delayed jobs, allowed 1; b was not accepted" in done.err
     assert done.err.count("hint:") == 1
     assert waiting(redis_url) == {"a"}
 

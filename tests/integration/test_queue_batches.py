@@ -245,12 +245,51 @@ async def test_doctor_lists_lost_jobs_of_a_batch_before_it_counts(redis_url: str
         await batches(b).close("b")
         await end_next(b)
         await b.redis.delete(b.keys.batch_jobs_prefix + "b")
-        (lost, _) = (await Doctor(b.redis, b.settings).examine()).findings
+        (lost,) = (await Doctor(b.redis, b.settings).examine()).findings
         assert lost.key == b.keys.batch_jobs_prefix + "b"
         assert (await Doctor(b.redis, b.settings).repair()).left == 0
         assert await read(b) == (BatchState.RUNNING, (2, 1, 0, 0))
         assert "b" not in await messages(b)
         assert await batches(b).cancel("b", who="ann") == 2
+
+
+async def test_doctor_adds_jobs_that_a_batch_does_not_list(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await submit(b, "a", "c")
+        await batches(b).close("b")
+        await end_next(b)
+        members = b.keys.batch_jobs_prefix + "b"
+        await b.redis.delete(members)
+        (finding,) = (await Doctor(b.redis, b.settings).examine()).findings
+        assert finding.key == members, "the counts are right"
+        assert not await b.redis.exists(members)
+        assert (await Doctor(b.redis, b.settings).repair()).left == 0
+        assert {row.job_id for row in (await batches(b).page("b")).rows} == {"a", "c"}
+        assert await read(b) == (BatchState.RUNNING, (1, 1, 0, 0))
+        await b.redis.set(members, "x")
+        await b.redis.hset(b.keys.batch_prefix + "b", "pending", "9")
+        assert (await Doctor(b.redis, b.settings).repair()).left == 0
+        assert await read(b) == (BatchState.RUNNING, (1, 1, 0, 0))
+        await end_next(b)
+        assert await read(b) == (BatchState.COMPLETED, (0, 2, 0, 0))
+
+
+async def test_doctor_lists_batches_again_so_that_they_expire(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await submit(b, "a")
+        await b.redis.delete(b.keys.batches)
+        (finding,) = (await Doctor(b.redis, b.settings).examine()).findings
+        assert finding.key == b.keys.batches
+        assert (await Doctor(b.redis, b.settings).repair()).left == 0
+        assert await b.redis.zrange(b.keys.batches, 0, -1) == [b"b"]
+
+
+async def test_doctor_leaves_a_batch_expired(redis_url: str) -> None:
+    async with queue_fixture(redis_url) as b:
+        await submit(b, "a")
+        await end_next(b)
+        await b.redis.delete(b.keys.batch_prefix + "b", b.keys.batch_jobs_prefix + "b")
+        assert (await Doctor(b.redis, b.settings).examine()).count == 0
 
 
 async def test_deleted_jobs_leave_their_batch(redis_url: str) -> None:

@@ -1,1 +1,1 @@
-"""Sends messages about the end of jobs, as Standard Webhooks."""
+"""Sends messages about the end of jobs and batches, as Standard Webhooks."""

@@ -57,14 +57,14 @@ class Delivery:
     address_policy: AddressPolicy = rejection_reason
     make_ssl_context: Callable[[], ssl.SSLContext] = ssl.create_default_context
     _contexts: list[ssl.SSLContext] = field(default_factory=list, repr=False)
-    _own: Receivers = field(default_factory=Receivers, repr=False)
+    _of_jobs: Receivers = field(default_factory=Receivers, repr=False)
     """Receivers that jobs name; their addresses are checked."""
-    _operators: Receivers = field(default_factory=Receivers, repr=False)
+    _of_operator: Receivers = field(default_factory=Receivers, repr=False)
 
     def close(self) -> None:
         """Closes the kept connections."""
-        self._own.close()
-        self._operators.close()
+        self._of_jobs.close()
+        self._of_operator.close()
 
     async def post(self, message_id: str, url: str, body: str) -> None:
         """Sends ``body`` to ``url``, or to the receiver of all jobs if that is "".
@@ -87,7 +87,7 @@ class Delivery:
     async def _post(self, address: HttpUri, message_id: str, body: str, *, is_operators: bool) -> int:
         if not is_operators:
             self._check_host(address)
-        receivers = self._operators if is_operators else self._own
+        receivers = self._of_operator if is_operators else self._of_jobs
         try:
             return await receivers.post(
                 (address.scheme, address.host, address.port),

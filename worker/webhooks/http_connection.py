@@ -39,7 +39,7 @@ class Endpoint:
 
 
 class HttpConnection(asyncio.Protocol):
-    """A connection to ``endpoint``. It closes itself when it cannot be used again. ``used_at`` is its owner's."""
+    """A connection to ``endpoint``. It closes itself when it cannot be used again. Its owner sets ``used_at``."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint

@@ -1,4 +1,4 @@
-"""The loop of a worker that sends messages about the end of jobs. Many wait for receivers, few at one of them."""
+"""The loop of a worker that sends messages about ended jobs and batches. Many wait at once, few at one receiver."""
 
 from __future__ import annotations
 

@@ -1,13 +1,16 @@
 -- Counts some members of a batch by the state in their records, or stores what was counted. A member whose record has
 -- expired, or names another batch, is not counted: it has ended, so the batch still counts it as completed or cancelled.
+-- Before that, adds the jobs that are no members although their records name the batch. Jobs that are pending or dead keep
+-- their batch; that of the others may have expired.
 --
 -- ARGV    1 batch   2 cursor of the last call, or ''   3 ids to examine
 --         or 1 batch   2 'store'   3 to 6 pending, completed, dead and cancelled as stored, '' for none
 --         7 to 10 the same as counted   11 project of a member
---         or 1 batch   2 'compare', or 'join' to add missing jobs to the batch's list   3.. ids of jobs
+--         or 1 batch   2 'missing' to count, 'add' to add   3 and more jobs that may be missing
+--         or 1 batch   2 'unlisted' to check whether the list of batches lacks it, 'list' to add it
 -- Results cursor or '' at the end, pending, completed, dead, cancelled, project of a member or ''
 --         or OK, or STALE: a job of the batch has ended or started since
---         or the number of missing jobs that are pending or dead; the batch of the others may have expired
+--         or the number of missing jobs, or 1 for a batch that the list lacked
 --
 -- @include core_keys
 -- @include move_aside
@@ -37,15 +40,24 @@ if ARGV[2] == 'store' then
   return OK
 end
 
-if ARGV[2] == 'compare' or ARGV[2] == 'join' then
-  local missing = 0
+if ARGV[2] == 'unlisted' or ARGV[2] == 'list' then
+  local unlisted = call('EXISTS', key) == 1 and not call('ZSCORE', K_BATCHES, batch)
+  if unlisted and ARGV[2] == 'list' then
+    call('ZADD', K_BATCHES, format_int(NOW_MS), batch)
+  end
+  return unlisted and 1 or 0
+end
+
+if ARGV[2] == 'missing' or ARGV[2] == 'add' then
+  local missing, exists = 0, call('EXISTS', key) == 1
   for i = 3, #ARGV do
-    local job = call('HMGET', P_JOB .. ARGV[i], 'state', 'batch')
-    local keeps = STATES[job[1]] and job[1] ~= 'completed' and job[1] ~= 'cancelled'
-    if keeps and job[2] == batch and not call('ZSCORE', P_BATCH_JOBS .. batch, ARGV[i]) then
+    local id = ARGV[i]
+    local job = call('HMGET', P_JOB .. id, 'state', 'batch')
+    local keeps = STATES[job[1]] and (exists or job[1] ~= 'completed' and job[1] ~= 'cancelled')
+    if job[2] == batch and keeps and not call('ZSCORE', P_BATCH_JOBS .. batch, id) then
       missing = missing + 1
-      if ARGV[2] == 'join' then
-        call('ZADD', P_BATCH_JOBS .. batch, format_int(next_sequence(1)), ARGV[i])
+      if ARGV[2] == 'add' then
+        call('ZADD', P_BATCH_JOBS .. batch, format_int(next_sequence(1)), id)
       end
     end
   end
