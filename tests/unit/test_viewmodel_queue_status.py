@@ -46,7 +46,7 @@ def with_counts(snapshot: Snapshot, **counts: int) -> Snapshot:
         (replace(WELL, paused=True, paused_since_ms=NOW_MS - 5_000), "paused 5 s ago", Tone.WARN),
         (BUSY, "1 worker given up", Tone.BAD),
         (replace(PAUSED, data_lost_ms=NOW_MS - 1_000), "Redis lost the queue's data", Tone.BAD),
-        (with_counts(BUSY, accepted=900, completed=100), "a job has waited 412 s", Tone.BAD),
+        (with_counts(BUSY, accepted=900, completed=100), "a job has waited 6 min 52 s", Tone.BAD),
         (with_counts(WELL, accepted=100, completed=900), "healthy", Tone.GOOD),
         (
             with_counts(WELL, completed=80, died=20),
