@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,12 +9,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from previewops import setting_values as values
 from previewops.asset_roots import default_roots, is_private
-from previewops.bucket_addresses import BucketAddress, parse_bucket_address
+from previewops.bucket_addresses import BucketAddress
 from previewops.contract_maxima import MAX_ASSETS, MAX_LENGTH_S, MAX_STEPS
 from previewops.errors import UsageError
-from previewops.host_patterns import HostPattern, parse_host_pattern
-from previewops.project_limits import LIMITS_ALLOWED, ProjectLimits, parse_project_limits
+from previewops.host_patterns import HostPattern
+from previewops.project_limits import ProjectLimits
 from previewops.secret_files import has_password, with_credentials
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class LogFormat(StrEnum):
 def _setting(default: Any, parse: Callable[[str], Any], text: str, *, shown: str | None = None) -> Any:
     return field(
         default=default,
-        repr=parse not in _SECRETS,  # keeps secrets out of logs and tracebacks
+        repr=parse not in values.SECRETS,  # keeps secrets out of logs and tracebacks
         metadata={"parse": parse, "text": text, "shown": shown or str(default)},
     )
 
@@ -63,187 +63,15 @@ def _shorten(raw: str) -> str:
     return repr(raw) if len(raw) <= _MAX_SHOWN else f"{raw[:_MAX_SHOWN]!r}… ({len(raw)} characters)"
 
 
-class _InvalidValue(Exception):
-    """A value that its variable does not allow; the text is what is allowed."""
-
-
 def _integer(default: int | None, low: int, high: int, text: str, *, shown: str | None = None) -> Any:
     def parse(raw: str) -> int:
         # int() alone would also accept "1_000" and " 5 ".
         value = int(raw) if re.fullmatch(r"-?[0-9]{1,18}", raw) else None
         if value is None or not low <= value <= high:
-            raise _InvalidValue(f"a whole number from {low} to {high}")
+            raise values.InvalidValue(f"a whole number from {low} to {high}")
         return value
 
     return _setting(default, parse, text, shown=shown)
-
-
-QUEUE_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
-"""Queue names. A colon would share keys: ``shop:dead`` is both a queue's key and one of the queue ``shop``."""
-
-RESERVED_QUEUE_NAMES = ("arq",)
-"""Prefixes of arq's own keys: the queue's keys would be arq's."""
-
-
-def _name(raw: str) -> str:
-    if ":" in raw:
-        move = "`previewops doctor --rename-from OLD` moves a queue to another name"
-        raise _InvalidValue(f"1 to 100 of the characters A-Z a-z 0-9 - _ . without a colon ({move})")
-    if QUEUE_NAME.fullmatch(raw) is None or raw in RESERVED_QUEUE_NAMES:
-        reserved = ", ".join(RESERVED_QUEUE_NAMES)
-        raise _InvalidValue(f"1 to 100 of the characters A-Z a-z 0-9 - _ . and not {reserved}")
-    return raw
-
-
-def _url(raw: str) -> str:
-    if not raw.startswith(("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")):
-        raise _InvalidValue("an address that starts with redis://, rediss://, unix:// or redis+sentinel://")
-    return raw
-
-
-def _one_of(choices: type[StrEnum]) -> Callable[[str], StrEnum]:
-    def parse(raw: str) -> StrEnum:
-        if raw not in tuple(choices):
-            raise _InvalidValue(f"one of {', '.join(choices)}")
-        return choices(raw)
-
-    return parse
-
-
-def _token(raw: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9._~+/=-]{16,512}", raw) is None:
-        raise _InvalidValue("16 to 512 of the characters A-Z a-z 0-9 . _ ~ + / = -")
-    return raw
-
-
-def _webhook_url(raw: str) -> str:
-    if re.fullmatch(r"https?://[^\s\x00-\x20]{1,2000}", raw) is None:
-        raise _InvalidValue("an address that starts with https:// or http://")
-    return raw
-
-
-def _webhook_secret(raw: str) -> str:
-    if re.fullmatch(r"whsec_[A-Za-z0-9+/]{32,88}={0,2}", raw) is None:
-        raise _InvalidValue("whsec_ and 24 to 64 bytes in base64, as `openssl rand -base64 32` makes them")
-    return raw
-
-
-def parse_webhook_secret(variable: str, raw: str) -> str:
-    """Returns the secret in the text of the file that ``variable`` names.
-
-    Raises:
-        UsageError: it is not one. The message does not contain it.
-    """
-    try:
-        return _webhook_secret(raw)
-    except _InvalidValue as allowed:
-        raise UsageError(f"{variable}: found another value, allowed {allowed}") from None
-
-
-_LINK_KEY = re.compile(r"[A-Za-z0-9._~+/=-]{32,512}")
-_LINK_KEYS_ALLOWED = "one key or two, separated by ',', each of 32 to 512 of A-Z a-z 0-9 . _ ~ + / = -"
-_MAX_LINK_KEYS = 2
-
-
-def _link_keys(raw: str) -> tuple[str, ...]:
-    keys = tuple(part.strip() for part in raw.split(","))
-    if len(keys) > _MAX_LINK_KEYS or not all(map(_LINK_KEY.fullmatch, keys)):
-        raise _InvalidValue(_LINK_KEYS_ALLOWED)
-    return keys
-
-
-def parse_link_keys(variable: str, raw: str) -> tuple[str, ...]:
-    """Returns the keys in the text of the file that ``variable`` names.
-
-    Raises:
-        UsageError: the text has no valid keys. The message does not contain it.
-    """
-    try:
-        return _link_keys(raw)
-    except _InvalidValue as allowed:
-        raise UsageError(f"{variable}: found another value, allowed {allowed}") from None
-
-
-def _origins(raw: str) -> tuple[str, ...]:
-    origins = tuple(part.strip().lower() for part in raw.split(",") if part.strip())
-    if not all(re.fullmatch(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?", origin) for origin in origins):
-        raise _InvalidValue("origins such as https://app.example or http://localhost:3000, separated by ','")
-    return origins
-
-
-def _public_url(raw: str) -> str:
-    if re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]{1,260}(/[A-Za-z0-9._~-]{1,100}){0,10}/?", raw) is None:
-        raise _InvalidValue("an address such as https://previews.example, without a query")
-    return raw.rstrip("/")
-
-
-def _sendfile(raw: str) -> str:
-    if raw != "x-sendfile" and re.fullmatch(r"x-accel-redirect:/[A-Za-z0-9._~/-]{0,200}", raw) is None:
-        raise _InvalidValue("x-sendfile, or x-accel-redirect:/internal/path")
-    return raw
-
-
-def _bucket(raw: str) -> BucketAddress:
-    try:
-        return parse_bucket_address(raw)
-    except ValueError as allowed:
-        raise _InvalidValue(str(allowed)) from None
-
-
-def _buckets(raw: str) -> tuple[BucketAddress, ...]:
-    return tuple(_bucket(part.strip()) for part in raw.split(",") if part.strip())
-
-
-# Messages omit these values: an address may contain a password.
-_SECRETS = (_url, _token, _bucket, _buckets, _link_keys, _webhook_url, _webhook_secret)
-
-
-def _folder(raw: str) -> Path:
-    if not raw or "\0" in raw:
-        raise _InvalidValue("a folder path")
-    return Path(raw)
-
-
-def _file(raw: str) -> Path:
-    if "\0" in raw:
-        raise _InvalidValue("a file path")
-    return Path(raw)
-
-
-def _folders(raw: str) -> tuple[Path, ...]:
-    return tuple(Path(part) for part in raw.split(os.pathsep) if part)
-
-
-def _names(raw: str) -> tuple[str, ...]:
-    names = tuple(part.strip().lower() for part in raw.split(",") if part.strip())
-    if any(re.fullmatch(r"[a-z0-9._-]{1,253}|\[[0-9a-f:.]+\]", name) is None for name in names):
-        raise _InvalidValue("host names or addresses without a port, separated by ','")
-    return names
-
-
-def _networks(raw: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    from ipaddress import ip_network  # noqa: PLC0415 - most commands need no networks
-
-    try:
-        return tuple(ip_network(part.strip()) for part in raw.split(",") if part.strip())
-    except ValueError:
-        raise _InvalidValue("addresses or networks such as 10.0.0.0/8, separated by ','") from None
-
-
-def _hosts(raw: str) -> tuple[HostPattern, ...]:
-    hosts = [parse_host_pattern(part.strip()) for part in raw.split(",") if part.strip()]
-    if None in hosts:
-        raise _InvalidValue(
-            "host names separated by ',', each optionally *.name, name:port or name=10.1.0.0/16"
-        )
-    return tuple(filter(None, hosts))
-
-
-def _project_limits(raw: str) -> tuple[tuple[str, ProjectLimits], ...]:
-    limits = parse_project_limits(raw)
-    if limits is None:
-        raise _InvalidValue(LIMITS_ALLOWED)
-    return limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,22 +80,25 @@ class Settings:
 
     redis_url: str | None = _setting(
         None,
-        _url,
+        values.redis_url,
         "Address of Redis, or of its Sentinels (redis+sentinel://host,…/service). "
         "Unset: the socket of a private server under DATA_DIR if there is one, else the default.",
         shown=DEFAULT_REDIS_URL,
     )
-    queue_name: str = _setting("preview-jobs", _name, "Name of the queue.")
+    queue_name: str = _setting("preview-jobs", values.queue_name, "Name of the queue.")
     worker_concurrency: int = _integer(2, 1, 256, "Jobs that one worker process runs concurrently.")
     queue_max: int = _integer(
         20, 1, 100_000_000, "Maximum number of waiting and delayed jobs; further submits are rejected."
     )
     data_dir: Path = _setting(
-        DEFAULT_DATA_DIR, _folder, "Folder for bundles, assets and the private Redis server.", shown="./data"
+        DEFAULT_DATA_DIR,
+        values.folder,
+        "Folder for bundles, assets and the private Redis server.",
+        shown="./data",
     )
     store: BucketAddress | None = _setting(
         None,
-        _bucket,
+        values.bucket,
         "Bucket for bundles: s3://bucket/prefix, gs://… or az://…, with ?endpoint=…&region=… where needed.",
         shown="no bucket: DATA_DIR",
     )
@@ -279,32 +110,32 @@ class Settings:
     )
     asset_roots: tuple[Path, ...] | None = _setting(
         None,
-        _folders,
+        values.folders,
         "Folders that assets may be read from, separated by ':'. Of DATA_DIR only its folder assets can be one.",
         shown="DATA_DIR/assets and the worker's working folder, unless that is / or a system folder",
     )
     fonts: tuple[Path, ...] = _setting(
         (),
-        _folders,
+        values.folders,
         "Font files or folders to use before the bundled fonts, separated by ':'.",
         shown="only the bundled fonts and the system's",
     )
     themes: Path | None = _setting(
         None,
-        _folder,
+        values.folder,
         "Folder of theme files, NAME.toml each; options.theme chooses one. The same on all hosts.",
         shown="only light and dark",
     )
     asset_hosts: tuple[HostPattern, ...] = _setting(
         (),
-        _hosts,
+        values.hosts,
         "Hosts that assets may be fetched from, separated by ','; *.name allows all subdomains, "
         "name=10.1.0.0/16 addresses in that private network.",
         shown="no host",
     )
     asset_buckets: tuple[BucketAddress, ...] = _setting(
         (),
-        _buckets,
+        values.buckets,
         "Buckets that assets may be fetched from, as in PREVIEW_STORE, separated by ','.",
         shown="only what --import put into PREVIEW_STORE",
     )
@@ -348,7 +179,7 @@ class Settings:
     )
     project_limits: tuple[tuple[str, ProjectLimits], ...] = _setting(
         (),
-        _project_limits,
+        values.project_limits,
         "Share of turns and maximum of active jobs by project: shop=weight:3,active:4;*=active:8. "
         "The worker that started last stores it.",
         shown="weight 1 and no maximum",
@@ -389,89 +220,92 @@ class Settings:
     )
     webhook_url: str | None = _setting(
         None,
-        _webhook_url,
+        values.webhook_url,
         "Address that workers send the end of every job to (Standard Webhooks).",
         shown="no receiver",
     )
     webhook_hosts: tuple[HostPattern, ...] = _setting(
         (),
-        _hosts,
+        values.hosts,
         "Hosts that jobs may name as receivers in options.webhook, separated by ','; *.name allows all subdomains.",
         shown="no host",
     )
     webhook_secret: str | None = _setting(
-        None, _webhook_secret, "Secret that signs webhooks: whsec_ and base64.", shown="no secret"
+        None, values.webhook_secret, "Secret that signs webhooks: whsec_ and base64.", shown="no secret"
     )
     webhook_secret_file: Path | None = _setting(
-        None, _file, "File with the secret of webhooks, instead of PREVIEW_WEBHOOK_SECRET.", shown="no file"
+        None,
+        values.file,
+        "File with the secret of webhooks, instead of PREVIEW_WEBHOOK_SECRET.",
+        shown="no file",
     )
     log_level: LogLevel = _setting(
-        LogLevel.INFO, _one_of(LogLevel), "Minimum log level: debug, info, warning or error."
+        LogLevel.INFO, values.one_of(LogLevel), "Minimum log level: debug, info, warning or error."
     )
     log_format: LogFormat = _setting(
         LogFormat.AUTO,
-        _one_of(LogFormat),
+        values.one_of(LogFormat),
         "Format of log lines: json, text, or auto (text on a terminal, else json).",
     )
     redis_password_file: Path | None = _setting(
         None,
-        _file,
+        values.file,
         "File with the password of Redis, read for each connection; REDIS_URL then has a user at most.",
         shown="no file",
     )
 
     api_token: str | None = _setting(
         None,
-        _token,
+        values.token,
         "Bearer token of the REST API; required on any address except loopback.",
         shown="no token",
     )
     api_read_token: str | None = _setting(
-        None, _token, "Second bearer token with read-only access.", shown="no token"
+        None, values.token, "Second bearer token with read-only access.", shown="no token"
     )
     api_token_file: Path | None = _setting(
-        None, _file, "File with the bearer token, instead of PREVIEW_API_TOKEN.", shown="no file"
+        None, values.file, "File with the bearer token, instead of PREVIEW_API_TOKEN.", shown="no file"
     )
     api_read_token_file: Path | None = _setting(
-        None, _file, "File with the token with read-only access.", shown="no file"
+        None, values.file, "File with the token with read-only access.", shown="no file"
     )
     api_tokens_file: Path | None = _setting(
         None,
-        _file,
+        values.file,
         "File with named tokens: scopes, projects, rate and queue quota of each; read again when it changes.",
         shown="no file",
     )
     link_key: tuple[str, ...] = _setting(
         (),
-        _link_keys,
+        values.link_keys,
         "Key that signs links, for browsers without a token; after a comma an older key that is still accepted.",
         shown="no links",
     )
     link_key_file: Path | None = _setting(
-        None, _file, "File with the key of links, instead of PREVIEW_LINK_KEY.", shown="no file"
+        None, values.file, "File with the key of links, instead of PREVIEW_LINK_KEY.", shown="no file"
     )
     link_ttl_s: int = _integer(3_600, 60, 604_800, "Validity of signed links, s; up to a quarter longer.")
     api_url: str | None = _setting(
         None,
-        _public_url,
+        values.public_url,
         "Public address of the REST API, which signed links begin with.",
         shown="links begin with /api",
     )
     api_origins: tuple[str, ...] = _setting(
         (),
-        _origins,
+        values.origins,
         "Origins of pages that may use the REST API from a browser (CORS), separated by ','.",
         shown="only its own",
     )
     api_sendfile: str | None = _setting(
         None,
-        _sendfile,
+        values.sendfile,
         "Let a proxy of PREVIEW_API_PROXIES send files: x-accel-redirect:/path (nginx) or x-sendfile.",
         shown="the REST API sends them",
     )
     api_hosts: tuple[str, ...] = _setting(
         (),
-        _names,
+        values.host_names,
         "Host names accepted in the Host header of the REST API, separated by ','.",
         shown="on loopback localhost and its addresses, elsewhere any",
     )
@@ -485,7 +319,7 @@ class Settings:
     )
     api_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(
         (),
-        _networks,
+        values.networks,
         "Addresses or networks of reverse proxies, separated by ','; their X-Forwarded-For names the client.",
         shown="no proxy",
     )
@@ -500,8 +334,8 @@ class Settings:
     def __post_init__(self) -> None:
         """Checks the queue's name, from which all keys are made, for settings that a program creates itself too."""
         try:
-            _name(self.queue_name)
-        except _InvalidValue as allowed:
+            values.queue_name(self.queue_name)
+        except values.InvalidValue as allowed:
             raise UsageError(f"queue_name: found {self.queue_name!r}, allowed {allowed}") from None
 
     @classmethod
@@ -512,16 +346,16 @@ class Settings:
             UsageError: names every invalid variable with the found and the allowed value.
         """
         environ = with_credentials(environ)
-        values: dict[str, Any] = {}
+        given: dict[str, Any] = {}
         problems: list[str] = []
         for name, spec in cls.__dataclass_fields__.items():
             if raw := environ.get(variable_of(name), ""):
                 try:
-                    values[name] = spec.metadata["parse"](raw)
-                except _InvalidValue as allowed:
+                    given[name] = spec.metadata["parse"](raw)
+                except values.InvalidValue as allowed:
                     found = _shorten(raw) if spec.repr else "another value"
                     problems.append(f"{variable_of(name)}: found {found}, allowed {allowed}")
-        settings = cls(**values)
+        settings = cls(**given)
         if not problems:
             problems = settings._conflicts()
         if problems:

@@ -8,7 +8,8 @@ from typing import Any
 from previewops.clock import iso_from_ms
 from previewops.queue.records import JobRecord
 from previewops.secret_files import read_secret_setting
-from previewops.settings import Settings, parse_link_keys
+from previewops.setting_values import parse_link_keys
+from previewops.settings import Settings
 from previewops.signed_links import LinkPurpose, LinkSigner, expiry
 from previewops.states import JobState
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from previewops.queue.keys import Keys, KeyType
 from previewops.queue.queue_names import QueueNames
-from previewops.settings import QUEUE_NAME
+from previewops.setting_values import QUEUE_NAME
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

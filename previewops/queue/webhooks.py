@@ -16,7 +16,8 @@ from previewops.queue.webhook_messages import (
     WebhookMessage,
 )
 from previewops.secret_files import read_secret_setting
-from previewops.settings import Settings, parse_webhook_secret
+from previewops.setting_values import parse_webhook_secret
+from previewops.settings import Settings
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

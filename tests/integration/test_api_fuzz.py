@@ -34,7 +34,12 @@ deterministic = true
 
 [[operations]]
 include-operation-id = "submitJobs"
-checks.positive_data_acceptance.expected-statuses = ["2xx", "409", "422"]
+# 400: closeBatch without batchId, which a list of parameters cannot exclude.
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "409", "422"]
+
+[[operations]]
+include-operation-id = "rescheduleJob"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "403", "404", "409", "422"]
 
 [[operations]]
 include-operation-id = ["uploadAsset", "putAsset"]

@@ -228,7 +228,9 @@ async def test_a_read_only_screen_neither_acknowledges_nor_silences() -> None:
 def with_webhooks(failed: int, waiting: int) -> FakeSource:
     def messages(count: int, error: str) -> WebhookList:
         listed = tuple(
-            WebhookMessage(f"msg_{n}", 3, f"lesson-{n}", "p", "dead", "https://app.example/x?key=1", 0, error)
+            WebhookMessage(
+                f"msg_{n}", 3, f"lesson-{n}", "p", "dead", "https://app.example/x?key=1", 0, error=error
+            )
             for n in range(min(count, LISTED))
         )
         return WebhookList(count, listed)

@@ -195,11 +195,12 @@ def test_the_command_closes_the_connections_of_its_screen(redis_url: str, failur
             return 3
 
     screen = Screen(LiveSource(link), LiveExecutor(link), Options(queue_name="q"))
+    screen.close_queue = link.aclose
     if failure is None:
-        assert command._run(screen, link) == 3
+        assert command._run(screen) == 3
     else:
         with pytest.raises(RuntimeError, match="a fault of the screen"):
-            command._run(screen, link)
+            command._run(screen)
     assert "previewops-tui" not in clients(redis_url)
 
 

@@ -179,7 +179,7 @@ def test_tabs_fit_80_columns_and_are_clicked_by_name() -> None:
     assert width_of(line) <= 80
     assert "7 Health" in plain_text(line)
     assert {span.action for span in line if span.action} >= {"app.show('dead')", "app.show('health')"}
-    assert next(span.text for span in line if span.tone is Tone.BADGE) == " 4 Dead "
+    assert next(span.text for span in line if span.tone is Tone.BADGE).strip() == "4 Dead"
 
 
 @pytest.mark.parametrize("current", [mode for mode, _ in SCREENS])

@@ -7,7 +7,7 @@ from typing import Any
 
 from previewops.redis_server.address import find_address_problem
 from previewops.secret_files import has_password
-from previewops.settings import QUEUE_NAME, RESERVED_QUEUE_NAMES
+from previewops.setting_values import QUEUE_NAME, RESERVED_QUEUE_NAMES
 from previewops.tui.preferences.naming import name_problem
 from previewops.tui.preferences.table_reader import InvalidSetting, TableReader, boolean, show
 
