@@ -86,7 +86,9 @@ def test_columns_that_do_not_fit_are_left_out_and_not_cut(dimension: Dimension) 
     for room in (54, 74, 114, 194):
         widths = fit_widths(table.columns(dimension), room)
         assert total_width(widths) <= room
-        shown = {column.title for column, width in zip(table.columns(dimension), widths, strict=True) if width}
+        shown = {
+            column.title for column, width in zip(table.columns(dimension), widths, strict=True) if width
+        }
         assert shown >= {"jobs", "failed"}
 
 
