@@ -143,7 +143,7 @@ def _depth(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     share = pending / inputs.queue_max
     status = classify(share, thresholds.depth_warning, thresholds.depth_critical)
     full = ": submits are rejected" if share >= 1 else ""
-    message = f"{pending} jobs are pending, allowed {inputs.queue_max}{full}"
+    message = f"{pending:,} jobs are pending, allowed {inputs.queue_max:,}{full}"
     advice = "add workers, or raise PREVIEW_QUEUE_MAX if producers may run ahead"
     yield make_check("depth", status, message, f"{share:.0%}", advice)
 
@@ -151,7 +151,7 @@ def _depth(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
 def _oldest(inputs: HealthInputs, thresholds: Thresholds) -> Check:
     wait_ms = inputs.oldest_waiting_ms
     status = classify(wait_ms, thresholds.oldest_warning_ms, thresholds.oldest_critical_ms)
-    message = f"a job has waited {format_seconds(wait_ms)}" if status else "no job has waited for long"
+    message = f"a job has waited {format_duration(wait_ms)}" if status else "no job has waited for long"
     advice = "`previewops stats`, then add workers or raise PREVIEW_WORKER_CONCURRENCY"
     return make_check("oldest-waiting", status, message, format_seconds(wait_ms), advice)
 
@@ -170,12 +170,12 @@ def _recent(inputs: HealthInputs, thresholds: Thresholds) -> Iterable[Check]:
     enough = ended >= MIN_JOBS_FOR_RATE
     status = classify(share, thresholds.failure_warning, thresholds.failure_critical) if enough else Status.OK
     figure = f"{share:.0%}" if enough else f"{died} of {ended}"
-    message = f"{died} of {ended} finished jobs died in the last {RECENT_WINDOW_S // 60} min"
+    message = f"{died:,} of {ended:,} finished jobs died in the last {RECENT_WINDOW_S // 60} min"
     advice = "`previewops dlq list --groups` shows the causes; `previewops pause` stops further failures"
     yield make_check("failure-rate", status, message, figure, advice)
     grown = died - inputs.recent.removed
     status = classify(grown, thresholds.growth_warning, thresholds.growth_critical)
-    message = f"{max(0, grown)} more dead letters than {RECENT_WINDOW_S // 60} min ago"
+    message = f"{max(0, grown):,} more dead letters than {RECENT_WINDOW_S // 60} min ago"
     yield make_check("dead-growth", status, message, f"{grown:+d}", advice)
 
 

@@ -329,7 +329,9 @@ HEALTH = Health(
             "82",
             "look at their causes, mend them, requeue",
         ),
-        Check("oldest-waiting", Status.CRITICAL, "a job has waited 412 s", "412 s", "add workers or slots"),
+        Check(
+            "oldest-waiting", Status.CRITICAL, "a job has waited 6 min 52 s", "412 s", "add workers or slots"
+        ),
         Check("paused", Status.OK, "the queue is not paused", "no", ""),
         Check("supervisors", Status.OK, "2 supervisors, 3 workers", "2 of 2", ""),
         Check("redis", Status.OK, "Redis answers", "0.4 ms", ""),

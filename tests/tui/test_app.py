@@ -341,7 +341,8 @@ async def test_alarms_are_below_the_headline_with_advice() -> None:
     app = make_app(source)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(
-            pilot, lambda: "a job has waited 412 s  5 opens Workers  `previewops stats`" in screen_text(app)
+            pilot,
+            lambda: "a job has waited 6 min 52 s  5 opens Workers  `previewops stats`" in screen_text(app),
         )
         # the snapshot itself ends the alarm, without a health reading
         await renew(pilot, app, source, scenes.IDLE)

@@ -9,6 +9,7 @@ import pytest
 from previewops.states import JobState
 from previewops.tui.keymap import SCREENS
 from previewops.tui.screens.base import OperatorScreen
+from previewops.tui.widgets.panel import Panel
 from tests.property.test_screen_geometry import COLLISION, CUT
 from tests.tui import extremes
 from tests.tui.screen_support import FakeSource, make_app, screen_text, settled, until
@@ -39,6 +40,9 @@ async def test_no_screen_cuts_a_figure(count: int) -> None:
             for size in SIZES:
                 await pilot.resize_terminal(*size)
                 await settled(pilot, app)
+                for panel in app.screen.query(Panel):
+                    seen = panel.display and panel.is_among_shown
+                    assert not seen or panel.region.bottom < size[1], (mode, size, panel.id)
                 for row in screen_text(app).splitlines():
                     text = re.sub(r"[│╭╮╰╯─]", " ", row)
                     assert not COLLISION.search(text), (mode, size, text)

@@ -127,7 +127,7 @@ async def test_a_check_is_silenced_for_a_time_up_to_a_level_and_for_a_reason() -
         assert "Unsilence" not in keys(app)
         await pilot.press("s")
         await until(pilot, lambda: isinstance(app.screen, SilenceDialog))
-        assert "a job has waited 412 s" in screen_text(app)
+        assert "a job has waited 6 min 52 s" in screen_text(app)
         await pilot.press("ctrl+u", *"40d", "enter", "enter", "enter")  # duration, level, reason
         await until(pilot, lambda: "found '40d', allowed 30m, 2h or 1d" in screen_text(app))
         await pilot.press("ctrl+u", *"30m", "enter", "enter", "enter")

@@ -210,7 +210,7 @@ async def test_workers_events_and_health_show_the_moment(night: Night) -> None:
         await pilot.press("left_curly_bracket")
         await until(pilot, lambda: newest not in screen_text(app))
         await pilot.press("7")
-        await until(pilot, lambda: "a job has waited 412 s" in screen_text(app))
+        await until(pilot, lambda: "a job has waited 6 min 52 s" in screen_text(app))
 
 
 async def test_help_and_palette_know_the_keys_of_a_recording_and_only_there(night: Night) -> None:

@@ -256,6 +256,22 @@ def test_all_checks_are_listed_in_their_order() -> None:
     assert tuple(check.name for check in evaluate(WELL, Thresholds()).checks) == always
 
 
+def test_large_figures_and_long_waits_are_readable() -> None:
+    busy = replace(
+        WELL,
+        waiting=12_000,
+        delayed=0,
+        queue_max=100_000,
+        oldest_waiting_ms=412_000,
+        recent=RecentOutcomes(completed=3_000, died=1_500, removed=0),
+    )
+    messages = {check.name: check.message for check in evaluate(busy, Thresholds()).checks}
+    assert messages["depth"] == "12,000 jobs are pending, allowed 100,000"
+    assert messages["oldest-waiting"] == "a job has waited 6 min 52 s"
+    assert messages["failure-rate"].startswith("1,500 of 4,500 ")
+    assert messages["dead-growth"].startswith("1,500 more ")
+
+
 def test_webhooks_that_failed_and_wait_are_counted() -> None:
     def check(*backlog: int) -> Check | None:
         health = evaluate(replace(WELL, webhooks=WebhookBacklog(*backlog)), Thresholds())

@@ -57,6 +57,7 @@ def test_series_of_a_chart_differ_by_their_fill_without_colours() -> None:
     assert len(fills) == 3
     assert palette(True).text(Span("█", Tone.DONE)) != palette(True).text(Span("█", Tone.DIED))
     assert palette(True).text(Span("■ ", Tone.SLOW)) == "▒ ", "the legend shows the same fill"
+    assert palette(True).text(Span(" ▂█  ", Tone.DIED)) == " ▒▒  ", "blanks beside a column stay blank"
 
 
 @pytest.mark.parametrize(

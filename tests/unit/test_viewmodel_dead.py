@@ -93,7 +93,7 @@ def test_how_much_is_shown(start: int, rows: int, total: int | None, expected: s
 def test_a_cause_is_its_count_its_share_and_its_newest_reason() -> None:
     cells = [plain_text(cell) for cell in format_group_cells(GROUP, 82, scenes.NOW_MS)]
     assert cells[0] == "41"
-    assert cells[1].endswith("50 %")
+    assert cells[1].endswith(" 50 %")
     assert cells[2:5] == ["asset-missing", "30 s ago", "2 h ago"]
     assert cells[5].startswith("no file boards/")
     assert len(cells) == len(GROUP_COLUMNS)
@@ -103,6 +103,7 @@ def test_a_cause_is_its_count_its_share_and_its_newest_reason() -> None:
 def test_shares_at_their_ends(count: int, total: int, expected: str) -> None:
     cells = format_group_cells(replace(GROUP, count=count), total, scenes.NOW_MS)
     assert plain_text(cells[1]).split("·")[-1].strip().endswith(expected)
+    assert f" {expected}" in plain_text(cells[1]), "the bar does not touch the figure"
 
 
 def test_a_job_is_its_id_error_and_reason() -> None:

@@ -185,6 +185,24 @@ def test_silences_and_reschedules_are_told_in_words() -> None:
         assert " ".join(plain_text(event_description(moved)).split()) == words
 
 
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ("weight:3,active:1", "weight 3, at most 1 active"),
+        ("active:none", "no maximum"),
+        ("none", "none"),
+        ("weight: x", "weight: x"),
+    ],
+)
+def test_limits_of_a_project_are_told_in_words(limits: str, expected: str) -> None:
+    event = QueueEvent(
+        "1-1", NOW_MS, "project-limits", {"project": "shop", "limits": limits, "was": "weight:2"}
+    )
+    assert event_subject(event) == "shop"
+    assert f"limits: {expected}, it was weight 2" in plain_text(event_description(event))
+    assert "project" not in plain_text(event_description(event))
+
+
 def test_untrusted_text_has_no_control_sequences() -> None:
     evil = event("\x1b[2J", job="\x9b2J", worker="\r", message="\x07", who="\u202e", **{"\x1b": "\x00"})
     text = "".join(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from previewops.health import Check, Health, PerfdataValue, Status
+from previewops.queue.webhook_messages import WebhookList
 from previewops.snapshot.silences import Silence
 from previewops.tui.state.queue_view import ConnectionLoss, QueueView
 from previewops.tui.viewmodel.health import checks, silences
+from previewops.tui.viewmodel.health.webhooks import format_webhook_lines
 from previewops.tui.viewmodel.spans import plain_text, width_of
 from tests.tui.scenes import FULL_HEALTH, NOW_MS, WELL
 
@@ -29,6 +31,17 @@ def test_verdict_lines_start_with_the_result() -> None:
         "✖ CRITICAL: the queue needs help now  1 critical, 1 unknown, 2 warnings, 9 OK"
     ]
     assert verdict(QueueView(health=WELL)) == ["✓ OK: the queue is healthy  9 OK"]
+
+
+def test_counts_that_do_not_fit_beside_the_result_are_below_it() -> None:
+    lines = verdict(QueueView(health=FULL_HEALTH), 78)
+    assert lines == ["✖ CRITICAL: the queue needs help now", "1 critical, 1 unknown, 2 warnings, 9 OK"]
+
+
+def test_no_failed_webhook_is_not_marked_as_a_failure() -> None:
+    none = WebhookList(0, ())
+    lines = [plain_text(line) for line in format_webhook_lines(none, none)]
+    assert lines == ["✓ 0 failed for good", "", "○ 0 to be sent"]
 
 
 def test_verdict_lines_without_a_result() -> None:

@@ -47,6 +47,17 @@ def test_a_delayed_job_shows_when_it_is_due() -> None:
     assert text.startswith("◔ waiting for its time")
     assert "due       in 2 h" in text
     assert "the bundle of an earlier run" in text
+    (placeholder, *_) = preview_placeholder(job, 60)
+    assert "failed" not in plain_text(placeholder), "no attempt has failed yet"
+    retried = replace(job, attempts=1)
+    assert "an attempt has failed" in plain_text(preview_placeholder(retried, 60)[0])
+
+
+def test_a_project_that_does_not_fit_beside_the_priority_has_a_row() -> None:
+    job = replace(scenes.record("later", JobState.WAITING), project_id="a-long-project")
+    wide, narrow = ([plain_text(line) for line in format_fact_lines(job, NOW, n)] for n in (60, 30))
+    assert any(row.startswith("priority") and row.endswith("project a-long-project") for row in wide)
+    assert "project   a-long-project" in narrow
 
 
 @given(plain_json)

@@ -9,6 +9,7 @@ import pytest
 
 from previewops.snapshot.history import HistoryColumn, Period
 from previewops.states import Priority
+from previewops.tui.keymap import SCREENS
 from previewops.tui.state.queue_view import QueueView
 from previewops.tui.viewmodel.bars import (
     format_clock_line,
@@ -54,7 +55,7 @@ def test_no_line_is_wider_than_its_panel(columns: int) -> None:
 
 def test_alarms_come_worst_first_with_advice() -> None:
     lines = [plain_text(line) for line in panels.headline(BUSY_PICTURE, 100)]
-    assert lines[0].startswith(" ✖ a job has waited 412 s  5 opens Workers  add workers or slots")
+    assert lines[0].startswith(" ✖ a job has waited 6 min 52 s  5 opens Workers  add workers or slots")
     assert "1,430 jobs pending" in lines[1]
     assert lines[2].startswith(" ▲ 82 dead letters  4 opens Dead letters")
     well = replace(BUSY_PICTURE, health=WELL)
@@ -179,6 +180,14 @@ def test_tabs_fit_80_columns_and_are_clicked_by_name() -> None:
     assert "7 Health" in plain_text(line)
     assert {span.action for span in line if span.action} >= {"app.show('dead')", "app.show('health')"}
     assert next(span.text for span in line if span.tone is Tone.BADGE).strip() == "4 Dead"
+
+
+@pytest.mark.parametrize("current", [mode for mode, _ in SCREENS])
+def test_the_smallest_terminal_has_the_keys_of_all_screens_and_the_current_name(current: str) -> None:
+    line = format_tab_line(BUSY_PICTURE, current, 60)
+    assert width_of(line) <= 60
+    assert [span.text.strip()[0] for span in line if span.action] == list("12345678")
+    assert dict(SCREENS)[current].split()[0] in next(span.text for span in line if span.tone is Tone.BADGE)
 
 
 def test_a_frozen_display_looks_unlike_a_paused_queue() -> None:

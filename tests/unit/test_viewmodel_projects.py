@@ -15,6 +15,7 @@ from previewops.snapshot.breakdown import (
     break_down,
 )
 from previewops.states import Priority
+from previewops.tui.viewmodel.columns import fit_widths, total_width
 from previewops.tui.viewmodel.projects import charts, limits, table
 from previewops.tui.viewmodel.projects.rows import OTHERS, merge_rows
 from previewops.tui.viewmodel.spans import width_of
@@ -78,6 +79,17 @@ def test_only_the_buckets_of_the_window_count() -> None:
 )
 def test_a_rate_hides_neither_one_failure_nor_one_success(figures: Figures, expected: str) -> None:
     assert text(table.format_rate_line(figures)) == expected
+
+
+@pytest.mark.parametrize("dimension", Dimension)
+def test_columns_that_do_not_fit_are_left_out_and_not_cut(dimension: Dimension) -> None:
+    for room in (54, 74, 114, 194):
+        widths = fit_widths(table.columns(dimension), room)
+        assert total_width(widths) <= room
+        shown = {
+            column.title for column, width in zip(table.columns(dimension), widths, strict=True) if width
+        }
+        assert shown >= {"jobs", "failed"}
 
 
 def test_sorting_by_each_column_and_back() -> None:

@@ -11,7 +11,7 @@ from previewops.snapshot.model import CounterBucket, Snapshot
 from previewops.snapshot.silences import Silence
 from previewops.states import Priority
 from previewops.tui.keymap import SCREENS
-from previewops.tui.state.queue_view import ConnectionLoss, QueueView
+from previewops.tui.state.queue_view import ConnectionLoss, QueueView, ReplayPosition
 from previewops.tui.viewmodel.alarms import WORST_FIRST, alarms_of
 from previewops.tui.viewmodel.bars import format_title_line
 from previewops.tui.viewmodel.hints import screen_key
@@ -46,7 +46,7 @@ def with_counts(snapshot: Snapshot, **counts: int) -> Snapshot:
         (replace(WELL, paused=True, paused_since_ms=NOW_MS - 5_000), "paused 5 s ago", Tone.WARN),
         (BUSY, "1 worker given up", Tone.BAD),
         (replace(PAUSED, data_lost_ms=NOW_MS - 1_000), "Redis lost the queue's data", Tone.BAD),
-        (with_counts(BUSY, accepted=900, completed=100), "a job has waited 412 s", Tone.BAD),
+        (with_counts(BUSY, accepted=900, completed=100), "a job has waited 6 min 52 s", Tone.BAD),
         (with_counts(WELL, accepted=100, completed=900), "healthy", Tone.GOOD),
         (
             with_counts(WELL, completed=80, died=20),
@@ -116,12 +116,31 @@ def test_the_worst_alarm_wins_by_severity_then_by_jobs_affected() -> None:
 def test_every_alarm_names_the_key_of_its_remedy() -> None:
     for name in CHECKS:
         view = replace(
-            picture(BUSY), health=Health((Check(name, Status.WARNING, "it fails", "1", "advice"),), ())
+            picture(PAUSED), health=Health((Check(name, Status.WARNING, "it fails", "1", "advice"),), ())
         )
         (alarm,) = alarms_of(view)
         key, _, effect = plain_text(alarm.remedy).partition(" ")
         assert key in (*map(screen_key, dict(SCREENS)), "p")
         assert effect
+
+
+def test_the_key_of_a_remedy_is_one_that_acts() -> None:
+    paused = Check("paused", Status.WARNING, "paused", "yes", "")
+    dead = Check("dead-letters", Status.WARNING, "82 dead letters", "82", "")
+    view = replace(picture(PAUSED), health=Health((paused, dead), ()))
+
+    def remedies(view: QueueView) -> list[str]:
+        return sorted(plain_text(alarm.remedy) for alarm in alarms_of(view))
+
+    assert remedies(view) == ["4 opens Dead letters", "p resumes it"]
+    assert remedies(replace(view, read_only=True)) == ["4 opens Dead letters", "7 opens Health"]
+    replayed = replace(view, read_only=True, replay=ReplayPosition(1.0))
+    assert remedies(replayed) == ["7 opens Health", "7 opens Health"], "a recording has no dead letters"
+
+
+def test_a_queue_that_runs_again_is_not_reported_as_paused_by_older_checks() -> None:
+    paused = Check("paused", Status.WARNING, "the queue is paused", "yes", "")
+    assert alarms_of(replace(picture(replace(PAUSED, paused=False)), health=Health((paused,), ()))) == ()
 
 
 def test_headline_and_panel_count_the_same_arrivals_and_ends() -> None:

@@ -196,8 +196,9 @@ class Palette:
         texture = _TEXTURES.get(span.tone) if self.textured else None
         if texture is None:
             return span.text
-        partial = span.text.strip() and not span.text.strip(EIGHTHS)
-        return texture * len(span.text) if partial else span.text.replace("█", texture).replace("■", texture)
+        # Blanks may be part of the span: they stay blank.
+        filled = "█■" if span.text.strip(EIGHTHS) else EIGHTHS.strip()
+        return "".join(texture if glyph in filled else glyph for glyph in span.text)
 
     def _upper_series(self, span: Span) -> Tone | None:
         """The upper one of two series in a cell, which has a texture: one failure among thousands is visible."""

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from previewops.formatting import clean, format_age, pluralize
-from previewops.health import RECENT_WINDOW_S, Check, Health, Status
+from previewops.health import RECENT_WINDOW_S, Check, Status
 from previewops.snapshot.history import History
 from previewops.snapshot.model import Snapshot
 from previewops.tui.keymap import SCREENS
 from previewops.tui.state.queue_view import SILENT_MS, QueueView
+from previewops.tui.viewmodel.empty_states import RECORDED_SCREENS
 from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.spans import Line
 
@@ -51,19 +52,21 @@ def alarms_of(view: QueueView) -> tuple[Alarm, ...]:
     snapshot, health = view.snapshot, view.health
     if snapshot is None or health is None:
         return ()
-    alarms = [_alarm(check, snapshot, view.history) for check in _failed(health)]
+    alarms = [
+        _alarm(check, view, snapshot)
+        for check in health.checks
+        # The snapshot is newer than the checks: a queue that runs again is not reported as paused.
+        if check.status is not Status.OK and (check.name != "paused" or snapshot.paused)
+    ]
     alarms.sort(key=lambda alarm: (alarm.silenced, WORST_FIRST.index(alarm.status), -alarm.affected))
     return tuple(alarms)
 
 
-def _failed(health: Health) -> list[Check]:
-    return [check for check in health.checks if check.status is not Status.OK]
-
-
-def _alarm(check: Check, snapshot: Snapshot, history: History) -> Alarm:
+def _alarm(check: Check, view: QueueView, snapshot: Snapshot) -> Alarm:
     describe = _HEADLINES.get(check.name)
     headline = describe(snapshot) if describe is not None else ""
-    return Alarm(check, headline or clean(check.message), _affected(check, snapshot, history), _remedy(check))
+    affected = _affected(check, snapshot, view.history)
+    return Alarm(check, headline or clean(check.message), affected, _remedy(check, view))
 
 
 def _affected(check: Check, snapshot: Snapshot, history: History) -> int:
@@ -88,10 +91,13 @@ _AFFECTED: Mapping[str, Callable[[Snapshot, History], int]] = {
 """Jobs that a failed check affects; the others, such as those of Redis, affect all pending jobs."""
 
 
-def _remedy(check: Check) -> Line:
-    if check.name == "paused":
+def _remedy(check: Check, view: QueueView) -> Line:
+    """The key that helps: in a replay that of a screen that is recorded, and none that acts."""
+    is_replay = view.replay is not None
+    if check.name == "paused" and not view.read_only and not is_replay:
         return key_hint("pause", "resumes it")
     mode = _REMEDY_SCREENS.get(check.name, "health")
+    mode = "health" if is_replay and mode not in RECORDED_SCREENS else mode
     return key_hint(f"show('{mode}')", f"opens {dict(SCREENS)[mode]}")
 
 

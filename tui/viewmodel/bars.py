@@ -85,21 +85,20 @@ def format_clock_line(view: QueueView) -> Line:
 
 
 def format_tab_line(view: QueueView, current: str, columns: int) -> Line:
-    """The screens with their keys, each with its figure if all fit; at last those that fit whole.
+    """The screens with their keys, each with its figure if all fit.
 
-    In a narrow terminal the figures of jobs and workers give way before those of dead letters and health.
+    In a narrow terminal the figures of jobs and workers give way before those of dead letters and health, at last the
+    names of the first screens, but not that of the current one.
     """
     tabs: list[Line] = []
     for full_titles, figures in ((True, _FIGURES), (False, _FIGURES), (False, _ALARMING), (False, ())):
         tabs = [_tab(view, mode, current, full_titles, mode in figures) for mode, _ in SCREENS]
         if sum(map(width_of, tabs)) <= columns:
             break
-    spans: list[Span] = []
-    for tab in tabs:
-        if width_of((*spans, *tab)) > columns:
-            break
-        spans += tab
-    return tuple(spans)
+    for place, (mode, _) in enumerate(SCREENS):
+        if sum(map(width_of, tabs)) > columns and mode != current:
+            tabs[place] = (Span(" "), Span(screen_key(mode), Tone.DIM, f"app.show('{mode}')"))
+    return clip(tuple(span for tab in tabs for span in tab), columns)
 
 
 _FIGURES = ("jobs", "dead", "workers", "health")

@@ -8,7 +8,7 @@ from previewops.tui.keymap import SCREENS
 from previewops.tui.viewmodel.hints import key_hint, key_span
 from previewops.tui.viewmodel.spans import Line, Span, Tone, centre, clean_span
 
-_RECORDED = ("overview", "workers", "events", "health")
+RECORDED_SCREENS = ("overview", "workers", "events", "health")
 
 MIN_COLUMNS, MIN_ROWS = 60, 15
 """Smallest terminal in which the screens can be read."""
@@ -41,7 +41,10 @@ def format_not_in_replay_lines(columns: int, rows: int) -> Sequence[Line]:
     """The text shown in place of jobs and dead letters during a replay."""
     lines: list[Line] = [
         (Span("a recording contains no jobs", Tone.STRONG),),
-        (Span("It contains the data of: ", Tone.DIM), *(span for mode in _RECORDED for span in _go_to(mode))),
+        (
+            Span("It contains the data of: ", Tone.DIM),
+            *(span for mode in RECORDED_SCREENS for span in _go_to(mode)),
+        ),
     ]
     return centre(lines, columns, rows)
 

@@ -15,6 +15,9 @@ from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
 KIND_COLUMNS = 14
 """Width of the kind in one line."""
 
+_SUBJECTS: Mapping[str, tuple[str, ...]] = {"command": ("target", "host"), "project-limits": ("project",)}
+"""Fields that name what an event is about, where it is neither a job nor a worker or check."""
+
 _TONES: Mapping[str, Tone] = {
     "dead": Tone.BAD,
     "data-lost": Tone.BAD,
@@ -51,6 +54,7 @@ _PHRASES: Mapping[str, str] = {
     "filter": "filter {}",
     "key": "key {}",
     "field": "field {}",
+    "limits": "limits: {}",
     "outcome": "{}",
     "level": "up to {}",
     "now": "run now",
@@ -91,7 +95,7 @@ def format_event(event: QueueEvent) -> Line:
 def event_subject(event: QueueEvent) -> str:
     """The job, worker, host or health check of an event, "" for the queue itself."""
     fields = event.fields
-    names = ("target", "host") if event.kind == "command" else ("job", "worker", "check")
+    names = _SUBJECTS.get(event.kind, ("job", "worker", "check"))
     return next((fields[name] for name in names if fields.get(name)), "")
 
 
@@ -100,7 +104,7 @@ def event_description(event: QueueEvent) -> Line:
     fields = event.fields
     is_command = event.kind == "command"
     about = event_subject(event)
-    shown = _SHOWN_OF_COMMANDS if is_command else _SHOWN_BY_ITSELF
+    shown = _SHOWN_OF_COMMANDS if is_command else (*_SHOWN_BY_ITSELF, *_SUBJECTS.get(event.kind, ()))
     parts: list[Span] = []
     if is_command:
         act = fields.get("act", "")

@@ -134,7 +134,7 @@ class ProjectsScreen(OperatorScreen):
 
     def _draw_charts(self) -> None:
         breakdown, row = self._breakdown, self._row
-        self.query_one("#charts", Container).display = row is not None
+        self.query_one("#charts", Container).set_class(row is None, "-empty")
         if breakdown is None or row is None:
             return
         label = clean(table.row_label(row, self._dimension))

@@ -74,7 +74,7 @@ class WorkersScreen(OperatorScreen):
         shown = [Row(row.key, table.cells(row, now_ms, runs, fleet, differ=differ)) for row in rows]
         grid.show(shown, empty=table.format_empty_lines(snapshot))
         self.query_one("#table-panel", Panel).label(subtitle=table.summary(snapshot) if rows else "")
-        self.query_one("#detail-panel", Panel).display = bool(rows)
+        self.query_one("#detail-panel", Panel).set_class(not rows, "-empty")
         self._draw_detail()
 
     def _draw_detail(self) -> None:

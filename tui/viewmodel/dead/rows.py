@@ -42,7 +42,7 @@ ALL_COLUMNS = (
 ONE_GROUP_COLUMNS = tuple(column for column in ALL_COLUMNS if column.title != "error")
 """In one group all have the same error."""
 
-_SHARE_BAR = 5
+_SHARE_BAR = 4
 _SHORTENED_FROM = 1_000_000
 """Counts that exceed their column are shortened."""
 _INDENT = "  "
@@ -89,7 +89,7 @@ def format_group_cells(group: DeadLetterGroup, total: int, now_ms: int) -> tuple
                 f"{group.count:,}" if group.count < _SHORTENED_FROM else short_count(group.count), Tone.STRONG
             ),
         ),
-        (*bar(share, _SHARE_BAR, Tone.DIED), *pad((Span(_percent(share), Tone.DIM),), 5, right=True)),
+        (*bar(share, _SHARE_BAR, Tone.DIED), *pad((Span(_percent(share), Tone.DIM),), 6, right=True)),
         (Span(error_of(group.example), Tone.BAD),),
         (Span(ago(group.last_ms, now_ms)),),
         (Span(ago(group.first_ms, now_ms), Tone.DIM),),

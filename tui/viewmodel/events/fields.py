@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from previewops.clock import iso_from_ms
@@ -41,11 +42,29 @@ def describe_field(name: str, value: str) -> tuple[str, str]:
     """The label of an event's field, and its value with its unit. What is not known, or no number, stays as it is."""
     if name in _YES_OR_NO:
         return _LABELS[name], {"0": "no", "1": "yes"}.get(value, value)
+    if name in ("limits", "was"):
+        return _LABELS.get(name, name), format_limits(value)
     as_text = _format_of(name)
     number = None if as_text is None else parse_count(value)
     if as_text is None:
         return _LABELS.get(name, name), value
     return (name, value) if number is None else (_LABELS[name], as_text(number))
+
+
+def format_limits(value: str) -> str:
+    """Limits of a project in words, "weight 3, at most 1 active"; any other text as it is."""
+    if _LIMITS.fullmatch(value) is None:
+        return value
+    return (
+        _LIMIT.sub(lambda match: _LIMIT_WORDS[match[1]].format(match[2]), value)
+        .replace(",", ", ")
+        .replace("at most none active", "no maximum")
+    )
+
+
+_LIMITS = re.compile(r"(?:weight|active):\w+(?:,(?:weight|active):\w+)?")
+_LIMIT = re.compile(r"(weight|active):(\w+)")
+_LIMIT_WORDS = {"weight": "weight {}", "active": "at most {} active"}
 
 
 def _format_of(name: str) -> Callable[[int], str] | None:

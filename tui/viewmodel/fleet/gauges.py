@@ -21,7 +21,7 @@ def heading_gauges(gauges: HostGauges) -> list[Span]:
     return [
         Span("  cpu ", Tone.DIM),
         Span(percent_trend(gauges.cpu_recent, _STEPS_A_CELL), Tone.FAST),
-        Span(f"{gauges.cpu_percent:>3}%"),
+        Span(f" {gauges.cpu_percent:>2}%"),
         Span("  mem ", Tone.DIM),
         _percent(gauges.memory_percent),
         Span("  load ", Tone.DIM),

@@ -49,8 +49,10 @@ def format_verdict_lines(view: QueueView, columns: int) -> list[Line]:
             lines.append((Span("○ The queue's health is not known yet.", Tone.DIM),))
     else:
         mark, tone = STATUS_MARKS[health.status]
-        head = f"{mark} {health.status.name}: {_WORDS[health.status]}"
-        lines.append((Span(head, tone), Span(f"  {_status_counts(health)}", Tone.DIM)))
+        head = Span(f"{mark} {health.status.name}: {_WORDS[health.status]}", tone)
+        counts = Span(f"  {_status_counts(health)}", Tone.DIM)
+        whole = width_of((head, counts)) <= columns - 2
+        lines += [(head, counts)] if whole else [(head,), (counts,)]
     return [(Span(" "), *row) for line in lines for row in wrap(line, columns - 2)]
 
 

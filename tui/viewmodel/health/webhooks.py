@@ -12,8 +12,9 @@ LISTED = 10
 
 def format_webhook_lines(failed: WebhookList, waiting: WebhookList) -> tuple[Line, ...]:
     """The oldest messages of each kind, with the error of the last attempt."""
+    mark, tone = ("✖", Tone.BAD) if failed.total else ("✓", Tone.DIM)
     return (
-        *_list(f"✖ {failed.total:,} failed for good", Tone.BAD if failed.total else Tone.DIM, failed),
+        *_list(f"{mark} {failed.total:,} failed for good", tone, failed),
         (),
         *_list(f"○ {waiting.total:,} to be sent", Tone.STRONG if waiting.total else Tone.DIM, waiting),
     )

@@ -16,7 +16,7 @@ from previewops.tui.viewmodel.hints import key_hint
 from previewops.tui.viewmodel.jobs.rows import STATE_TONES
 from previewops.tui.viewmodel.json_lines import format_json_lines
 from previewops.tui.viewmodel.safe_numbers import safe_count
-from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span
+from previewops.tui.viewmodel.spans import Line, Span, Tone, clean_span, width_of
 from previewops.tui.viewmodel.wrap import hang
 
 _LABEL = 10
@@ -48,7 +48,7 @@ def format_fact_lines(record: JobRecord, now_ms: int, columns: int) -> list[Line
     lines: list[Line] = [(Span(f"{mark} {describe_state(record)}", STATE_TONES[record.state]),)]
     if record.state is JobState.ACTIVE:
         lines.append(_progress(record, columns))
-    for name, value in _facts(record, now_ms):
+    for name, value in _facts(record, now_ms, columns):
         lines += hang((Span(f"{name:<{_LABEL}}", Tone.DIM),), value, columns)
     return lines
 
@@ -60,7 +60,7 @@ def _progress(record: JobRecord, columns: int) -> Line:
     return (*bar(share, room, Tone.GOOD), Span(f"{share:>5.0%}"), phase)
 
 
-def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
+def _facts(record: JobRecord, now_ms: int, columns: int) -> list[tuple[str, Line]]:
     facts: list[tuple[str, Line]] = []
 
     def add(name: str, value: object, tone: Tone = Tone.TEXT) -> None:
@@ -70,7 +70,11 @@ def _facts(record: JobRecord, now_ms: int) -> list[tuple[str, Line]]:
     add("reason", record.reason, Tone.BAD if record.state is JobState.DEAD else Tone.WARN)
     add("error", " / ".join(filter(None, (record.error_class, record.code))))
     priority = Span(record.priority.value, Tone(record.priority.value))
-    facts.append(("priority", (priority, Span("  project ", Tone.DIM), clean_span(record.project_id))))
+    both = (priority, Span("  project ", Tone.DIM), clean_span(record.project_id))
+    if _LABEL + width_of(both) <= columns:
+        facts.append(("priority", both))
+    else:
+        facts += [("priority", (priority,)), ("project", both[2:])]
     add("tried", _tries(record))
     facts.append(("accepted", _moment(record.accepted_ms, now_ms)))
     if record.claimed_ms is not None:
@@ -100,7 +104,7 @@ def _moment(ms: int, now_ms: int) -> Line:
 
 def _due(ms: int, now_ms: int) -> Line:
     left = f"in {coarse_duration(ms - now_ms)}" if ms > now_ms else "now"
-    return (Span(left), Span(f"  {iso_from_ms(ms)[:19]}Z", Tone.DIM))
+    return (Span(left), Span(f"  {iso_from_ms(ms)[:19].replace('T', ' ')}Z", Tone.DIM))
 
 
 def _tries(record: JobRecord) -> str:
@@ -136,7 +140,11 @@ def preview_placeholder(record: JobRecord, columns: int) -> list[Line]:
         return [(Span("Rendering.", Tone.TEXT),), _progress(record, min(columns, 40))]
     text = {
         JobState.WAITING: "Not rendered yet.",
-        JobState.DELAYED: "Not rendered yet: an attempt has failed, a retry follows.",
+        JobState.DELAYED: (
+            "Not rendered yet: an attempt has failed, a retry follows."
+            if record.attempts or record.crashes
+            else "Not rendered yet: it waits until it is due."
+        ),
         JobState.DEAD: "No preview: no attempt has succeeded.",
         JobState.CANCELLED: "No preview: the job was cancelled.",
         JobState.COMPLETED: "The result lists no images.",

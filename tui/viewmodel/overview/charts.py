@@ -195,7 +195,7 @@ def _percentiles(
     room = columns - width_of(tuple(spans)) - 2
     if room >= 8:
         last = [percentile_ms(_bins(column, series), 0.95) or 0.0 for column in samples[-room:]]
-        spans.append(Span(f"  {sparkline(last)}", Tone.SLOW))
+        spans.append(Span(f"  {sparkline(last)}", Tone.FAST))
     return tuple(spans)
 
 

@@ -61,7 +61,7 @@ def _trend_lines(row: TableRow, columns: int) -> list[Line]:
     for name, series in (("wait p95", "wait"), ("render p95", "run")):
         values = [bucket.percentiles_ms(series)["p95"] or 0.0 for bucket in row.ended.buckets]
         trend = sparkline([value for value in values for _ in range(width)])
-        lines.append((Span(f"{name:<{_TREND_NAME}}", Tone.DIM), Span(trend, Tone.SLOW)))
+        lines.append((Span(f"{name:<{_TREND_NAME}}", Tone.DIM), Span(trend, Tone.FAST)))
     return lines
 
 

@@ -121,20 +121,20 @@ def columns(dimension: Dimension) -> tuple[TableColumn, ...]:
     loads = (
         TableColumn("waiting", 7, right=True),
         TableColumn("active", _ACTIVE, right=True),
-        TableColumn("weight", 6, right=True, drop=3),
+        TableColumn("weight", 6, right=True, drop=5),
     )
     return (
         TableColumn(_NAMES[dimension][1], 14, grow=1),
         *(loads if dimension is Dimension.PROJECT else ()),
         TableColumn("jobs", 5, right=True),
-        TableColumn("each 5 min", _TREND, drop=6),
+        TableColumn("each 5 min", _TREND, drop=8),
         TableColumn("failed", 6, right=True),
-        TableColumn("dead", 5, right=True, drop=2),
-        TableColumn("retried", 7, right=True, drop=5),
-        TableColumn("wait p50", 8, right=True, drop=4),
-        TableColumn("wait p95", 8, right=True),
-        TableColumn("run p50", 8, right=True, drop=1),
-        TableColumn("run p95", 8, right=True),
+        TableColumn("dead", 5, right=True, drop=4),
+        TableColumn("retried", 7, right=True, drop=7),
+        TableColumn("wait p50", 8, right=True, drop=6),
+        TableColumn("wait p95", 8, right=True, drop=1),
+        TableColumn("run p50", 8, right=True, drop=3),
+        TableColumn("run p95", 8, right=True, drop=2),
     )
 
 
