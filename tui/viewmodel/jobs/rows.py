@@ -63,7 +63,7 @@ def state_tabs(snapshot: Snapshot | None, current: JobState | None, columns: int
     """The states to choose from, each with its number of jobs."""
     counts = state_counts(snapshot) if snapshot is not None else {}
     uncounted: tuple[JobState, ...] = ()
-    for gap, shortened in ((2, False), (1, False), (0, False), (0, True), (0, True)):
+    for gap, shortened in ((2, False), (1, False), (0, False), (0, True), (0, True), (0, True)):
         spans = [Span(" ")] if gap else []
         for state in (None, *JobState):
             name = _ALL if state is None else state.value
@@ -77,7 +77,9 @@ def state_tabs(snapshot: Snapshot | None, current: JobState | None, columns: int
             spans.append(Span(" " * gap))
         if width_of(tuple(spans)) <= columns:
             break
-        uncounted = (JobState.COMPLETED, JobState.CANCELLED) if shortened else ()
+        if shortened:
+            delayed = (JobState.DELAYED,) if uncounted else ()
+            uncounted = (JobState.COMPLETED, JobState.CANCELLED, *delayed)
     return tuple(spans)
 
 
