@@ -347,7 +347,7 @@ async def test_alarms_are_below_the_headline_with_advice() -> None:
         # the snapshot itself ends the alarm, without a health reading
         await renew(pilot, app, source, scenes.IDLE)
         await until(pilot, lambda: "a job has waited" not in screen_text(app))
-        assert "`previewops stats`, then" not in screen_text(app)
+        assert "`previewops stats`; add" not in screen_text(app)
 
 
 async def test_each_screen_is_set_up_once(monkeypatch: pytest.MonkeyPatch) -> None:

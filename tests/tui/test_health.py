@@ -74,7 +74,7 @@ async def test_result_checks_advice_and_figures(size: tuple[int, int], wide: boo
         await opened(pilot, app)
         await until(pilot, lambda: "CRITICAL: the queue needs help now" in verdict(app))
         await until(pilot, lambda: "oldest-waiting" in checks(app))
-        assert checks(app).index("→ `previewops stats`, then add workers") < checks(app).index("dead-letters")
+        assert checks(app).index("→ `previewops stats`; add workers") < checks(app).index("dead-letters")
         assert "waiting" in shown(app.screen.query_one("#figures"))
         left, right = (
             app.screen.query_one("#checks-panel").region,

@@ -61,6 +61,7 @@ _TAB_FORMS: tuple[tuple[int, bool, tuple[JobState, ...]], ...] = (
     *((gap, False, tuple(JobState)) for gap in (2, 1, 0)),
     (0, True, tuple(JobState)),
     (0, True, (JobState.WAITING, JobState.DELAYED, JobState.ACTIVE, JobState.DEAD)),
+    (0, True, (JobState.WAITING, JobState.ACTIVE, JobState.DEAD)),
     (0, True, (JobState.DEAD,)),
 )
 """Blanks between the tabs, whether names are shortened, and states with a number: the first that fits is drawn."""
