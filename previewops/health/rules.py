@@ -152,7 +152,8 @@ def _oldest(inputs: HealthInputs, thresholds: Thresholds) -> Check:
     wait_ms = inputs.oldest_waiting_ms
     status = classify(wait_ms, thresholds.oldest_warning_ms, thresholds.oldest_critical_ms)
     message = f"a job has waited {format_duration(wait_ms)}" if status else "no job has waited for long"
-    advice = "`previewops stats`; add workers or raise PREVIEW_WORKER_CONCURRENCY"
+    workers = "`previewops stats`; add workers or raise PREVIEW_WORKER_CONCURRENCY"
+    advice = "`previewops resume`: the queue is paused" if inputs.paused else workers
     return make_check("oldest-waiting", status, message, format_seconds(wait_ms), advice)
 
 

@@ -272,6 +272,13 @@ def test_large_figures_and_long_waits_are_readable() -> None:
     assert messages["dead-growth"].startswith("1,500 more ")
 
 
+def test_a_long_wait_in_a_paused_queue_asks_for_no_workers() -> None:
+    for paused, advised in ((False, "add workers"), (True, "resume")):
+        checks = evaluate(replace(WELL, oldest_waiting_ms=412_000, paused=paused), Thresholds()).checks
+        (check,) = (check for check in checks if check.name == "oldest-waiting")
+        assert advised in check.advice
+
+
 def test_webhooks_that_failed_and_wait_are_counted() -> None:
     def check(*backlog: int) -> Check | None:
         health = evaluate(replace(WELL, webhooks=WebhookBacklog(*backlog)), Thresholds())

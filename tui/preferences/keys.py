@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import combinations
 from typing import Any
 
@@ -32,6 +33,9 @@ _SCOPES: tuple[tuple[str, ...], ...] = (
     ("help",),
 )
 """Parts whose keys are in force together."""
+
+_ALTERNATIVES = 3
+"""Ids that a message proposes."""
 
 _TYPING = ("dialog", "editor")
 """Parts in which text is typed."""
@@ -96,11 +100,10 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
 
 
 def _alternatives(name: str) -> str:
-    """The ids of the same part, or the parts."""
-    part = name.partition(".")[0]
-    if part in TABLES:
-        return ", ".join(action.id for action in TABLES[part])
-    return f"{', '.join(f'{table}.…' for table in TABLES)} (`previewops tui --keys` lists all)"
+    """The ids that look like it, or the parts: a message is no list."""
+    like = get_close_matches(name, all_actions(), n=_ALTERNATIVES)
+    shown = ", ".join(like or (f"{table}.…" for table in TABLES))
+    return f"{shown} (`previewops tui --keys` lists all)"
 
 
 def _parse(name: str, value: Any) -> tuple[tuple[str, ...], str]:

@@ -94,8 +94,9 @@ _AFFECTED: Mapping[str, Callable[[Snapshot, History], int]] = {
 def _remedy(check: Check, view: QueueView) -> Line:
     """The key that helps: in a replay that of a screen that is recorded, and none that acts."""
     is_replay = view.replay is not None
-    if check.name == "paused" and not view.read_only and not is_replay:
-        return key_hint("pause", "resumes it")
+    waits_for_resume = view.snapshot is not None and view.snapshot.paused and check.name == "oldest-waiting"
+    if (check.name == "paused" or waits_for_resume) and not view.read_only and not is_replay:
+        return key_hint("pause", "resumes it" if check.name == "paused" else "resumes the queue")
     mode = _REMEDY_SCREENS.get(check.name, "health")
     mode = "health" if is_replay and mode not in RECORDED_SCREENS else mode
     return key_hint(f"show('{mode}')", f"opens {dict(SCREENS)[mode]}")
