@@ -23,7 +23,7 @@ from tests.tui.terminal_session import open_session
 
 pytestmark = [needs_tmux, pytest.mark.redis, pytest.mark.slow]
 
-JOBS = int(os.environ.get("PREVIEWOPS_DEEP_JOBS", "100000"))
+JOBS = int(os.environ.get("PREVIEWOPS_DEEP_JOBS", "50000"))
 MATCHING = JOBS // 100
 LONG_S = 600.0
 """Patience in seconds for what takes longer the deeper the queue is."""
