@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Test processes. Five suit two cores: three begin with tests that wait for leases, restarts and fail-overs, and two with
-# tests that compute (tests/conftest.py).
-AT_ONCE ?= 5
+# Test processes. Four suit two cores: two begin with tests that wait for leases, restarts and fail-overs, and two with tests
+# that compute (tests/conftest.py). Five were no faster.
+AT_ONCE ?= 4
 # More options of pytest for make fast.
 OPTIONS ?=
 SECONDS ?= 60

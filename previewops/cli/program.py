@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -189,7 +190,16 @@ def _open_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
 
 
+class _Interrupt:
+    """Whether Ctrl-C was pressed."""
+
+    received = False
+
+
 def _interrupt(_number: int, _frame: object) -> NoReturn:
+    _Interrupt.received = True
+    # Between any two instructions a coroutine may be made and not yet awaited, of which Python would warn.
+    warnings.simplefilter("ignore", RuntimeWarning)
     # Do not log asyncio's messages about the interrupted task. asyncio has imported logging, which is slow to import.
     if "asyncio" in sys.modules:
         import logging
@@ -219,7 +229,7 @@ def run(args: list[str]) -> int:
 def _invoke(context: Context, args: list[str]) -> int:
     """Replaces click's ``main``, which treats a closed output and Ctrl-C differently."""
     try:
-        return _run_checked(context, args)
+        return _run_interruptibly(context, args)
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except click.ClickException as error:
@@ -245,6 +255,18 @@ def _invoke(context: Context, args: list[str]) -> int:
                 raise output_error(error) from None
         _print_unexpected(context, error)
         return EXIT_FAILED
+
+
+def _run_interruptibly(context: Context, args: list[str]) -> int:
+    """Reports what a KeyboardInterrupt has broken on its way, such as an open connection, as the interrupt."""
+    try:
+        return _run_checked(context, args)
+    except click.exceptions.Exit:
+        raise
+    except Exception as error:
+        if _Interrupt.received:
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _run_checked(context: Context, args: list[str]) -> int:

@@ -135,7 +135,7 @@ async def test_ctrl_c_ends_the_wait_and_leaves_the_job(program: Program, redis_u
         assert b"no worker is running" in note
         started.send_signal(signal.SIGINT)
         _, err = started.communicate(timeout=60)
-    assert started.returncode == 130
+    assert started.returncode == 130, err.decode()
     assert err.split() == [b"interrupted"], err.decode()
     assert program.run("status", "job-1", "--json").json["status"] == "active"
 
