@@ -24,7 +24,8 @@ from typing import Any
 
 import redis
 
-from benchmarks.queue import PEERS, private_redis
+from benchmarks.peer_programs import PEERS
+from benchmarks.queue import private_redis
 
 CONCURRENCIES = (1, 10)
 PROJECTS = (1, 1_000)

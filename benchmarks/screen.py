@@ -32,6 +32,7 @@ import redis
 
 from benchmarks.queue import private_redis
 from previewops.queue.keys import Keys
+from previewops.queue.scripts import text_with_keys
 from previewops.redis_server.connection import connect
 from previewops.settings import Settings
 from previewops.snapshot.reader import SnapshotReader
@@ -139,13 +140,11 @@ def screen(url: str, *options: str) -> Iterator[Seen]:
 
 def fill(url: str, waiting: int, dead: int) -> None:
     """Writes that many jobs into the queue, in the format that the scripts write."""
-    prelude = Keys(Settings().queue_name).lua_prelude()
+    script = text_with_keys(FILL, Keys(Settings().queue_name))
     with redis.Redis.from_url(url) as client:
         for kind, count in (("w", waiting), ("d", dead)):
             for first in range(0, count, 5_000):
-                client.eval(
-                    prelude + FILL, 0, kind, first, min(first + 5_000, count) - 1, int(time.time() * 1000)
-                )
+                client.eval(script, 0, kind, first, min(first + 5_000, count) - 1, int(time.time() * 1000))
 
 
 async def snapshot_ms(url: str, samples: int = 50) -> tuple[float, float]:
