@@ -9,7 +9,7 @@ import pytest
 
 import benchmarks
 
-MODULES = sorted(path.stem for folder in benchmarks.__path__ for path in Path(folder).glob("*.py"))
+MODULES = sorted({path.stem for folder in benchmarks.__path__ for path in Path(folder).glob("*.py")})
 
 
 @pytest.mark.parametrize("module", MODULES)
